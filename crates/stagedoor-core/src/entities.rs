@@ -1,0 +1,408 @@
+//! The entities that decisions are about: prepared once, extended for one request, used often.
+//!
+//! A store is immutable. What belongs to one request (its resource, say) is laid
+//! over it with [`Entities::with`], which copies nothing of the store.
+
+use std::collections::HashSet as StdHashSet;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwapOption;
+use cedar_policy::{EntityUid, Schema};
+use cedar_policy_core::ast;
+use cedar_policy_core::entities::{Entities as CedarEntities, TCComputation};
+use cedar_policy_core::extensions::Extensions;
+use smallvec::SmallVec;
+
+use crate::entity::Entity;
+use crate::error::EntitiesError;
+use crate::hash::{FastMap, FastSet};
+use crate::limits::Limits;
+
+/// Ids of an entity and its ancestors, in one engine's numbering of ids.
+#[derive(Debug)]
+pub(crate) struct Interned {
+    /// The numbering they belong to.
+    pub(crate) numbering: u64,
+    /// Sorted; ids that no policy names are left out.
+    pub(crate) ids: Box<[u32]>,
+}
+
+/// One entity with what decisions need of it.
+pub(crate) struct Node {
+    pub(crate) entity: Entity,
+    /// Every entity this one is a member of, directly or not.
+    pub(crate) ancestors: Box<[EntityUid]>,
+    /// The last numbering's ids, so that a principal is looked up once.
+    pub(crate) interned: ArcSwapOption<Interned>,
+    cedar: OnceLock<Arc<ast::Entity>>,
+}
+
+impl Node {
+    fn new(entity: Entity, ancestors: Vec<EntityUid>) -> Arc<Self> {
+        Arc::new(Self {
+            entity,
+            ancestors: ancestors.into_boxed_slice(),
+            interned: ArcSwapOption::empty(),
+            cedar: OnceLock::new(),
+        })
+    }
+
+    /// Returns the entity as Cedar's, built at the first call.
+    pub(crate) fn cedar(&self) -> Result<Arc<ast::Entity>, EntitiesError> {
+        if let Some(built) = self.cedar.get() {
+            return Ok(Arc::clone(built));
+        }
+        let cedar: ast::Entity = self.entity.to_cedar()?.as_ref().clone();
+        let mut cedar = cedar;
+        let parents: StdHashSet<&EntityUid> = self.entity.parents.iter().collect();
+        for ancestor in self.ancestors.iter().filter(|a| !parents.contains(a)) {
+            cedar.add_indirect_ancestor(ancestor.as_ref().clone());
+        }
+        Ok(Arc::clone(self.cedar.get_or_init(|| Arc::new(cedar))))
+    }
+}
+
+#[derive(Default)]
+struct Store {
+    nodes: FastMap<EntityUid, Arc<Node>>,
+    /// Parents that are named but not given: an entity laid over may be one of them.
+    absent: FastSet<EntityUid>,
+    cedar: OnceLock<CedarEntities>,
+    /// The engine numberings whose schema this store is known to conform to.
+    conforms: ArcSwapOption<Vec<u64>>,
+}
+
+/// A set of entities.
+///
+/// Cloning is cheap, and so is [`with`](Self::with). An entity that policies name
+/// but the set does not hold exists for Cedar without attributes or ancestors.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Entities, Entity};
+///
+/// let alice = r#"User::"alice""#.parse()?;
+/// let people = Entities::from_entities([
+///     Entity::new(alice).with_parent(r#"Group::"ops""#.parse()?),
+/// ])?;
+/// let request_entities = people.with([Entity::new(r#"Host::"db1""#.parse()?)])?;
+/// assert_eq!((people.len(), request_entities.len()), (1, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Entities {
+    store: Arc<Store>,
+    added: SmallVec<[Arc<Node>; 2]>,
+}
+
+impl Entities {
+    /// Returns a set without entities.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Returns a set of the given entities, within the default [`Limits`].
+    ///
+    /// # Errors
+    ///
+    /// [`EntitiesError`] if an id is given twice, a hierarchy has a cycle, or a limit is passed.
+    pub fn from_entities(
+        entities: impl IntoIterator<Item = Entity>,
+    ) -> Result<Self, EntitiesError> {
+        Self::within(entities, &Limits::default())
+    }
+
+    /// Returns a set of the given entities, within `limits`.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_entities`](Self::from_entities).
+    pub fn within(
+        entities: impl IntoIterator<Item = Entity>,
+        limits: &Limits,
+    ) -> Result<Self, EntitiesError> {
+        let mut given: FastMap<EntityUid, Entity> = FastMap::default();
+        for entity in entities {
+            entity.check(limits)?;
+            if given.len() >= limits.entities {
+                let (given, limit) = (given.len() + 1, limits.entities);
+                return Err(EntitiesError::TooMany { given, limit });
+            }
+            if let Some(twice) = given.insert(entity.uid.clone(), entity) {
+                return Err(EntitiesError::Duplicate(twice.uid));
+            }
+        }
+        let mut ancestors = closure(&given, limits)?;
+        let mut store = Store::default();
+        for (uid, entity) in given {
+            for parent in &entity.parents {
+                if !ancestors.contains_key(parent) {
+                    store.absent.insert(parent.clone());
+                }
+            }
+            let above = ancestors.get_mut(&uid).map(std::mem::take).unwrap_or_default();
+            store.nodes.insert(uid, Node::new(entity, above));
+        }
+        Ok(Self { store: Arc::new(store), added: SmallVec::new() })
+    }
+
+    /// Reads entities in Cedar's JSON form, within the default [`Limits`].
+    ///
+    /// With a schema, values may leave out what the schema tells, the entities are
+    /// validated, and the schema's actions are added.
+    ///
+    /// # Errors
+    ///
+    /// [`EntitiesError`], as [`from_entities`](Self::from_entities) and for JSON that is not Cedar's.
+    pub fn from_json_str(json: &str, schema: Option<&Schema>) -> Result<Self, EntitiesError> {
+        Self::from_json_within(json, schema, &Limits::default())
+    }
+
+    /// Reads entities in Cedar's JSON form, within `limits`.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_json_str`](Self::from_json_str).
+    pub fn from_json_within(
+        json: &str,
+        schema: Option<&Schema>,
+        limits: &Limits,
+    ) -> Result<Self, EntitiesError> {
+        if json.len() > limits.file_bytes {
+            let (given, limit) = (json.len(), limits.file_bytes);
+            return Err(EntitiesError::TooLarge { given, limit });
+        }
+        // Cedar's errors say what is wrong in their cause, not in their text.
+        let cedar = cedar_policy::Entities::from_json_str(json, schema)
+            .map_err(|e| EntitiesError::Json(crate::error::causes(&e)))?;
+        Self::within(cedar.iter().map(Entity::from_cedar).collect::<Result<Vec<_>, _>>()?, limits)
+    }
+
+    /// Returns this set with more entities, for one request say.
+    ///
+    /// # Errors
+    ///
+    /// [`EntitiesError`] if an entity is in the set already, or a limit is passed.
+    pub fn with(&self, entities: impl IntoIterator<Item = Entity>) -> Result<Self, EntitiesError> {
+        let limits = Limits::default();
+        let entities: SmallVec<[Entity; 2]> = entities.into_iter().collect();
+        let mut all_simple = true;
+        for (n, entity) in entities.iter().enumerate() {
+            entity.check(&limits)?;
+            let uid = &entity.uid;
+            if self.node(uid).is_some() || entities.iter().take(n).any(|e| e.uid == *uid) {
+                return Err(EntitiesError::Duplicate(uid.clone()));
+            }
+            // Laid over without more ado: nothing known so far is a member of it.
+            all_simple &= !self.store.absent.contains(uid)
+                && !self.added.iter().any(|node| node.entity.parents.contains(uid))
+                && !entities.iter().any(|e| e.parents.contains(uid));
+        }
+        if !all_simple {
+            let known = self.iter().cloned().chain(entities);
+            return Self::within(known.collect::<Vec<_>>(), &limits);
+        }
+        let mut added = self.added.clone();
+        for entity in entities {
+            let mut above: Vec<EntityUid> = Vec::new();
+            let mut seen: FastSet<EntityUid> = FastSet::default();
+            for parent in &entity.parents {
+                let beyond = self.node(parent).map(|n| n.ancestors.as_ref()).unwrap_or_default();
+                for uid in std::iter::once(parent).chain(beyond) {
+                    if seen.insert(uid.clone()) {
+                        above.push(uid.clone());
+                    }
+                }
+            }
+            if above.len() > limits.ancestors {
+                let (uid, limit) = (entity.uid, limits.ancestors);
+                return Err(EntitiesError::TooManyAncestors { uid, limit });
+            }
+            added.push(Node::new(entity, above));
+        }
+        Ok(Self { store: Arc::clone(&self.store), added })
+    }
+
+    /// Returns the entity with this id.
+    #[must_use]
+    pub fn get(&self, uid: &EntityUid) -> Option<&Entity> {
+        self.node(uid).map(|node| &node.entity)
+    }
+
+    /// Returns every entity that `uid` is a member of, directly or not.
+    pub fn ancestors(&self, uid: &EntityUid) -> impl Iterator<Item = &EntityUid> {
+        self.node(uid).map(|node| node.ancestors.as_ref()).unwrap_or_default().iter()
+    }
+
+    /// Returns all entities, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Entity> {
+        self.nodes().map(|node| &node.entity)
+    }
+
+    /// Returns how many entities the set holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.store.nodes.len() + self.added.len()
+    }
+
+    /// Returns whether the set holds no entity.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn node(&self, uid: &EntityUid) -> Option<&Node> {
+        let added = self.added.iter().find(|node| node.entity.uid == *uid);
+        added.or_else(|| self.store.nodes.get(uid)).map(AsRef::as_ref)
+    }
+
+    /// Returns the entities that were laid over the store.
+    pub(crate) fn added(&self) -> &[Arc<Node>] {
+        &self.added
+    }
+
+    /// Returns the entities of the store, without those laid over it.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = &Node> {
+        self.store.nodes.values().map(AsRef::as_ref)
+    }
+
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.stored().chain(self.added.iter().map(AsRef::as_ref))
+    }
+
+    /// Returns whether the store is known to conform to the schema of this numbering.
+    pub(crate) fn store_conforms(&self, numbering: u64) -> bool {
+        self.store.nodes.is_empty()
+            || self.store.conforms.load().as_ref().is_some_and(|known| known.contains(&numbering))
+    }
+
+    /// Remembers that the store conforms to the schema of this numbering.
+    pub(crate) fn set_store_conforms(&self, numbering: u64) {
+        // The last two: a reload keeps the old engine's requests and the new one's fast.
+        let known = self.store.conforms.load();
+        let last = known.as_ref().and_then(|known| known.first().copied());
+        let now = std::iter::once(numbering).chain(last).collect();
+        self.store.conforms.store(Some(Arc::new(now)));
+    }
+
+    /// Returns Cedar's form of the whole set with `extra` (a schema's actions), which win.
+    ///
+    /// # Errors
+    ///
+    /// [`EntitiesError::Value`] if a value is not one of Cedar's.
+    pub(crate) fn to_cedar(
+        &self,
+        extra: &[Arc<ast::Entity>],
+    ) -> Result<CedarEntities, EntitiesError> {
+        if self.added.is_empty() && extra.is_empty() {
+            return self.cedar_store().cloned();
+        }
+        let known: StdHashSet<&ast::EntityUID> = extra.iter().map(|e| e.uid()).collect();
+        if self.store.nodes.len() <= SMALL_STORE && known.is_empty() {
+            let added = self.added.iter().map(|n| n.cedar()).collect::<Result<Vec<_>, _>>()?;
+            return add(self.cedar_store()?.clone(), added);
+        }
+        let mut all: Vec<Arc<ast::Entity>> = extra.to_vec();
+        for node in self.nodes() {
+            if !known.contains(node.entity.uid.as_ref()) {
+                all.push(node.cedar()?);
+            }
+        }
+        add(CedarEntities::new(), all)
+    }
+
+    fn cedar_store(&self) -> Result<&CedarEntities, EntitiesError> {
+        if let Some(built) = self.store.cedar.get() {
+            return Ok(built);
+        }
+        let nodes = self.stored().map(Node::cedar).collect::<Result<Vec<_>, _>>()?;
+        let built = add(CedarEntities::new(), nodes)?;
+        Ok(self.store.cedar.get_or_init(|| built))
+    }
+}
+
+/// Up to this size a store is copied for a request that adds to it.
+const SMALL_STORE: usize = 64;
+
+fn add(
+    entities: CedarEntities,
+    more: Vec<Arc<ast::Entity>>,
+) -> Result<CedarEntities, EntitiesError> {
+    entities
+        .add_entities(
+            more,
+            None::<&cedar_policy_core::entities::NoEntitiesSchema>,
+            // Every node carries all its ancestors.
+            TCComputation::AssumeAlreadyComputed,
+            Extensions::all_available(),
+        )
+        .map_err(|e| EntitiesError::Value(crate::error::causes(&e)))
+}
+
+impl fmt::Debug for Entities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// Returns every entity's ancestors, without recursion: hierarchies may be long.
+fn closure(
+    entities: &FastMap<EntityUid, Entity>,
+    limits: &Limits,
+) -> Result<FastMap<EntityUid, Vec<EntityUid>>, EntitiesError> {
+    let mut done: FastMap<EntityUid, Vec<EntityUid>> =
+        FastMap::with_capacity_and_hasher(entities.len(), Default::default());
+    let mut open: FastSet<&EntityUid> = FastSet::default();
+    for start in entities.values() {
+        let mut stack: Vec<(&Entity, bool)> = vec![(start, false)];
+        while let Some((entity, parents_done)) = stack.pop() {
+            if done.contains_key(&entity.uid) {
+                continue;
+            }
+            if parents_done {
+                open.remove(&entity.uid);
+                let above = above(entity, &done, limits)?;
+                done.insert(entity.uid.clone(), above);
+                continue;
+            }
+            if !open.insert(&entity.uid) {
+                return Err(EntitiesError::Cycle(entity.uid.clone()));
+            }
+            stack.push((entity, true));
+            for parent in &entity.parents {
+                if open.contains(parent) {
+                    return Err(EntitiesError::Cycle(parent.clone()));
+                }
+                if let Some(parent) = entities.get(parent).filter(|p| !done.contains_key(&p.uid)) {
+                    stack.push((parent, false));
+                }
+            }
+        }
+    }
+    Ok(done)
+}
+
+fn above(
+    entity: &Entity,
+    done: &FastMap<EntityUid, Vec<EntityUid>>,
+    limits: &Limits,
+) -> Result<Vec<EntityUid>, EntitiesError> {
+    let mut seen: FastSet<&EntityUid> = FastSet::default();
+    let mut above = Vec::new();
+    for parent in &entity.parents {
+        let beyond = done.get(parent).map(Vec::as_slice).unwrap_or_default();
+        for uid in std::iter::once(parent).chain(beyond) {
+            if seen.insert(uid) {
+                above.push(uid.clone());
+            }
+        }
+        if above.len() > limits.ancestors {
+            let (uid, limit) = (entity.uid.clone(), limits.ancestors);
+            return Err(EntitiesError::TooManyAncestors { uid, limit });
+        }
+    }
+    Ok(above)
+}

@@ -1,0 +1,136 @@
+//! What can go wrong before a decision: entities and requests that are not what they should be.
+
+use cedar_policy::EntityUid;
+
+/// Failure to build a set of entities.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum EntitiesError {
+    /// Two entities carry the same id.
+    #[error("entity `{0}` is given twice")]
+    Duplicate(EntityUid),
+    /// An entity is its own ancestor.
+    #[error("entity `{0}` is its own ancestor")]
+    Cycle(EntityUid),
+    /// An entity has more ancestors than [`Limits::ancestors`](crate::Limits::ancestors).
+    #[error("entity `{uid}` has more than {limit} ancestors")]
+    TooManyAncestors {
+        /// The entity.
+        uid: EntityUid,
+        /// The most that are accepted.
+        limit: usize,
+    },
+    /// More entities than [`Limits::entities`](crate::Limits::entities).
+    #[error("{given} entities are more than the limit of {limit}")]
+    TooMany {
+        /// How many were given.
+        given: usize,
+        /// How many are accepted.
+        limit: usize,
+    },
+    /// A string is longer than [`Limits::string_bytes`](crate::Limits::string_bytes).
+    #[error("entity `{uid}` holds a string of {given} bytes; the limit is {limit}")]
+    StringTooLong {
+        /// The entity.
+        uid: EntityUid,
+        /// Length of its longest string, in bytes.
+        given: usize,
+        /// The longest that is accepted.
+        limit: usize,
+    },
+    /// Values nest deeper than [`Limits::nesting`](crate::Limits::nesting).
+    #[error("values of entity `{uid}` nest {given} deep; the limit is {limit}")]
+    TooDeep {
+        /// The entity.
+        uid: EntityUid,
+        /// How deep its values nest.
+        given: usize,
+        /// The deepest that is accepted.
+        limit: usize,
+    },
+    /// The JSON is larger than [`Limits::file_bytes`](crate::Limits::file_bytes).
+    #[error("entities of {given} bytes are larger than the limit of {limit}")]
+    TooLarge {
+        /// Size of the JSON, in bytes.
+        given: usize,
+        /// The largest that is accepted.
+        limit: usize,
+    },
+    /// The JSON is not a list of entities as Cedar writes them.
+    #[error("entities are not in Cedar's JSON form: {0}")]
+    Json(String),
+    /// A value is not one of Cedar's.
+    #[error("a value is not one of Cedar's: {0}")]
+    Value(String),
+    /// The entities do not conform to the schema.
+    #[error("entities do not conform to the schema: {0}")]
+    Schema(String),
+}
+
+/// Failure to read a request.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The JSON is not a request.
+    #[error("not a request: {0}")]
+    Json(String),
+    /// `principal`, `action` or `resource` is not an entity id.
+    #[error("`{field}` is not an entity id: {reason}")]
+    EntityUid {
+        /// Which of the three.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The context is not a record of Cedar values.
+    #[error("`context` is not a record of Cedar values: {0}")]
+    Context(String),
+    /// A string is longer than [`Limits::string_bytes`](crate::Limits::string_bytes).
+    #[error("the request holds a string of {given} bytes; the limit is {limit}")]
+    StringTooLong {
+        /// Length of the longest string, in bytes.
+        given: usize,
+        /// The longest that is accepted.
+        limit: usize,
+    },
+    /// The context nests deeper than [`Limits::nesting`](crate::Limits::nesting).
+    #[error("values of the context nest {given} deep; the limit is {limit}")]
+    TooDeep {
+        /// How deep it nests.
+        given: usize,
+        /// The deepest that is accepted.
+        limit: usize,
+    },
+    /// The request does not conform to the schema.
+    #[error("the request does not conform to the schema: {0}")]
+    Schema(String),
+}
+
+/// Failure to decide. The caller must treat it as a refusal.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecideError {
+    /// The request is not one that the engine decides.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The entities are not ones that the engine decides about.
+    #[error(transparent)]
+    Entities(#[from] EntitiesError),
+}
+
+/// Joins an error and its causes into one line.
+///
+/// Cedar's errors say what is wrong in their cause, not in their own text.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,160 @@
+//! One request for a decision.
+
+use cedar_policy::{Context, EntityUid, Schema};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::error::RequestError;
+use crate::limits::Limits;
+use crate::value::{Record, Value, extent, pairs};
+
+/// Who wants to do what to which resource, and in which circumstances.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::Request;
+///
+/// let request = Request::from_json_str(
+///     r#"{"principal": "User::\"alice\"",
+///         "action": {"type": "Action", "id": "view"},
+///         "resource": "Photo::\"1\"",
+///         "context": {"mfa": true}}"#,
+///     None,
+/// )?;
+/// assert_eq!(request.principal.id().unescaped(), "alice");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Request {
+    /// Who asks.
+    pub principal: EntityUid,
+    /// What they want to do.
+    pub action: EntityUid,
+    /// What they want to do it to.
+    pub resource: EntityUid,
+    /// The circumstances.
+    pub context: Record,
+}
+
+/// The JSON form. The last five fields are those of Cedar's own test cases,
+/// which describe a request's expected answer beside it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RequestJson<'a> {
+    principal: serde_json::Value,
+    action: serde_json::Value,
+    resource: serde_json::Value,
+    #[serde(borrow, default)]
+    context: Option<&'a RawValue>,
+    #[serde(default, rename = "description")]
+    _description: Option<serde_json::Value>,
+    #[serde(default, rename = "validateRequest")]
+    _validate_request: Option<serde_json::Value>,
+    #[serde(default, rename = "decision")]
+    _decision: Option<serde_json::Value>,
+    #[serde(default, rename = "reason")]
+    _reason: Option<serde_json::Value>,
+    #[serde(default, rename = "errors")]
+    _errors: Option<serde_json::Value>,
+}
+
+impl Request {
+    /// Returns a request with an empty context.
+    #[must_use]
+    pub fn new(principal: EntityUid, action: EntityUid, resource: EntityUid) -> Self {
+        Self { principal, action, resource, context: Record::new() }
+    }
+
+    /// Sets one field of the context.
+    #[must_use]
+    pub fn with_context(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.context.insert(name.into(), value.into());
+        self
+    }
+
+    /// Reads a request from Cedar's JSON form: `principal`, `action` and `resource`
+    /// as `"Type::\"id\""` or `{"type": …, "id": …}`, and an optional `context`.
+    ///
+    /// With a schema, the context may leave out what the schema tells, such as
+    /// that a string is an IP address.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`], which names the field that is wrong.
+    pub fn from_json_str(json: &str, schema: Option<&Schema>) -> Result<Self, RequestError> {
+        let read: RequestJson<'_> =
+            serde_json::from_str(json).map_err(|e| RequestError::Json(e.to_string()))?;
+        let action = uid("action", read.action)?;
+        let context = match read.context {
+            Some(raw) => context(raw.get(), schema.map(|s| (s, &action)))?,
+            None => Record::new(),
+        };
+        Ok(Self {
+            principal: uid("principal", read.principal)?,
+            resource: uid("resource", read.resource)?,
+            action,
+            context,
+        })
+    }
+
+    /// Checks the request against `limits`.
+    pub(crate) fn check(&self, limits: &Limits) -> Result<(), RequestError> {
+        let ids = [&self.principal, &self.action, &self.resource];
+        let in_ids = ids.iter().map(|uid| uid.id().unescaped().len()).max().unwrap_or_default();
+        let (in_context, depth) = extent(&self.context);
+        let given = in_ids.max(in_context);
+        if given > limits.string_bytes {
+            return Err(RequestError::StringTooLong { given, limit: limits.string_bytes });
+        }
+        if depth > limits.nesting {
+            return Err(RequestError::TooDeep { given: depth, limit: limits.nesting });
+        }
+        Ok(())
+    }
+
+    /// Returns the request as Cedar's, validated where a schema is given.
+    pub(crate) fn to_cedar(
+        &self,
+        schema: Option<&Schema>,
+    ) -> Result<cedar_policy::Request, RequestError> {
+        let context = if self.context.is_empty() {
+            Context::empty()
+        } else {
+            let fields = pairs(&self.context).map_err(|e| RequestError::Context(e.to_string()))?;
+            Context::from_pairs(fields).map_err(|e| RequestError::Context(e.to_string()))?
+        };
+        cedar_policy::Request::new(
+            self.principal.clone(),
+            self.action.clone(),
+            self.resource.clone(),
+            context,
+            schema,
+        )
+        .map_err(|e| RequestError::Schema(e.to_string()))
+    }
+}
+
+fn uid(field: &'static str, json: serde_json::Value) -> Result<EntityUid, RequestError> {
+    let error = |reason: String| RequestError::EntityUid { field, reason };
+    match json {
+        serde_json::Value::String(text) => {
+            text.parse().map_err(|e| error(format!("`{text}`: {e}")))
+        }
+        json => EntityUid::from_json(json).map_err(|e| error(e.to_string())),
+    }
+}
+
+fn context(json: &str, schema: Option<(&Schema, &EntityUid)>) -> Result<Record, RequestError> {
+    let context = Context::from_json_str(json, schema)
+        .map_err(|e| RequestError::Context(crate::error::causes(&e)))?;
+    let mut record = Record::new();
+    let names: Vec<String> = context.clone().into_iter().map(|(name, _)| name).collect();
+    for name in names {
+        if let Some(value) = context.get(&name) {
+            record.insert(name.into(), value.into());
+        }
+    }
+    Ok(record)
+}

@@ -1,0 +1,174 @@
+//! Typed attribute values: what a program hands over in place of Cedar expressions.
+//!
+//! A value becomes a Cedar expression only when Cedar itself has to evaluate a
+//! policy; the index reads it as it stands.
+
+use std::collections::BTreeMap;
+use std::str::FromStr as _;
+
+use cedar_policy::{EntityUid, EvalResult, RestrictedExpression};
+use smol_str::SmolStr;
+
+use crate::error::EntitiesError;
+
+/// Attributes by name: an entity's attributes or tags, a record, a request's context.
+pub type Record = BTreeMap<SmolStr, Value>;
+
+/// A value of Cedar's data model.
+///
+/// See [Cedar's data types](https://docs.cedarpolicy.com/policies/syntax-datatypes.html).
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::Value;
+///
+/// let tags = Value::from_iter(["java", "internal"]);
+/// assert_eq!(tags, Value::Set(vec!["java".into(), "internal".into()]));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Value {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A 64-bit signed integer.
+    Long(i64),
+    /// A string.
+    String(SmolStr),
+    /// A reference to an entity.
+    Entity(EntityUid),
+    /// A set. Order and repetition carry no meaning to Cedar.
+    Set(Vec<Self>),
+    /// A record.
+    Record(Record),
+    /// An extension value, as the Cedar call that makes it: `ip("10.0.0.1")`.
+    Extension(SmolStr),
+}
+
+impl Value {
+    /// Returns the string, if this is one.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// Returns the value as a Cedar expression.
+    ///
+    /// # Errors
+    ///
+    /// [`EntitiesError::Value`] if an extension call does not parse.
+    pub fn to_cedar(&self) -> Result<RestrictedExpression, EntitiesError> {
+        Ok(match self {
+            Self::Bool(b) => RestrictedExpression::new_bool(*b),
+            Self::Long(n) => RestrictedExpression::new_long(*n),
+            Self::String(s) => RestrictedExpression::new_string(s.to_string()),
+            Self::Entity(uid) => RestrictedExpression::new_entity_uid(uid.clone()),
+            Self::Set(items) => RestrictedExpression::new_set(
+                items.iter().map(Self::to_cedar).collect::<Result<Vec<_>, _>>()?,
+            ),
+            Self::Record(fields) => RestrictedExpression::new_record(pairs(fields)?)
+                .map_err(|e| EntitiesError::Value(e.to_string()))?,
+            Self::Extension(call) => RestrictedExpression::from_str(call)
+                .map_err(|e| EntitiesError::Value(format!("`{call}`: {e}")))?,
+        })
+    }
+}
+
+/// Returns a record's fields as Cedar expressions.
+pub(crate) fn pairs(record: &Record) -> Result<Vec<(String, RestrictedExpression)>, EntitiesError> {
+    record.iter().map(|(name, value)| Ok((name.to_string(), value.to_cedar()?))).collect()
+}
+
+/// Returns the longest string in `record` and how deep its values nest.
+pub(crate) fn extent(record: &Record) -> (usize, usize) {
+    let mut longest = 0;
+    let mut deepest = 0;
+    let mut open: Vec<(&Value, usize)> = Vec::new();
+    for (name, value) in record {
+        longest = longest.max(name.len());
+        open.push((value, 1));
+    }
+    while let Some((value, depth)) = open.pop() {
+        deepest = deepest.max(depth);
+        match value {
+            Value::String(s) | Value::Extension(s) => longest = longest.max(s.len()),
+            Value::Entity(uid) => longest = longest.max(uid.id().unescaped().len()),
+            Value::Set(items) => open.extend(items.iter().map(|v| (v, depth + 1))),
+            Value::Record(fields) => {
+                for (name, value) in fields {
+                    longest = longest.max(name.len());
+                    open.push((value, depth + 1));
+                }
+            }
+            Value::Bool(_) | Value::Long(_) => {}
+        }
+    }
+    (longest, deepest)
+}
+
+impl From<EvalResult> for Value {
+    fn from(result: EvalResult) -> Self {
+        match result {
+            EvalResult::Bool(b) => Self::Bool(b),
+            EvalResult::Long(n) => Self::Long(n),
+            EvalResult::String(s) => Self::String(s.into()),
+            EvalResult::EntityUid(uid) => Self::Entity(uid),
+            EvalResult::Set(items) => Self::Set(items.iter().cloned().map(Self::from).collect()),
+            EvalResult::Record(fields) => Self::Record(
+                fields.iter().map(|(k, v)| (k.into(), Self::from(v.clone()))).collect(),
+            ),
+            EvalResult::ExtensionValue(call) => Self::Extension(call.into()),
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(s: &str) -> Self {
+        Self::String(s.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(s: String) -> Self {
+        Self::String(s.into())
+    }
+}
+
+impl From<SmolStr> for Value {
+    fn from(s: SmolStr) -> Self {
+        Self::String(s)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(b: bool) -> Self {
+        Self::Bool(b)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(n: i64) -> Self {
+        Self::Long(n)
+    }
+}
+
+impl From<EntityUid> for Value {
+    fn from(uid: EntityUid) -> Self {
+        Self::Entity(uid)
+    }
+}
+
+impl From<Record> for Value {
+    fn from(record: Record) -> Self {
+        Self::Record(record)
+    }
+}
+
+impl<V: Into<Self>> FromIterator<V> for Value {
+    fn from_iter<I: IntoIterator<Item = V>>(values: I) -> Self {
+        Self::Set(values.into_iter().map(Into::into).collect())
+    }
+}
