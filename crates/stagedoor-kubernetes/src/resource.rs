@@ -1,0 +1,221 @@
+//! The Cedar resource that a request is about.
+
+use cedar_policy::EntityUid;
+use stagedoor_core::Entity;
+
+use crate::attributes::{Attributes, NonResourceAttributes, ResourceAttributes};
+use crate::names::{NAMES, uid};
+use crate::subject::{Identity, group, identity_attributes};
+
+/// The kinds of Cedar resources, as bits of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum ResourceKind {
+    Resource = 1,
+    NonResourceUrl = 1 << 1,
+    User = 1 << 2,
+    ServiceAccount = 1 << 3,
+    Node = 1 << 4,
+    Group = 1 << 5,
+    PrincipalUid = 1 << 6,
+    Extra = 1 << 7,
+}
+
+/// Returns the kind of resource that a request is about: for most what it says, for
+/// `impersonate` the somebody whom one wants to be.
+pub(crate) fn kind(attributes: &Attributes) -> ResourceKind {
+    match attributes {
+        Attributes::NonResource(_) => ResourceKind::NonResourceUrl,
+        Attributes::Resource(attributes) if attributes.verb == "impersonate" => {
+            impersonated(attributes)
+        }
+        Attributes::Resource(_) => ResourceKind::Resource,
+    }
+}
+
+/// Returns the entity of a request of this kind.
+pub(crate) fn entity(kind: ResourceKind, attributes: &Attributes) -> Entity {
+    match attributes {
+        Attributes::NonResource(attributes) => non_resource_url(attributes),
+        Attributes::Resource(attributes) => match kind {
+            ResourceKind::User | ResourceKind::Node => user(kind, attributes),
+            ResourceKind::ServiceAccount => service_account(attributes),
+            ResourceKind::Group => group(&attributes.name),
+            ResourceKind::PrincipalUid => Entity::new(uid(&NAMES.principal_uid, &attributes.name)),
+            ResourceKind::Extra => extra(attributes),
+            ResourceKind::Resource | ResourceKind::NonResourceUrl => resource(attributes),
+        },
+    }
+}
+
+/// Returns whom a request to impersonate is about.
+///
+/// Only what kube-apiserver itself asks: the resource in its own API group, and neither
+/// namespace nor subresource where it has none. Everything else that calls itself
+/// impersonation is an ordinary resource, so that a grant to impersonate reaches no further.
+fn impersonated(attributes: &ResourceAttributes) -> ResourceKind {
+    let ResourceAttributes { group, resource, subresource, namespace, .. } = attributes;
+    let plain = namespace.is_empty() && subresource.is_empty();
+    match (group.as_str(), resource.as_str()) {
+        ("", "users") if plain => match Identity::of(&attributes.name) {
+            Identity::Node { .. } => ResourceKind::Node,
+            Identity::User | Identity::ServiceAccount { .. } => ResourceKind::User,
+        },
+        ("", "groups") if plain => ResourceKind::Group,
+        ("", "serviceaccounts") if subresource.is_empty() => ResourceKind::ServiceAccount,
+        ("authentication.k8s.io", "uids") if plain => ResourceKind::PrincipalUid,
+        ("authentication.k8s.io", "userextras") if namespace.is_empty() => ResourceKind::Extra,
+        _ => ResourceKind::Resource,
+    }
+}
+
+fn user(kind: ResourceKind, attributes: &ResourceAttributes) -> Entity {
+    let name = attributes.name.as_str();
+    if kind == ResourceKind::Node {
+        let mut entity = Entity::new(uid(&NAMES.node, name));
+        entity.attributes = identity_attributes(name);
+        entity
+    } else {
+        // Also a service account's name, asked for as a user: it stays what was asked for.
+        Entity::new(uid(&NAMES.user, name)).with_attribute("name", name)
+    }
+}
+
+fn service_account(attributes: &ResourceAttributes) -> Entity {
+    let ResourceAttributes { namespace, name, .. } = attributes;
+    Entity::new(uid(&NAMES.service_account, &format!("system:serviceaccount:{namespace}:{name}")))
+        .with_attribute("namespace", namespace.as_str())
+        .with_attribute("name", name.as_str())
+}
+
+fn extra(attributes: &ResourceAttributes) -> Entity {
+    let entity = Entity::new(uid(&NAMES.extra, &attributes.subresource))
+        .with_attribute("key", attributes.subresource.as_str());
+    if attributes.name.is_empty() {
+        entity
+    } else {
+        entity.with_attribute("value", attributes.name.as_str())
+    }
+}
+
+fn non_resource_url(attributes: &NonResourceAttributes) -> Entity {
+    Entity::new(uid(&NAMES.non_resource_url, &attributes.path))
+        .with_attribute("path", attributes.path.as_str())
+}
+
+fn resource(attributes: &ResourceAttributes) -> Entity {
+    let mut entity = Entity::new(resource_uid(attributes))
+        .with_attribute("apiGroup", attributes.group.as_str())
+        .with_attribute("resource", attributes.resource.as_str());
+    let optional = [
+        ("namespace", &attributes.namespace),
+        ("name", &attributes.name),
+        ("subresource", &attributes.subresource),
+    ];
+    for (name, value) in optional {
+        if !value.is_empty() {
+            entity = entity.with_attribute(name, value.as_str());
+        }
+    }
+    if let Some(selector) = attributes.label_selector.as_ref().and_then(|s| s.to_value()) {
+        entity = entity.with_attribute("labelSelector", selector);
+    }
+    if let Some(selector) = attributes.field_selector.as_ref().and_then(|s| s.to_value()) {
+        entity = entity.with_attribute("fieldSelector", selector);
+    }
+    entity
+}
+
+/// Returns the entity id of a resource: the path of the API that serves it.
+///
+/// No two requests that differ in a field share an id: `/` and `%` within a field are
+/// percent-encoded, and a field that is left out while a later one is given leaves an empty
+/// segment where the path would read as another request.
+fn resource_uid(attributes: &ResourceAttributes) -> EntityUid {
+    let ResourceAttributes { group, version, namespace, resource, name, subresource, .. } =
+        attributes;
+    let mut path = String::with_capacity(96);
+    if group.is_empty() {
+        path.push_str("/api");
+    } else {
+        path.push_str("/apis");
+        push_segment(&mut path, group);
+    }
+    push_segment(&mut path, version);
+    // `/namespaces/NAME/SUBRESOURCE` is also the path of a collection in a namespace.
+    let cluster_scoped_but_reads_namespaced = resource == "namespaces" && !subresource.is_empty();
+    if !namespace.is_empty() || cluster_scoped_but_reads_namespaced {
+        path.push_str("/namespaces");
+        push_segment(&mut path, namespace);
+    }
+    push_segment(&mut path, resource);
+    if !name.is_empty() || !subresource.is_empty() {
+        push_segment(&mut path, name);
+    }
+    if !subresource.is_empty() {
+        push_segment(&mut path, subresource);
+    }
+    uid(&NAMES.resource, &path)
+}
+
+fn push_segment(path: &mut String, segment: &str) {
+    path.push('/');
+    for c in segment.chars() {
+        match c {
+            '/' => path.push_str("%2F"),
+            '%' => path.push_str("%25"),
+            c => path.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::resource_uid;
+    use crate::attributes::ResourceAttributes;
+
+    #[test]
+    fn ids_are_paths_of_the_api() {
+        let pod = ResourceAttributes::new("get", "", "pods")
+            .with_version("v1")
+            .with_namespace("payments")
+            .with_name("ledger-0");
+        let cases = [
+            (pod.clone(), "/api/v1/namespaces/payments/pods/ledger-0"),
+            (pod.with_subresource("exec"), "/api/v1/namespaces/payments/pods/ledger-0/exec"),
+            (
+                ResourceAttributes::new("list", "apps", "deployments").with_version("v1"),
+                "/apis/apps/v1/deployments",
+            ),
+            (ResourceAttributes::new("get", "", "a/b").with_name("%2F"), "/api//a%2Fb/%252F"),
+        ];
+        for (attributes, path) in cases {
+            assert_eq!(resource_uid(&attributes).id().unescaped(), path);
+        }
+    }
+
+    #[test]
+    fn ids_of_different_requests_differ() {
+        let pieces = ["", "namespaces", "a", "a/b", "status", "%2F"];
+        let mut seen = HashMap::new();
+        for namespace in pieces {
+            for resource in pieces {
+                for name in pieces {
+                    for subresource in pieces {
+                        let attributes = ResourceAttributes::new("get", "", resource)
+                            .with_namespace(namespace)
+                            .with_name(name)
+                            .with_subresource(subresource);
+                        let id = resource_uid(&attributes).id().unescaped().to_owned();
+                        if let Some(twin) = seen.insert(id.clone(), attributes.clone()) {
+                            assert_eq!(twin, attributes, "`{id}`");
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(seen.len(), pieces.len().pow(4));
+    }
+}

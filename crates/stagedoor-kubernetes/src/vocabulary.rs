@@ -1,0 +1,231 @@
+//! From a subject and attributes to the request that policies decide.
+
+use std::collections::HashMap;
+
+use cedar_policy::{EntityUid, Schema};
+use stagedoor_core::{Entities, EntitiesError, Entity, Request};
+
+use crate::attributes::Attributes;
+use crate::names::{NAMES, uid};
+use crate::resource::{ResourceKind, entity, kind};
+use crate::subject::{Principal, PrincipalIds, PrincipalKind, Subject};
+
+/// The action of a verb that the schema does not declare for the resource it is asked about.
+const UNLISTED_VERB: &str = "unlistedVerb";
+
+/// Names that stand for several verbs, which a request must not be able to pick as a verb.
+const GROUPS: [&str; 3] = ["readOnly", "write", UNLISTED_VERB];
+
+/// The verbs that a policy set knows: how a request becomes Cedar's.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_kubernetes::{ResourceAttributes, SCHEMA, Subject, Vocabulary};
+///
+/// let (schema, _) = cedar_policy::Schema::from_cedarschema_str(SCHEMA)?;
+/// let vocabulary = Vocabulary::of(&schema)?;
+///
+/// let alice = vocabulary.principal(&Subject::new("alice").with_group("payments"))?;
+/// let pods = ResourceAttributes::new("list", "", "pods").with_namespace("payments");
+/// let (request, entities) = vocabulary.request(&alice, &pods.into())?;
+/// assert_eq!(request.action.to_string(), r#"k8s::Action::"list""#);
+/// assert!(entities.get(&request.resource).is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Vocabulary {
+    /// The declared verbs, or nothing where there is no schema and every verb is an action.
+    declared: Option<HashMap<String, Declared>>,
+    ids: PrincipalIds,
+}
+
+/// An action with the kinds of principals and resources that it applies to, as sets of bits.
+#[derive(Debug, Clone)]
+struct Declared {
+    action: EntityUid,
+    principals: u8,
+    resources: u8,
+}
+
+/// Failure to find the words of Kubernetes in a schema.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VocabularyError {
+    /// Requests with verbs that the schema does not know could not be decided.
+    #[error(
+        "the schema does not declare `k8s::Action::\"unlistedVerb\"` for users, service accounts \
+         and nodes on `k8s::Resource` and `k8s::NonResourceURL`; load the Kubernetes schema that \
+         Stagedoor ships, and keep only additions beside it"
+    )]
+    NoUnlistedVerb,
+}
+
+/// Failure to make a request of a subject and attributes. It must count as a refusal.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttributesError {
+    /// Something is longer or more than [`stagedoor_core::Limits`] accept.
+    #[error(transparent)]
+    Entities(#[from] EntitiesError),
+    /// The UID of the one who asks is the user name of the one they want to impersonate, so
+    /// that both would be one entity.
+    #[error("`{0}` is the one who asks by UID and the impersonated by name")]
+    AmbiguousIdentity(EntityUid),
+}
+
+impl Vocabulary {
+    /// Returns the verbs that a schema declares.
+    ///
+    /// # Errors
+    ///
+    /// [`VocabularyError::NoUnlistedVerb`] if the schema lacks the action for all other verbs.
+    pub fn of(schema: &Schema) -> Result<Self, VocabularyError> {
+        let names = &*NAMES;
+        let mut declared = HashMap::new();
+        for action in schema.actions().filter(|action| *action.type_name() == names.action) {
+            let principals = schema.principals_for_action(action).into_iter().flatten();
+            let resources = schema.resources_for_action(action).into_iter().flatten();
+            let entry = Declared {
+                action: action.clone(),
+                principals: principals.fold(0, |set, name| set | principal_bit(name)),
+                resources: resources.fold(0, |set, name| set | resource_bit(name)),
+            };
+            declared.insert(action.id().unescaped().to_owned(), entry);
+        }
+        let every_principal = PrincipalKind::User as u8
+            | PrincipalKind::ServiceAccount as u8
+            | PrincipalKind::Node as u8;
+        let both = ResourceKind::Resource as u8 | ResourceKind::NonResourceUrl as u8;
+        let complete = declared.get(UNLISTED_VERB).is_some_and(|unlisted| {
+            unlisted.principals & every_principal == every_principal
+                && unlisted.resources & both == both
+        });
+        if !complete {
+            return Err(VocabularyError::NoUnlistedVerb);
+        }
+        Ok(Self { declared: Some(declared), ids: PrincipalIds::default() })
+    }
+
+    /// Returns the verbs for policies without a schema: every verb is an action of its own.
+    #[must_use]
+    pub fn without_schema() -> Self {
+        Self { declared: None, ids: PrincipalIds::default() }
+    }
+
+    /// Sets what stands as the entity id of a principal.
+    #[must_use]
+    pub fn with_principal_ids(mut self, ids: PrincipalIds) -> Self {
+        self.ids = ids;
+        self
+    }
+
+    /// Returns the principal that a subject is, with its groups, for as many requests as one likes.
+    ///
+    /// # Errors
+    ///
+    /// [`EntitiesError`] if a name is too long or the groups are too many.
+    pub fn principal(&self, subject: &Subject) -> Result<Principal, EntitiesError> {
+        Principal::new(subject, self.ids)
+    }
+
+    /// Returns the request that policies decide, and every entity that they may look at.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributesError`] if a name is too long, or somebody wants to impersonate a user whose
+    /// name is their own UID.
+    pub fn request(
+        &self,
+        principal: &Principal,
+        attributes: &Attributes,
+    ) -> Result<(Request, Entities), AttributesError> {
+        let verb = attributes.verb();
+        let asked = kind(attributes);
+        let (kind, action) = match self.action(verb, principal.kind(), asked) {
+            Some(action) => (asked, Some(action)),
+            None if asked == ResourceKind::NonResourceUrl => (asked, None),
+            None => (ResourceKind::Resource, None),
+        };
+        let resource = entity(kind, attributes);
+        let uid_of_resource = resource.uid.clone();
+        let mut entities = principal.entities().clone();
+        match entities.get(&resource.uid) {
+            // One's own group or name: there already.
+            Some(known) if same_identity(known, &resource) => {}
+            Some(_) => return Err(AttributesError::AmbiguousIdentity(resource.uid)),
+            None => entities = entities.with([resource])?,
+        }
+        let unlisted = action.is_none();
+        let action = action.unwrap_or_else(|| uid(&NAMES.action, UNLISTED_VERB));
+        if self.declared.is_none() {
+            entities = entities.with([action_entity(&action)])?;
+        }
+        let request = Request::new(principal.uid().clone(), action, uid_of_resource);
+        let request = if unlisted { request.with_context("verb", verb) } else { request };
+        Ok((request, entities))
+    }
+
+    /// Returns the action of a verb, if it is declared for this principal and resource.
+    fn action(
+        &self,
+        verb: &str,
+        principal: PrincipalKind,
+        resource: ResourceKind,
+    ) -> Option<EntityUid> {
+        if verb == UNLISTED_VERB {
+            return None;
+        }
+        let Some(declared) = &self.declared else {
+            return (!GROUPS.contains(&verb)).then(|| uid(&NAMES.action, verb));
+        };
+        let entry = declared.get(verb)?;
+        let applies =
+            entry.principals & principal as u8 != 0 && entry.resources & resource as u8 != 0;
+        applies.then(|| entry.action.clone())
+    }
+}
+
+/// Whether an entity that the principal brings stands for the same as the impersonated.
+fn same_identity(known: &Entity, impersonated: &Entity) -> bool {
+    impersonated.attributes.iter().all(|(name, value)| known.attributes.get(name) == Some(value))
+}
+
+/// The groups of verbs, for policies without the schema that declares them.
+fn action_entity(action: &EntityUid) -> Entity {
+    let parent = match action.id().unescaped() {
+        "get" | "list" | "watch" => Some("readOnly"),
+        "create" | "update" | "patch" | "delete" | "deletecollection" => Some("write"),
+        _ => None,
+    };
+    let entity = Entity::new(action.clone());
+    match parent {
+        Some(parent) => entity.with_parent(uid(&NAMES.action, parent)),
+        None => entity,
+    }
+}
+
+fn principal_bit(name: &cedar_policy::EntityTypeName) -> u8 {
+    let names = &*NAMES;
+    let bits = [
+        (&names.user, PrincipalKind::User),
+        (&names.service_account, PrincipalKind::ServiceAccount),
+        (&names.node, PrincipalKind::Node),
+    ];
+    bits.iter().find(|(known, _)| *known == name).map_or(0, |(_, kind)| *kind as u8)
+}
+
+fn resource_bit(name: &cedar_policy::EntityTypeName) -> u8 {
+    let names = &*NAMES;
+    let bits = [
+        (&names.resource, ResourceKind::Resource),
+        (&names.non_resource_url, ResourceKind::NonResourceUrl),
+        (&names.user, ResourceKind::User),
+        (&names.service_account, ResourceKind::ServiceAccount),
+        (&names.node, ResourceKind::Node),
+        (&names.group, ResourceKind::Group),
+        (&names.principal_uid, ResourceKind::PrincipalUid),
+        (&names.extra, ResourceKind::Extra),
+    ];
+    bits.iter().find(|(known, _)| *known == name).map_or(0, |(_, kind)| *kind as u8)
+}
