@@ -1,0 +1,253 @@
+//! A catalog read from files: entities as resources, groups, and users.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cedar_policy::EntityUid;
+use stagedoor_core::Entity;
+
+use crate::catalog_entity::CatalogEntity;
+use crate::entity_ref::EntityRef;
+use crate::file_error::{FileError, Report};
+use crate::names;
+use crate::principal::User;
+use crate::request::Resource;
+use crate::yaml::{Content, Node, Place, documents};
+
+/// The entities of a software catalog.
+///
+/// Read from `catalog-info.yaml` files as people write them, or from what the
+/// catalog's API returns (`GET /api/catalog/entities`). Files alone do not tell
+/// everything: entities that processors and providers add, custom relations, the
+/// contents of `$text` and the annotations that the catalog itself sets are not
+/// in them.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_backstage::Catalog;
+///
+/// let catalog = Catalog::from_files([(
+///     "catalog-info.yaml",
+///     "
+/// apiVersion: backstage.io/v1alpha1
+/// kind: Component
+/// metadata: {name: Ledger}
+/// spec: {type: service, lifecycle: production, owner: payments}
+/// ---
+/// apiVersion: backstage.io/v1alpha1
+/// kind: User
+/// metadata: {name: alice}
+/// spec: {memberOf: [payments]}
+/// ",
+/// )])?;
+/// let alice = catalog.user(&"user:default/alice".parse()?).ok_or("no such user")?;
+/// assert_eq!(alice.ownership_entity_refs().len(), 2);
+/// assert!(catalog.resource(&"component:default/ledger".parse()?).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    entities: BTreeMap<EntityRef, CatalogEntity>,
+    /// Every group that is there or spoken of, with the groups it is below.
+    groups: BTreeMap<EntityRef, BTreeSet<EntityRef>>,
+    /// Every user, with the groups that name it or that it names.
+    users: BTreeMap<EntityRef, BTreeSet<EntityRef>>,
+}
+
+/// A reference to an entity that the catalog does not hold.
+///
+/// Backstage denies every permission on an entity that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown entity `{0}`: denied, as it is in none of the catalog files given")]
+pub struct UnknownEntity(pub EntityRef);
+
+impl Catalog {
+    /// Reads files, each given as its name (for messages) and its text.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] with everything that is wrong; then nothing is loaded.
+    pub fn from_files<N: AsRef<str>, T: AsRef<str>>(
+        files: impl IntoIterator<Item = (N, T)>,
+    ) -> Result<Self, FileError> {
+        let mut reader = Reader::default();
+        for (name, text) in files {
+            reader.file(name.as_ref(), text.as_ref());
+        }
+        reader.finish()
+    }
+
+    /// Returns the catalog's entities in Cedar's words: each as a resource, with
+    /// its labels and annotations, and the hierarchy of groups.
+    ///
+    /// Users are principals only by [`user`](Self::user), so that a request may
+    /// state other groups than the catalog does.
+    pub fn entities(&self) -> impl Iterator<Item = Entity> {
+        let resources = self.entities.values().flat_map(CatalogEntity::to_entities);
+        let groups = self.groups.iter().map(|(group, above)| {
+            let entity = Entity::new(names::group(group));
+            above.iter().fold(entity, |entity, above| entity.with_parent(names::group(above)))
+        });
+        resources.chain(groups)
+    }
+
+    /// Returns the references of all entities, sorted.
+    pub fn references(&self) -> impl Iterator<Item = &EntityRef> {
+        self.entities.keys()
+    }
+
+    /// Returns a user with the ownership references that Backstage's default
+    /// sign-in gives: the user and the groups it is directly a member of.
+    #[must_use]
+    pub fn user(&self, reference: &EntityRef) -> Option<User> {
+        let groups = self.users.get(reference)?;
+        Some(User::new(reference.clone()).with_ownership(groups.iter().cloned()))
+    }
+
+    /// Returns the references of all users, sorted.
+    pub fn users(&self) -> impl Iterator<Item = &EntityRef> {
+        self.users.keys()
+    }
+
+    /// Returns an entity of this catalog as the resource of a request.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownEntity`] if the catalog does not hold it.
+    pub fn resource(&self, reference: &EntityRef) -> Result<Resource, UnknownEntity> {
+        match self.entities.contains_key(reference) {
+            true => Ok(Resource::known(names::catalog_entity(reference))),
+            false => Err(UnknownEntity(reference.clone())),
+        }
+    }
+
+    /// Returns how many entities the catalog holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entities.len()
+    }
+
+    /// Returns whether the catalog holds no entity.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entities.is_empty()
+    }
+
+    /// Returns the Cedar id of a catalog entity.
+    #[must_use]
+    pub fn uid(reference: &EntityRef) -> EntityUid {
+        names::catalog_entity(reference)
+    }
+}
+
+/// Where an entity was read from, for problems that show later.
+struct Source {
+    file: String,
+    document: usize,
+    place: Place,
+}
+
+#[derive(Default)]
+struct Reader {
+    entities: BTreeMap<EntityRef, (CatalogEntity, Source)>,
+    error: FileError,
+}
+
+impl Reader {
+    fn file(&mut self, file: &str, text: &str) {
+        let documents = match documents(text) {
+            Ok(documents) => documents,
+            Err(error) => return self.error.yaml(file, error),
+        };
+        for document in documents {
+            match &document.root.content {
+                // As the catalog's API returns them.
+                Content::List(items) => {
+                    items.iter().for_each(|item| self.entity(file, document.number, item));
+                }
+                _ => self.entity(file, document.number, &document.root),
+            }
+        }
+    }
+
+    fn entity(&mut self, file: &str, document: usize, node: &Node) {
+        let mut report = Report { file, document, error: &mut self.error };
+        let Some(entity) = CatalogEntity::read(node, &mut report) else {
+            return;
+        };
+        if let Some((_, first)) = self.entities.get(&entity.reference) {
+            let message = format!("`{}` is given twice", entity.reference);
+            let help = format!("it is already in {}:{}", first.file, first.place.line);
+            report.problem(node.place, message, &help);
+            return;
+        }
+        let source = Source { file: file.to_owned(), document, place: node.place };
+        self.entities.insert(entity.reference.clone(), (entity, source));
+    }
+
+    fn finish(mut self) -> Result<Catalog, FileError> {
+        let mut groups: BTreeMap<EntityRef, BTreeSet<EntityRef>> = BTreeMap::new();
+        let mut users: BTreeMap<EntityRef, BTreeSet<EntityRef>> = BTreeMap::new();
+        let mut memberships: Vec<(&EntityRef, &EntityRef)> = Vec::new();
+        for (reference, (entity, _)) in &self.entities {
+            let relations = &entity.relations;
+            match reference.kind() {
+                "user" => {
+                    users.entry(reference.clone()).or_default();
+                    memberships.extend(relations.member_of.iter().map(|g| (reference, g)));
+                }
+                "group" => {
+                    let above = groups.entry(reference.clone()).or_default();
+                    above.extend(relations.child_of.iter().cloned());
+                    for below in &relations.parent_of {
+                        groups.entry(below.clone()).or_default().insert(reference.clone());
+                    }
+                    memberships.extend(relations.has_member.iter().map(|u| (u, reference)));
+                }
+                _ => {}
+            }
+        }
+        for (user, group) in memberships {
+            // A group may name members that the catalog does not know: they cannot sign in.
+            if let Some(of_user) = users.get_mut(user) {
+                of_user.insert(group.clone());
+            }
+        }
+        for group in cyclic(&groups) {
+            let Some((_, source)) = self.entities.get(group) else { continue };
+            let Source { file, document, place } = source;
+            let mut report = Report { file, document: *document, error: &mut self.error };
+            let message = format!("group `{group}` is above itself, or below a group that is");
+            report.problem(*place, message, "look at `spec.parent` and `spec.children`");
+        }
+        let entities = self.entities.into_iter().map(|(k, (entity, _))| (k, entity)).collect();
+        self.error.or(Catalog { entities, groups, users })
+    }
+}
+
+/// Returns the groups on cycles, and those below them, by taking away again and
+/// again the groups that have nothing left above them.
+fn cyclic(groups: &BTreeMap<EntityRef, BTreeSet<EntityRef>>) -> Vec<&EntityRef> {
+    let mut below: BTreeMap<&EntityRef, Vec<&EntityRef>> = BTreeMap::new();
+    let mut left: BTreeMap<&EntityRef, usize> = BTreeMap::new();
+    for (group, above) in groups {
+        left.insert(group, above.iter().filter(|above| groups.contains_key(*above)).count());
+        for above in above {
+            below.entry(above).or_default().push(group);
+        }
+    }
+    let mut free: Vec<&EntityRef> =
+        left.iter().filter(|(_, above)| **above == 0).map(|(group, _)| *group).collect();
+    while let Some(group) = free.pop() {
+        left.remove(group);
+        for next in below.get(group).map(Vec::as_slice).unwrap_or_default() {
+            if let Some(above) = left.get_mut(next) {
+                *above -= 1;
+                if *above == 0 {
+                    free.push(next);
+                }
+            }
+        }
+    }
+    left.into_keys().collect()
+}

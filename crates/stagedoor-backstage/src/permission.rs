@@ -1,0 +1,211 @@
+//! Backstage's permissions, those of plugins that are not known here included.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use cedar_policy::EntityUid;
+use smol_str::SmolStr;
+
+use crate::file_error::FileError;
+use crate::names;
+use crate::permission_file;
+
+/// The permissions of the official plugins, in the form of a permission file.
+const KNOWN: &str = include_str!("../../../policies/backstage/permissions.json");
+
+/// What a permission lets its holder do: `attributes.action`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PermissionAction {
+    /// `create`
+    Create,
+    /// `read`
+    Read,
+    /// `update`
+    Update,
+    /// `delete`
+    Delete,
+}
+
+impl PermissionAction {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Create, Self::Read, Self::Update, Self::Delete];
+
+    /// Returns Backstage's word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Read => "read",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+impl fmt::Display for PermissionAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One permission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permission {
+    pub(crate) name: SmolStr,
+    pub(crate) plugin_id: SmolStr,
+    pub(crate) action: Option<PermissionAction>,
+    pub(crate) resource_type: Option<SmolStr>,
+}
+
+impl Permission {
+    /// Returns the name, such as `catalog.entity.read`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the plugin that defines the permission, such as `catalog`.
+    #[must_use]
+    pub fn plugin_id(&self) -> &str {
+        &self.plugin_id
+    }
+
+    /// Returns `attributes.action`, if the permission has one.
+    #[must_use]
+    pub fn action(&self) -> Option<PermissionAction> {
+        self.action
+    }
+
+    /// Returns the type of the resources that the permission is about, such as
+    /// `catalog-entity`; a basic permission has none.
+    #[must_use]
+    pub fn resource_type(&self) -> Option<&str> {
+        self.resource_type.as_deref()
+    }
+
+    /// Returns the Cedar action, such as `Backstage::Action::"catalog.entity.read"`.
+    #[must_use]
+    pub fn uid(&self) -> EntityUid {
+        names::action(&self.name)
+    }
+}
+
+/// A permission that is not in the table.
+///
+/// It must be denied: no policy can have been written for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown permission `{0}`: denied")]
+pub struct UnknownPermission(pub String);
+
+impl UnknownPermission {
+    /// Returns what to do about it.
+    #[must_use]
+    pub fn help(&self) -> String {
+        format!(
+            "if a plugin defines it, add it to a `*.permissions.yaml` in the policy directory:\n\
+             pluginId: <plugin>\npermissions:\n  - name: {}\n    \
+             attributes: {{action: read}}   # as the plugin states it; leave out if it states none\n    \
+             resourceType: catalog-entity # leave out for a basic permission",
+            self.0
+        )
+    }
+}
+
+/// A table of permissions.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_backstage::Permissions;
+///
+/// let permissions = Permissions::known()?;
+/// let delete = permissions.get("catalog.entity.delete")?;
+/// assert_eq!(delete.resource_type(), Some("catalog-entity"));
+/// let unknown = permissions.get("playlist.list.read").map_err(|e| e.to_string());
+/// assert_eq!(unknown, Err("unknown permission `playlist.list.read`: denied".into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permissions {
+    table: BTreeMap<SmolStr, Permission>,
+    /// Names of permissions that files added.
+    added: Vec<SmolStr>,
+}
+
+impl Permissions {
+    /// Returns the permissions of the official plugins.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: the table is part of the library, and a test reads it.
+    pub fn known() -> Result<Self, FileError> {
+        let mut error = FileError::default();
+        let mut permissions = Self { table: BTreeMap::new(), added: Vec::new() };
+        permission_file::read("permissions.json", KNOWN, &mut permissions.table, &mut error);
+        error.or(permissions)
+    }
+
+    /// Adds the permissions of files, each given as its name (for messages) and
+    /// its text, YAML or JSON:
+    ///
+    /// ```yaml
+    /// pluginId: playlist
+    /// permissions:
+    ///   - name: playlist.list.create
+    ///     attributes: {action: create}
+    ///   - name: playlist.list.read
+    ///     attributes: {action: read}
+    ///     resourceType: playlist-list
+    /// ```
+    ///
+    /// `name`, `attributes` and `resourceType` are those of Backstage, as
+    /// `GET /api/<plugin>/.well-known/backstage/permissions/metadata` lists them.
+    /// Several plugins are several documents, or a list.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] with everything that is wrong, such as a permission that is
+    /// known with another resource type.
+    pub fn with_files<N: AsRef<str>, T: AsRef<str>>(
+        mut self,
+        files: impl IntoIterator<Item = (N, T)>,
+    ) -> Result<Self, FileError> {
+        let mut error = FileError::default();
+        for (name, text) in files {
+            let added =
+                permission_file::read(name.as_ref(), text.as_ref(), &mut self.table, &mut error);
+            self.added.extend(added);
+        }
+        error.or(self)
+    }
+
+    /// Adds the permissions of every file below `directory` whose name ends in
+    /// `.permissions.yaml`, `.permissions.yml` or `.permissions.json`.
+    ///
+    /// # Errors
+    ///
+    /// As [`with_files`](Self::with_files), and if a file cannot be read.
+    pub fn with_directory(self, directory: &Path) -> Result<Self, FileError> {
+        self.with_files(permission_file::files_below(directory)?)
+    }
+
+    /// Returns the permission of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownPermission`], which must be answered by a denial.
+    pub fn get(&self, name: &str) -> Result<&Permission, UnknownPermission> {
+        self.table.get(name).ok_or_else(|| UnknownPermission(name.to_owned()))
+    }
+
+    /// Returns all permissions, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Permission> {
+        self.table.values()
+    }
+
+    /// Returns the permissions that files added to the known ones.
+    pub fn added(&self) -> impl Iterator<Item = &Permission> {
+        self.added.iter().filter_map(|name| self.table.get(name))
+    }
+}

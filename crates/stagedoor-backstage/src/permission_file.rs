@@ -1,0 +1,242 @@
+//! Files that list a plugin's permissions.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use smol_str::SmolStr;
+
+use crate::file_error::{FileError, Report};
+use crate::permission::{Permission, PermissionAction};
+use crate::schema::{self, entity_type};
+use crate::yaml::{Content, Node, documents};
+
+const ENDINGS: [&str; 3] = [".permissions.yaml", ".permissions.yml", ".permissions.json"];
+
+/// A permission file is small; a directory is not followed without end.
+const FILE_BYTES: u64 = 1 << 20;
+const DIRECTORY_DEPTH: usize = 16;
+
+/// Adds the permissions of one file to `table`; returns the names of those that
+/// were not there.
+pub(crate) fn read(
+    file: &str,
+    text: &str,
+    table: &mut BTreeMap<SmolStr, Permission>,
+    error: &mut FileError,
+) -> Vec<SmolStr> {
+    let mut added = Vec::new();
+    let documents = match documents(text) {
+        Ok(documents) => documents,
+        Err(e) => {
+            error.yaml(file, e);
+            return added;
+        }
+    };
+    for document in documents {
+        let mut report = Report { file, document: document.number, error: &mut *error };
+        let root = [document.root];
+        let plugins = match &root {
+            [Node { content: Content::List(plugins), .. }] => plugins.as_slice(),
+            one => one.as_slice(),
+        };
+        for plugin in plugins {
+            for permission in permissions(plugin, table, &mut report) {
+                let name = permission.name.clone();
+                if table.insert(name.clone(), permission).is_none() {
+                    added.push(name);
+                }
+            }
+        }
+    }
+    added
+}
+
+/// Returns the permissions of one plugin.
+fn permissions(
+    plugin: &Node,
+    table: &BTreeMap<SmolStr, Permission>,
+    report: &mut Report<'_>,
+) -> Vec<Permission> {
+    if !only_fields(plugin, &["pluginId", "package", "permissions"], report) {
+        return Vec::new();
+    }
+    let Some(plugin_id) = word(plugin, "pluginId", report) else {
+        return Vec::new();
+    };
+    let Some(Node { content: Content::List(items), .. }) = plugin.get("permissions") else {
+        let place = plugin.get("permissions").unwrap_or(plugin).place;
+        report.problem(place, "`permissions` must be a list", "");
+        return Vec::new();
+    };
+    let mut read: Vec<Permission> = Vec::with_capacity(items.len());
+    for item in items {
+        let Some(permission) = permission(item, plugin_id, report) else {
+            continue;
+        };
+        let twice = read.iter().any(|other| other.name == permission.name);
+        let other = table.get(&permission.name).is_some_and(|known| *known != permission);
+        if twice || other {
+            let message = format!("permission `{}` is already known", permission.name);
+            let help =
+                if twice { "list it once" } else { "it differs from the one known: leave it out" };
+            report.problem(item.place, message, help);
+            continue;
+        }
+        let known = table.values().chain(&read).filter_map(Permission::resource_type);
+        if let Some(clash) = type_clash(&permission, known) {
+            report.problem(item.place, clash, "rename the resource type");
+            continue;
+        }
+        read.push(permission);
+    }
+    read
+}
+
+fn permission(item: &Node, plugin_id: &str, report: &mut Report<'_>) -> Option<Permission> {
+    if !only_fields(item, &["type", "name", "attributes", "resourceType"], report) {
+        return None;
+    }
+    let name = word(item, "name", report)?;
+    if name.starts_with(schema::PLUGIN_GROUP) || name.starts_with(schema::ACTION_GROUP) {
+        let message = format!("`{name}` is the name of a group of permissions");
+        report.problem(item.place, message, "");
+        return None;
+    }
+    let resource_type = match item.get("resourceType") {
+        Some(_) => Some(word(item, "resourceType", report)?),
+        None => None,
+    };
+    if let Some(of_type) = resource_type.filter(|of_type| entity_type(of_type).is_none()) {
+        let message = format!("`{of_type}` is not a resource type");
+        let help = "a resource type is made of letters and digits with `-`, `_` or `.` \
+                    between them, starts with a letter, and is no word of the vocabulary";
+        report.problem(item.place, message, help);
+        return None;
+    }
+    let stated = item.get("type").map(|node| (node, node.as_str()));
+    let implied = if resource_type.is_some() { "resource" } else { "basic" };
+    if let Some((node, _)) = stated.filter(|(_, stated)| *stated != Some(implied)) {
+        let message = format!("`type` must be `{implied}` here");
+        report.problem(node.place, message, "resource permissions have a `resourceType`");
+        return None;
+    }
+    let action = match item.get("attributes") {
+        Some(attributes) => attribute_action(attributes, report)?,
+        None => None,
+    };
+    let resource_type = resource_type.map(SmolStr::from);
+    Some(Permission { name: name.into(), plugin_id: plugin_id.into(), action, resource_type })
+}
+
+/// The outer `None` says that something is wrong.
+#[expect(clippy::option_option, reason = "the inner one is an answer, the outer a failure")]
+fn attribute_action(
+    attributes: &Node,
+    report: &mut Report<'_>,
+) -> Option<Option<PermissionAction>> {
+    if !only_fields(attributes, &["action"], report) {
+        return None;
+    }
+    let Some(node) = attributes.get("action") else {
+        return Some(None);
+    };
+    let action = PermissionAction::ALL.into_iter().find(|a| Some(a.as_str()) == node.as_str());
+    if action.is_none() {
+        let help = "leave `attributes` out if the permission states no action";
+        let message = "`action` must be `create`, `read`, `update` or `delete`";
+        report.problem(node.place, message, help);
+        return None;
+    }
+    Some(action)
+}
+
+fn only_fields(node: &Node, known: &[&str], report: &mut Report<'_>) -> bool {
+    let Content::Map(fields) = &node.content else {
+        let message = format!("a mapping is expected here, not {}", node.noun());
+        report.problem(node.place, message, &format!("its fields are {}", known.join(", ")));
+        return false;
+    };
+    let unknown: Vec<_> =
+        fields.iter().filter(|(key, _)| !known.contains(&key.text.as_str())).collect();
+    for (key, _) in &unknown {
+        let message = format!("unknown field `{}`", key.text);
+        report.problem(key.place, message, &format!("the fields are {}", known.join(", ")));
+    }
+    unknown.is_empty()
+}
+
+/// Returns a field that must be a name, such as `catalog.entity.read`.
+fn word<'a>(node: &'a Node, field: &str, report: &mut Report<'_>) -> Option<&'a str> {
+    let Some(value) = node.get(field) else {
+        report.problem(node.place, format!("`{field}` is missing"), "");
+        return None;
+    };
+    let valid = value.as_str().filter(|text| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:/-".contains(&b);
+        !text.is_empty() && text.len() <= 200 && text.bytes().all(allowed)
+    });
+    if valid.is_none() {
+        let help = "use at most 200 letters, digits and `.`, `-`, `_`, `:`, `/`";
+        report.problem(value.place, format!("`{field}` is not a name"), help);
+    }
+    valid
+}
+
+/// Returns a message if two resource types would become one type of entity.
+fn type_clash<'a>(
+    permission: &'a Permission,
+    known: impl Iterator<Item = &'a str>,
+) -> Option<String> {
+    let new = permission.resource_type()?;
+    let becomes = entity_type(new)?;
+    let mut others = known.filter(|known| *known != new);
+    let other = others.find(|known| entity_type(known).as_ref() == Some(&becomes))?;
+    Some(format!("resource types `{new}` and `{other}` would both be `{becomes}`"))
+}
+
+/// Returns name and text of the permission files below `directory`, sorted.
+pub(crate) fn files_below(directory: &Path) -> Result<Vec<(String, String)>, FileError> {
+    let mut error = FileError::default();
+    let mut files: Vec<PathBuf> = Vec::new();
+    let mut open = vec![(directory.to_path_buf(), 0)];
+    while let Some((directory, depth)) = open.pop() {
+        let entries = match std::fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(e) => {
+                error.file(&directory.display().to_string(), e.to_string());
+                continue;
+            }
+        };
+        for entry in entries {
+            // Links to directories are not followed: they may lead in a circle.
+            let (path, is_directory) = match entry.and_then(|e| Ok((e.path(), e.file_type()?))) {
+                Ok((path, of_type)) => (path, of_type.is_dir()),
+                Err(e) => {
+                    error.file(&directory.display().to_string(), e.to_string());
+                    continue;
+                }
+            };
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            if is_directory && depth < DIRECTORY_DEPTH && !name.starts_with('.') {
+                open.push((path, depth + 1));
+            } else if !is_directory && ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+                files.push(path);
+            }
+        }
+    }
+    files.sort_unstable();
+    let mut read = Vec::with_capacity(files.len());
+    for path in files {
+        let name = path.display().to_string();
+        let size = std::fs::metadata(&path).map(|m| m.len()).unwrap_or_default();
+        if size > FILE_BYTES {
+            error.file(&name, format!("{size} bytes are more than the limit of {FILE_BYTES}"));
+            continue;
+        }
+        match std::fs::read_to_string(&path) {
+            Ok(text) => read.push((name, text)),
+            Err(e) => error.file(&name, e.to_string()),
+        }
+    }
+    error.or(read)
+}

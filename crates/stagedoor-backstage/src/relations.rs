@@ -1,0 +1,138 @@
+//! Who owns an entity, and which groups it belongs to.
+//!
+//! The catalog works relations out of a few fields of the kinds that it knows
+//! (`BuiltinKindsEntityProcessor`), and so does this module. Entities as the
+//! catalog's API returns them bring their relations along; those count alone.
+
+use crate::entity_ref::EntityRef;
+use crate::file_error::Report;
+use crate::yaml::{Content, Node};
+
+/// Kinds whose `spec.owner` the catalog reads.
+const OWNED: [&str; 7] =
+    ["AiResource", "API", "Component", "Domain", "Resource", "System", "Template"];
+
+/// One entity's relations, as far as permissions depend on them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Relations {
+    /// The owners.
+    pub(crate) owned_by: Vec<EntityRef>,
+    /// Groups that this user is a member of.
+    pub(crate) member_of: Vec<EntityRef>,
+    /// Users that are members of this group.
+    pub(crate) has_member: Vec<EntityRef>,
+    /// Groups that this group is below.
+    pub(crate) child_of: Vec<EntityRef>,
+    /// Groups that are below this group.
+    pub(crate) parent_of: Vec<EntityRef>,
+}
+
+impl Relations {
+    /// Reads the relations of an entity of this kind and namespace.
+    pub(crate) fn read(
+        entity: &Node,
+        kind: &str,
+        namespace: &str,
+        report: &mut Report<'_>,
+    ) -> Option<Self> {
+        if let Some(relations) = entity.get("relations") {
+            return Self::stated(relations, report);
+        }
+        let spec = entity.get("spec");
+        let mut complete = true;
+        let mut field = |field: &str, default_kind: &str| {
+            let refs = spec
+                .and_then(|spec| spec.get(field))
+                .map(|node| references(node, field, default_kind, namespace, report));
+            complete &= !matches!(refs, Some(None));
+            refs.flatten().unwrap_or_default()
+        };
+        let mut relations = Self::default();
+        match kind {
+            "User" => relations.member_of = field("memberOf", "Group"),
+            "Group" => {
+                relations.child_of = field("parent", "Group");
+                relations.parent_of = field("children", "Group");
+                relations.has_member = field("members", "User");
+            }
+            kind if OWNED.contains(&kind) => relations.owned_by = field("owner", "Group"),
+            _ => {}
+        }
+        complete.then_some(relations)
+    }
+
+    /// Reads relations as the catalog's API returns them.
+    fn stated(node: &Node, report: &mut Report<'_>) -> Option<Self> {
+        let items: &[Node] = match &node.content {
+            Content::Null => &[],
+            Content::List(items) => items,
+            _ => {
+                let message = format!("`relations` must be a list, not {}", node.noun());
+                report.problem(node.place, message, "only the catalog itself writes this field");
+                return None;
+            }
+        };
+        let mut relations = Self::default();
+        let mut complete = true;
+        for item in items {
+            let text = |field: &str| item.get(field).and_then(Node::as_str);
+            let (Some(relation), Some(target)) = (text("type"), text("targetRef")) else {
+                let message = "a relation needs `type` and `targetRef`";
+                report.problem(item.place, message, "only the catalog itself writes this field");
+                complete = false;
+                continue;
+            };
+            let into = match relation {
+                "ownedBy" => &mut relations.owned_by,
+                "memberOf" => &mut relations.member_of,
+                "hasMember" => &mut relations.has_member,
+                "childOf" => &mut relations.child_of,
+                "parentOf" => &mut relations.parent_of,
+                _ => continue,
+            };
+            match target.parse() {
+                Ok(target) => into.push(target),
+                Err(error) => {
+                    report.problem(item.place, format!("{error}"), "");
+                    complete = false;
+                }
+            }
+        }
+        complete.then_some(relations)
+    }
+}
+
+/// Reads one reference or a list of them. Like the catalog, passes over an
+/// empty string or nothing where one reference is expected.
+fn references(
+    node: &Node,
+    field: &str,
+    default_kind: &str,
+    namespace: &str,
+    report: &mut Report<'_>,
+) -> Option<Vec<EntityRef>> {
+    let one = [node];
+    let items: Vec<&Node> = match &node.content {
+        Content::Null => return Some(Vec::new()),
+        Content::String(text) if text.is_empty() => return Some(Vec::new()),
+        Content::List(items) => items.iter().collect(),
+        _ => one.to_vec(),
+    };
+    let mut read = Vec::with_capacity(items.len());
+    let mut complete = true;
+    for item in items {
+        let reference = match item.as_str() {
+            Some(text) => EntityRef::parse_within(text, default_kind, namespace)
+                .map_err(|e| format!("`spec.{field}`: {e}")),
+            None => Err(format!("`spec.{field}` must be a string, not {}", item.noun())),
+        };
+        match reference {
+            Ok(reference) => read.push(reference),
+            Err(message) => {
+                report.problem(item.place, message, "write it as `kind:namespace/name`");
+                complete = false;
+            }
+        }
+    }
+    complete.then_some(read)
+}
