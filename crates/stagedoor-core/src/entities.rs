@@ -5,6 +5,7 @@
 
 use std::collections::HashSet as StdHashSet;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -36,6 +37,8 @@ pub(crate) struct Node {
     /// The last numbering's ids, so that a principal is looked up once.
     pub(crate) interned: ArcSwapOption<Interned>,
     cedar: OnceLock<Arc<ast::Entity>>,
+    /// The numbering whose schema the entity is known to conform to; 0 for none.
+    conforms: AtomicU64,
 }
 
 impl Node {
@@ -45,7 +48,16 @@ impl Node {
             ancestors: ancestors.into_boxed_slice(),
             interned: ArcSwapOption::empty(),
             cedar: OnceLock::new(),
+            conforms: AtomicU64::new(0),
         })
+    }
+
+    pub(crate) fn conforms(&self, numbering: u64) -> bool {
+        self.conforms.load(Ordering::Relaxed) == numbering
+    }
+
+    pub(crate) fn set_conforms(&self, numbering: u64) {
+        self.conforms.store(numbering, Ordering::Relaxed);
     }
 
     /// Returns the entity as Cedar's, built at the first call.
@@ -53,8 +65,7 @@ impl Node {
         if let Some(built) = self.cedar.get() {
             return Ok(Arc::clone(built));
         }
-        let cedar: ast::Entity = self.entity.to_cedar()?.as_ref().clone();
-        let mut cedar = cedar;
+        let mut cedar: ast::Entity = self.entity.to_cedar()?.as_ref().clone();
         let parents: StdHashSet<&EntityUid> = self.entity.parents.iter().collect();
         for ancestor in self.ancestors.iter().filter(|a| !parents.contains(a)) {
             cedar.add_indirect_ancestor(ancestor.as_ref().clone());
@@ -132,7 +143,7 @@ impl Entities {
                 return Err(EntitiesError::TooMany { given, limit });
             }
             if let Some(twice) = given.insert(entity.uid.clone(), entity) {
-                return Err(EntitiesError::Duplicate(twice.uid));
+                return Err(EntitiesError::Duplicate(twice.uid.to_string()));
             }
         }
         let mut ancestors = closure(&given, limits)?;
@@ -194,7 +205,7 @@ impl Entities {
             entity.check(&limits)?;
             let uid = &entity.uid;
             if self.node(uid).is_some() || entities.iter().take(n).any(|e| e.uid == *uid) {
-                return Err(EntitiesError::Duplicate(uid.clone()));
+                return Err(EntitiesError::Duplicate(uid.to_string()));
             }
             // Laid over without more ado: nothing known so far is a member of it.
             all_simple &= !self.store.absent.contains(uid)
@@ -218,7 +229,7 @@ impl Entities {
                 }
             }
             if above.len() > limits.ancestors {
-                let (uid, limit) = (entity.uid, limits.ancestors);
+                let (uid, limit) = (entity.uid.to_string(), limits.ancestors);
                 return Err(EntitiesError::TooManyAncestors { uid, limit });
             }
             added.push(Node::new(entity, above));
@@ -288,7 +299,7 @@ impl Entities {
         self.store.conforms.store(Some(Arc::new(now)));
     }
 
-    /// Returns Cedar's form of the whole set with `extra` (a schema's actions), which win.
+    /// Returns Cedar's form of the whole set with `extra`: a schema's actions.
     ///
     /// # Errors
     ///
@@ -297,21 +308,9 @@ impl Entities {
         &self,
         extra: &[Arc<ast::Entity>],
     ) -> Result<CedarEntities, EntitiesError> {
-        if self.added.is_empty() && extra.is_empty() {
-            return self.cedar_store().cloned();
-        }
-        let known: StdHashSet<&ast::EntityUID> = extra.iter().map(|e| e.uid()).collect();
-        if self.store.nodes.len() <= SMALL_STORE && known.is_empty() {
-            let added = self.added.iter().map(|n| n.cedar()).collect::<Result<Vec<_>, _>>()?;
-            return add(self.cedar_store()?.clone(), added);
-        }
-        let mut all: Vec<Arc<ast::Entity>> = extra.to_vec();
-        for node in self.nodes() {
-            if !known.contains(node.entity.uid.as_ref()) {
-                all.push(node.cedar()?);
-            }
-        }
-        add(CedarEntities::new(), all)
+        let mut added = self.added.iter().map(|n| n.cedar()).collect::<Result<Vec<_>, _>>()?;
+        added.extend_from_slice(extra);
+        add(self.cedar_store()?.clone(), added)
     }
 
     fn cedar_store(&self) -> Result<&CedarEntities, EntitiesError> {
@@ -323,9 +322,6 @@ impl Entities {
         Ok(self.store.cedar.get_or_init(|| built))
     }
 }
-
-/// Up to this size a store is copied for a request that adds to it.
-const SMALL_STORE: usize = 64;
 
 fn add(
     entities: CedarEntities,
@@ -369,12 +365,12 @@ fn closure(
                 continue;
             }
             if !open.insert(&entity.uid) {
-                return Err(EntitiesError::Cycle(entity.uid.clone()));
+                return Err(EntitiesError::Cycle(entity.uid.to_string()));
             }
             stack.push((entity, true));
             for parent in &entity.parents {
                 if open.contains(parent) {
-                    return Err(EntitiesError::Cycle(parent.clone()));
+                    return Err(EntitiesError::Cycle(parent.to_string()));
                 }
                 if let Some(parent) = entities.get(parent).filter(|p| !done.contains_key(&p.uid)) {
                     stack.push((parent, false));
@@ -400,7 +396,7 @@ fn above(
             }
         }
         if above.len() > limits.ancestors {
-            let (uid, limit) = (entity.uid.clone(), limits.ancestors);
+            let (uid, limit) = (entity.uid.to_string(), limits.ancestors);
             return Err(EntitiesError::TooManyAncestors { uid, limit });
         }
     }

@@ -73,12 +73,12 @@ impl Entity {
         let given = in_attributes.max(in_tags).max(in_ids);
         if given > limits.string_bytes {
             let limit = limits.string_bytes;
-            return Err(EntitiesError::StringTooLong { uid: self.uid.clone(), given, limit });
+            return Err(EntitiesError::StringTooLong { uid: self.uid.to_string(), given, limit });
         }
         let given = attribute_depth.max(tag_depth);
         if given > limits.nesting {
             let limit = limits.nesting;
-            return Err(EntitiesError::TooDeep { uid: self.uid.clone(), given, limit });
+            return Err(EntitiesError::TooDeep { uid: self.uid.to_string(), given, limit });
         }
         Ok(())
     }
@@ -109,9 +109,7 @@ impl Entity {
             own.tags.insert(name.into(), value.map_err(|e| value_error(&e))?.into());
         }
         own.parents = entity.as_ref().parents().map(|uid| uid.clone().into()).collect();
-        own.parents.sort_unstable_by(|a, b| {
-            (a.type_name(), a.id()).cmp(&(b.type_name(), b.id()))
-        });
+        own.parents.sort_unstable_by(|a, b| (a.type_name(), a.id()).cmp(&(b.type_name(), b.id())));
         Ok(own)
     }
 }

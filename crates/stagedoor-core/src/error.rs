@@ -1,22 +1,20 @@
 //! What can go wrong before a decision: entities and requests that are not what they should be.
 
-use cedar_policy::EntityUid;
-
 /// Failure to build a set of entities.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum EntitiesError {
     /// Two entities carry the same id.
     #[error("entity `{0}` is given twice")]
-    Duplicate(EntityUid),
+    Duplicate(String),
     /// An entity is its own ancestor.
     #[error("entity `{0}` is its own ancestor")]
-    Cycle(EntityUid),
+    Cycle(String),
     /// An entity has more ancestors than [`Limits::ancestors`](crate::Limits::ancestors).
     #[error("entity `{uid}` has more than {limit} ancestors")]
     TooManyAncestors {
         /// The entity.
-        uid: EntityUid,
+        uid: String,
         /// The most that are accepted.
         limit: usize,
     },
@@ -32,7 +30,7 @@ pub enum EntitiesError {
     #[error("entity `{uid}` holds a string of {given} bytes; the limit is {limit}")]
     StringTooLong {
         /// The entity.
-        uid: EntityUid,
+        uid: String,
         /// Length of its longest string, in bytes.
         given: usize,
         /// The longest that is accepted.
@@ -42,7 +40,7 @@ pub enum EntitiesError {
     #[error("values of entity `{uid}` nest {given} deep; the limit is {limit}")]
     TooDeep {
         /// The entity.
-        uid: EntityUid,
+        uid: String,
         /// How deep its values nest.
         given: usize,
         /// The deepest that is accepted.

@@ -1,14 +1,45 @@
-//! x
+//! Cedar policy set, schema and entities in; decision, determining policies and reasons out.
+//!
+//! The [`Engine`] decides as [Cedar](https://www.cedarpolicy.com) does, without walking
+//! all policies for each request, and fails closed where Cedar would skip a `forbid`
+//! that it cannot evaluate. It knows nothing of a platform: the crates
+//! `stagedoor-backstage` and `stagedoor-kubernetes` bring the words.
+
+mod builder;
+mod condition;
+mod engine;
 mod entities;
 mod entity;
 mod error;
+mod evaluate;
+mod explain;
 mod hash;
+mod holder;
+mod index;
 mod limits;
+mod load;
+mod outcome;
+mod parse;
+mod policy;
+mod problem;
 mod request;
+mod source;
+mod statement;
+mod symbols;
 mod value;
+mod view;
+
+pub use builder::{EngineBuilder, TemplateLink};
+pub use cedar_policy::{Decision, Effect, EntityTypeName, EntityUid, Schema};
+pub use engine::Engine;
 pub use entities::Entities;
 pub use entity::Entity;
 pub use error::{DecideError, EntitiesError, RequestError};
+pub use explain::{Explanation, FailedClause, NearPermit, PolicyExplanation, PolicyStatus};
+pub use holder::EngineHolder;
 pub use limits::Limits;
+pub use outcome::{Outcome, PolicyError};
+pub use policy::PolicyInfo;
+pub use problem::{LoadError, Problem, Severity};
 pub use request::Request;
 pub use value::{Record, Value};

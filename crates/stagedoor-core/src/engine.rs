@@ -1,0 +1,250 @@
+//! The engine: an immutable snapshot of policies that decides requests.
+
+use std::sync::Arc;
+
+use cedar_policy::{Decision, Effect, EntityUid, Schema};
+use cedar_policy_core::ast;
+use cedar_policy_core::entities::conformance::EntitySchemaConformanceChecker;
+use cedar_policy_core::extensions::Extensions;
+use cedar_policy_core::validator::CoreSchema;
+use smallvec::SmallVec;
+
+use crate::builder::EngineBuilder;
+use crate::entities::{Entities, Node};
+use crate::error::{DecideError, EntitiesError, causes};
+use crate::evaluate::{Evaluation, Verdict};
+use crate::explain::{self, Explanation};
+use crate::hash::FastMap;
+use crate::index::Index;
+use crate::limits::Limits;
+use crate::outcome::{Outcome, PolicyError};
+use crate::policy::{PolicyInfo, StoredPolicy};
+use crate::problem::Problem;
+use crate::request::Request;
+use crate::source::Source;
+use crate::symbols::Symbols;
+use crate::view::{Ids, View};
+
+/// A policy set, its schema and its index, ready to decide.
+///
+/// Immutable and cheap to clone; share it between threads freely. To replace it while
+/// decisions go on, keep it in an [`EngineHolder`](crate::EngineHolder).
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Decision, Engine, Entities, Entity, Request};
+///
+/// let engine = Engine::builder()
+///     .schema("app.cedarschema", "
+///         entity Group; entity User in [Group];
+///         entity Service { tier: String };
+///         action deploy appliesTo { principal: User, resource: Service };")
+///     .policies("app.cedar", r#"
+///         @id("sre-deploys")
+///         permit(principal in Group::"sre", action == Action::"deploy", resource)
+///         when { resource.tier == "gold" };"#)
+///     .build()?;
+///
+/// let alice = r#"User::"alice""#.parse()?;
+/// let billing = r#"Service::"billing""#.parse()?;
+/// let entities = Entities::from_entities([
+///     Entity::new(alice).with_parent(r#"Group::"sre""#.parse()?),
+///     Entity::new(billing).with_attribute("tier", "gold"),
+/// ])?;
+/// let request = Request::new(
+///     r#"User::"alice""#.parse()?,
+///     r#"Action::"deploy""#.parse()?,
+///     r#"Service::"billing""#.parse()?,
+/// );
+/// let outcome = engine.decide(&request, &entities)?;
+/// assert_eq!(outcome.decision(), Decision::Allow);
+/// assert_eq!(outcome.reasons().map(|p| p.id()).collect::<Vec<_>>(), ["sre-deploys"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Engine(pub(crate) Arc<Snapshot>);
+
+pub(crate) struct Snapshot {
+    pub(crate) policies: Vec<StoredPolicy>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) symbols: Symbols,
+    pub(crate) index: Option<Index>,
+    pub(crate) schema: Option<Schema>,
+    /// The schema's actions with their groups; empty where Cedar takes them from the entities.
+    pub(crate) actions: FastMap<EntityUid, Ids>,
+    pub(crate) action_entities: Vec<Arc<ast::Entity>>,
+    pub(crate) exact: bool,
+    pub(crate) limits: Limits,
+    pub(crate) revision: String,
+    pub(crate) warnings: Vec<Problem>,
+}
+
+impl Engine {
+    /// Returns a builder, to load policies with.
+    #[must_use]
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    /// Decides a request.
+    ///
+    /// Denied unless a permit is satisfied and no forbid is. A permit that cannot be
+    /// evaluated is left out; a forbid that cannot be evaluated denies, unless the engine
+    /// is in [exact-Cedar mode](EngineBuilder::exact_cedar).
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`] if the request or the entities do not conform to the schema, or
+    /// pass a limit. The request must then be refused.
+    pub fn decide(&self, request: &Request, entities: &Entities) -> Result<Outcome, DecideError> {
+        self.check(request, entities)?;
+        let view = self.view(request, entities);
+        let evaluation = Evaluation::new(&view, &self.0.action_entities);
+        let mut candidates = Vec::with_capacity(16);
+        self.candidates(&view, &mut candidates);
+
+        let mut permits: SmallVec<[u32; 4]> = SmallVec::new();
+        let mut forbids: SmallVec<[u32; 4]> = SmallVec::new();
+        let mut errors = Vec::new();
+        for number in candidates {
+            let Some(policy) = self.policy(number) else { continue };
+            match evaluation.policy(policy)? {
+                Verdict::NotSatisfied => {}
+                Verdict::Satisfied => match policy.effect() {
+                    Effect::Permit => permits.push(number),
+                    Effect::Forbid => forbids.push(number),
+                },
+                Verdict::Errored(message) => {
+                    errors.push(PolicyError { policy: policy.id().to_owned(), message });
+                    if policy.effect() == Effect::Forbid && !self.0.exact {
+                        forbids.push(number);
+                    }
+                }
+            }
+        }
+        let allowed = forbids.is_empty() && !permits.is_empty();
+        let (decision, determining) =
+            if allowed { (Decision::Allow, permits) } else { (Decision::Deny, forbids) };
+        Ok(Outcome { engine: self.clone(), decision, determining, errors })
+    }
+
+    /// Decides many requests about the same entities, each as [`decide`](Self::decide) would.
+    #[must_use]
+    pub fn decide_batch(
+        &self,
+        requests: &[Request],
+        entities: &Entities,
+    ) -> Vec<Result<Outcome, DecideError>> {
+        requests.iter().map(|request| self.decide(request, entities)).collect()
+    }
+
+    /// Explains the decision about a request: what every policy that came into question says.
+    ///
+    /// Costs time in proportion to the number of policies.
+    ///
+    /// # Errors
+    ///
+    /// As [`decide`](Self::decide).
+    pub fn explain(
+        &self,
+        request: &Request,
+        entities: &Entities,
+    ) -> Result<Explanation, DecideError> {
+        let outcome = self.decide(request, entities)?;
+        let view = self.view(request, entities);
+        explain::explain(outcome, &Evaluation::new(&view, &self.0.action_entities))
+    }
+
+    /// Returns the hash of everything that was loaded, in hexadecimal: equal for equal policies.
+    #[must_use]
+    pub fn revision(&self) -> &str {
+        &self.0.revision
+    }
+
+    /// Returns the schema.
+    #[must_use]
+    pub fn schema(&self) -> Option<&Schema> {
+        self.0.schema.as_ref()
+    }
+
+    /// Returns the limits in force.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// Returns whether the engine is in [exact-Cedar mode](EngineBuilder::exact_cedar).
+    #[must_use]
+    pub fn is_exact_cedar(&self) -> bool {
+        self.0.exact
+    }
+
+    /// Returns the policies and template links, in order.
+    pub fn policies(&self) -> impl ExactSizeIterator<Item = PolicyInfo<'_>> {
+        let sources = self.0.sources.as_slice();
+        self.0.policies.iter().map(move |policy| PolicyInfo { policy, sources })
+    }
+
+    /// Returns what Cedar's validator warned of while loading.
+    #[must_use]
+    pub fn warnings(&self) -> &[Problem] {
+        &self.0.warnings
+    }
+
+    pub(crate) fn policy(&self, number: u32) -> Option<PolicyInfo<'_>> {
+        let policy = self.0.policies.get(number as usize)?;
+        Some(PolicyInfo { policy, sources: &self.0.sources })
+    }
+
+    fn view<'a>(&'a self, request: &'a Request, entities: &'a Entities) -> View<'a> {
+        let action = self.0.actions.get(&request.action).cloned();
+        View::new(request, entities, &self.0.symbols, action)
+    }
+
+    fn candidates(&self, view: &View<'_>, candidates: &mut Vec<u32>) {
+        match &self.0.index {
+            Some(index) => index.candidates(view, candidates),
+            None => candidates.extend((0_u32..).take(self.0.policies.len())),
+        }
+    }
+
+    /// Checks limits and, in strict mode, that request and entities conform to the schema.
+    fn check(&self, request: &Request, entities: &Entities) -> Result<(), DecideError> {
+        request.check(&self.0.limits)?;
+        if self.0.exact {
+            return Ok(());
+        }
+        request.to_cedar(self.0.schema.as_ref())?;
+        let Some(schema) = &self.0.schema else { return Ok(()) };
+        let core_schema = CoreSchema::new(schema.as_ref());
+        let checker =
+            EntitySchemaConformanceChecker::new(&core_schema, Extensions::all_available());
+        let conforms = |node: &Node| -> Result<(), EntitiesError> {
+            let entity = node.cedar()?;
+            checker.validate_entity(&entity).map_err(|e| EntitiesError::Schema(causes(&e)))
+        };
+        let numbering = self.0.symbols.numbering;
+        if !entities.store_conforms(numbering) {
+            entities.stored().try_for_each(conforms)?;
+            entities.set_store_conforms(numbering);
+        }
+        for node in entities.added() {
+            if !node.conforms(numbering) {
+                conforms(node)?;
+                node.set_conforms(numbering);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("revision", &self.0.revision)
+            .field("policies", &self.0.policies.len())
+            .field("exact_cedar", &self.0.exact)
+            .finish()
+    }
+}

@@ -1,0 +1,137 @@
+//! Whether one policy is satisfied: the seam between an engine and what evaluates conditions.
+//!
+//! Scope and [`Test`](crate::condition::Test)s are decided on typed attributes; where
+//! that does not tell, Cedar's evaluator does. It is built for a request when the first
+//! clause needs it, and it alone words the errors.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use cedar_policy::EntityUid;
+use cedar_policy_core::ast;
+use cedar_policy_core::entities::Entities as CedarEntities;
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::extensions::Extensions;
+
+use crate::condition::Clause;
+use crate::error::{DecideError, causes};
+use crate::parse;
+use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
+use crate::symbols::Var;
+use crate::view::View;
+
+/// What one policy says to one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Satisfied,
+    NotSatisfied,
+    Errored(String),
+}
+
+/// Evaluates policies for one request.
+pub(crate) struct Evaluation<'e, 'r> {
+    pub(crate) view: &'e View<'r>,
+    /// The schema's actions, where there is one.
+    pub(crate) actions: &'e [Arc<ast::Entity>],
+    cedar: OnceCell<Result<(ast::Request, CedarEntities), DecideError>>,
+}
+
+impl<'e, 'r> Evaluation<'e, 'r> {
+    pub(crate) fn new(view: &'e View<'r>, actions: &'e [Arc<ast::Entity>]) -> Self {
+        Self { view, actions, cedar: OnceCell::new() }
+    }
+
+    /// Returns what a policy says.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`] if the entities are not ones that Cedar takes.
+    pub(crate) fn policy(&self, policy: PolicyInfo<'_>) -> Result<Verdict, DecideError> {
+        if !self.scope(policy.policy) {
+            return Ok(Verdict::NotSatisfied);
+        }
+        for clause in &policy.policy.body.clauses {
+            match self.clause(clause)? {
+                Some(true) => {}
+                Some(false) => return Ok(Verdict::NotSatisfied),
+                None => return self.whole(policy),
+            }
+        }
+        Ok(Verdict::Satisfied)
+    }
+
+    /// Returns whether the policy's scope matches.
+    pub(crate) fn scope(&self, policy: &StoredPolicy) -> bool {
+        self.entity_scope(&policy.principal, Var::Principal)
+            && self.entity_scope(&policy.resource, Var::Resource)
+            && self.action_scope(policy)
+    }
+
+    pub(crate) fn entity_scope(&self, scope: &EntityScope, var: Var) -> bool {
+        let Some(ids) = self.view.ids(var) else { return false };
+        match scope {
+            EntityScope::Any => true,
+            EntityScope::Is(type_) => self.view.type_(var) == Some(*type_),
+            EntityScope::Eq(uid) => ids.is(*uid),
+            EntityScope::In(uid) => ids.contains(*uid),
+            EntityScope::IsIn(type_, uid) => {
+                self.view.type_(var) == Some(*type_) && ids.contains(*uid)
+            }
+        }
+    }
+
+    pub(crate) fn action_scope(&self, policy: &StoredPolicy) -> bool {
+        let Some(ids) = self.view.ids(Var::Action) else { return false };
+        match &policy.action {
+            ActionScope::Any => true,
+            ActionScope::Eq(uid) => ids.is(*uid),
+            ActionScope::In(uids) => uids.iter().any(|uid| ids.contains(*uid)),
+        }
+    }
+
+    /// Decides one clause; `None` where Cedar errs.
+    pub(crate) fn clause(&self, clause: &Clause) -> Result<Option<bool>, DecideError> {
+        match clause {
+            Clause::Test(test) => Ok(self.view.decide(test)),
+            Clause::Cedar(expr) => self.expression(expr),
+        }
+    }
+
+    /// Lets Cedar decide an expression; `None` where it errs.
+    pub(crate) fn expression(&self, expr: &ast::Expr) -> Result<Option<bool>, DecideError> {
+        let value = self.evaluator()?.interpret(expr, &ast::SlotEnv::new());
+        Ok(value.ok().and_then(|value| match value.value {
+            ast::ValueKind::Lit(ast::Literal::Bool(held)) => Some(held),
+            _ => None,
+        }))
+    }
+
+    /// Lets Cedar evaluate the whole policy, for its error.
+    fn whole(&self, policy: PolicyInfo<'_>) -> Result<Verdict, DecideError> {
+        let parsed = match parse::again(policy) {
+            Ok(parsed) => parsed,
+            Err(error) => return Ok(Verdict::Errored(error)),
+        };
+        Ok(match self.evaluator()?.evaluate(&parsed) {
+            Ok(true) => Verdict::Satisfied,
+            Ok(false) => Verdict::NotSatisfied,
+            Err(error) => Verdict::Errored(causes(&error)),
+        })
+    }
+
+    fn evaluator(&self) -> Result<Evaluator<'_>, DecideError> {
+        let (request, entities) =
+            self.cedar.get_or_init(|| self.build()).as_ref().map_err(Clone::clone)?;
+        Ok(Evaluator::new(request.clone(), entities, Extensions::all_available()))
+    }
+
+    fn build(&self) -> Result<(ast::Request, CedarEntities), DecideError> {
+        let request = self.view.request.to_cedar(None)?;
+        let missing = |a: &&Arc<ast::Entity>| {
+            let uid: EntityUid = a.uid().clone().into();
+            self.view.entities.node(&uid).is_none()
+        };
+        let actions: Vec<_> = self.actions.iter().filter(missing).cloned().collect();
+        Ok((request.as_ref().clone(), self.view.entities.to_cedar(&actions)?))
+    }
+}

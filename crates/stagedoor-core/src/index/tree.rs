@@ -1,0 +1,156 @@
+//! A decision tree over policies: each branch asks one feature of the request.
+
+use smallvec::SmallVec;
+
+use super::keys::{Feature, FeatureKeys};
+use crate::hash::FastMap;
+use crate::symbols::{Key, Var};
+use crate::view::View;
+
+/// So few policies are checked one by one.
+const SMALL: usize = 4;
+/// A policy with more keys than this is kept with those that the feature does not tell apart.
+const MANY_KEYS: usize = 8;
+/// From so many policies a feature is judged by a sample.
+const SAMPLE: usize = 2_048;
+
+type Entry = (u32, SmallVec<[FeatureKeys; 4]>);
+
+#[derive(Debug)]
+pub(crate) enum Tree {
+    Leaf(Box<[u32]>),
+    Branch(Box<Branch>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Branch {
+    feature: Feature,
+    children: FastMap<Key, Tree>,
+    /// Policies that this feature says nothing about.
+    rest: Tree,
+}
+
+impl Tree {
+    /// Arranges policies with their keys.
+    pub(crate) fn build(entries: Vec<Entry>) -> Self {
+        let Some(feature) = best_feature(&entries) else {
+            return Self::Leaf(entries.into_iter().map(|(policy, _)| policy).collect());
+        };
+        let mut groups: FastMap<Key, Vec<Entry>> = FastMap::default();
+        let mut rest = Vec::new();
+        for (policy, mut keys) in entries {
+            let found = keys.iter().position(|(f, k)| *f == feature && k.len() <= MANY_KEYS);
+            let Some(at) = found else {
+                rest.push((policy, keys));
+                continue;
+            };
+            let (_, values) = keys.remove(at);
+            for key in &values {
+                groups.entry(*key).or_default().push((policy, keys.clone()));
+            }
+        }
+        let mut children: FastMap<Key, Self> =
+            groups.into_iter().map(|(key, entries)| (key, Self::build(entries))).collect();
+        children.shrink_to_fit();
+        Self::Branch(Box::new(Branch { feature, children, rest: Self::build(rest) }))
+    }
+
+    /// Adds the policies whose keys the request has.
+    pub(crate) fn collect(&self, view: &View<'_>, found: &mut Vec<u32>) {
+        let branch = match self {
+            Self::Leaf(policies) => return found.extend_from_slice(policies),
+            Self::Branch(branch) => branch,
+        };
+        match branch.feature {
+            Feature::Principal => branch.any_of(view, Var::Principal, found),
+            Feature::Action => branch.any_of(view, Var::Action, found),
+            Feature::Resource => branch.any_of(view, Var::Resource, found),
+            Feature::PrincipalType => {
+                branch.child(view.type_(Var::Principal).map(Key::Type), view, found);
+            }
+            Feature::ResourceType => {
+                branch.child(view.type_(Var::Resource).map(Key::Type), view, found);
+            }
+            Feature::Path(path) => branch.child(view.key(path).flatten(), view, found),
+            Feature::Elements(path) => {
+                for item in view.elements(path).unwrap_or_default() {
+                    branch.child(view.symbols.key(item), view, found);
+                }
+            }
+        }
+        branch.rest.collect(view, found);
+    }
+}
+
+impl Branch {
+    fn child(&self, key: Option<Key>, view: &View<'_>, found: &mut Vec<u32>) {
+        if let Some(child) = key.and_then(|key| self.children.get(&key)) {
+            child.collect(view, found);
+        }
+    }
+
+    fn any_of(&self, view: &View<'_>, var: Var, found: &mut Vec<u32>) {
+        let Some(ids) = view.ids(var) else { return };
+        if self.children.len() < ids.all().len() {
+            for (key, child) in &self.children {
+                if matches!(key, Key::Uid(uid) if ids.contains(*uid)) {
+                    child.collect(view, found);
+                }
+            }
+        } else {
+            for uid in ids.all() {
+                self.child(Some(Key::Uid(*uid)), view, found);
+            }
+        }
+    }
+}
+
+/// Returns the feature that leaves the fewest policies to check, if any helps.
+fn best_feature(entries: &[Entry]) -> Option<Feature> {
+    if entries.len() <= SMALL {
+        return None;
+    }
+    let stride = entries.len().div_ceil(SAMPLE);
+    let mut sampled = 0_usize;
+    let mut tallies: FastMap<Feature, Tally> = FastMap::default();
+    for (_, keys) in entries.iter().step_by(stride) {
+        sampled += 1;
+        for (feature, values) in keys.iter().filter(|(_, values)| values.len() <= MANY_KEYS) {
+            let tally = tallies.entry(*feature).or_default();
+            tally.policies += 1;
+            for key in values {
+                *tally.keys.entry(*key).or_default() += 1;
+            }
+        }
+    }
+    let total = sampled as f64;
+    let left = |feature: Feature, tally: &Tally| {
+        // A request that some policy is meant for falls into a group as often as the
+        // group is large.
+        let squares: f64 = tally.keys.values().map(|n| f64::from(*n) * f64::from(*n)).sum();
+        let constrained = tally.policies as f64;
+        (total - constrained) + values_a_request(feature) * squares / constrained
+    };
+    tallies
+        .iter()
+        .map(|(feature, tally)| (left(*feature, tally), *feature))
+        .filter(|(left, _)| *left < 0.9 * total)
+        .min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
+        .map(|(_, feature)| feature)
+}
+
+#[derive(Default)]
+struct Tally {
+    policies: usize,
+    keys: FastMap<Key, u32>,
+}
+
+/// How many values a request has of a feature, by rule of thumb: users are in many groups.
+fn values_a_request(feature: Feature) -> f64 {
+    match feature {
+        Feature::Principal => 16.0,
+        Feature::Action | Feature::Resource => 2.0,
+        Feature::Elements(_) => 3.0,
+        Feature::PrincipalType | Feature::ResourceType | Feature::Path(_) => 1.0,
+    }
+}

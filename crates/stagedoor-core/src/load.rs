@@ -1,0 +1,181 @@
+//! Makes an engine of texts, or tells everything that is wrong with them.
+//!
+//! One statement's syntax tree is held at a time (a chunk's worth on each thread), and
+//! nothing of it outlives the loading but what decisions need.
+
+mod compile;
+mod files;
+mod json;
+mod links;
+mod policies;
+mod schema;
+mod stack;
+mod validate;
+
+use std::sync::Arc;
+
+use cedar_policy::{EntityUid, Schema};
+use cedar_policy_core::ast;
+use sha2::{Digest as _, Sha256};
+
+use crate::builder::{EngineBuilder, Kind, TemplateLink};
+use crate::engine::{Engine, Snapshot};
+use crate::hash::FastMap;
+use crate::index::Index;
+use crate::limits::Limits;
+use crate::problem::{LoadError, Problem, Severity};
+use crate::source::Source;
+use crate::symbols::Symbols;
+use crate::view::Ids;
+
+use compile::Compiler;
+
+/// Builds an engine.
+pub(crate) fn engine(builder: EngineBuilder) -> Result<Engine, LoadError> {
+    stack::with_room(move || build(builder)).unwrap_or_else(|reason| {
+        Err(LoadError::new(vec![Problem::error("policies::load", reason)], 0))
+    })
+}
+
+/// Problems, up to the limit.
+pub(crate) struct Report {
+    problems: Vec<Problem>,
+    unreported: usize,
+    errors: bool,
+    limit: usize,
+}
+
+impl Report {
+    fn new(limits: &Limits) -> Self {
+        Self { problems: Vec::new(), unreported: 0, errors: false, limit: limits.problems }
+    }
+
+    /// Adds a problem; it is made only if it will be reported.
+    fn add(&mut self, severity: Severity, problem: impl FnOnce() -> Problem) {
+        let is_error = severity == Severity::Error;
+        self.errors |= is_error;
+        if self.problems.len() < self.limit {
+            self.problems.push(problem());
+        } else if is_error {
+            self.unreported += 1;
+        }
+    }
+
+    fn error(&mut self, problem: impl FnOnce() -> Problem) {
+        self.add(Severity::Error, problem);
+    }
+
+    fn fail(self) -> Result<Vec<Problem>, LoadError> {
+        if self.errors {
+            Err(LoadError::new(self.problems, self.unreported))
+        } else {
+            Ok(self.problems)
+        }
+    }
+}
+
+fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
+    let EngineBuilder { inputs, links, exact, without_index, limits } = builder;
+    let mut report = Report::new(&limits);
+    let sources = files::read(inputs, &limits, &mut report);
+    let schema = schema::merge(&sources, &limits, &mut report);
+    if schema.is_none() && !exact && !report.errors {
+        report.error(|| {
+            Problem::error("schema::missing", "there is no schema to validate the policies against")
+                .with_help(
+                    "add a `.cedarschema` file beside the policies, or ask for exact-Cedar mode, \
+                     which validates nothing",
+                )
+        });
+    }
+    if report.errors && schema.is_none() && !exact {
+        // Without a schema every policy would be reported as well.
+        return Err(LoadError::new(report.problems, report.unreported));
+    }
+
+    let mut compiler = Compiler::new(exact);
+    let validated = schema.as_ref().filter(|_| !exact);
+    for (number, (kind, source)) in (0_u32..).zip(&sources) {
+        match kind {
+            Kind::Policies => {
+                policies::load(number, source, validated, &limits, &mut compiler, &mut report);
+            }
+            Kind::PoliciesJson => {
+                json::load(number, source, validated, &limits, &mut compiler, &mut report);
+            }
+            Kind::Schema | Kind::SchemaJson => {}
+        }
+    }
+    links::load(&links, None, validated, &limits, &mut compiler, &mut report);
+    let revision = revision(&sources, &links, exact);
+    let warnings = report.fail()?;
+
+    let Compiler { mut symbols, policies, .. } = compiler;
+    let (actions, action_entities) = match validated {
+        Some(schema) => actions(schema, &mut symbols),
+        None => (FastMap::default(), Vec::new()),
+    };
+    symbols.shrink();
+    let index = (!without_index).then(|| Index::new(&policies, &symbols, !exact));
+    Ok(Engine(Arc::new(Snapshot {
+        policies,
+        sources: sources.into_iter().map(|(_, source)| source).collect(),
+        symbols,
+        index,
+        schema,
+        actions,
+        action_entities,
+        exact,
+        limits,
+        revision,
+        warnings,
+    })))
+}
+
+/// Hashes what was loaded. Every part is preceded by its length, so that no two
+/// different inputs run together.
+fn revision(sources: &[(Kind, Source)], links: &[TemplateLink], exact: bool) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(if exact { b"exact" } else { b"strict" });
+    for (kind, source) in sources {
+        part(match kind {
+            Kind::Policies => b"policies",
+            Kind::PoliciesJson => b"policies-json",
+            Kind::Schema => b"schema",
+            Kind::SchemaJson => b"schema-json",
+        });
+        part(source.text.as_bytes());
+    }
+    for link in links {
+        part(link.template.as_bytes());
+        part(link.id.as_bytes());
+        for slot in [&link.principal, &link.resource] {
+            part(slot.as_ref().map(ToString::to_string).unwrap_or_default().as_bytes());
+        }
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Numbers the schema's actions and their groups.
+fn actions(
+    schema: &Schema,
+    symbols: &mut Symbols,
+) -> (FastMap<EntityUid, Ids>, Vec<Arc<ast::Entity>>) {
+    let mut actions = FastMap::default();
+    let mut entities = Vec::new();
+    // A schema that was read has actions without cycles, so this does not fail.
+    for entity in schema.action_entities().into_iter().flatten() {
+        let uid = entity.uid();
+        symbols.intern_uid(&uid);
+        let ancestors: Vec<EntityUid> =
+            entity.as_ref().ancestors().map(|a| a.clone().into()).collect();
+        let ids = Ids::new(symbols, &uid, ancestors.iter());
+        actions.insert(uid, ids);
+        entities.push(Arc::new(entity.as_ref().clone()));
+    }
+    (actions, entities)
+}

@@ -1,0 +1,210 @@
+//! Turns syntax trees into what decisions need, and lets go of the trees.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use cedar_policy::EntityUid;
+use cedar_policy_core::ast::{self, EntityReference, PrincipalOrResourceConstraint};
+use smol_str::SmolStr;
+
+use crate::condition::{Lowering, clauses};
+use crate::hash::{FastMap, FastSet};
+use crate::policy::{ActionScope, Body, EntityScope, Form, Origin, Slots, StoredPolicy};
+use crate::symbols::Symbols;
+
+/// Everything compiled so far.
+pub(super) struct Compiler {
+    pub(super) symbols: Symbols,
+    pub(super) policies: Vec<StoredPolicy>,
+    templates: FastMap<SmolStr, Template>,
+    /// Ids of policies, templates and links: one name space, as in Cedar.
+    ids: FastSet<SmolStr>,
+    /// How many statements came before, which numbers those without an id.
+    position: usize,
+    exact: bool,
+}
+
+/// A template, kept for its links while loading goes on.
+pub(super) struct Template {
+    pub(super) tree: Arc<ast::Template>,
+    body: Arc<Body>,
+}
+
+/// Why a policy is not taken.
+#[derive(Debug)]
+pub(super) enum NotTaken {
+    /// Another one has this id.
+    Duplicate(SmolStr),
+}
+
+impl Compiler {
+    pub(super) fn new(exact: bool) -> Self {
+        Self {
+            symbols: Symbols::new(),
+            policies: Vec::new(),
+            templates: FastMap::default(),
+            ids: FastSet::default(),
+            position: 0,
+            exact,
+        }
+    }
+
+    /// Returns how many policies, templates and links there are.
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Reserves positions for `count` statements; returns the first one.
+    pub(super) fn positions(&mut self, count: usize) -> usize {
+        let first = self.position;
+        self.position += count;
+        first
+    }
+
+    /// Adds a policy or template that was read from Cedar's syntax.
+    pub(super) fn add_text(
+        &mut self,
+        tree: ast::Template,
+        position: usize,
+        source: u32,
+        span: &Range<usize>,
+    ) -> Result<(), NotTaken> {
+        let id = if self.exact { None } else { id_annotation(&tree) };
+        let id = id.unwrap_or_else(|| positional_id(position));
+        // Sources are limited to far less than 4 GiB.
+        let offset = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let form = Form::Text(offset(span.start)..offset(span.end));
+        self.add(id, tree, Origin { source, form })
+    }
+
+    /// Adds a policy or template that was read from JSON.
+    pub(super) fn add_json(
+        &mut self,
+        tree: ast::Template,
+        key: &str,
+        source: u32,
+    ) -> Result<(), NotTaken> {
+        let id = if self.exact { None } else { id_annotation(&tree) };
+        let id = id.unwrap_or_else(|| key.into());
+        let form = Form::Json(tree.to_string().into_boxed_str());
+        self.add(id, tree, Origin { source, form })
+    }
+
+    fn add(&mut self, id: SmolStr, tree: ast::Template, origin: Origin) -> Result<(), NotTaken> {
+        if !self.ids.insert(id.clone()) {
+            return Err(NotTaken::Duplicate(id));
+        }
+        let body = Arc::new(self.body(&tree, origin));
+        if tree.slots().next().is_some() {
+            self.templates.insert(id, Template { tree: Arc::new(tree), body });
+            return Ok(());
+        }
+        let policy = StoredPolicy {
+            effect: tree.effect(),
+            principal: self.entity_scope(tree.principal_constraint().as_inner(), None),
+            action: self.action_scope(tree.action_constraint()),
+            resource: self.entity_scope(tree.resource_constraint().as_inner(), None),
+            slots: None,
+            id,
+            body,
+        };
+        self.policies.push(policy);
+        Ok(())
+    }
+
+    pub(super) fn template(&self, id: &str) -> Option<&Template> {
+        self.templates.get(id)
+    }
+
+    /// Adds a link whose slots were checked.
+    pub(super) fn add_link(
+        &mut self,
+        template: &str,
+        id: SmolStr,
+        slots: Slots,
+    ) -> Result<(), NotTaken> {
+        let Some(Template { tree, body }) = self.templates.get(template) else { return Ok(()) };
+        let (tree, body) = (Arc::clone(tree), Arc::clone(body));
+        if !self.ids.insert(id.clone()) {
+            return Err(NotTaken::Duplicate(id));
+        }
+        let principal = slots.principal.as_ref();
+        let resource = slots.resource.as_ref();
+        let policy = StoredPolicy {
+            effect: tree.effect(),
+            principal: self.entity_scope(tree.principal_constraint().as_inner(), principal),
+            action: self.action_scope(tree.action_constraint()),
+            resource: self.entity_scope(tree.resource_constraint().as_inner(), resource),
+            slots: Some(Box::new(slots)),
+            id,
+            body,
+        };
+        self.policies.push(policy);
+        Ok(())
+    }
+
+    fn body(&mut self, tree: &ast::Template, origin: Origin) -> Body {
+        let exprs = tree.non_scope_constraints_arc().map(clauses).unwrap_or_default();
+        let mut lowering = Lowering { symbols: &mut self.symbols };
+        let annotations = tree.annotations().map(|(name, a)| (name.as_ref(), a.val.clone()));
+        Body {
+            clauses: exprs.iter().map(|expr| lowering.clause(expr)).collect(),
+            annotations: annotations
+                .filter(|(name, _)| *name != "id")
+                .map(|(name, value)| (name.into(), value))
+                .collect(),
+            origin,
+        }
+    }
+
+    fn entity_scope(
+        &mut self,
+        constraint: &PrincipalOrResourceConstraint,
+        slot: Option<&EntityUid>,
+    ) -> EntityScope {
+        let symbols = &mut self.symbols;
+        let mut uid = |reference: &EntityReference| match (reference, slot) {
+            (EntityReference::EUID(uid), _) => {
+                Some(symbols.intern_uid(&ast::EntityUID::clone(uid).into()))
+            }
+            (EntityReference::Slot(_), Some(uid)) => Some(symbols.intern_uid(uid)),
+            (EntityReference::Slot(_), None) => None,
+        };
+        // A slot without a value has been refused before; a number that no entity has
+        // would match nothing.
+        match constraint {
+            PrincipalOrResourceConstraint::Any => EntityScope::Any,
+            PrincipalOrResourceConstraint::Eq(r) => EntityScope::Eq(uid(r).unwrap_or(u32::MAX)),
+            PrincipalOrResourceConstraint::In(r) => EntityScope::In(uid(r).unwrap_or(u32::MAX)),
+            PrincipalOrResourceConstraint::Is(name) => {
+                EntityScope::Is(symbols.intern_type(&ast::EntityType::clone(name).into()))
+            }
+            PrincipalOrResourceConstraint::IsIn(name, r) => {
+                let uid = uid(r).unwrap_or(u32::MAX);
+                let type_ = symbols.intern_type(&ast::EntityType::clone(name).into());
+                EntityScope::IsIn(type_, uid)
+            }
+        }
+    }
+
+    fn action_scope(&mut self, constraint: &ast::ActionConstraint) -> ActionScope {
+        let mut uid =
+            |uid: &Arc<ast::EntityUID>| self.symbols.intern_uid(&ast::EntityUID::clone(uid).into());
+        match constraint {
+            ast::ActionConstraint::Any => ActionScope::Any,
+            ast::ActionConstraint::Eq(action) => ActionScope::Eq(uid(action)),
+            ast::ActionConstraint::In(actions) => {
+                ActionScope::In(actions.iter().map(uid).collect())
+            }
+        }
+    }
+}
+
+/// Cedar's id of a statement without a name.
+pub(super) fn positional_id(position: usize) -> SmolStr {
+    format!("policy{position}").into()
+}
+
+fn id_annotation(tree: &ast::Template) -> Option<SmolStr> {
+    tree.annotations().find(|(name, _)| name.as_ref() == "id").map(|(_, a)| a.val.clone())
+}

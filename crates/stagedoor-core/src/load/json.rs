@@ -1,0 +1,197 @@
+//! Reads policy sets in Cedar's JSON form.
+
+use std::collections::BTreeMap;
+
+use cedar_policy::{EntityUid, Policy, PolicyId, Schema, Template};
+use cedar_policy_core::validator::Validator;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::compile::{Compiler, NotTaken};
+use super::policies::{duplicate, fits};
+use super::{Report, links, validate};
+use crate::builder::TemplateLink;
+use crate::error::causes;
+use crate::limits::Limits;
+use crate::problem::Problem;
+use crate::source::Source;
+
+/// A policy set; see Cedar's
+/// [JSON policy format](https://docs.cedarpolicy.com/policies/json-format.html).
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PolicySetJson<'a> {
+    #[serde(borrow, default)]
+    templates: Entries<'a>,
+    #[serde(borrow, default)]
+    static_policies: Entries<'a>,
+    #[serde(default)]
+    template_links: Vec<LinkJson>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LinkJson {
+    template_id: String,
+    new_id: String,
+    values: BTreeMap<String, serde_json::Value>,
+}
+
+/// Loads a policy set.
+pub(super) fn load(
+    number: u32,
+    source: &Source,
+    schema: Option<&Schema>,
+    limits: &Limits,
+    compiler: &mut Compiler,
+    report: &mut Report,
+) {
+    let set: PolicySetJson<'_> = match serde_json::from_str(&source.text) {
+        Ok(set) => set,
+        Err(error) => {
+            report.error(|| {
+                let at = offset(&source.text, error.line(), error.column());
+                Problem::error("policies::json", error.to_string())
+                    .with_help(
+                        "a policy set is an object with `templates`, `staticPolicies` and \
+                         `templateLinks`",
+                    )
+                    .at(source, at..at)
+            });
+            return;
+        }
+    };
+    let statements = set.templates.0.len() + set.static_policies.0.len();
+    if !fits(compiler, statements + set.template_links.len(), limits, report) {
+        return;
+    }
+    let mut trees = Vec::new();
+    for (key, raw, is_template) in set
+        .templates
+        .0
+        .iter()
+        .map(|(k, r)| (k, r, true))
+        .chain(set.static_policies.0.iter().map(|(k, r)| (k, r, false)))
+    {
+        match tree(key, raw, is_template, limits) {
+            Ok(tree) => trees.push((key.clone(), tree)),
+            Err(message) => {
+                let at = place(source, raw);
+                report.error(|| {
+                    Problem::error("policy::json", message)
+                        .with_help("see Cedar's JSON policy format")
+                        .with_policy(key.as_str())
+                        .at(source, at)
+                });
+            }
+        }
+    }
+    if let Some(schema) = schema {
+        let validator = Validator::new(schema.as_ref().clone());
+        for finding in validate::trees(trees.iter().map(|(_, tree)| tree), &validator) {
+            let problem = finding.problem.with_policy(&*finding.id).in_file(&source.name);
+            report.add(finding.severity, || problem);
+        }
+    }
+    for (key, tree) in trees {
+        if let Err(NotTaken::Duplicate(id)) = compiler.add_json(tree, &key, number) {
+            report.error(|| duplicate(&id).in_file(&source.name));
+        }
+    }
+    let mut linked = Vec::with_capacity(set.template_links.len());
+    for link in set.template_links {
+        match template_link(link) {
+            Ok(link) => linked.push(link),
+            Err(message) => report.error(|| {
+                Problem::error("link::json", message)
+                    .with_help("`values` has `?principal`, `?resource` or both, each an entity id")
+                    .in_file(&source.name)
+            }),
+        }
+    }
+    links::load(&linked, Some(source), schema, limits, compiler, report);
+}
+
+fn tree(
+    key: &str,
+    raw: &RawValue,
+    is_template: bool,
+    limits: &Limits,
+) -> Result<cedar_policy_core::ast::Template, String> {
+    let given = raw.get().len();
+    if given > limits.policy_bytes {
+        let limit = limits.policy_bytes;
+        return Err(format!("the policy of {given} bytes is longer than {limit} bytes"));
+    }
+    let json = serde_json::from_str(raw.get()).map_err(|e| e.to_string())?;
+    let id = Some(PolicyId::new(key));
+    if is_template {
+        let template = Template::from_json(id, json).map_err(|e| causes(&e))?;
+        Ok(template.as_ref().clone())
+    } else {
+        let policy = Policy::from_json(id, json).map_err(|e| causes(&e))?;
+        Ok(policy.as_ref().template().clone())
+    }
+}
+
+fn template_link(link: LinkJson) -> Result<TemplateLink, String> {
+    let LinkJson { template_id, new_id, values } = link;
+    let mut slots =
+        TemplateLink { template: template_id, id: new_id, principal: None, resource: None };
+    for (slot, value) in values {
+        let uid = EntityUid::from_json(value)
+            .map_err(|e| format!("`{slot}` of link `{}`: {}", slots.id, causes(&e)))?;
+        match slot.as_str() {
+            "?principal" => slots.principal = Some(uid),
+            "?resource" => slots.resource = Some(uid),
+            _ => return Err(format!("link `{}` fills `{slot}`, which is no slot", slots.id)),
+        }
+    }
+    Ok(slots)
+}
+
+/// Object entries in order; a key given twice is an error, not an overwrite.
+#[derive(Default)]
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object of policies by id")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Self::Value, A::Error> {
+                let mut entries = BTreeMap::new();
+                let mut order = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
+                    if entries.insert(key.clone(), ()).is_some() {
+                        let message = format!("policy `{key}` is given twice");
+                        return Err(serde::de::Error::custom(message));
+                    }
+                    order.push((key, value));
+                }
+                Ok(Entries(order))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+/// Returns where `raw`, a slice of the source's text, stands in it.
+fn place(source: &Source, raw: &RawValue) -> std::ops::Range<usize> {
+    let start = (raw.get().as_ptr() as usize).saturating_sub(source.text.as_ptr() as usize);
+    start..start + raw.get().len()
+}
+
+/// Returns the byte offset of a line and column, both from 1.
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    (before + column.saturating_sub(1)).min(text.len())
+}

@@ -1,0 +1,79 @@
+//! What a decision is and what it rests on.
+
+use std::fmt;
+
+use cedar_policy::Decision;
+use smallvec::SmallVec;
+
+use crate::engine::Engine;
+use crate::policy::PolicyInfo;
+
+/// A policy that could not be evaluated for a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyError {
+    pub(crate) policy: String,
+    pub(crate) message: String,
+}
+
+impl PolicyError {
+    /// Returns the policy's id.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    /// Returns Cedar's reason.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+/// The answer to one request: the decision, the policies that determined it, and errors.
+#[derive(Clone)]
+pub struct Outcome {
+    pub(crate) engine: Engine,
+    pub(crate) decision: Decision,
+    pub(crate) determining: SmallVec<[u32; 4]>,
+    pub(crate) errors: Vec<PolicyError>,
+}
+
+impl Outcome {
+    /// Returns whether the request is allowed.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        self.decision
+    }
+
+    /// Returns the determining policies, in the order of the policy set.
+    ///
+    /// On Allow these are all satisfied permits; on Deny all satisfied forbids and, unless
+    /// the engine is in exact-Cedar mode, all forbids that could not be evaluated. None
+    /// means that nothing permits the request.
+    pub fn reasons(&self) -> impl Iterator<Item = PolicyInfo<'_>> {
+        self.determining.iter().filter_map(|number| self.engine.policy(*number))
+    }
+
+    /// Returns the policies that could not be evaluated, in the order of the policy set.
+    #[must_use]
+    pub fn errors(&self) -> &[PolicyError] {
+        &self.errors
+    }
+
+    /// Returns the revision of the policy set that decided.
+    #[must_use]
+    pub fn revision(&self) -> &str {
+        self.engine.revision()
+    }
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outcome")
+            .field("decision", &self.decision)
+            .field("reasons", &self.reasons().map(|p| p.id()).collect::<Vec<_>>())
+            .field("errors", &self.errors)
+            .field("revision", &self.revision())
+            .finish()
+    }
+}

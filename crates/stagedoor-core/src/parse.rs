@@ -1,0 +1,36 @@
+//! Cedar's parser, one statement at a time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cedar_policy_core::ast;
+use cedar_policy_core::parser::err::ParseErrors;
+use cedar_policy_core::parser::parse_policy_or_template;
+
+use crate::error::causes;
+use crate::policy::PolicyInfo;
+
+/// Parses one policy or template.
+pub(crate) fn statement(text: &str, id: &str) -> Result<ast::Template, Box<ParseErrors>> {
+    parse_policy_or_template(Some(ast::PolicyID::from_string(id)), text).map_err(Box::new)
+}
+
+/// Parses a policy's text again, and links it if it is a link.
+pub(crate) fn again(policy: PolicyInfo<'_>) -> Result<ast::Policy, String> {
+    let template = statement(policy.text(), policy.id()).map_err(|e| causes(&e))?;
+    let template = Arc::new(template);
+    let linked = match policy.link() {
+        None => ast::Template::try_as_policy(template),
+        Some((principal, resource)) => {
+            let mut slots: HashMap<ast::SlotId, ast::EntityUID> = HashMap::new();
+            if let Some(uid) = principal {
+                slots.insert(ast::SlotId::principal(), uid.clone().into());
+            }
+            if let Some(uid) = resource {
+                slots.insert(ast::SlotId::resource(), uid.clone().into());
+            }
+            ast::Template::link(template, ast::PolicyID::from_string(policy.id()), slots)
+        }
+    };
+    linked.map_err(|e| causes(&e))
+}

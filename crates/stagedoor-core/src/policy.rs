@@ -1,0 +1,148 @@
+//! Policies as an engine keeps them, and what it tells of them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use cedar_policy::{Effect, EntityUid};
+use smol_str::SmolStr;
+
+use crate::condition::Clause;
+use crate::source::Source;
+
+/// A policy, or a template linked to a principal and a resource.
+///
+/// The syntax tree is not kept: the text is, and parsing one policy again for an
+/// explanation is cheap.
+#[derive(Debug)]
+pub(crate) struct StoredPolicy {
+    pub(crate) id: SmolStr,
+    pub(crate) effect: Effect,
+    pub(crate) principal: EntityScope,
+    pub(crate) action: ActionScope,
+    pub(crate) resource: EntityScope,
+    /// Shared by all links of a template.
+    pub(crate) body: Arc<Body>,
+    /// What a link fills the template's slots with.
+    pub(crate) slots: Option<Box<Slots>>,
+}
+
+/// The values of a link's slots.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Slots {
+    pub(crate) principal: Option<EntityUid>,
+    pub(crate) resource: Option<EntityUid>,
+}
+
+/// What a policy's text says beyond its scope.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) clauses: Box<[Clause]>,
+    /// Annotations but `@id`, by name.
+    pub(crate) annotations: Box<[(SmolStr, SmolStr)]>,
+    pub(crate) origin: Origin,
+}
+
+/// Where a policy was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) source: u32,
+    pub(crate) form: Form,
+}
+
+/// The form in which a policy was read.
+#[derive(Debug, Clone)]
+pub(crate) enum Form {
+    /// Cedar text at this place of the source.
+    Text(Range<u32>),
+    /// JSON, kept as the Cedar text of the same meaning.
+    Json(Box<str>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EntityScope {
+    Any,
+    Is(u32),
+    Eq(u32),
+    In(u32),
+    IsIn(u32, u32),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ActionScope {
+    Any,
+    Eq(u32),
+    In(Box<[u32]>),
+}
+
+/// The texts that an engine's policies come from.
+pub(crate) type Sources = [Source];
+
+/// What an engine tells of one of its policies.
+#[derive(Debug, Clone, Copy)]
+pub struct PolicyInfo<'a> {
+    pub(crate) policy: &'a StoredPolicy,
+    pub(crate) sources: &'a Sources,
+}
+
+impl<'a> PolicyInfo<'a> {
+    /// Returns the id: `@id`, a link's id, or else Cedar's positional id (`policy0`).
+    #[must_use]
+    pub fn id(&self) -> &'a str {
+        &self.policy.id
+    }
+
+    /// Returns whether the policy permits or forbids.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        self.policy.effect
+    }
+
+    /// Returns the value of an annotation other than `@id`.
+    #[must_use]
+    pub fn annotation(&self, name: &str) -> Option<&'a str> {
+        self.annotations().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// Returns the annotations other than `@id`, by name.
+    pub fn annotations(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        self.policy.body.annotations.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Returns the entities that a template's `?principal` and `?resource` stand for, in a link.
+    #[must_use]
+    pub fn link(&self) -> Option<(Option<&'a EntityUid>, Option<&'a EntityUid>)> {
+        let slots = self.policy.slots.as_deref()?;
+        Some((slots.principal.as_ref(), slots.resource.as_ref()))
+    }
+
+    /// Returns the file that the policy stands in, or what the caller called the text.
+    #[must_use]
+    pub fn file(&self) -> &'a str {
+        self.source().map_or("", |s| s.name.as_ref())
+    }
+
+    /// Returns the line that the policy starts at, from 1; none for policies read from JSON.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        match &self.policy.body.origin.form {
+            Form::Text(span) => self.source().map(|s| s.position(span.start as usize).0),
+            Form::Json(_) => None,
+        }
+    }
+
+    /// Returns the policy's Cedar text; for a link, its template's.
+    #[must_use]
+    pub fn text(&self) -> &'a str {
+        match &self.policy.body.origin.form {
+            Form::Text(span) => self
+                .source()
+                .and_then(|s| s.text.get(span.start as usize..span.end as usize))
+                .unwrap_or_default(),
+            Form::Json(text) => text,
+        }
+    }
+
+    pub(crate) fn source(&self) -> Option<&'a Source> {
+        self.sources.get(self.policy.body.origin.source as usize)
+    }
+}

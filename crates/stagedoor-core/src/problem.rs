@@ -1,0 +1,248 @@
+//! What is wrong with policies, schemas and files, all of it at once.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::source::Source;
+
+/// How much a [`Problem`] matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Loading goes on.
+    Warning,
+    /// Nothing is loaded.
+    Error,
+}
+
+/// One thing that is wrong, and where.
+///
+/// The text of the error carries no position: [`file`](Self::file), [`line`](Self::line)
+/// and [`column`](Self::column) do, and as a [`miette::Diagnostic`] it shows the line itself.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    severity: Severity,
+    code: &'static str,
+    message: String,
+    help: Option<String>,
+    policy: Option<String>,
+    place: Option<Place>,
+}
+
+#[derive(Debug, Clone)]
+struct Place {
+    file: Arc<str>,
+    text: Arc<str>,
+    span: Range<usize>,
+    line: usize,
+    column: usize,
+}
+
+impl Problem {
+    pub(crate) fn error(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            help: None,
+            policy: None,
+            place: None,
+        }
+    }
+
+    pub(crate) fn warning(code: &'static str, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, message) }
+    }
+
+    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(crate) fn with_policy(mut self, policy: impl Into<String>) -> Self {
+        self.policy = Some(policy.into());
+        self
+    }
+
+    pub(crate) fn at(mut self, source: &Source, span: Range<usize>) -> Self {
+        let (line, column) = source.position(span.start);
+        self.place = Some(Place {
+            file: Arc::clone(&source.name),
+            text: Arc::clone(&source.text),
+            span,
+            line,
+            column,
+        });
+        self
+    }
+
+    /// Places the problem in a file whose text is not known.
+    pub(crate) fn in_file(mut self, name: &str) -> Self {
+        self.place =
+            Some(Place { file: name.into(), text: "".into(), span: 0..0, line: 0, column: 0 });
+        self
+    }
+
+    /// Returns how much it matters.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// Returns the stable code of this kind of problem, such as `policy::parse`.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.code
+    }
+
+    /// Returns what is wrong.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns what to do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// Returns the id of the policy that is meant, where one is.
+    #[must_use]
+    pub fn policy(&self) -> Option<&str> {
+        self.policy.as_deref()
+    }
+
+    /// Returns the file, or what the caller called the text.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        self.place.as_ref().map(|p| p.file.as_ref())
+    }
+
+    /// Returns the line, from 1.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        self.place.as_ref().map(|p| p.line).filter(|n| *n > 0)
+    }
+
+    /// Returns the column in characters, from 1.
+    #[must_use]
+    pub fn column(&self) -> Option<usize> {
+        self.place.as_ref().map(|p| p.column).filter(|n| *n > 0)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl miette::Diagnostic for Problem {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.code))
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.severity {
+            Severity::Warning => miette::Severity::Warning,
+            Severity::Error => miette::Severity::Error,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|h| Box::new(h) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        self.place.as_ref().filter(|p| p.line > 0).map(|p| p as &dyn miette::SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
+        let place = self.place.as_ref().filter(|p| p.line > 0)?;
+        let span = miette::LabeledSpan::underline(place.span.clone());
+        Some(Box::new(std::iter::once(span)))
+    }
+}
+
+impl miette::SourceCode for Place {
+    fn read_span<'a>(
+        &'a self,
+        span: &miette::SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn miette::SpanContents<'a> + 'a>, miette::MietteError> {
+        let read = self.text.as_ref().read_span(span, before, after)?;
+        Ok(Box::new(miette::MietteSpanContents::new_named(
+            self.file.to_string(),
+            read.data(),
+            *read.span(),
+            read.line(),
+            read.column(),
+            read.line_count(),
+        )))
+    }
+}
+
+/// Failure to load policies: every problem that was found. Nothing was loaded.
+#[derive(Debug, Clone)]
+pub struct LoadError {
+    problems: Vec<Problem>,
+    unreported: usize,
+}
+
+impl LoadError {
+    pub(crate) fn new(problems: Vec<Problem>, unreported: usize) -> Self {
+        Self { problems, unreported }
+    }
+
+    /// Returns the problems, errors and warnings, in the order of the files.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Returns how many problems were found beyond [`Limits::problems`](crate::Limits::problems).
+    #[must_use]
+    pub fn unreported(&self) -> usize {
+        self.unreported
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors = self.problems.iter().filter(|p| p.severity == Severity::Error).count();
+        let total = errors + self.unreported;
+        let plural = if total == 1 { "" } else { "s" };
+        write!(f, "policies were not loaded: {total} problem{plural}")?;
+        for problem in self.problems.iter().filter(|p| p.severity == Severity::Error) {
+            f.write_str("\n  ")?;
+            if let Some(file) = problem.file() {
+                f.write_str(file)?;
+                if let (Some(line), Some(column)) = (problem.line(), problem.column()) {
+                    write!(f, ":{line}:{column}")?;
+                }
+                f.write_str(": ")?;
+            }
+            write!(f, "{} ({})", problem.message, problem.code)?;
+        }
+        if self.unreported > 0 {
+            write!(f, "\n  and {} more", self.unreported)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl miette::Diagnostic for LoadError {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new("policies::load"))
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
+        Some(Box::new(self.problems.iter().map(|p| p as &dyn miette::Diagnostic)))
+    }
+}

@@ -1,0 +1,137 @@
+//! Numbers for the names that a policy set mentions, so that decisions compare numbers.
+//!
+//! A name that no policy mentions has no number and equals nothing that has one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cedar_policy::{EntityTypeName, EntityUid};
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
+use crate::hash::FastMap;
+use crate::value::Value;
+
+/// A variable of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Var {
+    Principal,
+    Action,
+    Resource,
+    Context,
+}
+
+/// One step from a value to a value within it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Step {
+    Attribute(SmolStr),
+    Tag(SmolStr),
+}
+
+/// Where a value stands in a request: `resource.namespace`, `resource.getTag("spec.type")`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Path {
+    pub(crate) var: Var,
+    pub(crate) steps: SmallVec<[Step; 2]>,
+}
+
+/// A literal of a policy, or a request's value in terms of those literals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Key {
+    Uid(u32),
+    Type(u32),
+    String(u32),
+    Bool(bool),
+    Long(i64),
+}
+
+/// The numbering of one engine.
+#[derive(Debug)]
+pub(crate) struct Symbols {
+    /// Tells this numbering from every other in the process.
+    pub(crate) numbering: u64,
+    uids: FastMap<EntityUid, u32>,
+    types: FastMap<EntityTypeName, u32>,
+    strings: FastMap<SmolStr, u32>,
+    path_numbers: FastMap<Path, u32>,
+    paths: Vec<Path>,
+}
+
+static NEXT_NUMBERING: AtomicU64 = AtomicU64::new(1);
+
+impl Symbols {
+    pub(crate) fn new() -> Self {
+        Self {
+            numbering: NEXT_NUMBERING.fetch_add(1, Ordering::Relaxed),
+            uids: FastMap::default(),
+            types: FastMap::default(),
+            strings: FastMap::default(),
+            path_numbers: FastMap::default(),
+            paths: Vec::new(),
+        }
+    }
+
+    pub(crate) fn intern_uid(&mut self, uid: &EntityUid) -> u32 {
+        intern(&mut self.uids, uid)
+    }
+
+    pub(crate) fn intern_type(&mut self, name: &EntityTypeName) -> u32 {
+        intern(&mut self.types, name)
+    }
+
+    pub(crate) fn intern_string(&mut self, string: &SmolStr) -> u32 {
+        intern(&mut self.strings, string)
+    }
+
+    pub(crate) fn intern_path(&mut self, path: Path) -> u32 {
+        if let Some(number) = self.path_numbers.get(&path) {
+            return *number;
+        }
+        let number = count(self.paths.len());
+        self.paths.push(path.clone());
+        self.path_numbers.insert(path, number);
+        number
+    }
+
+    pub(crate) fn uid(&self, uid: &EntityUid) -> Option<u32> {
+        self.uids.get(uid).copied()
+    }
+
+    pub(crate) fn type_(&self, name: &EntityTypeName) -> Option<u32> {
+        self.types.get(name).copied()
+    }
+
+    pub(crate) fn path(&self, number: u32) -> Option<&Path> {
+        self.paths.get(number as usize)
+    }
+
+    /// Returns the literal that `value` equals, if a policy mentions it.
+    pub(crate) fn key(&self, value: &Value) -> Option<Key> {
+        match value {
+            Value::String(s) => self.strings.get(s).copied().map(Key::String),
+            Value::Entity(uid) => self.uid(uid).map(Key::Uid),
+            Value::Bool(b) => Some(Key::Bool(*b)),
+            Value::Long(n) => Some(Key::Long(*n)),
+            Value::Set(_) | Value::Record(_) | Value::Extension(_) => None,
+        }
+    }
+
+    pub(crate) fn shrink(&mut self) {
+        self.uids.shrink_to_fit();
+        self.types.shrink_to_fit();
+        self.strings.shrink_to_fit();
+    }
+}
+
+fn intern<K: Clone + Eq + std::hash::Hash>(map: &mut FastMap<K, u32>, key: &K) -> u32 {
+    if let Some(number) = map.get(key) {
+        return *number;
+    }
+    let number = count(map.len());
+    map.insert(key.clone(), number);
+    number
+}
+
+/// Limits keep every table far below four thousand million entries.
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
