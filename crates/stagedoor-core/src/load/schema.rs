@@ -74,8 +74,10 @@ fn read(source: &Source, limits: &Limits) -> Result<SchemaFragment, Box<Problem>
     }
     match SchemaFragment::from_cedarschema_str(&source.text) {
         Ok((fragment, _warnings)) => Ok(fragment),
-        Err(error) => Err(Problem::error("schema::parse", causes(&error))
-            .with_help(help(&error, "see Cedar's schema grammar"))
-            .at(source, first_label(&error).unwrap_or(0..0))),
+        Err(error) => {
+            let problem = Problem::error("schema::parse", causes(&error))
+                .with_help(help(&error, "see Cedar's schema grammar"));
+            Err(Box::new(problem.at(source, first_label(&error).unwrap_or(0..0))))
+        }
     }
 }
