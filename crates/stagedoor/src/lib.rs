@@ -1,1 +1,7 @@
-//! x
+#![doc = include_str!("../../../README.md")]
+
+#[cfg(feature = "backstage")]
+pub use stagedoor_backstage as backstage;
+pub use stagedoor_core::*;
+#[cfg(feature = "kubernetes")]
+pub use stagedoor_kubernetes as kubernetes;
