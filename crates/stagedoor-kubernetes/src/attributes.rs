@@ -10,6 +10,10 @@ use crate::wire::{null_is_default, object};
 /// All values are compared as they stand, with case. `*` has no meaning of its own in a
 /// request: a review that people write with it is covered by what covers everything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all requests are of the large kind, and a box would cost each of them"
+)]
 pub enum Attributes {
     /// A request to the resource API.
     Resource(ResourceAttributes),

@@ -1,11 +1,56 @@
 //! Kubernetes authorization requests in Cedar's words.
+//!
+//! A [`SubjectAccessReview`] is a question of Kubernetes: may this subject do this? This
+//! crate reads it, makes of it a principal, an action and a resource of the namespace
+//! `k8s`, and, with [`Reviewer`], has an engine's policies answer it. The names are those of
+//! the authorization schema of [`cedar-access-control-for-k8s`], so that policies written for
+//! that project load unchanged. The schema is [`SCHEMA`].
+//!
+//! | Kubernetes | Cedar |
+//! |---|---|
+//! | user `alice` | `k8s::User`, `name` is `alice` |
+//! | user `system:serviceaccount:ci:bot` | `k8s::ServiceAccount`, `namespace` is `ci`, `name` is `bot` |
+//! | user `system:node:worker-1` | `k8s::Node`, `name` is `worker-1` |
+//! | groups | `k8s::Group`, parents of the principal |
+//! | verb `get` | `k8s::Action::"get"` |
+//! | `resourceAttributes` | `k8s::Resource`, whose id is the path of the API |
+//! | `nonResourceAttributes` | `k8s::NonResourceURL` |
+//! | verb `impersonate` | the resource is the `k8s::User`, `ServiceAccount`, `Node`, `Group`, `PrincipalUID` or `Extra` that one wants to be |
+//!
+//! # Verbs that nobody declared
+//!
+//! Every string is a legal verb in Kubernetes, while strict Cedar decides only requests whose
+//! action the schema declares for the resource. So a verb that is not declared, or not for this
+//! kind of resource (`list` on a path, `impersonate` on pods), is asked as the action
+//! `k8s::Action::"unlistedVerb"`, with the verb itself in `context.verb`:
+//!
+//! - A policy that names no action covers it, as the verb `*` of a role does.
+//! - A policy about such verbs in general names `unlistedVerb`, and `context.verb` for a certain one.
+//! - To name a verb as an action of its own, declare it in a `.cedarschema` file beside the
+//!   policies. [`Vocabulary::of`] finds it in the engine's schema; nothing else is needed.
+//!
+//!   ```text
+//!   namespace k8s {
+//!     action "frobnicate" appliesTo {
+//!       principal: [User, ServiceAccount, Node, Group], resource: [Resource],
+//!     };
+//!   }
+//!   ```
+//!
+//! Groups of verbs (`readOnly`, `write`) are no verbs: a request that calls its verb `readOnly`
+//! is decided as an unlisted one.
+//!
+//! [`cedar-access-control-for-k8s`]: https://github.com/awslabs/cedar-access-control-for-k8s
+
 mod attributes;
 mod names;
 mod reading;
 mod resource;
 mod review;
+mod reviewer;
 mod selector;
 mod selector_text;
+mod starter;
 mod subject;
 mod vocabulary;
 mod wire;
@@ -13,9 +58,8 @@ mod wire;
 pub use attributes::{Attributes, NonResourceAttributes, ResourceAttributes};
 pub use reading::ReviewError;
 pub use review::{SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus};
+pub use reviewer::Reviewer;
 pub use selector::{FieldSelectorAttributes, LabelSelectorAttributes, SelectorRequirement};
+pub use starter::{SCHEMA, STARTER_POLICIES};
 pub use subject::{Principal, PrincipalIds, Subject};
 pub use vocabulary::{AttributesError, Vocabulary, VocabularyError};
-
-/// The Cedar schema of Kubernetes authorization.
-pub const SCHEMA: &str = include_str!("../../../policies/kubernetes/kubernetes.cedarschema");

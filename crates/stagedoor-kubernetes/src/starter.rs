@@ -1,0 +1,24 @@
+//! The schema and the starter policies that ship with Stagedoor, as text.
+
+/// The Cedar schema of Kubernetes authorization, namespace `k8s`.
+pub const SCHEMA: &str = include_str!("../../../policies/kubernetes/kubernetes.cedarschema");
+
+/// The starter policies, by file name: what a platform team begins with.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::Engine;
+/// use stagedoor_kubernetes::{SCHEMA, STARTER_POLICIES};
+///
+/// let builder = Engine::builder().schema("kubernetes.cedarschema", SCHEMA);
+/// let builder = STARTER_POLICIES.iter().fold(builder, |b, (name, text)| b.policies(*name, *text));
+/// assert!(builder.build()?.policies().len() > 10);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub const STARTER_POLICIES: &[(&str, &str)] = &[
+    ("guards.cedar", include_str!("../../../policies/kubernetes/guards.cedar")),
+    ("owners.cedar", include_str!("../../../policies/kubernetes/owners.cedar")),
+    ("platform.cedar", include_str!("../../../policies/kubernetes/platform.cedar")),
+    ("readers.cedar", include_str!("../../../policies/kubernetes/readers.cedar")),
+];
