@@ -1,0 +1,152 @@
+//! Stagedoor over the workload.
+
+use anyhow::{Context as _, Result};
+use cedar_policy::{EntityId, EntityTypeName, EntityUid};
+use stagedoor_core::{
+    Decision, Engine, EngineBuilder, Entities, Entity, Outcome, Request, TemplateLink,
+};
+
+use crate::{Answer, Asked, Form, Grant, SCHEMA, User, Workload};
+
+/// Returns the builder of an engine with the workload's policies.
+///
+/// # Errors
+///
+/// If a name of the workload is not one of Cedar's.
+pub fn builder(workload: &Workload, form: Form) -> Result<EngineBuilder> {
+    let mut builder = Engine::builder()
+        .schema("cluster.cedarschema", SCHEMA)
+        .policies("grants.cedar", workload.policies(form));
+    if form == Form::Links {
+        let names = Names::new()?;
+        for (number, grant) in workload.grants().iter().enumerate() {
+            builder = builder.link(TemplateLink {
+                template: grant.template(),
+                id: Grant::id(number),
+                principal: Some(uid(&names.group, &grant.group())),
+                resource: grant.namespace().map(|name| uid(&names.namespace, &name)),
+            });
+        }
+    }
+    Ok(builder)
+}
+
+/// The entity types of the workload, parsed once.
+#[derive(Debug, Clone)]
+pub struct Names {
+    group: EntityTypeName,
+    user: EntityTypeName,
+    namespace: EntityTypeName,
+    resource: EntityTypeName,
+    action: EntityTypeName,
+}
+
+impl Names {
+    /// Returns the names.
+    ///
+    /// # Errors
+    ///
+    /// If Cedar refuses one, which would be a mistake in this file.
+    pub fn new() -> Result<Self> {
+        let name = |text: &str| text.parse::<EntityTypeName>().context("entity type");
+        Ok(Self {
+            group: name("k8s::Group")?,
+            user: name("k8s::User")?,
+            namespace: name("k8s::Namespace")?,
+            resource: name("k8s::Resource")?,
+            action: name("k8s::Action")?,
+        })
+    }
+
+    /// Returns the user's entity, with the user's groups.
+    #[must_use]
+    pub fn principal(&self, user: &User) -> Entity {
+        let mut entity =
+            Entity::new(uid(&self.user, user.name())).with_attribute("name", user.name());
+        if user.is_suspended() {
+            entity = entity.with_attribute("suspended", true);
+        }
+        entity.parents = user.groups().map(|group| uid(&self.group, &group)).collect();
+        entity
+    }
+
+    /// Returns the entity of what is asked for.
+    #[must_use]
+    pub fn resource(&self, asked: &Asked) -> Entity {
+        let (api_group, resource) = asked.kind();
+        let mut entity = Entity::new(uid(&self.resource, &asked.object_id()))
+            .with_attribute("apiGroup", api_group)
+            .with_attribute("resource", resource)
+            .with_attribute("name", asked.name());
+        if let Some(namespace) = asked.namespace() {
+            let parent = uid(&self.namespace, &namespace);
+            entity = entity.with_attribute("namespace", namespace).with_parent(parent);
+        }
+        entity
+    }
+
+    /// Returns the request.
+    #[must_use]
+    pub fn request(&self, workload: &Workload, asked: &Asked) -> Option<Request> {
+        let user = workload.users().get(asked.user)?;
+        Some(Request::new(
+            uid(&self.user, user.name()),
+            uid(&self.action, asked.verb),
+            uid(&self.resource, &asked.object_id()),
+        ))
+    }
+}
+
+fn uid(type_: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(type_.clone(), EntityId::new(id))
+}
+
+/// Returns the set of all users.
+///
+/// # Errors
+///
+/// As [`Entities::from_entities`].
+pub fn users(workload: &Workload, names: &Names) -> Result<Entities> {
+    Ok(Entities::from_entities(workload.users().iter().map(|user| names.principal(user)))?)
+}
+
+/// Returns all requests, each with the users and its resource laid over them.
+///
+/// # Errors
+///
+/// As [`Entities::with`].
+pub fn prepared(
+    workload: &Workload,
+    names: &Names,
+    users: &Entities,
+) -> Result<Vec<(Request, Entities)>> {
+    let prepare = |asked| {
+        let request = names.request(workload, asked).context("a user of the workload")?;
+        Ok((request, users.with([names.resource(asked)])?))
+    };
+    workload.requests().iter().map(prepare).collect()
+}
+
+/// Decides a request from its attributes: builds the request and the resource's entity.
+///
+/// # Errors
+///
+/// As [`Entities::with`] and [`Engine::decide`].
+pub fn decide_attributes(
+    engine: &Engine,
+    workload: &Workload,
+    names: &Names,
+    users: &Entities,
+    asked: &Asked,
+) -> Result<Outcome> {
+    let request = names.request(workload, asked).context("a user of the workload")?;
+    let entities = users.with([names.resource(asked)])?;
+    Ok(engine.decide(&request, &entities)?)
+}
+
+/// Returns an outcome in the form that all engines share.
+#[must_use]
+pub fn answer(outcome: &Outcome) -> Answer {
+    let reasons = outcome.reasons().map(|policy| policy.id().to_owned());
+    Answer::new(outcome.decision() == Decision::Allow, reasons)
+}
