@@ -7,7 +7,7 @@ use crate::entity_ref::{DEFAULT_NAMESPACE, EntityRef};
 use crate::file_error::Report;
 use crate::names;
 use crate::relations::Relations;
-use crate::search_rows::{CaseCollision, search_rows};
+use crate::search_rows::search_rows;
 use crate::yaml::{Content, Node};
 
 /// What an entity may have at its root; the last three only in what the
@@ -69,9 +69,9 @@ impl CatalogEntity {
         let annotations = texts(metadata, "annotations", report);
         let rows = match search_rows(node) {
             Ok(rows) => Some(rows),
-            Err(CaseCollision(path)) => {
-                let message = format!("`{path}` is given twice, in different case");
-                report.problem(node.place, message, "the catalog refuses such an entity");
+            Err(error) => {
+                let help = "the catalog refuses or drops such an entity";
+                report.problem(node.place, error.to_string(), help);
                 None
             }
         };

@@ -12,6 +12,7 @@ mod request;
 mod scaffolder;
 mod schema;
 mod search_rows;
+mod starter;
 mod yaml;
 
 pub use catalog::{Catalog, UnknownEntity};
@@ -21,3 +22,4 @@ pub use permission::{Permission, PermissionAction, Permissions, UnknownPermissio
 pub use principal::{Principal, User};
 pub use request::{PermissionRequest, PermissionRequestError, Resource};
 pub use schema::SCHEMA;
+pub use starter::{DEMO_CATALOG, STARTER_POLICIES};

@@ -14,10 +14,7 @@ macro_rules! entity_types {
     ($($type_name:literal: fn $function:ident($id:ident: $id_type:ty);)+) => {
         $(
             pub(crate) fn $function($id: $id_type) -> EntityUid {
-                #[expect(
-                    clippy::expect_used,
-                    reason = "the name is a constant, and a test calls every function"
-                )]
+                // INVARIANT: the name is a constant, and a test calls every function.
                 static TYPE: LazyLock<EntityTypeName> = LazyLock::new(|| {
                     concat!("Backstage::", $type_name).parse().expect("a type name")
                 });

@@ -64,14 +64,14 @@ pub enum PermissionRequestError {
     #[error("permission `{0}` is basic: it is not about any resource, so state none")]
     ResourceUnexpected(String),
     /// A resource of another type.
-    #[error("permission `{permission}` is about a `{resource_type}`, not about `{resource}`")]
+    #[error("permission `{permission}` is about a `{resource_type}`, which `{resource}` is not")]
     ResourceType {
         /// The permission.
         permission: String,
         /// The type of its resources.
         resource_type: String,
         /// What was stated.
-        resource: EntityUid,
+        resource: String,
     },
 }
 
@@ -116,7 +116,7 @@ impl Permission {
                     return Err(PermissionRequestError::ResourceType {
                         permission: permission(),
                         resource_type: resource_type.to_owned(),
-                        resource: resource.uid,
+                        resource: resource.uid.to_string(),
                     });
                 }
                 resource

@@ -25,14 +25,25 @@ const VALUE_LENGTH: usize = 200;
 const NOT_INDEXED: [&str; 3] = ["attachments", "relations", "status"];
 const SPECIAL: [&str; 4] = ["metadata.name", "metadata.namespace", "metadata.uid", "metadata.etag"];
 
-/// Two fields whose paths differ only in case. The catalog refuses such an entity.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CaseCollision(pub(crate) String);
+/// Most bytes that the paths of one entity may have together: a long key above
+/// many values is repeated for each.
+const PATH_BYTES: usize = 32 << 20;
+
+/// An entity that has no rows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SearchRowsError {
+    /// Two fields whose paths differ only in case. The catalog refuses such an entity.
+    #[error("`{0}` is given twice, in different case")]
+    CaseCollision(String),
+    /// The paths are too long.
+    #[error("the entity has too many fields, or too long ones")]
+    TooLarge,
+}
 
 /// Returns the entity's rows as tags: a set of values for each path.
 ///
 /// A row without a value, as `null` and long text have it, is an empty set.
-pub(crate) fn search_rows(entity: &Node) -> Result<Record, CaseCollision> {
+pub(crate) fn search_rows(entity: &Node) -> Result<Record, SearchRowsError> {
     let mut rows = Rows::default();
     if let Content::Map(fields) = &entity.content {
         for (key, value) in fields {
@@ -60,10 +71,12 @@ struct Rows {
     paths: HashMap<String, String>,
     /// Lower-case paths of list items, each of which counts once however written.
     item_paths: HashSet<String>,
+    /// How many bytes of paths were built.
+    path_bytes: usize,
 }
 
 impl Rows {
-    fn visit(&mut self, path: &str, value: &Node) -> Result<(), CaseCollision> {
+    fn visit(&mut self, path: &str, value: &Node) -> Result<(), SearchRowsError> {
         if SPECIAL.contains(&path) {
             return Ok(());
         }
@@ -72,26 +85,37 @@ impl Rows {
             Content::Bool(value) => self.add(path, Some(if *value { "true" } else { "false" })),
             Content::Number(value) => self.add(path, Some(&number_text(*value))),
             Content::String(text) => self.add(path, Some(text)),
-            Content::Map(fields) => fields
-                .iter()
-                .try_for_each(|(key, value)| self.visit(&format!("{path}.{}", key.text), value)),
+            Content::Map(fields) => fields.iter().try_for_each(|(key, value)| {
+                let path = self.path(path, &key.text)?;
+                self.visit(&path, value)
+            }),
             Content::List(items) => items.iter().try_for_each(|item| {
                 self.visit(path, item)?;
+                let Some(text) = item.as_str() else {
+                    return Ok(());
+                };
                 // `metadata.tags.java` asks for one of several tags.
-                match item.as_str().map(|text| format!("{path}.{text}")) {
-                    Some(path) if self.item_paths.insert(path.to_lowercase()) => {
-                        self.add(&path, Some("true"))
-                    }
-                    _ => Ok(()),
+                let path = self.path(path, text)?;
+                match self.item_paths.insert(path.to_lowercase()) {
+                    true => self.add(&path, Some("true")),
+                    false => Ok(()),
                 }
             }),
         }
     }
 
-    fn add(&mut self, path: &str, value: Option<&str>) -> Result<(), CaseCollision> {
+    fn path(&mut self, above: &str, key: &str) -> Result<String, SearchRowsError> {
+        self.path_bytes += above.len() + 1 + key.len();
+        match self.path_bytes <= PATH_BYTES {
+            true => Ok(format!("{above}.{key}")),
+            false => Err(SearchRowsError::TooLarge),
+        }
+    }
+
+    fn add(&mut self, path: &str, value: Option<&str>) -> Result<(), SearchRowsError> {
         let key = path.to_lowercase();
         match self.paths.get(&key) {
-            Some(known) if known != path => return Err(CaseCollision(key)),
+            Some(known) if known != path => return Err(SearchRowsError::CaseCollision(key)),
             Some(_) => {}
             None => {
                 self.paths.insert(key.clone(), path.to_owned());

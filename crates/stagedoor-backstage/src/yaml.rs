@@ -294,9 +294,7 @@ fn new_key(node: Node, keys: &mut HashSet<String>) -> Result<Key, String> {
 /// Refuses tags that would change what a list or mapping means.
 fn known_tag(tag: Option<&parser::Tag>, expected: &str) -> Result<(), String> {
     match tag {
-        Some(tag) if tag.core_suffix() != Some(expected) => {
-            Err(format!("tag `{}` is not read: leave it out", tag.original()))
-        }
+        Some(tag) if tag.core_suffix() != Some(expected) => Err(unknown_tag(tag)),
         _ => Ok(()),
     }
 }
@@ -309,20 +307,17 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&parser::Tag>) -> Result<C
             _ => Ok(string()),
         };
     };
-    if tag.original() == "!" {
-        return Ok(string());
+    // Other tags are refused rather than resolved: what they mean differs from
+    // reader to reader.
+    match tag.core_suffix() {
+        Some("str") => Ok(string()),
+        _ if tag.original() == "!" => Ok(string()),
+        _ => Err(unknown_tag(tag)),
     }
-    let content = match tag.core_suffix() {
-        Some("str") => return Ok(string()),
-        Some("null" | "bool" | "int" | "float") => plain(text)?,
-        _ => return Err(format!("tag `{}` is not read: leave it out", tag.original())),
-    };
-    let fits = match tag.core_suffix() {
-        Some("null") => content == Content::Null,
-        Some("bool") => matches!(content, Content::Bool(_)),
-        _ => matches!(content, Content::Number(_)),
-    };
-    if fits { Ok(content) } else { Err(format!("`{text}` is not a `{}`", tag.original())) }
+}
+
+fn unknown_tag(tag: &parser::Tag) -> String {
+    format!("tag `{}` is not read: leave it out", tag.original())
 }
 
 /// Resolves a plain scalar by the core schema of the npm package `yaml`.
