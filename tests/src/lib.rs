@@ -1,0 +1,6 @@
+//! What every face of Stagedoor is held to: cases, properties and hostile input.
+//!
+//! The runners stand beside this crate's `Cargo.toml`, one file each; here is what they share.
+
+pub mod archive;
+pub mod conformance;
