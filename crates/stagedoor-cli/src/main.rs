@@ -1,2 +1,25 @@
-//! x
-fn main() {}
+//! The `stagedoor` command: decisions, explanations and checks of Cedar policies.
+
+mod answer;
+mod authorize;
+mod check;
+mod cli;
+mod completions;
+mod demo;
+mod engine;
+mod explain;
+mod failure;
+mod input;
+mod man;
+mod narrative;
+mod output;
+mod platform;
+mod requests;
+mod terminal;
+mod validate;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,156 @@
+//! `check backstage` and `explain backstage`: permissions about catalog entities.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use stagedoor_backstage::{
+    Catalog, EntityRef, PermissionRequest, PermissionRequestError, Permissions, User,
+};
+use stagedoor_core::{Decision, Engine, Entities};
+
+use crate::answer::{Answer, ExplainedAnswer};
+use crate::authorize::ending;
+use crate::cli::Ending;
+use crate::failure::Failure;
+use crate::input::Input;
+use crate::narrative::{self, Detail, Narrator};
+use crate::output::Output;
+use crate::platform::{Platform, permissions};
+use crate::terminal::line;
+
+/// Decide whether a user has a permission in Backstage.
+///
+/// Exits with 0 if the request is allowed, with 2 if it is denied, with 1 on failure.
+/// A permission that is not known and an entity that is not in the catalog are denied.
+#[derive(Debug, Args)]
+pub(crate) struct BackstageArgs {
+    /// Policies: directories or files.
+    ///
+    /// The schema that ships is added unless they bring their own. Permissions of further
+    /// plugins are read from `*.permissions.yaml` and `*.permissions.json` in directories.
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    policies: Vec<PathBuf>,
+
+    /// Catalog files, as `catalog-info.yaml` or as the catalog's API returns them.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    catalog: Vec<PathBuf>,
+
+    /// Who asks: `user:default/ana`.
+    #[arg(long, value_name = "REF")]
+    user: EntityRef,
+
+    /// A group that the user claims when signing in: `group:default/payments`; repeatable.
+    ///
+    /// Given groups stand in the place of those that the catalog says the user is a member of.
+    #[arg(long = "group", value_name = "REF", num_args = 1..)]
+    groups: Vec<EntityRef>,
+
+    /// The permission: `catalog.entity.delete`.
+    #[arg(long, value_name = "NAME")]
+    permission: String,
+
+    /// The catalog entity that the permission is about: `component:default/ledger`.
+    #[arg(long, value_name = "REF")]
+    entity: Option<EntityRef>,
+}
+
+/// Answers what the arguments ask, with an explanation if it is wanted.
+pub(crate) fn answer(
+    args: &BackstageArgs,
+    output: &mut Output,
+    explained: bool,
+) -> Result<Ending, Failure> {
+    let mut input = Input::default();
+    let engine = Platform::Backstage.builder(&args.policies, &mut input)?.build()?;
+    let catalog = catalog(&args.catalog, &engine, &mut input)?;
+    let user = user(args, &catalog, output);
+    let asked = match request(args, &permissions(&args.policies)?, &catalog, user)? {
+        Ok(asked) => asked,
+        Err(refusal) => {
+            if output.is_json() {
+                output.json(&Answer::refused(&refusal, &engine))?;
+            } else {
+                let denied = narrative::decision(Decision::Deny, output.paint());
+                output.line(format_args!("{denied} {}\n    {refusal}", line(&question(args))))?;
+            }
+            return Ok(Ending::Denied);
+        }
+    };
+    let wrong = |e: &dyn std::error::Error| Failure::input(e.to_string());
+    let entities = Entities::within(catalog.entities(), engine.limits())
+        .and_then(|entities| entities.with(asked.entities))
+        .map_err(|e| wrong(&e))?;
+    let request = asked.request;
+    if output.is_json() && !explained {
+        let outcome = engine.decide(&request, &entities).map_err(|e| wrong(&e))?;
+        output.json(&Answer::of(&outcome))?;
+        return Ok(ending(outcome.decision()));
+    }
+    let explanation = engine.explain(&request, &entities).map_err(|e| wrong(&e))?;
+    if output.is_json() {
+        output.json(&ExplainedAnswer::of(&explanation, &engine))?;
+    } else {
+        let detail = if explained { Detail::Full } else { Detail::Brief };
+        let narrator = Narrator { engine: &engine, paint: output.paint(), detail };
+        output.line(narrator.tell(&question(args), &explanation))?;
+    }
+    Ok(ending(explanation.outcome().decision()))
+}
+
+fn catalog(files: &[PathBuf], engine: &Engine, input: &mut Input) -> Result<Catalog, Failure> {
+    let mut texts = Vec::with_capacity(files.len());
+    for path in files {
+        texts.push((Input::name(path), input.text(path, engine.limits().file_bytes)?));
+    }
+    Ok(Catalog::from_files(texts)?)
+}
+
+fn user(args: &BackstageArgs, catalog: &Catalog, output: &Output) -> User {
+    if !args.groups.is_empty() {
+        return User::new(args.user.clone()).with_ownership(args.groups.iter().cloned());
+    }
+    catalog.user(&args.user).unwrap_or_else(|| {
+        output.remark(&format!(
+            "`{}` is in none of the catalog files: decided as a user in no group",
+            args.user
+        ));
+        User::new(args.user.clone())
+    })
+}
+
+/// Returns the request, or why it is refused without asking the policies.
+fn request(
+    args: &BackstageArgs,
+    permissions: &Permissions,
+    catalog: &Catalog,
+    user: User,
+) -> Result<Result<PermissionRequest, String>, Failure> {
+    let permission = match permissions.get(&args.permission) {
+        Ok(permission) => permission,
+        Err(unknown) => return Ok(Err(format!("{unknown}; {}", unknown.help()))),
+    };
+    let resource = match &args.entity {
+        Some(entity) => match catalog.resource(entity) {
+            Ok(resource) => Some(resource),
+            Err(unknown) => return Ok(Err(unknown.to_string())),
+        },
+        None => None,
+    };
+    permission.request(&user.into(), resource).map(Ok).map_err(|error| {
+        let help = match &error {
+            PermissionRequestError::ResourceMissing { resource_type, .. }
+                if resource_type == "catalog-entity" =>
+            {
+                "name the entity with `--entity kind:namespace/name`"
+            }
+            PermissionRequestError::ResourceUnexpected(_) => "leave `--entity` out",
+            _ => "only catalog entities can be named on the command line, with `--entity`",
+        };
+        Failure::input(error.to_string()).with_help(help)
+    })
+}
+
+fn question(args: &BackstageArgs) -> String {
+    let entity = args.entity.as_ref().map(|entity| format!(" {entity}")).unwrap_or_default();
+    format!("{} {}{entity}", args.user, args.permission)
+}

@@ -1,0 +1,112 @@
+//! The command line as a whole.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::output::Output;
+use crate::{authorize, check, completions, demo, explain, man, validate};
+
+/// Exit code of a decision to deny; 0 allows, 1 is a failure.
+const DENIED: u8 = 2;
+
+/// Decide permissions by Cedar policies, and say why.
+///
+/// Stagedoor decides requests about entities of a Backstage catalog, about
+/// Kubernetes, and about any other system that has a Cedar schema. Denied is what
+/// no policy permits. Begin with `stagedoor demo`.
+#[derive(Debug, Parser)]
+#[command(name = "stagedoor", version, after_long_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// What to print: text for people, or JSON for programs.
+    ///
+    /// JSON goes to the standard output, failures included, one object a line; the
+    /// README of the crate `stagedoor-cli` describes it. Colour is used on a terminal
+    /// unless `NO_COLOR` is set.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  allowed; or the command did what it was asked, as with several requests at once
+  1  failure: wrong arguments, unreadable input, policies that do not load
+  2  denied";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text for people.
+    Human,
+    /// JSON, one object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Authorize(authorize::AuthorizeArgs),
+    Check(check::CheckArgs),
+    Explain(explain::ExplainArgs),
+    Validate(validate::ValidateArgs),
+    Demo(demo::DemoArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+/// How a command ended that did what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Allowed, or there was nothing to decide.
+    Done,
+    /// Denied.
+    Denied,
+    /// Failed, and what failed is printed already.
+    Failed,
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell if this cannot be printed.
+            let _ = error.print();
+            // Not clap's own code, which is 2: that one says `denied` here.
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    let mut output = Output::new(cli.format);
+    let ending = match cli.command {
+        Command::Authorize(args) => authorize::run(&args, &mut output),
+        Command::Check(args) => check::run(&args, &mut output),
+        Command::Explain(args) => explain::run(&args, &mut output),
+        Command::Validate(args) => validate::run(&args, &mut output),
+        Command::Demo(_) => demo::run(&mut output),
+        Command::Completions(args) => completions::run(&args, &mut output),
+        Command::Man(args) => man::run(&args, &mut output),
+    };
+    let ending = ending.and_then(|ending| output.flush().map(|()| ending));
+    match ending {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Denied) => ExitCode::from(DENIED),
+        Ok(Ending::Failed) => ExitCode::FAILURE,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_declared_without_contradiction() {
+        Cli::command().debug_assert();
+    }
+}

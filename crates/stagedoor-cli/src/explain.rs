@@ -1,0 +1,43 @@
+//! `stagedoor explain`: a decision with what every policy in question says.
+
+use clap::{Args, Subcommand};
+
+use crate::authorize::{self, AuthorizeArgs};
+use crate::check::{backstage, kubernetes};
+use crate::cli::Ending;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Decide as `authorize` and `check` do, and say why.
+///
+/// Names every policy whose scope fits the request, with the clause that does not hold,
+/// and under a denial the permits that came nearest. Arguments and exit codes are those of
+/// `authorize`, `check backstage` and `check kubernetes`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct ExplainArgs {
+    #[command(subcommand)]
+    about: Option<About>,
+
+    #[command(flatten)]
+    request: Option<AuthorizeArgs>,
+}
+
+#[derive(Debug, Subcommand)]
+enum About {
+    Authorize(AuthorizeArgs),
+    Backstage(backstage::BackstageArgs),
+    Kubernetes(kubernetes::KubernetesArgs),
+}
+
+pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Result<Ending, Failure> {
+    match (&args.about, &args.request) {
+        (Some(About::Backstage(args)), _) => backstage::answer(args, output, true),
+        (Some(About::Kubernetes(args)), _) => kubernetes::answer(args, output, true),
+        (Some(About::Authorize(args)), _) | (None, Some(args)) => {
+            authorize::answer(args, output, true)
+        }
+        (None, None) => Err(Failure::input("give `--policies` and `--request`")),
+    }
+}

@@ -1,0 +1,200 @@
+//! What keeps a command from doing what it was asked, for people and for programs.
+
+use std::fmt::Write as _;
+use std::io;
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use serde::Serialize;
+use stagedoor_backstage::FileError;
+use stagedoor_core::{LoadError, Problem, Severity};
+
+use crate::terminal::{Paint, line, printable, printable_but_colours};
+
+/// Failure of a command.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Policies or schemas do not load.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Catalog or permission files cannot be read.
+    #[error(transparent)]
+    Files(#[from] FileError),
+    /// Anything else that is wrong with the input.
+    #[error("{message}")]
+    Input {
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        help: Option<String>,
+    },
+    /// The result cannot be written.
+    #[error("the output cannot be written: {0}")]
+    Output(io::Error),
+}
+
+impl Failure {
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self::Input { message: message.into(), help: None }
+    }
+
+    pub(crate) fn with_help(self, text: impl Into<String>) -> Self {
+        match self {
+            Self::Input { message, .. } => Self::Input { message, help: Some(text.into()) },
+            other => other,
+        }
+    }
+
+    /// Returns what is wrong on one line, without the list of problems.
+    fn summary(&self) -> String {
+        match self {
+            Self::Files(error) => {
+                let count = error.problems().len() + error.unreported();
+                let plural = if count == 1 { "" } else { "s" };
+                format!("files were not read: {count} problem{plural}")
+            }
+            Self::Load(error) => error.to_string().lines().next().unwrap_or_default().to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    pub(crate) fn to_json(&self) -> FailureJson<'_> {
+        let (problems, unreported, help) = match self {
+            Self::Load(error) => {
+                (error.problems().iter().map(ProblemJson::of).collect(), error.unreported(), None)
+            }
+            Self::Files(error) => {
+                let problems = error.problems().iter().map(|problem| ProblemJson {
+                    severity: "error",
+                    code: "file::content",
+                    message: &problem.message,
+                    file: Some(&problem.file),
+                    document: Some(problem.document),
+                    line: usize::try_from(problem.line).ok(),
+                    column: usize::try_from(problem.column).ok(),
+                    help: problem.help.as_deref(),
+                    policy: None,
+                });
+                (problems.collect(), error.unreported(), None)
+            }
+            Self::Input { help, .. } => (Vec::new(), 0, help.as_deref()),
+            Self::Output(_) => (Vec::new(), 0, None),
+        };
+        FailureJson { error: self.summary(), help, problems, unreported }
+    }
+
+    pub(crate) fn to_text(&self, paint: Paint) -> String {
+        let mut text = String::new();
+        let error = paint.bad("error:");
+        match self {
+            Self::Load(load) => {
+                for problem in load.problems() {
+                    text.push_str(&report(problem, paint));
+                }
+                push_line(&mut text, format_args!("{error} {}", self.summary()));
+            }
+            Self::Files(files) => {
+                for problem in files.problems() {
+                    let place = format!("{}:{}:{}", problem.file, problem.line, problem.column);
+                    let message = line(&problem.message);
+                    push_line(
+                        &mut text,
+                        format_args!("{error} {}: {message}", paint.bold(line(&place))),
+                    );
+                    push_help(&mut text, problem.help.as_deref());
+                }
+                push_line(&mut text, format_args!("{error} {}", self.summary()));
+            }
+            Self::Input { message, help } => {
+                push_line(&mut text, format_args!("{error} {}", printable(message)));
+                push_help(&mut text, help.as_deref());
+            }
+            Self::Output(_) => push_line(&mut text, format_args!("{error} {self}")),
+        }
+        text
+    }
+}
+
+/// Returns a problem with the lines that it is about.
+pub(crate) fn report(problem: &Problem, paint: Paint) -> String {
+    let mut text = String::new();
+    if problem.line().is_some() {
+        let theme = if paint.is_on() {
+            GraphicalTheme::unicode()
+        } else {
+            GraphicalTheme::unicode_nocolor()
+        };
+        let handler = GraphicalReportHandler::new_themed(theme).with_links(false);
+        let mut drawn = String::new();
+        if handler.render_report(&mut drawn, problem).is_ok() {
+            // The drawing's own colours are wanted; what the files hold is not trusted.
+            return match paint.is_on() {
+                true => printable_but_colours(&drawn),
+                false => printable(&drawn).into_owned(),
+            };
+        }
+    }
+    let severity = match problem.severity() {
+        Severity::Error => paint.bad("error:"),
+        Severity::Warning => paint.notable("warning:"),
+    };
+    let file = problem.file().map(|file| format!("{}: ", line(file))).unwrap_or_default();
+    let (message, code) = (printable(problem.message()), paint.dim(problem.code()));
+    push_line(&mut text, format_args!("{severity} {file}{message} [{code}]"));
+    push_help(&mut text, problem.help());
+    text
+}
+
+fn push_line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{line}");
+}
+
+fn push_help(text: &mut String, help: Option<&str>) {
+    for (n, line) in help.into_iter().flat_map(str::lines).enumerate() {
+        let lead = if n == 0 { "help: " } else { "      " };
+        push_line(text, format_args!("  {lead}{}", printable(line)));
+    }
+}
+
+/// A failure as programs read it.
+#[derive(Debug, Serialize)]
+pub(crate) struct FailureJson<'a> {
+    error: String,
+    help: Option<&'a str>,
+    problems: Vec<ProblemJson<'a>>,
+    unreported: usize,
+}
+
+/// One problem as programs read it. What is not known is `null`.
+#[derive(Debug, Serialize)]
+pub(crate) struct ProblemJson<'a> {
+    severity: &'static str,
+    code: &'a str,
+    message: &'a str,
+    file: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<usize>,
+    line: Option<usize>,
+    column: Option<usize>,
+    help: Option<&'a str>,
+    policy: Option<&'a str>,
+}
+
+impl<'a> ProblemJson<'a> {
+    pub(crate) fn of(problem: &'a Problem) -> Self {
+        Self {
+            severity: match problem.severity() {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            code: problem.code(),
+            message: problem.message(),
+            file: problem.file(),
+            document: None,
+            line: problem.line(),
+            column: problem.column(),
+            help: problem.help(),
+            policy: problem.policy(),
+        }
+    }
+}

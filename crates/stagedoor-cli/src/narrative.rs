@@ -1,0 +1,154 @@
+//! Answers as people read them.
+
+use std::fmt::Write as _;
+
+use stagedoor_core::{
+    Decision, Effect, Engine, Explanation, FailedClause, NearPermit, Outcome, PolicyInfo,
+    PolicyStatus,
+};
+
+use crate::answer::{KnownPolicies, effect_word, word};
+use crate::terminal::{Paint, line};
+
+/// More policies in question than this are only counted.
+const SHOWN: usize = 40;
+
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// The decision, its reasons, and what the nearest permit lacks.
+    Brief,
+    /// Every policy in question as well.
+    Full,
+}
+
+/// Tells of decisions.
+#[derive(Clone, Copy)]
+pub(crate) struct Narrator<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) paint: Paint,
+    pub(crate) detail: Detail,
+}
+
+impl Narrator<'_> {
+    /// Returns what is to be said about the answer to a question, over several lines.
+    pub(crate) fn tell(&self, question: &str, explanation: &Explanation) -> String {
+        let outcome = explanation.outcome();
+        let known = KnownPolicies::of(explanation, self.engine);
+        let mut told = format!("{} {}", decision(outcome.decision(), self.paint), line(question));
+        self.reasons(&mut told, outcome);
+        for error in outcome.errors() {
+            let (policy, message) = (line(error.policy()), line(error.message()));
+            let error = self.paint.notable("cannot be evaluated:");
+            push(&mut told, 1, format_args!("{error} {policy}: {message}"));
+        }
+        if self.detail == Detail::Full {
+            self.in_question(&mut told, explanation);
+        }
+        let undecided = outcome.decision() == Decision::Deny && outcome.reasons().next().is_none();
+        let shown = match self.detail {
+            Detail::Full => usize::MAX,
+            Detail::Brief if undecided => 1,
+            Detail::Brief => 0,
+        };
+        for near in explanation.nearest().iter().take(shown) {
+            self.near(&mut told, near, known.get(near.policy()));
+        }
+        told
+    }
+
+    fn reasons(&self, told: &mut String, outcome: &Outcome) {
+        let lead = match outcome.decision() {
+            Decision::Allow => "permitted by",
+            Decision::Deny => "forbidden by",
+        };
+        for policy in outcome.reasons() {
+            push(told, 1, format_args!("{lead} {}", self.policy(policy)));
+            push_doc(told, policy);
+        }
+        if outcome.reasons().next().is_none() {
+            push(told, 1, format_args!("no policy permits this"));
+        }
+    }
+
+    fn in_question(&self, told: &mut String, explanation: &Explanation) {
+        let policies = explanation.policies();
+        if policies.is_empty() {
+            push(told, 1, format_args!("no policy is about such a request"));
+            return;
+        }
+        push(told, 1, format_args!("policies about such requests:"));
+        for policy in policies.iter().take(SHOWN) {
+            let effect = effect_word(policy.effect());
+            let paint = self.paint;
+            let status = match (policy.status(), policy.effect()) {
+                (PolicyStatus::Satisfied, Effect::Permit) => paint.good("holds").to_string(),
+                (PolicyStatus::Satisfied, Effect::Forbid) => paint.bad("holds").to_string(),
+                (PolicyStatus::NotSatisfied(clause), _) => {
+                    format!("does not hold: {}", self.clause(clause))
+                }
+                (PolicyStatus::Errored(message), _) => {
+                    format!("{} {}", paint.notable("cannot be evaluated:"), line(message))
+                }
+                _ => "cannot be told".to_owned(),
+            };
+            push(told, 2, format_args!("{effect} {} {status}", paint.bold(line(policy.policy()))));
+        }
+        if let Some(more @ 1..) = policies.len().checked_sub(SHOWN) {
+            push(told, 2, format_args!("and {more} more: `--format json` shows all"));
+        }
+    }
+
+    fn near(&self, told: &mut String, near: &NearPermit, policy: Option<PolicyInfo<'_>>) {
+        let name = match policy {
+            Some(policy) => self.policy(policy),
+            None => line(near.policy()),
+        };
+        push(told, 1, format_args!("nearest permit: {name}"));
+        if let Some(policy) = policy {
+            push_doc(told, policy);
+        }
+        for clause in near.failed() {
+            push(told, 2, format_args!("does not hold: {}", self.clause(clause)));
+        }
+    }
+
+    fn policy(&self, policy: PolicyInfo<'_>) -> String {
+        let place = place(policy.file(), policy.line(), None);
+        format!("{} {}", self.paint.bold(line(policy.id())), self.paint.dim(place))
+    }
+
+    fn clause(&self, clause: &FailedClause) -> String {
+        let place = place(clause.file(), clause.line(), clause.column());
+        format!("{} {}", line(clause.text()), self.paint.dim(place))
+    }
+}
+
+/// Returns the decision in its colour.
+pub(crate) fn decision(decision: Decision, paint: Paint) -> String {
+    match decision {
+        Decision::Allow => format!("{:<5}", paint.good(word(decision))),
+        Decision::Deny => format!("{:<5}", paint.bad(word(decision))),
+    }
+}
+
+fn push_doc(told: &mut String, policy: PolicyInfo<'_>) {
+    if let Some(doc) = policy.annotation("doc") {
+        push(told, 2, format_args!("{}", line(doc)));
+    }
+}
+
+fn place(file: &str, at_line: Option<usize>, column: Option<usize>) -> String {
+    let mut place = format!("({}", line(file));
+    for number in at_line.into_iter().chain(column) {
+        // Writing to a string does not fail.
+        let _ = write!(place, ":{number}");
+    }
+    place.push(')');
+    place
+}
+
+fn push(told: &mut String, depth: usize, text: std::fmt::Arguments<'_>) {
+    // Writing to a string does not fail.
+    let _ = write!(told, "\n{:indent$}{text}", "", indent = depth * 2 + 4);
+}

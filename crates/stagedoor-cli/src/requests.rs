@@ -1,0 +1,128 @@
+//! Requests as JSON Lines: one object a line.
+
+use std::io::{BufRead as _, BufReader, Read};
+
+use stagedoor_core::{Request, Schema};
+
+use crate::failure::Failure;
+use crate::input::unreadable;
+
+/// Size of one request, in bytes.
+pub(crate) const REQUEST_BYTES: usize = 8 << 20;
+
+/// Reads one request after another, so that a file may be longer than the memory.
+pub(crate) struct Requests<'s> {
+    name: String,
+    reader: BufReader<Box<dyn Read>>,
+    schema: Option<&'s Schema>,
+    line: usize,
+    buffer: Vec<u8>,
+}
+
+impl<'s> Requests<'s> {
+    pub(crate) fn new(
+        name: String,
+        reader: BufReader<Box<dyn Read>>,
+        schema: Option<&'s Schema>,
+    ) -> Self {
+        Self { name, reader, schema, line: 0, buffer: Vec::new() }
+    }
+
+    /// Returns the next request, or what is wrong with its line; `None` at the end.
+    /// Empty lines are passed over.
+    ///
+    /// The failure is that of reading: what follows is not known then.
+    pub(crate) fn next(&mut self) -> Result<Option<Result<Request, String>>, Failure> {
+        loop {
+            let whole = self.next_line().map_err(|e| unreadable(&self.name, &e))?;
+            let place = format!("{}:{}", self.name, self.line);
+            match whole {
+                None => return Ok(None),
+                Some(false) => {
+                    let reason = format!("{place}: the line is longer than {REQUEST_BYTES} bytes");
+                    return Ok(Some(Err(reason)));
+                }
+                Some(true) => {}
+            }
+            let request = match std::str::from_utf8(&self.buffer) {
+                Ok(text) if text.trim().is_empty() => continue,
+                Ok(text) => Request::from_json_str(text, self.schema).map_err(|e| e.to_string()),
+                Err(_) => Err("not UTF-8".to_owned()),
+            };
+            return Ok(Some(request.map_err(|reason| format!("{place}: {reason}"))));
+        }
+    }
+
+    /// Returns whether nothing more is at hand: reading on may have to wait.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.reader.buffer().is_empty()
+    }
+
+    /// Returns file and number of the line that was read last.
+    pub(crate) fn place(&self) -> String {
+        format!("{}:{}", self.name, self.line)
+    }
+
+    /// Reads a line; returns whether it was kept as a whole, or `None` at the end.
+    fn next_line(&mut self) -> std::io::Result<Option<bool>> {
+        self.buffer.clear();
+        let (mut whole, mut any) = (true, false);
+        loop {
+            let read = self.reader.fill_buf()?;
+            if read.is_empty() {
+                break;
+            }
+            any = true;
+            let end = read.iter().position(|byte| *byte == b'\n');
+            let part = end.and_then(|end| read.get(..end)).unwrap_or(read);
+            whole = whole && self.buffer.len() + part.len() <= REQUEST_BYTES;
+            if whole {
+                self.buffer.extend_from_slice(part);
+            }
+            let used = part.len() + usize::from(end.is_some());
+            self.reader.consume(used);
+            if end.is_some() {
+                break;
+            }
+        }
+        if any {
+            self.line += 1;
+        }
+        Ok(any.then_some(whole))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn read(text: Vec<u8>) -> Result<Vec<Result<String, String>>, Failure> {
+        let reader = BufReader::with_capacity(16, Box::new(Cursor::new(text)) as Box<dyn Read>);
+        let mut requests = Requests::new("r.jsonl".to_owned(), reader, None);
+        let mut all = Vec::new();
+        while let Some(request) = requests.next()? {
+            all.push(request.map(|r| r.principal.id().unescaped().to_owned()));
+        }
+        Ok(all)
+    }
+
+    #[test]
+    fn a_bad_line_does_not_hide_the_next() -> Result<(), Failure> {
+        let good = br#"{"principal":"U::\"a\"","action":"Action::\"x\"","resource":"R::\"1\""}"#;
+        let mut text = good.to_vec();
+        text.extend_from_slice(b"\n\n{]\n\xff\n");
+        text.resize(text.len() + REQUEST_BYTES + 1, b' ');
+        text.push(b'\n');
+        text.extend_from_slice(good);
+        let all = read(text)?;
+        let seen: Vec<_> = all
+            .iter()
+            .map(|r| r.as_deref().map_err(|e| e.split(": ").next().unwrap_or_default()))
+            .collect();
+        let expected = [Ok("a"), Err("r.jsonl:3"), Err("r.jsonl:4"), Err("r.jsonl:5"), Ok("a")];
+        assert_eq!(seen, expected);
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! Text on a terminal: colour where it is wanted, and nothing that the terminal would obey.
+
+use std::borrow::Cow;
+use std::fmt::{self, Display};
+use std::io::IsTerminal;
+
+/// Whether and how text is coloured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paint {
+    on: bool,
+}
+
+impl Paint {
+    /// Returns the paint for a stream: none unless it is a terminal and `NO_COLOR` is unset.
+    pub(crate) fn of(stream: &impl IsTerminal) -> Self {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self { on: stream.is_terminal() && !set("NO_COLOR") && !dumb }
+    }
+
+    /// Returns no colour.
+    pub(crate) fn none() -> Self {
+        Self { on: false }
+    }
+
+    pub(crate) fn is_on(self) -> bool {
+        self.on
+    }
+
+    pub(crate) fn bold<T: Display>(self, text: T) -> Painted<T> {
+        self.with("1", text)
+    }
+
+    pub(crate) fn dim<T: Display>(self, text: T) -> Painted<T> {
+        self.with("2", text)
+    }
+
+    pub(crate) fn good<T: Display>(self, text: T) -> Painted<T> {
+        self.with("1;32", text)
+    }
+
+    pub(crate) fn bad<T: Display>(self, text: T) -> Painted<T> {
+        self.with("1;31", text)
+    }
+
+    pub(crate) fn notable<T: Display>(self, text: T) -> Painted<T> {
+        self.with("33", text)
+    }
+
+    fn with<T: Display>(self, code: &'static str, text: T) -> Painted<T> {
+        Painted { code: self.on.then_some(code), text }
+    }
+}
+
+/// Text with its colour.
+pub(crate) struct Painted<T> {
+    code: Option<&'static str>,
+    text: T,
+}
+
+impl<T: Display> Display for Painted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => {
+                write!(f, "\x1b[{code}m")?;
+                // With the formatter's width, which then counts the text alone.
+                self.text.fmt(f)?;
+                f.write_str("\x1b[0m")
+            }
+            None => self.text.fmt(f),
+        }
+    }
+}
+
+/// Returns text that a terminal shows as it is: control characters, and those that
+/// turn the direction of writing, are escaped.
+///
+/// Names and texts come from files and requests that others wrote.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if obeyed(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    Cow::Owned(shown)
+}
+
+/// As [`printable`], but keeps codes of colour: for a text that was coloured already.
+pub(crate) fn printable_but_colours(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let mut shown = parts.next().map(|first| printable(first).into_owned()).unwrap_or_default();
+    for part in parts {
+        match part.split_once('m') {
+            Some((code, rest)) if code.bytes().all(|b| b.is_ascii_digit() || b == b';') => {
+                shown.extend(["\x1b[", code, "m"]);
+                shown.push_str(&printable(rest));
+            }
+            _ => shown.extend(["\\u{1b}[", &printable(part)]),
+        }
+    }
+    shown
+}
+
+/// As [`printable`], on one line: what a name or an id is shown as.
+pub(crate) fn line(text: &str) -> String {
+    printable(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        assert_eq!(printable("über\tuns"), "über\tuns");
+        assert_eq!(printable("a\x1b[31mb\r"), "a\\u{1b}[31mb\\u{d}");
+        assert_eq!(printable("x\u{202e}y"), "x\\u{202e}y");
+        assert_eq!(line("two\n  lines"), "two lines");
+        assert_eq!(
+            printable_but_colours("\x1b[1;31mred\x1b[0m \x1b[2J \x1b]0;title\x07"),
+            "\x1b[1;31mred\x1b[0m \\u{1b}[2J \\u{1b}]0;title\\u{7}"
+        );
+    }
+
+    #[test]
+    fn colour_does_not_count_for_the_width() {
+        let on = Paint { on: true };
+        assert_eq!(format!("{:<6}|", on.good("allow")), "\x1b[1;32mallow \x1b[0m|");
+        assert_eq!(format!("{:<6}|", Paint { on: false }.good("allow")), "allow |");
+    }
+}
