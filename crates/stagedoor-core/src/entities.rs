@@ -11,8 +11,11 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwapOption;
 use cedar_policy::{EntityUid, Schema};
 use cedar_policy_core::ast;
-use cedar_policy_core::entities::{Entities as CedarEntities, TCComputation};
+use cedar_policy_core::entities::{
+    Entities as CedarEntities, EntityJsonParser, NoEntitiesSchema, TCComputation,
+};
 use cedar_policy_core::extensions::Extensions;
+use cedar_policy_core::validator::CoreSchema;
 use smallvec::SmallVec;
 
 use crate::entity::Entity;
@@ -29,6 +32,9 @@ pub(crate) struct Interned {
     pub(crate) ids: Box<[u32]>,
 }
 
+/// Up to so many ancestors are compared one by one.
+const FEW_ANCESTORS: usize = 8;
+
 /// One entity with what decisions need of it.
 pub(crate) struct Node {
     pub(crate) entity: Entity,
@@ -37,6 +43,8 @@ pub(crate) struct Node {
     /// The last numbering's ids, so that a principal is looked up once.
     pub(crate) interned: ArcSwapOption<Interned>,
     cedar: OnceLock<Arc<ast::Entity>>,
+    /// The ancestors once more, where there are many and one was asked for.
+    ancestor_set: OnceLock<FastSet<EntityUid>>,
     /// The numbering whose schema the entity is known to conform to; 0 for none.
     conforms: AtomicU64,
 }
@@ -48,8 +56,17 @@ impl Node {
             ancestors: ancestors.into_boxed_slice(),
             interned: ArcSwapOption::empty(),
             cedar: OnceLock::new(),
+            ancestor_set: OnceLock::new(),
             conforms: AtomicU64::new(0),
         })
+    }
+
+    /// Returns whether the entity is a member of `group`, directly or not.
+    pub(crate) fn has_ancestor(&self, group: &EntityUid) -> bool {
+        if self.ancestors.len() <= FEW_ANCESTORS {
+            return self.ancestors.contains(group);
+        }
+        self.ancestor_set.get_or_init(|| self.ancestors.iter().cloned().collect()).contains(group)
     }
 
     pub(crate) fn conforms(&self, numbering: u64) -> bool {
@@ -186,10 +203,17 @@ impl Entities {
             let (given, limit) = (json.len(), limits.file_bytes);
             return Err(EntitiesError::TooLarge { given, limit });
         }
-        // Cedar's errors say what is wrong in their cause, not in their text.
-        let cedar = cedar_policy::Entities::from_json_str(json, schema)
-            .map_err(|e| EntitiesError::Json(crate::error::causes(&e)))?;
-        Self::within(cedar.iter().map(Entity::from_cedar).collect::<Result<Vec<_>, _>>()?, limits)
+        // Cedar would compute all ancestors before a limit could refuse them.
+        let read = EntityJsonParser::new(
+            schema.map(|schema| CoreSchema::new(schema.as_ref())).as_ref(),
+            Extensions::all_available(),
+            TCComputation::AssumeAlreadyComputed,
+        )
+        .from_json_str(json)
+        .map_err(|e| EntitiesError::Json(crate::error::causes(&e)))?;
+        let entities = cedar_policy::Entities::from(read);
+        let entities = entities.iter().map(Entity::from_cedar).collect::<Result<Vec<_>, _>>()?;
+        Self::within(entities, limits)
     }
 
     /// Returns this set with more entities, for one request say.
@@ -330,7 +354,7 @@ fn add(
     entities
         .add_entities(
             more,
-            None::<&cedar_policy_core::entities::NoEntitiesSchema>,
+            None::<&NoEntitiesSchema>,
             // Every node carries all its ancestors.
             TCComputation::AssumeAlreadyComputed,
             Extensions::all_available(),
@@ -352,6 +376,7 @@ fn closure(
     let mut done: FastMap<EntityUid, Vec<EntityUid>> =
         FastMap::with_capacity_and_hasher(entities.len(), Default::default());
     let mut open: FastSet<&EntityUid> = FastSet::default();
+    let mut total = 0;
     for start in entities.values() {
         let mut stack: Vec<(&Entity, bool)> = vec![(start, false)];
         while let Some((entity, parents_done)) = stack.pop() {
@@ -361,6 +386,10 @@ fn closure(
             if parents_done {
                 open.remove(&entity.uid);
                 let above = above(entity, &done, limits)?;
+                total += above.len();
+                if total > limits.memberships {
+                    return Err(EntitiesError::TooManyMemberships { limit: limits.memberships });
+                }
                 done.insert(entity.uid.clone(), above);
                 continue;
             }

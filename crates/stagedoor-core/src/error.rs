@@ -18,6 +18,12 @@ pub enum EntitiesError {
         /// The most that are accepted.
         limit: usize,
     },
+    /// The entities have more ancestors than [`Limits::memberships`](crate::Limits::memberships).
+    #[error("the entities have more than {limit} ancestors, taken together")]
+    TooManyMemberships {
+        /// The most that are accepted.
+        limit: usize,
+    },
     /// More entities than [`Limits::entities`](crate::Limits::entities).
     #[error("{given} entities are more than the limit of {limit}")]
     TooMany {

@@ -21,6 +21,8 @@ pub struct Limits {
     pub entities: usize,
     /// Number of ancestors of one entity (10,000).
     pub ancestors: usize,
+    /// Number of ancestors of all entities of a store, taken together (10,000,000).
+    pub memberships: usize,
     /// Length of one string, id or attribute name in entities and requests, in bytes (64 KiB).
     pub string_bytes: usize,
     /// Number of load problems that are reported before the rest are only counted (100).
@@ -37,6 +39,7 @@ impl Default for Limits {
             operators: 2_000,
             entities: 1_000_000,
             ancestors: 10_000,
+            memberships: 10_000_000,
             string_bytes: 64 << 10,
             problems: 100,
         }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::RequestError;
+use crate::json::Unambiguous;
 use crate::limits::Limits;
 use crate::value::{Record, Value, extent, pairs};
 
@@ -43,9 +44,9 @@ pub struct Request {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RequestJson<'a> {
-    principal: serde_json::Value,
-    action: serde_json::Value,
-    resource: serde_json::Value,
+    principal: Unambiguous,
+    action: Unambiguous,
+    resource: Unambiguous,
     #[serde(borrow, default)]
     context: Option<&'a RawValue>,
     #[serde(default, rename = "description")]
@@ -136,9 +137,9 @@ impl Request {
     }
 }
 
-fn uid(field: &'static str, json: serde_json::Value) -> Result<EntityUid, RequestError> {
+fn uid(field: &'static str, json: Unambiguous) -> Result<EntityUid, RequestError> {
     let error = |reason: String| RequestError::EntityUid { field, reason };
-    match json {
+    match json.0 {
         serde_json::Value::String(text) => {
             text.parse().map_err(|e| error(format!("`{text}`: {e}")))
         }

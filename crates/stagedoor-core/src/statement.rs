@@ -36,7 +36,7 @@ pub(crate) enum RefusalReason {
 pub(crate) fn statements(text: &str, limits: &Limits) -> (Vec<Statement>, Vec<Refusal>) {
     let mut found = Vec::new();
     let mut refused = Vec::new();
-    let mut scan = Scan::new(text.as_bytes());
+    let mut scan = Scan::new(text);
     while let Some(start) = scan.skip_blanks() {
         match scan.statement(start, limits) {
             Ok(end) => found.push(Statement { span: start..end }),
@@ -51,7 +51,7 @@ pub(crate) fn statements(text: &str, limits: &Limits) -> (Vec<Statement>, Vec<Re
 
 /// Returns the first place where brackets nest deeper than allowed, in a schema say.
 pub(crate) fn too_deep(text: &str, limits: &Limits) -> Option<usize> {
-    let mut scan = Scan::new(text.as_bytes());
+    let mut scan = Scan::new(text);
     let mut depth = 0_usize;
     while let Some(at) = scan.skip_blanks() {
         match scan.next_token() {
@@ -86,13 +86,14 @@ enum Token {
 }
 
 struct Scan<'a> {
+    text: &'a str,
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Scan<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+    fn new(text: &'a str) -> Self {
+        Self { text, bytes: text.as_bytes(), at: 0 }
     }
 
     fn peek(&self, ahead: usize) -> Option<u8> {
@@ -100,16 +101,21 @@ impl<'a> Scan<'a> {
     }
 
     /// Moves past blanks and comments; returns where the next token starts.
+    ///
+    /// As Cedar's lexer does: a comment ends at either kind of line end, and blanks are
+    /// all that Unicode calls white space.
     fn skip_blanks(&mut self) -> Option<usize> {
         loop {
             match self.peek(0)? {
                 b'/' if self.peek(1) == Some(b'/') => {
-                    while self.peek(0).is_some_and(|b| b != b'\n') {
+                    while self.peek(0).is_some_and(|b| b != b'\n' && b != b'\r') {
                         self.at += 1;
                     }
                 }
-                b if b.is_ascii_whitespace() => self.at += 1,
-                _ => return Some(self.at),
+                _ => match self.text.get(self.at..).and_then(|rest| rest.chars().next()) {
+                    Some(c) if c.is_whitespace() => self.at += c.len_utf8(),
+                    _ => return Some(self.at),
+                },
             }
         }
     }
@@ -200,7 +206,7 @@ impl<'a> Scan<'a> {
 
 /// Returns where the scope constraint that starts with `variable` stands in a statement.
 pub(crate) fn scope_part(statement: &str, variable: &str) -> Option<Range<usize>> {
-    let mut scan = Scan::new(statement.as_bytes());
+    let mut scan = Scan::new(statement);
     let mut in_scope = false;
     let mut depth = 0_usize;
     let mut part: Option<Range<usize>> = None;
@@ -245,6 +251,12 @@ mod tests {
         let parts = cut(text);
         assert_eq!(parts.len(), 2);
         assert!(parts.iter().all(|p| p.ends_with(';')));
+    }
+
+    #[test]
+    fn blanks_are_those_of_cedar() {
+        let text = "// x\rforbid(principal,action,resource);\u{a0}\u{2028}\u{b}permit(principal,action,resource);\u{85}";
+        assert_eq!(cut(text).len(), 2);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use cedar_policy::EntityUid;
 use smallvec::SmallVec;
 
-use crate::condition::Test;
 use crate::entities::{Entities, Interned, Node};
 use crate::request::Request;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
@@ -203,58 +202,14 @@ impl<'a> View<'a> {
             _ => None,
         }
     }
-
-    /// Decides a test; `None` where Cedar would err or may see it otherwise.
-    pub(crate) fn decide(&self, test: &Test) -> Option<bool> {
-        match test {
-            Test::OneOf { path, keys } => {
-                let key = self.key(*path)?;
-                Some(key.is_some_and(|key| keys.binary_search(&key).is_ok()))
-            }
-            Test::Contains { path, keys, all } => {
-                let items = self.elements(*path)?;
-                let among = |key: &Key| {
-                    items.iter().any(|item| self.symbols.key(item).as_ref() == Some(key))
-                };
-                Some(if *all { keys.iter().all(among) } else { keys.iter().any(among) })
-            }
-            Test::True { path } => match self.found(*path) {
-                Found::Value(Value::Bool(b)) => Some(*b),
-                _ => None,
-            },
-            Test::Has { path } => match self.found(*path) {
-                Found::Value(_) | Found::Uid(_) => Some(true),
-                Found::Missing => Some(false),
-                Found::Broken => None,
-            },
-            Test::In { var, uids } => {
-                let ids = self.ids(*var)?;
-                Some(uids.iter().any(|uid| ids.contains(*uid)))
-            }
-            Test::Is { var, type_ } => Some(self.type_(*var) == Some(*type_)),
-            Test::Not(test) => self.decide(test).map(|held| !held),
-            Test::All(tests) => self.first(tests, false),
-            Test::Any(tests) => self.first(tests, true),
-        }
-    }
-
-    /// Evaluates in order up to the first test that gives `decisive`.
-    fn first(&self, tests: &[Test], decisive: bool) -> Option<bool> {
-        for test in tests {
-            if self.decide(test)? == decisive {
-                return Some(decisive);
-            }
-        }
-        Some(!decisive)
-    }
 }
 
-fn field<'a>(fields: &'a Record, name: &str) -> Found<'a> {
+pub(crate) fn field<'a>(fields: &'a Record, name: &str) -> Found<'a> {
     fields.get(name).map_or(Found::Missing, Found::Value)
 }
 
 /// An entity that is not there has neither attributes nor tags.
-fn step_into<'a>(node: Option<&'a Node>, step: &Step) -> Found<'a> {
+pub(crate) fn step_into<'a>(node: Option<&'a Node>, step: &Step) -> Found<'a> {
     let Some(node) = node else { return Found::Missing };
     match step {
         Step::Attribute(name) => field(&node.entity.attributes, name),

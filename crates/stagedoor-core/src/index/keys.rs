@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use crate::condition::{Clause, Test};
+use crate::condition::{Clause, Term, Test};
 use crate::policy::{ActionScope, EntityScope, StoredPolicy};
 use crate::symbols::{Key, Symbols, Var};
 use crate::view::View;
@@ -102,7 +102,7 @@ pub(crate) fn of(policy: &StoredPolicy, symbols: &Symbols, validated: bool) -> P
                 };
                 keys.add(feature, Box::new([Key::Type(*type_)]));
             }
-            Test::Not(_) | Test::All(_) | Test::Any(_) => {}
+            _ => {}
         }
     }
     keys
@@ -138,16 +138,44 @@ fn require(
         }
     };
     let mut open: SmallVec<[&Test; 8]> = SmallVec::from_iter([test]);
+    let mut terms: SmallVec<[&Term; 8]> = SmallVec::new();
     while let Some(test) = open.pop() {
         match test {
             Test::OneOf { path, .. } => need(*path, false),
             Test::Contains { path, .. } => need(*path, true),
-            Test::True { path } if validated => need(*path, false),
-            // Anything but a boolean is a type error.
-            Test::True { .. } => return false,
             Test::Has { .. } | Test::In { .. } | Test::Is { .. } => {}
             Test::Not(test) => open.push(test),
             Test::All(tests) | Test::Any(tests) => open.extend(tests.iter()),
+            Test::If(tests) => open.extend(tests.iter()),
+            // Values of any type can be compared; the rest err on the wrong type, which
+            // validation rules out.
+            Test::Equal(pair) => terms.extend(pair.iter()),
+            _ if !validated => return false,
+            Test::True { path } => need(*path, false),
+            Test::Less { terms: pair, .. }
+            | Test::MemberOf(pair)
+            | Test::HasTag(pair)
+            | Test::Element(pair)
+            | Test::Superset { terms: pair, .. } => terms.extend(pair.iter()),
+            Test::Like { term, .. }
+            | Test::OfType { term, .. }
+            | Test::HasAttribute { term, .. }
+            | Test::Empty(term)
+            | Test::Value(term) => terms.push(term),
+        }
+        while let Some(term) = terms.pop() {
+            match term {
+                Term::Path(path) => need(*path, false),
+                Term::Bool(_) | Term::Long(_) | Term::String(_) | Term::Uid(_) => {}
+                Term::Set(items) => terms.extend(items.iter()),
+                Term::Test(test) => open.push(test),
+                // What is reached through another entity may not be there; integers overflow.
+                Term::Attribute(..)
+                | Term::Tag(_)
+                | Term::Negative(_)
+                | Term::Arithmetic(..)
+                | Term::If(..) => return false,
+            }
         }
     }
     true

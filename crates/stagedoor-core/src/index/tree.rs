@@ -14,7 +14,23 @@ const MANY_KEYS: usize = 8;
 /// From so many policies a feature is judged by a sample.
 const SAMPLE: usize = 2_048;
 
-type Entry = (u32, SmallVec<[FeatureKeys; 4]>);
+/// In so many places a policy may stand at the most; past that its keys are left unused.
+const COPIES: usize = 64;
+
+/// A policy, its keys, and in how many places below it may still stand.
+struct Entry {
+    policy: u32,
+    keys: SmallVec<[FeatureKeys; 4]>,
+    copies: usize,
+}
+
+impl Entry {
+    /// Returns where among the keys those of `feature` are, if they can tell policies apart.
+    fn usable(&self, feature: Feature) -> Option<usize> {
+        let most = self.copies.min(MANY_KEYS);
+        self.keys.iter().position(|(f, values)| *f == feature && values.len() <= most)
+    }
+}
 
 #[derive(Debug)]
 pub(crate) enum Tree {
@@ -32,27 +48,35 @@ pub(crate) struct Branch {
 
 impl Tree {
     /// Arranges policies with their keys.
-    pub(crate) fn build(entries: Vec<Entry>) -> Self {
+    pub(crate) fn build(policies: Vec<(u32, SmallVec<[FeatureKeys; 4]>)>) -> Self {
+        let entries = policies.into_iter();
+        Self::arrange(
+            entries.map(|(policy, keys)| Entry { policy, keys, copies: COPIES }).collect(),
+        )
+    }
+
+    fn arrange(entries: Vec<Entry>) -> Self {
         let Some(feature) = best_feature(&entries) else {
-            return Self::Leaf(entries.into_iter().map(|(policy, _)| policy).collect());
+            return Self::Leaf(entries.into_iter().map(|entry| entry.policy).collect());
         };
         let mut groups: FastMap<Key, Vec<Entry>> = FastMap::default();
         let mut rest = Vec::new();
-        for (policy, mut keys) in entries {
-            let found = keys.iter().position(|(f, k)| *f == feature && k.len() <= MANY_KEYS);
-            let Some(at) = found else {
-                rest.push((policy, keys));
+        for mut entry in entries {
+            let Some(at) = entry.usable(feature) else {
+                rest.push(entry);
                 continue;
             };
-            let (_, values) = keys.remove(at);
+            let (_, values) = entry.keys.remove(at);
+            let copies = entry.copies / values.len().max(1);
             for key in &values {
-                groups.entry(*key).or_default().push((policy, keys.clone()));
+                let keys = entry.keys.clone();
+                groups.entry(*key).or_default().push(Entry { policy: entry.policy, keys, copies });
             }
         }
         let mut children: FastMap<Key, Self> =
-            groups.into_iter().map(|(key, entries)| (key, Self::build(entries))).collect();
+            groups.into_iter().map(|(key, entries)| (key, Self::arrange(entries))).collect();
         children.shrink_to_fit();
-        Self::Branch(Box::new(Branch { feature, children, rest: Self::build(rest) }))
+        Self::Branch(Box::new(Branch { feature, children, rest: Self::arrange(rest) }))
     }
 
     /// Adds the policies whose keys the request has.
@@ -73,8 +97,13 @@ impl Tree {
             }
             Feature::Path(path) => branch.child(view.key(path).flatten(), view, found),
             Feature::Elements(path) => {
-                for item in view.elements(path).unwrap_or_default() {
-                    branch.child(view.symbols.key(item), view, found);
+                let items = view.elements(path).unwrap_or_default().iter();
+                let mut keys: SmallVec<[Key; 8]> =
+                    items.filter_map(|item| view.symbols.key(item)).collect();
+                keys.sort_unstable();
+                keys.dedup();
+                for key in keys {
+                    branch.child(Some(key), view, found);
                 }
             }
         }
@@ -113,9 +142,12 @@ fn best_feature(entries: &[Entry]) -> Option<Feature> {
     let stride = entries.len().div_ceil(SAMPLE);
     let mut sampled = 0_usize;
     let mut tallies: FastMap<Feature, Tally> = FastMap::default();
-    for (_, keys) in entries.iter().step_by(stride) {
+    for entry in entries.iter().step_by(stride) {
         sampled += 1;
-        for (feature, values) in keys.iter().filter(|(_, values)| values.len() <= MANY_KEYS) {
+        for (feature, values) in &entry.keys {
+            if entry.usable(*feature).is_none() {
+                continue;
+            }
             let tally = tallies.entry(*feature).or_default();
             tally.policies += 1;
             for key in values {

@@ -7,8 +7,9 @@ use cedar_policy::EntityUid;
 use cedar_policy_core::ast::{self, EntityReference, PrincipalOrResourceConstraint};
 use smol_str::SmolStr;
 
-use crate::condition::{Lowering, clauses};
+use crate::condition::clauses;
 use crate::hash::{FastMap, FastSet};
+use crate::lower::Lowering;
 use crate::policy::{ActionScope, Body, EntityScope, Form, Origin, Slots, StoredPolicy};
 use crate::symbols::Symbols;
 

@@ -12,6 +12,7 @@ use super::policies::{duplicate, fits};
 use super::{Report, links, validate};
 use crate::builder::TemplateLink;
 use crate::error::causes;
+use crate::json::{Unambiguous, unambiguous};
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::source::Source;
@@ -34,7 +35,7 @@ struct PolicySetJson<'a> {
 struct LinkJson {
     template_id: String,
     new_id: String,
-    values: BTreeMap<String, serde_json::Value>,
+    values: Unambiguous,
 }
 
 /// Loads a policy set.
@@ -123,7 +124,7 @@ fn tree(
         let limit = limits.policy_bytes;
         return Err(format!("the policy of {given} bytes is longer than {limit} bytes"));
     }
-    let json = serde_json::from_str(raw.get()).map_err(|e| e.to_string())?;
+    let json = unambiguous(raw.get()).map_err(|e| e.to_string())?;
     let id = Some(PolicyId::new(key));
     if is_template {
         let template = Template::from_json(id, json).map_err(|e| causes(&e))?;
@@ -138,6 +139,9 @@ fn template_link(link: LinkJson) -> Result<TemplateLink, String> {
     let LinkJson { template_id, new_id, values } = link;
     let mut slots =
         TemplateLink { template: template_id, id: new_id, principal: None, resource: None };
+    let serde_json::Value::Object(values) = values.0 else {
+        return Err(format!("`values` of link `{}` is not an object", slots.id));
+    };
     for (slot, value) in values {
         let uid = EntityUid::from_json(value)
             .map_err(|e| format!("`{slot}` of link `{}`: {}", slots.id, causes(&e)))?;

@@ -1,0 +1,313 @@
+//! Whether tests hold for a request, on typed attributes.
+//!
+//! Every answer here is Cedar's answer. Where Cedar would err (a missing attribute, a
+//! wrong type, an overflow) or compares what is not compared here (extension values),
+//! there is no answer, and Cedar is asked.
+
+use std::cmp::Ordering;
+
+use cedar_policy::EntityUid;
+
+use crate::condition::{Operation, Term, Test};
+use crate::symbols::Step;
+use crate::value::Value;
+use crate::view::{Found, View, field, step_into};
+
+/// The value of a term.
+#[derive(Clone)]
+enum Val<'x> {
+    Bool(bool),
+    Long(i64),
+    String(&'x str),
+    Uid(&'x EntityUid),
+    /// A set, record or extension value of the request.
+    Data(&'x Value),
+    /// The request's context.
+    Context,
+    /// A set that a policy writes.
+    Set(Vec<Self>),
+}
+
+impl View<'_> {
+    /// Decides a test; `None` where Cedar has to.
+    pub(crate) fn decide(&self, test: &Test) -> Option<bool> {
+        match test {
+            Test::OneOf { path, keys } => {
+                let key = self.key(*path)?;
+                Some(key.is_some_and(|key| keys.binary_search(&key).is_ok()))
+            }
+            Test::Contains { path, keys, all } => {
+                let items = self.elements(*path)?;
+                let mut known = items.iter().filter_map(|item| self.symbols.key(item));
+                if *all {
+                    let known: Vec<_> = known.collect();
+                    return Some(keys.iter().all(|key| known.contains(key)));
+                }
+                Some(known.any(|key| keys.binary_search(&key).is_ok()))
+            }
+            Test::True { path } => match self.found(*path) {
+                Found::Value(Value::Bool(b)) => Some(*b),
+                _ => None,
+            },
+            Test::Has { path } => match self.found(*path) {
+                Found::Value(_) | Found::Uid(_) => Some(true),
+                Found::Missing => Some(false),
+                Found::Broken => None,
+            },
+            Test::In { var, uids } => {
+                let ids = self.ids(*var)?;
+                Some(uids.iter().any(|uid| ids.contains(*uid)))
+            }
+            Test::Is { var, type_ } => Some(self.type_(*var) == Some(*type_)),
+            Test::Not(test) => self.decide(test).map(|held| !held),
+            Test::All(tests) => self.first(tests, false),
+            Test::Any(tests) => self.first(tests, true),
+            Test::If(tests) => {
+                let [condition, then, otherwise] = tests.as_ref();
+                self.decide(if self.decide(condition)? { then } else { otherwise })
+            }
+            Test::Equal(terms) => {
+                let [left, right] = terms.as_ref();
+                equal(&self.term(left)?, &self.term(right)?)
+            }
+            Test::Less { terms, or_equal } => {
+                let [left, right] = terms.as_ref();
+                match (self.term(left)?, self.term(right)?) {
+                    (Val::Long(left), Val::Long(right)) => Some(match left.cmp(&right) {
+                        Ordering::Less => true,
+                        Ordering::Equal => *or_equal,
+                        Ordering::Greater => false,
+                    }),
+                    _ => None,
+                }
+            }
+            Test::Like { term, pattern } => match self.term(term)? {
+                Val::String(text) => Some(pattern.wildcard_match(text)),
+                _ => None,
+            },
+            Test::MemberOf(terms) => {
+                let [member, group] = terms.as_ref();
+                match self.term(member)? {
+                    Val::Uid(member) => self.is_member(member, &self.term(group)?),
+                    _ => None,
+                }
+            }
+            Test::OfType { term, type_ } => match self.term(term)? {
+                Val::Uid(uid) => Some(uid.type_name() == type_),
+                _ => None,
+            },
+            Test::HasAttribute { term, name } => match self.attribute(&self.term(term)?, name) {
+                Found::Value(_) | Found::Uid(_) => Some(true),
+                Found::Missing => Some(false),
+                Found::Broken => None,
+            },
+            Test::HasTag(terms) => {
+                let [entity, tag] = terms.as_ref();
+                match self.tag(&self.term(entity)?, &self.term(tag)?) {
+                    Found::Value(_) | Found::Uid(_) => Some(true),
+                    Found::Missing => Some(false),
+                    Found::Broken => None,
+                }
+            }
+            Test::Element(terms) => {
+                let [set, item] = terms.as_ref();
+                let (set, item) = (self.term(set)?, self.term(item)?);
+                among(&item, &items(&set)?)
+            }
+            Test::Superset { terms, all } => {
+                let [set, others] = terms.as_ref();
+                let (set, others) = (self.term(set)?, self.term(others)?);
+                let (set, others) = (items(&set)?, items(&others)?);
+                for item in &others {
+                    if among(item, &set)? != *all {
+                        return Some(!*all);
+                    }
+                }
+                Some(*all)
+            }
+            Test::Empty(term) => Some(items(&self.term(term)?)?.is_empty()),
+            Test::Value(term) => match self.term(term)? {
+                Val::Bool(b) => Some(b),
+                _ => None,
+            },
+        }
+    }
+
+    /// Evaluates in order up to the first test that gives `decisive`.
+    fn first(&self, tests: &[Test], decisive: bool) -> Option<bool> {
+        for test in tests {
+            if self.decide(test)? == decisive {
+                return Some(decisive);
+            }
+        }
+        Some(!decisive)
+    }
+
+    fn term<'x>(&'x self, term: &'x Term) -> Option<Val<'x>> {
+        match term {
+            Term::Path(path) => match self.symbols.path(*path) {
+                Some(path) if path.steps.is_empty() && path.var == crate::symbols::Var::Context => {
+                    Some(Val::Context)
+                }
+                _ => val(self.found(*path)),
+            },
+            Term::Bool(b) => Some(Val::Bool(*b)),
+            Term::Long(n) => Some(Val::Long(*n)),
+            Term::String(s) => Some(Val::String(s)),
+            Term::Uid(uid) => Some(Val::Uid(uid)),
+            Term::Set(terms) => {
+                Some(Val::Set(terms.iter().map(|t| self.term(t)).collect::<Option<_>>()?))
+            }
+            Term::Attribute(base, name) => {
+                let base = self.term(base)?;
+                val(self.attribute(&base, name))
+            }
+            Term::Tag(terms) => {
+                let [entity, tag] = terms.as_ref();
+                val(self.tag(&self.term(entity)?, &self.term(tag)?))
+            }
+            Term::Negative(term) => match self.term(term)? {
+                Val::Long(n) => n.checked_neg().map(Val::Long),
+                _ => None,
+            },
+            Term::Arithmetic(operation, terms) => {
+                let [left, right] = terms.as_ref();
+                let (Val::Long(left), Val::Long(right)) = (self.term(left)?, self.term(right)?)
+                else {
+                    return None;
+                };
+                match operation {
+                    Operation::Add => left.checked_add(right),
+                    Operation::Subtract => left.checked_sub(right),
+                    Operation::Multiply => left.checked_mul(right),
+                }
+                .map(Val::Long)
+            }
+            Term::If(test, terms) => {
+                let [then, otherwise] = terms.as_ref();
+                self.term(if self.decide(test)? { then } else { otherwise })
+            }
+            Term::Test(test) => self.decide(test).map(Val::Bool),
+        }
+    }
+
+    fn attribute<'x>(&'x self, base: &Val<'x>, name: &str) -> Found<'x> {
+        match base {
+            Val::Uid(uid) => match self.entities.node(uid) {
+                Some(node) => field(&node.entity.attributes, name),
+                None => Found::Missing,
+            },
+            Val::Data(Value::Record(fields)) => field(fields, name),
+            Val::Context => field(&self.request.context, name),
+            _ => Found::Broken,
+        }
+    }
+
+    fn tag<'x>(&'x self, entity: &Val<'x>, tag: &Val<'x>) -> Found<'x> {
+        match (entity, tag) {
+            (Val::Uid(uid), Val::String(tag)) => {
+                step_into(self.entities.node(uid), &Step::Tag((*tag).into()))
+            }
+            _ => Found::Broken,
+        }
+    }
+
+    fn is_member(&self, member: &EntityUid, group: &Val<'_>) -> Option<bool> {
+        let node = self.entities.node(member);
+        let is_in = |group: &EntityUid| {
+            member == group || node.is_some_and(|node| node.has_ancestor(group))
+        };
+        if let Val::Uid(group) = group {
+            return Some(is_in(group));
+        }
+        // Cedar wants every element to be an entity, whichever one matches.
+        let mut found = false;
+        for item in items(group)? {
+            let Val::Uid(group) = item else { return None };
+            found |= is_in(group);
+        }
+        Some(found)
+    }
+}
+
+fn val(found: Found<'_>) -> Option<Val<'_>> {
+    match found {
+        Found::Uid(uid) => Some(Val::Uid(uid)),
+        Found::Value(value) => Some(of(value)),
+        Found::Missing | Found::Broken => None,
+    }
+}
+
+fn of(value: &Value) -> Val<'_> {
+    match value {
+        Value::Bool(b) => Val::Bool(*b),
+        Value::Long(n) => Val::Long(*n),
+        Value::String(s) => Val::String(s),
+        Value::Entity(uid) => Val::Uid(uid),
+        Value::Set(_) | Value::Record(_) | Value::Extension(_) => Val::Data(value),
+    }
+}
+
+/// Returns a set's elements; `None` for what is no set.
+fn items<'x>(value: &Val<'x>) -> Option<Vec<Val<'x>>> {
+    match value {
+        Val::Data(Value::Set(items)) => Some(items.iter().map(of).collect()),
+        Val::Set(items) => Some(items.clone()),
+        _ => None,
+    }
+}
+
+/// Returns whether a value is among others.
+fn among(value: &Val<'_>, others: &[Val<'_>]) -> Option<bool> {
+    let mut unknown = false;
+    for other in others {
+        match equal(value, other) {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => unknown = true,
+        }
+    }
+    if unknown { None } else { Some(false) }
+}
+
+/// Compares two values as Cedar does: across types they differ, sets have no order.
+fn equal(left: &Val<'_>, right: &Val<'_>) -> Option<bool> {
+    match (left, right) {
+        (Val::Bool(left), Val::Bool(right)) => Some(left == right),
+        (Val::Long(left), Val::Long(right)) => Some(left == right),
+        (Val::String(left), Val::String(right)) => Some(left == right),
+        (Val::Uid(left), Val::Uid(right)) => Some(left == right),
+        (Val::Data(Value::Extension(left)), Val::Data(Value::Extension(right))) => {
+            // The same call makes the same value; different ones may, too.
+            (left == right).then_some(true)
+        }
+        (Val::Data(Value::Record(left)), Val::Data(Value::Record(right))) => {
+            if left.len() != right.len() || left.keys().ne(right.keys()) {
+                return Some(false);
+            }
+            let mut unknown = false;
+            for (left, right) in left.values().zip(right.values()) {
+                match equal(&of(left), &of(right)) {
+                    Some(true) => {}
+                    Some(false) => return Some(false),
+                    None => unknown = true,
+                }
+            }
+            if unknown { None } else { Some(true) }
+        }
+        (Val::Context, _) | (_, Val::Context) => None,
+        _ => {
+            let (Some(left), Some(right)) = (items(left), items(right)) else {
+                return Some(false);
+            };
+            for (these, those) in [(&left, &right), (&right, &left)] {
+                for item in these {
+                    if !among(item, those)? {
+                        return Some(false);
+                    }
+                }
+            }
+            Some(true)
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Turns Cedar expressions into [`Test`]s and [`Term`]s where that is possible.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal, UnaryOp};
+use smallvec::SmallVec;
+
+use crate::condition::{Clause, Operation, Term, Test};
+use crate::symbols::{Key, Path, Step, Symbols, Var};
+
+/// Turns clauses into tests where that is possible.
+pub(crate) struct Lowering<'a> {
+    pub(crate) symbols: &'a mut Symbols,
+}
+
+impl Lowering<'_> {
+    pub(crate) fn clause(&mut self, expr: &Arc<Expr>) -> Clause {
+        self.test(expr).map_or_else(|| Clause::Cedar(Arc::clone(expr)), Clause::Test)
+    }
+
+    fn test(&mut self, expr: &Expr) -> Option<Test> {
+        match expr.expr_kind() {
+            ExprKind::Lit(Literal::Bool(true)) => Some(Test::All(Box::default())),
+            ExprKind::Lit(Literal::Bool(false)) => Some(Test::Any(Box::default())),
+            ExprKind::GetAttr { .. } => Some(match path(expr) {
+                Some(path) => Test::True { path: self.symbols.intern_path(path) },
+                None => Test::Value(Box::new(self.term(expr)?)),
+            }),
+            ExprKind::UnaryApp { op: UnaryOp::Not, arg } => {
+                Some(Test::Not(Box::new(self.test(arg)?)))
+            }
+            ExprKind::And { .. } => {
+                let parts = chain(expr, |kind| match kind {
+                    ExprKind::And { left, right } => Some((left, right)),
+                    _ => None,
+                });
+                let tests = parts.into_iter().map(|p| self.test(p)).collect::<Option<_>>()?;
+                Some(Test::All(tests))
+            }
+            ExprKind::Or { .. } => {
+                let parts = chain(expr, |kind| match kind {
+                    ExprKind::Or { left, right } => Some((left, right)),
+                    _ => None,
+                });
+                let tests: Vec<Test> =
+                    parts.into_iter().map(|p| self.test(p)).collect::<Option<_>>()?;
+                Some(any(tests))
+            }
+            ExprKind::HasAttr { expr, attr } => {
+                self.has(expr, Step::Attribute(attr.clone())).or_else(|| {
+                    let term = Box::new(self.term(expr)?);
+                    Some(Test::HasAttribute { term, name: attr.clone() })
+                })
+            }
+            ExprKind::Is { expr, entity_type } => match entity_var(expr) {
+                Some(var) => {
+                    let type_ = self.symbols.intern_type(&entity_type.clone().into());
+                    Some(Test::Is { var, type_ })
+                }
+                None => {
+                    let term = Box::new(self.term(expr)?);
+                    Some(Test::OfType { term, type_: entity_type.clone().into() })
+                }
+            },
+            ExprKind::If { test_expr, then_expr, else_expr } => Some(Test::If(Box::new([
+                self.test(test_expr)?,
+                self.test(then_expr)?,
+                self.test(else_expr)?,
+            ]))),
+            ExprKind::Like { expr, pattern } => {
+                Some(Test::Like { term: Box::new(self.term(expr)?), pattern: pattern.clone() })
+            }
+            ExprKind::UnaryApp { op: UnaryOp::IsEmpty, arg } => {
+                Some(Test::Empty(Box::new(self.term(arg)?)))
+            }
+            ExprKind::ExtHasAttr { expr, attrs } => self.has_nested(expr, attrs.iter()),
+            ExprKind::BinaryApp { op, arg1, arg2 } => {
+                self.indexable(*op, arg1, arg2).or_else(|| self.relation(*op, arg1, arg2))
+            }
+            _ => None,
+        }
+    }
+
+    /// A relation between any two terms.
+    fn relation(&mut self, op: BinaryOp, left: &Expr, right: &Expr) -> Option<Test> {
+        let terms = Box::new([self.term(left)?, self.term(right)?]);
+        Some(match op {
+            BinaryOp::Eq => Test::Equal(terms),
+            BinaryOp::Less => Test::Less { terms, or_equal: false },
+            BinaryOp::LessEq => Test::Less { terms, or_equal: true },
+            BinaryOp::In => Test::MemberOf(terms),
+            BinaryOp::Contains => Test::Element(terms),
+            BinaryOp::ContainsAll => Test::Superset { terms, all: true },
+            BinaryOp::ContainsAny => Test::Superset { terms, all: false },
+            BinaryOp::HasTag => Test::HasTag(terms),
+            BinaryOp::GetTag => Test::Value(Box::new(Term::Tag(terms))),
+            BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => return None,
+        })
+    }
+
+    fn term(&mut self, expr: &Expr) -> Option<Term> {
+        if let Some(path) = path(expr) {
+            return Some(Term::Path(self.symbols.intern_path(path)));
+        }
+        Some(match expr.expr_kind() {
+            ExprKind::Lit(Literal::Bool(b)) => Term::Bool(*b),
+            ExprKind::Lit(Literal::Long(n)) => Term::Long(*n),
+            ExprKind::Lit(Literal::String(s)) => Term::String(s.clone()),
+            ExprKind::Lit(Literal::EntityUID(uid)) => Term::Uid(ast::EntityUID::clone(uid).into()),
+            ExprKind::Set(items) => {
+                Term::Set(items.iter().map(|i| self.term(i)).collect::<Option<_>>()?)
+            }
+            ExprKind::GetAttr { expr, attr } => {
+                Term::Attribute(Box::new(self.term(expr)?), attr.clone())
+            }
+            ExprKind::UnaryApp { op: UnaryOp::Neg, arg } => {
+                Term::Negative(Box::new(self.term(arg)?))
+            }
+            ExprKind::If { test_expr, then_expr, else_expr } => {
+                let test = Box::new(self.test(test_expr)?);
+                Term::If(test, Box::new([self.term(then_expr)?, self.term(else_expr)?]))
+            }
+            ExprKind::BinaryApp { op, arg1, arg2 } => {
+                let operation = match op {
+                    BinaryOp::Add => Operation::Add,
+                    BinaryOp::Sub => Operation::Subtract,
+                    BinaryOp::Mul => Operation::Multiply,
+                    BinaryOp::GetTag => {
+                        return Some(Term::Tag(Box::new([self.term(arg1)?, self.term(arg2)?])));
+                    }
+                    _ => return Some(Term::Test(Box::new(self.test(expr)?))),
+                };
+                Term::Arithmetic(operation, Box::new([self.term(arg1)?, self.term(arg2)?]))
+            }
+            ExprKind::Record(_)
+            | ExprKind::ExtensionFunctionApp { .. }
+            | ExprKind::Slot(_)
+            | ExprKind::Unknown(_) => return None,
+            _ => Term::Test(Box::new(self.test(expr)?)),
+        })
+    }
+
+    /// `x has a.b.c` is `x has a && x.a has b && …`.
+    fn has_nested<'s>(
+        &mut self,
+        base: &Expr,
+        names: impl Iterator<Item = &'s smol_str::SmolStr>,
+    ) -> Option<Test> {
+        let mut term = self.term(base)?;
+        let mut tests = Vec::new();
+        for name in names {
+            tests.push(Test::HasAttribute { term: Box::new(term.clone()), name: name.clone() });
+            term = Term::Attribute(Box::new(term), name.clone());
+        }
+        Some(Test::All(tests.into_boxed_slice()))
+    }
+
+    /// What the index can use: a path compared with literals, membership in literals.
+    fn indexable(&mut self, op: BinaryOp, left: &Expr, right: &Expr) -> Option<Test> {
+        match op {
+            BinaryOp::Eq => {
+                let (path, literal) = match (path(left), path(right)) {
+                    (Some(path), None) => (path, right),
+                    (None, Some(path)) => (path, left),
+                    _ => return None,
+                };
+                let keys = Box::new([self.key(literal)?]);
+                Some(Test::OneOf { path: self.symbols.intern_path(path), keys })
+            }
+            BinaryOp::In => {
+                let var = entity_var(left)?;
+                let uids = match self.key(right) {
+                    Some(Key::Uid(uid)) => Box::new([uid]) as Box<[u32]>,
+                    Some(_) => return None,
+                    None => {
+                        let uid = |key: &Key| match key {
+                            Key::Uid(uid) => Some(*uid),
+                            _ => None,
+                        };
+                        self.keys(right)?.iter().map(uid).collect::<Option<_>>()?
+                    }
+                };
+                Some(Test::In { var, uids })
+            }
+            BinaryOp::Contains => match path(left) {
+                Some(set) => {
+                    let keys = Box::new([self.key(right)?]);
+                    Some(Test::Contains { path: self.symbols.intern_path(set), keys, all: false })
+                }
+                None => {
+                    let keys = self.keys(left)?;
+                    Some(Test::OneOf { path: self.symbols.intern_path(path(right)?), keys })
+                }
+            },
+            BinaryOp::ContainsAll | BinaryOp::ContainsAny => {
+                let keys = self.keys(right)?;
+                let all = op == BinaryOp::ContainsAll;
+                Some(Test::Contains { path: self.symbols.intern_path(path(left)?), keys, all })
+            }
+            BinaryOp::HasTag => match right.expr_kind() {
+                ExprKind::Lit(Literal::String(tag)) => self.has(left, Step::Tag(tag.clone())),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// `has` never errs on an entity or on the context; on other values it may.
+    fn has(&mut self, base: &Expr, step: Step) -> Option<Test> {
+        let ExprKind::Var(var) = base.expr_kind() else { return None };
+        let var = variable(*var);
+        if var == Var::Context && matches!(step, Step::Tag(_)) {
+            return None;
+        }
+        let path = Path { var, steps: SmallVec::from_iter([step]) };
+        Some(Test::Has { path: self.symbols.intern_path(path) })
+    }
+
+    fn key(&mut self, expr: &Expr) -> Option<Key> {
+        let ExprKind::Lit(literal) = expr.expr_kind() else { return None };
+        Some(match literal {
+            Literal::Bool(b) => Key::Bool(*b),
+            Literal::Long(n) => Key::Long(*n),
+            Literal::String(s) => Key::String(self.symbols.intern_string(s)),
+            Literal::EntityUID(uid) => {
+                Key::Uid(self.symbols.intern_uid(&ast::EntityUID::clone(uid).into()))
+            }
+        })
+    }
+
+    fn keys(&mut self, expr: &Expr) -> Option<Box<[Key]>> {
+        let ExprKind::Set(items) = expr.expr_kind() else { return None };
+        let keys = items.iter().map(|i| self.key(i)).collect::<Option<BTreeSet<_>>>()?;
+        Some(keys.into_iter().collect())
+    }
+}
+
+/// Merges `x == "a" || x == "b"`, which err alike, into one test.
+fn any(tests: Vec<Test>) -> Test {
+    let mut merged: BTreeSet<Key> = BTreeSet::new();
+    let mut common = None;
+    for test in &tests {
+        match test {
+            Test::OneOf { path, keys } if common.is_none_or(|p| p == *path) => {
+                common = Some(*path);
+                merged.extend(keys.iter().copied());
+            }
+            _ => return Test::Any(tests.into_boxed_slice()),
+        }
+    }
+    match common {
+        Some(path) => Test::OneOf { path, keys: merged.into_iter().collect() },
+        None => Test::Any(tests.into_boxed_slice()),
+    }
+}
+
+/// Returns the operands of a chain of one operator, in order, without recursion.
+fn chain<'a>(
+    expr: &'a Expr,
+    split: impl Fn(&'a ExprKind) -> Option<(&'a Arc<Expr>, &'a Arc<Expr>)>,
+) -> Vec<&'a Expr> {
+    let mut parts = Vec::new();
+    let mut open = vec![expr];
+    while let Some(expr) = open.pop() {
+        match split(expr.expr_kind()) {
+            Some((left, right)) => open.extend([right.as_ref(), left.as_ref()]),
+            None => parts.push(expr),
+        }
+    }
+    parts
+}
+
+fn variable(var: ast::Var) -> Var {
+    match var {
+        ast::Var::Principal => Var::Principal,
+        ast::Var::Action => Var::Action,
+        ast::Var::Resource => Var::Resource,
+        ast::Var::Context => Var::Context,
+    }
+}
+
+fn entity_var(expr: &Expr) -> Option<Var> {
+    match expr.expr_kind() {
+        ExprKind::Var(var) if *var != ast::Var::Context => Some(variable(*var)),
+        _ => None,
+    }
+}
+
+/// Returns the path that an expression reads, if it does no more than that.
+pub(crate) fn path(expr: &Expr) -> Option<Path> {
+    let mut steps: SmallVec<[Step; 2]> = SmallVec::new();
+    let mut expr = expr;
+    loop {
+        match expr.expr_kind() {
+            ExprKind::Var(var) => {
+                steps.reverse();
+                return Some(Path { var: variable(*var), steps });
+            }
+            ExprKind::GetAttr { expr: base, attr } => {
+                steps.push(Step::Attribute(attr.clone()));
+                expr = base;
+            }
+            ExprKind::BinaryApp { op: BinaryOp::GetTag, arg1, arg2 } => {
+                let ExprKind::Lit(Literal::String(tag)) = arg2.expr_kind() else { return None };
+                steps.push(Step::Tag(tag.clone()));
+                expr = arg1;
+            }
+            _ => return None,
+        }
+    }
+}
