@@ -1,4 +1,85 @@
 //! Backstage's users, catalog entities and permissions in Cedar's words.
+//!
+//! Backstage asks whether a user has a *permission* (`catalog.entity.delete`),
+//! in many cases on a *resource* (`component:default/payments`). This crate
+//! turns the question into a Cedar request, and the catalog into Cedar entities:
+//!
+//! | Backstage | Cedar |
+//! |---|---|
+//! | a user and its `ownershipEntityRefs` | [`User`]: `Backstage::User::"user:default/alice"`, its groups as parents, all references as `claims` |
+//! | a permission | [`Permission`]: `Backstage::Action::"catalog.entity.delete"`, in `Action::"plugin:catalog"` and `Action::"action:delete"` |
+//! | an entity of the catalog | [`Catalog`]: `Backstage::CatalogEntity`, its tags the catalog's own search rows |
+//! | a part of a template, an action, a run | [`Resource::scaffolder_template`] and its neighbours |
+//! | a basic permission's resource | `Backstage::Plugin::"catalog"` |
+//!
+//! References are in lower case everywhere, since Backstage compares them in two
+//! different ways. Policies do well to write them so too.
+//!
+//! # Writing policies
+//!
+//! For lists Backstage asks before it knows the resource, and filters by rules of
+//! its own. The vocabulary is made so that what policies say about a catalog
+//! entity can be said in those rules exactly:
+//!
+//! ```cedar
+//! permit (
+//!   principal is Backstage::User,
+//!   action == Backstage::Action::"catalog.entity.delete",
+//!   resource is Backstage::CatalogEntity
+//! )
+//! when {
+//!   resource.owners.containsAny(principal.claims) &&
+//!   resource.hasTag("spec.lifecycle") &&
+//!   resource.getTag("spec.lifecycle").contains("experimental")
+//! };
+//! ```
+//!
+//! `==`, `contains`, `containsAny`, `in`, `hasTag`, `&&`, `||`, `!` and `if` on the
+//! resource go well; `like "a*"`, `<` and one attribute against another do not.
+//!
+//! # Permissions of other plugins
+//!
+//! [`Permissions`] knows the official plugins. Others are added by a
+//! `*.permissions.yaml` in the policy directory ([`Permissions::with_directory`]);
+//! a permission that is not known must be denied ([`UnknownPermission`]).
+//!
+//! # Examples
+//!
+//! ```
+//! use stagedoor_backstage::{Catalog, Permissions, SCHEMA};
+//! use stagedoor_core::{Decision, Engine, Entities};
+//!
+//! let engine = Engine::builder()
+//!     .schema("backstage.cedarschema", SCHEMA)
+//!     .policies(
+//!         "owners.cedar",
+//!         r#"@id("owners-manage")
+//!            permit (
+//!              principal is Backstage::User,
+//!              action == Backstage::Action::"catalog.entity.delete",
+//!              resource
+//!            ) when { resource.owners.containsAny(principal.claims) };"#,
+//!     )
+//!     .build()?;
+//! let catalog = Catalog::from_files([(
+//!     "catalog-info.yaml",
+//!     "
+//! {apiVersion: backstage.io/v1alpha1, kind: User, metadata: {name: alice}, spec: {memberOf: [payments]}}
+//! ---
+//! {apiVersion: backstage.io/v1alpha1, kind: Component, metadata: {name: ledger}, spec: {owner: payments}}
+//! ",
+//! )])?;
+//! let entities = Entities::from_entities(catalog.entities())?;
+//!
+//! let alice = catalog.user(&"user:default/alice".parse()?).ok_or("no such user")?;
+//! let ledger = catalog.resource(&"component:default/ledger".parse()?)?;
+//! let permissions = Permissions::known()?;
+//! let asked = permissions.get("catalog.entity.delete")?.request(&alice.into(), Some(ledger))?;
+//! let outcome = engine.decide(&asked.request, &entities.with(asked.entities)?)?;
+//! assert_eq!(outcome.decision(), Decision::Allow);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
 mod catalog;
 mod catalog_entity;
 mod entity_ref;
