@@ -9,6 +9,7 @@ mod json;
 mod links;
 mod policies;
 mod schema;
+mod shape;
 mod stack;
 mod validate;
 
@@ -20,13 +21,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::builder::{EngineBuilder, Kind, TemplateLink};
 use crate::engine::{Engine, Snapshot};
+use crate::entities::Interned;
 use crate::hash::FastMap;
 use crate::index::Index;
 use crate::limits::Limits;
 use crate::problem::{LoadError, Problem, Severity};
+use crate::shape::Shapes;
 use crate::source::Source;
 use crate::symbols::Symbols;
-use crate::view::Ids;
 
 use compile::Compiler;
 
@@ -110,20 +112,23 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     let revision = revision(&sources, &links, exact);
     let warnings = report.fail()?;
 
-    let Compiler { mut symbols, policies, .. } = compiler;
+    let Compiler { mut symbols, policies, dereferenced, .. } = compiler;
     let (actions, action_entities) = match validated {
         Some(schema) => actions(schema, &mut symbols),
         None => (FastMap::default(), Vec::new()),
     };
     symbols.shrink();
+    let shapes = validated.map(Shapes::of).unwrap_or_default();
     let index = (!without_index).then(|| Index::new(&policies, &symbols, !exact));
     Ok(Engine(Arc::new(Snapshot {
         policies,
         sources: sources.into_iter().map(|(_, source)| source).collect(),
         symbols,
         index,
+        shapes,
         schema,
         actions,
+        dereferenced: dereferenced.into_iter().collect(),
         action_entities,
         exact,
         limits,
@@ -164,7 +169,7 @@ fn revision(sources: &[(Kind, Source)], links: &[TemplateLink], exact: bool) -> 
 fn actions(
     schema: &Schema,
     symbols: &mut Symbols,
-) -> (FastMap<EntityUid, Ids>, Vec<Arc<ast::Entity>>) {
+) -> (FastMap<EntityUid, Interned>, Vec<Arc<ast::Entity>>) {
     let mut actions = FastMap::default();
     let mut entities = Vec::new();
     // A schema that was read has actions without cycles, so this does not fail.
@@ -173,8 +178,8 @@ fn actions(
         symbols.intern_uid(&uid);
         let ancestors: Vec<EntityUid> =
             entity.as_ref().ancestors().map(|a| a.clone().into()).collect();
-        let ids = Ids::new(symbols, &uid, ancestors.iter());
-        actions.insert(uid, ids);
+        let interned = Interned::new(symbols, &uid, ancestors.iter());
+        actions.insert(uid, interned);
         entities.push(Arc::new(entity.as_ref().clone()));
     }
     (actions, entities)

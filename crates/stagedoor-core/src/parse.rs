@@ -1,11 +1,13 @@
-//! Cedar's parser, one statement at a time.
+//! Cedar's parser, for one statement or for several in a row.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use cedar_policy_core::ast;
 use cedar_policy_core::parser::err::ParseErrors;
-use cedar_policy_core::parser::parse_policy_or_template;
+use cedar_policy_core::parser::text_to_cst::parse_policies;
+use cedar_policy_core::parser::{Node, cst, parse_policy_or_template};
 
 use crate::error::causes;
 use crate::policy::PolicyInfo;
@@ -13,6 +15,21 @@ use crate::policy::PolicyInfo;
 /// Parses one policy or template.
 pub(crate) fn statement(text: &str, id: &str) -> Result<ast::Template, Box<ParseErrors>> {
     parse_policy_or_template(Some(ast::PolicyID::from_string(id)), text).map_err(Box::new)
+}
+
+/// Parses a text of the statements at `spans`, into their concrete syntax.
+///
+/// Each call of Cedar's parser builds its lexer's tables anew, which takes as long as
+/// parsing one statement does. `None` unless the text is right and holds just these.
+pub(crate) fn statements(
+    text: &str,
+    spans: impl ExactSizeIterator<Item = Range<usize>>,
+) -> Option<Vec<Node<Option<cst::Policy>>>> {
+    let nodes = parse_policies(text).ok()?.node?.0;
+    let is_at = |(node, span): (&Node<Option<cst::Policy>>, Range<usize>)| {
+        node.loc.as_ref().is_some_and(|loc| (loc.start()..loc.end()) == span)
+    };
+    (nodes.len() == spans.len() && nodes.iter().zip(spans).all(is_at)).then_some(nodes)
 }
 
 /// Parses a policy's text again, and links it if it is a link.

@@ -7,7 +7,7 @@ use cedar_policy::EntityUid;
 use cedar_policy_core::ast::{self, EntityReference, PrincipalOrResourceConstraint};
 use smol_str::SmolStr;
 
-use crate::condition::clauses;
+use crate::condition::{clauses, dereferenced};
 use crate::hash::{FastMap, FastSet};
 use crate::lower::Lowering;
 use crate::policy::{ActionScope, Body, EntityScope, Form, Origin, Slots, StoredPolicy};
@@ -20,6 +20,8 @@ pub(super) struct Compiler {
     templates: FastMap<SmolStr, Template>,
     /// Ids of policies, templates and links: one name space, as in Cedar.
     ids: FastSet<SmolStr>,
+    /// Entities that conditions name and may read.
+    pub(super) dereferenced: FastSet<EntityUid>,
     /// How many statements came before, which numbers those without an id.
     position: usize,
     exact: bool,
@@ -45,6 +47,7 @@ impl Compiler {
             policies: Vec::new(),
             templates: FastMap::default(),
             ids: FastSet::default(),
+            dereferenced: FastSet::default(),
             position: 0,
             exact,
         }
@@ -146,6 +149,7 @@ impl Compiler {
 
     fn body(&mut self, tree: &ast::Template, origin: Origin) -> Body {
         let exprs = tree.non_scope_constraints_arc().map(clauses).unwrap_or_default();
+        exprs.iter().for_each(|e| dereferenced(e, &mut self.dereferenced));
         let mut lowering = Lowering { symbols: &mut self.symbols };
         let annotations = tree.annotations().map(|(name, a)| (name.as_ref(), a.val.clone()));
         Body {

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use cedar_policy::{EntityUid, Policy, PolicyId, Schema, Template};
-use cedar_policy_core::validator::Validator;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::compile::{Compiler, NotTaken};
 use super::policies::{duplicate, fits};
-use super::{Report, links, validate};
+use super::validate::Validation;
+use super::{Report, links};
 use crate::builder::TemplateLink;
 use crate::error::causes;
 use crate::json::{Unambiguous, unambiguous};
@@ -88,8 +88,7 @@ pub(super) fn load(
         }
     }
     if let Some(schema) = schema {
-        let validator = Validator::new(schema.as_ref().clone());
-        for finding in validate::trees(trees.iter().map(|(_, tree)| tree), &validator) {
+        for finding in Validation::new(schema).trees(trees.iter().map(|(_, tree)| tree)) {
             let problem = finding.problem.with_policy(&*finding.id).in_file(&source.name);
             report.add(finding.severity, || problem);
         }

@@ -5,10 +5,9 @@ use std::ops::Range;
 
 use cedar_policy::Schema;
 use cedar_policy_core::ast;
-use cedar_policy_core::validator::Validator;
 
 use super::compile::{Compiler, NotTaken, positional_id};
-use super::validate::{self, first_label, help};
+use super::validate::{Validation, first_label, help};
 use super::{Report, stack};
 use crate::error::causes;
 use crate::limits::Limits;
@@ -26,8 +25,16 @@ struct Chunk<'a> {
 }
 
 struct Parsed {
-    trees: Vec<(usize, Range<usize>, ast::Template)>,
+    trees: Vec<Tree>,
     problems: Vec<(Severity, Problem)>,
+}
+
+struct Tree {
+    position: usize,
+    span: Range<usize>,
+    /// Where the parsed text starts, which places within the tree count from.
+    base: usize,
+    tree: ast::Template,
 }
 
 /// Loads all policies of a text.
@@ -54,7 +61,7 @@ pub(super) fn load(
         .enumerate()
         .map(|(n, statements)| Chunk { first_position: first + n * CHUNK, statements })
         .collect();
-    let validator = schema.map(|schema| Validator::new(schema.as_ref().clone()));
+    let validator = schema.map(Validation::new);
     let result = stack::in_order(
         &chunks,
         |chunk| parse_chunk(chunk, source, validator.as_ref()),
@@ -62,7 +69,7 @@ pub(super) fn load(
             for (severity, problem) in parsed.problems {
                 report.add(severity, || problem);
             }
-            for (position, span, tree) in parsed.trees {
+            for Tree { position, span, tree, .. } in parsed.trees {
                 let place = span.clone();
                 if let Err(NotTaken::Duplicate(id)) =
                     compiler.add_text(tree, position, number, &span)
@@ -121,40 +128,68 @@ fn refused_problem(reason: &RefusalReason, limits: &Limits) -> Problem {
     }
 }
 
-fn parse_chunk(chunk: &Chunk<'_>, source: &Source, validator: Option<&Validator>) -> Parsed {
+fn parse_chunk(chunk: &Chunk<'_>, source: &Source, validation: Option<&Validation>) -> Parsed {
     let mut parsed = Parsed { trees: Vec::new(), problems: Vec::new() };
-    for (position, statement) in (chunk.first_position..).zip(chunk.statements) {
-        let span = statement.span.clone();
-        let text = source.text.get(span.clone()).unwrap_or_default();
-        match parse::statement(text, &positional_id(position)) {
-            Ok(tree) => parsed.trees.push((position, span, tree)),
-            Err(errors) => {
-                for error in errors.iter() {
-                    let label = first_label(error).unwrap_or(0..text.len());
-                    let place = span.start + label.start..span.start + label.end;
-                    let problem = Problem::error("policy::parse", causes(error))
-                        .with_help(help(error, "see Cedar's policy grammar"))
-                        .at(source, place);
-                    parsed.problems.push((Severity::Error, problem));
-                }
-            }
-        }
+    if parse_together(chunk, source, &mut parsed).is_none() {
+        parse_each(chunk, source, &mut parsed);
     }
-    if let Some(validator) = validator {
-        validate(&mut parsed, source, validator);
+    if let Some(validation) = validation {
+        validate(&mut parsed, source, validation);
     }
     parsed.problems.sort_by_key(|(_, problem)| (problem.line(), problem.column()));
     parsed
 }
 
-fn validate(parsed: &mut Parsed, source: &Source, validator: &Validator) {
-    let findings = validate::trees(parsed.trees.iter().map(|(_, _, tree)| tree), validator);
-    let spans: HashMap<String, &Range<usize>> =
-        parsed.trees.iter().map(|(_, span, tree)| (tree.id().to_string(), span)).collect();
+/// Parses a chunk that has no mistake in its syntax; `None` otherwise.
+fn parse_together(chunk: &Chunk<'_>, source: &Source, parsed: &mut Parsed) -> Option<()> {
+    let base = chunk.statements.first()?.span.start;
+    let text = source.text.get(base..chunk.statements.last()?.span.end)?;
+    let spans = chunk.statements.iter().map(|s| s.span.start - base..s.span.end - base);
+    let nodes = parse::statements(text, spans)?;
+    let named = (chunk.first_position..).zip(chunk.statements).zip(nodes);
+    let trees = named.map(|((position, statement), node)| {
+        let id = ast::PolicyID::from_string(positional_id(position));
+        let tree = node.to_template(id).ok()?;
+        Some(Tree { position, span: statement.span.clone(), base, tree })
+    });
+    parsed.trees = trees.collect::<Option<_>>()?;
+    Some(())
+}
+
+/// Parses a chunk statement by statement, so that each tells its own mistakes.
+fn parse_each(chunk: &Chunk<'_>, source: &Source, parsed: &mut Parsed) {
+    for (position, statement) in (chunk.first_position..).zip(chunk.statements) {
+        let span = statement.span.clone();
+        let base = span.start;
+        let text = source.text.get(span.clone()).unwrap_or_default();
+        match parse::statement(text, &positional_id(position)) {
+            Ok(tree) => parsed.trees.push(Tree { position, span, base, tree }),
+            Err(errors) => {
+                for error in errors.iter() {
+                    let label = first_label(error).unwrap_or(0..text.len());
+                    let problem = Problem::error("policy::parse", causes(error))
+                        .with_help(help(error, "see Cedar's policy grammar"))
+                        .at(source, base + label.start..base + label.end);
+                    parsed.problems.push((Severity::Error, problem));
+                }
+            }
+        }
+    }
+}
+
+fn validate(parsed: &mut Parsed, source: &Source, validation: &Validation) {
+    let findings = validation.trees(parsed.trees.iter().map(|tree| &tree.tree));
+    if findings.is_empty() {
+        return;
+    }
+    let trees: HashMap<String, &Tree> =
+        parsed.trees.iter().map(|tree| (tree.tree.id().to_string(), tree)).collect();
     for finding in findings {
-        let span = spans.get(&finding.id).map_or(0..0, |span| (*span).clone());
-        let label = finding.label.unwrap_or(0..span.len());
-        let place = span.start + label.start..span.start + label.end;
+        let Some(tree) = trees.get(&finding.id) else { continue };
+        let place = match finding.label {
+            Some(label) => tree.base + label.start..tree.base + label.end,
+            None => tree.span.clone(),
+        };
         parsed.problems.push((finding.severity, finding.problem.at(source, place)));
     }
 }

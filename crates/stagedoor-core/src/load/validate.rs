@@ -3,11 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use cedar_policy::ValidationResult;
+use cedar_policy::{Schema, ValidationResult};
 use cedar_policy_core::ast;
-use cedar_policy_core::validator::{ValidationMode, Validator};
+use cedar_policy_core::validator::{ValidationMode, Validator, ValidatorSchema};
 
+use super::shape::{Shape, ValidShapes};
 use crate::error::causes;
+use crate::hash::{FastMap, FastSet};
 use crate::problem::{Problem, Severity};
 
 /// What the validator found about one policy.
@@ -21,20 +23,63 @@ pub(super) struct Finding {
     pub(super) problem: Problem,
 }
 
-/// Validates policies and templates, whose ids must differ.
-pub(super) fn trees<'a>(
-    trees: impl Iterator<Item = &'a ast::Template>,
-    validator: &Validator,
-) -> Vec<Finding> {
-    let mut set = ast::PolicySet::new();
-    for tree in trees {
-        // Ids differ, so neither call fails.
-        let _ = match ast::Template::try_as_policy(Arc::new(tree.clone())) {
-            Ok(policy) => set.add(policy),
-            Err(_) => set.add_template(tree.clone()),
-        };
+/// Validates policies against one schema, those that are alike once.
+pub(super) struct Validation {
+    validator: Validator,
+    valid: ValidShapes,
+}
+
+impl Validation {
+    pub(super) fn new(schema: &Schema) -> Self {
+        let schema: &ValidatorSchema = schema.as_ref();
+        Self { validator: Validator::new(schema.clone()), valid: ValidShapes::new(schema) }
     }
-    set_findings(&set, validator)
+
+    /// Validates policies and templates, whose ids must differ.
+    pub(super) fn trees<'a>(&self, trees: impl Iterator<Item = &'a ast::Template>) -> Vec<Finding> {
+        let mut first = Vec::new();
+        let mut alike = Vec::new();
+        let mut shapes: FastMap<Shape, &ast::Template> = FastMap::default();
+        for tree in trees {
+            match self.valid.shape(tree) {
+                None => first.push(tree),
+                Some(shape) if self.valid.contains(&shape) => {}
+                Some(shape) if shapes.contains_key(&shape) => alike.push((shape, tree)),
+                Some(shape) => {
+                    first.push(tree);
+                    shapes.insert(shape, tree);
+                }
+            }
+        }
+        let mut findings = self.each(&first);
+        let faulty: FastSet<String> = findings.iter().map(|finding| finding.id.clone()).collect();
+        for (shape, tree) in shapes {
+            if !faulty.contains(&tree.id().to_string()) {
+                self.valid.insert(shape);
+            }
+        }
+        alike.retain(|(shape, _)| !self.valid.contains(shape));
+        let alike: Vec<_> = alike.into_iter().map(|(_, tree)| tree).collect();
+        findings.extend(self.each(&alike));
+        findings
+    }
+
+    /// Lets Cedar validate every one.
+    fn each(&self, trees: &[&ast::Template]) -> Vec<Finding> {
+        if trees.is_empty() {
+            return Vec::new();
+        }
+        let mut set = ast::PolicySet::new();
+        for tree in trees {
+            let tree = ast::Template::clone(tree);
+            // Ids differ, so neither call fails.
+            let _ = match ast::Template::try_as_policy(Arc::new(tree.clone())) {
+                Ok(policy) => set.add(policy),
+                Err(_) => set.add_template(tree),
+            };
+        }
+        set_findings(&set, &self.validator)
+    }
 }
 
 /// Validates a policy set.
@@ -79,4 +124,93 @@ pub(super) fn first_label(error: &dyn miette::Diagnostic) -> Option<Range<usize>
 /// Returns Cedar's own advice, or else ours.
 pub(super) fn help(error: &dyn miette::Diagnostic, otherwise: &str) -> String {
     error.help().map_or_else(|| otherwise.to_owned(), |help| help.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+    use crate::parse;
+
+    const SCHEMA: &str = "
+        entity Team; entity User in [Team] { name: String };
+        entity Colour enum [\"red\", \"green\"];
+        entity Thing { kind: String, note?: String, level: Long, colour: Colour } tags String;
+        action any;
+        action look in [any] appliesTo { principal: User, resource: Thing };
+        action touch appliesTo { principal: User, resource: Thing, context: { from: ipaddr } };";
+
+    const SCOPES: [&str; 4] = [
+        "principal, action, resource",
+        "principal in Team::\"A\", action in [Action::\"look\", Action::\"any\"], resource",
+        "principal == User::\"A\", action, resource is Thing in Thing::\"B\"",
+        "principal in ?principal, action == Action::\"A\", resource is Thing",
+    ];
+
+    /// `A` and `B` stand for literals, which make some of these invalid and some suspicious.
+    const CONDITIONS: [&str; 16] = [
+        "resource.kind == \"A\" && resource.kind == \"B\"",
+        "\"A\" == \"B\" && resource.nothing == 1",
+        "User::\"A\" == User::\"B\" || resource.level > 1",
+        "principal == Team::\"A\"",
+        "resource.colour == Colour::\"A\"",
+        "action in Action::\"A\" && resource.kind == \"B\"",
+        "resource.hasTag(\"A\") && resource.getTag(\"B\") == \"x\"",
+        "resource has note && resource.note like \"A*\"",
+        "resource.note == \"A\"",
+        "context.from == ip(\"A\")",
+        "ip(\"A\").isLoopback()",
+        "[\"A\", \"B\"].contains(resource.kind)",
+        "[User::\"A\", Team::\"B\"].contains(principal)",
+        "{a: \"A\"} == {a: \"B\"}",
+        "resource[\"A\"] == \"B\"",
+        "if principal in Team::\"A\" then resource.level == 1 else \"A\" == \"B\"",
+    ];
+
+    const LITERALS: [&str; 7] = ["red", "look", "10.0.0.1", "kind", "p\u{430}yments", "ops", "x"];
+
+    fn policies() -> Result<Vec<ast::Template>, Box<dyn Error>> {
+        let mut trees = Vec::new();
+        for scope in SCOPES {
+            for condition in CONDITIONS {
+                for a in LITERALS {
+                    for b in LITERALS {
+                        let text = format!("permit ({scope}) when {{ {condition} }};")
+                            .replace("\"A", &format!("\"{a}"))
+                            .replace("\"B", &format!("\"{b}"));
+                        let id = format!("policy{}", trees.len());
+                        trees.push(parse::statement(&text, &id).map_err(|e| e.to_string())?);
+                    }
+                }
+            }
+        }
+        Ok(trees)
+    }
+
+    fn told(findings: Vec<Finding>) -> Vec<String> {
+        let mut told: Vec<String> = findings
+            .into_iter()
+            .map(|f| format!("{} {:?} {:?} {:?}", f.id, f.severity, f.label, f.problem))
+            .collect();
+        told.sort_unstable();
+        told
+    }
+
+    #[test]
+    fn policies_alike_have_the_findings_that_each_has_alone() -> Result<(), Box<dyn Error>> {
+        let (schema, _) = Schema::from_cedarschema_str(SCHEMA)?;
+        let trees = policies()?;
+        let alone = Validation::new(&schema).each(&trees.iter().collect::<Vec<_>>());
+        let validation = Validation::new(&schema);
+        let together: Vec<Finding> =
+            trees.chunks(100).flat_map(|chunk| validation.trees(chunk.iter())).collect();
+
+        let faulty = alone.iter().map(|f| f.id.clone()).collect::<FastSet<_>>().len();
+        let valid = trees.len() - faulty;
+        assert!(faulty > 500 && valid > 500, "{faulty} of {}", trees.len());
+        assert!(validation.valid.len() < valid / 5, "{} shapes", validation.valid.len());
+        assert_eq!(told(together), told(alone));
+        Ok(())
+    }
 }
