@@ -8,9 +8,10 @@
 use std::sync::Arc;
 
 use cedar_policy::{EntityTypeName, EntityUid};
-use cedar_policy_core::ast::{self, Expr, ExprKind, Literal};
+use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal};
 use smol_str::SmolStr;
 
+use crate::hash::FastSet;
 use crate::symbols::{Key, Var};
 
 /// One clause.
@@ -142,4 +143,55 @@ pub(crate) fn clauses(condition: &Arc<Expr>) -> Vec<Arc<Expr>> {
         clauses.retain(|c| !matches!(c.expr_kind(), ExprKind::Lit(Literal::Bool(true))));
     }
     clauses
+}
+
+/// Adds the entities that an expression names and may read attributes, tags or ancestors of.
+///
+/// What is only compared, or asked for as a group, is left out.
+pub(crate) fn dereferenced(expr: &Expr, found: &mut FastSet<EntityUid>) {
+    let mut open = vec![expr];
+    while let Some(expr) = open.pop() {
+        match expr.expr_kind() {
+            ExprKind::Lit(Literal::EntityUID(uid)) => {
+                found.insert(ast::EntityUID::clone(uid).into());
+            }
+            ExprKind::BinaryApp { op, arg1, arg2 } => {
+                let compares = matches!(op, BinaryOp::Eq | BinaryOp::Contains);
+                if !(compares && is_literal(arg1)) {
+                    open.push(arg1);
+                }
+                if !((compares || *op == BinaryOp::In) && is_literal(arg2)) {
+                    open.push(arg2);
+                }
+            }
+            _ => open.extend(operands(expr)),
+        }
+    }
+}
+
+fn is_literal(expr: &Expr) -> bool {
+    match expr.expr_kind() {
+        ExprKind::Lit(_) => true,
+        ExprKind::Set(items) => items.iter().all(|i| matches!(i.expr_kind(), ExprKind::Lit(_))),
+        _ => false,
+    }
+}
+
+/// Returns the expressions directly below one.
+fn operands(expr: &Expr) -> Vec<&Expr> {
+    match expr.expr_kind() {
+        ExprKind::If { test_expr, then_expr, else_expr } => vec![test_expr, then_expr, else_expr],
+        ExprKind::And { left, right } | ExprKind::Or { left, right } => vec![left, right],
+        ExprKind::BinaryApp { arg1, arg2, .. } => vec![arg1, arg2],
+        ExprKind::UnaryApp { arg, .. } => vec![arg],
+        ExprKind::GetAttr { expr, .. }
+        | ExprKind::HasAttr { expr, .. }
+        | ExprKind::ExtHasAttr { expr, .. }
+        | ExprKind::Like { expr, .. }
+        | ExprKind::Is { expr, .. } => vec![expr],
+        ExprKind::ExtensionFunctionApp { args, .. } => args.iter().collect(),
+        ExprKind::Set(items) => items.iter().collect(),
+        ExprKind::Record(fields) => fields.values().collect(),
+        ExprKind::Lit(_) | ExprKind::Var(_) | ExprKind::Slot(_) | ExprKind::Unknown(_) => vec![],
+    }
 }

@@ -10,20 +10,21 @@ use cedar_policy_core::validator::CoreSchema;
 use smallvec::SmallVec;
 
 use crate::builder::EngineBuilder;
-use crate::entities::{Entities, Node};
+use crate::entities::{Entities, Interned, Node};
 use crate::error::{DecideError, EntitiesError, causes};
 use crate::evaluate::{Evaluation, Verdict};
 use crate::explain::{self, Explanation};
 use crate::hash::FastMap;
-use crate::index::Index;
+use crate::index::{Candidates, Index};
 use crate::limits::Limits;
 use crate::outcome::{Outcome, PolicyError};
 use crate::policy::{PolicyInfo, StoredPolicy};
 use crate::problem::Problem;
 use crate::request::Request;
+use crate::shape::Shapes;
 use crate::source::Source;
 use crate::symbols::Symbols;
-use crate::view::{Ids, View};
+use crate::view::View;
 
 /// A policy set, its schema and its index, ready to decide.
 ///
@@ -71,8 +72,11 @@ pub(crate) struct Snapshot {
     pub(crate) symbols: Symbols,
     pub(crate) index: Option<Index>,
     pub(crate) schema: Option<Schema>,
+    pub(crate) shapes: Shapes,
     /// The schema's actions with their groups; empty where Cedar takes them from the entities.
-    pub(crate) actions: FastMap<EntityUid, Ids>,
+    pub(crate) actions: FastMap<EntityUid, Interned>,
+    /// Entities that conditions name and may read.
+    pub(crate) dereferenced: Vec<EntityUid>,
     pub(crate) action_entities: Vec<Arc<ast::Entity>>,
     pub(crate) exact: bool,
     pub(crate) limits: Limits,
@@ -100,8 +104,8 @@ impl Engine {
     pub fn decide(&self, request: &Request, entities: &Entities) -> Result<Outcome, DecideError> {
         self.check(request, entities)?;
         let view = self.view(request, entities);
-        let evaluation = Evaluation::new(&view, &self.0.action_entities);
-        let mut candidates = Vec::with_capacity(16);
+        let evaluation = Evaluation::new(&view, &self.0);
+        let mut candidates = SmallVec::new();
         self.candidates(&view, &mut candidates);
 
         let mut permits: SmallVec<[u32; 4]> = SmallVec::new();
@@ -153,7 +157,7 @@ impl Engine {
     ) -> Result<Explanation, DecideError> {
         let outcome = self.decide(request, entities)?;
         let view = self.view(request, entities);
-        explain::explain(outcome, &Evaluation::new(&view, &self.0.action_entities))
+        explain::explain(outcome, &Evaluation::new(&view, &self.0))
     }
 
     /// Returns the hash of everything that was loaded, in hexadecimal: equal for equal policies.
@@ -198,11 +202,11 @@ impl Engine {
     }
 
     fn view<'a>(&'a self, request: &'a Request, entities: &'a Entities) -> View<'a> {
-        let action = self.0.actions.get(&request.action).cloned();
+        let action = self.0.actions.get(&request.action);
         View::new(request, entities, &self.0.symbols, action)
     }
 
-    fn candidates(&self, view: &View<'_>, candidates: &mut Vec<u32>) {
+    fn candidates(&self, view: &View<'_>, candidates: &mut Candidates) {
         match &self.0.index {
             Some(index) => index.candidates(view, candidates),
             None => candidates.extend((0_u32..).take(self.0.policies.len())),
@@ -215,12 +219,17 @@ impl Engine {
         if self.0.exact {
             return Ok(());
         }
-        request.to_cedar(self.0.schema.as_ref())?;
+        if !self.0.shapes.fits_request(request) {
+            request.to_cedar(self.0.schema.as_ref())?;
+        }
         let Some(schema) = &self.0.schema else { return Ok(()) };
         let core_schema = CoreSchema::new(schema.as_ref());
         let checker =
             EntitySchemaConformanceChecker::new(&core_schema, Extensions::all_available());
         let conforms = |node: &Node| -> Result<(), EntitiesError> {
+            if self.0.shapes.fits_entity(node) {
+                return Ok(());
+            }
             let entity = node.cedar()?;
             checker.validate_entity(&entity).map_err(|e| EntitiesError::Schema(causes(&e)))
         };

@@ -22,14 +22,33 @@ use crate::entity::Entity;
 use crate::error::EntitiesError;
 use crate::hash::{FastMap, FastSet};
 use crate::limits::Limits;
+use crate::symbols::Symbols;
 
-/// Ids of an entity and its ancestors, in one engine's numbering of ids.
+/// An entity's numbers in one engine's numbering.
 #[derive(Debug)]
 pub(crate) struct Interned {
     /// The numbering they belong to.
     pub(crate) numbering: u64,
-    /// Sorted; ids that no policy names are left out.
-    pub(crate) ids: Box<[u32]>,
+    pub(crate) own: Option<u32>,
+    pub(crate) type_: Option<u32>,
+    /// Its own and its ancestors', sorted; those that no policy names are left out.
+    pub(crate) ids: SmallVec<[u32; 8]>,
+}
+
+impl Interned {
+    pub(crate) fn new<'u>(
+        symbols: &Symbols,
+        uid: &EntityUid,
+        ancestors: impl Iterator<Item = &'u EntityUid>,
+    ) -> Self {
+        let own = symbols.uid(uid);
+        let mut ids: SmallVec<[u32; 8]> = own.into_iter().collect();
+        ids.extend(ancestors.filter_map(|uid| symbols.uid(uid)));
+        ids.sort_unstable();
+        ids.dedup();
+        let type_ = symbols.type_(uid.type_name());
+        Self { numbering: symbols.numbering, own, type_, ids }
+    }
 }
 
 /// Up to so many ancestors are compared one by one.
@@ -96,7 +115,6 @@ struct Store {
     nodes: FastMap<EntityUid, Arc<Node>>,
     /// Parents that are named but not given: an entity laid over may be one of them.
     absent: FastSet<EntityUid>,
-    cedar: OnceLock<CedarEntities>,
     /// The engine numberings whose schema this store is known to conform to.
     conforms: ArcSwapOption<Vec<u64>>,
 }
@@ -323,43 +341,42 @@ impl Entities {
         self.store.conforms.store(Some(Arc::new(now)));
     }
 
-    /// Returns Cedar's form of the whole set with `extra`: a schema's actions.
+    /// Returns, as Cedar's, the entities that can matter to a decision: those that can be
+    /// reached from `roots` by attributes and tags. Each carries all its ancestors.
     ///
     /// # Errors
     ///
     /// [`EntitiesError::Value`] if a value is not one of Cedar's.
-    pub(crate) fn to_cedar(
-        &self,
-        extra: &[Arc<ast::Entity>],
+    pub(crate) fn to_cedar<'u>(
+        &'u self,
+        roots: impl Iterator<Item = &'u EntityUid>,
+        actions: &[Arc<ast::Entity>],
     ) -> Result<CedarEntities, EntitiesError> {
-        let mut added = self.added.iter().map(|n| n.cedar()).collect::<Result<Vec<_>, _>>()?;
-        added.extend_from_slice(extra);
-        add(self.cedar_store()?.clone(), added)
-    }
-
-    fn cedar_store(&self) -> Result<&CedarEntities, EntitiesError> {
-        if let Some(built) = self.store.cedar.get() {
-            return Ok(built);
+        let mut reached: FastSet<&EntityUid> = FastSet::default();
+        let mut open: Vec<&EntityUid> = roots.collect();
+        let mut found = Vec::new();
+        while let Some(uid) = open.pop() {
+            if !reached.insert(uid) {
+                continue;
+            }
+            let Some(node) = self.node(uid) else { continue };
+            found.push(node.cedar()?);
+            let attributes = node.entity.attributes.values();
+            attributes.chain(node.entity.tags.values()).for_each(|v| v.add_uids(&mut open));
         }
-        let nodes = self.stored().map(Node::cedar).collect::<Result<Vec<_>, _>>()?;
-        let built = add(CedarEntities::new(), nodes)?;
-        Ok(self.store.cedar.get_or_init(|| built))
+        let is_new = |action: &&Arc<ast::Entity>| !found.iter().any(|f| f.uid() == action.uid());
+        let actions: Vec<_> = actions.iter().filter(is_new).cloned().collect();
+        found.extend(actions);
+        CedarEntities::new()
+            .add_entities(
+                found,
+                None::<&NoEntitiesSchema>,
+                // Every node carries all its ancestors.
+                TCComputation::AssumeAlreadyComputed,
+                Extensions::all_available(),
+            )
+            .map_err(|e| EntitiesError::Value(crate::error::causes(&e)))
     }
-}
-
-fn add(
-    entities: CedarEntities,
-    more: Vec<Arc<ast::Entity>>,
-) -> Result<CedarEntities, EntitiesError> {
-    entities
-        .add_entities(
-            more,
-            None::<&NoEntitiesSchema>,
-            // Every node carries all its ancestors.
-            TCComputation::AssumeAlreadyComputed,
-            Extensions::all_available(),
-        )
-        .map_err(|e| EntitiesError::Value(crate::error::causes(&e)))
 }
 
 impl fmt::Debug for Entities {

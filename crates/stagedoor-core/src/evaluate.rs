@@ -5,15 +5,14 @@
 //! clause needs it, and it alone words the errors.
 
 use std::cell::OnceCell;
-use std::sync::Arc;
 
-use cedar_policy::EntityUid;
 use cedar_policy_core::ast;
 use cedar_policy_core::entities::Entities as CedarEntities;
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
 
 use crate::condition::Clause;
+use crate::engine::Snapshot;
 use crate::error::{DecideError, causes};
 use crate::parse;
 use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
@@ -31,14 +30,13 @@ pub(crate) enum Verdict {
 /// Evaluates policies for one request.
 pub(crate) struct Evaluation<'e, 'r> {
     pub(crate) view: &'e View<'r>,
-    /// The schema's actions, where there is one.
-    pub(crate) actions: &'e [Arc<ast::Entity>],
+    engine: &'e Snapshot,
     cedar: OnceCell<Result<(ast::Request, CedarEntities), DecideError>>,
 }
 
 impl<'e, 'r> Evaluation<'e, 'r> {
-    pub(crate) fn new(view: &'e View<'r>, actions: &'e [Arc<ast::Entity>]) -> Self {
-        Self { view, actions, cedar: OnceCell::new() }
+    pub(crate) fn new(view: &'e View<'r>, engine: &'e Snapshot) -> Self {
+        Self { view, engine, cedar: OnceCell::new() }
     }
 
     /// Returns what a policy says.
@@ -126,12 +124,13 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     }
 
     fn build(&self) -> Result<(ast::Request, CedarEntities), DecideError> {
-        let request = self.view.request.to_cedar(None)?;
-        let missing = |a: &&Arc<ast::Entity>| {
-            let uid: EntityUid = a.uid().clone().into();
-            self.view.entities.node(&uid).is_none()
-        };
-        let actions: Vec<_> = self.actions.iter().filter(missing).cloned().collect();
-        Ok((request.as_ref().clone(), self.view.entities.to_cedar(&actions)?))
+        let request = self.view.request;
+        let cedar_request = request.to_cedar(None)?;
+        let mut roots = vec![&request.principal, &request.action, &request.resource];
+        request.context.values().for_each(|value| value.add_uids(&mut roots));
+        roots.extend(&self.engine.dereferenced);
+        let entities = self.view.entities;
+        let cedar_entities = entities.to_cedar(roots.into_iter(), &self.engine.action_entities)?;
+        Ok((cedar_request.as_ref().clone(), cedar_entities))
     }
 }

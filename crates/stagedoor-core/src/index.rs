@@ -10,12 +10,17 @@
 mod keys;
 mod tree;
 
+use smallvec::SmallVec;
+
 use crate::policy::StoredPolicy;
 use crate::symbols::Symbols;
 use crate::view::View;
 
 use keys::{PolicyKeys, Required};
 use tree::Tree;
+
+/// The policies that can matter to one request.
+pub(crate) type Candidates = SmallVec<[u32; 32]>;
 
 /// The index over one engine's policies.
 #[derive(Debug)]
@@ -53,7 +58,7 @@ impl Index {
     }
 
     /// Returns the policies that can matter, in their order in the policy set.
-    pub(crate) fn candidates(&self, view: &View<'_>, candidates: &mut Vec<u32>) {
+    pub(crate) fn candidates(&self, view: &View<'_>, candidates: &mut Candidates) {
         self.tree.collect(view, candidates);
         if !self.required.iter().all(|r| r.is_met(view)) {
             self.fallback.collect(view, candidates);

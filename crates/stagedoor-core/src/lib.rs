@@ -26,6 +26,7 @@ mod parse;
 mod policy;
 mod problem;
 mod request;
+mod shape;
 mod source;
 mod statement;
 mod symbols;

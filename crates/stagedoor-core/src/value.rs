@@ -55,6 +55,19 @@ impl Value {
         }
     }
 
+    /// Adds every entity that the value refers to.
+    pub(crate) fn add_uids<'v>(&'v self, uids: &mut Vec<&'v EntityUid>) {
+        let mut open = vec![self];
+        while let Some(value) = open.pop() {
+            match value {
+                Self::Entity(uid) => uids.push(uid),
+                Self::Set(items) => open.extend(items),
+                Self::Record(fields) => open.extend(fields.values()),
+                Self::Bool(_) | Self::Long(_) | Self::String(_) | Self::Extension(_) => {}
+            }
+        }
+    }
+
     /// Returns the value as a Cedar expression.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use arc_swap::Guard;
 use cedar_policy::EntityUid;
 use smallvec::SmallVec;
 
@@ -29,94 +30,84 @@ pub(crate) struct View<'a> {
     pub(crate) symbols: &'a Symbols,
     principal: Option<&'a Node>,
     resource: Option<&'a Node>,
-    principal_ids: Ids,
-    action_ids: Ids,
-    resource_ids: Ids,
-    types: [Option<u32>; 3],
+    principal_ids: Ids<'a>,
+    action_ids: Ids<'a>,
+    resource_ids: Ids<'a>,
     found: RefCell<SmallVec<[(u32, Found<'a>); 16]>>,
 }
 
-/// An entity's own number and its ancestors', sorted.
-pub(crate) struct Ids {
-    own: Option<u32>,
-    all: Arc<Interned>,
+/// An entity's numbers, wherever they are kept.
+pub(crate) enum Ids<'a> {
+    /// Known since loading: an action's.
+    Known(&'a Interned),
+    /// Known from an earlier decision: a principal's, say.
+    Kept(Guard<Option<Arc<Interned>>>),
+    New(Interned),
 }
 
-impl Ids {
-    /// Returns the numbers of `uid` and its `ancestors`.
-    pub(crate) fn new<'u>(
-        symbols: &Symbols,
-        uid: &'u EntityUid,
-        ancestors: impl Iterator<Item = &'u EntityUid>,
-    ) -> Self {
-        let own = symbols.uid(uid);
-        Self { own, all: Arc::new(interned(symbols, own, ancestors)) }
-    }
-
+impl<'a> Ids<'a> {
     fn of(symbols: &Symbols, uid: &EntityUid, node: Option<&Node>) -> Self {
         let Some(node) = node else {
-            return Self::new(symbols, uid, std::iter::empty());
+            return Self::New(Interned::new(symbols, uid, std::iter::empty()));
         };
-        let own = symbols.uid(uid);
-        if let Some(known) = node.interned.load_full()
-            && known.numbering == symbols.numbering
-        {
-            return Self { own, all: known };
+        let kept = node.interned.load();
+        if kept.as_ref().is_some_and(|known| known.numbering == symbols.numbering) {
+            return Self::Kept(kept);
         }
-        let all = Arc::new(interned(symbols, own, node.ancestors.iter()));
-        node.interned.store(Some(Arc::clone(&all)));
-        Self { own, all }
+        let new = Interned::new(symbols, uid, node.ancestors.iter());
+        if node.ancestors.len() <= FEW_ANCESTORS {
+            return Self::New(new);
+        }
+        node.interned.store(Some(Arc::new(new)));
+        Self::of(symbols, uid, Some(node))
+    }
+
+    fn get(&self) -> Option<&Interned> {
+        match self {
+            Self::Known(interned) => Some(interned),
+            Self::Kept(kept) => kept.as_ref().map(AsRef::as_ref),
+            Self::New(interned) => Some(interned),
+        }
     }
 
     pub(crate) fn is(&self, uid: u32) -> bool {
-        self.own == Some(uid)
+        self.get().is_some_and(|i| i.own == Some(uid))
     }
 
     pub(crate) fn contains(&self, uid: u32) -> bool {
-        self.all.ids.binary_search(&uid).is_ok()
+        self.all().binary_search(&uid).is_ok()
     }
 
     pub(crate) fn all(&self) -> &[u32] {
-        &self.all.ids
+        self.get().map(|i| i.ids.as_slice()).unwrap_or_default()
+    }
+
+    pub(crate) fn type_(&self) -> Option<u32> {
+        self.get().and_then(|i| i.type_)
     }
 }
 
-impl Clone for Ids {
-    fn clone(&self) -> Self {
-        Self { own: self.own, all: Arc::clone(&self.all) }
-    }
-}
-
-fn interned<'u>(
-    symbols: &Symbols,
-    own: Option<u32>,
-    ancestors: impl Iterator<Item = &'u EntityUid>,
-) -> Interned {
-    let mut ids: Vec<u32> = own.into_iter().collect();
-    ids.extend(ancestors.filter_map(|uid| symbols.uid(uid)));
-    ids.sort_unstable();
-    ids.dedup();
-    Interned { numbering: symbols.numbering, ids: ids.into_boxed_slice() }
-}
+/// With so few ancestors numbers are looked up rather than kept.
+const FEW_ANCESTORS: usize = 4;
 
 impl<'a> View<'a> {
-    /// Returns the view of a request. `action_ids` are known where a schema tells them.
+    /// Returns the view of a request. `action` is known where a schema tells it.
     pub(crate) fn new(
         request: &'a Request,
         entities: &'a Entities,
         symbols: &'a Symbols,
-        action_ids: Option<Ids>,
+        action: Option<&'a Interned>,
     ) -> Self {
         let principal = entities.node(&request.principal);
         let resource = entities.node(&request.resource);
-        let action_ids = action_ids
-            .unwrap_or_else(|| Ids::of(symbols, &request.action, entities.node(&request.action)));
+        let action_ids = action.map_or_else(
+            || Ids::of(symbols, &request.action, entities.node(&request.action)),
+            Ids::Known,
+        );
         Self {
             principal_ids: Ids::of(symbols, &request.principal, principal),
             action_ids,
             resource_ids: Ids::of(symbols, &request.resource, resource),
-            types: [&request.principal, &request.action, &request.resource]
-                .map(|uid| symbols.type_(uid.type_name())),
             principal,
             resource,
             request,
@@ -126,7 +117,7 @@ impl<'a> View<'a> {
         }
     }
 
-    pub(crate) fn ids(&self, var: Var) -> Option<&Ids> {
+    pub(crate) fn ids(&self, var: Var) -> Option<&Ids<'a>> {
         match var {
             Var::Principal => Some(&self.principal_ids),
             Var::Action => Some(&self.action_ids),
@@ -136,12 +127,7 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn type_(&self, var: Var) -> Option<u32> {
-        match var {
-            Var::Principal => self.types[0],
-            Var::Action => self.types[1],
-            Var::Resource => self.types[2],
-            Var::Context => None,
-        }
+        self.ids(var).and_then(Ids::type_)
     }
 
     /// Returns what stands at a path, looked up once a request.

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::Candidates;
 use super::keys::{Feature, FeatureKeys};
 use crate::hash::FastMap;
 use crate::symbols::{Key, Var};
@@ -80,7 +81,7 @@ impl Tree {
     }
 
     /// Adds the policies whose keys the request has.
-    pub(crate) fn collect(&self, view: &View<'_>, found: &mut Vec<u32>) {
+    pub(crate) fn collect(&self, view: &View<'_>, found: &mut Candidates) {
         let branch = match self {
             Self::Leaf(policies) => return found.extend_from_slice(policies),
             Self::Branch(branch) => branch,
@@ -112,13 +113,13 @@ impl Tree {
 }
 
 impl Branch {
-    fn child(&self, key: Option<Key>, view: &View<'_>, found: &mut Vec<u32>) {
+    fn child(&self, key: Option<Key>, view: &View<'_>, found: &mut Candidates) {
         if let Some(child) = key.and_then(|key| self.children.get(&key)) {
             child.collect(view, found);
         }
     }
 
-    fn any_of(&self, view: &View<'_>, var: Var, found: &mut Vec<u32>) {
+    fn any_of(&self, view: &View<'_>, var: Var, found: &mut Candidates) {
         let Some(ids) = view.ids(var) else { return };
         if self.children.len() < ids.all().len() {
             for (key, child) in &self.children {
