@@ -320,15 +320,20 @@ impl RequestFile {
 }
 
 /// Gives policies their positional ids back, which a strict engine replaces by `@id`.
-struct Renaming(std::collections::BTreeMap<String, String>);
+#[derive(Debug)]
+pub struct Renaming(std::collections::BTreeMap<String, String>);
 
 impl Renaming {
-    fn new(engine: &Engine) -> Self {
+    /// Returns the renaming for an engine that was loaded from texts alone.
+    #[must_use]
+    pub fn new(engine: &Engine) -> Self {
         let names = engine.policies().enumerate();
         Self(names.map(|(n, p)| (p.id().to_owned(), format!("policy{n}"))).collect())
     }
 
-    fn positional(&self, answer: Answer) -> Answer {
+    /// Returns the answer with positional ids.
+    #[must_use]
+    pub fn positional(&self, answer: Answer) -> Answer {
         let rename = |ids: BTreeSet<String>| {
             ids.into_iter().map(|id| self.0.get(&id).cloned().unwrap_or(id)).collect()
         };

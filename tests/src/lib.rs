@@ -3,4 +3,10 @@
 //! The runners stand beside this crate's `Cargo.toml`, one file each; here is what they share.
 
 pub mod archive;
+pub mod bytes;
 pub mod conformance;
+pub mod loose;
+pub mod runner;
+pub mod trial;
+pub mod typed;
+pub mod world;
