@@ -1,0 +1,110 @@
+//! Reading the body of a request within bounds of size, time and memory.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use crate::places::Place;
+use crate::status::Refusal;
+
+/// What every body may hold without asking the budget, in bytes: more than nearly all reviews.
+const FREE: usize = 16 << 10;
+/// The unit of the budget, in bytes.
+const UNIT: usize = 1 << 10;
+
+/// Bounds on bodies.
+pub(crate) struct BodyLimits {
+    pub(crate) time: Duration,
+    budget: Semaphore,
+}
+
+impl BodyLimits {
+    /// Returns bounds with `in_flight` bytes for all bodies together.
+    pub(crate) fn new(time: Duration, in_flight: usize) -> Self {
+        Self { time, budget: Semaphore::new((in_flight / UNIT).min(Semaphore::MAX_PERMITS)) }
+    }
+
+    /// Reads a body of at most `most` bytes as UTF-8, while the request gives way to others.
+    pub(crate) async fn read(
+        &self,
+        body: Body,
+        most: usize,
+        place: &Place,
+    ) -> Result<Text<'_>, Refusal> {
+        let deadline = Instant::now() + self.time;
+        tokio::select! {
+            biased;
+            read = self.read_all(body, most) => read,
+            () = tokio::time::sleep_until(deadline) => Err(Refusal::new(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("the body did not arrive within {:?}", self.time),
+            )),
+            () = place.put_out() => Err(Refusal::unavailable(
+                "too many requests at a time, and the body of this one was not there yet",
+            )),
+        }
+    }
+
+    async fn read_all(&self, mut body: Body, most: usize) -> Result<Text<'_>, Refusal> {
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if announced > most {
+            return Err(Refusal::too_large(most));
+        }
+        let mut bytes = Vec::with_capacity(announced.min(FREE));
+        let mut permits: Option<SemaphorePermit<'_>> = None;
+        while let Some(frame) = body.frame().await {
+            let frame =
+                frame.map_err(|e| Refusal::bad_request(format!("the body cannot be read: {e}")))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if bytes.len() + data.len() > most {
+                return Err(Refusal::too_large(most));
+            }
+            self.claim(bytes.len() + data.len(), &mut permits)?;
+            bytes.extend_from_slice(&data);
+        }
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let at = e.utf8_error().valid_up_to();
+            Refusal::bad_request(format!("the body is not UTF-8 after byte {at}"))
+        })?;
+        Ok(Text { text, _permits: permits })
+    }
+
+    /// Claims a body's part of the budget.
+    fn claim<'a>(
+        &'a self,
+        size: usize,
+        permits: &mut Option<SemaphorePermit<'a>>,
+    ) -> Result<(), Refusal> {
+        let held = permits.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let more = size.saturating_sub(FREE).div_ceil(UNIT).saturating_sub(held);
+        if more == 0 {
+            return Ok(());
+        }
+        let refusal = || Refusal::unavailable("too many large bodies at a time");
+        let more = u32::try_from(more).map_err(|_| refusal())?;
+        let claimed = self.budget.try_acquire_many(more).map_err(|_| refusal())?;
+        match permits {
+            Some(permits) => permits.merge(claimed),
+            None => *permits = Some(claimed),
+        }
+        Ok(())
+    }
+}
+
+/// The body of a request, with its part of the budget.
+#[derive(Debug)]
+pub(crate) struct Text<'a> {
+    text: String,
+    _permits: Option<SemaphorePermit<'a>>,
+}
+
+impl Text<'_> {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+}

@@ -1,0 +1,65 @@
+//! What keeps a server from serving.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use stagedoor_core::LoadError;
+use stagedoor_kubernetes::VocabularyError;
+
+/// Failure to start or to go on serving.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// An address cannot be listened at.
+    #[error("cannot listen at {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Certificates or keys cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The policies do not load.
+    #[error(transparent)]
+    Policies(#[from] PoliciesError),
+}
+
+/// Failure to load the policies of a webhook.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoliciesError {
+    /// Policies or schemas have problems.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The schema is not one for Kubernetes.
+    #[error(transparent)]
+    Vocabulary(#[from] VocabularyError),
+}
+
+/// Failure to use certificates or keys.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read as PEM.
+    #[error("`{}`: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The certificate cannot be used with the key.
+    #[error("certificate `{}` cannot be used with key `{}`: {reason}", certificate.display(), key.display())]
+    Pair {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}

@@ -1,0 +1,29 @@
+//! Kubernetes authorization and admission webhooks answered by Cedar policies.
+//!
+//! A [`Server`] answers `POST /authorize` (SubjectAccessReview v1) by the policies that are in
+//! force, reloads policies and certificates when their files change, and keeps its bounds
+//! whatever clients do. A request is allowed only if the engine's decision is Allow; every
+//! failure on the way is a refusal.
+//!
+//! `/livez`, `/readyz` (with `?verbose`) and `/metrics` tell how it is.
+
+mod app;
+mod authorize;
+mod body;
+mod config;
+mod connection;
+mod error;
+mod files;
+mod health;
+mod metrics;
+mod places;
+mod policies;
+mod server;
+mod status;
+mod tls;
+mod watch;
+
+pub use config::{ServerConfig, ServerLimits, TlsFiles};
+pub use error::{PoliciesError, ServeError, TlsError};
+pub use policies::PolicySource;
+pub use server::Server;

@@ -1,0 +1,195 @@
+//! The policies in force, and their reloading.
+//!
+//! Until a set has been loaded nothing is decided. A set that does not load leaves the one
+//! before in force, and the failure is kept to be shown.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwapOption;
+use stagedoor_core::{Engine, EngineBuilder, Limits};
+use stagedoor_kubernetes::{Reviewer, SCHEMA};
+
+use crate::error::PoliciesError;
+use crate::files::{Fingerprint, is_schema, policy_files};
+
+/// Where the policies of a webhook are.
+///
+/// The schema for Kubernetes that ships is added unless one of the files declares it itself.
+#[derive(Debug, Clone)]
+pub struct PolicySource {
+    paths: Vec<PathBuf>,
+    limits: Limits,
+}
+
+impl PolicySource {
+    /// Returns policies in these files and directories.
+    #[must_use]
+    pub fn new(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        Self { paths: paths.into_iter().map(Into::into).collect(), limits: Limits::default() }
+    }
+
+    /// Sets the limits of the engine.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Returns what builds an engine of the policies as they are now.
+    #[must_use]
+    pub fn builder(&self) -> EngineBuilder {
+        let mut builder = Engine::builder().limits(self.limits.clone());
+        for path in &self.paths {
+            builder = if path.is_dir() { builder.directory(path) } else { builder.file(path) };
+        }
+        let schemas = self.schemas();
+        if !schemas.iter().any(|text| declares(text, "NonResourceURL")) {
+            builder = builder.schema("(shipped) kubernetes.cedarschema", SCHEMA);
+        }
+        builder
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(policy_files(&self.paths).iter().map(PathBuf::as_path))
+    }
+
+    /// Returns the schemas beside the policies; the engine reports those that cannot be read.
+    fn schemas(&self) -> Vec<String> {
+        let named = |path: &Path| path.file_name().is_some_and(|n| is_schema(&n.to_string_lossy()));
+        let fits = |path: &Path| {
+            path.metadata().is_ok_and(|meta| meta.len() <= self.limits.file_bytes as u64)
+        };
+        let files = policy_files(&self.paths);
+        let schemas = files.iter().filter(|path| named(path) && fits(path));
+        schemas.filter_map(|path| std::fs::read_to_string(path).ok()).collect()
+    }
+}
+
+/// Whether a schema, as text or JSON, declares an entity type of this name.
+fn declares(schema: &str, entity_type: &str) -> bool {
+    if schema.trim_start().starts_with('{') {
+        let json: Option<serde_json::Value> = serde_json::from_str(schema).ok();
+        let namespaces = json.as_ref().and_then(serde_json::Value::as_object);
+        return namespaces.is_some_and(|namespaces| {
+            namespaces.values().any(|namespace| {
+                namespace.get("entityTypes").is_some_and(|t| t.get(entity_type).is_some())
+            })
+        });
+    }
+    let code = |line: &str| line.split_once("//").map_or(line, |(code, _)| code).to_owned();
+    let text: String = schema.lines().map(|line| code(line) + "\n").collect();
+    let mut words =
+        text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty());
+    let mut last = "";
+    words.any(|word| std::mem::replace(&mut last, word) == "entity" && word == entity_type)
+}
+
+/// A policy set that was loaded.
+pub(crate) struct Loaded {
+    pub(crate) reviewer: Reviewer,
+    pub(crate) since: SystemTime,
+}
+
+/// Why the files as they are now are not in force.
+#[derive(Debug)]
+pub(crate) struct ReloadFailure {
+    pub(crate) error: PoliciesError,
+    pub(crate) at: SystemTime,
+}
+
+/// The policies in force.
+pub(crate) struct Policies {
+    source: PolicySource,
+    loaded: ArcSwapOption<Loaded>,
+    failure: ArcSwapOption<ReloadFailure>,
+}
+
+/// What a reload came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reload {
+    /// Another set is in force.
+    Replaced,
+    /// The files say what is in force already.
+    Same,
+    /// The files changed while they were read: nothing was done.
+    Unsettled,
+}
+
+impl Policies {
+    pub(crate) fn new(source: PolicySource) -> Self {
+        Self { source, loaded: ArcSwapOption::empty(), failure: ArcSwapOption::empty() }
+    }
+
+    /// Returns the set in force, if one was loaded.
+    pub(crate) fn current(&self) -> Option<Arc<Loaded>> {
+        self.loaded.load_full()
+    }
+
+    /// Returns why the last reload failed, if it did.
+    pub(crate) fn failure(&self) -> Option<Arc<ReloadFailure>> {
+        self.failure.load_full()
+    }
+
+    /// Returns what the files look like now.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.source.fingerprint()
+    }
+
+    /// Reads the files and puts them in force. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`PoliciesError`]; what was in force stays.
+    pub(crate) fn reload(&self) -> Result<Reload, PoliciesError> {
+        let before = self.fingerprint();
+        let built = self
+            .source
+            .builder()
+            .build()
+            .map_err(PoliciesError::from)
+            .and_then(|engine| Ok(Reviewer::new(engine)?));
+        if self.fingerprint() != before {
+            return Ok(Reload::Unsettled);
+        }
+        let reviewer = match built {
+            Ok(reviewer) => reviewer,
+            Err(error) => {
+                let failure = ReloadFailure { error: error.clone(), at: SystemTime::now() };
+                self.failure.store(Some(Arc::new(failure)));
+                return Err(error);
+            }
+        };
+        self.failure.store(None);
+        let revision = reviewer.engine().revision();
+        if self.current().is_some_and(|old| old.reviewer.engine().revision() == revision) {
+            return Ok(Reload::Same);
+        }
+        let loaded = Arc::new(Loaded { reviewer, since: SystemTime::now() });
+        let old = self.loaded.swap(Some(loaded));
+        // Here, where it may take its time, and not in a request, if no request has it still.
+        drop(old);
+        Ok(Reload::Replaced)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::declares;
+
+    #[test]
+    fn schemas_that_declare_a_type_are_told_from_those_that_use_it() {
+        let own = "namespace k8s {\n  // the path\n  entity NonResourceURL = { path: String };\n}";
+        let addition = "namespace k8s {\n  // entity NonResourceURL\n  action \"x\" appliesTo { \
+                        principal: [User], resource: [NonResourceURL] };\n}";
+        let json = r#"{"k8s": {"entityTypes": {"NonResourceURL": {}}, "actions": {}}}"#;
+        let json_addition =
+            r#"{"k8s": {"entityTypes": {"X": {}}, "actions": {"NonResourceURL": {}}}}"#;
+        assert!(declares(own, "NonResourceURL"));
+        assert!(declares(json, "NonResourceURL"));
+        assert!(!declares(addition, "NonResourceURL"));
+        assert!(!declares(json_addition, "NonResourceURL"));
+        assert!(!declares("{ not json", "NonResourceURL"));
+    }
+}

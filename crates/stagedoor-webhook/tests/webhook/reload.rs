@@ -1,0 +1,120 @@
+//! Policies that change while requests are decided.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::support::{Client, Files, POLICIES, Running, eventually, review};
+use anyhow::Result;
+use http::StatusCode;
+use serde_json::json;
+
+const NOBODY: &str = r#"@id("nobody") forbid(principal, action, resource);"#;
+
+#[tokio::test]
+async fn a_change_is_taken_up_and_a_broken_one_is_not() -> Result<()> {
+    let files = Files::new()?;
+    let running = Running::start(&files, files.config()).await?;
+    let mut client = Client::connect(running.address, files.client(None)?).await?;
+    assert_eq!(client.review(review("list", "pods")).await?["allowed"], json!(true));
+
+    files.write_policies(NOBODY)?;
+    eventually("the change is in force", async || {
+        Ok(client.review(review("list", "pods")).await?["denied"] == json!(true))
+    })
+    .await?;
+    let (_, revision_before) = client.get("/metrics").await?;
+    assert!(
+        revision_before.contains(r#"stagedoor_reloads_total{result="success",what="policies"} 1"#)
+    );
+
+    files.write_policies("permit(principal, action, resource);\npermit(principal, oops")?;
+    eventually("the failure shows", async || {
+        let (code, page) = client.get("/readyz?verbose").await?;
+        assert_eq!(code, StatusCode::OK, "{page}");
+        Ok(page.contains("[!]policy-reload failed"))
+    })
+    .await?;
+    let (_, page) = client.get("/readyz?verbose").await?;
+    assert!(page.contains("test.cedar:2:"), "{page}");
+    let (_, metrics) = client.get("/metrics").await?;
+    assert!(metrics.contains(r#"stagedoor_reload_failed{what="policies"} 1"#), "{metrics}");
+    assert!(metrics.contains(r#"result="failure",what="policies"} 1"#), "{metrics}");
+    let info = |text: &str| {
+        text.lines().find(|line| line.starts_with("stagedoor_policy_info")).map(str::to_owned)
+    };
+    assert_eq!(info(&metrics), info(&revision_before));
+    assert_eq!(client.review(review("list", "pods")).await?["denied"], json!(true));
+
+    // Back to what is in force: nothing is replaced, and the failure is over.
+    files.write_policies(NOBODY)?;
+    eventually("the failure is over", async || {
+        let (_, page) = client.get("/readyz?verbose").await?;
+        Ok(page.contains("[+]policy-reload ok"))
+    })
+    .await?;
+    let (_, metrics) = client.get("/metrics").await?;
+    assert!(metrics.contains(r#"stagedoor_reload_failed{what="policies"} 0"#), "{metrics}");
+
+    // Policies that are gone do not leave an empty set behind.
+    std::fs::remove_file(files.policies().join("test.cedar"))?;
+    eventually("missing policies show", async || {
+        Ok(client.get("/readyz?verbose").await?.1.contains("directory::empty"))
+    })
+    .await?;
+    assert_eq!(client.review(review("list", "pods")).await?["denied"], json!(true));
+    running.stop().await
+}
+
+#[tokio::test]
+async fn no_request_fails_while_policies_and_certificates_change() -> Result<()> {
+    let files = Arc::new(Files::new()?);
+    let running = Running::start(&files, files.config()).await?;
+    let done = Arc::new(AtomicBool::new(false));
+    let mut clients = Vec::new();
+    for n in 0..4 {
+        let (address, done, tls) = (running.address, Arc::clone(&done), files.client(None)?);
+        clients.push(tokio::spawn(async move {
+            let mut client = match n % 2 {
+                0 => Client::connect(address, tls.clone()).await?,
+                _ => Client::connect_http2(address, tls.clone()).await?,
+            };
+            let mut answers = [0_u32; 2];
+            while !done.load(Ordering::Relaxed) {
+                let status = client.review(review("list", "pods")).await?;
+                let allowed = status["allowed"] == json!(true);
+                // Each answer is of one set or the other, never of a mixture.
+                anyhow::ensure!(allowed != (status["denied"] == json!(true)), "{status}");
+                answers[usize::from(allowed)] += 1;
+                if (answers[0] + answers[1]) % 50 == 0 {
+                    client = Client::connect(address, tls.clone()).await?;
+                }
+            }
+            anyhow::Ok(answers)
+        }));
+    }
+    for n in 0..8 {
+        files.write_policies(if n % 2 == 0 { NOBODY } else { POLICIES })?;
+        files.write_certificate("localhost")?;
+        tokio::time::sleep(Duration::from_millis(120)).await;
+    }
+    done.store(true, Ordering::Relaxed);
+    let mut total = [0; 2];
+    for client in clients {
+        let [denied, allowed] = client.await??;
+        total = [total[0] + denied, total[1] + allowed];
+    }
+    assert!(total.iter().all(|n| *n > 0), "both sets answered: {total:?}");
+    running.stop().await
+}
+
+#[tokio::test]
+async fn policies_that_do_not_load_at_the_start_end_the_server() -> Result<()> {
+    let files = Files::new()?;
+    files.write_policies("permit(principal, action, resource) when { principal.colour == 1 };")?;
+    let running = Running::start_unready(files.config()).await?;
+    let error = running.ended().await.map_err(|e| e.to_string());
+    let text = error.err().unwrap_or_default();
+    assert!(text.contains("test.cedar:1:"), "{text}");
+    Ok(())
+}
