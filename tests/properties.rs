@@ -1,14 +1,17 @@
 //! Generated policies, hierarchies and requests: the indexed engine against Cedar's authorizer.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::str::FromStr as _;
 
 use anyhow::{Context as _, Result, ensure};
-use cedar_policy::Validator;
+use cedar_policy::{PolicySet, ValidationMode, Validator};
 use proptest::prelude::{Strategy as _, any};
-use stagedoor_core::{Engine, Entities, NearPermit, PolicyStatus};
+use stagedoor_core::{Engine, Entities, Limits, NearPermit, PolicyStatus, Severity};
+use stagedoor_tests::bytes::Choices;
 use stagedoor_tests::conformance::{Answer, Renaming};
 use stagedoor_tests::runner::holds;
-use stagedoor_tests::trial::{Seeds, Trial, seeds};
+use stagedoor_tests::trial::{Seeds, Trial, cedar_entity, cedar_request, seeds};
 use stagedoor_tests::typed;
 
 /// How often generated policies did something, so that a weak generator is noticed.
@@ -94,6 +97,86 @@ fn strict_engine_is_cedar_but_for_erring_forbids() -> Result<()> {
     })?;
     eprintln!("{} policies", policies_loaded.get());
     seen.varied()
+}
+
+#[test]
+fn strict_engine_loads_what_cedar_validates() -> Result<()> {
+    let validator = Validator::new(typed::schema()?);
+    let (valid, faulty) = (Cell::new(0), Cell::new(0));
+    holds(150, seeds(20..250), |seeds| {
+        let policies = seeds.careless_policies();
+        let passes = |text: &String| -> Result<bool> {
+            let set = PolicySet::from_str(text).with_context(|| text.clone())?;
+            Ok(validator.validate(&set, ValidationMode::Strict).validation_passed())
+        };
+        let passes = policies.iter().map(passes).collect::<Result<Vec<bool>>>()?;
+        let refused: BTreeSet<usize> =
+            (1..).zip(&passes).filter(|(_, p)| !**p).map(|p| p.0).collect();
+        faulty.set(faulty.get() + refused.len());
+        valid.set(valid.get() + passes.len() - refused.len());
+        let mut limits = Limits::default();
+        limits.problems = 100_000;
+        let loaded = Engine::builder()
+            .schema("typed.cedarschema", typed::SCHEMA)
+            .policies("careless.cedar", policies.join("\n"))
+            .limits(limits)
+            .build();
+        let found: BTreeSet<usize> = match &loaded {
+            Ok(_) => BTreeSet::new(),
+            Err(error) => {
+                let errors = error.problems().iter().filter(|p| p.severity() == Severity::Error);
+                errors.filter_map(|p| p.line()).collect()
+            }
+        };
+        ensure!(found == refused, "{found:?}, Cedar: {refused:?}\n{}", policies.join("\n"));
+        Ok(())
+    })?;
+    let (valid, faulty) = (valid.get(), faulty.get());
+    eprintln!("{valid} valid, {faulty} faulty");
+    ensure!(valid > 1_000 && faulty > 1_000, "{valid} valid, {faulty} faulty");
+    Ok(())
+}
+
+#[test]
+fn strict_engine_takes_the_requests_and_entities_that_cedar_takes() -> Result<()> {
+    let schema = typed::schema()?;
+    let engine = Engine::builder().schema("typed.cedarschema", typed::SCHEMA).build()?;
+    let (taken, refused) = (Cell::new(0), Cell::new(0));
+    holds(4_000, seeds(1..2), |seeds| {
+        let mut bytes = Choices::new(&seeds.entities);
+        let damage = seeds.policies.iter().flat_map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>();
+        let mut damage = Choices::new(&damage);
+        let mut entities = typed::entities(&mut bytes)?;
+        if damage.chance(128) && !entities.is_empty() {
+            let damaged = entities.remove(damage.below(entities.len()));
+            let damaged = typed::damage_entity(damaged, &mut damage)?;
+            if !entities.iter().any(|entity| entity.uid == damaged.uid) {
+                entities.push(damaged);
+            }
+        }
+        let request = seeds.requests.first().map(Vec::as_slice).unwrap_or_default();
+        let mut request = typed::request(&mut Choices::new(request))?;
+        if damage.chance(128) {
+            request = typed::damage_request(request, &mut damage)?;
+        }
+        let cedar = entities.iter().map(cedar_entity).collect::<Result<Vec<_>>>()?;
+        let cedar_entities = cedar_policy::Entities::from_entities(cedar, Some(&schema));
+        let cedar_takes = cedar_entities.is_ok() && cedar_request(&request, Some(&schema)).is_ok();
+        let outcome = engine.decide(&request, &Entities::from_entities(entities.clone())?);
+        let count = if cedar_takes { &taken } else { &refused };
+        count.set(count.get() + 1);
+        ensure!(
+            outcome.is_ok() == cedar_takes,
+            "{outcome:?}\nCedar: {:?}, {:?}\n{request:?}\n{entities:#?}",
+            cedar_entities.err(),
+            cedar_request(&request, Some(&schema)).err()
+        );
+        Ok(())
+    })?;
+    let (taken, refused) = (taken.get(), refused.get());
+    eprintln!("{taken} taken, {refused} refused");
+    ensure!(taken > 800 && refused > 800, "{taken} taken, {refused} refused");
+    Ok(())
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn scope(
 /// Returns one clause. Chains of `&&` stand without brackets, so that they are clauses too.
 fn clause(shape: &mut Choices<'_>, fill: &mut Choices<'_>, depth: usize) -> String {
     let path = |shape: &mut Choices<'_>| shape.pick(&PATHS);
-    match shape.below(if depth == 0 { 36 } else { 43 }) {
+    match shape.below(if depth == 0 { 40 } else { 47 }) {
         0..=6 => format!("{} == {}", path(shape), literal(fill)),
         7 => format!("{} == {}", literal(fill), path(shape)),
         8 => format!("[{}].contains({})", literals(fill), path(shape)),
@@ -142,22 +142,82 @@ fn clause(shape: &mut Choices<'_>, fill: &mut Choices<'_>, depth: usize) -> Stri
         35 => {
             format!("resource has meta.level && resource.meta.level == {}", long(fill.pick(&LONGS)))
         }
-        36 => format!("!({})", clause(shape, fill, depth - 1)),
-        37 => {
+        36..=39 => relation(shape, fill),
+        40 => format!("!({})", clause(shape, fill, depth - 1)),
+        41 => {
             format!("!({} && {})", clause(shape, fill, depth - 1), clause(shape, fill, depth - 1))
         }
-        38 | 39 => {
+        42 | 43 => {
             format!("({} || {})", clause(shape, fill, depth - 1), clause(shape, fill, depth - 1))
         }
-        40 => {
+        44 => {
             format!("({} && {})", clause(shape, fill, depth - 1), clause(shape, fill, depth - 1))
         }
-        41 => format!("({}) == {}", clause(shape, fill, depth - 1), fill.pick(&["true", "false"])),
+        45 => format!("({}) == {}", clause(shape, fill, depth - 1), fill.pick(&["true", "false"])),
         _ => format!(
             "(if {} then {} else {})",
             clause(shape, fill, depth - 1),
             clause(shape, fill, depth - 1),
             clause(shape, fill, depth - 1)
+        ),
+    }
+}
+
+/// Returns a relation between any two terms, which an index cannot use but must bear.
+fn relation(shape: &mut Choices<'_>, fill: &mut Choices<'_>) -> String {
+    let left = term(shape, fill, 2);
+    match shape.below(16) {
+        0 => format!("{left} == {}", term(shape, fill, 2)),
+        1 => format!("{left} != {}", term(shape, fill, 1)),
+        2 => format!("{left} < {}", term(shape, fill, 1)),
+        3 => format!("{left} >= {}", term(shape, fill, 1)),
+        4 => format!("{left} in {}", term(shape, fill, 1)),
+        5 => format!("{left} in {}", entity(&GROUPS, fill)),
+        6 => format!("{left}.contains({})", term(shape, fill, 1)),
+        7 => format!("{left}.containsAny({})", term(shape, fill, 1)),
+        8 => format!("{left}.containsAll({})", term(shape, fill, 1)),
+        9 => format!("{left}.hasTag({})", term(shape, fill, 1)),
+        10 => format!("{left} has {:?}", shape.pick(&ATTRIBUTES)),
+        11 => format!("{left} has meta.level"),
+        12 => format!("{left} is {}", fill.pick(&TYPES)),
+        13 => format!("{left} like \"n*\""),
+        14 => format!("{left}.isEmpty()"),
+        _ => left,
+    }
+}
+
+/// Returns a term: a value that may be reached in several steps, or not at all.
+fn term(shape: &mut Choices<'_>, fill: &mut Choices<'_>, depth: usize) -> String {
+    match shape.below(if depth == 0 { 7 } else { 15 }) {
+        0..=2 => shape.pick(&PATHS).to_owned(),
+        3 => format!("{}[{:?}]", shape.pick(&VARIABLES), shape.pick(&ATTRIBUTES)),
+        4 => literal(fill),
+        5 => entity(&PRINCIPALS, fill),
+        6 => shape.pick(&SETS).to_owned(),
+        7 => format!("[{}, {}]", term(shape, fill, depth - 1), term(shape, fill, depth - 1)),
+        8 => format!("{}[{:?}]", term(shape, fill, depth - 1), shape.pick(&ATTRIBUTES)),
+        9 => format!("{}.getTag({})", term(shape, fill, depth - 1), term(shape, fill, depth - 1)),
+        10 => format!("{}.owner.ns", entity(&PRINCIPALS, fill)),
+        11 => format!("(-{})", term(shape, fill, depth - 1)),
+        12 => {
+            let operator = shape.pick(&["+", "-", "*"]);
+            format!(
+                "({} {operator} {})",
+                term(shape, fill, depth - 1),
+                term(shape, fill, depth - 1)
+            )
+        }
+        13 => format!(
+            "(if {} == {} then {} else {})",
+            shape.pick(&PATHS),
+            literal(fill),
+            term(shape, fill, depth - 1),
+            term(shape, fill, depth - 1)
+        ),
+        _ => format!(
+            "{{level: {}, name: {}}}",
+            term(shape, fill, depth - 1),
+            term(shape, fill, depth - 1)
         ),
     }
 }

@@ -62,6 +62,15 @@ impl Seeds {
 }
 
 impl Seeds {
+    /// Returns policies of [`typed::SCHEMA`]'s words, many of which do not validate; one a line.
+    #[must_use]
+    pub fn careless_policies(&self) -> Vec<String> {
+        let policy = |(shape, bytes): &(u8, Vec<u8>)| {
+            typed::policy(&mut self.shape(*shape, bytes), &mut Choices::new(bytes), true)
+        };
+        self.policies.iter().map(policy).collect()
+    }
+
     /// Returns the shared shape of this number, or else the policy's own bytes.
     fn shape<'s>(&'s self, number: u8, own: &'s [u8]) -> Choices<'s> {
         let shared = usize::from(number).checked_sub(1);
@@ -141,7 +150,8 @@ impl Trial {
     pub fn typed(seeds: &Seeds, validator: &Validator) -> Result<Self> {
         let mut policies = Vec::new();
         for (shape, bytes) in &seeds.policies {
-            let mut text = typed::policy(&mut seeds.shape(*shape, bytes), &mut Choices::new(bytes));
+            let mut text =
+                typed::policy(&mut seeds.shape(*shape, bytes), &mut Choices::new(bytes), false);
             let set = PolicySet::from_str(&text).with_context(|| text.clone())?;
             if !validator.validate(&set, ValidationMode::Strict).validation_passed() {
                 continue;

@@ -11,6 +11,7 @@ use crate::world::{LONGS, Name, STRINGS, uid};
 
 /// The schema, in Cedar's syntax.
 pub const SCHEMA: &str = r#"
+entity Colour enum ["red", "green"];
 entity Group in [Group] { ns: String };
 entity User in [Group] {
     ns: String, kind: String, level: Long, flag: Bool, labels: Set<String>,
@@ -20,7 +21,7 @@ entity Service in [Group] { ns: String, level: Long, owner: User };
 entity Folder in [Folder] { ns: String, flag: Bool, owner: User };
 entity Doc in [Folder] {
     ns: String, kind: String, level: Long, flag: Bool, labels: Set<String>, owner: User,
-    owners: Set<User>, meta: { level: Long, name?: String }, note?: String,
+    owners: Set<User>, meta: { level: Long, name?: String }, note?: String, colour: Colour,
 } tags String;
 action reading, writing;
 action read, list in [reading] appliesTo {
@@ -104,7 +105,9 @@ fn attributes(type_: &str) -> &'static [&'static str] {
         "User" => &["ns", "kind", "level", "flag", "labels", "owner", "note"],
         "Service" => &["ns", "level", "owner"],
         "Folder" => &["ns", "flag", "owner"],
-        "Doc" => &["ns", "kind", "level", "flag", "labels", "owner", "owners", "meta", "note"],
+        "Doc" => {
+            &["ns", "kind", "level", "flag", "labels", "owner", "owners", "meta", "note", "colour"]
+        }
         _ => &["ns"],
     }
 }
@@ -127,6 +130,7 @@ fn value(attribute: &str, choices: &mut Choices<'_>) -> Result<Option<Value>> {
             }
             Value::Record(meta)
         }
+        "colour" => uid(("Colour", choices.pick(&["red", "green"])))?.into(),
         "address" => Value::Extension(choices.pick(&ADDRESSES).into()),
         "note" if !choices.chance(128) => return Ok(None),
         _ => choices.pick(&STRINGS).into(),
@@ -154,9 +158,89 @@ pub fn request(choices: &mut Choices<'_>) -> Result<Request> {
     Ok(request)
 }
 
-/// Returns a policy that may validate: it looks where its scope says something is.
+/// Damages an entity, so that it may not conform any more.
+///
+/// # Errors
+///
+/// If a name is not one of Cedar's.
+pub fn damage_entity(mut entity: Entity, choices: &mut Choices<'_>) -> Result<Entity> {
+    match choices.below(6) {
+        0 => damage(&mut entity.attributes, choices)?,
+        1 => entity = entity.with_parent(uid(choices.pick(&DAMAGED_UIDS))?),
+        2 => entity = entity.with_tag("t0", odd_value(choices)?),
+        3 => {
+            let above = [("Folder", "f9"), ("Group", "g9"), ("Colour", "red")];
+            entity = entity.with_parent(uid(choices.pick(&above))?);
+        }
+        4 => entity.uid = uid(choices.pick(&DAMAGED_UIDS))?,
+        _ => {
+            if let Some(Value::Record(meta)) = entity.attributes.get_mut("meta") {
+                damage(meta, choices)?;
+            }
+        }
+    }
+    Ok(entity)
+}
+
+/// Damages a request, so that it may not conform any more.
+///
+/// # Errors
+///
+/// If a name is not one of Cedar's.
+pub fn damage_request(mut request: Request, choices: &mut Choices<'_>) -> Result<Request> {
+    match choices.below(6) {
+        0 | 1 => damage(&mut request.context, choices)?,
+        2 => request.principal = uid(choices.pick(&DAMAGED_UIDS))?,
+        3 => request.resource = uid(choices.pick(&DAMAGED_UIDS))?,
+        4 => request.action = uid(choices.pick(&DAMAGED_UIDS))?,
+        _ => {
+            request.principal = uid(choices.pick(&SERVICES))?;
+            request.resource = uid(choices.pick(&FOLDERS))?;
+        }
+    }
+    Ok(request)
+}
+
+const DAMAGED_UIDS: [Name; 8] = [
+    ("Action", "writing"),
+    ("Action", "write"),
+    ("Action", "unheard"),
+    ("User", "other"),
+    ("Colour", "red"),
+    ("Colour", "blue"),
+    ("Stranger", "s"),
+    ("Doc", "other"),
+];
+
+fn damage(record: &mut Record, choices: &mut Choices<'_>) -> Result<()> {
+    let names: Vec<_> = record.keys().cloned().collect();
+    let name = names.get(choices.below(names.len())).cloned().unwrap_or_default();
+    match choices.below(4) {
+        0 => drop(record.remove(&name)),
+        1 => drop(record.insert("extra".into(), odd_value(choices)?)),
+        _ => drop(record.insert(name, odd_value(choices)?)),
+    }
+    Ok(())
+}
+
+fn odd_value(choices: &mut Choices<'_>) -> Result<Value> {
+    Ok(match choices.below(9) {
+        0 => "text".into(),
+        1 => 1.into(),
+        2 => true.into(),
+        3 => Value::Set(Vec::new()),
+        4 => Value::Set(vec!["text".into(), 1.into()]),
+        5 => uid(choices.pick(&DAMAGED_UIDS))?.into(),
+        6 => Value::Record(Record::new()),
+        7 => Value::Record(Record::from([("level".into(), choices.pick(&LONGS).into())])),
+        _ => Value::Extension("decimal(\"1.0\")".into()),
+    })
+}
+
+/// Returns a policy that may validate: it looks where its scope says something is, or,
+/// where `careless`, wherever.
 #[must_use]
-pub fn policy(shape: &mut Choices<'_>, fill: &mut Choices<'_>) -> String {
+pub fn policy(shape: &mut Choices<'_>, fill: &mut Choices<'_>, careless: bool) -> String {
     let effect = if shape.chance(70) { "forbid" } else { "permit" };
     let mut clauses = Vec::new();
     let principal = match shape.below(8) {
@@ -190,7 +274,7 @@ pub fn policy(shape: &mut Choices<'_>, fill: &mut Choices<'_>) -> String {
     };
     let doc = resource.contains("Doc") || clauses.iter().any(|c| c.contains("Doc"));
     for _ in 0..shape.below(5) {
-        clauses.push(clause(user, doc, shape, fill, 2));
+        clauses.push(clause(user || careless, doc || careless, shape, fill, 2));
     }
     let mut text = format!("{effect}({principal}, {action}, {resource})");
     for clause in clauses {
@@ -255,6 +339,9 @@ fn clause(
         }
         21 if doc && user => "resource.owners.contains(principal)".to_owned(),
         21 => format!("resource.owner.owner.ns == {:?}", fill.pick(&STRINGS)),
+        22 if doc && shape.chance(128) => {
+            format!("resource.colour == Colour::{:?}", fill.pick(&["red", "green", "blue"]))
+        }
         22 if doc => "resource.meta has name && resource.meta.name == \"n1\"".to_owned(),
         22 => format!("{}.ns like \"n*\"", shape.pick(&any)),
         23 => format!("!({})", clause(user, doc, shape, fill, depth - 1)),
