@@ -10,13 +10,14 @@ use cedar_policy_core::validator::CoreSchema;
 use smallvec::SmallVec;
 
 use crate::builder::EngineBuilder;
-use crate::entities::{Entities, Interned, Node};
+use crate::entities::Entities;
 use crate::error::{DecideError, EntitiesError, causes};
 use crate::evaluate::{Evaluation, Verdict};
 use crate::explain::{self, Explanation};
 use crate::hash::FastMap;
 use crate::index::{Candidates, Index};
 use crate::limits::Limits;
+use crate::node::{Interned, Node};
 use crate::outcome::{Outcome, PolicyError};
 use crate::policy::{PolicyInfo, StoredPolicy};
 use crate::problem::Problem;

@@ -3,10 +3,8 @@
 //! A store is immutable. What belongs to one request (its resource, say) is laid
 //! over it with [`Entities::with`], which copies nothing of the store.
 
-use std::collections::HashSet as StdHashSet;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use cedar_policy::{EntityUid, Schema};
@@ -21,94 +19,9 @@ use smallvec::SmallVec;
 use crate::entity::Entity;
 use crate::error::EntitiesError;
 use crate::hash::{FastMap, FastSet};
+use crate::hierarchy;
 use crate::limits::Limits;
-use crate::symbols::Symbols;
-
-/// An entity's numbers in one engine's numbering.
-#[derive(Debug)]
-pub(crate) struct Interned {
-    /// The numbering they belong to.
-    pub(crate) numbering: u64,
-    pub(crate) own: Option<u32>,
-    pub(crate) type_: Option<u32>,
-    /// Its own and its ancestors', sorted; those that no policy names are left out.
-    pub(crate) ids: SmallVec<[u32; 8]>,
-}
-
-impl Interned {
-    pub(crate) fn new<'u>(
-        symbols: &Symbols,
-        uid: &EntityUid,
-        ancestors: impl Iterator<Item = &'u EntityUid>,
-    ) -> Self {
-        let own = symbols.uid(uid);
-        let mut ids: SmallVec<[u32; 8]> = own.into_iter().collect();
-        ids.extend(ancestors.filter_map(|uid| symbols.uid(uid)));
-        ids.sort_unstable();
-        ids.dedup();
-        let type_ = symbols.type_(uid.type_name());
-        Self { numbering: symbols.numbering, own, type_, ids }
-    }
-}
-
-/// Up to so many ancestors are compared one by one.
-const FEW_ANCESTORS: usize = 8;
-
-/// One entity with what decisions need of it.
-pub(crate) struct Node {
-    pub(crate) entity: Entity,
-    /// Every entity this one is a member of, directly or not.
-    pub(crate) ancestors: Box<[EntityUid]>,
-    /// The last numbering's ids, so that a principal is looked up once.
-    pub(crate) interned: ArcSwapOption<Interned>,
-    cedar: OnceLock<Arc<ast::Entity>>,
-    /// The ancestors once more, where there are many and one was asked for.
-    ancestor_set: OnceLock<FastSet<EntityUid>>,
-    /// The numbering whose schema the entity is known to conform to; 0 for none.
-    conforms: AtomicU64,
-}
-
-impl Node {
-    fn new(entity: Entity, ancestors: Vec<EntityUid>) -> Arc<Self> {
-        Arc::new(Self {
-            entity,
-            ancestors: ancestors.into_boxed_slice(),
-            interned: ArcSwapOption::empty(),
-            cedar: OnceLock::new(),
-            ancestor_set: OnceLock::new(),
-            conforms: AtomicU64::new(0),
-        })
-    }
-
-    /// Returns whether the entity is a member of `group`, directly or not.
-    pub(crate) fn has_ancestor(&self, group: &EntityUid) -> bool {
-        if self.ancestors.len() <= FEW_ANCESTORS {
-            return self.ancestors.contains(group);
-        }
-        self.ancestor_set.get_or_init(|| self.ancestors.iter().cloned().collect()).contains(group)
-    }
-
-    pub(crate) fn conforms(&self, numbering: u64) -> bool {
-        self.conforms.load(Ordering::Relaxed) == numbering
-    }
-
-    pub(crate) fn set_conforms(&self, numbering: u64) {
-        self.conforms.store(numbering, Ordering::Relaxed);
-    }
-
-    /// Returns the entity as Cedar's, built at the first call.
-    pub(crate) fn cedar(&self) -> Result<Arc<ast::Entity>, EntitiesError> {
-        if let Some(built) = self.cedar.get() {
-            return Ok(Arc::clone(built));
-        }
-        let mut cedar: ast::Entity = self.entity.to_cedar()?.as_ref().clone();
-        let parents: StdHashSet<&EntityUid> = self.entity.parents.iter().collect();
-        for ancestor in self.ancestors.iter().filter(|a| !parents.contains(a)) {
-            cedar.add_indirect_ancestor(ancestor.as_ref().clone());
-        }
-        Ok(Arc::clone(self.cedar.get_or_init(|| Arc::new(cedar))))
-    }
-}
+use crate::node::Node;
 
 #[derive(Default)]
 struct Store {
@@ -181,7 +94,7 @@ impl Entities {
                 return Err(EntitiesError::Duplicate(twice.uid.to_string()));
             }
         }
-        let mut ancestors = closure(&given, limits)?;
+        let mut ancestors = hierarchy::closure(&given, limits)?;
         let mut store = Store::default();
         for (uid, entity) in given {
             for parent in &entity.parents {
@@ -260,20 +173,8 @@ impl Entities {
         }
         let mut added = self.added.clone();
         for entity in entities {
-            let mut above: Vec<EntityUid> = Vec::new();
-            let mut seen: FastSet<EntityUid> = FastSet::default();
-            for parent in &entity.parents {
-                let beyond = self.node(parent).map(|n| n.ancestors.as_ref()).unwrap_or_default();
-                for uid in std::iter::once(parent).chain(beyond) {
-                    if seen.insert(uid.clone()) {
-                        above.push(uid.clone());
-                    }
-                }
-            }
-            if above.len() > limits.ancestors {
-                let (uid, limit) = (entity.uid.to_string(), limits.ancestors);
-                return Err(EntitiesError::TooManyAncestors { uid, limit });
-            }
+            let beyond = |uid: &EntityUid| self.node(uid).map(|node| node.ancestors.as_ref());
+            let above = hierarchy::above(&entity, beyond, &limits, &mut 0)?;
             added.push(Node::new(entity, above));
         }
         Ok(Self { store: Arc::clone(&self.store), added })
@@ -383,68 +284,4 @@ impl fmt::Debug for Entities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
-}
-
-/// Returns every entity's ancestors, without recursion: hierarchies may be long.
-fn closure(
-    entities: &FastMap<EntityUid, Entity>,
-    limits: &Limits,
-) -> Result<FastMap<EntityUid, Vec<EntityUid>>, EntitiesError> {
-    let mut done: FastMap<EntityUid, Vec<EntityUid>> =
-        FastMap::with_capacity_and_hasher(entities.len(), Default::default());
-    let mut open: FastSet<&EntityUid> = FastSet::default();
-    let mut total = 0;
-    for start in entities.values() {
-        let mut stack: Vec<(&Entity, bool)> = vec![(start, false)];
-        while let Some((entity, parents_done)) = stack.pop() {
-            if done.contains_key(&entity.uid) {
-                continue;
-            }
-            if parents_done {
-                open.remove(&entity.uid);
-                let above = above(entity, &done, limits)?;
-                total += above.len();
-                if total > limits.memberships {
-                    return Err(EntitiesError::TooManyMemberships { limit: limits.memberships });
-                }
-                done.insert(entity.uid.clone(), above);
-                continue;
-            }
-            if !open.insert(&entity.uid) {
-                return Err(EntitiesError::Cycle(entity.uid.to_string()));
-            }
-            stack.push((entity, true));
-            for parent in &entity.parents {
-                if open.contains(parent) {
-                    return Err(EntitiesError::Cycle(parent.to_string()));
-                }
-                if let Some(parent) = entities.get(parent).filter(|p| !done.contains_key(&p.uid)) {
-                    stack.push((parent, false));
-                }
-            }
-        }
-    }
-    Ok(done)
-}
-
-fn above(
-    entity: &Entity,
-    done: &FastMap<EntityUid, Vec<EntityUid>>,
-    limits: &Limits,
-) -> Result<Vec<EntityUid>, EntitiesError> {
-    let mut seen: FastSet<&EntityUid> = FastSet::default();
-    let mut above = Vec::new();
-    for parent in &entity.parents {
-        let beyond = done.get(parent).map(Vec::as_slice).unwrap_or_default();
-        for uid in std::iter::once(parent).chain(beyond) {
-            if seen.insert(uid) {
-                above.push(uid.clone());
-            }
-        }
-        if above.len() > limits.ancestors {
-            let (uid, limit) = (entity.uid.to_string(), limits.ancestors);
-            return Err(EntitiesError::TooManyAncestors { uid, limit });
-        }
-    }
-    Ok(above)
 }

@@ -21,7 +21,8 @@ pub struct Limits {
     pub entities: usize,
     /// Number of ancestors of one entity (10,000).
     pub ancestors: usize,
-    /// Number of ancestors of all entities of a store, taken together (10,000,000).
+    /// Number of ancestors of all entities of a store taken together, each counted for
+    /// every parent it comes by (10,000,000).
     pub memberships: usize,
     /// Length of one string, id or attribute name in entities and requests, in bytes (64 KiB).
     pub string_bytes: usize,

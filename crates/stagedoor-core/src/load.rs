@@ -21,10 +21,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::builder::{EngineBuilder, Kind, TemplateLink};
 use crate::engine::{Engine, Snapshot};
-use crate::entities::Interned;
 use crate::hash::FastMap;
 use crate::index::Index;
 use crate::limits::Limits;
+use crate::node::Interned;
 use crate::problem::{LoadError, Problem, Severity};
 use crate::shape::Shapes;
 use crate::source::Source;

@@ -8,8 +8,8 @@ use cedar_policy_core::validator::ValidatorEntityTypeKind;
 use cedar_policy_core::validator::types::{Attributes, EntityKind, OpenTag, Type};
 use smol_str::SmolStr;
 
-use crate::entities::Node;
 use crate::hash::FastMap;
+use crate::node::Node;
 use crate::request::Request;
 use crate::value::{Record, Value};
 

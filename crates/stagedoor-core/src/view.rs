@@ -7,7 +7,8 @@ use arc_swap::Guard;
 use cedar_policy::EntityUid;
 use smallvec::SmallVec;
 
-use crate::entities::{Entities, Interned, Node};
+use crate::entities::Entities;
+use crate::node::{Interned, Node};
 use crate::request::Request;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
 use crate::value::{Record, Value};

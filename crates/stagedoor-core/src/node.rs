@@ -1,0 +1,101 @@
+//! One entity with what decisions need of it, worked out once.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwapOption;
+use cedar_policy::EntityUid;
+use cedar_policy_core::ast;
+use smallvec::SmallVec;
+
+use crate::entity::Entity;
+use crate::error::EntitiesError;
+use crate::hash::FastSet;
+use crate::symbols::Symbols;
+
+/// An entity's numbers in one engine's numbering.
+#[derive(Debug)]
+pub(crate) struct Interned {
+    /// The numbering they belong to.
+    pub(crate) numbering: u64,
+    pub(crate) own: Option<u32>,
+    pub(crate) type_: Option<u32>,
+    /// Its own and its ancestors', sorted; those that no policy names are left out.
+    pub(crate) ids: SmallVec<[u32; 8]>,
+}
+
+impl Interned {
+    pub(crate) fn new<'u>(
+        symbols: &Symbols,
+        uid: &EntityUid,
+        ancestors: impl Iterator<Item = &'u EntityUid>,
+    ) -> Self {
+        let own = symbols.uid(uid);
+        let mut ids: SmallVec<[u32; 8]> = own.into_iter().collect();
+        ids.extend(ancestors.filter_map(|uid| symbols.uid(uid)));
+        ids.sort_unstable();
+        ids.dedup();
+        let type_ = symbols.type_(uid.type_name());
+        Self { numbering: symbols.numbering, own, type_, ids }
+    }
+}
+
+/// Up to so many ancestors are compared one by one.
+const FEW_ANCESTORS: usize = 8;
+
+/// One entity with what decisions need of it.
+pub(crate) struct Node {
+    pub(crate) entity: Entity,
+    /// Every entity this one is a member of, directly or not.
+    pub(crate) ancestors: Box<[EntityUid]>,
+    /// The last numbering's ids, so that a principal is looked up once.
+    pub(crate) interned: ArcSwapOption<Interned>,
+    cedar: OnceLock<Arc<ast::Entity>>,
+    /// The ancestors once more, where there are many and one was asked for.
+    ancestor_set: OnceLock<FastSet<EntityUid>>,
+    /// The numbering whose schema the entity is known to conform to; 0 for none.
+    conforms: AtomicU64,
+}
+
+impl Node {
+    pub(crate) fn new(entity: Entity, ancestors: Vec<EntityUid>) -> Arc<Self> {
+        Arc::new(Self {
+            entity,
+            ancestors: ancestors.into_boxed_slice(),
+            interned: ArcSwapOption::empty(),
+            cedar: OnceLock::new(),
+            ancestor_set: OnceLock::new(),
+            conforms: AtomicU64::new(0),
+        })
+    }
+
+    /// Returns whether the entity is a member of `group`, directly or not.
+    pub(crate) fn has_ancestor(&self, group: &EntityUid) -> bool {
+        if self.ancestors.len() <= FEW_ANCESTORS {
+            return self.ancestors.contains(group);
+        }
+        self.ancestor_set.get_or_init(|| self.ancestors.iter().cloned().collect()).contains(group)
+    }
+
+    pub(crate) fn conforms(&self, numbering: u64) -> bool {
+        self.conforms.load(Ordering::Relaxed) == numbering
+    }
+
+    pub(crate) fn set_conforms(&self, numbering: u64) {
+        self.conforms.store(numbering, Ordering::Relaxed);
+    }
+
+    /// Returns the entity as Cedar's, built at the first call.
+    pub(crate) fn cedar(&self) -> Result<Arc<ast::Entity>, EntitiesError> {
+        if let Some(built) = self.cedar.get() {
+            return Ok(Arc::clone(built));
+        }
+        let mut cedar: ast::Entity = self.entity.to_cedar()?.as_ref().clone();
+        let parents: HashSet<&EntityUid> = self.entity.parents.iter().collect();
+        for ancestor in self.ancestors.iter().filter(|a| !parents.contains(a)) {
+            cedar.add_indirect_ancestor(ancestor.as_ref().clone());
+        }
+        Ok(Arc::clone(self.cedar.get_or_init(|| Arc::new(cedar))))
+    }
+}
