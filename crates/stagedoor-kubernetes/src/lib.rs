@@ -12,6 +12,8 @@
 //! | user `system:serviceaccount:ci:bot` | `k8s::ServiceAccount`, `namespace` is `ci`, `name` is `bot` |
 //! | user `system:node:worker-1` | `k8s::Node`, `name` is `worker-1` |
 //! | groups | `k8s::Group`, parents of the principal |
+//! | the user name, whole | `k8s::UserName`, a parent of the principal too |
+//! | namespace of a service account or a resource | `k8s::Namespace`, a parent |
 //! | verb `get` | `k8s::Action::"get"` |
 //! | `resourceAttributes` | `k8s::Resource`, whose id is the path of the API |
 //! | `nonResourceAttributes` | `k8s::NonResourceURL` |
@@ -44,6 +46,7 @@
 
 mod attributes;
 mod names;
+pub mod rbac;
 mod reading;
 mod resource;
 mod review;

@@ -83,9 +83,16 @@ fn user(kind: ResourceKind, attributes: &ResourceAttributes) -> Entity {
 
 fn service_account(attributes: &ResourceAttributes) -> Entity {
     let ResourceAttributes { namespace, name, .. } = attributes;
-    Entity::new(uid(&NAMES.service_account, &format!("system:serviceaccount:{namespace}:{name}")))
+    let id = format!("system:serviceaccount:{namespace}:{name}");
+    let entity = Entity::new(uid(&NAMES.service_account, &id))
         .with_attribute("namespace", namespace.as_str())
-        .with_attribute("name", name.as_str())
+        .with_attribute("name", name.as_str());
+    in_namespace(entity, namespace)
+}
+
+/// Returns the entity with its namespace as a parent; what a request leaves empty is none.
+fn in_namespace(entity: Entity, namespace: &str) -> Entity {
+    if namespace.is_empty() { entity } else { entity.with_parent(uid(&NAMES.namespace, namespace)) }
 }
 
 fn extra(attributes: &ResourceAttributes) -> Entity {
@@ -123,7 +130,7 @@ fn resource(attributes: &ResourceAttributes) -> Entity {
     if let Some(selector) = attributes.field_selector.as_ref().and_then(|s| s.to_value()) {
         entity = entity.with_attribute("fieldSelector", selector);
     }
-    entity
+    in_namespace(entity, &attributes.namespace)
 }
 
 /// Returns the entity id of a resource: the path of the API that serves it.

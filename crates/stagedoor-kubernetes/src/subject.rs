@@ -2,7 +2,8 @@
 //!
 //! The user name tells the type of principal, as `cedar-access-control-for-k8s` has it:
 //! `system:serviceaccount:NAMESPACE:NAME` is a `k8s::ServiceAccount`, `system:node:NAME` a
-//! `k8s::Node`, every other name a `k8s::User`. Groups become parents.
+//! `k8s::Node`, every other name a `k8s::User`. Groups become parents, and so do the user name
+//! and a service account's namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -158,6 +159,10 @@ impl Principal {
         let groups: BTreeSet<&str> = subject.groups.iter().map(String::as_str).collect();
         let groups: Vec<Entity> = groups.into_iter().map(group).collect();
         entity.parents = groups.iter().map(|group| group.uid.clone()).collect();
+        entity.parents.push(user_name(&subject.user));
+        if let Identity::ServiceAccount { namespace, .. } = Identity::of(&subject.user) {
+            entity.parents.push(self::uid(&names.namespace, namespace));
+        }
         let entities = Entities::from_entities(std::iter::once(entity).chain(groups))?;
         Ok(Self { uid, kind, entities })
     }
@@ -192,6 +197,11 @@ pub(crate) fn identity_attributes(user: &str) -> Record {
     };
     attributes.insert("name".into(), name.into());
     attributes
+}
+
+/// Returns the id that the bearer of a user name is a member of.
+pub(crate) fn user_name(user: &str) -> EntityUid {
+    uid(&NAMES.user_name, user)
 }
 
 /// Returns the entity of the group of this name.

@@ -13,6 +13,10 @@ use crate::subject::{Principal, PrincipalIds, PrincipalKind, Subject};
 /// The action of a verb that the schema does not declare for the resource it is asked about.
 const UNLISTED_VERB: &str = "unlistedVerb";
 
+/// The kinds of principals that requests come from.
+const EVERY_PRINCIPAL: [PrincipalKind; 3] =
+    [PrincipalKind::User, PrincipalKind::ServiceAccount, PrincipalKind::Node];
+
 /// Names that stand for several verbs, which a request must not be able to pick as a verb.
 const GROUPS: [&str; 3] = ["readOnly", "write", UNLISTED_VERB];
 
@@ -93,9 +97,7 @@ impl Vocabulary {
             };
             declared.insert(action.id().unescaped().to_owned(), entry);
         }
-        let every_principal = PrincipalKind::User as u8
-            | PrincipalKind::ServiceAccount as u8
-            | PrincipalKind::Node as u8;
+        let every_principal = EVERY_PRINCIPAL.iter().fold(0, |set, kind| set | *kind as u8);
         let both = ResourceKind::Resource as u8 | ResourceKind::NonResourceUrl as u8;
         let complete = declared.get(UNLISTED_VERB).is_some_and(|unlisted| {
             unlisted.principals & every_principal == every_principal
@@ -118,6 +120,18 @@ impl Vocabulary {
     pub fn with_principal_ids(mut self, ids: PrincipalIds) -> Self {
         self.ids = ids;
         self
+    }
+
+    /// Whether the name is taken: by a declared action, or by one that is not a verb.
+    pub(crate) fn knows(&self, verb: &str) -> bool {
+        GROUPS.contains(&verb) || self.declared.as_ref().is_none_or(|d| d.contains_key(verb))
+    }
+
+    /// Whether some, and whether all, principals' requests of this verb for this kind of
+    /// resource are asked as the action of that name.
+    pub(crate) fn declares(&self, verb: &str, resource: ResourceKind) -> (bool, bool) {
+        let declared = EVERY_PRINCIPAL.map(|kind| self.action(verb, kind, resource).is_some());
+        (declared.contains(&true), !declared.contains(&false))
     }
 
     /// Returns the principal that a subject is, with its groups, for as many requests as one likes.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Reads `null` as the default, as Kubernetes itself does for every field.
@@ -97,5 +97,79 @@ impl<'de> Visitor<'de> for UniqueKeysVisitor {
             map.insert(key, values.unwrap_or_default());
         }
         Ok(UniqueKeys(map))
+    }
+}
+
+/// Any value, in whose objects no key comes twice.
+pub(crate) struct UniqueValue(pub(crate) serde_json::Value);
+
+impl<'de> Deserialize<'de> for UniqueValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueValueVisitor)
+    }
+}
+
+struct UniqueValueVisitor;
+
+impl<'de> Visitor<'de> for UniqueValueVisitor {
+    type Value = UniqueValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<UniqueValue, E> {
+        Ok(UniqueValue(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<UniqueValue, E> {
+        Ok(UniqueValue(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<UniqueValue, E> {
+        Ok(UniqueValue(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<UniqueValue, E> {
+        Ok(UniqueValue(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<UniqueValue, E> {
+        Ok(UniqueValue(value.into()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<UniqueValue, E> {
+        Ok(UniqueValue(value.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<UniqueValue, E> {
+        Ok(UniqueValue(serde_json::Value::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<UniqueValue, E> {
+        Ok(UniqueValue(serde_json::Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<UniqueValue, D::Error> {
+        UniqueValue::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<UniqueValue, A::Error> {
+        let mut list = Vec::new();
+        while let Some(UniqueValue(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(UniqueValue(list.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<UniqueValue, A::Error> {
+        let mut map = serde_json::Map::new();
+        while let Some((key, UniqueValue(value))) = entries.next_entry::<String, UniqueValue>()? {
+            if map.contains_key(&key) {
+                return Err(A::Error::custom(format_args!("the key `{key}` is given twice")));
+            }
+            map.insert(key, value);
+        }
+        Ok(UniqueValue(map.into()))
     }
 }

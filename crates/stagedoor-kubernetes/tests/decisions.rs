@@ -332,6 +332,42 @@ fn principals_are_known_by_uid_or_always_by_name() -> Result<()> {
 }
 
 #[test]
+fn names_and_namespaces_are_groups_too() -> Result<()> {
+    let policies = r#"
+        permit (principal in k8s::UserName::"alice", action, resource in k8s::Namespace::"a");
+        permit (principal in k8s::UserName::"system:serviceaccount:ci:bot", action,
+                resource is k8s::Resource);
+        permit (principal in k8s::Namespace::"shop", action == k8s::Action::"get", resource);"#;
+    let reviewer = reviewer(policies, "")?;
+    let pods = |namespace: &str| resource("get", "", "pods").with_namespace(namespace);
+    let become_bot = |namespace: &str| {
+        resource("impersonate", "", "serviceaccounts").with_namespace(namespace).with_name("bot")
+    };
+    let alice = Subject::new("alice").with_uid("42");
+    let disguised = Subject::new("mallory").with_uid("alice").with_group("alice");
+    let bot = Subject::new("system:serviceaccount:ci:bot").with_uid("43");
+    let shop = Subject::new("system:serviceaccount:shop:till");
+    let cases = [
+        (&alice, pods("a"), true),
+        (&alice, pods("b"), false),
+        (&alice, pods(""), false),
+        (&alice, become_bot("a"), true),
+        (&alice, become_bot("b"), false),
+        (&alice, become_bot(""), false),
+        (&disguised, pods("a"), false),
+        (&bot, pods(""), true),
+        (&bot, become_bot("ci"), false),
+        (&shop, pods("b"), true),
+        (&shop, resource("list", "", "pods"), false),
+    ];
+    for (subject, attributes, allowed) in cases {
+        let status = ask(&reviewer, subject, attributes.clone())?;
+        assert_eq!(status.allowed, allowed, "{} {attributes:?}", subject.user);
+    }
+    Ok(())
+}
+
+#[test]
 fn who_asks_is_never_taken_for_whom_they_impersonate() -> Result<()> {
     let policies = r#"
         permit (principal, action == k8s::Action::"impersonate", resource is k8s::User)

@@ -1,0 +1,27 @@
+//! Role-based access control of Kubernetes: read, resolved, imported into Cedar, audited.
+//!
+//! Everything here follows [the RBAC authorizer](https://kubernetes.io/docs/reference/access-authn-authz/rbac/)
+//! to the letter: comparisons are exact, `pods` does not cover `pods/exec`, `pods/*` is no
+//! wildcard, and a RoleBinding grants within its namespace only.
+
+mod aggregation;
+mod import;
+mod label_selector;
+mod object;
+mod pattern;
+mod read;
+mod resolve;
+mod split;
+mod text;
+mod title;
+mod verbs;
+mod warning;
+
+pub use import::{ImportedFile, RbacImport, RbacImportError};
+pub use label_selector::{LabelSelector, LabelSelectorRequirement};
+pub use object::{
+    Binding, BindingKind, BindingSubject, Origin, PolicyRule, Role, RoleKind, RoleRef,
+};
+pub use read::{RbacError, RbacObjects};
+pub use resolve::{Grant, Grantee, ResolvedRbac};
+pub use warning::RbacWarning;

@@ -1,0 +1,306 @@
+//! Random clusters and requests from small vocabularies, so that they often meet.
+
+use stagedoor_kubernetes::{
+    Attributes, NonResourceAttributes, ResourceAttributes, Subject as User,
+};
+
+use crate::cluster::{Binding, Cluster, Role, Rule, Subject};
+
+const VERBS: &[&str] = &[
+    "get",
+    "list",
+    "watch",
+    "create",
+    "update",
+    "delete",
+    "impersonate",
+    "impersonate",
+    "use",
+    "bind",
+    "spin",
+    "GET",
+    "",
+    "readOnly",
+    "write",
+    "unlistedVerb",
+    "head",
+    "post",
+    "put",
+    "*",
+    "sp\"in\\*",
+];
+const GROUPS: &[&str] = &["", "", "apps", "authentication.k8s.io", "Apps", "*", "x.io/v1"];
+const RESOURCES: &[&str] = &[
+    "pods",
+    "pods",
+    "pods/exec",
+    "pods/log",
+    "Pods",
+    "pods/*",
+    "*/exec",
+    "*",
+    "services",
+    "serviceaccounts",
+    "users",
+    "groups",
+    "uids",
+    "userextras",
+    "userextras/scopes",
+    "*/scopes",
+    "serviceaccounts/token",
+    "",
+    "/",
+    "*/",
+    "a/b",
+    "a/b/c",
+    "*/b/c",
+    "a/",
+    "/exec",
+    "users/",
+];
+const REQUESTED: &[&str] = &[
+    "pods",
+    "pods",
+    "services",
+    "serviceaccounts",
+    "users",
+    "groups",
+    "uids",
+    "userextras",
+    "Pods",
+    "",
+    "*",
+    "a",
+    "a/b",
+    "pods/exec",
+    "/",
+    "*/exec",
+    "userextras/scopes",
+];
+const SUBRESOURCES: &[&str] =
+    &["", "", "", "exec", "log", "scopes", "token", "b", "c", "b/c", "*", "Exec", "/"];
+const NAMES: &[&str] = &[
+    "",
+    "x",
+    "y",
+    "X",
+    "system:node:n1",
+    "system:serviceaccount:a:bot",
+    "bot",
+    "alice",
+    "devs",
+    "*",
+    "a/b",
+    "system:node:n:1",
+];
+const PATHS: &[&str] = &[
+    "/healthz",
+    "/healthz/*",
+    "/healthz*",
+    "/metrics",
+    "*",
+    "/a*b",
+    "/a*b*",
+    "/api**",
+    "",
+    "**",
+    "/healthz/\\*",
+    "/HEALTHZ",
+];
+const REQUESTED_PATHS: &[&str] = &[
+    "/healthz",
+    "/healthz/",
+    "/healthz/live",
+    "/healthz/*",
+    "/healthz2",
+    "/metrics",
+    "/a*b",
+    "/a*bc",
+    "/axb",
+    "/api",
+    "/api/v1",
+    "",
+    "*",
+    "/",
+    "/HEALTHZ",
+    "//healthz",
+    "/healthz/\\*",
+    "/healthz/\\x",
+];
+const USERS: &[&str] = &[
+    "alice",
+    "bob",
+    "Alice",
+    "",
+    "system:serviceaccount:a:bot",
+    "system:serviceaccount:b:bot",
+    "system:serviceaccount:a:b:c",
+    "system:node:n1",
+    "system:serviceaccount:a:",
+    "al \"ice",
+];
+const ACCOUNTS: &[&str] = &["bot", "b:c", "", "x"];
+const TEAMS: &[&str] = &["devs", "ops", "Devs", "system:authenticated", "", "alice", "dev s"];
+const NAMESPACES: &[&str] = &["a", "b", "A"];
+
+/// A sequence of random numbers (SplitMix64), the same for the same seed.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Returns a number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end.max(1) as u64).unwrap_or_default()
+    }
+
+    pub fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    fn pick(&mut self, list: &[&str]) -> String {
+        list.get(self.below(list.len())).copied().unwrap_or_default().to_owned()
+    }
+
+    fn some(&mut self, list: &[&str], most: usize) -> Vec<String> {
+        (0..self.below(most + 1)).map(|_| self.pick(list)).collect()
+    }
+
+    fn of<'a, T>(&mut self, list: &'a [T]) -> Option<&'a T> {
+        list.get(self.below(list.len()))
+    }
+
+    /// Returns roles and bindings, some of them pointing nowhere.
+    pub fn cluster(&mut self) -> Cluster {
+        let role_names = ["r0", "r1", "r2", "r3"];
+        let mut cluster = Cluster::default();
+        for name in role_names {
+            for namespace in [None, Some("a"), Some("b")] {
+                if !self.one_in(3) {
+                    let rules = (0..1 + self.below(3)).map(|_| self.rule()).collect();
+                    let namespace = namespace.map(str::to_owned);
+                    cluster.roles.push(Role { namespace, name: name.to_owned(), rules });
+                }
+            }
+        }
+        for number in 0..1 + self.below(8) {
+            let namespace = (!self.one_in(2)).then(|| self.pick(NAMESPACES));
+            let subjects = (0..1 + self.below(3)).map(|_| self.subject()).collect();
+            let role_kind = if self.one_in(3) { "Role" } else { "ClusterRole" };
+            let role_name = self.pick(&["r0", "r1", "r2", "r3", "r3", "gone"]);
+            let name = format!("b{number}");
+            cluster.bindings.push(Binding { namespace, name, subjects, role_kind, role_name });
+        }
+        cluster
+    }
+
+    fn rule(&mut self) -> Rule {
+        let mut rule = Rule { verbs: self.some(VERBS, 4), ..Rule::default() };
+        let kind = self.below(5);
+        if kind != 0 {
+            rule.api_groups = self.some(GROUPS, 3);
+            rule.resources = self.some(RESOURCES, 4);
+            if self.one_in(3) {
+                rule.resource_names = self.some(NAMES, 3);
+            }
+        }
+        if kind <= 1 {
+            rule.non_resource_urls = self.some(PATHS, 3);
+        }
+        rule
+    }
+
+    fn subject(&mut self) -> Subject {
+        match self.below(7) {
+            0 | 1 => Subject { kind: "User", name: self.pick(USERS), ..Subject::default() },
+            2 | 3 => Subject { kind: "Group", name: self.pick(TEAMS), ..Subject::default() },
+            4 | 5 => {
+                let namespace = self.pick(&["", "a", "b"]);
+                Subject { kind: "ServiceAccount", name: self.pick(ACCOUNTS), namespace }
+            }
+            _ => Subject { kind: "Robot", name: self.pick(USERS), ..Subject::default() },
+        }
+    }
+
+    /// Returns somebody, often one whom a binding is about.
+    pub fn user(&mut self, cluster: &Cluster) -> User {
+        let mut user = User::new(self.pick(USERS));
+        user.groups = self.some(TEAMS, 3);
+        let binding = self.of(&cluster.bindings).cloned().unwrap_or_default();
+        let subject = self.of(&binding.subjects).cloned().unwrap_or_default();
+        match subject.kind {
+            "User" if !self.one_in(3) => user.user = subject.name,
+            "Group" if !self.one_in(3) => user.groups.push(subject.name),
+            "ServiceAccount" if !self.one_in(3) => {
+                let own = if subject.namespace.is_empty() {
+                    binding.namespace.unwrap_or_default()
+                } else {
+                    subject.namespace
+                };
+                user.user = format!("system:serviceaccount:{own}:{}", subject.name);
+            }
+            _ => {}
+        }
+        // No UID is also the name of somebody to impersonate: such a request is refused.
+        user.uid = self.pick(&["", "", "42", "1f-2e"]);
+        user
+    }
+
+    /// Returns a request, often one that a rule is about.
+    pub fn attributes(&mut self, cluster: &Cluster) -> Attributes {
+        let binding = self.of(&cluster.bindings).cloned().unwrap_or_default();
+        let known =
+            cluster.roles.iter().filter(|r| r.name == binding.role_name).flat_map(|r| &r.rules);
+        let known: Vec<&Rule> = known.collect();
+        let rule = self.of(&known).copied().cloned().unwrap_or_default();
+        let guided = !self.one_in(3);
+        let verb = self.instead(guided, &rule.verbs, VERBS);
+        if self.one_in(4) || (rule.resources.is_empty() && guided) {
+            let path = match self.instead(guided, &rule.non_resource_urls, REQUESTED_PATHS) {
+                path if self.one_in(2) => path.replace('*', "x"),
+                path => path,
+            };
+            return NonResourceAttributes::new(verb, path).into();
+        }
+        let group = self.instead(guided, &rule.api_groups, GROUPS);
+        let resource = self.instead(guided, &rule.resources, REQUESTED);
+        let mut attributes = match resource.split_once('/') {
+            Some((resource, subresource)) if !self.one_in(4) => {
+                ResourceAttributes::new(verb, group, resource).with_subresource(subresource)
+            }
+            _ => ResourceAttributes::new(verb, group, resource),
+        };
+        if self.one_in(5) {
+            attributes.subresource = self.pick(SUBRESOURCES);
+        }
+        if self.one_in(6) {
+            attributes.resource = self.pick(REQUESTED);
+        }
+        if !self.one_in(3) {
+            attributes.namespace = match binding.namespace {
+                Some(namespace) if guided => namespace,
+                _ => self.pick(NAMESPACES),
+            };
+        }
+        attributes.name = self.instead(guided, &rule.resource_names, NAMES);
+        attributes.into()
+    }
+
+    /// Returns one of what a rule names, or of everything.
+    fn instead(&mut self, guided: bool, of_rule: &[String], all: &[&str]) -> String {
+        match self.of(of_rule).cloned() {
+            Some(named) if guided && !self.one_in(5) => named,
+            _ => self.pick(all),
+        }
+    }
+}
