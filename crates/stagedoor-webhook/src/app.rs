@@ -18,7 +18,7 @@ use crate::metrics::{Answer, Metrics, Webhook};
 use crate::places::Places;
 use crate::policies::{Loaded, Policies};
 use crate::status::Refusal;
-use crate::{authorize, health};
+use crate::{admission, authorize, health};
 
 /// For how long a body may be awaited before its request gives way to others.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -33,6 +33,7 @@ pub(crate) struct App {
     places: Arc<Places>,
     bodies: BodyLimits,
     review_bytes: usize,
+    admission_bytes: usize,
 }
 
 impl App {
@@ -47,6 +48,7 @@ impl App {
             places: Places::new(limits.requests, PATIENCE),
             bodies: BodyLimits::new(limits.body, limits.body_bytes_in_flight),
             review_bytes: limits.review_bytes,
+            admission_bytes: limits.admission_bytes,
         })
     }
 
@@ -73,6 +75,7 @@ impl App {
     fn body_limit(&self, webhook: Webhook) -> usize {
         match webhook {
             Webhook::Authorize => self.review_bytes,
+            Webhook::Admit => self.admission_bytes,
         }
     }
 }
@@ -82,21 +85,26 @@ pub(crate) fn webhooks(app: &Arc<App>) -> Router {
     let authorize = |State(app): State<Arc<App>>, request: Request<Body>| async move {
         answer(&app, Webhook::Authorize, request, authorize::answer).await
     };
-    routes().route("/authorize", post(authorize)).with_state(Arc::clone(app))
+    let admit = |State(app): State<Arc<App>>, request: Request<Body>| async move {
+        answer(&app, Webhook::Admit, request, admission::answer).await
+    };
+    routes(app, Router::new().route("/authorize", post(authorize)).route("/admit", post(admit)))
 }
 
 /// Returns the paths of health alone.
 pub(crate) fn health(app: &Arc<App>) -> Router {
-    routes().with_state(Arc::clone(app))
+    routes(app, Router::new())
 }
 
-fn routes() -> Router<Arc<App>> {
-    Router::new()
+fn routes(app: &Arc<App>, webhooks: Router<Arc<App>>) -> Router {
+    webhooks
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .fallback(not_found)
+        // For the routes so far, so this stands last.
         .method_not_allowed_fallback(wrong_method)
+        .with_state(Arc::clone(app))
 }
 
 /// What a webhook answers, and what that came to.

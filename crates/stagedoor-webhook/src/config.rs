@@ -114,7 +114,7 @@ pub struct ServerLimits {
     /// Time for which connections are still taken after the signal to shut down, while
     /// `/readyz` says no already (0 s).
     pub shutdown_delay: Duration,
-    /// Time for what is in flight to be answered after that (20 s).
+    /// Time for what is in flight to be answered when a connection or the server ends (20 s).
     pub shutdown_grace: Duration,
 }
 

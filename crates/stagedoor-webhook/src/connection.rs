@@ -15,6 +15,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
@@ -103,7 +104,8 @@ impl Endpoint {
             connection.as_mut().graceful_shutdown();
         }
         let idle = self.watch_idleness(is_http2, &activity);
-        tokio::pin!(idle);
+        let end = tokio::time::sleep(self.limits.shutdown_grace);
+        tokio::pin!(idle, end);
         loop {
             tokio::select! {
                 result = connection.as_mut() => {
@@ -113,11 +115,14 @@ impl Endpoint {
                     return;
                 }
                 () = place.put_out() => return self.app.metrics.connections_put_out.inc(),
-                () = &mut idle, if !ending => {}
+                () = &mut end, if ending => return,
+                // Before the first request HTTP/2 knows no orderly end.
+                () = &mut idle, if !ending => if activity.begun() == 0 { return },
                 Ok(()) = stopping.changed(), if !ending => {}
                 Ok(()) = authorities.changed(), if !ending => {}
             }
             ending = true;
+            end.as_mut().reset(Instant::now() + self.limits.shutdown_grace);
             connection.as_mut().graceful_shutdown();
         }
     }

@@ -1,12 +1,13 @@
 //! Kubernetes authorization and admission webhooks answered by Cedar policies.
 //!
-//! A [`Server`] answers `POST /authorize` (SubjectAccessReview v1) by the policies that are in
-//! force, reloads policies and certificates when their files change, and keeps its bounds
+//! A [`Server`] answers `POST /authorize` (SubjectAccessReview v1) and `POST /admit`
+//! (AdmissionReview v1) by the policies that are in force, reloads policies and certificates when their files change, and keeps its bounds
 //! whatever clients do. A request is allowed only if the engine's decision is Allow; every
 //! failure on the way is a refusal.
 //!
 //! `/livez`, `/readyz` (with `?verbose`) and `/metrics` tell how it is.
 
+mod admission;
 mod app;
 mod authorize;
 mod body;

@@ -11,6 +11,7 @@ use prometheus::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Webhook {
     Authorize,
+    Admit,
 }
 
 /// What a request to a webhook came to.
@@ -24,11 +25,12 @@ pub(crate) enum Answer {
 }
 
 impl Webhook {
-    const ALL: [Self; 1] = [Self::Authorize];
+    const ALL: [Self; 2] = [Self::Authorize, Self::Admit];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Authorize => "authorize",
+            Self::Admit => "admit",
         }
     }
 }

@@ -11,12 +11,14 @@ use arc_swap::ArcSwapOption;
 use stagedoor_core::{Engine, EngineBuilder, Limits};
 use stagedoor_kubernetes::{Reviewer, SCHEMA};
 
+use crate::admission;
 use crate::error::PoliciesError;
 use crate::files::{Fingerprint, is_schema, policy_files};
 
 /// Where the policies of a webhook are.
 ///
-/// The schema for Kubernetes that ships is added unless one of the files declares it itself.
+/// The schemas of authorization and of admission that ship are added unless one of the files
+/// declares them itself.
 #[derive(Debug, Clone)]
 pub struct PolicySource {
     paths: Vec<PathBuf>,
@@ -47,6 +49,9 @@ impl PolicySource {
         let schemas = self.schemas();
         if !schemas.iter().any(|text| declares(text, "NonResourceURL")) {
             builder = builder.schema("(shipped) kubernetes.cedarschema", SCHEMA);
+        }
+        if !schemas.iter().any(|text| declares(text, admission::MARK)) {
+            builder = builder.schema("(shipped) admission.cedarschema", admission::SCHEMA);
         }
         builder
     }

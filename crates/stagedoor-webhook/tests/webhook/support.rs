@@ -98,6 +98,7 @@ impl Files {
         let mut config = ServerConfig::new(PolicySource::new([self.policies()]), tls);
         config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.reload_interval = Duration::from_millis(20);
+        config.limits.shutdown_grace = Duration::from_secs(3);
         config
     }
 

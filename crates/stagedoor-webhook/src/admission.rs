@@ -1,0 +1,71 @@
+//! `POST /admit`: AdmissionReviews of `admission.k8s.io/v1`.
+//!
+//! Policies decide about the action `create`, `update`, `delete` or `connect` of
+//! `k8s::admission::Action` on a `k8s::admission::Resource`, which carries the object, the old
+//! object and the options of the request. An object is admitted only if a policy permits it.
+
+mod fields;
+mod request;
+mod review;
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use stagedoor_kubernetes::SubjectAccessReviewStatus;
+
+use crate::app::{Answered, App};
+use crate::metrics::Answer;
+use crate::policies::Loaded;
+use crate::status::json;
+
+use review::{AdmissionRequest, Response, ReviewReply};
+
+/// The Cedar schema of admission, namespace `k8s::admission`.
+pub(crate) const SCHEMA: &str =
+    include_str!("../../../policies/kubernetes/admission/admission.cedarschema");
+
+/// The type by which a schema of admission is known.
+pub(crate) const MARK: &str = "AdmittedObject";
+
+pub(crate) fn answer(app: &App, loaded: &Loaded, body: &str) -> Answered {
+    let review = review::read(body)?;
+    let decided = decide(loaded, &review);
+    if !decided.evaluation_error.is_empty() {
+        app.metrics.evaluation_error();
+    }
+    let answer = if decided.allowed { Answer::Allowed } else { Answer::Denied };
+    tracing::debug!(
+        user = review.user_info.username,
+        operation = review.operation,
+        outcome = answer.as_str(),
+        reason = decided.reason,
+        error = decided.evaluation_error,
+        "decided"
+    );
+    let revision = loaded.reviewer.engine().revision();
+    let mut audit_annotations =
+        BTreeMap::from([("decision", decided.reason.as_str()), ("policy-revision", revision)]);
+    if !decided.evaluation_error.is_empty() {
+        audit_annotations.insert("evaluation-error", &decided.evaluation_error);
+    }
+    let response = Response::new(&review.uid, decided.allowed, &decided.reason, audit_annotations);
+    Ok((json(StatusCode::OK, &ReviewReply::new(response)), answer))
+}
+
+/// Decides by the policies; what cannot be decided is refused.
+fn decide(loaded: &Loaded, review: &AdmissionRequest<'_>) -> SubjectAccessReviewStatus {
+    let decided =
+        request::of(loaded.reviewer.vocabulary(), review).and_then(|(request, entities)| {
+            let outcome = loaded.reviewer.engine().decide(&request, &entities);
+            outcome.map_err(|e| e.to_string())
+        });
+    match decided {
+        Ok(outcome) => (&outcome).into(),
+        Err(error) => {
+            let mut status = SubjectAccessReviewStatus::default();
+            status.reason = "the request could not be decided".to_owned();
+            status.evaluation_error = error;
+            status
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The fields of an object of any kind, by path, as policies see them.
+//!
+//! Strict policies need types, and Kubernetes' kinds are without number. So an object becomes
+//! one Cedar entity whose tags are its fields: the JSON pointer of a field, with `*` for the
+//! elements of a list, and the set of all values there as strings. Whatever is there has a
+//! tag, a record or a list one with an empty set.
+//!
+//! All elements of a list share their paths. Which fields some of them lack is in `partial`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use sha2::{Digest as _, Sha256};
+use smol_str::{SmolStr, ToSmolStr as _};
+use stagedoor_core::{Record, Value};
+
+/// The most values and records of one object.
+const NODES: usize = 200_000;
+/// The most bytes of all paths of one object.
+const PATH_BYTES: usize = 32 << 20;
+/// The longest value that policies see as it is, in bytes.
+const VALUE_BYTES: usize = 16 << 10;
+
+/// What an object holds, with the elements of each list laid one over the other.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    /// In how many of its parent's places it is.
+    count: usize,
+    /// The last record that it was read in, to find keys that come twice.
+    record: usize,
+    values: BTreeSet<SmolStr>,
+    number: Option<i64>,
+    fields: BTreeMap<SmolStr, Self>,
+    elements: Option<Box<Self>>,
+}
+
+/// What policies see of an object.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tags {
+    /// The values at every path.
+    pub(crate) values: Record,
+    /// The whole numbers at paths that do not lead through lists.
+    pub(crate) numbers: Record,
+    /// The paths that some elements of a list lack.
+    pub(crate) partial: Vec<Value>,
+}
+
+impl Fields {
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it: JSON, a key that comes twice, or its size.
+    pub(crate) fn read(json: &str) -> Result<Self, String> {
+        let mut fields = Self { count: 1, ..Self::default() };
+        let mut read = Read { nodes: 0, records: 0 };
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        Seed { fields: &mut fields, read: &mut read }
+            .deserialize(&mut deserializer)
+            .and_then(|()| deserializer.end())
+            .map_err(|e| e.to_string())?;
+        Ok(fields)
+    }
+
+    /// Returns the fields by path.
+    ///
+    /// # Errors
+    ///
+    /// That the paths together are too long.
+    pub(crate) fn tags(&self) -> Result<Tags, String> {
+        let mut tags = Tags::default();
+        let mut room = PATH_BYTES;
+        self.add(&mut String::new(), Within { list: false, partial: false }, &mut tags, &mut room)?;
+        Ok(tags)
+    }
+
+    // INVARIANT: as deep as what serde_json reads, at most 128.
+    fn add(
+        &self,
+        path: &mut String,
+        within: Within,
+        tags: &mut Tags,
+        room: &mut usize,
+    ) -> Result<(), String> {
+        *room = room
+            .checked_sub(path.len())
+            .ok_or_else(|| "the object has too many long paths".to_owned())?;
+        if !path.is_empty() {
+            let values = self.values.iter().map(SmolStr::as_str).collect();
+            tags.values.insert(path.as_str().into(), values);
+            if let Some(number) = self.number.filter(|_| !within.list) {
+                tags.numbers.insert(path.as_str().into(), number.into());
+            }
+            if within.partial {
+                tags.partial.push(path.as_str().into());
+            }
+        }
+        let length = path.len();
+        for (name, field) in self.fields.iter().filter(|(_, field)| field.count > 0) {
+            path.push('/');
+            escape(name, path);
+            let partial = within.partial || field.count < self.count;
+            field.add(path, Within { partial, ..within }, tags, room)?;
+            path.truncate(length);
+        }
+        if let Some(elements) = &self.elements {
+            path.push_str("/*");
+            elements.add(path, Within { list: true, ..within }, tags, room)?;
+            path.truncate(length);
+        }
+        Ok(())
+    }
+}
+
+/// Where a path leads through.
+#[derive(Debug, Clone, Copy)]
+struct Within {
+    list: bool,
+    partial: bool,
+}
+
+/// Escapes a key as JSON pointers do, and a key `*` beyond that.
+fn escape(key: &str, path: &mut String) {
+    if key == "*" {
+        return path.push_str("~2");
+    }
+    for c in key.chars() {
+        match c {
+            '~' => path.push_str("~0"),
+            '/' => path.push_str("~1"),
+            c => path.push(c),
+        }
+    }
+}
+
+/// What was read so far.
+struct Read {
+    nodes: usize,
+    records: usize,
+}
+
+/// Reads a value into the fields at its place.
+struct Seed<'f, 'r> {
+    fields: &'f mut Fields,
+    read: &'r mut Read,
+}
+
+impl Seed<'_, '_> {
+    fn value(self, value: impl Into<SmolStr>) {
+        self.fields.values.insert(value.into());
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.read.nodes += 1;
+        if self.read.nodes > NODES {
+            return Err(D::Error::custom(format_args!("more than {NODES} values")));
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    /// As if it was not there: a place that only ever holds nothing counts 0.
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.fields.count = self.fields.count.saturating_sub(1);
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.value(if value { "true" } else { "false" });
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.fields.number = Some(value);
+        self.value(value.to_smolstr());
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.fields.number = i64::try_from(value).ok();
+        self.value(value.to_smolstr());
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.value(value.to_smolstr());
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        if value.len() <= VALUE_BYTES {
+            self.value(value);
+        } else {
+            self.value(digest(value));
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let Self { fields, read } = self;
+        let mut elements = fields.elements.take().unwrap_or_default();
+        loop {
+            elements.count += 1;
+            if list.next_element_seed(Seed { fields: &mut elements, read: &mut *read })?.is_none() {
+                break;
+            }
+        }
+        elements.count -= 1;
+        fields.elements = (elements.count > 0).then_some(elements);
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { fields, read } = self;
+        read.records += 1;
+        let record = read.records;
+        while let Some(key) = map.next_key::<SmolStr>()? {
+            let field = fields.fields.entry(key.clone()).or_default();
+            // Which of two values counts would depend on who reads the text.
+            if std::mem::replace(&mut field.record, record) == record {
+                return Err(A::Error::custom(format_args!("the key `{key}` is given twice")));
+            }
+            field.count += 1;
+            map.next_value_seed(Seed { fields: &mut *field, read: &mut *read })?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns what stands for a long value. Policies can still tell whether it changed.
+fn digest(value: &str) -> String {
+    let hash = Sha256::digest(value.as_bytes());
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+#[cfg(test)]
+mod tests {
+    use stagedoor_core::Value;
+
+    use super::{Fields, NODES};
+
+    fn tags(json: &str) -> Result<super::Tags, String> {
+        Fields::read(json)?.tags()
+    }
+
+    #[test]
+    fn fields_are_sets_of_values_by_pointer() -> Result<(), String> {
+        let tags = tags(
+            r#"{"metadata": {"labels": {"app.kubernetes.io/name": "x", "*": "star", "a~b": ""}},
+                "spec": {"replicas": 3, "ratio": 0.5, "paused": true, "nothing": null,
+                         "ports": [8080, 8080, -1], "empty": [], "record": {}}}"#,
+        )?;
+        let expected: [(&str, &[&str]); 13] = [
+            ("/metadata", &[]),
+            ("/metadata/labels", &[]),
+            ("/metadata/labels/app.kubernetes.io~1name", &["x"]),
+            ("/metadata/labels/~2", &["star"]),
+            ("/metadata/labels/a~0b", &[""]),
+            ("/spec", &[]),
+            ("/spec/replicas", &["3"]),
+            ("/spec/ratio", &["0.5"]),
+            ("/spec/paused", &["true"]),
+            ("/spec/ports", &[]),
+            ("/spec/ports/*", &["-1", "8080"]),
+            ("/spec/empty", &[]),
+            ("/spec/record", &[]),
+        ];
+        for (path, values) in expected {
+            let values: Value = values.iter().copied().collect();
+            assert_eq!(tags.values.get(path), Some(&values), "{path}");
+        }
+        assert_eq!(tags.values.len(), expected.len(), "{:?}", tags.values.keys());
+        let numbers: Vec<_> = tags.numbers.iter().collect();
+        assert_eq!(numbers, [(&"/spec/replicas".into(), &Value::Long(3))]);
+        assert_eq!(tags.partial, []);
+        Ok(())
+    }
+
+    #[test]
+    fn what_some_elements_lack_is_partial() -> Result<(), String> {
+        let tags = tags(
+            r#"{"c": [{"s": {"root": false}, "i": "a", "p": [{"h": 1}]},
+                      {"s": {}, "i": "b", "p": [{"h": 2}, {"n": 1}]},
+                      {"s": null, "i": "c"}]}"#,
+        )?;
+        let paths = ["/c/*/p", "/c/*/p/*", "/c/*/p/*/h", "/c/*/p/*/n", "/c/*/s", "/c/*/s/root"];
+        assert_eq!(tags.partial, paths.map(Value::from));
+        assert_eq!(tags.values.get("/c/*/i"), Some(&["a", "b", "c"].into_iter().collect()));
+        Ok(())
+    }
+
+    #[test]
+    fn ambiguous_and_excessive_objects_are_refused() {
+        let refused = [
+            (r#"{"a": 1, "a": 1}"#.to_owned(), "the key `a` is given twice"),
+            (r#"{"x": [{"a": 1}, {"a": 1, "a": null}]}"#.to_owned(), "given twice"),
+            (format!("{}1{}", "[".repeat(200), "]".repeat(200)), "recursion limit"),
+            (format!("[{}1]", "1,".repeat(NODES)), "more than"),
+            (long_paths(), "too many long paths"),
+            ("{} {}".to_owned(), "trailing"),
+        ];
+        for (json, expected) in refused {
+            let error = tags(&json).err().unwrap_or_default();
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
+    }
+
+    fn long_paths() -> String {
+        let leaves: String = (0..20_000).map(|n| format!(r#""{n}":1,"#)).collect();
+        format!(r#"{{"{}":{{{leaves}"x":1}}}}"#, "k".repeat(4096))
+    }
+
+    #[test]
+    fn long_values_stay_comparable() -> Result<(), String> {
+        let object = |c: &str| tags(&format!(r#"{{"a": "{}"}}"#, c.repeat(100_000)));
+        assert_eq!(object("x")?, object("x")?);
+        assert_ne!(object("x")?, object("y")?);
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! The Cedar request of an AdmissionReview.
+
+use std::str::FromStr as _;
+use std::sync::LazyLock;
+
+use cedar_policy::{EntityId, EntityTypeName, EntityUid};
+use serde_json::value::RawValue;
+use stagedoor_core::{Entities, Entity, Request, Value};
+use stagedoor_kubernetes::Vocabulary;
+
+use super::fields::Fields;
+use super::review::AdmissionRequest;
+
+/// The types of the namespace `k8s::admission`.
+static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
+    action: name("k8s::admission::Action"),
+    resource: name("k8s::admission::Resource"),
+    object: name("k8s::admission::AdmittedObject"),
+    numbers: name("k8s::admission::Numbers"),
+});
+
+struct Names {
+    action: EntityTypeName,
+    resource: EntityTypeName,
+    object: EntityTypeName,
+    numbers: EntityTypeName,
+}
+
+/// Returns the request and everything that policies may look at.
+///
+/// # Errors
+///
+/// What is wrong with it, or too much.
+pub(crate) fn of(
+    vocabulary: &Vocabulary,
+    review: &AdmissionRequest<'_>,
+) -> Result<(Request, Entities), String> {
+    let principal = vocabulary.principal(&review.user_info.subject()).map_err(|e| e.to_string())?;
+    let action = match review.operation.as_str() {
+        "CREATE" => "create",
+        "UPDATE" => "update",
+        "DELETE" => "delete",
+        "CONNECT" => "connect",
+        other => return Err(format!("the operation `{other}` is none of admission's")),
+    };
+    let resource_uid = uid(&NAMES.resource, &path(review));
+    let mut resource = Entity::new(resource_uid.clone())
+        .with_attribute("apiGroup", review.resource.group.as_str())
+        .with_attribute("version", review.resource.version.as_str())
+        .with_attribute("resource", review.resource.resource.as_str())
+        .with_attribute("kind", review.kind.kind.as_str())
+        .with_attribute("kindGroup", review.kind.group.as_str())
+        .with_attribute("kindVersion", review.kind.version.as_str())
+        .with_attribute("dryRun", review.dry_run);
+    let optional = [
+        ("namespace", &review.namespace),
+        ("name", &review.name),
+        ("subresource", &review.sub_resource),
+    ];
+    for (attribute, value) in optional.into_iter().filter(|(_, value)| !value.is_empty()) {
+        resource = resource.with_attribute(attribute, value.as_str());
+    }
+    let mut entities = Vec::new();
+    let objects =
+        [("object", review.object), ("oldObject", review.old_object), ("options", review.options)];
+    for (attribute, json) in objects {
+        let Some(json) = json else { continue };
+        let object = object(attribute, json, &mut entities)
+            .map_err(|reason| format!("`request.{attribute}`: {reason}"))?;
+        resource = resource.with_attribute(attribute, object);
+    }
+    entities.push(resource);
+    let entities = principal.entities().with(entities).map_err(|e| e.to_string())?;
+    let action = uid(&NAMES.action, action);
+    Ok((Request::new(principal.uid().clone(), action, resource_uid), entities))
+}
+
+/// Adds the entities of an object, and returns the first one's id.
+fn object(id: &str, json: &RawValue, entities: &mut Vec<Entity>) -> Result<EntityUid, String> {
+    if !json.get().starts_with('{') {
+        return Err("not an object".to_owned());
+    }
+    let tags = Fields::read(json.get())?.tags()?;
+    let numbers_uid = uid(&NAMES.numbers, id);
+    let mut numbers = Entity::new(numbers_uid.clone());
+    numbers.tags = tags.numbers;
+    let object_uid = uid(&NAMES.object, id);
+    let mut object = Entity::new(object_uid.clone())
+        .with_attribute("numbers", numbers_uid)
+        .with_attribute("partial", Value::Set(tags.partial));
+    object.tags = tags.values;
+    entities.extend([numbers, object]);
+    Ok(object_uid)
+}
+
+/// Returns the path of the API that serves the object; `/` and `%` within a part are escaped.
+fn path(review: &AdmissionRequest<'_>) -> String {
+    let AdmissionRequest { resource, namespace, name, sub_resource, .. } = review;
+    let parts = [
+        &resource.group,
+        &resource.version,
+        "namespaces",
+        namespace,
+        &resource.resource,
+        name,
+        sub_resource,
+    ];
+    let escaped = parts.map(|part| part.replace('%', "%25").replace('/', "%2F"));
+    format!("/apis/{}", escaped.join("/"))
+}
+
+fn uid(entity_type: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(entity_type.clone(), EntityId::new(id))
+}
+
+#[expect(clippy::expect_used, reason = "the arguments are the constants above")]
+fn name(text: &str) -> EntityTypeName {
+    EntityTypeName::from_str(text).expect("an entity type name")
+}

@@ -1,0 +1,199 @@
+//! Bodies and clients that mean harm: the server stays up, answers good clients, and lets
+//! nobody in.
+
+use anyhow::Result;
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::support::{Authority, Client, Files, Running, review, tls};
+
+/// Bodies that are tried at each webhook.
+const BODIES: usize = 4_000;
+
+/// Numbers that look random and are the same in every run (SplitMix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % (end.max(1) as u64)).unwrap_or_default()
+    }
+}
+
+/// Pieces that parsers and policies may take amiss.
+const PIECES: [&[u8]; 20] = [
+    b"\"",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"null",
+    b"true",
+    b"\\u0000",
+    b"\\ud800",
+    b"1e999",
+    b"-0",
+    b"\xff\xfe",
+    b"\"system:masters\"",
+    b"\"groups\":[\"readers\"],",
+    b"\"spec\":{},",
+    b"99999999999999999999",
+    b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+    b"*",
+];
+
+/// Changes a body in a few places.
+fn mutate(body: &str, numbers: &mut Numbers) -> Vec<u8> {
+    let mut bytes = body.as_bytes().to_vec();
+    for _ in 0..=numbers.below(4) {
+        let at = numbers.below(bytes.len() + 1);
+        match numbers.below(5) {
+            0 => bytes.truncate(at),
+            1 => {
+                let end = (at + numbers.below(40)).min(bytes.len());
+                bytes.drain(at.min(end)..end);
+            }
+            2 => {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = u8::try_from(numbers.below(256)).unwrap_or_default();
+                }
+            }
+            3 => {
+                let piece = PIECES.get(numbers.below(PIECES.len())).copied().unwrap_or_default();
+                bytes.splice(at..at, piece.iter().copied());
+            }
+            _ => {
+                let from = numbers.below(bytes.len() + 1).min(at);
+                let copy = bytes.get(from..at).unwrap_or_default().to_vec();
+                bytes.splice(at..at, copy);
+            }
+        }
+    }
+    bytes
+}
+
+/// A review that nothing permits, however little of it is changed.
+fn refused_review() -> String {
+    review("list", "secrets")
+}
+
+fn refused_admission() -> String {
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "u", "operation": "CREATE", "namespace": "payments", "name": "ledger",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "userInfo": {"username": "alice", "groups": ["readers"]},
+            "object": {"spec": {"hostNetwork": true, "containers": [{"image": "x"}]}},
+        },
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn mutated_bodies_are_refused_or_decided_and_never_allowed() -> Result<()> {
+    let files = Files::new()?;
+    // Nothing is permitted, so whatever is allowed is a hole.
+    files.write_policies(
+        r#"forbid(principal, action, resource) when { resource is k8s::Resource };"#,
+    )?;
+    let running = Running::start(&files, files.config()).await?;
+    let tls = files.client(None)?;
+    let mut numbers = Numbers(20_251_122);
+    let mut codes = std::collections::BTreeMap::<u16, usize>::new();
+    for (path, body) in [("/authorize", refused_review()), ("/admit", refused_admission())] {
+        let mut client = Client::connect_http2(running.address, tls.clone()).await?;
+        for _ in 0..BODIES {
+            let mutated = mutate(&body, &mut numbers);
+            let (code, answer) = client.post(path, Bytes::from(mutated.clone())).await?;
+            *codes.entry(code.as_u16()).or_default() += 1;
+            let shown = String::from_utf8_lossy(&mutated);
+            let answer: Value = serde_json::from_str(&answer)?;
+            let allowed = [answer.pointer("/status/allowed"), answer.pointer("/response/allowed")];
+            assert!(!allowed.contains(&Some(&json!(true))), "{shown}: {answer}");
+            match code {
+                StatusCode::OK => assert!(allowed.contains(&Some(&json!(false))), "{shown}"),
+                _ => {
+                    assert_eq!(code, StatusCode::BAD_REQUEST, "{shown}: {answer}");
+                    assert_eq!(answer["kind"], "Status", "{shown}");
+                }
+            }
+        }
+    }
+    // Both kinds of answer occurred, or the mutations would show nothing.
+    assert!(codes.get(&200) > Some(&100) && codes.get(&400) > Some(&1000), "{codes:?}");
+    running.stop().await
+}
+
+#[tokio::test]
+async fn good_clients_are_answered_while_others_misbehave() -> Result<()> {
+    let files = Files::new()?;
+    let mut config = files.mutual();
+    config.limits.connections = 64;
+    config.limits.requests = 8;
+    let running = Running::start(&files, config).await?;
+    let good_tls = files.client(Some(&files.client_authority))?;
+    let stranger = files.client(Some(&Authority::new()?))?;
+    let mut held: Vec<Box<dyn std::any::Any + Send>> = Vec::new();
+    for n in 0..200 {
+        match n % 4 {
+            // Says nothing.
+            0 => held.push(Box::new(TcpStream::connect(running.address).await?)),
+            // Says something that is not TLS.
+            1 => {
+                let mut stream = TcpStream::connect(running.address).await?;
+                let _ = stream.write_all(&[0x16, 0x03, 0x01, 0xff, 0xff, 0x01, 0x00]).await;
+                held.push(Box::new(stream));
+            }
+            // Has the wrong certificate.
+            2 => {
+                let mut got_in = false;
+                if let Ok(mut client) = Client::connect(running.address, stranger.clone()).await {
+                    got_in = client.post("/authorize", review("list", "pods")).await.is_ok();
+                }
+                assert!(!got_in, "a stranger was answered");
+            }
+            // Is trusted, but never sends its body.
+            _ => {
+                if let Ok(mut stream) = tls(running.address, good_tls.clone()).await {
+                    let head = "POST /authorize HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n";
+                    let _ = stream.write_all(head.as_bytes()).await;
+                    held.push(Box::new(stream));
+                }
+            }
+        }
+        if n % 10 == 0 {
+            let mut good = Client::connect(running.address, good_tls.clone()).await?;
+            let mut answered = false;
+            for _ in 0..10 {
+                let (code, body) = good.post("/authorize", review("list", "pods")).await?;
+                match code {
+                    StatusCode::OK => {
+                        assert!(body.contains(r#""allowed":true"#), "{body}");
+                        answered = true;
+                        break;
+                    }
+                    // All places are taken by bodies that still have time.
+                    code => assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE, "{body}"),
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+            assert!(answered, "a good client was kept out");
+        }
+    }
+    running.stop().await
+}
