@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::RequestError;
-use crate::json::Unambiguous;
+use crate::json::{Unambiguous, unambiguous};
 use crate::limits::Limits;
 use crate::value::{Record, Value, extent, pairs};
 
@@ -148,7 +148,9 @@ fn uid(field: &'static str, json: Unambiguous) -> Result<EntityUid, RequestError
 }
 
 fn context(json: &str, schema: Option<(&Schema, &EntityUid)>) -> Result<Record, RequestError> {
-    let context = Context::from_json_str(json, schema)
+    // Cedar lets the last of several equal keys win.
+    let json = unambiguous(json).map_err(|e| RequestError::Context(e.to_string()))?;
+    let context = Context::from_json_value(json, schema)
         .map_err(|e| RequestError::Context(crate::error::causes(&e)))?;
     let mut record = Record::new();
     let names: Vec<String> = context.clone().into_iter().map(|(name, _)| name).collect();
