@@ -3,6 +3,7 @@
 //! The runners stand beside this crate's `Cargo.toml`, one file each; here is what they share.
 
 pub mod archive;
+pub mod bounded;
 pub mod bytes;
 pub mod conformance;
 pub mod loose;
