@@ -83,27 +83,25 @@ impl Entities {
         entities: impl IntoIterator<Item = Entity>,
         limits: &Limits,
     ) -> Result<Self, EntitiesError> {
-        let mut given: FastMap<EntityUid, Entity> = FastMap::default();
+        let mut given: Vec<Entity> = Vec::new();
+        let mut known: FastSet<EntityUid> = FastSet::default();
         for entity in entities {
             entity.check(limits)?;
             if given.len() >= limits.entities {
                 let (given, limit) = (given.len() + 1, limits.entities);
                 return Err(EntitiesError::TooMany { given, limit });
             }
-            if let Some(twice) = given.insert(entity.uid.clone(), entity) {
-                return Err(EntitiesError::Duplicate(twice.uid.to_string()));
+            if !known.insert(entity.uid.clone()) {
+                return Err(EntitiesError::Duplicate(entity.uid.to_string()));
             }
+            given.push(entity);
         }
-        let mut ancestors = hierarchy::closure(&given, limits)?;
+        let ancestors = hierarchy::closure(&given, limits)?;
         let mut store = Store::default();
-        for (uid, entity) in given {
-            for parent in &entity.parents {
-                if !ancestors.contains_key(parent) {
-                    store.absent.insert(parent.clone());
-                }
-            }
-            let above = ancestors.get_mut(&uid).map(std::mem::take).unwrap_or_default();
-            store.nodes.insert(uid, Node::new(entity, above));
+        for (entity, ancestors) in given.into_iter().zip(ancestors) {
+            let absent = entity.parents.iter().filter(|parent| !known.contains(*parent));
+            store.absent.extend(absent.cloned());
+            store.nodes.insert(entity.uid.clone(), Node::new(entity, ancestors));
         }
         Ok(Self { store: Arc::new(store), added: SmallVec::new() })
     }
@@ -174,7 +172,7 @@ impl Entities {
         let mut added = self.added.clone();
         for entity in entities {
             let beyond = |uid: &EntityUid| self.node(uid).map(|node| node.ancestors.as_ref());
-            let above = hierarchy::above(&entity, beyond, &limits, &mut 0)?;
+            let above = hierarchy::above(&entity, beyond, &limits)?;
             added.push(Node::new(entity, above));
         }
         Ok(Self { store: Arc::clone(&self.store), added })
@@ -188,7 +186,8 @@ impl Entities {
 
     /// Returns every entity that `uid` is a member of, directly or not.
     pub fn ancestors(&self, uid: &EntityUid) -> impl Iterator<Item = &EntityUid> {
-        self.node(uid).map(|node| node.ancestors.as_ref()).unwrap_or_default().iter()
+        let ancestors = self.node(uid).map(|node| node.ancestors.as_ref());
+        ancestors.unwrap_or_default().iter().map(AsRef::as_ref)
     }
 
     /// Returns all entities, in no particular order.

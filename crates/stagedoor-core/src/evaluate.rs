@@ -97,8 +97,9 @@ impl<'e, 'r> Evaluation<'e, 'r> {
 
     /// Lets Cedar decide an expression; `None` where it errs.
     pub(crate) fn expression(&self, expr: &ast::Expr) -> Result<Option<bool>, DecideError> {
-        let value = self.evaluator()?.interpret(expr, &ast::SlotEnv::new());
-        Ok(value.ok().and_then(|value| match value.value {
+        let evaluator = self.evaluator()?;
+        let value = with_room(|| evaluator.interpret(expr, &ast::SlotEnv::new()).ok());
+        Ok(value.and_then(|value| match value.value {
             ast::ValueKind::Lit(ast::Literal::Bool(held)) => Some(held),
             _ => None,
         }))
@@ -106,14 +107,15 @@ impl<'e, 'r> Evaluation<'e, 'r> {
 
     /// Lets Cedar evaluate the whole policy, for its error.
     fn whole(&self, policy: PolicyInfo<'_>) -> Result<Verdict, DecideError> {
-        let parsed = match parse::again(policy) {
+        let parsed = match with_room(|| parse::again(policy)) {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Verdict::Errored(error)),
         };
-        Ok(match self.evaluator()?.evaluate(&parsed) {
+        let evaluator = self.evaluator()?;
+        Ok(match with_room(|| evaluator.evaluate(&parsed).map_err(|e| causes(&e))) {
             Ok(true) => Verdict::Satisfied,
             Ok(false) => Verdict::NotSatisfied,
-            Err(error) => Verdict::Errored(causes(&error)),
+            Err(error) => Verdict::Errored(error),
         })
     }
 
@@ -133,4 +135,10 @@ impl<'e, 'r> Evaluation<'e, 'r> {
         let cedar_entities = entities.to_cedar(roots.into_iter(), &self.engine.action_entities)?;
         Ok((cedar_request.as_ref().clone(), cedar_entities))
     }
+}
+
+/// Runs Cedar's recursive parser and evaluator with room enough for whatever the limits
+/// let through, however small the caller's stack is.
+pub(crate) fn with_room<R>(work: impl FnOnce() -> R) -> R {
+    stacker::maybe_grow(1 << 20, 16 << 20, work)
 }

@@ -7,7 +7,7 @@ use cedar_policy_core::ast;
 
 use crate::condition::clauses;
 use crate::error::DecideError;
-use crate::evaluate::{Evaluation, Verdict};
+use crate::evaluate::{Evaluation, Verdict, with_room};
 use crate::outcome::Outcome;
 use crate::parse;
 use crate::policy::{Form, PolicyInfo};
@@ -38,8 +38,8 @@ impl Explanation {
         &self.policies
     }
 
-    /// Returns, for a denial, the permits for this action that came nearest: those with the
-    /// fewest clauses (scope constraints included) that do not hold.
+    /// Returns, for a denial because nothing permits, the permits for this action that came
+    /// nearest: those with the fewest clauses (scope constraints included) that do not hold.
     #[must_use]
     pub fn nearest(&self) -> &[NearPermit] {
         &self.nearest
@@ -155,14 +155,15 @@ pub(crate) fn explain(
     evaluation: &Evaluation<'_, '_>,
 ) -> Result<Explanation, DecideError> {
     let engine = outcome.engine.clone();
-    let denied = outcome.decision == Decision::Deny;
+    // Where a forbid denies, no permit would have helped.
+    let unpermitted = outcome.decision == Decision::Deny && outcome.determining.is_empty();
     let mut policies = Vec::new();
     let mut near: Vec<(PolicyInfo<'_>, Vec<Part>)> = Vec::new();
     for policy in engine.policies() {
         if !evaluation.action_scope(policy.policy) {
             continue;
         }
-        if denied && policy.effect() == Effect::Permit {
+        if unpermitted && policy.effect() == Effect::Permit {
             let failed = failed_parts(policy, evaluation)?;
             near.push((policy, failed));
             // Kept short; the order among equals is that of the policy set.
@@ -240,13 +241,17 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(policy: PolicyInfo<'a>) -> Self {
-        let tree = parse::again(policy).ok();
+        let tree = with_room(|| parse::again(policy)).ok();
         let condition = tree.as_ref().and_then(|t| t.non_scope_constraints_arc());
         let clauses = condition.map(clauses).unwrap_or_default();
         Self { policy, tree, clauses }
     }
 
     fn part(&self, part: Part) -> FailedClause {
+        with_room(|| self.read(part))
+    }
+
+    fn read(&self, part: Part) -> FailedClause {
         let (text, span) = match part {
             Part::Principal => {
                 let text = self.tree.as_ref().map(|t| t.principal_constraint().to_string());

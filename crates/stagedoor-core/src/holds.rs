@@ -40,8 +40,9 @@ impl View<'_> {
                 let items = self.elements(*path)?;
                 let mut known = items.iter().filter_map(|item| self.symbols.key(item));
                 if *all {
-                    let known: Vec<_> = known.collect();
-                    return Some(keys.iter().all(|key| known.contains(key)));
+                    let mut known: Vec<_> = known.collect();
+                    known.sort_unstable();
+                    return Some(keys.iter().all(|key| known.binary_search(key).is_ok()));
                 }
                 Some(known.any(|key| keys.binary_search(&key).is_ok()))
             }
@@ -117,13 +118,9 @@ impl View<'_> {
             Test::Superset { terms, all } => {
                 let [set, others] = terms.as_ref();
                 let (set, others) = (self.term(set)?, self.term(others)?);
-                let (set, others) = (items(&set)?, items(&others)?);
-                for item in &others {
-                    if among(item, &set)? != *all {
-                        return Some(!*all);
-                    }
-                }
-                Some(*all)
+                let (set, others) = (canonical_items(&set)?, canonical_items(&others)?);
+                let mut among = others.iter().map(|item| set.binary_search(item).is_ok());
+                Some(if *all { among.all(|is_in| is_in) } else { among.any(|is_in| is_in) })
             }
             Test::Empty(term) => Some(items(&self.term(term)?)?.is_empty()),
             Test::Value(term) => match self.term(term)? {
@@ -281,33 +278,57 @@ fn equal(left: &Val<'_>, right: &Val<'_>) -> Option<bool> {
             // The same call makes the same value; different ones may, too.
             (left == right).then_some(true)
         }
-        (Val::Data(Value::Record(left)), Val::Data(Value::Record(right))) => {
-            if left.len() != right.len() || left.keys().ne(right.keys()) {
-                return Some(false);
-            }
-            let mut unknown = false;
-            for (left, right) in left.values().zip(right.values()) {
-                match equal(&of(left), &of(right)) {
-                    Some(true) => {}
-                    Some(false) => return Some(false),
-                    None => unknown = true,
-                }
-            }
-            if unknown { None } else { Some(true) }
-        }
         (Val::Context, _) | (_, Val::Context) => None,
-        _ => {
-            let (Some(left), Some(right)) = (items(left), items(right)) else {
-                return Some(false);
-            };
-            for (these, those) in [(&left, &right), (&right, &left)] {
-                for item in these {
-                    if !among(item, those)? {
-                        return Some(false);
-                    }
-                }
-            }
-            Some(true)
+        _ if is_set(left) && is_set(right) => {
+            Some(canonical_items(left)? == canonical_items(right)?)
+        }
+        (Val::Data(left @ Value::Record(_)), Val::Data(right @ Value::Record(_))) => {
+            Some(canonical(left)? == canonical(right)?)
+        }
+        _ => Some(false),
+    }
+}
+
+fn is_set(value: &Val<'_>) -> bool {
+    matches!(value, Val::Set(_) | Val::Data(Value::Set(_)))
+}
+
+/// Returns a set's elements in canonical form, sorted, each once.
+fn canonical_items(set: &Val<'_>) -> Option<Vec<Value>> {
+    let mut items: Vec<Value> = match set {
+        Val::Data(Value::Set(items)) => items.iter().map(canonical).collect::<Option<_>>()?,
+        Val::Set(items) => items.iter().map(canonical_val).collect::<Option<_>>()?,
+        _ => return None,
+    };
+    items.sort_unstable();
+    items.dedup();
+    Some(items)
+}
+
+fn canonical_val(value: &Val<'_>) -> Option<Value> {
+    match value {
+        Val::Bool(b) => Some(Value::Bool(*b)),
+        Val::Long(n) => Some(Value::Long(*n)),
+        Val::String(s) => Some(Value::String((*s).into())),
+        Val::Uid(uid) => Some(Value::Entity((*uid).clone())),
+        Val::Data(value) => canonical(value),
+        Val::Context => None,
+        Val::Set(_) => canonical_items(value).map(Value::Set),
+    }
+}
+
+/// Returns a value in the form in which equal values are the same: sets sorted, each
+/// element once. Extension values have no such form here.
+fn canonical(value: &Value) -> Option<Value> {
+    match value {
+        Value::Set(_) => canonical_items(&Val::Data(value)).map(Value::Set),
+        Value::Record(fields) => {
+            let fields = fields.iter().map(|(name, v)| Some((name.clone(), canonical(v)?)));
+            fields.collect::<Option<_>>().map(Value::Record)
+        }
+        Value::Extension(_) => None,
+        Value::Bool(_) | Value::Long(_) | Value::String(_) | Value::Entity(_) => {
+            Some(value.clone())
         }
     }
 }

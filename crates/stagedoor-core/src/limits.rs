@@ -17,6 +17,8 @@ pub struct Limits {
     pub nesting: usize,
     /// Number of operators in one policy, which bounds the depth of its expression (2,000).
     pub operators: usize,
+    /// Size of the schema with its common types written out, in parts of types (200,000).
+    pub schema_parts: usize,
     /// Number of entities in one store (1,000,000).
     pub entities: usize,
     /// Number of ancestors of one entity (10,000).
@@ -38,6 +40,7 @@ impl Default for Limits {
             policies: 1_000_000,
             nesting: 64,
             operators: 2_000,
+            schema_parts: 200_000,
             entities: 1_000_000,
             ancestors: 10_000,
             memberships: 10_000_000,

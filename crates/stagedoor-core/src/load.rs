@@ -9,6 +9,7 @@ mod json;
 mod links;
 mod policies;
 mod schema;
+mod schema_size;
 mod shape;
 mod stack;
 mod validate;

@@ -48,21 +48,21 @@ const FEW_ANCESTORS: usize = 8;
 pub(crate) struct Node {
     pub(crate) entity: Entity,
     /// Every entity this one is a member of, directly or not.
-    pub(crate) ancestors: Box<[EntityUid]>,
+    pub(crate) ancestors: Box<[Arc<EntityUid>]>,
     /// The last numbering's ids, so that a principal is looked up once.
     pub(crate) interned: ArcSwapOption<Interned>,
     cedar: OnceLock<Arc<ast::Entity>>,
     /// The ancestors once more, where there are many and one was asked for.
-    ancestor_set: OnceLock<FastSet<EntityUid>>,
+    ancestor_set: OnceLock<FastSet<Arc<EntityUid>>>,
     /// The numbering whose schema the entity is known to conform to; 0 for none.
     conforms: AtomicU64,
 }
 
 impl Node {
-    pub(crate) fn new(entity: Entity, ancestors: Vec<EntityUid>) -> Arc<Self> {
+    pub(crate) fn new(entity: Entity, ancestors: Box<[Arc<EntityUid>]>) -> Arc<Self> {
         Arc::new(Self {
             entity,
-            ancestors: ancestors.into_boxed_slice(),
+            ancestors,
             interned: ArcSwapOption::empty(),
             cedar: OnceLock::new(),
             ancestor_set: OnceLock::new(),
@@ -73,7 +73,7 @@ impl Node {
     /// Returns whether the entity is a member of `group`, directly or not.
     pub(crate) fn has_ancestor(&self, group: &EntityUid) -> bool {
         if self.ancestors.len() <= FEW_ANCESTORS {
-            return self.ancestors.contains(group);
+            return self.ancestors.iter().any(|ancestor| **ancestor == *group);
         }
         self.ancestor_set.get_or_init(|| self.ancestors.iter().cloned().collect()).contains(group)
     }
@@ -93,8 +93,8 @@ impl Node {
         }
         let mut cedar: ast::Entity = self.entity.to_cedar()?.as_ref().clone();
         let parents: HashSet<&EntityUid> = self.entity.parents.iter().collect();
-        for ancestor in self.ancestors.iter().filter(|a| !parents.contains(a)) {
-            cedar.add_indirect_ancestor(ancestor.as_ref().clone());
+        for ancestor in self.ancestors.iter().filter(|a| !parents.contains(a.as_ref())) {
+            cedar.add_indirect_ancestor(AsRef::<ast::EntityUID>::as_ref(ancestor.as_ref()).clone());
         }
         Ok(Arc::clone(self.cedar.get_or_init(|| Arc::new(cedar))))
     }

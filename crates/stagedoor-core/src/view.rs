@@ -55,7 +55,7 @@ impl<'a> Ids<'a> {
         if kept.as_ref().is_some_and(|known| known.numbering == symbols.numbering) {
             return Self::Kept(kept);
         }
-        let new = Interned::new(symbols, uid, node.ancestors.iter());
+        let new = Interned::new(symbols, uid, node.ancestors.iter().map(AsRef::as_ref));
         if node.ancestors.len() <= FEW_ANCESTORS {
             return Self::New(new);
         }

@@ -2,8 +2,8 @@
 
 use cedar_policy::{Schema, SchemaFragment};
 
-use super::Report;
 use super::validate::{first_label, help};
+use super::{Report, schema_size};
 use crate::builder::Kind;
 use crate::error::causes;
 use crate::limits::Limits;
@@ -44,6 +44,20 @@ pub(super) fn merge(
         return None;
     }
     let count = fragments.len();
+    let written_out = schema_size::of(
+        &fragments.iter().filter_map(|f| f.clone().to_json_value().ok()).collect::<Vec<_>>(),
+    );
+    if written_out > limits.schema_parts {
+        report.error(|| {
+            let limit = limits.schema_parts;
+            let message = format!("the schema's types, written out, have more than {limit} parts");
+            let help =
+                "use fewer common types within common types, or raise `Limits::schema_parts`";
+            let problem = Problem::error("limit::schema-parts", message).with_help(help);
+            if count == 1 { problem.at(first, 0..0) } else { problem }
+        });
+        return None;
+    }
     match Schema::from_schema_fragments(fragments) {
         Ok(schema) => Some(schema),
         Err(error) => {
