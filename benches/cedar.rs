@@ -94,8 +94,8 @@ fn resource(asked: &Asked) -> Result<Entity> {
     ]);
     let mut parents = HashSet::new();
     if let Some(namespace) = asked.namespace() {
-        attributes.insert("namespace".to_owned(), string(&namespace));
-        parents.insert(uid("k8s::Namespace", &namespace)?);
+        attributes.insert("namespace".to_owned(), string(namespace));
+        parents.insert(uid("k8s::Namespace", namespace)?);
     }
     Ok(Entity::new(uid("k8s::Resource", &asked.object_id())?, attributes, parents)?)
 }

@@ -79,21 +79,31 @@ impl Names {
             .with_attribute("resource", resource)
             .with_attribute("name", asked.name());
         if let Some(namespace) = asked.namespace() {
-            let parent = uid(&self.namespace, &namespace);
+            let parent = uid(&self.namespace, namespace);
             entity = entity.with_attribute("namespace", namespace).with_parent(parent);
         }
         entity
     }
 
-    /// Returns the request.
-    #[must_use]
-    pub fn request(&self, workload: &Workload, asked: &Asked) -> Option<Request> {
-        let user = workload.users().get(asked.user)?;
-        Some(Request::new(
+    /// Returns the request, and the users with the resource laid over them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Entities::with`].
+    pub fn request(
+        &self,
+        workload: &Workload,
+        users: &Entities,
+        asked: &Asked,
+    ) -> Result<(Request, Entities)> {
+        let user = workload.users().get(asked.user).context("a user of the workload")?;
+        let resource = self.resource(asked);
+        let request = Request::new(
             uid(&self.user, user.name()),
             uid(&self.action, asked.verb),
-            uid(&self.resource, &asked.object_id()),
-        ))
+            resource.uid.clone(),
+        );
+        Ok((request, users.with([resource])?))
     }
 }
 
@@ -120,11 +130,7 @@ pub fn prepared(
     names: &Names,
     users: &Entities,
 ) -> Result<Vec<(Request, Entities)>> {
-    let prepare = |asked| {
-        let request = names.request(workload, asked).context("a user of the workload")?;
-        Ok((request, users.with([names.resource(asked)])?))
-    };
-    workload.requests().iter().map(prepare).collect()
+    workload.requests().iter().map(|asked| names.request(workload, users, asked)).collect()
 }
 
 /// Decides a request from its attributes: builds the request and the resource's entity.
@@ -139,8 +145,7 @@ pub fn decide_attributes(
     users: &Entities,
     asked: &Asked,
 ) -> Result<Outcome> {
-    let request = names.request(workload, asked).context("a user of the workload")?;
-    let entities = users.with([names.resource(asked)])?;
+    let (request, entities) = names.request(workload, users, asked)?;
     Ok(engine.decide(&request, &entities)?)
 }
 

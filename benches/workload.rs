@@ -26,7 +26,7 @@ pub struct Asked {
     /// The verb.
     pub verb: &'static str,
     pub(crate) kind: (&'static str, &'static str),
-    pub(crate) namespace: Option<usize>,
+    pub(crate) namespace: Option<String>,
     pub(crate) name: String,
     /// Whether grants and forbids allow it, found without Cedar.
     pub allowed: bool,
@@ -132,8 +132,8 @@ impl Asked {
 
     /// Returns the namespace's name, if the object is in one.
     #[must_use]
-    pub fn namespace(&self) -> Option<String> {
-        self.namespace.map(names::namespace)
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
     }
 
     /// Returns the object's name.
@@ -196,7 +196,7 @@ impl<'a> Requests<'a> {
             user,
             verb,
             kind: grant.kind,
-            namespace: grant.namespace,
+            namespace: grant.namespace(),
             name: name(random),
             allowed: true,
         })
@@ -211,7 +211,7 @@ impl<'a> Requests<'a> {
             user,
             verb: random.pick(verbs)?,
             kind: random.pick(kinds)?,
-            namespace: (!cluster_wide).then(|| random.below(self.namespaces)),
+            namespace: (!cluster_wide).then(|| names::namespace(random.below(self.namespaces))),
             name: name(random),
             allowed: false,
         })
@@ -222,8 +222,8 @@ impl<'a> Requests<'a> {
         let grants = user.groups.iter().filter_map(|group| self.by_group.get(group)).flatten();
         grants.into_iter().any(|grant| {
             grant.kind == asked.kind
-                && grant.namespace.is_none_or(|ns| asked.namespace == Some(ns))
                 && grant.verbs().contains(&asked.verb)
+                && (grant.namespace.is_none() || grant.namespace() == asked.namespace)
         })
     }
 

@@ -30,6 +30,17 @@ pub(crate) struct Contest {
     cedar_requests: Vec<(cedar_policy::Request, cedar_policy::Entities)>,
 }
 
+/// What of Stagedoor has its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Turn {
+    /// Requests and entities are there.
+    Prepared,
+    /// The users are there; each request and its resource are built from attributes.
+    Attributes,
+    /// As `Prepared`, the grants being links of templates.
+    Links,
+}
+
 /// What came out for one engine.
 pub(crate) struct Measured {
     pub(crate) engine: &'static str,
@@ -65,10 +76,10 @@ impl Contest {
         let mut figures: [Vec<f64>; 4] = Default::default();
         for _ in 0..rounds {
             let turns = [
-                self.turn_cedar(sample)?,
-                self.turn(&self.engine)?,
-                self.turn_attributes()?,
-                self.turn(&self.linked)?,
+                self.time_cedar(sample)?,
+                self.time(Turn::Prepared)?,
+                self.time(Turn::Attributes)?,
+                self.time(Turn::Links)?,
             ];
             for (figures, turn) in figures.iter_mut().zip(turns) {
                 figures.push(turn);
@@ -98,8 +109,7 @@ impl Contest {
 
     /// Returns how many requests plain Cedar decides in a turn.
     fn cedar_sample(&self) -> Result<usize> {
-        let once = self.time_cedar(1)?.max(Duration::from_nanos(1));
-        let fitting = (LONG_TURN.as_secs_f64() / once.as_secs_f64()) as usize;
+        let fitting = (LONG_TURN.as_nanos() as f64 / self.time_cedar(1)?) as usize;
         Ok(fitting.clamp(4, self.cedar_requests.len()))
     }
 
@@ -141,38 +151,39 @@ impl Contest {
         Ok(wrong)
     }
 
-    fn turn_cedar(&self, sample: usize) -> Result<f64> {
-        turn(sample, || self.time_cedar(sample).map(|_| ()))
-    }
-
-    fn time_cedar(&self, sample: usize) -> Result<Duration> {
-        let authorizer = Authorizer::new();
-        let before = cpu::used();
-        for (request, entities) in self.cedar_requests.iter().take(sample) {
-            black_box(authorizer.is_authorized(request, &self.cedar, entities));
-        }
-        Ok(cpu::used() - before)
-    }
-
-    fn turn(&self, engine: &Engine) -> Result<f64> {
-        turn(self.prepared.len(), || {
-            for (request, entities) in &self.prepared {
-                black_box(engine.decide(request, entities)?);
+    /// Lets one of Stagedoor's engines decide every request once.
+    pub(crate) fn decide_all(&self, turn: Turn) -> Result<()> {
+        let engine = if turn == Turn::Links { &self.linked } else { &self.engine };
+        match turn {
+            Turn::Prepared | Turn::Links => {
+                for (request, entities) in &self.prepared {
+                    black_box(engine.decide(request, entities)?);
+                }
             }
-            Ok(())
-        })
+            Turn::Attributes => {
+                for asked in self.workload.requests() {
+                    black_box(stagedoor::decide_attributes(
+                        engine,
+                        &self.workload,
+                        &self.names,
+                        &self.users,
+                        asked,
+                    )?);
+                }
+            }
+        }
+        Ok(())
     }
 
-    fn turn_attributes(&self) -> Result<f64> {
-        turn(self.workload.requests().len(), || {
-            for asked in self.workload.requests() {
-                black_box(stagedoor::decide_attributes(
-                    &self.engine,
-                    &self.workload,
-                    &self.names,
-                    &self.users,
-                    asked,
-                )?);
+    fn time(&self, turn: Turn) -> Result<f64> {
+        timed(self.workload.requests().len(), || self.decide_all(turn))
+    }
+
+    fn time_cedar(&self, sample: usize) -> Result<f64> {
+        let authorizer = Authorizer::new();
+        timed(sample, || {
+            for (request, entities) in self.cedar_requests.iter().take(sample) {
+                black_box(authorizer.is_authorized(request, &self.cedar, entities));
             }
             Ok(())
         })
@@ -180,7 +191,7 @@ impl Contest {
 }
 
 /// Repeats `all`, which makes `decisions`, for one turn; returns nanoseconds a decision.
-fn turn(decisions: usize, mut all: impl FnMut() -> Result<()>) -> Result<f64> {
+fn timed(decisions: usize, mut all: impl FnMut() -> Result<()>) -> Result<f64> {
     let before = cpu::used();
     let mut repeats = 0_usize;
     loop {

@@ -35,9 +35,12 @@ struct Compare {
     /// How many different requests are decided.
     #[arg(long, default_value_t = 1_000)]
     requests: usize,
-    /// How many times each engine has its turn.
+    /// How many times each engine has its turn; the median counts.
     #[arg(long, default_value_t = 9)]
     rounds: usize,
+    /// How many times each engine is loaded; the fastest load counts.
+    #[arg(long, default_value_t = 3)]
+    loads: usize,
 }
 
 #[derive(Debug, Subcommand)]
@@ -50,21 +53,43 @@ enum Part {
         #[arg(long)]
         n: usize,
     },
+    /// Repeats one engine's turn, for a profiler to watch.
+    #[command(hide = true)]
+    Turn {
+        #[arg(long)]
+        engine: contest::Turn,
+        #[arg(long)]
+        n: usize,
+        #[arg(long, default_value_t = 1_000)]
+        requests: usize,
+        #[arg(long, default_value_t = 100)]
+        repeats: usize,
+    },
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Part::Load { engine, n }) = arguments.part {
-        println!("{}", serde_json::to_string(&load::here(engine, n)?)?);
-        return Ok(());
+    match arguments.part {
+        None => compare(arguments.compare),
+        Some(Part::Load { engine, n }) => {
+            println!("{}", serde_json::to_string(&load::here(engine, n)?)?);
+            Ok(())
+        }
+        Some(Part::Turn { engine, n, requests, repeats }) => {
+            let contest = contest::Contest::new(n, requests)?;
+            (0..repeats).try_for_each(|_| contest.decide_all(engine))
+        }
     }
-    let Compare { n: sizes, json, requests, rounds } = arguments.compare;
+}
+
+fn compare(arguments: Compare) -> Result<()> {
+    let Compare { n: sizes, json, requests, rounds, loads } = arguments;
     let mut rows: Vec<Row> = Vec::new();
     let mut scaling = Vec::new();
     for n in sizes {
         let contest = contest::Contest::new(n, requests)?;
         for result in contest.run(rounds)? {
-            let Loaded { load_ms, peak_rss_mib } = load::in_child(result.loaded_as, n)?;
+            let Loaded { load_ms, peak_rss_mib } = load::in_children(result.loaded_as, n, loads)?;
             rows.push(Row {
                 engine: result.engine,
                 face: "rust",
