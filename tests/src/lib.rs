@@ -8,6 +8,7 @@ pub mod bytes;
 pub mod conformance;
 pub mod loose;
 pub mod runner;
+pub mod suite;
 pub mod trial;
 pub mod typed;
 pub mod world;
