@@ -16,6 +16,8 @@ pub(crate) struct Answer<'a> {
     errors: Vec<AnswerError<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<&'a str>,
     revision: &'a str,
 }
 
@@ -36,6 +38,7 @@ impl<'a> Answer<'a> {
                 .map(|e| AnswerError { policy: e.policy(), message: e.message() })
                 .collect(),
             error: None,
+            help: None,
             revision: outcome.revision(),
         }
     }
@@ -44,7 +47,12 @@ impl<'a> Answer<'a> {
     pub(crate) fn refused(error: &'a str, engine: &'a Engine) -> Self {
         let (reasons, errors) = (Vec::new(), Vec::new());
         let (decision, revision) = (word(Decision::Deny), engine.revision());
-        Self { decision, reasons, errors, error: Some(error), revision }
+        Self { decision, reasons, errors, error: Some(error), help: None, revision }
+    }
+
+    /// Adds what to do about a refusal.
+    pub(crate) fn with_help(self, help: Option<&'a str>) -> Self {
+        Self { help, ..self }
     }
 }
 

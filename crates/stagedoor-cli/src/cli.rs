@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::output::Output;
-use crate::{authorize, check, completions, demo, explain, man, validate};
+use crate::{authorize, check, completions, demo, explain, man, serve, validate};
 
 /// Exit code of a decision to deny; 0 allows, 1 is a failure.
 const DENIED: u8 = 2;
@@ -50,6 +50,7 @@ enum Command {
     Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
     Validate(validate::ValidateArgs),
+    Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -83,6 +84,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(args) => check::run(&args, &mut output),
         Command::Explain(args) => explain::run(&args, &mut output),
         Command::Validate(args) => validate::run(&args, &mut output),
+        Command::Serve(args) => serve::run(&args),
         Command::Demo(_) => demo::run(&mut output),
         Command::Completions(args) => completions::run(&args, &mut output),
         Command::Man(args) => man::run(&args, &mut output),

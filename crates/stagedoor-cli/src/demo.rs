@@ -16,7 +16,7 @@ use crate::cli::Ending;
 use crate::failure::Failure;
 use crate::narrative;
 use crate::output::Output;
-use crate::terminal::line;
+use crate::terminal::wrapped;
 
 /// Decide a dozen requests of a small organisation by the policies that ship.
 ///
@@ -66,14 +66,19 @@ const OF_CLUSTER: [(&str, [&str; 6]); 9] = [
 /// A path of the cluster that load balancers ask for, without logging in.
 const PROBE: (&str, &str) = ("get", "/livez");
 
+/// Longest line of running text, in characters.
+const WIDTH: usize = 96;
+
 /// One decided request.
 #[derive(Serialize)]
 struct Row {
     platform: &'static str,
     who: String,
+    groups: Vec<String>,
     wants: String,
     decision: &'static str,
     reasons: Vec<String>,
+    nearest: Option<String>,
     #[serde(skip)]
     allowed: Decision,
 }
@@ -126,6 +131,8 @@ impl Demo {
                 .transpose()?
                 .map(|entity| catalog.resource(&entity).map_err(broken))
                 .transpose()?;
+            let groups = user.ownership_entity_refs().iter().filter(|of| of.kind() == "group");
+            let groups = groups.map(|group| group.name().to_owned()).collect();
             let permission = permissions.get(permission).map_err(broken)?;
             let asked = permission.request(&user.into(), resource).map_err(broken)?;
             let entities = known.with(asked.entities).map_err(broken)?;
@@ -133,7 +140,7 @@ impl Demo {
             // As Backstage itself shows references.
             let entity = entity.map(|e| e.replace("default/", "")).unwrap_or_default();
             let wants = format!("{} {entity}", permission.name());
-            self.add("Backstage", name, wants.trim(), &explanation);
+            self.add("Backstage", name, groups, wants.trim(), &explanation);
         }
         Ok(engine.policies().len())
     }
@@ -168,12 +175,21 @@ impl Demo {
             let (request, entities) =
                 vocabulary.request(&principal, &attributes).map_err(broken)?;
             let explanation = engine.explain(&request, &entities).map_err(broken)?;
-            self.add("Kubernetes", &subject.user, &wish(&attributes), &explanation);
+            let own = subject.groups.iter().filter(|group| !group.starts_with("system:"));
+            let groups = own.cloned().collect();
+            self.add("Kubernetes", &subject.user, groups, &wish(&attributes), &explanation);
         }
         Ok(engine.policies().len())
     }
 
-    fn add(&mut self, platform: &'static str, who: &str, wants: &str, explained: &Explanation) {
+    fn add(
+        &mut self,
+        platform: &'static str,
+        who: &str,
+        groups: Vec<String>,
+        wants: &str,
+        explained: &Explanation,
+    ) {
         let outcome = explained.outcome();
         let mut reasons = Vec::new();
         for policy in outcome.reasons() {
@@ -189,9 +205,12 @@ impl Demo {
             || who.trim_start_matches("system:").to_owned(),
             |account| account.replace(':', "/"),
         );
+        let nearest = explained.nearest().first().map(|near| near.policy().to_owned());
         self.rows.push(Row {
             platform,
             who,
+            groups,
+            nearest: nearest.filter(|_| reasons.is_empty()),
             wants: wants.to_owned(),
             decision: word(outcome.decision()),
             reasons,
@@ -208,13 +227,17 @@ impl Demo {
         for (platform, count) in counts {
             let heading = paint.bold(platform);
             output.line(format_args!("{heading}, decided by {count} policies\n"))?;
+            self.print_people(platform, output)?;
             let head =
                 format!("  {:<who$}  {:<wants$}  {:<8}  because of", "who", "wants to", "decision");
             output.line(paint.dim(head))?;
             for row in self.rows.iter().filter(|row| row.platform == *platform) {
                 let decision = narrative::decision(row.allowed, paint);
                 let because = match row.reasons.as_slice() {
-                    [] => paint.dim("nothing permits it").to_string(),
+                    [] => match &row.nearest {
+                        Some(near) => format!("nothing permits it (nearest: {near})"),
+                        None => "nothing permits it".to_owned(),
+                    },
                     reasons => reasons.join(", "),
                 };
                 output.line(format_args!(
@@ -223,23 +246,39 @@ impl Demo {
                 ))?;
             }
             output.line("")?;
-            for ((of, id), spoken) in self.spoken.iter().filter(|((of, _), _)| of == platform) {
-                debug_assert_eq!(of, platform);
-                output.line(format_args!(
-                    "  {} {}\n    {}",
-                    paint.bold(id),
-                    paint.dim(&spoken.place),
-                    line(&spoken.doc)
-                ))?;
+            for ((_, id), spoken) in self.spoken.iter().filter(|((of, _), _)| of == platform) {
+                output.line(format_args!("  {} {}", paint.bold(id), paint.dim(&spoken.place)))?;
+                for doc in wrapped(&spoken.doc, WIDTH) {
+                    output.line(format_args!("    {doc}"))?;
+                }
             }
             output.line("")?;
         }
-        output.line("Why is alice refused? Ask, from the root of the repository:\n")?;
+        output.line(
+            "Why may alice not delete payments-api? Ask, from the root of the repository:\n",
+        )?;
         output.line(
             "  stagedoor explain backstage --policies policies/backstage \\\n    \
              --catalog policies/backstage/demo/catalog-info.yaml --user user:default/alice \\\n    \
              --permission catalog.entity.delete --entity component:default/payments-api",
         )
+    }
+}
+
+impl Demo {
+    /// Says who is in which group.
+    fn print_people(&self, platform: &str, output: &mut Output) -> Result<(), Failure> {
+        let mut people: Vec<String> = Vec::new();
+        for row in self.rows.iter().filter(|row| row.platform == platform) {
+            let person = format!("{} ({})", row.who, row.groups.join(", "));
+            if !row.groups.is_empty() && !people.contains(&person) {
+                people.push(person);
+            }
+        }
+        for people in wrapped(&people.join(", "), WIDTH) {
+            output.line(format_args!("  {people}"))?;
+        }
+        output.line("")
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct ExplainArgs {
     about: Option<About>,
 
     #[command(flatten)]
-    request: Option<AuthorizeArgs>,
+    request: AuthorizeArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -32,12 +32,10 @@ enum About {
 }
 
 pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Result<Ending, Failure> {
-    match (&args.about, &args.request) {
-        (Some(About::Backstage(args)), _) => backstage::answer(args, output, true),
-        (Some(About::Kubernetes(args)), _) => kubernetes::answer(args, output, true),
-        (Some(About::Authorize(args)), _) | (None, Some(args)) => {
-            authorize::answer(args, output, true)
-        }
-        (None, None) => Err(Failure::input("give `--policies` and `--request`")),
+    match &args.about {
+        Some(About::Backstage(args)) => backstage::answer(args, output, true),
+        Some(About::Kubernetes(args)) => kubernetes::answer(args, output, true),
+        Some(About::Authorize(args)) => authorize::answer(args, output, true),
+        None => authorize::answer(&args.request, output, true),
     }
 }

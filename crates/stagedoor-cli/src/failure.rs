@@ -44,6 +44,11 @@ impl Failure {
         }
     }
 
+    /// Returns whether policies did not load because no schema was there.
+    pub(crate) fn lacks_schema(&self) -> bool {
+        matches!(self, Self::Load(load) if load.problems().iter().any(|p| p.code() == "schema::missing"))
+    }
+
     /// Returns what is wrong on one line, without the list of problems.
     fn summary(&self) -> String {
         match self {
@@ -87,7 +92,9 @@ impl Failure {
         let error = paint.bad("error:");
         match self {
             Self::Load(load) => {
-                for problem in load.problems() {
+                // Warnings beside errors mostly follow from them; JSON has them all.
+                let errors = load.problems().iter().filter(|p| p.severity() == Severity::Error);
+                for problem in errors {
                     text.push_str(&report(problem, paint));
                 }
                 push_line(&mut text, format_args!("{error} {}", self.summary()));

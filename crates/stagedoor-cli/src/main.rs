@@ -15,6 +15,7 @@ mod narrative;
 mod output;
 mod platform;
 mod requests;
+mod serve;
 mod terminal;
 mod validate;
 

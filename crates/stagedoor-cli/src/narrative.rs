@@ -51,7 +51,9 @@ impl Narrator<'_> {
             Detail::Brief if undecided => 1,
             Detail::Brief => 0,
         };
-        for near in explanation.nearest().iter().take(shown) {
+        // A permit that lacks nothing is overruled by a forbid, which is told already.
+        let nearest = explanation.nearest().iter().filter(|near| !near.failed().is_empty());
+        for near in nearest.take(shown) {
             self.near(&mut told, near, known.get(near.policy()));
         }
         told
@@ -150,5 +152,5 @@ fn place(file: &str, at_line: Option<usize>, column: Option<usize>) -> String {
 
 fn push(told: &mut String, depth: usize, text: std::fmt::Arguments<'_>) {
     // Writing to a string does not fail.
-    let _ = write!(told, "\n{:indent$}{text}", "", indent = depth * 2 + 4);
+    let _ = write!(told, "\n{:indent$}{text}", "", indent = depth * 2 + 2);
 }

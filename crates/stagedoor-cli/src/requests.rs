@@ -1,6 +1,6 @@
 //! Requests as JSON Lines: one object a line.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 
 use stagedoor_core::{Request, Schema};
 
@@ -9,6 +9,9 @@ use crate::input::unreadable;
 
 /// Size of one request, in bytes.
 pub(crate) const REQUEST_BYTES: usize = 8 << 20;
+
+/// A line longer than this is none of a file of requests: reading ends.
+const LINE_BYTES: usize = 64 << 20;
 
 /// Reads one request after another, so that a file may be longer than the memory.
 pub(crate) struct Requests<'s> {
@@ -64,18 +67,22 @@ impl<'s> Requests<'s> {
     }
 
     /// Reads a line; returns whether it was kept as a whole, or `None` at the end.
-    fn next_line(&mut self) -> std::io::Result<Option<bool>> {
+    fn next_line(&mut self) -> io::Result<Option<bool>> {
         self.buffer.clear();
-        let (mut whole, mut any) = (true, false);
+        let (mut whole, mut length) = (true, None);
         loop {
-            let read = self.reader.fill_buf()?;
+            let read = match self.reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
             if read.is_empty() {
                 break;
             }
-            any = true;
             let end = read.iter().position(|byte| *byte == b'\n');
             let part = end.and_then(|end| read.get(..end)).unwrap_or(read);
-            whole = whole && self.buffer.len() + part.len() <= REQUEST_BYTES;
+            let so_far = length.unwrap_or_default() + part.len();
+            length = Some(so_far);
+            whole = so_far <= REQUEST_BYTES;
             if whole {
                 self.buffer.extend_from_slice(part);
             }
@@ -84,11 +91,13 @@ impl<'s> Requests<'s> {
             if end.is_some() {
                 break;
             }
+            if so_far > LINE_BYTES {
+                let reason = format!("line {} is longer than {LINE_BYTES} bytes", self.line + 1);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+            }
         }
-        if any {
-            self.line += 1;
-        }
-        Ok(any.then_some(whole))
+        self.line += usize::from(length.is_some());
+        Ok(length.map(|_| whole))
     }
 }
 

@@ -112,6 +112,24 @@ pub(crate) fn line(text: &str) -> String {
     printable(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Breaks a text into lines of at most `width` characters, where its words allow.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut current = String::new();
+    for word in printable(text).split_whitespace() {
+        let length = current.chars().count() + 1 + word.chars().count();
+        if !current.is_empty() && length > width {
+            lines.push(std::mem::take(&mut current));
+        }
+        if !current.is_empty() {
+            current.push(' ');
+        }
+        current.push_str(word);
+    }
+    lines.push(current);
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +144,12 @@ mod tests {
             printable_but_colours("\x1b[1;31mred\x1b[0m \x1b[2J \x1b]0;title\x07"),
             "\x1b[1;31mred\x1b[0m \\u{1b}[2J \\u{1b}]0;title\\u{7}"
         );
+    }
+
+    #[test]
+    fn long_texts_are_broken_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("immeasurable", 3), ["immeasurable"]);
     }
 
     #[test]

@@ -55,7 +55,15 @@ pub(crate) fn run(args: &ValidateArgs, output: &mut Output) -> Result<Ending, Fa
             output.json(&Invalid { valid: false, failure: failure.to_json() })?;
             return Ok(Ending::Failed);
         }
-        Err(failure) => return Err(failure),
+        Err(failure) => {
+            if args.platform.is_none() && failure.lacks_schema() {
+                output.remark(
+                    "policies about a platform need no schema of their own: \
+                     `--platform backstage` or `--platform kubernetes`",
+                );
+            }
+            return Err(failure);
+        }
     };
     let warnings = engine.warnings();
     if output.is_json() {

@@ -16,7 +16,7 @@ use crate::input::Input;
 use crate::narrative::{self, Detail, Narrator};
 use crate::output::Output;
 use crate::platform::{Platform, permissions};
-use crate::terminal::line;
+use crate::terminal::{line, printable};
 
 /// Decide whether a user has a permission in Backstage.
 ///
@@ -68,10 +68,15 @@ pub(crate) fn answer(
         Ok(asked) => asked,
         Err(refusal) => {
             if output.is_json() {
-                output.json(&Answer::refused(&refusal, &engine))?;
+                let answer = Answer::refused(&refusal.reason, &engine);
+                output.json(&answer.with_help(refusal.help.as_deref()))?;
             } else {
                 let denied = narrative::decision(Decision::Deny, output.paint());
-                output.line(format_args!("{denied} {}\n    {refusal}", line(&question(args))))?;
+                output.line(format_args!("{denied} {}", line(&question(args))))?;
+                output.line(format_args!("    {}", line(&refusal.reason)))?;
+                for help in refusal.help.iter().flat_map(|help| help.lines()) {
+                    output.line(format_args!("      {}", printable(help)))?;
+                }
             }
             return Ok(Ending::Denied);
         }
@@ -118,21 +123,33 @@ fn user(args: &BackstageArgs, catalog: &Catalog, output: &Output) -> User {
     })
 }
 
+/// Why a request is denied without asking the policies.
+struct Refusal {
+    reason: String,
+    help: Option<String>,
+}
+
 /// Returns the request, or why it is refused without asking the policies.
 fn request(
     args: &BackstageArgs,
     permissions: &Permissions,
     catalog: &Catalog,
     user: User,
-) -> Result<Result<PermissionRequest, String>, Failure> {
+) -> Result<Result<PermissionRequest, Refusal>, Failure> {
     let permission = match permissions.get(&args.permission) {
         Ok(permission) => permission,
-        Err(unknown) => return Ok(Err(format!("{unknown}; {}", unknown.help()))),
+        Err(unknown) => {
+            let (reason, help) = (unknown.to_string(), Some(unknown.help()));
+            return Ok(Err(Refusal { reason, help }));
+        }
     };
     let resource = match &args.entity {
         Some(entity) => match catalog.resource(entity) {
             Ok(resource) => Some(resource),
-            Err(unknown) => return Ok(Err(unknown.to_string())),
+            Err(unknown) => {
+                let reason = unknown.to_string();
+                return Ok(Err(Refusal { reason, help: None }));
+            }
         },
         None => None,
     };
