@@ -64,6 +64,11 @@ impl Report {
         }
     }
 
+    /// Returns whether errors were found that are not reported any more.
+    fn is_full(&self) -> bool {
+        self.unreported > 0
+    }
+
     fn error(&mut self, problem: impl FnOnce() -> Problem) {
         self.add(Severity::Error, problem);
     }

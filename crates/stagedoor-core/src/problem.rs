@@ -204,7 +204,8 @@ impl LoadError {
         &self.problems
     }
 
-    /// Returns how many problems were found beyond [`Limits::problems`](crate::Limits::problems).
+    /// Returns how many problems were found beyond [`Limits::problems`](crate::Limits::problems);
+    /// there may be more, since loading soon stops looking.
     #[must_use]
     pub fn unreported(&self) -> usize {
         self.unreported
@@ -229,7 +230,7 @@ impl fmt::Display for LoadError {
             write!(f, "{} ({})", problem.message, problem.code)?;
         }
         if self.unreported > 0 {
-            write!(f, "\n  and {} more", self.unreported)?;
+            write!(f, "\n  and at least {} more", self.unreported)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cedar_policy::Schema;
 use cedar_policy_core::ast;
@@ -24,9 +25,12 @@ struct Chunk<'a> {
     statements: &'a [Statement],
 }
 
+#[derive(Default)]
 struct Parsed {
     trees: Vec<Tree>,
-    problems: Vec<(Severity, Problem)>,
+    /// Problems and their places in the source; a place costs time to tell as a line, so
+    /// that is left for those that are reported.
+    problems: Vec<(Severity, Problem, Range<usize>)>,
 }
 
 struct Tree {
@@ -62,13 +66,21 @@ pub(super) fn load(
         .map(|(n, statements)| Chunk { first_position: first + n * CHUNK, statements })
         .collect();
     let validator = schema.map(Validation::new);
+    // Once no more problems are reported, nothing is gained by looking further.
+    let enough = AtomicBool::new(report.is_full());
     let result = stack::in_order(
         &chunks,
-        |chunk| parse_chunk(chunk, source, validator.as_ref()),
-        |parsed| {
-            for (severity, problem) in parsed.problems {
-                report.add(severity, || problem);
+        |chunk| {
+            if enough.load(Ordering::Relaxed) {
+                return Parsed::default();
             }
+            parse_chunk(chunk, source, validator.as_ref())
+        },
+        |parsed| {
+            for (severity, problem, place) in parsed.problems {
+                report.add(severity, || problem.at(source, place));
+            }
+            enough.store(report.is_full(), Ordering::Relaxed);
             for Tree { position, span, tree, .. } in parsed.trees {
                 let place = span.clone();
                 if let Err(NotTaken::Duplicate(id)) =
@@ -129,14 +141,14 @@ fn refused_problem(reason: &RefusalReason, limits: &Limits) -> Problem {
 }
 
 fn parse_chunk(chunk: &Chunk<'_>, source: &Source, validation: Option<&Validation>) -> Parsed {
-    let mut parsed = Parsed { trees: Vec::new(), problems: Vec::new() };
+    let mut parsed = Parsed::default();
     if parse_together(chunk, source, &mut parsed).is_none() {
         parse_each(chunk, source, &mut parsed);
     }
     if let Some(validation) = validation {
-        validate(&mut parsed, source, validation);
+        validate(&mut parsed, validation);
     }
-    parsed.problems.sort_by_key(|(_, problem)| (problem.line(), problem.column()));
+    parsed.problems.sort_by_key(|(_, _, place)| place.start);
     parsed
 }
 
@@ -168,16 +180,16 @@ fn parse_each(chunk: &Chunk<'_>, source: &Source, parsed: &mut Parsed) {
                 for error in errors.iter() {
                     let label = first_label(error).unwrap_or(0..text.len());
                     let problem = Problem::error("policy::parse", causes(error))
-                        .with_help(help(error, "see Cedar's policy grammar"))
-                        .at(source, base + label.start..base + label.end);
-                    parsed.problems.push((Severity::Error, problem));
+                        .with_help(help(error, "see Cedar's policy grammar"));
+                    let place = base + label.start..base + label.end;
+                    parsed.problems.push((Severity::Error, problem, place));
                 }
             }
         }
     }
 }
 
-fn validate(parsed: &mut Parsed, source: &Source, validation: &Validation) {
+fn validate(parsed: &mut Parsed, validation: &Validation) {
     let findings = validation.trees(parsed.trees.iter().map(|tree| &tree.tree));
     if findings.is_empty() {
         return;
@@ -190,6 +202,6 @@ fn validate(parsed: &mut Parsed, source: &Source, validation: &Validation) {
             Some(label) => tree.base + label.start..tree.base + label.end,
             None => tree.span.clone(),
         };
-        parsed.problems.push((finding.severity, finding.problem.at(source, place)));
+        parsed.problems.push((finding.severity, finding.problem, place));
     }
 }
