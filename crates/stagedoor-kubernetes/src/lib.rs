@@ -44,6 +44,7 @@
 //!
 //! [`cedar-access-control-for-k8s`]: https://github.com/awslabs/cedar-access-control-for-k8s
 
+pub mod access;
 mod attributes;
 mod names;
 pub mod rbac;

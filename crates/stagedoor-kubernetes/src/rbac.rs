@@ -5,6 +5,7 @@
 //! wildcard, and a RoleBinding grants within its namespace only.
 
 mod aggregation;
+mod audit;
 mod import;
 mod label_selector;
 mod object;
@@ -17,6 +18,7 @@ mod title;
 mod verbs;
 mod warning;
 
+pub use audit::{AuditCheck, AuditFinding, AuditReport, AuditSeverity};
 pub use import::{ImportedFile, RbacImport, RbacImportError};
 pub use label_selector::{LabelSelector, LabelSelectorRequirement};
 pub use object::{

@@ -11,7 +11,7 @@ use crate::resource::{ResourceKind, entity, kind};
 use crate::subject::{Principal, PrincipalIds, PrincipalKind, Subject};
 
 /// The action of a verb that the schema does not declare for the resource it is asked about.
-const UNLISTED_VERB: &str = "unlistedVerb";
+pub(crate) const UNLISTED_VERB: &str = "unlistedVerb";
 
 /// The kinds of principals that requests come from.
 const EVERY_PRINCIPAL: [PrincipalKind; 3] =
@@ -181,7 +181,7 @@ impl Vocabulary {
     }
 
     /// Returns the action of a verb, if it is declared for this principal and resource.
-    fn action(
+    pub(crate) fn action(
         &self,
         verb: &str,
         principal: PrincipalKind,

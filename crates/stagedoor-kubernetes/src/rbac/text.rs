@@ -146,7 +146,11 @@ fn conditions(pattern: &Pattern, in_cluster: bool, text: &mut String) {
                 )
             };
             let any: Vec<String> = prefixes.iter().map(like).collect();
-            all.push(any.join(" ||\n  "));
+            match any.as_slice() {
+                // `||` binds less than the `&&` around it.
+                [_, _, ..] => all.push(format!("({})", any.join(" ||\n   "))),
+                _ => all.extend(any),
+            }
         }
     }
     for (word, clauses, joint) in [("when", all, " &&\n  "), ("unless", none, " ||\n  ")] {

@@ -31,8 +31,7 @@ fn imported_rbac_answers_as_the_authorizer_does() -> Result<()> {
         ensure!(engine.warnings().is_empty(), "seed {seed}: {:?}", engine.warnings());
         let reviewer = Reviewer::new(engine)?;
         for _ in 0..REQUESTS {
-            let user = random.user(&cluster);
-            let attributes = random.attributes(&cluster);
+            let (user, attributes) = random.request(&cluster);
             let expected = reference::allows(&cluster, &user, &attributes);
             let principal = reviewer.vocabulary().principal(&user)?;
             let status = reviewer.status(&principal, &attributes);

@@ -173,7 +173,8 @@ impl Random {
     }
 
     fn some(&mut self, list: &[&str], most: usize) -> Vec<String> {
-        (0..self.below(most + 1)).map(|_| self.pick(list)).collect()
+        let least = usize::from(!self.one_in(12));
+        (0..least + self.below(most)).map(|_| self.pick(list)).collect()
     }
 
     fn of<'a, T>(&mut self, list: &'a [T]) -> Option<&'a T> {
@@ -232,18 +233,32 @@ impl Random {
         }
     }
 
-    /// Returns somebody, often one whom a binding is about.
-    pub fn user(&mut self, cluster: &Cluster) -> User {
-        let mut user = User::new(self.pick(USERS));
-        user.groups = self.some(TEAMS, 3);
+    /// Returns somebody and what they want, often what a binding and a rule are about.
+    pub fn request(&mut self, cluster: &Cluster) -> (User, Attributes) {
         let binding = self.of(&cluster.bindings).cloned().unwrap_or_default();
+        let of_binding = |role: &&Role| {
+            role.name == binding.role_name
+                && match binding.role_kind {
+                    "ClusterRole" => role.namespace.is_none(),
+                    _ => role.namespace.is_some() && role.namespace == binding.namespace,
+                }
+        };
+        let role = cluster.roles.iter().find(of_binding).cloned().unwrap_or_default();
+        let rule = self.of(&role.rules).cloned().unwrap_or_default();
+        let user = self.user(&binding);
+        (user, self.attributes(&binding, &rule))
+    }
+
+    fn user(&mut self, binding: &Binding) -> User {
+        let mut user = User::new(self.pick(USERS));
+        user.groups = self.some(TEAMS, 2);
         let subject = self.of(&binding.subjects).cloned().unwrap_or_default();
         match subject.kind {
-            "User" if !self.one_in(3) => user.user = subject.name,
-            "Group" if !self.one_in(3) => user.groups.push(subject.name),
-            "ServiceAccount" if !self.one_in(3) => {
+            "User" if !self.one_in(8) => user.user = subject.name,
+            "Group" if !self.one_in(8) => user.groups.push(subject.name),
+            "ServiceAccount" if !self.one_in(8) => {
                 let own = if subject.namespace.is_empty() {
-                    binding.namespace.unwrap_or_default()
+                    binding.namespace.clone().unwrap_or_default()
                 } else {
                     subject.namespace
                 };
@@ -256,18 +271,13 @@ impl Random {
         user
     }
 
-    /// Returns a request, often one that a rule is about.
-    pub fn attributes(&mut self, cluster: &Cluster) -> Attributes {
-        let binding = self.of(&cluster.bindings).cloned().unwrap_or_default();
-        let known =
-            cluster.roles.iter().filter(|r| r.name == binding.role_name).flat_map(|r| &r.rules);
-        let known: Vec<&Rule> = known.collect();
-        let rule = self.of(&known).copied().cloned().unwrap_or_default();
-        let guided = !self.one_in(3);
+    fn attributes(&mut self, binding: &Binding, rule: &Rule) -> Attributes {
+        let guided = !self.one_in(6);
         let verb = self.instead(guided, &rule.verbs, VERBS);
-        if self.one_in(4) || (rule.resources.is_empty() && guided) {
+        let is_for_paths = rule.resources.is_empty() && !rule.non_resource_urls.is_empty();
+        if self.one_in(8) || (guided && is_for_paths) {
             let path = match self.instead(guided, &rule.non_resource_urls, REQUESTED_PATHS) {
-                path if self.one_in(2) => path.replace('*', "x"),
+                path if !self.one_in(3) => path.replace('*', "x"),
                 path => path,
             };
             return NonResourceAttributes::new(verb, path).into();
@@ -280,18 +290,17 @@ impl Random {
             }
             _ => ResourceAttributes::new(verb, group, resource),
         };
-        if self.one_in(5) {
+        if self.one_in(8) {
             attributes.subresource = self.pick(SUBRESOURCES);
         }
-        if self.one_in(6) {
+        if self.one_in(8) {
             attributes.resource = self.pick(REQUESTED);
         }
-        if !self.one_in(3) {
-            attributes.namespace = match binding.namespace {
-                Some(namespace) if guided => namespace,
-                _ => self.pick(NAMESPACES),
-            };
-        }
+        attributes.namespace = match &binding.namespace {
+            Some(namespace) if !self.one_in(8) => namespace.clone(),
+            None if self.one_in(2) => String::new(),
+            _ => self.pick(NAMESPACES),
+        };
         attributes.name = self.instead(guided, &rule.resource_names, NAMES);
         attributes.into()
     }
@@ -299,7 +308,8 @@ impl Random {
     /// Returns one of what a rule names, or of everything.
     fn instead(&mut self, guided: bool, of_rule: &[String], all: &[&str]) -> String {
         match self.of(of_rule).cloned() {
-            Some(named) if guided && !self.one_in(5) => named,
+            // A star is asked for what it covers more often than for itself.
+            Some(named) if guided && !self.one_in(10) && (named != "*" || self.one_in(4)) => named,
             _ => self.pick(all),
         }
     }

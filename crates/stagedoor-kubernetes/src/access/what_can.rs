@@ -1,0 +1,234 @@
+//! What can somebody do?
+
+use cedar_policy::pst::ActionConstraint;
+use serde::Serialize;
+use stagedoor_core::Effect;
+
+use super::describe::{Described, Presence};
+use super::facts::{Facts, GROUP, NAMESPACE, Party};
+use super::policies::{AccessPolicies, Parsed, joined};
+use crate::subject::Subject;
+use crate::vocabulary::UNLISTED_VERB;
+
+/// Whether a policy lets somebody do something or keeps them from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PermissionEffect {
+    /// It permits.
+    Permit,
+    /// It forbids, whatever else permits.
+    Forbid,
+}
+
+/// What one policy lets somebody do, or keeps them from, in the words of a role's rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Permission {
+    /// Which of both.
+    pub effect: PermissionEffect,
+    /// The verbs; `*` is every verb.
+    pub verbs: Vec<String>,
+    /// The API groups; `*` is every group, the empty string the core group.
+    pub api_groups: Vec<String>,
+    /// Resources with their subresources; `*` is every resource and `pods/*` every
+    /// subresource of pods, unlike in a role.
+    pub resources: Vec<String>,
+    /// The names of objects; none given is every name.
+    pub resource_names: Vec<String>,
+    /// Paths outside the resource API.
+    #[serde(rename = "nonResourceURLs")]
+    pub non_resource_urls: Vec<String>,
+    /// The namespaces; none given is the whole cluster.
+    pub namespaces: Vec<String>,
+    /// The policy, or the binding that it comes from.
+    pub policy: String,
+    /// On what else it depends, in Cedar's words.
+    pub condition: Option<String>,
+}
+
+impl AccessPolicies<'_> {
+    /// Returns what policies say of somebody: first what they permit, then what they forbid.
+    ///
+    /// A service account is in the groups that Kubernetes puts it in, whether given or not.
+    #[must_use]
+    pub fn what_can(&self, subject: &Subject) -> Vec<Permission> {
+        self.permissions(&Party::of_subject(subject), |_| true)
+    }
+
+    /// Returns what policies say of the members of a group, whoever else they are.
+    #[must_use]
+    pub fn what_can_members_of(&self, group: &str) -> Vec<Permission> {
+        let mut party = Party::default();
+        party.member_of(GROUP, group);
+        let of_group = |policy: &Parsed<'_>| policy.is_surely_for(&party);
+        self.permissions(&party, of_group)
+    }
+
+    fn permissions(
+        &self,
+        principal: &Party,
+        counts: impl Fn(&Parsed<'_>) -> bool,
+    ) -> Vec<Permission> {
+        let mut found = Vec::new();
+        for (of, effect) in
+            [(Effect::Permit, PermissionEffect::Permit), (Effect::Forbid, PermissionEffect::Forbid)]
+        {
+            for policy in self.of_effect(of).filter(|policy| counts(policy)) {
+                found.extend(self.permission(policy, effect, principal));
+            }
+        }
+        found
+    }
+
+    fn permission(
+        &self,
+        policy: &Parsed<'_>,
+        effect: PermissionEffect,
+        principal: &Party,
+    ) -> Option<Permission> {
+        let mut facts = Facts { principal: principal.clone(), ..Facts::default() };
+        if !policy.may_be_about(&facts) {
+            return None;
+        }
+        facts.resource.type_name = policy.resource.type_name.as_ref().map(ToString::to_string);
+        let mut namespaces = Vec::new();
+        let mut only_id = None;
+        if let Some(uid) = &policy.resource.uid {
+            if !policy.resource.exact && uid.ty.to_string() == NAMESPACE {
+                namespaces.push(uid.eid.to_string());
+                facts.resource.member_of(NAMESPACE, &uid.eid);
+            } else if policy.resource.exact {
+                facts.resource.type_name = Some(uid.ty.to_string());
+                facts.resource.id = Some(uid.eid.to_string());
+                only_id = Some(uid.eid.to_string());
+            }
+        }
+        let described = Described::of(policy.open(&facts, true)?);
+        let mut verbs = self.verbs(policy);
+        if let Some(named) = &described.verbs {
+            verbs.clone_from(named);
+        }
+        let mut permission = Permission {
+            effect,
+            verbs,
+            api_groups: Vec::new(),
+            resources: Vec::new(),
+            resource_names: Vec::new(),
+            non_resource_urls: Vec::new(),
+            namespaces,
+            policy: policy.info.id().to_owned(),
+            condition: None,
+        };
+        permission.describe(facts.resource.type_name.as_deref(), described, only_id);
+        Some(permission)
+    }
+
+    fn verbs(&self, policy: &Parsed<'_>) -> Vec<String> {
+        let uids = match policy.action() {
+            ActionConstraint::Any => return vec!["*".to_owned()],
+            ActionConstraint::Eq(uid) => std::slice::from_ref(uid),
+            ActionConstraint::In(uids) => uids.as_slice(),
+        };
+        let mut verbs: Vec<String> = uids.iter().flat_map(|uid| self.members(&uid.eid)).collect();
+        for verb in &mut verbs {
+            if verb == UNLISTED_VERB {
+                "(any undeclared verb)".clone_into(verb);
+            }
+        }
+        verbs.dedup();
+        verbs
+    }
+}
+
+impl Permission {
+    /// Puts what clauses say in the words of a rule.
+    fn describe(&mut self, type_name: Option<&str>, mut said: Described, only: Option<String>) {
+        if let Presence::OneOf(namespaces) = &said.namespace {
+            self.namespaces.extend(namespaces.iter().cloned());
+        }
+        let star = || vec!["*".to_owned()];
+        let ids = said.ids.take().or_else(|| only.map(|id| vec![id]));
+        let kind = type_name.and_then(|name| name.strip_prefix("k8s::"));
+        let (group, resource) = match kind {
+            Some("NonResourceURL") => {
+                self.non_resource_urls = said.paths.take().or(ids).unwrap_or_else(star);
+                self.note(&said);
+                return;
+            }
+            Some("User" | "Node") => ("", "users"),
+            Some("Group") => ("", "groups"),
+            Some("ServiceAccount") => ("", "serviceaccounts"),
+            Some("PrincipalUID") => ("authentication.k8s.io", "uids"),
+            Some("Extra") => {
+                let keys = ids.or(match &said.key {
+                    Presence::OneOf(keys) => Some(keys.clone()),
+                    _ => None,
+                });
+                self.api_groups = vec!["authentication.k8s.io".to_owned()];
+                self.resources = keys
+                    .unwrap_or_else(star)
+                    .iter()
+                    .map(|key| format!("userextras/{key}"))
+                    .collect();
+                self.names(&said, None);
+                self.note(&said);
+                return;
+            }
+            _ => {
+                self.api_groups = said.groups.take().unwrap_or_else(star);
+                self.resources = resources(&said);
+                if kind.is_none() && !said.no_paths && self.namespaces.is_empty() {
+                    self.non_resource_urls = said.paths.take().unwrap_or_else(star);
+                }
+                self.names(&said, ids);
+                self.note(&said);
+                return;
+            }
+        };
+        self.api_groups = vec![group.to_owned()];
+        self.resources = vec![resource.to_owned()];
+        self.names(&said, ids);
+        self.note(&said);
+    }
+
+    fn names(&mut self, said: &Described, ids: Option<Vec<String>>) {
+        if let Presence::OneOf(names) = &said.name {
+            self.resource_names.clone_from(names);
+        }
+        self.resource_names.extend(ids.into_iter().flatten());
+    }
+
+    /// Keeps what there are no words for.
+    fn note(&mut self, said: &Described) {
+        let mut notes = Vec::new();
+        for (part, name) in [(&said.name, "name"), (&said.namespace, "namespace")] {
+            match part {
+                Presence::Absent => notes.push(format!("!(resource has {name})")),
+                Presence::Present => notes.push(format!("resource has {name}")),
+                Presence::Any | Presence::OneOf(_) => {}
+            }
+        }
+        notes.extend(joined(&said.rest));
+        self.condition = (!notes.is_empty()).then(|| notes.join(" && "));
+    }
+}
+
+fn resources(said: &Described) -> Vec<String> {
+    let star = ["*".to_owned()];
+    let named = said.resources.as_deref().unwrap_or(&star);
+    let with = |subresource: &str| named.iter().map(|r| format!("{r}/{subresource}")).collect();
+    match &said.subresource {
+        Presence::Absent => named.to_vec(),
+        Presence::Any if said.resources.is_none() => star.to_vec(),
+        Presence::Any => {
+            let all: Vec<String> = with("*");
+            named.iter().cloned().chain(all).collect()
+        }
+        Presence::Present => with("*"),
+        Presence::OneOf(subresources) => named
+            .iter()
+            .flat_map(|r| subresources.iter().map(move |s| format!("{r}/{s}")))
+            .collect(),
+    }
+}

@@ -1,0 +1,111 @@
+//! Findings as SARIF 2.1.0, for code scanning.
+//!
+//! See [the format](https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html).
+
+use serde_json::{Value, json};
+
+use super::{AuditCheck, AuditFinding, AuditReport, AuditSeverity};
+
+impl AuditReport {
+    /// Returns the findings as a SARIF log.
+    #[must_use]
+    pub fn to_sarif(&self) -> String {
+        let rules: Vec<Value> = AuditCheck::ALL.iter().map(|check| rule(*check)).collect();
+        let results: Vec<Value> = self.findings().iter().map(result).collect();
+        let log = json!({
+            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+            "version": "2.1.0",
+            "runs": [{
+                "tool": {"driver": {
+                    "name": "stagedoor",
+                    "version": env!("CARGO_PKG_VERSION"),
+                    "informationUri": env!("CARGO_PKG_REPOSITORY"),
+                    "rules": rules,
+                }},
+                "results": results,
+            }],
+        });
+        format!("{log:#}\n")
+    }
+}
+
+fn rule(check: AuditCheck) -> Value {
+    json!({
+        "id": check.id(),
+        "shortDescription": {"text": check.description()},
+        "properties": {"tags": ["security", "kubernetes", "rbac"]},
+    })
+}
+
+fn result(finding: &AuditFinding) -> Value {
+    let index = AuditCheck::ALL.iter().position(|check| *check == finding.check);
+    let named = [&finding.binding, &finding.role].into_iter().flatten();
+    let logical: Vec<Value> =
+        named.map(|name| json!({"fullyQualifiedName": name, "kind": "object"})).collect();
+    json!({
+        "ruleId": finding.check.id(),
+        "ruleIndex": index,
+        "level": level(finding.severity),
+        "message": {"text": finding.message()},
+        "locations": [{
+            "physicalLocation": {
+                "artifactLocation": {"uri": uri(&finding.file)},
+                "region": {"startLine": finding.line.max(1)},
+            },
+            "logicalLocations": logical,
+        }],
+        "partialFingerprints": {"grant/v1": finding.fingerprint()},
+        "properties": {"severity": finding.severity.as_str()},
+    })
+}
+
+fn level(severity: AuditSeverity) -> &'static str {
+    match severity {
+        AuditSeverity::Critical | AuditSeverity::High => "error",
+        AuditSeverity::Medium => "warning",
+        AuditSeverity::Low | AuditSeverity::Info => "note",
+    }
+}
+
+/// Returns a path as a relative reference: only what a path segment may hold stays.
+fn uri(path: &str) -> String {
+    let mut uri = String::with_capacity(path.len());
+    for byte in path.replace('\\', "/").bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            uri.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    uri
+}
+
+impl AuditFinding {
+    /// Returns the finding in one line.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let mut message = String::new();
+        if let Some(subject) = &self.subject {
+            message.push_str(&format!("{subject}: "));
+        }
+        message.push_str(&self.reason);
+        let rule = self.rule.map(|rule| format!(" rules[{rule}]")).unwrap_or_default();
+        match (&self.binding, &self.role) {
+            (Some(binding), Some(role)) => {
+                message.push_str(&format!(" (by {binding} to {role}{rule})"));
+            }
+            (Some(object), None) => message.push_str(&format!(" ({object})")),
+            (None, Some(object)) => message.push_str(&format!(" ({object}{rule})")),
+            (None, None) => {}
+        }
+        message
+    }
+
+    /// Returns what stays the same from one audit to the next.
+    fn fingerprint(&self) -> String {
+        let part = |text: &Option<String>| text.clone().unwrap_or_default();
+        let rule = self.rule.map(|rule| rule.to_string()).unwrap_or_default();
+        json!([self.check.id(), part(&self.subject), part(&self.binding), part(&self.role), rule])
+            .to_string()
+    }
+}
