@@ -40,28 +40,36 @@ pub(crate) fn engine(builder: EngineBuilder) -> Result<Engine, LoadError> {
     })
 }
 
-/// Problems, up to the limit.
+/// Problems, up to the limit: of errors, and of warnings.
 pub(crate) struct Report {
-    problems: Vec<Problem>,
+    errors: Vec<Problem>,
+    warnings: Vec<Problem>,
     unreported: usize,
-    errors: bool,
     limit: usize,
 }
 
 impl Report {
     fn new(limits: &Limits) -> Self {
-        Self { problems: Vec::new(), unreported: 0, errors: false, limit: limits.problems }
+        Self { errors: Vec::new(), warnings: Vec::new(), unreported: 0, limit: limits.problems }
     }
 
     /// Adds a problem; it is made only if it will be reported.
     fn add(&mut self, severity: Severity, problem: impl FnOnce() -> Problem) {
         let is_error = severity == Severity::Error;
-        self.errors |= is_error;
-        if self.problems.len() < self.limit {
-            self.problems.push(problem());
+        let list = if is_error { &mut self.errors } else { &mut self.warnings };
+        if list.len() < self.limit {
+            list.push(problem());
         } else if is_error {
             self.unreported += 1;
         }
+    }
+
+    fn error(&mut self, problem: impl FnOnce() -> Problem) {
+        self.add(Severity::Error, problem);
+    }
+
+    fn has_errors(&self) -> bool {
+        !self.errors.is_empty() || self.unreported > 0
     }
 
     /// Returns whether errors were found that are not reported any more.
@@ -69,16 +77,10 @@ impl Report {
         self.unreported > 0
     }
 
-    fn error(&mut self, problem: impl FnOnce() -> Problem) {
-        self.add(Severity::Error, problem);
-    }
-
-    fn fail(self) -> Result<Vec<Problem>, LoadError> {
-        if self.errors {
-            Err(LoadError::new(self.problems, self.unreported))
-        } else {
-            Ok(self.problems)
-        }
+    fn into_error(self) -> LoadError {
+        let mut problems = self.errors;
+        problems.extend(self.warnings);
+        LoadError::new(problems, self.unreported)
     }
 }
 
@@ -87,7 +89,7 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     let mut report = Report::new(&limits);
     let sources = files::read(inputs, &limits, &mut report);
     let schema = schema::merge(&sources, &limits, &mut report);
-    if schema.is_none() && !exact && !report.errors {
+    if schema.is_none() && !exact && !report.has_errors() {
         report.error(|| {
             Problem::error("schema::missing", "there is no schema to validate the policies against")
                 .with_help(
@@ -96,9 +98,9 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
                 )
         });
     }
-    if report.errors && schema.is_none() && !exact {
+    if report.has_errors() && schema.is_none() && !exact {
         // Without a schema every policy would be reported as well.
-        return Err(LoadError::new(report.problems, report.unreported));
+        return Err(report.into_error());
     }
 
     let mut compiler = Compiler::new(exact);
@@ -116,7 +118,10 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     }
     links::load(&links, None, validated, &limits, &mut compiler, &mut report);
     let revision = revision(&sources, &links, exact);
-    let warnings = report.fail()?;
+    if report.has_errors() {
+        return Err(report.into_error());
+    }
+    let warnings = report.warnings;
 
     let Compiler { mut symbols, policies, dereferenced, .. } = compiler;
     let (actions, action_entities) = match validated {

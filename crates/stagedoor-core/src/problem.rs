@@ -198,7 +198,7 @@ impl LoadError {
         Self { problems, unreported }
     }
 
-    /// Returns the problems, errors and warnings, in the order of the files.
+    /// Returns the problems: errors first, then warnings, each in the order of the files.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems

@@ -32,7 +32,7 @@ pub(crate) enum Feature {
 pub(crate) type FeatureKeys = (Feature, Box<[Key]>);
 
 /// A path that must be there, for the keys that come later in the condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Required {
     path: u32,
     /// It must also be a set.
@@ -52,7 +52,10 @@ pub(crate) struct PolicyKeys {
     pub(crate) safe: SmallVec<[FeatureKeys; 4]>,
     /// Sound where every required path is there.
     pub(crate) late: SmallVec<[FeatureKeys; 4]>,
+    /// In the order of the condition.
     pub(crate) requires: SmallVec<[Required; 4]>,
+    /// How many of those there were at the last key.
+    needed: usize,
 }
 
 pub(crate) fn of(policy: &StoredPolicy, symbols: &Symbols, validated: bool) -> PolicyKeys {
@@ -105,6 +108,9 @@ pub(crate) fn of(policy: &StoredPolicy, symbols: &Symbols, validated: bool) -> P
             _ => {}
         }
     }
+    // No key depends on what is required after the last one.
+    keys.requires.truncate(keys.needed);
+    keys.requires.sort_unstable();
     keys
 }
 
@@ -117,6 +123,7 @@ impl PolicyKeys {
         }
         let list = if self.requires.is_empty() { &mut self.safe } else { &mut self.late };
         list.push((feature, keys));
+        self.needed = self.requires.len();
     }
 }
 

@@ -8,8 +8,10 @@ use crate::hash::FastMap;
 use crate::symbols::{Key, Var};
 use crate::view::View;
 
-/// So few policies are checked one by one.
+/// So few policies are checked one by one, where a request meets one leaf.
 const SMALL: usize = 4;
+/// The same below a branch on the principal: a request meets a leaf for each group.
+const SMALL_OF_MANY: usize = 1;
 /// A policy with more keys than this is kept with those that the feature does not tell apart.
 const MANY_KEYS: usize = 8;
 /// From so many policies a feature is judged by a sample.
@@ -53,11 +55,13 @@ impl Tree {
         let entries = policies.into_iter();
         Self::arrange(
             entries.map(|(policy, keys)| Entry { policy, keys, copies: COPIES }).collect(),
+            SMALL,
         )
     }
 
-    fn arrange(entries: Vec<Entry>) -> Self {
-        let Some(feature) = best_feature(&entries) else {
+    fn arrange(entries: Vec<Entry>, small: usize) -> Self {
+        let feature = if entries.len() <= small { None } else { best_feature(&entries) };
+        let Some(feature) = feature else {
             return Self::Leaf(entries.into_iter().map(|entry| entry.policy).collect());
         };
         let mut groups: FastMap<Key, Vec<Entry>> = FastMap::default();
@@ -74,10 +78,11 @@ impl Tree {
                 groups.entry(*key).or_default().push(Entry { policy: entry.policy, keys, copies });
             }
         }
+        let below = if has_many_values(feature) { SMALL_OF_MANY } else { small };
         let mut children: FastMap<Key, Self> =
-            groups.into_iter().map(|(key, entries)| (key, Self::arrange(entries))).collect();
+            groups.into_iter().map(|(key, entries)| (key, Self::arrange(entries, below))).collect();
         children.shrink_to_fit();
-        Self::Branch(Box::new(Branch { feature, children, rest: Self::arrange(rest) }))
+        Self::Branch(Box::new(Branch { feature, children, rest: Self::arrange(rest, small) }))
     }
 
     /// Adds the policies whose keys the request has.
@@ -136,10 +141,10 @@ impl Branch {
 }
 
 /// Returns the feature that leaves the fewest policies to check, if any helps.
+///
+/// The principal comes last if it can: all of a user's groups are looked up, so that
+/// what follows is done for each of them.
 fn best_feature(entries: &[Entry]) -> Option<Feature> {
-    if entries.len() <= SMALL {
-        return None;
-    }
     let stride = entries.len().div_ceil(SAMPLE);
     let mut sampled = 0_usize;
     let mut tallies: FastMap<Feature, Tally> = FastMap::default();
@@ -164,12 +169,16 @@ fn best_feature(entries: &[Entry]) -> Option<Feature> {
         let constrained = tally.policies as f64;
         (total - constrained) + values_a_request(feature) * squares / constrained
     };
-    tallies
-        .iter()
-        .map(|(feature, tally)| (left(*feature, tally), *feature))
-        .filter(|(left, _)| *left < 0.9 * total)
-        .min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
-        .map(|(_, feature)| feature)
+    let best = |most: f64, many: bool| {
+        tallies
+            .iter()
+            .filter(|(feature, _)| many || !has_many_values(**feature))
+            .map(|(feature, tally)| (left(*feature, tally), *feature))
+            .filter(|(left, _)| *left < most * total)
+            .min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
+            .map(|(_, feature)| feature)
+    };
+    best(0.5, false).or_else(|| best(0.9, true))
 }
 
 #[derive(Default)]
@@ -178,10 +187,15 @@ struct Tally {
     keys: FastMap<Key, u32>,
 }
 
-/// How many values a request has of a feature, by rule of thumb: users are in many groups.
+fn has_many_values(feature: Feature) -> bool {
+    feature == Feature::Principal
+}
+
+/// How many values a request has of a feature, by rule of thumb. Users are in many groups,
+/// of which few are among those that a branch knows.
 fn values_a_request(feature: Feature) -> f64 {
     match feature {
-        Feature::Principal => 16.0,
+        Feature::Principal => 4.0,
         Feature::Action | Feature::Resource => 2.0,
         Feature::Elements(_) => 3.0,
         Feature::PrincipalType | Feature::ResourceType | Feature::Path(_) => 1.0,
