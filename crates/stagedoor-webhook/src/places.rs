@@ -189,8 +189,9 @@ mod tests {
         assert!(newcomer.is_some_and(|place| place.work()));
         assert_eq!(places.taken(), 2, "the newcomer has left");
 
-        let [second, third] = [places.take(), places.take()];
+        let second = places.take();
         assert!(second.as_ref().is_some_and(Place::work));
+        let third = places.take();
         assert!(third.is_some());
         assert!(!proven.work(), "nobody else waited");
         assert!(third.as_ref().is_some_and(Place::work));

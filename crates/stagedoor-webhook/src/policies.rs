@@ -109,6 +109,8 @@ pub(crate) struct Policies {
     source: PolicySource,
     loaded: ArcSwapOption<Loaded>,
     failure: ArcSwapOption<ReloadFailure>,
+    /// What the files looked like when they were last read.
+    read: ArcSwapOption<Fingerprint>,
 }
 
 /// What a reload came to.
@@ -124,7 +126,12 @@ pub(crate) enum Reload {
 
 impl Policies {
     pub(crate) fn new(source: PolicySource) -> Self {
-        Self { source, loaded: ArcSwapOption::empty(), failure: ArcSwapOption::empty() }
+        Self {
+            source,
+            loaded: ArcSwapOption::empty(),
+            failure: ArcSwapOption::empty(),
+            read: ArcSwapOption::empty(),
+        }
     }
 
     /// Returns the set in force, if one was loaded.
@@ -140,6 +147,11 @@ impl Policies {
     /// Returns what the files look like now.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.source.fingerprint()
+    }
+
+    /// Returns whether the files look as they did when they were last read.
+    pub(crate) fn are_read(&self, now: &Fingerprint) -> bool {
+        self.read.load().as_deref() == Some(now)
     }
 
     /// Reads the files and puts them in force. Blocks.
@@ -158,6 +170,7 @@ impl Policies {
         if self.fingerprint() != before {
             return Ok(Reload::Unsettled);
         }
+        self.read.store(Some(Arc::new(before)));
         let reviewer = match built {
             Ok(reviewer) => reviewer,
             Err(error) => {

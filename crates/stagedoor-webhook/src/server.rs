@@ -137,8 +137,11 @@ async fn policies(
 ) -> PoliciesError {
     let loading = Arc::clone(app);
     let loaded = tokio::task::spawn_blocking(move || files::load(&loading)).await;
-    if let Ok(Err(error)) = loaded {
-        return error;
+    match loaded {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return error,
+        // Not ready until a change of the policies can be loaded.
+        Err(error) => tracing::error!(%error, "loading the policies was broken off"),
     }
     watching.spawn(files::watch(Arc::clone(app), Arc::clone(tls), interval));
     std::future::pending().await

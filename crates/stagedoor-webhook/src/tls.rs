@@ -30,6 +30,8 @@ pub(crate) struct Tls {
     files: TlsFiles,
     current: ArcSwap<Settings>,
     authorities: watch::Sender<u64>,
+    /// What the files looked like when they were last read.
+    read: ArcSwap<Fingerprint>,
 }
 
 #[derive(Debug)]
@@ -47,11 +49,13 @@ impl Tls {
     ///
     /// [`TlsError`], which names the file.
     pub(crate) fn load(files: TlsFiles) -> Result<Self, TlsError> {
+        let read = fingerprint(&files);
         let settings = settings(&files)?;
         Ok(Self {
             files,
             current: ArcSwap::from_pointee(settings),
             authorities: watch::Sender::new(0),
+            read: ArcSwap::from_pointee(read),
         })
     }
 
@@ -76,6 +80,7 @@ impl Tls {
     ///
     /// As [`load`](Self::load); what was in force stays.
     pub(crate) fn reload(&self) -> Result<bool, TlsError> {
+        self.read.store(Arc::new(self.fingerprint()));
         let new = settings(&self.files)?;
         let old = self.current.load();
         if old.content == new.content {
@@ -91,9 +96,18 @@ impl Tls {
 
     /// Returns what the files look like now.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
-        let TlsFiles { certificate, key, client_ca } = &self.files;
-        Fingerprint::of([certificate, key].into_iter().chain(client_ca).map(|p| p.as_path()))
+        fingerprint(&self.files)
     }
+
+    /// Returns whether the files look as they did when they were last read.
+    pub(crate) fn are_read(&self, now: &Fingerprint) -> bool {
+        self.read.load().as_ref() == now
+    }
+}
+
+fn fingerprint(files: &TlsFiles) -> Fingerprint {
+    let TlsFiles { certificate, key, client_ca } = files;
+    Fingerprint::of([certificate, key].into_iter().chain(client_ca).map(|path| path.as_path()))
 }
 
 fn settings(files: &TlsFiles) -> Result<Settings, TlsError> {

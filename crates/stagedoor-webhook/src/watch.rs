@@ -15,26 +15,18 @@ use crate::metrics::{CERTIFICATES, POLICIES};
 use crate::policies::{Loaded, Reload};
 use crate::tls::Tls;
 
-/// What was last taken up, and what the last look saw.
-struct Seen {
-    taken_up: Fingerprint,
-    last: Fingerprint,
+/// Sees when files have come to rest.
+#[derive(Default)]
+struct Looks {
+    last: Option<Fingerprint>,
 }
 
-impl Seen {
-    fn new(now: Fingerprint) -> Self {
-        Self { taken_up: now.clone(), last: now }
-    }
-
-    /// Returns whether there is a change, and the files have come to rest since.
-    fn has_settled_change(&mut self, now: Fingerprint) -> bool {
-        let settled = now == self.last;
-        self.last = now;
-        settled && self.last != self.taken_up
-    }
-
-    fn take_up(&mut self) {
-        self.taken_up = self.last.clone();
+impl Looks {
+    /// Takes a look; returns whether the last one saw the same.
+    fn same_again(&mut self, now: Fingerprint) -> bool {
+        let same = self.last.as_ref() == Some(&now);
+        self.last = Some(now);
+        same
     }
 }
 
@@ -55,68 +47,67 @@ pub(crate) fn load(app: &App) -> Result<(), PoliciesError> {
 
 /// Reloads policies and certificates whenever their files change, for ever.
 pub(crate) async fn watch(app: Arc<App>, tls: Arc<Tls>, interval: Duration) {
-    let policies = Watched::new(&app);
-    let mut policies = policies;
-    let mut certificates = Seen::new(tls.fingerprint());
-    // What was replaced is dropped at the next look, when requests have let go of it: freeing
-    // a large policy set would hold up the request that happened to be its last user.
-    let mut replaced = None;
+    let mut watching = Watching::default();
     loop {
         tokio::time::sleep(interval).await;
-        let (app, tls) = (Arc::clone(&app), Arc::clone(&tls));
+        let looking = (Arc::clone(&app), Arc::clone(&tls));
         let looked = tokio::task::spawn_blocking(move || {
-            drop(replaced);
-            let replaced = policies.look(&app);
-            if certificates.has_settled_change(tls.fingerprint()) {
-                certificates.take_up();
-                certificates_reloaded(&app, tls.reload());
-            }
-            (policies, certificates, replaced)
+            let (app, tls) = looking;
+            watching.look(&app, &tls);
+            watching
         });
-        let Ok(looked) = looked.await else {
-            tracing::error!("the watch of policies and certificates has ended");
-            return;
-        };
-        (policies, certificates, replaced) = looked;
+        watching = looked.await.unwrap_or_else(|error| {
+            app.metrics.reloaded(POLICIES, false);
+            tracing::error!(%error, "looking at policies and certificates was broken off");
+            Watching::default()
+        });
     }
 }
 
-/// The files of the policies.
-struct Watched {
-    seen: Option<Seen>,
+#[derive(Default)]
+struct Watching {
+    policies: Looks,
+    certificates: Looks,
+    /// What was replaced is dropped at the next look, when requests have let go of it: freeing
+    /// a large policy set would hold up the request that happened to be its last user.
+    replaced: Option<Arc<Loaded>>,
 }
 
-impl Watched {
-    fn new(app: &App) -> Self {
-        Self { seen: app.policies.current().map(|_| Seen::new(app.policies.fingerprint())) }
-    }
-
-    /// Takes up a change, if there is one, and returns what was in force before.
-    fn look(&mut self, app: &App) -> Option<Arc<Loaded>> {
+impl Watching {
+    fn look(&mut self, app: &App, tls: &Tls) {
+        self.replaced = None;
         let now = app.policies.fingerprint();
-        let seen = self.seen.get_or_insert_with(|| Seen::new(now.clone()));
-        if !seen.has_settled_change(now) {
-            return None;
+        let changed = !app.policies.are_read(&now);
+        if self.policies.same_again(now) && changed {
+            self.replaced = policies_changed(app);
         }
-        let before = app.policies.current();
-        match app.policies.reload() {
-            // Looked at again next time.
-            Ok(Reload::Unsettled) => return None,
-            Ok(Reload::Same) => app.metrics.settled(POLICIES, true),
-            Ok(Reload::Replaced) => {
-                app.metrics.reloaded(POLICIES, true);
-                if let Some(loaded) = app.policies.current() {
-                    in_force(app, &loaded);
-                }
-            }
-            Err(error) => {
-                app.metrics.reloaded(POLICIES, false);
-                report(&error);
-            }
+        let now = tls.fingerprint();
+        let changed = !tls.are_read(&now);
+        if self.certificates.same_again(now) && changed {
+            certificates_reloaded(app, tls.reload());
         }
-        seen.take_up();
-        before
     }
+}
+
+/// Takes up a change of the policies, and returns what was in force before.
+fn policies_changed(app: &App) -> Option<Arc<Loaded>> {
+    let before = app.policies.current();
+    match app.policies.reload() {
+        // Looked at again next time.
+        Ok(Reload::Unsettled) => {}
+        Ok(Reload::Same) => app.metrics.settled(POLICIES, true),
+        Ok(Reload::Replaced) => {
+            app.metrics.reloaded(POLICIES, true);
+            if let Some(loaded) = app.policies.current() {
+                in_force(app, &loaded);
+            }
+        }
+        Err(error) => {
+            app.metrics.reloaded(POLICIES, false);
+            report(&error);
+        }
+    }
+    before
 }
 
 fn in_force(app: &App, loaded: &Loaded) {
