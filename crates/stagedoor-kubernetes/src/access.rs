@@ -8,9 +8,11 @@ mod describe;
 mod facts;
 mod policies;
 mod simplify;
+mod well_known;
 mod what_can;
 mod who_can;
 
 pub use policies::{AccessError, AccessPolicies};
+pub use well_known::api_group_of;
 pub use what_can::{Permission, PermissionEffect};
 pub use who_can::{Access, AccessQuestion, AccessSubject, Exception};

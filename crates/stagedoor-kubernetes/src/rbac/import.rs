@@ -18,6 +18,10 @@ use crate::starter::SCHEMA;
 use crate::subject::user_name;
 use crate::vocabulary::Vocabulary;
 
+/// What stands first in a file of policies.
+const HEAD: &str =
+    "// Imported from roles and bindings of Kubernetes: change those, and import again.\n\n";
+
 /// Links that stand in one file.
 const LINKS_A_FILE: usize = 100_000;
 
@@ -230,10 +234,13 @@ impl RbacImport {
 
     /// Returns the files to keep in a policy directory: templates and policies, links, and the
     /// schema of more verbs. Kubernetes' own schema is not among them.
+    ///
+    /// What an earlier import wrote there must go, links above all: they would still grant.
     #[must_use]
     pub fn files(&self) -> Vec<ImportedFile> {
         let file = |name: String, text: String| ImportedFile { name, text };
-        let mut files = vec![file("rbac.cedar".to_owned(), self.texts().join("\n"))];
+        let mut files =
+            vec![file("rbac.cedar".to_owned(), format!("{HEAD}{}", self.texts().join("\n")))];
         let links: Vec<LinkJson<'_>> = self.links().collect();
         for (number, links) in links.chunks(LINKS_A_FILE).enumerate() {
             let lines: Vec<String> =
@@ -244,6 +251,17 @@ impl RbacImport {
         }
         if let Some(schema) = &self.schema {
             files.push(file("rbac.cedarschema".to_owned(), schema.clone()));
+        }
+        files
+    }
+
+    /// Returns the files for grants that are all policies of their own.
+    #[must_use]
+    pub fn inline_files(&self) -> Vec<ImportedFile> {
+        let text = format!("{HEAD}{}", self.to_cedar());
+        let mut files = vec![ImportedFile { name: "rbac.cedar".to_owned(), text }];
+        if let Some(schema) = self.schema.clone() {
+            files.push(ImportedFile { name: "rbac.cedarschema".to_owned(), text: schema });
         }
         files
     }

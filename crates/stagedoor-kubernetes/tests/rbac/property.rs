@@ -10,8 +10,8 @@ use crate::random::Random;
 use crate::reference;
 
 /// How many clusters there are, and requests to each.
-const CLUSTERS: u64 = 420;
-const REQUESTS: usize = 300;
+const CLUSTERS: u64 = 210;
+const REQUESTS: usize = 500;
 
 #[test]
 fn imported_rbac_answers_as_the_authorizer_does() -> Result<()> {

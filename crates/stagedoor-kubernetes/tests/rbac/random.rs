@@ -187,7 +187,7 @@ impl Random {
         let mut cluster = Cluster::default();
         for name in role_names {
             for namespace in [None, Some("a"), Some("b")] {
-                if !self.one_in(3) {
+                if !self.one_in(6) {
                     let rules = (0..1 + self.below(3)).map(|_| self.rule()).collect();
                     let namespace = namespace.map(str::to_owned);
                     cluster.roles.push(Role { namespace, name: name.to_owned(), rules });
@@ -197,7 +197,8 @@ impl Random {
         for number in 0..1 + self.below(8) {
             let namespace = (!self.one_in(2)).then(|| self.pick(NAMESPACES));
             let subjects = (0..1 + self.below(3)).map(|_| self.subject()).collect();
-            let role_kind = if self.one_in(3) { "Role" } else { "ClusterRole" };
+            let local = if namespace.is_some() { self.one_in(2) } else { self.one_in(10) };
+            let role_kind = if local { "Role" } else { "ClusterRole" };
             let role_name = self.pick(&["r0", "r1", "r2", "r3", "r3", "gone"]);
             let name = format!("b{number}");
             cluster.bindings.push(Binding { namespace, name, subjects, role_kind, role_name });

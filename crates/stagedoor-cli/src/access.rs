@@ -1,0 +1,253 @@
+//! `stagedoor who-can` and `stagedoor what-can`: questions about a whole policy set.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use stagedoor_core::Engine;
+use stagedoor_kubernetes::access::{
+    Access, AccessPolicies, AccessQuestion, Permission, PermissionEffect, api_group_of,
+};
+use stagedoor_kubernetes::rbac::RbacImport;
+use stagedoor_kubernetes::{SCHEMA, Subject};
+
+use crate::cli::Ending;
+use crate::failure::Failure;
+use crate::input::Input;
+use crate::output::Output;
+use crate::platform::Platform;
+use crate::roles;
+use crate::table::Table;
+
+/// Size of a file of subjects, in bytes.
+const SUBJECT_BYTES: usize = 16 << 20;
+
+/// Which policies a question is about.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct SourceArgs {
+    /// Policies: directories or files. The schema that ships is added unless they bring one.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    policies: Vec<PathBuf>,
+
+    /// Roles and bindings of Kubernetes instead: YAML or JSON.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    rbac: Vec<PathBuf>,
+}
+
+impl SourceArgs {
+    fn engine(&self) -> Result<Engine, Failure> {
+        if self.rbac.is_empty() {
+            let builder = Platform::Kubernetes.builder(&self.policies, &mut Input::default())?;
+            return Ok(builder.build()?);
+        }
+        let resolved = roles::resolved(&self.rbac, None)?;
+        let import = RbacImport::of(&resolved).map_err(|e| Failure::input(e.to_string()))?;
+        let builder = Engine::builder().schema("(shipped) kubernetes.cedarschema", SCHEMA);
+        Ok(import.add_to(builder).build()?)
+    }
+}
+
+/// List who can do something in Kubernetes, and by which policy or binding.
+///
+/// One line for each policy that permits it. What the question leaves open is answered for
+/// every value: without `--namespace`, a line says in which namespace it holds. Where a policy
+/// depends on more than is asked, the line says `if` and on what, in Cedar's words.
+#[derive(Debug, Args)]
+pub(crate) struct WhoCanArgs {
+    /// The verb: `get`, `create`, `impersonate`.
+    #[arg(value_name = "VERB")]
+    verb: String,
+
+    /// The resource: `pods`, `pods/exec`, `deployments.apps/scale`, or a path such as `/metrics`.
+    #[arg(value_name = "RESOURCE[/SUBRESOURCE]")]
+    resource: String,
+
+    /// The namespace.
+    #[arg(long, short, value_name = "NAME")]
+    namespace: Option<String>,
+
+    /// Ask for the whole cluster: all namespaces at once, or an object that is in none.
+    #[arg(long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+
+    /// The name of the object.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// People to answer for by name: a YAML list of `user` and `groups`.
+    #[arg(long, value_name = "FILE")]
+    subjects: Option<PathBuf>,
+
+    #[command(flatten)]
+    source: SourceArgs,
+
+    /// Print CSV.
+    #[arg(long)]
+    csv: bool,
+}
+
+/// List what somebody can do in Kubernetes, and by which policy or binding.
+///
+/// First what policies permit, then what they forbid, in the words of a role's rule. Where a
+/// policy depends on more than that, the line says `if` and on what, in Cedar's words.
+#[derive(Debug, Args)]
+pub(crate) struct WhatCanArgs {
+    /// Who: a user name (`alice`, `system:serviceaccount:ci:bot`), `User/NAME`, `Group/NAME` or
+    /// `ServiceAccount/NAMESPACE/NAME`.
+    #[arg(value_name = "SUBJECT")]
+    subject: String,
+
+    /// A group that the user is in.
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    group: Vec<String>,
+
+    #[command(flatten)]
+    source: SourceArgs,
+
+    /// Print CSV.
+    #[arg(long)]
+    csv: bool,
+}
+
+pub(crate) fn who_can(args: &WhoCanArgs, output: &mut Output) -> Result<Ending, Failure> {
+    let question = question(args)?;
+    let engine = args.source.engine()?;
+    let policies = AccessPolicies::of(&engine).map_err(|e| Failure::input(e.to_string()))?;
+    let mut found = policies.who_can(&question);
+    if let Some(path) = &args.subjects {
+        let text = Input::default().text(path, SUBJECT_BYTES)?;
+        let subjects: Vec<Subject> = serde_saphyr::from_str(&text).map_err(|e| {
+            let name = Input::name(path);
+            Failure::input(format!("`{name}`: {}", e.without_snippet()))
+                .with_help("give a list of `{ user: NAME, groups: [NAME, …] }`")
+        })?;
+        found.extend(policies.who_of_can(&question, &subjects));
+    }
+    if output.is_json() {
+        found.iter().try_for_each(|access| output.json(access))?;
+        return Ok(Ending::Done);
+    }
+    let mut table = Table::new(["WHO", "NAMESPACE", "POLICY", "IF"]);
+    for access in &found {
+        table.row(row_of_access(access));
+    }
+    table.print(args.csv, "nobody", output)?;
+    Ok(Ending::Done)
+}
+
+fn row_of_access(access: &Access) -> [String; 4] {
+    let who = match &access.via {
+        Some(via) => format!("{} ({via})", access.subject),
+        None => access.subject.to_string(),
+    };
+    let mut condition = access.condition.clone().unwrap_or_default();
+    for except in &access.except {
+        let joint = if condition.is_empty() { "" } else { "; " };
+        let (policy, when) = (&except.policy, &except.condition);
+        condition.push_str(&format!("{joint}not forbidden by {policy}: {when}"));
+    }
+    let namespace = access.namespace.clone().unwrap_or_default();
+    [who, namespace, access.policy.clone(), condition]
+}
+
+fn question(args: &WhoCanArgs) -> Result<AccessQuestion, Failure> {
+    if args.resource.starts_with('/') {
+        return Ok(AccessQuestion::path(&args.verb, &args.resource));
+    }
+    let (resource, subresource) = match args.resource.split_once('/') {
+        Some((resource, subresource)) => (resource, Some(subresource)),
+        None => (args.resource.as_str(), None),
+    };
+    let (resource, group) = match resource.split_once('.') {
+        Some((resource, group)) => (resource, group),
+        None => {
+            let known = api_group_of(resource).ok_or_else(|| {
+                Failure::input(format!("`{resource}` is no resource of Kubernetes' own")).with_help(
+                    format!("name its API group: `{resource}.example.com`"),
+                )
+            })?;
+            (resource, known)
+        }
+    };
+    let mut question = AccessQuestion::resource(&args.verb, group, resource);
+    if let Some(subresource) = subresource {
+        question = question.with_subresource(subresource);
+    }
+    match &args.namespace {
+        Some(namespace) => question = question.in_namespace(namespace),
+        None if args.all_namespaces => question = question.in_namespace(""),
+        None => {}
+    }
+    if let Some(name) = &args.name {
+        question = question.named(name);
+    }
+    Ok(question)
+}
+
+pub(crate) fn what_can(args: &WhatCanArgs, output: &mut Output) -> Result<Ending, Failure> {
+    let engine = args.source.engine()?;
+    let policies = AccessPolicies::of(&engine).map_err(|e| Failure::input(e.to_string()))?;
+    let found = match args.subject.strip_prefix("Group/") {
+        Some(group) => policies.what_can_members_of(group),
+        None => policies.what_can(&subject(args)?),
+    };
+    if output.is_json() {
+        found.iter().try_for_each(|permission| output.json(permission))?;
+        return Ok(Ending::Done);
+    }
+    let mut table = Table::new(["", "VERBS", "RESOURCES", "NAMES", "NAMESPACE", "POLICY", "IF"]);
+    for permission in &found {
+        table.row(row_of_permission(permission));
+    }
+    table.print(args.csv, "nothing", output)?;
+    Ok(Ending::Done)
+}
+
+fn row_of_permission(permission: &Permission) -> [String; 7] {
+    let effect = match permission.effect {
+        PermissionEffect::Permit => "permit",
+        PermissionEffect::Forbid => "forbid",
+    };
+    let mut resources = Vec::new();
+    for group in &permission.api_groups {
+        for resource in &permission.resources {
+            resources.push(match (group.as_str(), resource.split_once('/')) {
+                ("", _) => resource.clone(),
+                ("*", _) if resource == "*" => resource.clone(),
+                (group, Some((resource, subresource))) => {
+                    format!("{resource}.{group}/{subresource}")
+                }
+                (group, None) => format!("{resource}.{group}"),
+            });
+        }
+    }
+    resources.extend(permission.non_resource_urls.iter().map(|path| match path.as_str() {
+        "*" => "every path".to_owned(),
+        path => path.to_owned(),
+    }));
+    [
+        effect.to_owned(),
+        permission.verbs.join(","),
+        resources.join(","),
+        permission.resource_names.join(","),
+        permission.namespaces.join(","),
+        permission.policy.clone(),
+        permission.condition.clone().unwrap_or_default(),
+    ]
+}
+
+fn subject(args: &WhatCanArgs) -> Result<Subject, Failure> {
+    let user = match args.subject.split_once('/') {
+        Some(("User", name)) => name.to_owned(),
+        Some(("ServiceAccount", account)) => {
+            let (namespace, name) = account.split_once('/').ok_or_else(|| {
+                Failure::input(format!("`{}` names no namespace", args.subject))
+                    .with_help("write `ServiceAccount/NAMESPACE/NAME`")
+            })?;
+            format!("system:serviceaccount:{namespace}:{name}")
+        }
+        _ => args.subject.clone(),
+    };
+    let subject = Subject::new(user).with_group("system:authenticated");
+    Ok(args.group.iter().fold(subject, |subject, group| subject.with_group(group)))
+}

@@ -1,0 +1,146 @@
+//! `stagedoor import`: permissions of other systems, as Cedar.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use stagedoor_core::Engine;
+use stagedoor_kubernetes::SCHEMA;
+use stagedoor_kubernetes::rbac::{ImportedFile, RbacImport};
+
+use crate::cli::Ending;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::roles::RoleArgs;
+
+/// Turn what another system permits into policies.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    #[command(subcommand)]
+    from: From,
+}
+
+#[derive(Debug, Subcommand)]
+enum From {
+    KubernetesRbac(RbacArgs),
+}
+
+/// Turn roles and bindings of Kubernetes into policies with exactly their meaning.
+///
+/// Policies and links are named after the binding and rule that they come from. Without
+/// `--out`, every grant is printed as a policy of its own. With it, grants that repeat become
+/// links of a template, which load many times faster:
+///
+///   rbac.cedar             templates, and policies of which there is one of a kind
+///   rbac-links.cedar.json  whom and where the templates are for
+///   rbac.cedarschema       verbs that Kubernetes' schema does not declare, if there are any
+///
+/// Roles and bindings that grant nothing, such as bindings to missing roles, are remarked on.
+#[derive(Debug, Args)]
+struct RbacArgs {
+    #[command(flatten)]
+    roles: RoleArgs,
+
+    /// The directory to write to, which is made if it is not there.
+    ///
+    /// What an earlier import wrote there is replaced.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Write every grant as a policy of its own, without templates.
+    #[arg(long)]
+    inline: bool,
+}
+
+/// What was imported, for programs.
+#[derive(Serialize)]
+struct Imported<'a> {
+    policies: usize,
+    files: Vec<FileJson<'a>>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct FileJson<'a> {
+    name: &'a str,
+    /// Left out where it was written to a directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+}
+
+pub(crate) fn run(args: &ImportArgs, output: &mut Output) -> Result<Ending, Failure> {
+    let From::KubernetesRbac(args) = &args.from;
+    let resolved = args.roles.resolved()?;
+    let import = RbacImport::of(&resolved).map_err(|e| Failure::input(e.to_string()))?;
+    // Nothing is handed over that would not load.
+    import.add_to(Engine::builder().schema("kubernetes.cedarschema", SCHEMA)).build()?;
+    let files = if args.inline { import.inline_files() } else { import.files() };
+    if let Some(directory) = &args.out {
+        write(directory, &files)?;
+    }
+    let warnings: Vec<String> = import.warnings().iter().map(ToString::to_string).collect();
+    if output.is_json() {
+        let written = args.out.is_some();
+        let files = files.iter().map(|file| FileJson {
+            name: &file.name,
+            text: (!written).then_some(file.text.as_str()),
+        });
+        output.json(&Imported { policies: import.len(), files: files.collect(), warnings })?;
+        return Ok(Ending::Done);
+    }
+    for warning in &warnings {
+        output.remark(warning);
+    }
+    match &args.out {
+        Some(directory) => {
+            let (count, place) = (import.len(), directory.display());
+            output.line(format_args!("{count} policies and links written to {place}"))?;
+        }
+        None => {
+            output.line(import.to_cedar().trim_end())?;
+            if import.schema().is_some() {
+                output.remark(
+                    "the roles name verbs that Kubernetes' schema does not declare; \
+                     with `--out` their schema is written too",
+                );
+            }
+        }
+    }
+    Ok(Ending::Done)
+}
+
+/// Writes files, and removes those of an earlier import that are not among them.
+///
+/// Everything is written under names that are passed over before anything is replaced.
+fn write(directory: &Path, files: &[ImportedFile]) -> Result<(), Failure> {
+    let failed = |path: &Path, error: &io::Error| {
+        Failure::input(format!("`{}` cannot be written: {error}", path.display()))
+    };
+    fs::create_dir_all(directory).map_err(|e| failed(directory, &e))?;
+    let mut staged = Vec::new();
+    for file in files {
+        let draft = directory.join(format!(".{}.new", file.name));
+        fs::write(&draft, &file.text).map_err(|e| failed(&draft, &e))?;
+        staged.push((draft, directory.join(&file.name)));
+    }
+    for (draft, path) in staged {
+        fs::rename(&draft, &path).map_err(|e| failed(&path, &e))?;
+    }
+    for entry in fs::read_dir(directory).map_err(|e| failed(directory, &e))? {
+        let entry = entry.map_err(|e| failed(directory, &e))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if is_imported(&name) && files.iter().all(|file| file.name != name) {
+            fs::remove_file(entry.path()).map_err(|e| failed(&entry.path(), &e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an import writes files of this name.
+fn is_imported(name: &str) -> bool {
+    name == "rbac.cedar"
+        || name == "rbac.cedarschema"
+        || (name.starts_with("rbac-links") && name.ends_with(".cedar.json"))
+}
