@@ -17,9 +17,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let trials = files.into_iter().map(|(name, text)| {
-        Trial::test(format!("library: {name}"), move || run(&text))
-    });
+    let trials = files
+        .into_iter()
+        .map(|(name, text)| Trial::test(format!("library: {name}"), move || run(&text)));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 

@@ -12,8 +12,8 @@ use stagedoor_tests::bounded::{on_stack, within};
 /// Far more than anything here takes on a slow machine, far less than what is not bounded.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A thread's stack where nobody asks for another, in servers too.
-const STACK: usize = 2 << 20;
+/// A quarter of the stack that a thread has where nobody asks for another.
+const STACK: usize = 512 << 10;
 
 fn exact(policies: impl Into<String>) -> EngineBuilder {
     Engine::builder().policies("p.cedar", policies).exact_cedar()
