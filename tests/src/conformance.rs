@@ -294,7 +294,9 @@ impl RequestFile {
     }
 
     fn read_cedar(&self, schema: &Schema) -> Result<cedar_policy::Request> {
-        let uid = |json: &serde_json::Value| cedar_policy::EntityUid::from_json(json.clone());
+        let uid = |json: &serde_json::Value| -> Result<cedar_policy::EntityUid> {
+            Ok(cedar_policy::EntityUid::from_json(json.clone())?)
+        };
         let action = uid(&self.action)?;
         let context =
             cedar_policy::Context::from_json_value(self.context.clone(), Some((schema, &action)))?;

@@ -180,9 +180,9 @@ impl Trial {
         let context: Vec<String> =
             context.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
         let mut json = Vec::new();
-        let written = self.cedar_entities(None).map(|entities| entities.write_to_json(&mut json));
+        let written = self.cedar_entities(None).and_then(|e| Ok(e.write_to_json(&mut json)?));
         let entities = match written {
-            Ok(Ok(())) => String::from_utf8_lossy(&json).replace('\n', "").replace("  ", ""),
+            Ok(()) => String::from_utf8_lossy(&json).replace('\n', "").replace("  ", ""),
             _ => format!("{:?}", self.entities),
         };
         let policies: Vec<String> = self
