@@ -69,7 +69,8 @@ impl<'s> Requests<'s> {
     /// Reads a line; returns whether it was kept as a whole, or `None` at the end.
     fn next_line(&mut self) -> io::Result<Option<bool>> {
         self.buffer.clear();
-        let (mut whole, mut length) = (true, None);
+        let mut whole = true;
+        let mut length: Option<usize> = None;
         loop {
             let read = match self.reader.fill_buf() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
