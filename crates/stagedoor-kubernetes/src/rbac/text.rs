@@ -99,8 +99,11 @@ fn conditions(pattern: &Pattern, in_cluster: bool, text: &mut String) {
         all.push(one_of("context.verb", verbs));
     }
     let ids = |name: &str, ids: &BTreeSet<String>| {
-        let uids = ids.iter().map(|id| format!("k8s::{name}::{}", quoted(id)));
-        format!("resource in {}", list(uids, "  resource in ".len()))
+        let uid = |id: &String| format!("k8s::{name}::{}", quoted(id));
+        match (ids.len(), ids.first()) {
+            (1, Some(id)) => format!("resource == {}", uid(id)),
+            _ => format!("resource in {}", list(ids.iter().map(uid), "  resource in ".len())),
+        }
     };
     let mut part = |name: &str, part: &Part| match part {
         Part::Any => {}
