@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cedar_policy::{EntityTypeName, EntityUid};
+use hashbrown::Equivalent;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
@@ -44,12 +45,32 @@ pub(crate) enum Key {
     Long(i64),
 }
 
+/// An entity's id and its type's number: types are few, and comparing their names is slow.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Id {
+    type_: u32,
+    id: SmolStr,
+}
+
+/// An [`Id`] to look up.
+#[derive(Hash)]
+struct IdRef<'a> {
+    type_: u32,
+    id: &'a str,
+}
+
+impl Equivalent<Id> for IdRef<'_> {
+    fn equivalent(&self, other: &Id) -> bool {
+        self.type_ == other.type_ && self.id == other.id
+    }
+}
+
 /// The numbering of one engine.
 #[derive(Debug)]
 pub(crate) struct Symbols {
     /// Tells this numbering from every other in the process.
     pub(crate) numbering: u64,
-    uids: FastMap<EntityUid, u32>,
+    uids: FastMap<Id, u32>,
     types: FastMap<EntityTypeName, u32>,
     strings: FastMap<SmolStr, u32>,
     path_numbers: FastMap<Path, u32>,
@@ -71,7 +92,14 @@ impl Symbols {
     }
 
     pub(crate) fn intern_uid(&mut self, uid: &EntityUid) -> u32 {
-        intern(&mut self.uids, uid)
+        let type_ = self.intern_type(uid.type_name());
+        let id = uid.id().unescaped();
+        if let Some(number) = self.uids.get(&IdRef { type_, id }) {
+            return *number;
+        }
+        let number = count(self.uids.len());
+        self.uids.insert(Id { type_, id: id.into() }, number);
+        number
     }
 
     pub(crate) fn intern_type(&mut self, name: &EntityTypeName) -> u32 {
@@ -93,7 +121,8 @@ impl Symbols {
     }
 
     pub(crate) fn uid(&self, uid: &EntityUid) -> Option<u32> {
-        self.uids.get(uid).copied()
+        let type_ = self.type_(uid.type_name())?;
+        self.uids.get(&IdRef { type_, id: uid.id().unescaped() }).copied()
     }
 
     pub(crate) fn type_(&self, name: &EntityTypeName) -> Option<u32> {
