@@ -6,26 +6,31 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use cedar_policy::{Authorizer, PolicySet};
 use stagedoor_benches::stagedoor::{self, Names};
-use stagedoor_benches::{Answer, Form, Workload, cedar};
-use stagedoor_core::{Engine, Entities, Request};
+use stagedoor_benches::{Answer, Asked, Form, Workload, cedar};
+use stagedoor_core::{Engine, Entities, Outcome, Request};
 
 use crate::cpu;
 use crate::load;
 use crate::threads::{self, Scaling};
 
 /// How long one turn of a fast engine lasts at least.
-const TURN: Duration = Duration::from_millis(20);
+const TURN: Duration = Duration::from_millis(40);
 /// How long plain Cedar may take for one turn, once all requests are too many for that.
-const LONG_TURN: Duration = Duration::from_millis(800);
+const LONG_TURN: Duration = Duration::from_millis(500);
+
+/// What Stagedoor decides.
+pub(crate) struct Requests {
+    workload: Workload,
+    names: Names,
+    users: Entities,
+    prepared: Vec<(Request, Entities)>,
+}
 
 /// Engines with the same policies, and requests prepared for each.
 pub(crate) struct Contest {
-    workload: Workload,
-    names: Names,
+    requests: Requests,
     engine: Engine,
     linked: Engine,
-    users: Entities,
-    prepared: Vec<(Request, Entities)>,
     cedar: PolicySet,
     cedar_requests: Vec<(cedar_policy::Request, cedar_policy::Entities)>,
 }
@@ -49,23 +54,58 @@ pub(crate) struct Measured {
     pub(crate) wrong: usize,
 }
 
+impl Turn {
+    pub(crate) fn form(self) -> Form {
+        match self {
+            Self::Prepared | Self::Attributes => Form::Text,
+            Self::Links => Form::Links,
+        }
+    }
+}
+
+impl Requests {
+    pub(crate) fn new(workload: Workload) -> Result<Self> {
+        let names = Names::new()?;
+        let users = stagedoor::users(&workload, &names)?;
+        let prepared = stagedoor::prepared(&workload, &names, &users)?;
+        Ok(Self { workload, names, users, prepared })
+    }
+
+    /// Lets an engine decide every request once.
+    pub(crate) fn decide_all(&self, engine: &Engine, turn: Turn) -> Result<()> {
+        match turn {
+            Turn::Prepared | Turn::Links => {
+                for (request, entities) in &self.prepared {
+                    black_box(engine.decide(request, entities)?);
+                }
+            }
+            Turn::Attributes => {
+                for asked in self.workload.requests() {
+                    black_box(self.decide_attributes(engine, asked)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn decide_attributes(&self, engine: &Engine, asked: &Asked) -> Result<Outcome> {
+        let Self { workload, names, users, .. } = self;
+        stagedoor::decide_attributes(engine, workload, names, users, asked)
+    }
+}
+
 impl Contest {
     pub(crate) fn new(n: usize, requests: usize) -> Result<Self> {
         let workload = Workload::new(n, requests);
-        let names = Names::new()?;
-        let users = stagedoor::users(&workload, &names)?;
         let schema = cedar::schema()?;
         let cedar_requests =
             workload.requests().iter().map(|asked| cedar::prepare(&workload, &schema, asked));
         Ok(Self {
             engine: stagedoor::builder(&workload, Form::Text)?.build()?,
             linked: stagedoor::builder(&workload, Form::Links)?.build()?,
-            prepared: stagedoor::prepared(&workload, &names, &users)?,
             cedar: cedar::policy_set(&workload.policies(Form::Text))?,
             cedar_requests: cedar_requests.collect::<Result<_>>()?,
-            workload,
-            names,
-            users,
+            requests: Requests::new(workload)?,
         })
     }
 
@@ -104,7 +144,7 @@ impl Contest {
 
     /// Measures how decisions of several threads add up.
     pub(crate) fn threads(&self, rounds: usize) -> Result<Scaling> {
-        threads::measure(&self.engine, &self.prepared, rounds)
+        threads::measure(&self.engine, &self.requests.prepared, rounds)
     }
 
     /// Returns how many requests plain Cedar decides in a turn.
@@ -119,15 +159,10 @@ impl Contest {
         let mut wrong = [0; 4];
         let authorizer = Authorizer::new();
         // Plain Cedar's sample for checking is four times the one for timing.
-        for (number, asked) in self.workload.requests().iter().enumerate() {
-            let (request, entities) = self.prepared.get(number).context("a prepared request")?;
-            let attributes = stagedoor::decide_attributes(
-                &self.engine,
-                &self.workload,
-                &self.names,
-                &self.users,
-                asked,
-            )?;
+        for (number, asked) in self.requests.workload.requests().iter().enumerate() {
+            let (request, entities) =
+                self.requests.prepared.get(number).context("a prepared request")?;
+            let attributes = self.requests.decide_attributes(&self.engine, asked)?;
             let own = [
                 stagedoor::answer(&self.engine.decide(request, entities)?),
                 stagedoor::answer(&attributes),
@@ -151,32 +186,12 @@ impl Contest {
         Ok(wrong)
     }
 
-    /// Lets one of Stagedoor's engines decide every request once.
-    pub(crate) fn decide_all(&self, turn: Turn) -> Result<()> {
-        let engine = if turn == Turn::Links { &self.linked } else { &self.engine };
-        match turn {
-            Turn::Prepared | Turn::Links => {
-                for (request, entities) in &self.prepared {
-                    black_box(engine.decide(request, entities)?);
-                }
-            }
-            Turn::Attributes => {
-                for asked in self.workload.requests() {
-                    black_box(stagedoor::decide_attributes(
-                        engine,
-                        &self.workload,
-                        &self.names,
-                        &self.users,
-                        asked,
-                    )?);
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn time(&self, turn: Turn) -> Result<f64> {
-        timed(self.workload.requests().len(), || self.decide_all(turn))
+        let engine = match turn.form() {
+            Form::Text => &self.engine,
+            Form::Links => &self.linked,
+        };
+        timed(self.requests.prepared.len(), || self.requests.decide_all(engine, turn))
     }
 
     fn time_cedar(&self, sample: usize) -> Result<f64> {
@@ -191,7 +206,10 @@ impl Contest {
 }
 
 /// Repeats `all`, which makes `decisions`, for one turn; returns nanoseconds a decision.
+///
+/// What the engine before left in the processor's caches is cleared by one time more.
 fn timed(decisions: usize, mut all: impl FnMut() -> Result<()>) -> Result<f64> {
+    all()?;
     let before = cpu::used();
     let mut repeats = 0_usize;
     loop {

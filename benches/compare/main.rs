@@ -12,8 +12,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 
+use contest::Requests;
 use load::{Engine, Loaded};
 use report::Row;
+use stagedoor_benches::{Workload, stagedoor};
 
 /// Times Stagedoor and plain Cedar in turn on the same requests, and checks every answer.
 #[derive(Debug, Parser)]
@@ -76,8 +78,10 @@ fn main() -> Result<()> {
             Ok(())
         }
         Some(Part::Turn { engine, n, requests, repeats }) => {
-            let contest = contest::Contest::new(n, requests)?;
-            (0..repeats).try_for_each(|_| contest.decide_all(engine))
+            let workload = Workload::new(n, requests);
+            let loaded = stagedoor::builder(&workload, engine.form())?.build()?;
+            let requests = Requests::new(workload)?;
+            (0..repeats).try_for_each(|_| requests.decide_all(&loaded, engine))
         }
     }
 }

@@ -234,16 +234,19 @@ impl Demo {
             for row in self.rows.iter().filter(|row| row.platform == *platform) {
                 let decision = narrative::decision(row.allowed, paint);
                 let because = match row.reasons.as_slice() {
-                    [] => match &row.nearest {
-                        Some(near) => format!("nothing permits it (nearest: {near})"),
-                        None => "nothing permits it".to_owned(),
-                    },
+                    [] => "nothing permits it".to_owned(),
                     reasons => reasons.join(", "),
                 };
                 output.line(format_args!(
                     "  {:<who$}  {:<wants$}  {decision}     {because}",
                     row.who, row.wants
                 ))?;
+                if let Some(near) = &row.nearest {
+                    let blank = "";
+                    let hint =
+                        format!("  {blank:<who$}  {blank:<wants$}  {blank:<8}  nearest: {near}");
+                    output.line(paint.dim(hint))?;
+                }
             }
             output.line("")?;
             for ((_, id), spoken) in self.spoken.iter().filter(|((of, _), _)| of == platform) {

@@ -112,6 +112,10 @@ fn every_policy_is_documented_and_decides_a_case_that_others_do_not() -> Result<
             Effect::Permit => "allow",
             Effect::Forbid => "deny",
         };
+        // Those about admission take objects, not reviews: the webhook's tests run them.
+        if Path::new(policy.file()).components().any(|part| part.as_os_str() == "admission") {
+            continue;
+        }
         let decided = |c: &&Case| c.expect.reasons.contains(id);
         ensure!(
             cases.iter().filter(decided).any(|c| c.expect.decision == decides),

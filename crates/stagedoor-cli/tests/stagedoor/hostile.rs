@@ -20,6 +20,7 @@ fn directory() -> Result<tempfile::TempDir> {
     std::fs::write(directory.path().join("s.cedarschema"), SCHEMA)?;
     std::fs::write(directory.path().join("p.cedar"), POLICY)?;
     std::fs::write(directory.path().join("r.json"), REQUEST)?;
+    std::fs::write(directory.path().join("e.json"), "[]")?;
     Ok(directory)
 }
 
@@ -51,7 +52,7 @@ fn files_that_are_too_large_are_refused() -> Result<()> {
     let says = "larger than the limit of";
     for args in [
         ["--entities", "huge", "--request", "r.json"],
-        ["--entities", "r.json", "--request", "huge"],
+        ["--entities", "e.json", "--request", "huge"],
         ["--policies", "huge.cedar", "--request", "r.json"],
         ["--schema", "huge.cedarschema", "--request", "r.json"],
     ] {
@@ -101,7 +102,7 @@ fn nesting_without_end_is_refused() -> Result<()> {
     );
     for args in [
         ["--entities", "deep.json", "--request", "r.json"],
-        ["--entities", "r.json", "--request", "deep.json"],
+        ["--entities", "e.json", "--request", "deep.json"],
     ] {
         refuses(here, &[AUTHORIZE.as_slice(), &args].concat(), b"", "deep.json")?;
     }

@@ -57,7 +57,7 @@ pub enum AccessError {
 /// assert_eq!(access[0].subject.to_string(), "Group/devs");
 /// assert_eq!(
 ///     access[0].condition.as_deref(),
-///     Some(r#"resource has name && resource.name like "web-*""#),
+///     Some(r#"(resource has name) && (resource.name like "web-*")"#),
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
