@@ -210,6 +210,7 @@ pub(super) fn positional_id(position: usize) -> SmolStr {
     format!("policy{position}").into()
 }
 
-fn id_annotation(tree: &ast::Template) -> Option<SmolStr> {
+/// Returns the name that a policy gives itself.
+pub(super) fn id_annotation(tree: &ast::Template) -> Option<SmolStr> {
     tree.annotations().find(|(name, _)| name.as_ref() == "id").map(|(_, a)| a.val.clone())
 }

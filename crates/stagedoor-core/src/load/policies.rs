@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cedar_policy::Schema;
 use cedar_policy_core::ast;
 
-use super::compile::{Compiler, NotTaken, positional_id};
+use super::compile::{Compiler, NotTaken, id_annotation, positional_id};
 use super::validate::{Validation, first_label, help};
 use super::{Report, stack};
 use crate::error::causes;
@@ -202,6 +202,7 @@ fn validate(parsed: &mut Parsed, validation: &Validation) {
             Some(label) => tree.base + label.start..tree.base + label.end,
             None => tree.span.clone(),
         };
-        parsed.problems.push((finding.severity, finding.problem, place));
+        let id = id_annotation(&tree.tree).unwrap_or_else(|| positional_id(tree.position));
+        parsed.problems.push((finding.severity, finding.problem.with_policy(id), place));
     }
 }

@@ -96,8 +96,8 @@ mod tests {
         } else {
             vec![PolicyRule::resources([verb], [""], ["pods"])]
         };
-        let mut selector = LabelSelector::default();
-        selector.match_labels = label_of(selects);
+        let selector =
+            LabelSelector { match_labels: label_of(selects), ..LabelSelector::default() };
         Role {
             kind: RoleKind::ClusterRole,
             namespace: String::new(),

@@ -121,7 +121,7 @@ impl AuditReport {
             of_binding(binding, role, grantees, &mut findings);
         }
         of_roles(rbac, &mut findings);
-        findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Self { findings }
     }
 

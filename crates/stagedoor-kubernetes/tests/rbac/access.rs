@@ -193,7 +193,7 @@ fn who_can_agrees_with_decisions() -> Result<()> {
             let found = policies.who_of_can(&question, std::slice::from_ref(&user));
             let expected = reference::allows(&cluster, &user, &attributes);
             ensure!(
-                !found.is_empty() == expected
+                found.is_empty() != expected
                     && found.iter().all(|a| a.condition.is_none() && a.except.is_empty()),
                 "seed {seed}: RBAC says {expected}\n{user:?}\n{attributes:?}\n{found:#?}"
             );

@@ -1,5 +1,10 @@
 //! RBAC in Cedar against a reference evaluator of RBAC, which lives here only.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "JSON that the tests themselves write or have checked"
+)]
+
 mod access;
 mod audit;
 mod cluster;
