@@ -55,7 +55,7 @@ enum Part {
         #[arg(long)]
         n: usize,
     },
-    /// Repeats one engine's turn, for a profiler to watch.
+    /// Repeats one engine's turn, for a profiler to watch; writes the median time.
     #[command(hide = true)]
     Turn {
         #[arg(long)]
@@ -81,7 +81,9 @@ fn main() -> Result<()> {
             let workload = Workload::new(n, requests);
             let loaded = stagedoor::builder(&workload, engine.form())?.build()?;
             let requests = Requests::new(workload)?;
-            (0..repeats).try_for_each(|_| requests.decide_all(&loaded, engine))
+            let ns = (0..repeats).map(|_| requests.time_all(&loaded, engine));
+            println!("{:.0} ns/decision", cpu::median(ns.collect::<Result<_>>()?));
+            Ok(())
         }
     }
 }

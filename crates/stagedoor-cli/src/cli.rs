@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::output::Output;
-use crate::{authorize, check, completions, demo, explain, man, serve, validate};
+use crate::{
+    access, audit, authorize, check, completions, demo, explain, import, man, serve, validate,
+};
 
 /// Exit code of a decision to deny; 0 allows, 1 is a failure.
 const DENIED: u8 = 2;
@@ -50,6 +52,10 @@ enum Command {
     Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
     Validate(validate::ValidateArgs),
+    Import(import::ImportArgs),
+    Audit(audit::AuditArgs),
+    WhoCan(access::WhoCanArgs),
+    WhatCan(access::WhatCanArgs),
     Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
@@ -84,6 +90,10 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(args) => check::run(&args, &mut output),
         Command::Explain(args) => explain::run(&args, &mut output),
         Command::Validate(args) => validate::run(&args, &mut output),
+        Command::Import(args) => import::run(&args, &mut output),
+        Command::Audit(args) => audit::run(&args, &mut output),
+        Command::WhoCan(args) => access::who_can(&args, &mut output),
+        Command::WhatCan(args) => access::what_can(&args, &mut output),
         Command::Serve(args) => serve::run(&args),
         Command::Demo(_) => demo::run(&mut output),
         Command::Completions(args) => completions::run(&args, &mut output),

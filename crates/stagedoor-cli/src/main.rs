@@ -1,6 +1,8 @@
 //! The `stagedoor` command: decisions, explanations and checks of Cedar policies.
 
+mod access;
 mod answer;
+mod audit;
 mod authorize;
 mod check;
 mod cli;
@@ -9,13 +11,16 @@ mod demo;
 mod engine;
 mod explain;
 mod failure;
+mod import;
 mod input;
 mod man;
 mod narrative;
 mod output;
 mod platform;
 mod requests;
+mod roles;
 mod serve;
+mod table;
 mod terminal;
 mod validate;
 

@@ -12,6 +12,8 @@ use crate::view::View;
 const SMALL: usize = 4;
 /// The same below a branch on the principal: a request meets a leaf for each group.
 const SMALL_OF_MANY: usize = 1;
+/// So many policies are told apart by their principals within a leaf.
+const LEAF: usize = 64;
 /// A policy with more keys than this is kept with those that the feature does not tell apart.
 const MANY_KEYS: usize = 8;
 /// From so many policies a feature is judged by a sample.
@@ -37,7 +39,12 @@ impl Entry {
 
 #[derive(Debug)]
 pub(crate) enum Tree {
-    Leaf(Box<[u32]>),
+    Leaf {
+        /// Policies for whoever comes here.
+        all: Box<[u32]>,
+        /// A principal or group, and a policy for it; sorted.
+        members: Box<[(u32, u32)]>,
+    },
     Branch(Box<Branch>),
 }
 
@@ -61,8 +68,8 @@ impl Tree {
 
     fn arrange(entries: Vec<Entry>, small: usize) -> Self {
         let feature = if entries.len() <= small { None } else { best_feature(&entries) };
-        let Some(feature) = feature else {
-            return Self::Leaf(entries.into_iter().map(|entry| entry.policy).collect());
+        let Some(feature) = feature.filter(|f| entries.len() > LEAF || !has_many_values(*f)) else {
+            return Self::leaf(&entries);
         };
         let mut groups: FastMap<Key, Vec<Entry>> = FastMap::default();
         let mut rest = Vec::new();
@@ -85,10 +92,32 @@ impl Tree {
         Self::Branch(Box::new(Branch { feature, children, rest: Self::arrange(rest, small) }))
     }
 
+    fn leaf(entries: &[Entry]) -> Self {
+        let (mut all, mut members) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let keys = entry.usable(Feature::Principal).and_then(|at| entry.keys.get(at));
+            let uids = keys.map(|(_, keys)| {
+                keys.iter().filter_map(|key| match key {
+                    Key::Uid(uid) => Some((*uid, entry.policy)),
+                    _ => None,
+                })
+            });
+            match uids {
+                Some(uids) => members.extend(uids),
+                None => all.push(entry.policy),
+            }
+        }
+        members.sort_unstable();
+        Self::Leaf { all: all.into_boxed_slice(), members: members.into_boxed_slice() }
+    }
+
     /// Adds the policies whose keys the request has.
     pub(crate) fn collect(&self, view: &View<'_>, found: &mut Candidates) {
         let branch = match self {
-            Self::Leaf(policies) => return found.extend_from_slice(policies),
+            Self::Leaf { all, members } => {
+                found.extend_from_slice(all);
+                return collect_members(members, view, found);
+            }
             Self::Branch(branch) => branch,
         };
         match branch.feature {
@@ -136,6 +165,20 @@ impl Branch {
             for uid in ids.all() {
                 self.child(Some(Key::Uid(*uid)), view, found);
             }
+        }
+    }
+}
+
+/// Adds the policies for the principal and its groups.
+fn collect_members(members: &[(u32, u32)], view: &View<'_>, found: &mut Candidates) {
+    let Some(ids) = view.ids(Var::Principal) else { return };
+    let mut ids = ids.all().iter().peekable();
+    for (uid, policy) in members {
+        while ids.next_if(|id| *id < uid).is_some() {}
+        match ids.peek() {
+            Some(id) if *id == uid => found.push(*policy),
+            Some(_) => {}
+            None => return,
         }
     }
 }
