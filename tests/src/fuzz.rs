@@ -11,17 +11,24 @@ use crate::conformance::Answer;
 use crate::trial::{Seeds, Trial};
 use crate::typed;
 
+mod platforms;
+
+pub use platforms::{access_review, catalog_yaml, rbac_yaml};
+
 /// A fuzz target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets. Each one's seeds lie in the folder of its name.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 9] = [
     ("policies", policies),
     ("policies_json", policies_json),
     ("schema", schema),
     ("request_json", request_json),
     ("entities_json", entities_json),
     ("decisions", decisions),
+    ("catalog_yaml", catalog_yaml),
+    ("access_review", access_review),
+    ("rbac_yaml", rbac_yaml),
 ];
 
 /// Loads policies. What loads is what Cedar reads as one text; what Cedar reads loads,

@@ -81,17 +81,17 @@ impl Compiler {
         self.add(id, tree, Origin { source, form })
     }
 
-    /// Adds a policy or template that was read from JSON.
+    /// Adds a policy or template that was read from JSON; returns its id.
     pub(super) fn add_json(
         &mut self,
         tree: ast::Template,
         key: &str,
         source: u32,
-    ) -> Result<(), NotTaken> {
+    ) -> Result<SmolStr, NotTaken> {
         let id = if self.exact { None } else { id_annotation(&tree) };
         let id = id.unwrap_or_else(|| key.into());
         let form = Form::Json(tree.to_string().into_boxed_str());
-        self.add(id, tree, Origin { source, form })
+        self.add(id.clone(), tree, Origin { source, form }).map(|()| id)
     }
 
     fn add(&mut self, id: SmolStr, tree: ast::Template, origin: Origin) -> Result<(), NotTaken> {

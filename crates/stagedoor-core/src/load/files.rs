@@ -72,12 +72,20 @@ fn directory(path: &Path, limits: &Limits, report: &mut Report, texts: &mut Vec<
             if entry.file_name().to_string_lossy().starts_with('.') {
                 continue;
             }
-            // Of links only those to files are followed, so that there is no cycle.
-            let is_directory = entry.file_type().is_ok_and(|t| t.is_dir());
-            if is_directory {
+            let file_type = match entry.file_type() {
+                Ok(file_type) => file_type,
+                Err(error) => {
+                    report.error(|| unreadable(&path, &error));
+                    continue;
+                }
+            };
+            if file_type.is_dir() {
                 open.push(path);
             } else if let Some(kind) = kind(&path) {
                 found.push((kind, path));
+            } else if file_type.is_symlink() && path.is_dir() {
+                // Following it could go in circles; leaving it out could lose a forbid.
+                report.error(|| linked_directory(&path));
             }
         }
     }
@@ -125,6 +133,13 @@ fn file(kind: Kind, path: &Path, limits: &Limits, report: &mut Report) -> Option
             None
         }
     }
+}
+
+fn linked_directory(path: &Path) -> Problem {
+    let name = path.display().to_string();
+    Problem::error("directory::link", "a symbolic link to a directory is not followed")
+        .with_help("give the directory it leads to as a path of its own, or move it here")
+        .in_file(&name)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Problem {

@@ -93,13 +93,21 @@ pub(super) fn load(
             report.add(finding.severity, || problem);
         }
     }
+    // Links of this file name a template by its key, whatever its `@id` is.
+    let mut ids = BTreeMap::new();
     for (key, tree) in trees {
-        if let Err(NotTaken::Duplicate(id)) = compiler.add_json(tree, &key, number) {
-            report.error(|| duplicate(&id).in_file(&source.name));
+        match compiler.add_json(tree, &key, number) {
+            Ok(id) => drop(ids.insert(key, id)),
+            Err(NotTaken::Duplicate(id)) => {
+                report.error(|| duplicate(&id).in_file(&source.name));
+            }
         }
     }
     let mut linked = Vec::with_capacity(set.template_links.len());
-    for link in set.template_links {
+    for mut link in set.template_links {
+        if let Some(id) = ids.get(&link.template_id) {
+            link.template_id = id.to_string();
+        }
         match template_link(link) {
             Ok(link) => linked.push(link),
             Err(message) => report.error(|| {
