@@ -84,11 +84,15 @@ impl Catalog {
     /// state other groups than the catalog does.
     pub fn entities(&self) -> impl Iterator<Item = Entity> {
         let resources = self.entities.values().flat_map(CatalogEntity::to_entities);
-        let groups = self.groups.iter().map(|(group, above)| {
+        resources.chain(self.groups())
+    }
+
+    /// Returns the hierarchy of groups in Cedar's words.
+    pub fn groups(&self) -> impl Iterator<Item = Entity> {
+        self.groups.iter().map(|(group, above)| {
             let entity = Entity::new(names::group(group));
             above.iter().fold(entity, |entity, above| entity.with_parent(names::group(above)))
-        });
-        resources.chain(groups)
+        })
     }
 
     /// Returns the references of all entities, sorted.

@@ -82,11 +82,17 @@
 
 mod catalog;
 mod catalog_entity;
+mod conditions;
+mod criteria;
+mod decision_cache;
 mod entity_ref;
 mod file_error;
 mod names;
 mod permission;
 mod permission_file;
+mod permission_rules;
+mod policy_answer;
+mod policy_engine;
 mod principal;
 mod relations;
 mod request;
@@ -97,9 +103,12 @@ mod starter;
 mod yaml;
 
 pub use catalog::{Catalog, UnknownEntity};
+pub use criteria::{ConditionParam, Criteria, PermissionCondition, PolicyDecision};
 pub use entity_ref::{EntityRef, EntityRefError};
 pub use file_error::{FileError, FileProblem};
 pub use permission::{Permission, PermissionAction, Permissions, UnknownPermission};
+pub use policy_answer::{AskedPermission, Finding, FindingCode, PolicyAnswer};
+pub use policy_engine::{Budget, PolicyEngine, PolicyEngineError};
 pub use principal::{Principal, User};
 pub use request::{PermissionRequest, PermissionRequestError, Resource};
 pub use schema::SCHEMA;

@@ -10,6 +10,7 @@ use smol_str::SmolStr;
 use crate::file_error::FileError;
 use crate::names;
 use crate::permission_file;
+use crate::permission_rules::PermissionRules;
 
 /// The permissions of the official plugins, in the form of a permission file.
 const KNOWN: &str = include_str!("../../../policies/backstage/permissions.json");
@@ -131,6 +132,7 @@ pub struct Permissions {
     table: BTreeMap<SmolStr, Permission>,
     /// Names of permissions that files added.
     added: Vec<SmolStr>,
+    rules: PermissionRules,
 }
 
 impl Permissions {
@@ -141,8 +143,10 @@ impl Permissions {
     /// None in practice: the table is part of the library, and a test reads it.
     pub fn known() -> Result<Self, FileError> {
         let mut error = FileError::default();
-        let mut permissions = Self { table: BTreeMap::new(), added: Vec::new() };
-        permission_file::read("permissions.json", KNOWN, &mut permissions.table, &mut error);
+        let mut permissions =
+            Self { table: BTreeMap::new(), added: Vec::new(), rules: PermissionRules::default() };
+        let Self { table, rules, .. } = &mut permissions;
+        permission_file::read("permissions.json", KNOWN, table, rules, &mut error);
         error.or(permissions)
     }
 
@@ -163,6 +167,20 @@ impl Permissions {
     /// `GET /api/<plugin>/.well-known/backstage/permissions/metadata` lists them.
     /// Several plugins are several documents, or a list.
     ///
+    /// `rules` say what tags of a new resource type mean, so that policies about them can
+    /// become conditions:
+    ///
+    /// ```yaml
+    /// rules:
+    ///   - rule: IS_LIST_OWNER         # resource.getTag("owners").contains("…")
+    ///     resourceType: playlist-list
+    ///     tag: owners
+    ///     values: owners              # the parameter that takes a list of values
+    ///   - rule: IS_LIST_PUBLIC        # resource.hasTag("public")
+    ///     resourceType: playlist-list
+    ///     tag: public
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`FileError`] with everything that is wrong, such as a permission that is
@@ -173,8 +191,9 @@ impl Permissions {
     ) -> Result<Self, FileError> {
         let mut error = FileError::default();
         for (name, text) in files {
+            let Self { table, rules, .. } = &mut self;
             let added =
-                permission_file::read(name.as_ref(), text.as_ref(), &mut self.table, &mut error);
+                permission_file::read(name.as_ref(), text.as_ref(), table, rules, &mut error);
             self.added.extend(added);
         }
         error.or(self)
@@ -202,6 +221,10 @@ impl Permissions {
     /// Returns all permissions, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Permission> {
         self.table.values()
+    }
+
+    pub(crate) fn rules(&self) -> &PermissionRules {
+        &self.rules
     }
 
     /// Returns the permissions that files added to the known ones.

@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 
 use crate::file_error::{FileError, Report};
 use crate::permission::{Permission, PermissionAction};
+use crate::permission_rules::PermissionRules;
 use crate::schema::{self, entity_type};
 use crate::yaml::{Content, Node, documents};
 
@@ -22,6 +23,7 @@ pub(crate) fn read(
     file: &str,
     text: &str,
     table: &mut BTreeMap<SmolStr, Permission>,
+    rules: &mut PermissionRules,
     error: &mut FileError,
 ) -> Vec<SmolStr> {
     let mut added = Vec::new();
@@ -40,7 +42,7 @@ pub(crate) fn read(
             one => one.as_slice(),
         };
         for plugin in plugins {
-            for permission in permissions(plugin, table, &mut report) {
+            for permission in permissions(plugin, table, rules, &mut report) {
                 let name = permission.name.clone();
                 if table.insert(name.clone(), permission).is_none() {
                     added.push(name);
@@ -55,14 +57,18 @@ pub(crate) fn read(
 fn permissions(
     plugin: &Node,
     table: &BTreeMap<SmolStr, Permission>,
+    rules: &mut PermissionRules,
     report: &mut Report<'_>,
 ) -> Vec<Permission> {
-    if !only_fields(plugin, &["pluginId", "package", "permissions"], report) {
+    if !only_fields(plugin, &["pluginId", "package", "permissions", "rules"], report) {
         return Vec::new();
     }
     let Some(plugin_id) = word(plugin, "pluginId", report) else {
         return Vec::new();
     };
+    if let Some(listed) = plugin.get("rules") {
+        rules.read(listed, plugin_id, report);
+    }
     let Some(Node { content: Content::List(items), .. }) = plugin.get("permissions") else {
         let place = plugin.get("permissions").unwrap_or(plugin).place;
         report.problem(place, "`permissions` must be a list", "");
@@ -150,7 +156,7 @@ fn attribute_action(
     Some(action)
 }
 
-fn only_fields(node: &Node, known: &[&str], report: &mut Report<'_>) -> bool {
+pub(crate) fn only_fields(node: &Node, known: &[&str], report: &mut Report<'_>) -> bool {
     let Content::Map(fields) = &node.content else {
         let message = format!("a mapping is expected here, not {}", node.noun());
         report.problem(node.place, message, &format!("its fields are {}", known.join(", ")));
@@ -166,7 +172,7 @@ fn only_fields(node: &Node, known: &[&str], report: &mut Report<'_>) -> bool {
 }
 
 /// Returns a field that must be a name, such as `catalog.entity.read`.
-fn word<'a>(node: &'a Node, field: &str, report: &mut Report<'_>) -> Option<&'a str> {
+pub(crate) fn word<'a>(node: &'a Node, field: &str, report: &mut Report<'_>) -> Option<&'a str> {
     let Some(value) = node.get(field) else {
         report.problem(node.place, format!("`{field}` is missing"), "");
         return None;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cedar_policy::{Decision, Effect, EntityUid, Schema};
+use cedar_policy::{Decision, Effect, EntityTypeName, EntityUid, Schema};
 use cedar_policy_core::ast;
 use cedar_policy_core::entities::conformance::EntitySchemaConformanceChecker;
 use cedar_policy_core::extensions::Extensions;
@@ -19,7 +19,7 @@ use crate::index::{Candidates, Index};
 use crate::limits::Limits;
 use crate::node::{Interned, Node};
 use crate::outcome::{Outcome, PolicyError};
-use crate::policy::{PolicyInfo, StoredPolicy};
+use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
 use crate::problem::Problem;
 use crate::request::Request;
 use crate::shape::Shapes;
@@ -191,6 +191,33 @@ impl Engine {
         self.0.policies.iter().map(move |policy| PolicyInfo { policy, sources })
     }
 
+    /// Returns the policies whose scope matches one of `actions` and some resource of a type,
+    /// whoever asks.
+    pub fn policies_about(
+        &self,
+        actions: &[EntityUid],
+        resource_type: &EntityTypeName,
+    ) -> impl Iterator<Item = PolicyInfo<'_>> {
+        let groups: SmallVec<[u32; 32]> = actions
+            .iter()
+            .filter_map(|action| self.0.actions.get(action))
+            .flat_map(|interned| interned.ids.iter().copied())
+            .collect();
+        let type_number = self.0.symbols.type_(resource_type);
+        self.policies().filter(move |info| {
+            let on_type = match &info.policy.resource {
+                EntityScope::Is(type_) | EntityScope::IsIn(type_, _) => type_number == Some(*type_),
+                EntityScope::Any | EntityScope::Eq(_) | EntityScope::In(_) => true,
+            };
+            on_type
+                && match &info.policy.action {
+                    ActionScope::Any => true,
+                    ActionScope::Eq(uid) => groups.contains(uid),
+                    ActionScope::In(uids) => uids.iter().any(|uid| groups.contains(uid)),
+                }
+        })
+    }
+
     /// Returns what Cedar's validator warned of while loading.
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
@@ -202,12 +229,12 @@ impl Engine {
         Some(PolicyInfo { policy, sources: &self.0.sources })
     }
 
-    fn view<'a>(&'a self, request: &'a Request, entities: &'a Entities) -> View<'a> {
+    pub(crate) fn view<'a>(&'a self, request: &'a Request, entities: &'a Entities) -> View<'a> {
         let action = self.0.actions.get(&request.action);
         View::new(request, entities, &self.0.symbols, action)
     }
 
-    fn candidates(&self, view: &View<'_>, candidates: &mut Candidates) {
+    pub(crate) fn candidates(&self, view: &View<'_>, candidates: &mut Candidates) {
         match &self.0.index {
             Some(index) => index.candidates(view, candidates),
             None => candidates.extend((0_u32..).take(self.0.policies.len())),
@@ -215,7 +242,7 @@ impl Engine {
     }
 
     /// Checks limits and, in strict mode, that request and entities conform to the schema.
-    fn check(&self, request: &Request, entities: &Entities) -> Result<(), DecideError> {
+    pub(crate) fn check(&self, request: &Request, entities: &Entities) -> Result<(), DecideError> {
         request.check(&self.0.limits)?;
         if self.0.exact {
             return Ok(());

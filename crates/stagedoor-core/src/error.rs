@@ -120,6 +120,9 @@ pub enum DecideError {
     /// The entities are not ones that the engine decides about.
     #[error(transparent)]
     Entities(#[from] EntitiesError),
+    /// The engine validates nothing, so that policies cannot be evaluated partially.
+    #[error("partial evaluation needs a schema, which exact-Cedar mode does without")]
+    SchemaMissing,
 }
 
 /// Joins an error and its causes into one line.

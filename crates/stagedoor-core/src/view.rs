@@ -29,6 +29,8 @@ pub(crate) struct View<'a> {
     pub(crate) request: &'a Request,
     pub(crate) entities: &'a Entities,
     pub(crate) symbols: &'a Symbols,
+    /// The resource stands for all of its type: nothing but the type is known of it.
+    pub(crate) any_resource: bool,
     principal: Option<&'a Node>,
     resource: Option<&'a Node>,
     principal_ids: Ids<'a>,
@@ -114,6 +116,7 @@ impl<'a> View<'a> {
             request,
             entities,
             symbols,
+            any_resource: false,
             found: RefCell::new(SmallVec::new()),
         }
     }
@@ -129,6 +132,11 @@ impl<'a> View<'a> {
 
     pub(crate) fn type_(&self, var: Var) -> Option<u32> {
         self.ids(var).and_then(Ids::type_)
+    }
+
+    /// Returns whether the path starts at a resource of which nothing is known.
+    pub(crate) fn is_open(&self, path: u32) -> bool {
+        self.any_resource && self.symbols.path(path).is_none_or(|path| path.var == Var::Resource)
     }
 
     /// Returns what stands at a path, looked up once a request.

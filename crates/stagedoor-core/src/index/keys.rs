@@ -41,6 +41,9 @@ pub(crate) struct Required {
 
 impl Required {
     pub(crate) fn is_met(self, view: &View<'_>) -> bool {
+        if view.is_open(self.path) {
+            return false;
+        }
         if self.set { view.elements(self.path).is_some() } else { view.key(self.path).is_some() }
     }
 }

@@ -120,6 +120,10 @@ impl Tree {
             }
             Self::Branch(branch) => branch,
         };
+        if is_open(branch.feature, view) {
+            branch.children.values().for_each(|child| child.collect(view, found));
+            return branch.rest.collect(view, found);
+        }
         match branch.feature {
             Feature::Principal => branch.any_of(view, Var::Principal, found),
             Feature::Action => branch.any_of(view, Var::Action, found),
@@ -166,6 +170,17 @@ impl Branch {
                 self.child(Some(Key::Uid(*uid)), view, found);
             }
         }
+    }
+}
+
+/// Returns whether the request has every value of the feature: it is about any resource.
+fn is_open(feature: Feature, view: &View<'_>) -> bool {
+    match feature {
+        Feature::Resource => view.any_resource,
+        Feature::Path(path) | Feature::Elements(path) => view.is_open(path),
+        Feature::Principal | Feature::Action => false,
+        // The type is known.
+        Feature::PrincipalType | Feature::ResourceType => false,
     }
 }
 

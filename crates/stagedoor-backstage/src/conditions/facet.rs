@@ -1,0 +1,148 @@
+//! What rules can ask of a resource.
+
+use smol_str::SmolStr;
+
+/// Something of a resource that has strings for values: its kind, a label, its owners.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Facet {
+    /// The kind of a catalog entity.
+    Kind,
+    /// The owners of a catalog entity.
+    Owner,
+    /// A search row of a catalog entity, by its whole path: `spec.lifecycle`.
+    Row(SmolStr),
+    /// A label of a catalog entity.
+    Label(SmolStr),
+    /// An annotation of a catalog entity.
+    Annotation(SmolStr),
+    /// The tags of a part of a template.
+    TemplateTag,
+    /// The id of an action.
+    ActionId,
+    /// An input of an action, by its path.
+    Input(SmolStr),
+    /// Who started a run of a template.
+    CreatedBy,
+    /// A tag whose values a permission file ties to a rule.
+    Tag(SmolStr),
+    /// A tag that a permission file ties to a rule without parameters.
+    Flag(SmolStr),
+}
+
+/// Whether rules can tell that a facet has a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sayable {
+    /// They can.
+    Yes,
+    /// No resource has this value.
+    Never,
+    /// They cannot; this is why.
+    No(&'static str),
+}
+
+/// Longer paths have no search row; longer values are rows without a value.
+const INDEXED: usize = 200;
+
+/// Inputs that the scaffolder compares without regard to case for some actions.
+const CASELESS_INPUTS: [&str; 5] = ["owner", "path", "projectId", "repoName", "repoUrl"];
+
+pub(crate) const NAME_ROW: &str = "metadata.name";
+pub(crate) const NAMESPACE_ROW: &str = "metadata.namespace";
+
+impl Facet {
+    /// Returns whether every resource has at least one value, or the facet as a set.
+    pub(crate) fn is_always(&self) -> bool {
+        match self {
+            Self::Kind | Self::Owner | Self::TemplateTag | Self::ActionId => true,
+            Self::Row(path) => path == NAME_ROW || path == NAMESPACE_ROW,
+            // The rules define what is there: a permission file's tag is a set.
+            Self::Tag(_) => true,
+            Self::Label(_)
+            | Self::Annotation(_)
+            | Self::Input(_)
+            | Self::CreatedBy
+            | Self::Flag(_) => false,
+        }
+    }
+
+    /// Returns whether no resource has two values.
+    pub(crate) fn is_single(&self) -> bool {
+        match self {
+            Self::Kind
+            | Self::Label(_)
+            | Self::Annotation(_)
+            | Self::ActionId
+            | Self::Input(_)
+            | Self::CreatedBy => true,
+            Self::Row(path) => path == NAME_ROW || path == NAMESPACE_ROW,
+            Self::Owner | Self::TemplateTag | Self::Tag(_) | Self::Flag(_) => false,
+        }
+    }
+
+    /// Returns whether rules can tell that the facet is there.
+    pub(crate) fn presence(&self) -> Sayable {
+        match self {
+            Self::Row(path) if !is_row(path) => Sayable::Never,
+            Self::Label(key) | Self::Annotation(key) if !is_lower(key) => Sayable::Never,
+            Self::Label(key) if is_long(&format!("metadata.labels.{key}"), INDEXED) => {
+                Sayable::No(LONG_KEY)
+            }
+            Self::Annotation(key) if is_long(&format!("metadata.annotations.{key}"), INDEXED) => {
+                Sayable::No(LONG_KEY)
+            }
+            Self::CreatedBy => Sayable::No(
+                "no rule tells whether anyone started a run: compare `resource.createdBy` with \
+                 users",
+            ),
+            _ => Sayable::Yes,
+        }
+    }
+
+    /// Returns whether rules can tell that this is one of the facet's values.
+    pub(crate) fn value(&self, value: &str) -> Sayable {
+        match self.presence() {
+            Sayable::Never => return Sayable::Never,
+            Sayable::No(reason) if *self != Self::CreatedBy => return Sayable::No(reason),
+            Sayable::No(_) | Sayable::Yes => {}
+        }
+        match self {
+            // Cedar sees all of these in lower case, and the rules know no case.
+            Self::Kind | Self::Owner if !is_lower(value) => Sayable::Never,
+            Self::Row(_) if !is_lower(value) || is_long(value, INDEXED) => Sayable::Never,
+            Self::Label(_) | Self::Annotation(_) if !is_lower(value) => Sayable::Never,
+            Self::Label(_) | Self::Annotation(_) if is_long(value, INDEXED) => Sayable::No(
+                "the catalog's database does not hold labels and annotations of over 200 \
+                 characters, so that its lists would differ from single checks",
+            ),
+            Self::Input(key) if CASELESS_INPUTS.contains(&key.as_str()) && !is_lower(value) => {
+                Sayable::No(
+                    "for some actions the scaffolder compares this input without regard to \
+                     case: write the value in lower case",
+                )
+            }
+            Self::Flag(_) => {
+                Sayable::No("the rule of this tag has no parameters: ask `hasTag` alone")
+            }
+            // The scaffolder takes an empty reference for none.
+            Self::CreatedBy if value.is_empty() => Sayable::Never,
+            _ => Sayable::Yes,
+        }
+    }
+}
+
+const LONG_KEY: &str = "the catalog's database does not hold labels and annotations with so long \
+                        a name: use one of at most 180 characters";
+
+fn is_row(path: &str) -> bool {
+    let known = path.starts_with("metadata.") || path.starts_with("spec.");
+    known && is_lower(path) && !is_long(path, INDEXED)
+}
+
+fn is_lower(text: &str) -> bool {
+    text.is_ascii() && !text.bytes().any(|b| b.is_ascii_uppercase()) || text.to_lowercase() == text
+}
+
+/// Returns whether `text` has more than `limit` UTF-16 units, which is how JavaScript counts.
+fn is_long(text: &str, limit: usize) -> bool {
+    text.len() > limit && text.encode_utf16().nth(limit).is_some()
+}

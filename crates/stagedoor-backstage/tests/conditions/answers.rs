@@ -1,0 +1,252 @@
+//! What each form of a condition becomes.
+
+use stagedoor_backstage::{AskedPermission, Permissions, Principal};
+
+use crate::policies::{alice, ask, conditions, policy, readers, said, user, with_permissions};
+
+const READ: &str = "catalog.entity.read";
+
+#[test]
+fn conditions_about_catalog_entities() -> anyhow::Result<()> {
+    for (condition, expected) in [
+        ("true", "ALLOW"),
+        ("false", "DENY"),
+        (r#"principal in Backstage::Group::"group:default/a""#, "ALLOW"),
+        (r#"principal in Backstage::Group::"group:default/z""#, "DENY"),
+        (
+            "resource.owners.containsAny(principal.claims)",
+            r#"{"params":{"claims":["group:default/a","group:default/b","user:default/alice"]},"rule":"IS_ENTITY_OWNER"}"#,
+        ),
+        (
+            "principal in resource.ownerGroups",
+            r#"{"params":{"claims":["group:default/a","group:default/b"]},"rule":"IS_ENTITY_OWNER"}"#,
+        ),
+        (
+            r#"resource.ownerGroups.contains(Backstage::Group::"group:default/z")"#,
+            r#"{"params":{"claims":["group:default/z"]},"rule":"IS_ENTITY_OWNER"}"#,
+        ),
+        (
+            r#"["component", "api"].contains(resource.kind)"#,
+            r#"{"params":{"kinds":["api","component"]},"rule":"IS_ENTITY_KIND"}"#,
+        ),
+        (
+            r#"resource.kind == "component" || resource.kind == "api""#,
+            r#"{"params":{"kinds":["api","component"]},"rule":"IS_ENTITY_KIND"}"#,
+        ),
+        (
+            r#"resource.kind != "user" && resource.kind != "group""#,
+            r#"{"not":{"params":{"kinds":["group","user"]},"rule":"IS_ENTITY_KIND"}}"#,
+        ),
+        // Cedar sees lower case alone.
+        (r#"resource.kind == "Component""#, "DENY"),
+        (r#"resource.kind != "Component""#, "ALLOW"),
+        (
+            r#"resource.name == "ledger" && resource.namespace == "default""#,
+            r#"{"allOf":[{"params":{"key":"name","value":"ledger"},"rule":"HAS_METADATA"},{"params":{"key":"namespace","value":"default"},"rule":"HAS_METADATA"}]}"#,
+        ),
+        (
+            r#"resource == Backstage::CatalogEntity::"component:default/ledger""#,
+            r#"{"allOf":[{"params":{"kinds":["component"]},"rule":"IS_ENTITY_KIND"},{"params":{"key":"name","value":"ledger"},"rule":"HAS_METADATA"},{"params":{"key":"namespace","value":"default"},"rule":"HAS_METADATA"}]}"#,
+        ),
+        (r#"resource == Backstage::CatalogEntity::"Component:default/ledger""#, "DENY"),
+        (
+            r#"resource.hasTag("spec.lifecycle")"#,
+            r#"{"params":{"key":"lifecycle"},"rule":"HAS_SPEC"}"#,
+        ),
+        (
+            r#"resource.hasTag("spec.lifecycle") && resource.getTag("spec.lifecycle").contains("production")"#,
+            r#"{"params":{"key":"lifecycle","value":"production"},"rule":"HAS_SPEC"}"#,
+        ),
+        (
+            r#"resource.hasTag("metadata.tags") && resource.getTag("metadata.tags").containsAny(["go", "java"])"#,
+            r#"{"anyOf":[{"params":{"key":"tags","value":"go"},"rule":"HAS_METADATA"},{"params":{"key":"tags","value":"java"},"rule":"HAS_METADATA"}]}"#,
+        ),
+        (
+            r#"resource.hasTag("metadata.tags") && resource.getTag("metadata.tags").containsAll(["go", "java"])"#,
+            r#"{"allOf":[{"params":{"key":"tags","value":"go"},"rule":"HAS_METADATA"},{"params":{"key":"tags","value":"java"},"rule":"HAS_METADATA"}]}"#,
+        ),
+        (
+            r#"resource.hasTag("metadata.tags") && !resource.getTag("metadata.tags").contains("go")"#,
+            r#"{"allOf":[{"params":{"key":"tags"},"rule":"HAS_METADATA"},{"not":{"params":{"key":"tags","value":"go"},"rule":"HAS_METADATA"}}]}"#,
+        ),
+        (
+            r#"resource.labels.hasTag("tier") && resource.labels.getTag("tier") == "gold""#,
+            r#"{"params":{"label":"tier","value":"gold"},"rule":"HAS_LABEL"}"#,
+        ),
+        (
+            r#"resource.annotations.hasTag("a/b") && resource.annotations.getTag("a/b") like "x""#,
+            r#"{"params":{"annotation":"a/b","value":"x"},"rule":"HAS_ANNOTATION"}"#,
+        ),
+        (
+            r#"resource.annotations.hasTag("a/b") && resource.annotations.getTag("a/b") like "*""#,
+            r#"{"params":{"annotation":"a/b"},"rule":"HAS_ANNOTATION"}"#,
+        ),
+        (r#"resource.hasTag("status.items")"#, "DENY"),
+        (r#"resource.hasTag("spec.Lifecycle")"#, "DENY"),
+        (
+            r#"if resource.kind == "api" then resource.owners.contains("user:default/alice") else false"#,
+            r#"{"allOf":[{"params":{"kinds":["api"]},"rule":"IS_ENTITY_KIND"},{"params":{"claims":["user:default/alice"]},"rule":"IS_ENTITY_OWNER"}]}"#,
+        ),
+    ] {
+        let said = conditions(READ, &readers(condition))?;
+        assert_eq!(said, expected, "{condition}");
+    }
+    Ok(())
+}
+
+#[test]
+fn forbids_are_taken_away() -> anyhow::Result<()> {
+    let permit = readers("true");
+    let hidden = r#"forbid (principal, action, resource is Backstage::CatalogEntity)
+        when { resource.labels.hasTag("x") && resource.labels.getTag("x") == "hidden" }
+        unless { resource.owners.containsAny(principal.claims) };"#;
+    let said = conditions(READ, &format!("{permit}\n{hidden}"))?;
+    assert_eq!(
+        said,
+        r#"{"anyOf":[{"params":{"claims":["group:default/a","group:default/b","user:default/alice"]},"rule":"IS_ENTITY_OWNER"},{"not":{"params":{"label":"x","value":"hidden"},"rule":"HAS_LABEL"}}]}"#
+    );
+    assert_eq!(conditions(READ, hidden)?, "DENY");
+    Ok(())
+}
+
+#[test]
+fn many_grants_are_one_rule() -> anyhow::Result<()> {
+    let grants = (0..300).map(|n| {
+        format!(
+            r#"permit (principal in Backstage::Group::"group:default/a",
+                 action == Backstage::Action::"catalog.entity.read", resource is Backstage::CatalogEntity)
+               when {{ resource.kind == "component" && resource.owners.contains("group:default/t{n:03}") }};"#
+        )
+    });
+    let policy = policy(&grants.collect::<String>())?.with_budget(stagedoor_backstage::Budget {
+        leaves: 2,
+        depth: 1,
+        bytes: 20_000,
+    });
+    let answer = ask(&policy, READ, &alice()?)?;
+    assert!(said(&answer)?.starts_with(r#"{"allOf":[{"#), "{}", said(&answer)?);
+    assert_eq!(answer.reasons().len(), 300);
+    Ok(())
+}
+
+#[test]
+fn the_scaffolder_s_resources() -> anyhow::Result<()> {
+    for (permission, condition, expected) in [
+        (
+            "scaffolder.template.step.read",
+            r#"!resource.tags.contains("Secret")"#,
+            r#"{"not":{"params":{"tag":"Secret"},"rule":"HAS_TAG"}}"#,
+        ),
+        (
+            "scaffolder.action.execute",
+            r#"resource.action == "debug:log" || resource.action == "fetch:plain""#,
+            r#"{"anyOf":[{"params":{"actionId":"debug:log"},"rule":"HAS_ACTION_ID"},{"params":{"actionId":"fetch:plain"},"rule":"HAS_ACTION_ID"}]}"#,
+        ),
+        (
+            "scaffolder.action.execute",
+            r#"resource.input.hasTag("visibility") && resource.input.getTag("visibility") == "private""#,
+            r#"{"params":{"key":"visibility","value":"private"},"rule":"HAS_STRING_PROPERTY"}"#,
+        ),
+        (
+            "scaffolder.action.execute",
+            r#"resource.input.hasTag("n") && resource.input.getTag("n") == "1.5""#,
+            r#"{"anyOf":[{"params":{"key":"n","value":"1.5"},"rule":"HAS_STRING_PROPERTY"},{"params":{"key":"n","value":1.5},"rule":"HAS_NUMBER_PROPERTY"}]}"#,
+        ),
+        (
+            "scaffolder.action.execute",
+            r#"resource.input.hasTag("n") && resource.input.getTag("n") == "true""#,
+            r#"{"anyOf":[{"params":{"key":"n","value":"true"},"rule":"HAS_STRING_PROPERTY"},{"params":{"key":"n","value":true},"rule":"HAS_BOOLEAN_PROPERTY"}]}"#,
+        ),
+        (
+            "scaffolder.task.read",
+            "resource has createdBy && principal.claims.contains(resource.createdBy)",
+            r#"{"params":{"createdBy":["group:default/a","group:default/b","user:default/alice"]},"rule":"IS_TASK_OWNER"}"#,
+        ),
+        (
+            "scaffolder.task.cancel",
+            "resource has createdBy && resource.createdBy == principal.entityRef",
+            r#"{"params":{"createdBy":["user:default/alice"]},"rule":"IS_TASK_OWNER"}"#,
+        ),
+    ] {
+        let policies = format!(
+            r#"permit (principal, action == Backstage::Action::"{permission}", resource)
+               when {{ {condition} }};"#
+        );
+        assert_eq!(conditions(permission, &policies)?, expected, "{condition}");
+    }
+    Ok(())
+}
+
+#[test]
+fn rules_of_other_plugins_come_from_files() -> anyhow::Result<()> {
+    let file = "
+pluginId: playlist
+permissions:
+  - {name: playlist.list.read, attributes: {action: read}, resourceType: playlist-list}
+rules:
+  - {rule: IS_OWNER, resourceType: playlist-list, tag: owners, values: owners}
+  - {rule: IS_PUBLIC, resourceType: playlist-list, tag: public}
+  - {rule: HAS_COLOR, resourceType: playlist-list, tag: 'color:*', key: name, value: shade}
+";
+    let permissions = Permissions::known()?.with_files([("x.permissions.yaml", file)])?;
+    let text = r#"permit (principal, action == Backstage::Action::"playlist.list.read", resource)
+        when { resource.hasTag("public") ||
+               (resource.hasTag("owners") && resource.getTag("owners").containsAny(principal.claims)) ||
+               (resource.hasTag("color:red") && resource.getTag("color:red").contains("dark")) };"#;
+    let policy = with_permissions(text, permissions)?;
+    let answer = ask(&policy, "playlist.list.read", &user("user:default/u", &[])?)?;
+    assert_eq!(
+        said(&answer)?,
+        r#"{"anyOf":[{"params":{"owners":["user:default/u"]},"rule":"IS_OWNER"},{"params":{"name":"red","shade":"dark"},"rule":"HAS_COLOR"},{"params":{},"rule":"IS_PUBLIC"}]}"#
+    );
+    assert!(serde_json::to_string(answer.decision())?.contains(r#""pluginId":"playlist""#));
+    Ok(())
+}
+
+#[test]
+fn other_plugins_permissions_on_entities_go_to_the_catalog() -> anyhow::Result<()> {
+    let text = r#"permit (principal, action == Backstage::Action::"jenkins.execute", resource)
+        when { resource.kind == "component" };"#;
+    let answer = ask(&policy(text)?, "jenkins.execute", &alice()?)?;
+    let json = serde_json::to_string(answer.decision())?;
+    assert!(json.contains(r#""pluginId":"catalog","resourceType":"catalog-entity""#), "{json}");
+    Ok(())
+}
+
+#[test]
+fn basic_permissions_are_definitive() -> anyhow::Result<()> {
+    let policy = policy(
+        r#"@id("admins") permit (principal in Backstage::Group::"group:default/a",
+             action == Backstage::Action::"kubernetes.proxy", resource);"#,
+    )?;
+    let allowed = ask(&policy, "kubernetes.proxy", &alice()?)?;
+    assert_eq!(serde_json::to_string(allowed.decision())?, r#"{"result":"ALLOW"}"#);
+    assert_eq!(allowed.reasons().collect::<Vec<_>>(), ["admins"]);
+    let denied = ask(&policy, "kubernetes.proxy", &user("user:default/bob", &[])?)?;
+    assert_eq!(said(&denied)?, "DENY");
+    let service = Principal::Service("plugin:search".into());
+    assert_eq!(said(&ask(&policy, "kubernetes.proxy", &service)?)?, "DENY");
+    assert_eq!(policy.cached(), 3);
+    Ok(())
+}
+
+#[test]
+fn what_is_not_known_is_denied() -> anyhow::Result<()> {
+    let policy = policy("permit (principal, action, resource);")?;
+    let alice = alice()?;
+    for (name, action, resource_type, reason) in [
+        ("no.such", None, None, "unknown permission"),
+        ("catalog.entity.read", Some("read"), None, "on no resources"),
+        ("catalog.entity.read", Some("delete"), Some("catalog-entity"), "action `delete`"),
+        ("kubernetes.proxy", None, Some("catalog-entity"), "`catalog-entity`"),
+    ] {
+        let answer = policy.decide(&AskedPermission { name, action, resource_type }, Some(&alice));
+        assert_eq!(said(&answer)?, "DENY", "{name}");
+        let errors = answer.errors().join("\n");
+        assert!(errors.contains(reason), "{errors}");
+    }
+    let proxy = AskedPermission { name: "kubernetes.proxy", action: None, resource_type: None };
+    assert_eq!(said(&policy.decide(&proxy, None))?, "DENY");
+    assert_eq!(said(&policy.decide(&proxy, Some(&alice)))?, "ALLOW");
+    Ok(())
+}

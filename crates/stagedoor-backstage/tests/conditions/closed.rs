@@ -1,0 +1,132 @@
+//! What no rule can say closes, and is told.
+
+use stagedoor_backstage::{Budget, FindingCode};
+
+use crate::policies::{alice, ask, policy, readers, said};
+
+const READ: &str = "catalog.entity.read";
+
+/// Conditions that Backstage's rules cannot say.
+const NOT_SAYABLE: [&str; 12] = [
+    r#"resource.name like "a*""#,
+    r#"!(resource.name like "a*")"#,
+    r#"resource.owners.isEmpty()"#,
+    r#"resource.owners == ["user:default/alice"]"#,
+    r#"principal.claims.containsAll(resource.owners)"#,
+    r#"resource.name == resource.namespace"#,
+    r#"resource.labels.hasTag("a") && resource.labels.getTag("a") == resource.name"#,
+    r#"resource.labels.hasTag(resource.name)"#,
+    r#"resource.hasTag("spec.a") && resource.getTag("spec.a").isEmpty()"#,
+    r#"resource in Backstage::CatalogEntity::"component:default/x""#,
+    r#"resource.labels == Backstage::Labels::"x""#,
+    r#"[resource.name].contains("x")"#,
+];
+
+#[test]
+fn permits_lose_and_forbids_gain_what_is_not_sayable() -> anyhow::Result<()> {
+    for condition in NOT_SAYABLE {
+        let permitted = policy(&readers(condition))?;
+        let answer = ask(&permitted, READ, &alice()?)?;
+        // The last but two is `==` by the schema, which knows no entity above another.
+        assert_eq!(said(&answer)?, "DENY", "{condition}");
+        assert!(!answer.findings().is_empty(), "{condition}");
+        assert!(!permitted.findings().is_empty(), "{condition}");
+
+        let either = policy(&format!(
+            "{}\n{}",
+            readers(condition),
+            readers(r#"resource.kind == "api""#).replace("readers", "more")
+        ))?;
+        let answer = ask(&either, READ, &alice()?)?;
+        assert_eq!(
+            said(&answer)?,
+            r#"{"params":{"kinds":["api"]},"rule":"IS_ENTITY_KIND"}"#,
+            "{condition}"
+        );
+
+        let forbidden = policy(&format!(
+            r#"{} @id("no") forbid (principal, action, resource is Backstage::CatalogEntity)
+                  when {{ resource.kind == "api" && ({condition}) }};"#,
+            readers("true"),
+        ))?;
+        let answer = ask(&forbidden, READ, &alice()?)?;
+        assert_eq!(
+            said(&answer)?,
+            r#"{"not":{"params":{"kinds":["api"]},"rule":"IS_ENTITY_KIND"}}"#,
+            "{condition}"
+        );
+        let finding = answer.findings().first().ok_or_else(|| anyhow::anyhow!("{condition}"))?;
+        assert_eq!(finding.code, FindingCode::NotSayable);
+        assert_eq!(finding.policy.as_deref(), Some("no"));
+        assert_eq!(finding.file.as_deref(), Some("p.cedar"));
+    }
+    Ok(())
+}
+
+#[test]
+fn an_erring_forbid_denies() -> anyhow::Result<()> {
+    let policies = format!(
+        "{} forbid (principal, action, resource is Backstage::CatalogEntity)
+            when {{ 9223372036854775807 + 1 > 0 }};",
+        readers("true")
+    );
+    let answer = ask(&policy(&policies)?, READ, &alice()?)?;
+    assert_eq!(said(&answer)?, "DENY");
+    assert_eq!(answer.errors().len(), 1);
+    Ok(())
+}
+
+#[test]
+fn nothing_is_found_in_policies_that_become_conditions() -> anyhow::Result<()> {
+    for condition in [
+        "resource.owners.containsAny(principal.claims)",
+        "principal in resource.ownerGroups",
+        r#"principal in Backstage::Group::"group:default/a" || resource.kind == "api""#,
+        r#"principal.entityRef like "user:*" && resource.owners.contains(principal.entityRef)"#,
+        r#"resource.hasTag("spec.type") && resource.getTag("spec.type").contains("x")"#,
+    ] {
+        let policy = policy(&readers(condition))?;
+        assert_eq!(policy.findings(), [], "{condition}");
+    }
+    Ok(())
+}
+
+#[test]
+fn long_annotations_close_on_both_sides() -> anyhow::Result<()> {
+    let long = "x".repeat(201);
+    let is_long = format!(
+        r#"resource.annotations.hasTag("a") && resource.annotations.getTag("a") == "{long}""#
+    );
+    assert_eq!(said(&ask(&policy(&readers(&is_long))?, READ, &alice()?)?)?, "DENY");
+    let forbid = format!(
+        "{} forbid (principal, action, resource is Backstage::CatalogEntity) when {{ {is_long} }};",
+        readers("true")
+    );
+    assert_eq!(
+        said(&ask(&policy(&forbid)?, READ, &alice()?)?)?,
+        r#"{"not":{"params":{"annotation":"a"},"rule":"HAS_ANNOTATION"}}"#
+    );
+    Ok(())
+}
+
+#[test]
+fn large_conditions_are_a_denial() -> anyhow::Result<()> {
+    let names = |n: usize| {
+        let names: Vec<String> = (0..n).map(|n| format!(r#""n{n}""#)).collect();
+        readers(&format!("[{}].contains(resource.name)", names.join(", ")))
+    };
+    let few = ask(&policy(&names(40))?, READ, &alice()?)?;
+    assert!(said(&few)?.starts_with("{\"anyOf\""), "{}", said(&few)?);
+    for (count, budget) in [
+        (65, Budget::default()),
+        (40, Budget { leaves: 39, ..Budget::default() }),
+        (2, Budget { depth: 0, ..Budget::default() }),
+        (40, Budget { bytes: 1_000, ..Budget::default() }),
+    ] {
+        let answer = ask(&policy(&names(count))?.with_budget(budget), READ, &alice()?)?;
+        assert_eq!(said(&answer)?, "DENY");
+        let codes: Vec<_> = answer.findings().iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, [FindingCode::OverBudget]);
+    }
+    Ok(())
+}

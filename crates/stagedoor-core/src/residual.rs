@@ -1,0 +1,295 @@
+//! What is left of policies when everything but the resource is known.
+//!
+//! The index tells which policies may matter whatever the resource is; Cedar's type-aware
+//! partial evaluation (`tpe`) reduces them. See [`Engine::residuals`].
+
+use std::sync::Arc;
+
+use cedar_policy::pst::{Clause, Expr, Literal, UnaryOp};
+use cedar_policy::{
+    Context, EntityId, EntityTypeName, EntityUid, PartialEntities, PartialEntityUid,
+    PartialRequest, Policy, PolicyId, PolicySet, Schema, SlotId, Template, pst,
+};
+use smallvec::SmallVec;
+
+use crate::engine::Engine;
+use crate::entities::Entities;
+use crate::error::{DecideError, causes};
+use crate::evaluate::{Evaluation, with_room};
+use crate::policy::{EntityScope, PolicyInfo};
+use crate::request::Request;
+use crate::view::View;
+
+/// One policy, and what is left of its scope and condition.
+#[derive(Debug, Clone)]
+pub struct Residual<'e> {
+    /// The policy.
+    pub policy: PolicyInfo<'e>,
+    /// When it is satisfied.
+    pub condition: ResidualCondition,
+}
+
+/// When a policy is satisfied, as far as that is known without the resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResidualCondition {
+    /// For every resource of the type.
+    Always,
+    /// For none.
+    Never,
+    /// Its evaluation fails for every resource, or partial evaluation does not take the
+    /// policy; the text says why. A permit must not count then, and a forbid must.
+    Failed(String),
+    /// For the resources of which this holds. `principal`, `action` and `context` are
+    /// replaced by what they are.
+    Expression(Arc<Expr>),
+}
+
+impl Engine {
+    /// Returns the policies that may matter when `principal` asks for `action` on any
+    /// resource of a type, each with what is left of it. Those that are not returned are
+    /// satisfied by no such resource, nor does their evaluation fail.
+    ///
+    /// `entities` must hold the principal and the groups above it. The context is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`] if the request or the entities do not conform to the schema, or the
+    /// engine validates nothing ([exact-Cedar mode](crate::EngineBuilder::exact_cedar)).
+    pub fn residuals(
+        &self,
+        principal: &EntityUid,
+        action: &EntityUid,
+        resource_type: &EntityTypeName,
+        entities: &Entities,
+    ) -> Result<Vec<Residual<'_>>, DecideError> {
+        let Some(schema) = self.schema().filter(|_| !self.is_exact_cedar()) else {
+            return Err(DecideError::SchemaMissing);
+        };
+        let some = EntityUid::from_type_name_and_id(resource_type.clone(), EntityId::new(""));
+        let request = Request::new(principal.clone(), action.clone(), some);
+        self.check(&request, entities)?;
+        let mut view = self.view(&request, entities);
+        view.any_resource = true;
+        let mut candidates = SmallVec::new();
+        self.candidates(&view, &mut candidates);
+        let evaluation = Evaluation::new(&view, &self.0);
+        let policies: Vec<PolicyInfo<'_>> = candidates
+            .into_iter()
+            .filter_map(|number| self.policy(number))
+            .filter(|policy| scope_may_match(policy, &view, &evaluation))
+            .collect();
+        if policies.is_empty() {
+            return Ok(Vec::new());
+        }
+        let partial = Partial::new(&request, resource_type, entities, schema)?;
+        Ok(with_room(|| partial.residuals(&policies)))
+    }
+}
+
+/// Returns whether the scope matches some resource of the type.
+fn scope_may_match(
+    policy: &PolicyInfo<'_>,
+    view: &View<'_>,
+    evaluation: &Evaluation<'_, '_>,
+) -> bool {
+    use crate::symbols::Var;
+    let resource_type = view.type_(Var::Resource);
+    let fits = match &policy.policy.resource {
+        EntityScope::Is(type_) | EntityScope::IsIn(type_, _) => resource_type == Some(*type_),
+        EntityScope::Any | EntityScope::Eq(_) | EntityScope::In(_) => true,
+    };
+    fits && evaluation.entity_scope(&policy.policy.principal, Var::Principal)
+        && evaluation.action_scope(policy.policy)
+}
+
+/// A request without its resource, for Cedar.
+struct Partial<'a> {
+    request: PartialRequest,
+    entities: PartialEntities,
+    schema: &'a Schema,
+}
+
+impl<'a> Partial<'a> {
+    fn new(
+        request: &Request,
+        resource_type: &EntityTypeName,
+        entities: &Entities,
+        schema: &'a Schema,
+    ) -> Result<Self, DecideError> {
+        let refused = |e: &dyn std::error::Error| {
+            DecideError::Request(crate::error::RequestError::Schema(causes(e)))
+        };
+        let partial = PartialRequest::new(
+            PartialEntityUid::from_concrete(request.principal.clone()),
+            request.action.clone(),
+            PartialEntityUid::new(resource_type.clone(), None),
+            Some(Context::empty()),
+            schema,
+        )
+        .map_err(|e| refused(&e))?;
+        // The schema brings the actions along.
+        let known = entities.to_cedar(std::iter::once(&request.principal), &[])?;
+        let known =
+            PartialEntities::from_concrete(known.into(), schema).map_err(|e| refused(&e))?;
+        Ok(Self { request: partial, entities: known, schema })
+    }
+
+    /// Reduces all policies in one go, or one by one if Cedar refuses one of them.
+    fn residuals<'e>(&self, policies: &[PolicyInfo<'e>]) -> Vec<Residual<'e>> {
+        if let Ok(conditions) = self.reduce(policies) {
+            let paired = policies.iter().zip(conditions);
+            return paired
+                .map(|(policy, condition)| Residual { policy: *policy, condition })
+                .collect();
+        }
+        let one = |policy: &PolicyInfo<'e>| {
+            let condition = match self.reduce(std::slice::from_ref(policy)) {
+                Ok(mut conditions) => conditions.pop(),
+                Err(reason) => Some(ResidualCondition::Failed(reason)),
+            };
+            let lost = || ResidualCondition::Failed("partial evaluation lost the policy".into());
+            Residual { policy: *policy, condition: condition.unwrap_or_else(lost) }
+        };
+        policies.iter().map(one).collect()
+    }
+
+    /// Returns what is left of each policy, in their order.
+    fn reduce(&self, policies: &[PolicyInfo<'_>]) -> Result<Vec<ResidualCondition>, String> {
+        let mut set = PolicySet::new();
+        for (number, policy) in policies.iter().enumerate() {
+            add(&mut set, number, policy)?;
+        }
+        let response =
+            set.tpe(&self.request, &self.entities, self.schema).map_err(|e| causes(&e))?;
+        let condition = |number: usize| {
+            let reduced = response.get_policy(&PolicyId::new(number.to_string()));
+            let reduced = reduced.ok_or("partial evaluation lost the policy")?;
+            reduced.to_pst().map_err(|e| causes(&e)).and_then(|policy| of_clauses(&policy))
+        };
+        let failed = |reason: String| ResidualCondition::Failed(reason);
+        Ok((0..policies.len()).map(|n| condition(n).unwrap_or_else(failed)).collect())
+    }
+}
+
+/// Adds a policy under its number, which no other policy has for an id.
+fn add(set: &mut PolicySet, number: usize, policy: &PolicyInfo<'_>) -> Result<(), String> {
+    let id = PolicyId::new(number.to_string());
+    let Some((principal, resource)) = policy.link() else {
+        let parsed = Policy::parse(Some(id), policy.text()).map_err(|e| causes(&e))?;
+        return set.add(parsed).map_err(|e| causes(&e));
+    };
+    let template_id = PolicyId::new(format!("template of {number}"));
+    let template =
+        Template::parse(Some(template_id.clone()), policy.text()).map_err(|e| causes(&e))?;
+    set.add_template(template).map_err(|e| causes(&e))?;
+    let values = [(SlotId::principal(), principal), (SlotId::resource(), resource)];
+    let values = values.into_iter().filter_map(|(slot, uid)| Some((slot, uid?.clone()))).collect();
+    set.link(template_id, id, values).map_err(|e| causes(&e))
+}
+
+fn of_clauses(policy: &pst::Policy) -> Result<ResidualCondition, String> {
+    let mut left: Option<Arc<Expr>> = None;
+    for clause in policy.body().clauses() {
+        let clause = match clause {
+            Clause::When(expr) => Arc::clone(expr),
+            Clause::Unless(expr) => {
+                Arc::new(Expr::UnaryOp { op: UnaryOp::Not, expr: Arc::clone(expr) })
+            }
+        };
+        left = Some(match left {
+            None => clause,
+            Some(left) => Arc::new(Expr::BinaryOp { op: pst::BinaryOp::And, left, right: clause }),
+        });
+    }
+    let Some(expr) = left else { return Ok(ResidualCondition::Always) };
+    Ok(match expr.as_ref() {
+        Expr::Literal(Literal::Bool(true)) => ResidualCondition::Always,
+        Expr::Literal(Literal::Bool(false)) => ResidualCondition::Never,
+        Expr::ResidualError => return Err("its evaluation fails for every resource".into()),
+        _ => ResidualCondition::Expression(expr),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+    use crate::Entity;
+
+    const SCHEMA: &str = "
+        entity Group; entity User in [Group] = { claims: Set<String> };
+        entity Thing in [Box] = { kind: String, owners: Set<String>, note?: String };
+        entity Box; entity Other;
+        action look appliesTo { principal: User, resource: [Thing, Other] };";
+
+    const POLICIES: &str = r#"
+        @id("all") permit (principal in Group::"a", action, resource);
+        @id("kind") permit (principal, action, resource is Thing)
+          when { principal in Group::"a" && resource.kind == "x" };
+        @id("other-group") permit (principal in Group::"b", action, resource);
+        @id("other-type") permit (principal, action, resource is Other);
+        @id("never") permit (principal, action, resource) when { principal in Group::"b" };
+        @id("in-box") permit (principal, action, resource in Box::"1");
+        @id("owned") forbid (principal, action, resource is Thing)
+          unless { resource.owners.containsAny(principal.claims) };
+        @id("errs") forbid (principal, action, resource is Thing)
+          when { 9223372036854775807 + 1 > 0 };"#;
+
+    fn residuals(indexed: bool) -> Result<Vec<(String, ResidualCondition)>, Box<dyn Error>> {
+        let mut builder = Engine::builder().schema("s", SCHEMA).policies("p", POLICIES);
+        for number in 0..200 {
+            let text = format!(
+                r#"@id("g{number}") permit (principal in Group::"g{number}", action, resource is Thing) when {{ resource.kind == "k{number}" }};"#
+            );
+            builder = builder.policies(format!("g{number}"), text);
+        }
+        let engine = if indexed { builder } else { builder.index(false) }.build()?;
+        let user: EntityUid = r#"User::"u""#.parse()?;
+        let entity = Entity::new(user.clone())
+            .with_parent(r#"Group::"a""#.parse()?)
+            .with_parent(r#"Group::"g7""#.parse()?)
+            .with_attribute("claims", crate::Value::from_iter(["group:default/a"]));
+        let entities = Entities::from_entities([entity])?;
+        let found =
+            engine.residuals(&user, &r#"Action::"look""#.parse()?, &"Thing".parse()?, &entities)?;
+        Ok(found.into_iter().map(|r| (r.policy.id().to_owned(), r.condition)).collect())
+    }
+
+    #[test]
+    fn what_is_known_is_reduced() -> Result<(), Box<dyn Error>> {
+        let found = residuals(true)?;
+        let said: Vec<(&str, String)> = found
+            .iter()
+            .map(|(id, condition)| {
+                let text = match condition {
+                    ResidualCondition::Always => "always".into(),
+                    ResidualCondition::Never => "never".into(),
+                    ResidualCondition::Failed(_) => "failed".into(),
+                    ResidualCondition::Expression(expr) => expr.to_string(),
+                };
+                (id.as_str(), text)
+            })
+            .collect();
+        let expected = [
+            ("all", "always"),
+            ("kind", r#"resource.kind == "x""#),
+            ("in-box", r#"resource in Box::"1""#),
+            ("owned", r#"!resource.owners.containsAny(["group:default/a"])"#),
+            ("errs", "failed"),
+            ("g7", r#"resource.kind == "k7""#),
+        ];
+        let expected: Vec<_> = expected.map(|(id, text)| (id, text.to_owned())).to_vec();
+        assert_eq!(said, expected);
+        Ok(())
+    }
+
+    #[test]
+    fn the_index_leaves_out_nothing_that_matters() -> Result<(), Box<dyn Error>> {
+        let matters = |found: Vec<(String, ResidualCondition)>| -> Vec<_> {
+            found.into_iter().filter(|(_, c)| *c != ResidualCondition::Never).collect()
+        };
+        assert_eq!(matters(residuals(true)?), matters(residuals(false)?));
+        Ok(())
+    }
+}
