@@ -15,77 +15,77 @@ fn conditions_about_catalog_entities() -> anyhow::Result<()> {
         (r#"principal in Backstage::Group::"group:default/z""#, "DENY"),
         (
             "resource.owners.containsAny(principal.claims)",
-            r#"{"params":{"claims":["group:default/a","group:default/b","user:default/alice"]},"rule":"IS_ENTITY_OWNER"}"#,
+            r#"{"rule":"IS_ENTITY_OWNER","params":{"claims":["group:default/a","group:default/b","user:default/alice"]}}"#,
         ),
         (
             "principal in resource.ownerGroups",
-            r#"{"params":{"claims":["group:default/a","group:default/b"]},"rule":"IS_ENTITY_OWNER"}"#,
+            r#"{"rule":"IS_ENTITY_OWNER","params":{"claims":["group:default/a","group:default/b"]}}"#,
         ),
         (
             r#"resource.ownerGroups.contains(Backstage::Group::"group:default/z")"#,
-            r#"{"params":{"claims":["group:default/z"]},"rule":"IS_ENTITY_OWNER"}"#,
+            r#"{"rule":"IS_ENTITY_OWNER","params":{"claims":["group:default/z"]}}"#,
         ),
         (
             r#"["component", "api"].contains(resource.kind)"#,
-            r#"{"params":{"kinds":["api","component"]},"rule":"IS_ENTITY_KIND"}"#,
+            r#"{"rule":"IS_ENTITY_KIND","params":{"kinds":["api","component"]}}"#,
         ),
         (
             r#"resource.kind == "component" || resource.kind == "api""#,
-            r#"{"params":{"kinds":["api","component"]},"rule":"IS_ENTITY_KIND"}"#,
+            r#"{"rule":"IS_ENTITY_KIND","params":{"kinds":["api","component"]}}"#,
         ),
         (
             r#"resource.kind != "user" && resource.kind != "group""#,
-            r#"{"not":{"params":{"kinds":["group","user"]},"rule":"IS_ENTITY_KIND"}}"#,
+            r#"{"not":{"rule":"IS_ENTITY_KIND","params":{"kinds":["group","user"]}}}"#,
         ),
         // Cedar sees lower case alone.
         (r#"resource.kind == "Component""#, "DENY"),
         (r#"resource.kind != "Component""#, "ALLOW"),
         (
             r#"resource.name == "ledger" && resource.namespace == "default""#,
-            r#"{"allOf":[{"params":{"key":"name","value":"ledger"},"rule":"HAS_METADATA"},{"params":{"key":"namespace","value":"default"},"rule":"HAS_METADATA"}]}"#,
+            r#"{"allOf":[{"rule":"HAS_METADATA","params":{"key":"name","value":"ledger"}},{"rule":"HAS_METADATA","params":{"key":"namespace","value":"default"}}]}"#,
         ),
         (
             r#"resource == Backstage::CatalogEntity::"component:default/ledger""#,
-            r#"{"allOf":[{"params":{"kinds":["component"]},"rule":"IS_ENTITY_KIND"},{"params":{"key":"name","value":"ledger"},"rule":"HAS_METADATA"},{"params":{"key":"namespace","value":"default"},"rule":"HAS_METADATA"}]}"#,
+            r#"{"allOf":[{"rule":"IS_ENTITY_KIND","params":{"kinds":["component"]}},{"rule":"HAS_METADATA","params":{"key":"name","value":"ledger"}},{"rule":"HAS_METADATA","params":{"key":"namespace","value":"default"}}]}"#,
         ),
         (r#"resource == Backstage::CatalogEntity::"Component:default/ledger""#, "DENY"),
         (
             r#"resource.hasTag("spec.lifecycle")"#,
-            r#"{"params":{"key":"lifecycle"},"rule":"HAS_SPEC"}"#,
+            r#"{"rule":"HAS_SPEC","params":{"key":"lifecycle"}}"#,
         ),
         (
             r#"resource.hasTag("spec.lifecycle") && resource.getTag("spec.lifecycle").contains("production")"#,
-            r#"{"params":{"key":"lifecycle","value":"production"},"rule":"HAS_SPEC"}"#,
+            r#"{"rule":"HAS_SPEC","params":{"key":"lifecycle","value":"production"}}"#,
         ),
         (
             r#"resource.hasTag("metadata.tags") && resource.getTag("metadata.tags").containsAny(["go", "java"])"#,
-            r#"{"anyOf":[{"params":{"key":"tags","value":"go"},"rule":"HAS_METADATA"},{"params":{"key":"tags","value":"java"},"rule":"HAS_METADATA"}]}"#,
+            r#"{"anyOf":[{"rule":"HAS_METADATA","params":{"key":"tags","value":"go"}},{"rule":"HAS_METADATA","params":{"key":"tags","value":"java"}}]}"#,
         ),
         (
             r#"resource.hasTag("metadata.tags") && resource.getTag("metadata.tags").containsAll(["go", "java"])"#,
-            r#"{"allOf":[{"params":{"key":"tags","value":"go"},"rule":"HAS_METADATA"},{"params":{"key":"tags","value":"java"},"rule":"HAS_METADATA"}]}"#,
+            r#"{"allOf":[{"rule":"HAS_METADATA","params":{"key":"tags","value":"go"}},{"rule":"HAS_METADATA","params":{"key":"tags","value":"java"}}]}"#,
         ),
         (
             r#"resource.hasTag("metadata.tags") && !resource.getTag("metadata.tags").contains("go")"#,
-            r#"{"allOf":[{"params":{"key":"tags"},"rule":"HAS_METADATA"},{"not":{"params":{"key":"tags","value":"go"},"rule":"HAS_METADATA"}}]}"#,
+            r#"{"allOf":[{"rule":"HAS_METADATA","params":{"key":"tags"}},{"not":{"rule":"HAS_METADATA","params":{"key":"tags","value":"go"}}}]}"#,
         ),
         (
             r#"resource.labels.hasTag("tier") && resource.labels.getTag("tier") == "gold""#,
-            r#"{"params":{"label":"tier","value":"gold"},"rule":"HAS_LABEL"}"#,
+            r#"{"rule":"HAS_LABEL","params":{"label":"tier","value":"gold"}}"#,
         ),
         (
             r#"resource.annotations.hasTag("a/b") && resource.annotations.getTag("a/b") like "x""#,
-            r#"{"params":{"annotation":"a/b","value":"x"},"rule":"HAS_ANNOTATION"}"#,
+            r#"{"rule":"HAS_ANNOTATION","params":{"annotation":"a/b","value":"x"}}"#,
         ),
         (
             r#"resource.annotations.hasTag("a/b") && resource.annotations.getTag("a/b") like "*""#,
-            r#"{"params":{"annotation":"a/b"},"rule":"HAS_ANNOTATION"}"#,
+            r#"{"rule":"HAS_ANNOTATION","params":{"annotation":"a/b"}}"#,
         ),
         (r#"resource.hasTag("status.items")"#, "DENY"),
         (r#"resource.hasTag("spec.Lifecycle")"#, "DENY"),
         (
             r#"if resource.kind == "api" then resource.owners.contains("user:default/alice") else false"#,
-            r#"{"allOf":[{"params":{"kinds":["api"]},"rule":"IS_ENTITY_KIND"},{"params":{"claims":["user:default/alice"]},"rule":"IS_ENTITY_OWNER"}]}"#,
+            r#"{"allOf":[{"rule":"IS_ENTITY_KIND","params":{"kinds":["api"]}},{"rule":"IS_ENTITY_OWNER","params":{"claims":["user:default/alice"]}}]}"#,
         ),
     ] {
         let said = conditions(READ, &readers(condition))?;
@@ -97,13 +97,13 @@ fn conditions_about_catalog_entities() -> anyhow::Result<()> {
 #[test]
 fn forbids_are_taken_away() -> anyhow::Result<()> {
     let permit = readers("true");
-    let hidden = r#"forbid (principal, action, resource is Backstage::CatalogEntity)
+    let hidden = r#"forbid (principal is Backstage::User, action, resource is Backstage::CatalogEntity)
         when { resource.labels.hasTag("x") && resource.labels.getTag("x") == "hidden" }
         unless { resource.owners.containsAny(principal.claims) };"#;
     let said = conditions(READ, &format!("{permit}\n{hidden}"))?;
     assert_eq!(
         said,
-        r#"{"anyOf":[{"params":{"claims":["group:default/a","group:default/b","user:default/alice"]},"rule":"IS_ENTITY_OWNER"},{"not":{"params":{"label":"x","value":"hidden"},"rule":"HAS_LABEL"}}]}"#
+        r#"{"anyOf":[{"rule":"IS_ENTITY_OWNER","params":{"claims":["group:default/a","group:default/b","user:default/alice"]}},{"not":{"rule":"HAS_LABEL","params":{"label":"x","value":"hidden"}}}]}"#
     );
     assert_eq!(conditions(READ, hidden)?, "DENY");
     Ok(())
@@ -135,41 +135,41 @@ fn the_scaffolder_s_resources() -> anyhow::Result<()> {
         (
             "scaffolder.template.step.read",
             r#"!resource.tags.contains("Secret")"#,
-            r#"{"not":{"params":{"tag":"Secret"},"rule":"HAS_TAG"}}"#,
+            r#"{"not":{"rule":"HAS_TAG","params":{"tag":"Secret"}}}"#,
         ),
         (
             "scaffolder.action.execute",
             r#"resource.action == "debug:log" || resource.action == "fetch:plain""#,
-            r#"{"anyOf":[{"params":{"actionId":"debug:log"},"rule":"HAS_ACTION_ID"},{"params":{"actionId":"fetch:plain"},"rule":"HAS_ACTION_ID"}]}"#,
+            r#"{"anyOf":[{"rule":"HAS_ACTION_ID","params":{"actionId":"debug:log"}},{"rule":"HAS_ACTION_ID","params":{"actionId":"fetch:plain"}}]}"#,
         ),
         (
             "scaffolder.action.execute",
             r#"resource.input.hasTag("visibility") && resource.input.getTag("visibility") == "private""#,
-            r#"{"params":{"key":"visibility","value":"private"},"rule":"HAS_STRING_PROPERTY"}"#,
+            r#"{"rule":"HAS_STRING_PROPERTY","params":{"key":"visibility","value":"private"}}"#,
         ),
         (
             "scaffolder.action.execute",
             r#"resource.input.hasTag("n") && resource.input.getTag("n") == "1.5""#,
-            r#"{"anyOf":[{"params":{"key":"n","value":"1.5"},"rule":"HAS_STRING_PROPERTY"},{"params":{"key":"n","value":1.5},"rule":"HAS_NUMBER_PROPERTY"}]}"#,
+            r#"{"anyOf":[{"rule":"HAS_STRING_PROPERTY","params":{"key":"n","value":"1.5"}},{"rule":"HAS_NUMBER_PROPERTY","params":{"key":"n","value":1.5}}]}"#,
         ),
         (
             "scaffolder.action.execute",
             r#"resource.input.hasTag("n") && resource.input.getTag("n") == "true""#,
-            r#"{"anyOf":[{"params":{"key":"n","value":"true"},"rule":"HAS_STRING_PROPERTY"},{"params":{"key":"n","value":true},"rule":"HAS_BOOLEAN_PROPERTY"}]}"#,
+            r#"{"anyOf":[{"rule":"HAS_STRING_PROPERTY","params":{"key":"n","value":"true"}},{"rule":"HAS_BOOLEAN_PROPERTY","params":{"key":"n","value":true}}]}"#,
         ),
         (
             "scaffolder.task.read",
             "resource has createdBy && principal.claims.contains(resource.createdBy)",
-            r#"{"params":{"createdBy":["group:default/a","group:default/b","user:default/alice"]},"rule":"IS_TASK_OWNER"}"#,
+            r#"{"rule":"IS_TASK_OWNER","params":{"createdBy":["group:default/a","group:default/b","user:default/alice"]}}"#,
         ),
         (
             "scaffolder.task.cancel",
             "resource has createdBy && resource.createdBy == principal.entityRef",
-            r#"{"params":{"createdBy":["user:default/alice"]},"rule":"IS_TASK_OWNER"}"#,
+            r#"{"rule":"IS_TASK_OWNER","params":{"createdBy":["user:default/alice"]}}"#,
         ),
     ] {
         let policies = format!(
-            r#"permit (principal, action == Backstage::Action::"{permission}", resource)
+            r#"permit (principal is Backstage::User, action == Backstage::Action::"{permission}", resource)
                when {{ {condition} }};"#
         );
         assert_eq!(conditions(permission, &policies)?, expected, "{condition}");
@@ -189,7 +189,7 @@ rules:
   - {rule: HAS_COLOR, resourceType: playlist-list, tag: 'color:*', key: name, value: shade}
 ";
     let permissions = Permissions::known()?.with_files([("x.permissions.yaml", file)])?;
-    let text = r#"permit (principal, action == Backstage::Action::"playlist.list.read", resource)
+    let text = r#"permit (principal is Backstage::User, action == Backstage::Action::"playlist.list.read", resource)
         when { resource.hasTag("public") ||
                (resource.hasTag("owners") && resource.getTag("owners").containsAny(principal.claims)) ||
                (resource.hasTag("color:red") && resource.getTag("color:red").contains("dark")) };"#;
@@ -197,7 +197,7 @@ rules:
     let answer = ask(&policy, "playlist.list.read", &user("user:default/u", &[])?)?;
     assert_eq!(
         said(&answer)?,
-        r#"{"anyOf":[{"params":{"owners":["user:default/u"]},"rule":"IS_OWNER"},{"params":{"name":"red","shade":"dark"},"rule":"HAS_COLOR"},{"params":{},"rule":"IS_PUBLIC"}]}"#
+        r#"{"anyOf":[{"rule":"IS_PUBLIC","params":{}},{"rule":"HAS_COLOR","params":{"name":"red","shade":"dark"}},{"rule":"IS_OWNER","params":{"owners":["user:default/u"]}}]}"#
     );
     assert!(serde_json::to_string(answer.decision())?.contains(r#""pluginId":"playlist""#));
     Ok(())
@@ -205,7 +205,7 @@ rules:
 
 #[test]
 fn other_plugins_permissions_on_entities_go_to_the_catalog() -> anyhow::Result<()> {
-    let text = r#"permit (principal, action == Backstage::Action::"jenkins.execute", resource)
+    let text = r#"permit (principal is Backstage::User, action == Backstage::Action::"jenkins.execute", resource)
         when { resource.kind == "component" };"#;
     let answer = ask(&policy(text)?, "jenkins.execute", &alice()?)?;
     let json = serde_json::to_string(answer.decision())?;
@@ -232,7 +232,7 @@ fn basic_permissions_are_definitive() -> anyhow::Result<()> {
 
 #[test]
 fn what_is_not_known_is_denied() -> anyhow::Result<()> {
-    let policy = policy("permit (principal, action, resource);")?;
+    let policy = policy("permit (principal is Backstage::User, action, resource);")?;
     let alice = alice()?;
     for (name, action, resource_type, reason) in [
         ("no.such", None, None, "unknown permission"),

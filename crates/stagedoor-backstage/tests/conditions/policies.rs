@@ -1,8 +1,8 @@
 //! Policies to ask, and what they answer as JSON.
 
 use stagedoor_backstage::{
-    AskedPermission, PermissionAction, Permissions, PolicyAnswer, PolicyEngine, Principal, SCHEMA,
-    User,
+    AskedPermission, PermissionAction, Permissions, PolicyAnswer, PolicyDecision, PolicyEngine,
+    Principal, SCHEMA, User,
 };
 use stagedoor_core::Engine;
 
@@ -57,12 +57,14 @@ pub(crate) fn conditions(permission: &str, policies: &str) -> anyhow::Result<Str
 }
 
 pub(crate) fn said(answer: &PolicyAnswer) -> anyhow::Result<String> {
-    let mut json = serde_json::to_value(answer.decision())?;
-    if json["result"] != "CONDITIONAL" {
-        return Ok(json["result"].as_str().unwrap_or_default().to_owned());
-    }
-    let resource_type = format!(r#""resourceType":{},"#, json["resourceType"]);
-    Ok(json["conditions"].take().to_string().replace(&resource_type, ""))
+    Ok(match answer.decision() {
+        PolicyDecision::Allow => "ALLOW".to_owned(),
+        PolicyDecision::Deny => "DENY".to_owned(),
+        PolicyDecision::Conditional { resource_type, conditions, .. } => {
+            let resource_type = format!(r#""resourceType":"{resource_type}","#);
+            serde_json::to_string(conditions)?.replace(&resource_type, "")
+        }
+    })
 }
 
 /// Returns a permit for everybody to read catalog entities of which this is true.
