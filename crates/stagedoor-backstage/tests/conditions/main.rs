@@ -1,5 +1,8 @@
 //! Conditional decisions: what policies say of resources, in Backstage's rules.
 
+mod agreement;
 mod answers;
 mod closed;
 mod policies;
+mod random;
+mod rules;

@@ -1,0 +1,49 @@
+//! Random policies: the catalog's rules allow what Cedar allows, and never more.
+
+use stagedoor_backstage::PolicyDecision;
+
+use crate::random::{Cases, Seed};
+use crate::rules::meets;
+
+#[test]
+fn conditions_agree_with_cedar() -> anyhow::Result<()> {
+    let mut seed = Seed(20_261_122);
+    let cases = Cases::new(&mut seed, 150, 120)?;
+    let (mut conditional, mut exact, mut allowed_in_all) = (0, 0, 0);
+    for case in &cases.cases {
+        for decided in &case.users {
+            let criteria = match &decided.decision {
+                PolicyDecision::Conditional { conditions, .. } => {
+                    Some(serde_json::to_value(conditions)?)
+                }
+                _ => None,
+            };
+            conditional += usize::from(criteria.is_some());
+            exact += usize::from(decided.exact);
+            anyhow::ensure!(decided.allowed.len() == cases.entities.len());
+            for (entity, cedar) in cases.entities.iter().zip(decided.allowed.chars()) {
+                let cedar = cedar == '1';
+                let applied = match &criteria {
+                    Some(criteria) => meets(entity, criteria)?,
+                    None => decided.decision == PolicyDecision::Allow,
+                };
+                allowed_in_all += usize::from(applied);
+                let is_right = if decided.exact { applied == cedar } else { cedar || !applied };
+                anyhow::ensure!(
+                    is_right,
+                    "Cedar says {cedar}, the rules say {applied} (exact: {})\n{}\n{:?}\n{entity}\n{}",
+                    decided.exact,
+                    decided.user,
+                    decided.decision,
+                    case.policies,
+                );
+            }
+        }
+    }
+    // The comparison is about something.
+    assert!(
+        conditional > 200 && exact > 200 && allowed_in_all > 2_000,
+        "{conditional} {exact} {allowed_in_all}"
+    );
+    Ok(())
+}
