@@ -14,6 +14,9 @@ use stagedoor_core::{Decision, Effect, Engine, Entities};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Suite {
+    /// For the policy test harness; here the catalog is read as it is.
+    #[serde(rename = "fixtures")]
+    _fixtures: serde::de::IgnoredAny,
     cases: Vec<Case>,
 }
 

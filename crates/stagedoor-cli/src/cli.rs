@@ -6,11 +6,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::output::Output;
 use crate::{
-    access, audit, authorize, check, completions, demo, explain, import, man, serve, validate,
+    access, audit, authorize, check, completions, demo, explain, import, man, serve, test, validate,
 };
 
 /// Exit code of a decision to deny; 0 allows, 1 is a failure.
 const DENIED: u8 = 2;
+/// Exit code of `test` where there is nothing to run.
+const UNUSABLE: u8 = 2;
 
 /// Decide permissions by Cedar policies, and say why.
 ///
@@ -36,7 +38,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  allowed; or the command did what it was asked, as with several requests at once
   1  failure: wrong arguments, unreadable input, policies that do not load
-  2  denied";
+  2  denied; `test`: the tests cannot be run";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -52,6 +54,7 @@ enum Command {
     Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
     Validate(validate::ValidateArgs),
+    Test(test::TestArgs),
     Import(import::ImportArgs),
     Audit(audit::AuditArgs),
     WhoCan(access::WhoCanArgs),
@@ -71,6 +74,8 @@ pub(crate) enum Ending {
     Denied,
     /// Failed, and what failed is printed already.
     Failed,
+    /// Tests could not be run, and why is printed already.
+    Unusable,
 }
 
 /// Runs the command that the arguments name.
@@ -90,6 +95,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(args) => check::run(&args, &mut output),
         Command::Explain(args) => explain::run(&args, &mut output),
         Command::Validate(args) => validate::run(&args, &mut output),
+        Command::Test(args) => test::run(&args, &mut output),
         Command::Import(args) => import::run(&args, &mut output),
         Command::Audit(args) => audit::run(&args, &mut output),
         Command::WhoCan(args) => access::who_can(&args, &mut output),
@@ -104,6 +110,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Denied) => ExitCode::from(DENIED),
         Ok(Ending::Failed) => ExitCode::FAILURE,
+        Ok(Ending::Unusable) => ExitCode::from(UNUSABLE),
         Err(failure) => {
             output.failure(&failure);
             ExitCode::FAILURE

@@ -22,6 +22,7 @@ mod roles;
 mod serve;
 mod table;
 mod terminal;
+mod test;
 mod validate;
 
 use std::process::ExitCode;

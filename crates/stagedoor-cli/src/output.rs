@@ -61,6 +61,13 @@ impl Output {
         let _ = writeln!(io::stderr(), "{} {}", paint.notable("note:"), line(text));
     }
 
+    /// Tells people, on the standard error, what is wrong.
+    pub(crate) fn complaint(&self, text: &str) {
+        let paint = Paint::of(&io::stderr());
+        // The exit code says it too, where nobody reads this.
+        let _ = writeln!(io::stderr(), "{} {}", paint.bad("error:"), line(text));
+    }
+
     /// Reports a failure: in JSON on the standard output, for people on the standard error.
     pub(crate) fn failure(&mut self, failure: &Failure) {
         // A reader that went away has seen enough: `| head`.

@@ -41,7 +41,7 @@ pub fn access_review(bytes: &[u8]) {
     for review in reviews {
         let status = reviewer.answer(review).status.unwrap_or_default();
         assert!(!(status.allowed && status.denied), "{status:?} of {text:?}");
-        assert!(!(status.allowed && !status.evaluation_error.is_empty()), "{status:?}");
+        assert!(!status.allowed || status.evaluation_error.is_empty(), "{status:?}");
     }
 }
 

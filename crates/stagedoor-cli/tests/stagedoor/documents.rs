@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use crate::run::stagedoor;
 
-const SUBCOMMANDS: [&str; 7] =
-    ["authorize", "check", "explain", "validate", "demo", "completions", "man"];
+const SUBCOMMANDS: [&str; 8] =
+    ["authorize", "check", "explain", "validate", "test", "demo", "completions", "man"];
 
 #[test]
 fn every_shell_has_completions() -> Result<()> {

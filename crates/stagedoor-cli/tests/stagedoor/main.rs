@@ -4,5 +4,6 @@ mod conformance;
 mod demo;
 mod documents;
 mod hostile;
+mod policy_tests;
 mod run;
 mod table;

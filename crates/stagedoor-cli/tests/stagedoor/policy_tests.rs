@@ -1,0 +1,275 @@
+//! `stagedoor test`.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::run::{Run, repository, stagedoor};
+
+const SCHEMA: &str = "
+    entity Team;
+    entity User in [Team];
+    entity Doc { public: Bool };
+    action read, write appliesTo { principal: User, resource: Doc };";
+
+const POLICIES: &str = r#"@id("public-is-read")
+permit (principal, action == Action::"read", resource)
+when { resource.public };
+@id("team-writes")
+permit (principal in Team::"a", action == Action::"write", resource);
+"#;
+
+/// Fixtures, and cases that pass; others are added to it.
+const TESTS: &str = r#"
+fixtures:
+  entities:
+    - { uid: { type: User, id: ana }, attrs: {}, parents: [{ type: Team, id: a }] }
+    - { uid: { type: User, id: bob }, attrs: {}, parents: [] }
+    - { uid: { type: Doc, id: open }, attrs: { public: true }, parents: [] }
+    - { uid: { type: Doc, id: secret }, attrs: { public: false }, parents: [] }
+tables:
+  - name: who does what
+    columns: principal
+    grid: |
+      | action          | resource      | User::"ana" | User::"bob" |
+      |-----------------|---------------|-------------|-------------|
+      | Action::"read"  | Doc::"open"   | allow       | allow       |
+      | Action::"read"  | Doc::"secret" | deny        | deny        |
+      | Action::"write" | Doc::"open"   | allow       | deny        |
+invariants:
+  - name: only ana writes
+    never: allow
+    over:
+      principal: [User::"ana", User::"bob"]
+      action: Action::"write"
+      resource: [Doc::"open", Doc::"secret"]
+    except: [{ principal: User::"ana" }]
+suites:
+  - name: reasons
+    cases:
+      - name: the team is why
+        principal: User::"ana"
+        action: Action::"write"
+        resource: Doc::"open"
+        expect: { decision: allow, reasons: [team-writes] }
+      - name: what is not public is why
+        principal: User::"bob"
+        action: Action::"read"
+        resource: Doc::"secret"
+        expect: { decision: deny, clause: resource.public }
+"#;
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new(tests: &str) -> Result<Self> {
+        let place = Self(tempfile::tempdir()?);
+        place.write("app.cedarschema", SCHEMA)?;
+        place.write("app.cedar", POLICIES)?;
+        place.write("app.test.yaml", tests)?;
+        Ok(place)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        Ok(std::fs::write(self.0.path().join(name), text)?)
+    }
+
+    fn run(&self, args: &[&str]) -> Result<Run> {
+        stagedoor(self.0.path(), std::iter::once(&"test").chain(args), b"")
+    }
+}
+
+/// A case that fails, to be put before `fixtures`.
+const WRONG: &str = r#"
+cases:
+  - name: "bob, too: 100% # <wrong>"
+    principal: User::"bob"
+    action: Action::"read"
+    resource: Doc::"secret"
+    expect: { decision: allow, reasons: [public-is-read] }
+"#;
+
+#[test]
+fn what_is_as_expected_passes() -> Result<()> {
+    let run = Place::new(TESTS)?.run(&[])?;
+    assert_eq!((run.exit, run.stderr.as_str()), (0, ""), "{}", run.stdout);
+    ensure!(run.stdout.contains("9 passed (10 requests;"), "{}", run.stdout);
+    Ok(())
+}
+
+#[test]
+fn a_failed_case_tells_why_and_how_to_go_on() -> Result<()> {
+    let place = Place::new(&format!("{WRONG}{TESTS}"))?;
+    let run = place.run(&[])?;
+    assert_eq!(run.exit, 1, "{}", run.stderr);
+    for told in [
+        "expected allow, but the decision is deny",
+        "expected the reasons `public-is-read`, but they are none",
+        "nearest permit: public-is-read",
+        "does not hold: resource.public",
+        "app.cedar:3",
+        "app.test.yaml:3",
+        "9 passed, 1 failed",
+    ] {
+        ensure!(run.stdout.contains(told), "`{told}` is missing: {}", run.stdout);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_command_that_explains_a_failure_works() -> Result<()> {
+    let entities = TESTS
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- { uid: "))
+        .map(|line| format!("{{ uid: {line}"));
+    // The same entities from a file, which a command line can name.
+    let json: Vec<Value> =
+        entities.map(|line| serde_saphyr::from_str(&line)).collect::<Result<_, _>>()?;
+    let place = Place::new(&format!("fixtures: {{ entityFiles: [entities.json] }}{WRONG}"))?;
+    place.write("entities.json", &serde_json::to_string(&json)?)?;
+    let run = place.run(&[])?;
+    let command = run.stdout.lines().find_map(|line| line.trim().strip_prefix("explain with: "));
+    let command = command.with_context(|| run.stdout.clone())?;
+    let binary = Path::new(env!("CARGO_BIN_EXE_stagedoor")).parent().context("a directory")?;
+    let path = std::env::var("PATH").unwrap_or_default();
+    let explained = std::process::Command::new("sh")
+        .args(["-c", command])
+        .current_dir(place.0.path())
+        .env("PATH", format!("{}:{path}", binary.display()))
+        .output()?;
+    let told = String::from_utf8(explained.stdout)?;
+    assert_eq!(explained.status.code(), Some(2), "{command}: {told}");
+    ensure!(told.contains("does not hold: resource.public"), "{told}");
+    Ok(())
+}
+
+#[test]
+fn reports_are_what_other_programs_read() -> Result<()> {
+    let place = Place::new(&format!("{WRONG}{TESTS}"))?;
+    let json: Value = serde_json::from_str(&place.run(&["--format", "json"])?.stdout)?;
+    assert_eq!((&json["passed"], &json["failed"]), (&9.into(), &1.into()));
+    let case = &json["files"][0]["cases"][0];
+    assert_eq!(case["result"]["failed"][0]["nearest"][0]["policy"], "public-is-read");
+
+    let tap = place.run(&["--report", "tap"])?.stdout;
+    let (first, rest) = tap.split_once('\n').context("one line")?;
+    assert_eq!((first, rest.lines().next()), ("TAP version 14", Some("1..10")));
+    ensure!(tap.contains("not ok 1 - app.test.yaml: bob, too: 100% \\# <wrong>\n  ---\n"), "{tap}");
+    assert_eq!(tap.lines().filter(|line| line.starts_with("ok ")).count(), 9);
+
+    let junit = place.run(&["--report", "junit"])?.stdout;
+    let parsed = quick_junit::Report::deserialize_from_str(&junit)?;
+    let suite = parsed.test_suites.first().context("no suite")?;
+    assert_eq!((suite.tests, suite.failures), (10, 1));
+    assert_eq!(suite.test_cases.first().map(|c| c.name.as_str()), Some("bob, too: 100% # <wrong>"));
+
+    let github = place.run(&["--report", "github"])?.stdout;
+    let annotation = github.lines().find(|line| line.starts_with("::error ")).context("none")?;
+    ensure!(annotation.contains("file=app.test.yaml,line=3,"), "{annotation}");
+    ensure!(
+        annotation.contains("title=bob%2C too%3A 100%25 # <wrong>::expected allow"),
+        "{annotation}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_filter_and_the_first_failure_leave_cases_out() -> Result<()> {
+    let place = Place::new(&format!("{WRONG}{TESTS}"))?;
+    let run = place.run(&["--filter", "reasons the team"])?;
+    assert_eq!(run.exit, 0, "{}", run.stdout);
+    ensure!(run.stdout.contains("1 passed"), "{}", run.stdout);
+    let run = place.run(&["--fail-fast"])?;
+    assert_eq!(run.exit, 1);
+    let run = place.run(&["--filter", "no such case"])?;
+    assert_eq!((run.exit, run.stdout.as_str()), (2, ""));
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_used_is_told_with_its_place() -> Result<()> {
+    let case = |line: &str| {
+        format!(
+            "cases:\n  - name: c\n    principal: User::\"ana\"\n    action: Action::\"read\"\n    \
+             resource: Doc::\"open\"\n    {line}\n    expect: allow\n"
+        )
+    };
+    for (tests, told) in [
+        (case("principle: x"), "app.test.yaml:6:5: "),
+        (case("verb: get"), "`c`: a case has one of `permission`"),
+        (case("namespace: x"), "`namespace` cannot stand in a Cedar case"),
+        (case("context: { mood: good }"), "mood"),
+        (case("entities: [1]"), "the entities"),
+        ("cases: []\n".to_owned(), "the file has no cases"),
+        ("cases: [\n".to_owned(), "app.test.yaml:"),
+        ("policies: [nowhere]\ncases: []\n".to_owned(), "nowhere"),
+        (
+            "invariants:\n  - { name: i, never: allow, over: { colour: [red] } }\n".to_owned(),
+            "`colour` is no key",
+        ),
+        (
+            "tables:\n  - { name: t, columns: principal, grid: '| action |' }\n".to_owned(),
+            "`t`: the first line of `grid` has no column",
+        ),
+    ] {
+        let place = Place::new(&tests)?;
+        let run = place.run(&[])?;
+        assert_eq!((run.exit, run.stdout.as_str()), (2, ""), "{tests}");
+        ensure!(run.stderr.contains(told), "`{told}` is not in {}", run.stderr);
+        let json = place.run(&["--format", "json"])?;
+        assert_eq!((json.exit, json.stderr.as_str()), (2, ""), "{tests}");
+        let json: Value = serde_json::from_str(&json.stdout)?;
+        ensure!(json["problems"].as_array().is_some_and(|all| !all.is_empty()), "{json}");
+    }
+    let empty = tempfile::tempdir()?;
+    let run = stagedoor(empty.path(), ["test"], b"")?;
+    assert_eq!(run.exit, 2);
+    ensure!(run.stderr.contains("no test file"), "{}", run.stderr);
+    Ok(())
+}
+
+#[test]
+fn the_shipped_policies_pass_their_tests() -> Result<()> {
+    let run = stagedoor(&repository(""), ["test", "policies", "--format", "json"], b"")?;
+    let json: Value = serde_json::from_str(&run.stdout)?;
+    assert_eq!((run.exit, &json["failed"]), (0, &0.into()), "{json}");
+    ensure!(json["passed"].as_u64().is_some_and(|passed| passed > 90), "{}", json["passed"]);
+    Ok(())
+}
+
+#[test]
+fn ten_thousand_cases_take_less_than_two_seconds() -> Result<()> {
+    let case = |n: usize| {
+        let (who, decision) = if n.is_multiple_of(2) { ("ana", "allow") } else { ("bob", "deny") };
+        format!(
+            "  - {{ name: n{n}, principal: 'User::\"{who}\"', action: 'Action::\"write\"', \
+             resource: 'Doc::\"open\"', expect: {decision} }}\n"
+        )
+    };
+    let cases: String = (0..10_000).map(case).collect();
+    let place = Place::new(&format!("{TESTS}cases:\n{cases}"))?;
+    let run = place.run(&["--format", "json"])?;
+    let json: Value = serde_json::from_str(&run.stdout)?;
+    assert_eq!((run.exit, &json["passed"]), (0, &10_009.into()));
+    let milliseconds = json["run_ms"].as_f64().context("no time")?;
+    ensure!(milliseconds < 2_000.0, "{milliseconds} ms");
+    Ok(())
+}
+
+/// The schema that editors get accepts the shipped tests' keys and no others.
+#[test]
+fn test_files_have_a_json_schema() -> Result<()> {
+    let run = stagedoor(Path::new("/"), ["test", "--file-schema"], b"")?;
+    let schema: Value = serde_json::from_str(&run.stdout)?;
+    assert_eq!(schema["additionalProperties"], false);
+    let case = &schema["$defs"]["Case"];
+    assert_eq!(case["additionalProperties"], false);
+    for key in ["permission", "verb", "apiGroup", "principal", "expect"] {
+        ensure!(case["properties"].get(key).is_some(), "{key}: {case}");
+    }
+    let committed =
+        std::fs::read_to_string(repository("crates/stagedoor-testing/test-file.schema.json"))?;
+    assert_eq!(serde_json::from_str::<Value>(&committed)?, schema, "write it again");
+    Ok(())
+}

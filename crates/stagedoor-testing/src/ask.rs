@@ -1,0 +1,271 @@
+//! From a case to the request that it is about.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use stagedoor_backstage::{EntityRef, Resource, User};
+use stagedoor_core::{Entities, Request};
+use stagedoor_kubernetes::{
+    Attributes, NonResourceAttributes, ResourceAttributes, Subject, SubjectAccessReview,
+};
+
+use crate::file::{Action, Case, UserFixture};
+use crate::world::{Platform, World, parse_entities};
+
+/// The keys that a request of each platform has.
+const BACKSTAGE: [&str; 7] =
+    ["user", "groups", "permission", "entity", "template", "task", "action"];
+const KUBERNETES: [&str; 11] = [
+    "user",
+    "groups",
+    "uid",
+    "extra",
+    "verb",
+    "apiGroup",
+    "resource",
+    "subresource",
+    "namespace",
+    "resourceName",
+    "path",
+];
+const CEDAR: [&str; 5] = ["principal", "action", "resource", "context", "entities"];
+
+/// A request, and a command that explains its decision.
+pub(crate) struct Question {
+    pub(crate) request: Request,
+    pub(crate) entities: Entities,
+    pub(crate) explain: Option<String>,
+}
+
+/// Returns the platform that a case's request belongs to.
+pub(crate) fn platform(case: &Case) -> Result<Platform, String> {
+    let platform = match (&case.permission, &case.verb, &case.principal) {
+        (Some(_), None, None) => Platform::Backstage,
+        (None, Some(_), None) => Platform::Kubernetes,
+        (None, None, Some(_)) => Platform::Cedar,
+        _ => {
+            return Err("a case has one of `permission` (Backstage), `verb` (Kubernetes) and \
+                        `principal` (Cedar)"
+                .to_owned());
+        }
+    };
+    let own: &[&str] = match platform {
+        Platform::Backstage => &BACKSTAGE,
+        Platform::Kubernetes => &KUBERNETES,
+        Platform::Cedar => &CEDAR,
+    };
+    let foreign = case.foreign(own);
+    if foreign.is_empty() {
+        return Ok(platform);
+    }
+    let foreign = foreign.into_iter().map(|key| format!("`{key}`")).collect::<Vec<_>>();
+    Err(format!("{} cannot stand in a {platform:?} case", foreign.join(", ")))
+}
+
+/// Returns the request that a case is about.
+pub(crate) fn question(case: &Case, world: &World) -> Result<Question, String> {
+    match platform(case)? {
+        Platform::Backstage => backstage(case, world),
+        Platform::Kubernetes => kubernetes(case, world),
+        Platform::Cedar => cedar(case, world),
+    }
+}
+
+/// Returns the user that a case names, with the groups that the case or a fixture gives.
+fn user(case: &Case, world: &World) -> Result<UserFixture, String> {
+    let name = case.user.as_deref().ok_or("`user` is missing: state who asks")?;
+    let mut user = world
+        .fixtures
+        .users
+        .get(name)
+        .cloned()
+        .unwrap_or_else(|| UserFixture { user: name.to_owned(), ..UserFixture::default() });
+    if let Some(groups) = &case.groups {
+        user.groups = Some(groups.clone());
+    }
+    user.groups = user.groups.map(|groups| {
+        let expand = |group: String| match world.fixtures.groups.get(&group) {
+            Some(list) => list.clone(),
+            None => vec![group],
+        };
+        groups.into_iter().flat_map(expand).collect()
+    });
+    if let Some(uid) = &case.uid {
+        user.uid = Some(uid.clone());
+    }
+    user.extra.extend(case.extra.clone());
+    Ok(user)
+}
+
+fn backstage(case: &Case, world: &World) -> Result<Question, String> {
+    let name = case.permission.as_deref().unwrap_or_default();
+    let permission = world.permissions.get(name).map_err(|e| format!("{e}; {}", e.help()))?;
+    let UserFixture { user, groups, .. } = user(case, world)?;
+    let reference: EntityRef = user.parse().map_err(|e| format!("`user`: {e}"))?;
+    let user = match &groups {
+        Some(groups) => {
+            let refs = groups.iter().map(|g| g.parse::<EntityRef>()).collect::<Result<Vec<_>, _>>();
+            User::new(reference.clone()).with_ownership(refs.map_err(|e| format!("`groups`: {e}"))?)
+        }
+        None => world.catalog.user(&reference).unwrap_or_else(|| User::new(reference.clone())),
+    };
+    let resource = match (&case.entity, &case.template, &case.task, &case.action) {
+        (None, None, None, None) => None,
+        (Some(entity), None, None, None) => {
+            let entity: EntityRef = entity.parse().map_err(|e| format!("`entity`: {e}"))?;
+            Some(world.catalog.resource(&entity).map_err(|e| e.to_string())?)
+        }
+        (None, Some(template), None, None) => {
+            Some(Resource::scaffolder_template("template", &template.tags))
+        }
+        (None, None, Some(task), None) => {
+            Some(Resource::scaffolder_task("task", task.created_by.as_deref()))
+        }
+        (None, None, None, Some(Action::Scaffolder(action))) => {
+            Some(Resource::scaffolder_action("step", &action.id, &action.input))
+        }
+        (None, None, None, Some(Action::Cedar(_))) => {
+            return Err("`action` of a Backstage case is a map with `id` and `input`".to_owned());
+        }
+        _ => return Err("a case is about one resource".to_owned()),
+    };
+    let asked = permission.request(&user.into(), resource).map_err(|e| e.to_string())?;
+    let entities = world.catalog_store.with(asked.entities).map_err(|e| e.to_string())?;
+    let in_words = case.template.is_none() && case.task.is_none() && case.action.is_none();
+    let explain = in_words.then(|| {
+        let mut command = Command::new("stagedoor explain backstage");
+        command.paths("--policies", &world.policies);
+        command.paths("--catalog", &world.catalog_files);
+        command.words("--user", [reference.to_string()]);
+        command.words("--group", groups.unwrap_or_default());
+        command.words("--permission", [name.to_owned()]);
+        command.words("--entity", case.entity.clone());
+        command.text
+    });
+    Ok(Question { request: asked.request, entities, explain })
+}
+
+fn kubernetes(case: &Case, world: &World) -> Result<Question, String> {
+    let vocabulary = world.vocabulary.as_ref().map_err(Clone::clone)?;
+    let UserFixture { user, groups, uid, extra } = user(case, world)?;
+    let mut subject = Subject::new(user);
+    for group in groups.unwrap_or_default() {
+        subject = subject.with_group(group);
+    }
+    if let Some(uid) = uid {
+        subject = subject.with_uid(uid);
+    }
+    for (key, values) in extra {
+        subject = subject.with_extra(key, values);
+    }
+    let word = |word: &Option<String>| word.clone().unwrap_or_default();
+    let verb = word(&case.verb);
+    let attributes: Attributes = match (&case.path, &case.resource) {
+        (Some(path), None) => NonResourceAttributes::new(verb, path).into(),
+        (None, Some(resource)) => ResourceAttributes::new(verb, word(&case.api_group), resource)
+            .with_subresource(word(&case.subresource))
+            .with_namespace(word(&case.namespace))
+            .with_name(word(&case.resource_name))
+            .into(),
+        _ => return Err("a Kubernetes case has either a `resource` or a `path`".to_owned()),
+    };
+    let principal = vocabulary.principal(&subject).map_err(|e| e.to_string())?;
+    let (request, entities) =
+        vocabulary.request(&principal, &attributes).map_err(|e| e.to_string())?;
+    let review = SubjectAccessReview::new(subject, attributes);
+    let explain = serde_json::to_string(&review).ok().map(|review| {
+        let mut command = Command::piped(&review, "stagedoor explain kubernetes");
+        command.paths("--policies", &world.policies);
+        command.words("--review", ["-".to_owned()]);
+        command.text
+    });
+    Ok(Question { request, entities, explain })
+}
+
+fn cedar(case: &Case, world: &World) -> Result<Question, String> {
+    let action = match &case.action {
+        Some(Action::Cedar(action)) => action,
+        _ => return Err("`action` of a Cedar case is an id, as `Action::\"read\"`".to_owned()),
+    };
+    let resource = case.resource.as_deref().ok_or("`resource` is missing")?;
+    let mut context: BTreeMap<String, Value> = world.fixtures.context.clone();
+    context.extend(case.context.clone());
+    let request = json!({
+        "principal": case.principal, "action": action, "resource": resource, "context": context,
+    });
+    let text = request.to_string();
+    let request =
+        Request::from_json_str(&text, world.engine.schema()).map_err(|e| e.to_string())?;
+    let own = parse_entities(&case.entities, &world.engine)?;
+    // Cedar adds the schema's actions, which the fixtures have, too.
+    let own = own.iter().filter(|entity| entity.uid.type_name().basename() != "Action");
+    let entities = world.entities.with(own.cloned()).map_err(|e| e.to_string())?;
+    let only_files = world.fixtures.entities.is_empty()
+        && case.entities.is_empty()
+        && world.entity_files.len() <= 1;
+    let explain = only_files.then(|| {
+        let mut command = Command::piped(&text, "stagedoor explain");
+        command.paths("--policies", &world.policies);
+        command.paths("--entities", &world.entity_files);
+        command.words("--request", ["-".to_owned()]);
+        command.text
+    });
+    Ok(Question { request, entities, explain })
+}
+
+/// A command for a POSIX shell.
+struct Command {
+    text: String,
+}
+
+impl Command {
+    fn new(text: &str) -> Self {
+        Self { text: text.to_owned() }
+    }
+
+    fn piped(input: &str, text: &str) -> Self {
+        Self { text: format!("printf %s {} | {text}", quoted(input)) }
+    }
+
+    fn paths(&mut self, flag: &str, paths: &[std::path::PathBuf]) {
+        self.words(flag, paths.iter().map(|path| path.display().to_string()));
+    }
+
+    fn words(&mut self, flag: &str, words: impl IntoIterator<Item = String>) {
+        for (number, word) in words.into_iter().enumerate() {
+            if number == 0 {
+                self.text.push(' ');
+                self.text.push_str(flag);
+            }
+            self.text.push(' ');
+            self.text.push_str(&quoted(&word));
+        }
+    }
+}
+
+/// Quotes a word so that a shell takes it as it stands.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@,=+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        for (word, expected) in [
+            ("user:default/alice", "user:default/alice"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$(reboot)", "'$(reboot)'"),
+        ] {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The [Test Anything Protocol](https://testanything.org/tap-version-14-specification.html),
+//! version 14.
+
+use std::fmt::Write as _;
+
+use crate::format::failure;
+use crate::report::{CaseResult, Report};
+
+/// Returns a report in TAP.
+#[must_use]
+pub fn tap(report: &Report) -> String {
+    let mut text = String::from("TAP version 14\n");
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "1..{}", report.cases().count());
+    let mut number = 0;
+    for file in &report.files {
+        for case in &file.cases {
+            number += 1;
+            let suite = case.suite.iter().map(String::as_str);
+            let parts: Vec<&str> = suite.chain([case.name.as_str()]).collect();
+            let name = escaped(&format!("{}: {}", file.path.display(), parts.join(": ")));
+            match &case.result {
+                CaseResult::Passed => {
+                    let _ = writeln!(text, "ok {number} - {name}");
+                }
+                CaseResult::NotRun => {
+                    let _ = writeln!(text, "not ok {number} - {name} # SKIP an earlier one failed");
+                }
+                CaseResult::Failed(failures) => {
+                    let _ = writeln!(text, "not ok {number} - {name}");
+                    let lines: Vec<String> = failures.iter().flat_map(failure).collect();
+                    let _ = writeln!(text, "  ---\n  message: {}", quoted(&lines.join("\n")));
+                    let _ = writeln!(text, "  file: {}", quoted(&file.path.display().to_string()));
+                    let _ = writeln!(text, "  line: {}\n  ...", case.line);
+                }
+            }
+        }
+    }
+    text
+}
+
+/// Returns a description in which nothing begins a directive or another line.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('#', "\\#").replace(['\n', '\r'], " ")
+}
+
+/// Returns a YAML string in double quotes, which a JSON string is.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,123 @@
+//! Invariants: one statement about every request of a matrix.
+
+use std::collections::BTreeMap;
+
+use stagedoor_core::Decision;
+
+use crate::expectation::Expectation;
+use crate::file::{Case, Invariant, Never, Words};
+use crate::table::set;
+use crate::world::World;
+
+/// A matrix has no more requests than this.
+const REQUESTS: usize = 1_000_000;
+
+/// The word for all values that are known.
+const ALL: &str = "all";
+
+/// Returns a case for each request of the matrix.
+pub(crate) fn cases(invariant: &Invariant, world: &World) -> Result<Vec<Case>, String> {
+    let axes = invariant
+        .over
+        .iter()
+        .map(|(key, words)| Ok((key.as_str(), values(key, words, world)?)))
+        .collect::<Result<Vec<_>, String>>()?;
+    if axes.is_empty() {
+        return Err("`over` is empty: state the values of at least one key".to_owned());
+    }
+    let count = axes.iter().try_fold(1_usize, |count, (_, values)| count.checked_mul(values.len()));
+    let count = count.filter(|count| *count <= REQUESTS).ok_or_else(|| {
+        format!("the matrix has more than {REQUESTS} requests: state fewer values")
+    })?;
+    let expected = match invariant.never {
+        Never::Allow => Decision::Deny,
+        Never::Deny => Decision::Allow,
+    };
+    let mut cases = Vec::new();
+    for number in 0..count {
+        let chosen = combination(number, &axes);
+        if invariant.except.iter().any(|except| is_excepted(except, &chosen)) {
+            continue;
+        }
+        let Some(chosen) = applicable(chosen, invariant, world) else { continue };
+        let words: Vec<&str> = chosen.values().flat_map(|v| v.iter().map(String::as_str)).collect();
+        let mut case =
+            Case { name: words.join(" "), expect: Expectation::of(expected), ..Case::default() };
+        for (key, words) in &chosen {
+            set(&mut case, key, words)?;
+        }
+        cases.push(case);
+    }
+    if cases.is_empty() {
+        return Err("no request is left that the invariant is about".to_owned());
+    }
+    Ok(cases)
+}
+
+type Chosen<'a> = BTreeMap<&'a str, Vec<String>>;
+
+/// Returns the values of a key; each is one word, but for lists of groups.
+fn values(key: &str, words: &Words, world: &World) -> Result<Vec<String>, String> {
+    if words.as_slice() != [ALL] {
+        return Ok(words.as_slice().to_vec());
+    }
+    let all: Vec<String> = match key {
+        "user" => {
+            let named = world.fixtures.users.keys().cloned();
+            let catalog = world.catalog.users().map(ToString::to_string);
+            named.chain(catalog).collect()
+        }
+        "entity" => world.catalog.references().map(ToString::to_string).collect(),
+        "permission" => world.permissions.iter().map(|p| p.name().to_owned()).collect(),
+        "groups" => world.fixtures.groups.keys().cloned().collect(),
+        _ => return Err(format!("`all` does not stand for values of `{key}`: list them")),
+    };
+    if all.is_empty() {
+        return Err(format!("`all` stands for no value of `{key}`: the fixtures have none"));
+    }
+    Ok(all)
+}
+
+/// Returns the combination of this number, the last key varying fastest.
+fn combination<'a>(number: usize, axes: &[(&'a str, Vec<String>)]) -> Chosen<'a> {
+    let mut rest = number;
+    let mut chosen = Chosen::new();
+    for (key, values) in axes.iter().rev() {
+        let value = values.get(rest % values.len().max(1)).cloned();
+        rest /= values.len().max(1);
+        chosen.insert(key, value.into_iter().collect());
+    }
+    chosen
+}
+
+fn is_excepted(except: &BTreeMap<String, Words>, chosen: &Chosen<'_>) -> bool {
+    !except.is_empty()
+        && except.iter().all(|(key, words)| {
+            let chosen = chosen.get(key.as_str()).and_then(|words| words.first());
+            chosen.is_some_and(|word| words.as_slice().contains(word))
+        })
+}
+
+/// Leaves out what a permission has no use for; `None` if the combination is none, or is
+/// asked already with another entity.
+fn applicable<'a>(
+    mut chosen: Chosen<'a>,
+    invariant: &Invariant,
+    world: &World,
+) -> Option<Chosen<'a>> {
+    let permission = chosen.get("permission").and_then(|words| words.first());
+    let known = permission.and_then(|name| world.permissions.get(name).ok());
+    let (Some(known), Some(entities)) = (known, invariant.over.get("entity")) else {
+        return Some(chosen);
+    };
+    match known.resource_type() {
+        Some("catalog-entity") => Some(chosen),
+        // About a resource that is no catalog entity, so that there is nothing to ask.
+        Some(_) => None,
+        None => {
+            let entity = chosen.remove("entity");
+            let first = values("entity", entities, world).ok()?.into_iter().next();
+            (entity.and_then(|words| words.into_iter().next()) == first).then_some(chosen)
+        }
+    }
+}
