@@ -30,7 +30,7 @@
 //! ```
 //!
 //! [`TestSuite`] reads and runs them, [`run_dir`] does both for a test of Rust, and
-//! [`format`] writes the [`Report`] for other programs. [`file_schema`] is the JSON Schema
+//! [`mod@format`] writes the [`Report`] for other programs. [`file_schema`] is the JSON Schema
 //! of test files, for editors.
 //!
 //! The [README](https://github.com/stagedoor/stagedoor/tree/main/crates/stagedoor-testing)
