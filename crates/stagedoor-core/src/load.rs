@@ -105,16 +105,22 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
 
     let mut compiler = Compiler::new(exact);
     let validated = schema.as_ref().filter(|_| !exact);
+    let mut linked = Vec::new();
     for (number, (kind, source)) in (0_u32..).zip(&sources) {
         match kind {
             Kind::Policies => {
                 policies::load(number, source, validated, &limits, &mut compiler, &mut report);
             }
             Kind::PoliciesJson => {
-                json::load(number, source, validated, &limits, &mut compiler, &mut report);
+                let links =
+                    json::load(number, source, validated, &limits, &mut compiler, &mut report);
+                linked.push((source, links));
             }
             Kind::Schema | Kind::SchemaJson => {}
         }
+    }
+    for (source, links) in linked {
+        links::load(&links, Some(source), validated, &limits, &mut compiler, &mut report);
     }
     links::load(&links, None, validated, &limits, &mut compiler, &mut report);
     let revision = revision(&sources, &links, exact);

@@ -9,6 +9,7 @@ mod audit;
 mod import;
 mod label_selector;
 mod object;
+mod objects;
 mod pattern;
 mod read;
 mod resolve;
@@ -24,6 +25,6 @@ pub use label_selector::{LabelSelector, LabelSelectorRequirement};
 pub use object::{
     Binding, BindingKind, BindingSubject, Origin, PolicyRule, Role, RoleKind, RoleRef,
 };
-pub use read::{RbacError, RbacObjects};
+pub use objects::{RbacError, RbacObjects};
 pub use resolve::{Grant, Grantee, ResolvedRbac};
 pub use warning::RbacWarning;

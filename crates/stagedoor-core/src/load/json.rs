@@ -1,18 +1,20 @@
 //! Reads policy sets in Cedar's JSON form.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use cedar_policy::{EntityUid, Policy, PolicyId, Schema, Template};
+use cedar_policy::{EntityId, EntityTypeName, EntityUid, Policy, PolicyId, Schema, Template};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::Report;
 use super::compile::{Compiler, NotTaken};
 use super::policies::{duplicate, fits};
 use super::validate::Validation;
-use super::{Report, links};
 use crate::builder::TemplateLink;
 use crate::error::causes;
-use crate::json::{Unambiguous, unambiguous};
+use crate::hash::FastMap;
+use crate::json::unambiguous;
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::source::Source;
@@ -26,19 +28,20 @@ struct PolicySetJson<'a> {
     templates: Entries<'a>,
     #[serde(borrow, default)]
     static_policies: Entries<'a>,
-    #[serde(default)]
-    template_links: Vec<LinkJson>,
+    #[serde(borrow, default)]
+    template_links: Vec<LinkJson<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct LinkJson {
+struct LinkJson<'a> {
     template_id: String,
     new_id: String,
-    values: Unambiguous,
+    #[serde(borrow)]
+    values: Entries<'a>,
 }
 
-/// Loads a policy set.
+/// Loads a policy set, and returns its links, whose templates may stand in any other source.
 pub(super) fn load(
     number: u32,
     source: &Source,
@@ -46,7 +49,7 @@ pub(super) fn load(
     limits: &Limits,
     compiler: &mut Compiler,
     report: &mut Report,
-) {
+) -> Vec<TemplateLink> {
     let set: PolicySetJson<'_> = match serde_json::from_str(&source.text) {
         Ok(set) => set,
         Err(error) => {
@@ -59,12 +62,12 @@ pub(super) fn load(
                     )
                     .at(source, at..at)
             });
-            return;
+            return Vec::new();
         }
     };
     let statements = set.templates.0.len() + set.static_policies.0.len();
     if !fits(compiler, statements + set.template_links.len(), limits, report) {
-        return;
+        return Vec::new();
     }
     let mut trees = Vec::new();
     for (key, raw, is_template) in set
@@ -104,11 +107,12 @@ pub(super) fn load(
         }
     }
     let mut linked = Vec::with_capacity(set.template_links.len());
+    let mut types = Types::default();
     for mut link in set.template_links {
         if let Some(id) = ids.get(&link.template_id) {
             link.template_id = id.to_string();
         }
-        match template_link(link) {
+        match template_link(link, &mut types) {
             Ok(link) => linked.push(link),
             Err(message) => report.error(|| {
                 Problem::error("link::json", message)
@@ -117,7 +121,7 @@ pub(super) fn load(
             }),
         }
     }
-    links::load(&linked, Some(source), schema, limits, compiler, report);
+    linked
 }
 
 fn tree(
@@ -142,16 +146,12 @@ fn tree(
     }
 }
 
-fn template_link(link: LinkJson) -> Result<TemplateLink, String> {
+fn template_link(link: LinkJson<'_>, types: &mut Types) -> Result<TemplateLink, String> {
     let LinkJson { template_id, new_id, values } = link;
     let mut slots =
         TemplateLink { template: template_id, id: new_id, principal: None, resource: None };
-    let serde_json::Value::Object(values) = values.0 else {
-        return Err(format!("`values` of link `{}` is not an object", slots.id));
-    };
-    for (slot, value) in values {
-        let uid = EntityUid::from_json(value)
-            .map_err(|e| format!("`{slot}` of link `{}`: {}", slots.id, causes(&e)))?;
+    for (slot, value) in values.0 {
+        let uid = types.uid(value).map_err(|e| format!("`{slot}` of link `{}`: {e}", slots.id))?;
         match slot.as_str() {
             "?principal" => slots.principal = Some(uid),
             "?resource" => slots.resource = Some(uid),
@@ -159,6 +159,41 @@ fn template_link(link: LinkJson) -> Result<TemplateLink, String> {
         }
     }
     Ok(slots)
+}
+
+/// Entity types by name, as Cedar read them before: links name few, and reading one costs more
+/// than all the rest of a link.
+#[derive(Default)]
+struct Types(FastMap<String, EntityTypeName>);
+
+/// An entity id as nearly every link has it; Cedar knows others.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UidJson<'a> {
+    #[serde(rename = "type", borrow)]
+    type_: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+}
+
+impl Types {
+    fn uid(&mut self, raw: &RawValue) -> Result<EntityUid, String> {
+        // Serde would take a list for the object as well.
+        let is_object = raw.get().starts_with('{');
+        let plain: Option<UidJson<'_>> =
+            is_object.then(|| serde_json::from_str(raw.get()).ok()).flatten();
+        if let Some(UidJson { type_, id }) = &plain
+            && let Some(type_) = self.0.get(type_.as_ref())
+        {
+            return Ok(EntityUid::from_type_name_and_id(type_.clone(), EntityId::new(id)));
+        }
+        let value = unambiguous(raw.get()).map_err(|e| e.to_string())?;
+        let uid = EntityUid::from_json(value).map_err(|e| causes(&e))?;
+        if let Some(UidJson { type_, .. }) = plain {
+            self.0.insert(type_.into_owned(), uid.type_name().clone());
+        }
+        Ok(uid)
+    }
 }
 
 /// Object entries in order; a key given twice is an error, not an overwrite.
@@ -172,7 +207,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
             type Value = Entries<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object of policies by id")
+                f.write_str("an object")
             }
 
             fn visit_map<A: serde::de::MapAccess<'de>>(
@@ -183,7 +218,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
                 let mut order = Vec::new();
                 while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
                     if entries.insert(key.clone(), ()).is_some() {
-                        let message = format!("policy `{key}` is given twice");
+                        let message = format!("key `{key}` is given twice");
                         return Err(serde::de::Error::custom(message));
                     }
                     order.push((key, value));

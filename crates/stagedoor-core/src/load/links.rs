@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use cedar_policy::{EntityUid, Schema};
-use cedar_policy_core::ast;
-use cedar_policy_core::validator::{Validator, ValidatorEntityTypeKind};
+use cedar_policy::{EntityTypeName, EntityUid, Schema};
+use cedar_policy_core::ast::{self, EntityReference, PrincipalOrResourceConstraint};
+use cedar_policy_core::validator::{ValidatorEntityTypeKind, ValidatorSchema};
 
+use super::Report;
 use super::compile::{Compiler, NotTaken};
 use super::policies::{duplicate, fits};
-use super::{Report, validate};
+use super::validate::Validation;
 use crate::builder::TemplateLink;
-use crate::error::causes;
-use crate::hash::FastSet;
+use crate::hash::{FastMap, FastSet};
 use crate::limits::Limits;
 use crate::policy::Slots;
 use crate::problem::{Problem, Severity};
@@ -91,73 +91,199 @@ fn fill(tree: &ast::Template, link: &TemplateLink) -> Result<(), String> {
 
 /// Validates links. What Cedar says of a link depends only on the types of what fills
 /// it (on the id, where the type lists its ids), so each combination is asked once.
-struct Checker<'a> {
-    schema: &'a Schema,
-    validator: Validator,
-    known: FastSet<(String, [Option<String>; 2])>,
+struct Checker {
+    validation: Validation,
+    /// Types that list their ids.
+    listed: FastSet<EntityTypeName>,
+    known: FastMap<String, FastSet<[Option<Kind>; 2]>>,
 }
 
-impl<'a> Checker<'a> {
-    fn new(schema: &'a Schema) -> Self {
-        let validator = Validator::new(schema.as_ref().clone());
-        Self { schema, validator, known: FastSet::default() }
+/// What the validator sees of an entity that fills a slot.
+#[derive(PartialEq, Eq, Hash)]
+enum Kind {
+    Of(EntityTypeName),
+    Listed(EntityUid),
+}
+
+impl Checker {
+    fn new(schema: &Schema) -> Self {
+        let types: &ValidatorSchema = schema.as_ref();
+        let listed = types
+            .entity_types()
+            .filter(|type_| matches!(type_.kind, ValidatorEntityTypeKind::Enum(_)))
+            .map(|type_| type_.name().clone().into())
+            .collect();
+        Self { validation: Validation::new(schema), listed, known: FastMap::default() }
     }
 
     fn check(&mut self, tree: &ast::Template, link: &TemplateLink) -> Vec<Problem> {
         let kinds = [&link.principal, &link.resource].map(|uid| uid.as_ref().map(|u| self.kind(u)));
-        let combination = (link.template.clone(), kinds);
-        if self.known.contains(&combination) {
+        if self.known.get(&link.template).is_some_and(|known| known.contains(&kinds)) {
             return Vec::new();
         }
         let problems = self.validate(tree, link);
         if problems.is_empty() {
-            self.known.insert(combination);
+            self.known.entry(link.template.clone()).or_default().insert(kinds);
         }
         problems
     }
 
-    fn kind(&self, uid: &EntityUid) -> String {
-        let type_: &ast::EntityType = uid.type_name().as_ref();
-        let is_listed = self
-            .schema
-            .as_ref()
-            .get_entity_type(type_)
-            .is_some_and(|t| matches!(t.kind, ValidatorEntityTypeKind::Enum(_)));
-        if is_listed { uid.to_string() } else { uid.type_name().to_string() }
+    fn kind(&self, uid: &EntityUid) -> Kind {
+        let type_ = uid.type_name();
+        if self.listed.contains(type_) {
+            Kind::Listed(uid.clone())
+        } else {
+            Kind::Of(type_.clone())
+        }
     }
 
+    /// Validates the scope with its slots filled in: the condition was validated with the
+    /// template, for everything that may fill them.
     fn validate(&self, tree: &ast::Template, link: &TemplateLink) -> Vec<Problem> {
-        // The template's condition was validated with the template.
+        let principal = filled(tree.principal_constraint().as_inner(), link.principal.as_ref());
+        let resource = filled(tree.resource_constraint().as_inner(), link.resource.as_ref());
         let scope = ast::Template::new(
-            ast::PolicyID::from_string("template"),
+            ast::PolicyID::from_string("link"),
             None,
             ast::Annotations::new(),
             tree.effect(),
-            tree.principal_constraint().clone(),
+            ast::PrincipalConstraint::new(principal),
             tree.action_constraint().clone(),
-            tree.resource_constraint().clone(),
+            ast::ResourceConstraint::new(resource),
             None,
         );
-        let mut slots = std::collections::HashMap::new();
-        if let Some(uid) = &link.principal {
-            slots.insert(ast::SlotId::principal(), uid.clone().into());
-        }
-        if let Some(uid) = &link.resource {
-            slots.insert(ast::SlotId::resource(), uid.clone().into());
-        }
-        let mut set = ast::PolicySet::new();
-        let id = ast::PolicyID::from_string("link");
-        let linked = set.add_template(scope).map_err(|e| causes(&e)).and_then(|()| {
-            let template = ast::PolicyID::from_string("template");
-            set.link(template, id, slots).map(|_| ()).map_err(|e| causes(&e))
-        });
-        if let Err(reason) = linked {
-            return vec![Problem::error("link::invalid", reason).with_policy(&*link.id)];
-        }
-        validate::set_findings(&set, &self.validator)
+        self.validation
+            .trees(std::iter::once(&scope))
             .into_iter()
             .filter(|finding| finding.severity == Severity::Error)
             .map(|finding| finding.problem.with_policy(&*link.id))
             .collect()
+    }
+}
+
+/// Returns a scope constraint with an entity in place of its slot.
+fn filled(
+    constraint: &PrincipalOrResourceConstraint,
+    slot: Option<&EntityUid>,
+) -> PrincipalOrResourceConstraint {
+    let fill = |reference: &EntityReference| match (reference, slot) {
+        (EntityReference::Slot(_), Some(uid)) => {
+            EntityReference::EUID(Arc::new(uid.clone().into()))
+        }
+        _ => reference.clone(),
+    };
+    match constraint {
+        PrincipalOrResourceConstraint::Any => PrincipalOrResourceConstraint::Any,
+        PrincipalOrResourceConstraint::Is(type_) => {
+            PrincipalOrResourceConstraint::Is(Arc::clone(type_))
+        }
+        PrincipalOrResourceConstraint::Eq(reference) => {
+            PrincipalOrResourceConstraint::Eq(fill(reference))
+        }
+        PrincipalOrResourceConstraint::In(reference) => {
+            PrincipalOrResourceConstraint::In(fill(reference))
+        }
+        PrincipalOrResourceConstraint::IsIn(type_, reference) => {
+            PrincipalOrResourceConstraint::IsIn(Arc::clone(type_), fill(reference))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use crate::Engine;
+
+    const SCHEMA: &str = "
+        entity Team; entity User in [Team]; entity Colour enum [\"red\", \"green\"];
+        entity Folder; entity Thing in [Folder, Colour];
+        action look, touch appliesTo { principal: User, resource: Thing };";
+
+    const TEMPLATES: &str = "
+        @id(\"in\") permit(principal in ?principal, action == Action::\"look\", resource in ?resource);
+        @id(\"eq\") permit(principal == ?principal, action, resource == ?resource);
+        @id(\"is\") permit(principal is User in ?principal, action, resource is Thing in ?resource);
+        @id(\"who\") permit(principal in ?principal, action == Action::\"touch\", resource);";
+
+    /// Returns the ids of the links that are refused.
+    fn refused(values: &[(&str, String)]) -> Result<Vec<String>, Box<dyn Error>> {
+        let links: Vec<String> = values
+            .iter()
+            .enumerate()
+            .map(|(n, (template, values))| {
+                format!(
+                    r#"{{"templateId": "{template}", "newId": "link{n}", "values": {{{values}}}}}"#
+                )
+            })
+            .collect();
+        let json = format!(r#"{{"templateLinks": [{}]}}"#, links.join(","));
+        let builder = Engine::builder().schema("s", SCHEMA).policies("templates", TEMPLATES);
+        let Err(error) = builder.policies_json("links", json).build() else {
+            return Ok(Vec::new());
+        };
+        assert_eq!(error.unreported(), 0);
+        let mut refused: Vec<String> = error
+            .problems()
+            .iter()
+            .map(|problem| {
+                let text = format!("{problem:?}");
+                let named = text.split("link").find_map(|rest| {
+                    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+                    (!digits.is_empty()).then(|| format!("link{digits}"))
+                });
+                named.unwrap_or(text)
+            })
+            .collect();
+        refused.dedup();
+        Ok(refused)
+    }
+
+    #[test]
+    fn links_together_are_refused_as_each_is_alone() -> Result<(), Box<dyn Error>> {
+        let uid = |type_: &str, id: &str| format!(r#"{{"type": "{type_}", "id": "{id}"}}"#);
+        let fillings = [
+            uid("User", "a"),
+            uid("Team", "a"),
+            uid("Folder", "a"),
+            uid("Thing", "\\u0061"),
+            uid("Colour", "red"),
+            uid("Colour", "blue"),
+            uid("Nothing", "a"),
+            uid("User ", "a"),
+            r#"{"id": "b", "type": "Team"}"#.to_owned(),
+            r#"{"__entity": {"type": "Folder", "id": "b"}}"#.to_owned(),
+            r#"["User", "a"]"#.to_owned(),
+            r#"{"type": "User", "id": "a", "id": "b"}"#.to_owned(),
+            r#"{"type": "User", "id": 1}"#.to_owned(),
+            r#""User::\"a\"""#.to_owned(),
+        ];
+        let mut links = Vec::new();
+        for template in ["in", "eq", "is", "who"] {
+            for principal in &fillings {
+                links.push((template, format!(r#""?principal": {principal}"#)));
+                for resource in &fillings {
+                    let values = format!(r#""?principal": {principal}, "?resource": {resource}"#);
+                    links.push((template, values));
+                }
+            }
+        }
+        let (mut taken, mut all) = (Vec::new(), 0);
+        for link in &links {
+            all += 1;
+            if refused(std::slice::from_ref(link))?.is_empty() {
+                taken.push(link.clone());
+            }
+        }
+        // Enough of both, or this says nothing.
+        assert!(taken.len() > 20 && all - taken.len() > 100, "{} of {all}", taken.len());
+        assert_eq!(refused(&taken)?, Vec::<String>::new());
+        for link in links.iter().filter(|link| !taken.contains(link)) {
+            let mut together = taken.clone();
+            together.push(link.clone());
+            let expected = format!("link{}", taken.len());
+            assert_eq!(refused(&together)?, [expected], "{link:?}");
+        }
+        Ok(())
     }
 }

@@ -83,7 +83,7 @@ impl Validation {
 }
 
 /// Validates a policy set.
-pub(super) fn set_findings(set: &ast::PolicySet, validator: &Validator) -> Vec<Finding> {
+fn set_findings(set: &ast::PolicySet, validator: &Validator) -> Vec<Finding> {
     let result = ValidationResult::from(validator.validate(set, ValidationMode::Strict));
     let mut findings: Vec<Finding> = Vec::new();
     for error in result.validation_errors() {

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::object::{PolicyRule, Role, RoleKind};
-use super::read::RbacError;
+use super::objects::RbacError;
 use super::warning::RbacWarning;
 
 /// So many rules are looked at before the roles count as ones that no cluster has.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::aggregation;
 use super::object::{Binding, BindingKind, PolicyRule, Role, RoleKind};
-use super::read::{RbacError, RbacObjects};
+use super::objects::{RbacError, RbacObjects};
 use super::warning::RbacWarning;
 
 /// Roles with their aggregated rules, and what is bound of them.

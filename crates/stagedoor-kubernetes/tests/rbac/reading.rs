@@ -117,3 +117,24 @@ fn what_grants_nothing_is_warned_of() -> Result<()> {
     ensure!(resolved.grants().count() > 0);
     Ok(())
 }
+
+#[test]
+fn objects_are_found_again_by_their_line() -> Result<()> {
+    let json = |name: &str| {
+        format!(
+            "{{\"apiVersion\": \"rbac.authorization.k8s.io/v1\", \"kind\": \"ClusterRole\",\n \
+             \"metadata\": {{\"name\": \"{name}\"}}}}"
+        )
+    };
+    let stream = format!("\n{}\n\n{} {}\n", json("a"), json("b"), json("c"));
+    let yaml = format!(
+        "# roles\n{ROLE}metadata: {{ name: a }}\n---\n{ROLE}metadata: {{ name: b }}\n--- # more\n\n\
+         {ROLE}metadata: {{ name: c }}\n"
+    );
+    for (text, lines) in [(stream, [2, 5, 6]), (yaml, [2, 6, 11])] {
+        let objects = read(&text)?;
+        let found: Vec<usize> = objects.roles().iter().map(|role| role.origin.line).collect();
+        assert_eq!(found, lines, "{text}");
+    }
+    Ok(())
+}
