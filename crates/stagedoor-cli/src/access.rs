@@ -194,7 +194,8 @@ pub(crate) fn what_can(args: &WhatCanArgs, output: &mut Output) -> Result<Ending
         found.iter().try_for_each(|permission| output.json(permission))?;
         return Ok(Ending::Done);
     }
-    let mut table = Table::new(["", "VERBS", "RESOURCES", "NAMES", "NAMESPACE", "POLICY", "IF"]);
+    let mut table =
+        Table::new(["EFFECT", "VERBS", "RESOURCES", "NAMES", "NAMESPACE", "POLICY", "IF"]);
     for permission in &found {
         table.row(row_of_permission(permission));
     }

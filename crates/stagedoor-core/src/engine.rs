@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cedar_policy::{Decision, Effect, EntityTypeName, EntityUid, Schema};
+use cedar_policy::{EntityTypeName, EntityUid, Schema};
 use cedar_policy_core::ast;
 use cedar_policy_core::entities::conformance::EntitySchemaConformanceChecker;
 use cedar_policy_core::extensions::Extensions;
@@ -12,13 +12,13 @@ use smallvec::SmallVec;
 use crate::builder::EngineBuilder;
 use crate::entities::Entities;
 use crate::error::{DecideError, EntitiesError, causes};
-use crate::evaluate::{Evaluation, Verdict};
+use crate::evaluate::Evaluation;
 use crate::explain::{self, Explanation};
 use crate::hash::FastMap;
 use crate::index::{Candidates, Index};
 use crate::limits::Limits;
 use crate::node::{Interned, Node};
-use crate::outcome::{Outcome, PolicyError};
+use crate::outcome::Outcome;
 use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
 use crate::problem::Problem;
 use crate::request::Request;
@@ -103,35 +103,21 @@ impl Engine {
     /// [`DecideError`] if the request or the entities do not conform to the schema, or
     /// pass a limit. The request must then be refused.
     pub fn decide(&self, request: &Request, entities: &Entities) -> Result<Outcome, DecideError> {
+        self.evaluated(request, entities, |evaluation| {
+            Ok(evaluation.tally(self, |_| true)?.outcome(self))
+        })
+    }
+
+    /// Checks a request and evaluates it.
+    pub(crate) fn evaluated<R>(
+        &self,
+        request: &Request,
+        entities: &Entities,
+        evaluate: impl FnOnce(&Evaluation<'_, '_>) -> Result<R, DecideError>,
+    ) -> Result<R, DecideError> {
         self.check(request, entities)?;
         let view = self.view(request, entities);
-        let evaluation = Evaluation::new(&view, &self.0);
-        let mut candidates = SmallVec::new();
-        self.candidates(&view, &mut candidates);
-
-        let mut permits: SmallVec<[u32; 4]> = SmallVec::new();
-        let mut forbids: SmallVec<[u32; 4]> = SmallVec::new();
-        let mut errors = Vec::new();
-        for number in candidates {
-            let Some(policy) = self.policy(number) else { continue };
-            match evaluation.policy(policy)? {
-                Verdict::NotSatisfied => {}
-                Verdict::Satisfied => match policy.effect() {
-                    Effect::Permit => permits.push(number),
-                    Effect::Forbid => forbids.push(number),
-                },
-                Verdict::Errored(message) => {
-                    errors.push(PolicyError { policy: policy.id().to_owned(), message });
-                    if policy.effect() == Effect::Forbid && !self.0.exact {
-                        forbids.push(number);
-                    }
-                }
-            }
-        }
-        let allowed = forbids.is_empty() && !permits.is_empty();
-        let (decision, determining) =
-            if allowed { (Decision::Allow, permits) } else { (Decision::Deny, forbids) };
-        Ok(Outcome { engine: self.clone(), decision, determining, errors })
+        evaluate(&Evaluation::new(&view, &self.0))
     }
 
     /// Decides many requests about the same entities, each as [`decide`](Self::decide) would.

@@ -6,14 +6,17 @@
 
 use std::cell::OnceCell;
 
+use cedar_policy::{Decision, Effect};
 use cedar_policy_core::ast;
 use cedar_policy_core::entities::Entities as CedarEntities;
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
+use smallvec::SmallVec;
 
 use crate::condition::Clause;
-use crate::engine::Snapshot;
+use crate::engine::{Engine, Snapshot};
 use crate::error::{DecideError, causes};
+use crate::outcome::{Outcome, PolicyError};
 use crate::parse;
 use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
 use crate::symbols::Var;
@@ -27,6 +30,31 @@ pub(crate) enum Verdict {
     Errored(String),
 }
 
+/// The policies that determine a decision.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) permits: SmallVec<[u32; 4]>,
+    pub(crate) forbids: SmallVec<[u32; 4]>,
+    pub(crate) errors: Vec<PolicyError>,
+}
+
+impl Tally {
+    pub(crate) fn satisfied(&mut self, number: u32, effect: Effect) {
+        match effect {
+            Effect::Permit => self.permits.push(number),
+            Effect::Forbid => self.forbids.push(number),
+        }
+    }
+
+    pub(crate) fn outcome(self, engine: &Engine) -> Outcome {
+        let Self { permits, forbids, errors } = self;
+        let allowed = forbids.is_empty() && !permits.is_empty();
+        let (decision, determining) =
+            if allowed { (Decision::Allow, permits) } else { (Decision::Deny, forbids) };
+        Outcome { engine: engine.clone(), decision, determining, errors }
+    }
+}
+
 /// Evaluates policies for one request.
 pub(crate) struct Evaluation<'e, 'r> {
     pub(crate) view: &'e View<'r>,
@@ -37,6 +65,38 @@ pub(crate) struct Evaluation<'e, 'r> {
 impl<'e, 'r> Evaluation<'e, 'r> {
     pub(crate) fn new(view: &'e View<'r>, engine: &'e Snapshot) -> Self {
         Self { view, engine, cedar: OnceCell::new() }
+    }
+
+    /// Returns what those policies say that can matter and that `counts` takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`policy`](Self::policy).
+    pub(crate) fn tally(
+        &self,
+        engine: &Engine,
+        counts: impl Fn(u32) -> bool,
+    ) -> Result<Tally, DecideError> {
+        let mut candidates = SmallVec::new();
+        engine.candidates(self.view, &mut candidates);
+        let mut tally = Tally::default();
+        for number in candidates {
+            if !counts(number) {
+                continue;
+            }
+            let Some(policy) = engine.policy(number) else { continue };
+            match self.policy(policy)? {
+                Verdict::NotSatisfied => {}
+                Verdict::Satisfied => tally.satisfied(number, policy.effect()),
+                Verdict::Errored(message) => {
+                    tally.errors.push(PolicyError { policy: policy.id().to_owned(), message });
+                    if policy.effect() == Effect::Forbid && !self.engine.exact {
+                        tally.forbids.push(number);
+                    }
+                }
+            }
+        }
+        Ok(tally)
     }
 
     /// Returns what a policy says.
@@ -119,7 +179,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
         })
     }
 
-    fn evaluator(&self) -> Result<Evaluator<'_>, DecideError> {
+    pub(crate) fn evaluator(&self) -> Result<Evaluator<'_>, DecideError> {
         let (request, entities) =
             self.cedar.get_or_init(|| self.build()).as_ref().map_err(Clone::clone)?;
         Ok(Evaluator::new(request.clone(), entities, Extensions::all_available()))

@@ -61,7 +61,9 @@ mod wire;
 
 pub use attributes::{Attributes, NonResourceAttributes, ResourceAttributes};
 pub use reading::ReviewError;
-pub use review::{SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus};
+pub use review::{
+    ConditionsMode, SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus,
+};
 pub use reviewer::Reviewer;
 pub use selector::{FieldSelectorAttributes, LabelSelectorAttributes, SelectorRequirement};
 pub use starter::{SCHEMA, STARTER_POLICIES};

@@ -2,11 +2,11 @@
 //!
 //! See [the API](https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/subject-access-review-v1/).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::attributes::{Attributes, NonResourceAttributes, ResourceAttributes};
 use crate::subject::Subject;
-use crate::wire::{UniqueKeys, null_is_default, object};
+use crate::wire::{UniqueKeys, UniqueValue, null_is_default, object};
 
 /// The API version of a review.
 pub(crate) const API_VERSION: &str = "authorization.k8s.io/v1";
@@ -45,7 +45,11 @@ impl SubjectAccessReview {
     /// Returns the question whether this subject may do this.
     #[must_use]
     pub fn new(subject: Subject, attributes: impl Into<Attributes>) -> Self {
-        let spec = SubjectAccessReviewSpec { subject, attributes: attributes.into() };
+        let spec = SubjectAccessReviewSpec {
+            subject,
+            attributes: attributes.into(),
+            conditions: ConditionsMode::default(),
+        };
         Self { spec, status: None, metadata: None }
     }
 
@@ -65,6 +69,57 @@ pub struct SubjectAccessReviewSpec {
     pub subject: Subject,
     /// What they want to do.
     pub attributes: Attributes,
+    /// Whether conditions are understood as an answer.
+    pub conditions: ConditionsMode,
+}
+
+/// Whether who sends a review understands conditions instead of an answer:
+/// `spec.conditionalAuthorization.mode` of
+/// [KEP-5681](https://github.com/kubernetes/enhancements/issues/5681), which no release of
+/// Kubernetes has yet. What is not one of its modes says no.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(into = "ConditionsWire")]
+#[non_exhaustive]
+pub enum ConditionsMode {
+    /// Not understood: the answer must not be a condition.
+    #[default]
+    NotUnderstood,
+    /// Understood, and people will read them.
+    HumanReadable,
+    /// Understood, and nobody will read them.
+    Optimized,
+}
+
+impl ConditionsMode {
+    fn is_not_understood(&self) -> bool {
+        *self == Self::NotUnderstood
+    }
+}
+
+#[derive(Serialize)]
+struct ConditionsWire {
+    mode: &'static str,
+}
+
+impl From<ConditionsMode> for ConditionsWire {
+    fn from(mode: ConditionsMode) -> Self {
+        let mode = match mode {
+            ConditionsMode::NotUnderstood => "",
+            ConditionsMode::HumanReadable => "HumanReadable",
+            ConditionsMode::Optimized => "Optimized",
+        };
+        Self { mode }
+    }
+}
+
+/// Reads a mode, however the field looks in a Kubernetes that is to come.
+fn conditions_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ConditionsMode, D::Error> {
+    let UniqueValue(field) = UniqueValue::deserialize(deserializer)?;
+    Ok(match field.get("mode").and_then(serde_json::Value::as_str) {
+        Some("HumanReadable") => ConditionsMode::HumanReadable,
+        Some("Optimized") => ConditionsMode::Optimized,
+        _ => ConditionsMode::NotUnderstood,
+    })
 }
 
 /// The answer to a review.
@@ -142,6 +197,12 @@ struct SpecWire {
         skip_serializing_if = "String::is_empty"
     )]
     uid: String,
+    #[serde(
+        default,
+        deserialize_with = "conditions_mode",
+        skip_serializing_if = "ConditionsMode::is_not_understood"
+    )]
+    conditional_authorization: ConditionsMode,
 }
 
 impl TryFrom<ReviewWire> for SubjectAccessReview {
@@ -183,9 +244,10 @@ impl TryFrom<SpecWire> for SubjectAccessReviewSpec {
         if wire.user.is_empty() && wire.groups.is_empty() {
             return Err("give `user` or `groups`: without either the question is about nobody");
         }
+        let conditions = wire.conditional_authorization;
         let SpecWire { user, groups, uid, extra: UniqueKeys(extra), .. } = wire;
         let subject = Subject { user, groups, uid, extra };
-        Ok(Self { subject, attributes })
+        Ok(Self { subject, attributes, conditions })
     }
 }
 
@@ -197,7 +259,16 @@ impl From<SubjectAccessReviewSpec> for SpecWire {
             Attributes::Resource(attributes) => (Some(attributes), None),
             Attributes::NonResource(attributes) => (None, Some(attributes)),
         };
-        Self { resource_attributes, non_resource_attributes, user, groups, extra, uid }
+        let conditional_authorization = spec.conditions;
+        Self {
+            resource_attributes,
+            non_resource_attributes,
+            user,
+            groups,
+            extra,
+            uid,
+            conditional_authorization,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! object and the options of the request. An object is admitted only if a policy permits it.
 
 mod fields;
+mod objects;
 mod request;
 mod review;
 
@@ -18,6 +19,7 @@ use crate::metrics::Answer;
 use crate::policies::Loaded;
 use crate::status::json;
 
+pub(crate) use objects::{object, resource_uid};
 use review::{AdmissionRequest, Response, ReviewReply};
 
 /// The Cedar schema of admission, namespace `k8s::admission`.

@@ -18,7 +18,7 @@ use crate::metrics::{Answer, Metrics, Webhook};
 use crate::places::Places;
 use crate::policies::{Loaded, Policies};
 use crate::status::Refusal;
-use crate::{admission, authorize, health};
+use crate::{admission, authorize, conditional, health};
 
 /// For how long a body may be awaited before its request gives way to others.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -28,6 +28,7 @@ pub(crate) struct App {
     pub(crate) policies: Policies,
     pub(crate) metrics: Metrics,
     pub(crate) no_opinion_denies: bool,
+    conditional: bool,
     stopping: AtomicBool,
     certificate_failure: ArcSwapOption<SystemTime>,
     places: Arc<Places>,
@@ -40,9 +41,10 @@ impl App {
     pub(crate) fn new(config: &ServerConfig, metrics: Metrics) -> Arc<Self> {
         let limits = &config.limits;
         Arc::new(Self {
-            policies: Policies::new(config.policies.clone()),
+            policies: Policies::new(config.policies.clone(), config.experimental_conditional),
             metrics,
             no_opinion_denies: config.no_opinion_denies,
+            conditional: config.experimental_conditional,
             stopping: AtomicBool::new(false),
             certificate_failure: ArcSwapOption::empty(),
             places: Places::new(limits.requests, PATIENCE),
@@ -75,7 +77,7 @@ impl App {
     fn body_limit(&self, webhook: Webhook) -> usize {
         match webhook {
             Webhook::Authorize => self.review_bytes,
-            Webhook::Admit => self.admission_bytes,
+            Webhook::Admit | Webhook::Conditions => self.admission_bytes,
         }
     }
 }
@@ -88,7 +90,16 @@ pub(crate) fn webhooks(app: &Arc<App>) -> Router {
     let admit = |State(app): State<Arc<App>>, request: Request<Body>| async move {
         answer(&app, Webhook::Admit, request, admission::answer).await
     };
-    routes(app, Router::new().route("/authorize", post(authorize)).route("/admit", post(admit)))
+    let webhooks = Router::new().route("/authorize", post(authorize)).route("/admit", post(admit));
+    if !app.conditional {
+        return routes(app, webhooks);
+    }
+    let conditions = |State(app): State<Arc<App>>, request: Request<Body>| async move {
+        // From the conditions alone: the policies are not looked at.
+        let respond = |app: &App, _: &Loaded, body: &str| conditional::answer(app, body);
+        answer(&app, Webhook::Conditions, request, respond).await
+    };
+    routes(app, webhooks.route("/conditions", post(conditions)))
 }
 
 /// Returns the paths of health alone.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use stagedoor_kubernetes::{SubjectAccessReview, SubjectAccessReviewStatus};
 
 use crate::app::{Answered, App};
+use crate::conditional::{self, ConditionSet};
 use crate::metrics::Answer;
 use crate::policies::Loaded;
 use crate::status::{Refusal, json};
@@ -15,15 +16,27 @@ use crate::status::{Refusal, json};
 struct Reply<'a> {
     api_version: &'static str,
     kind: &'static str,
+    status: Status<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status<'a> {
+    #[serde(flatten)]
     status: &'a SubjectAccessReviewStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conditions_chain: Option<[ConditionSet; 1]>,
 }
 
 pub(crate) fn answer(app: &App, loaded: &Loaded, body: &str) -> Answered {
     let review =
         SubjectAccessReview::from_json(body).map_err(|e| Refusal::bad_request(e.to_string()))?;
-    let review = loaded.reviewer.answer(review);
-    let mut status = review.status.unwrap_or_default();
-    if app.no_opinion_denies && !status.allowed {
+    let spec = review.spec.clone();
+    let (mut status, conditions) = match &loaded.open {
+        Some(open) => conditional::decide(open, loaded.reviewer.vocabulary(), &spec),
+        None => (loaded.reviewer.answer(review).status.unwrap_or_default(), None),
+    };
+    if app.no_opinion_denies && !status.allowed && conditions.is_none() {
         status.denied = true;
     }
     if !status.evaluation_error.is_empty() {
@@ -32,11 +45,12 @@ pub(crate) fn answer(app: &App, loaded: &Loaded, body: &str) -> Answered {
     let answer = match (status.allowed, status.denied) {
         (true, _) => Answer::Allowed,
         (false, true) => Answer::Denied,
+        (false, false) if conditions.is_some() => Answer::Conditional,
         (false, false) => Answer::NoOpinion,
     };
     tracing::debug!(
-        user = review.spec.subject.user,
-        verb = review.spec.attributes.verb(),
+        user = spec.subject.user,
+        verb = spec.attributes.verb(),
         outcome = answer.as_str(),
         reason = status.reason,
         error = status.evaluation_error,
@@ -45,7 +59,7 @@ pub(crate) fn answer(app: &App, loaded: &Loaded, body: &str) -> Answered {
     let reply = Reply {
         api_version: "authorization.k8s.io/v1",
         kind: "SubjectAccessReview",
-        status: &status,
+        status: Status { status: &status, conditions_chain: conditions.map(|set| [set]) },
     };
     Ok((json(StatusCode::OK, &reply), answer))
 }

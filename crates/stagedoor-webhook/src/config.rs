@@ -35,6 +35,12 @@ pub struct ServerConfig {
     /// Whether what no policy permits is denied for good, instead of leaving it to the next
     /// authorizer of the chain.
     pub no_opinion_denies: bool,
+    /// Whether policies of authorization may depend on the object that is written, and callers
+    /// that understand conditions get them ([KEP-5681], which no release of Kubernetes has yet;
+    /// off). `resource` then has `object`, `oldObject` and `options`.
+    ///
+    /// [KEP-5681]: https://github.com/kubernetes/enhancements/issues/5681
+    pub experimental_conditional: bool,
     /// How often policies and certificates are looked at for changes (2 s). A change is taken
     /// up when two looks in a row find the same.
     pub reload_interval: Duration,
@@ -52,6 +58,7 @@ impl ServerConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
             health_listen: None,
             no_opinion_denies: false,
+            experimental_conditional: false,
             reload_interval: Duration::from_secs(2),
             limits: ServerLimits::default(),
         }

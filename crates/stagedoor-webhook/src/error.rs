@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use stagedoor_core::LoadError;
+use stagedoor_core::{LoadError, OpenError};
 use stagedoor_kubernetes::VocabularyError;
 
 /// Failure to start or to go on serving.
@@ -38,6 +38,9 @@ pub enum PoliciesError {
     /// The schema is not one for Kubernetes.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),
+    /// Policies that depend on objects cannot be taken apart.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
 /// Failure to use certificates or keys.

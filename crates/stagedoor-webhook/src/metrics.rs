@@ -12,6 +12,7 @@ use prometheus::{
 pub(crate) enum Webhook {
     Authorize,
     Admit,
+    Conditions,
 }
 
 /// What a request to a webhook came to.
@@ -20,29 +21,34 @@ pub(crate) enum Answer {
     Allowed,
     Denied,
     NoOpinion,
+    /// Conditions instead of an answer.
+    Conditional,
     /// No decision: the request was refused.
     Refused,
 }
 
 impl Webhook {
-    const ALL: [Self; 2] = [Self::Authorize, Self::Admit];
+    const ALL: [Self; 3] = [Self::Authorize, Self::Admit, Self::Conditions];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Authorize => "authorize",
             Self::Admit => "admit",
+            Self::Conditions => "conditions",
         }
     }
 }
 
 impl Answer {
-    const ALL: [Self; 4] = [Self::Allowed, Self::Denied, Self::NoOpinion, Self::Refused];
+    const ALL: [Self; 5] =
+        [Self::Allowed, Self::Denied, Self::NoOpinion, Self::Conditional, Self::Refused];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
             Self::Denied => "denied",
             Self::NoOpinion => "no_opinion",
+            Self::Conditional => "conditional",
             Self::Refused => "refused",
         }
     }

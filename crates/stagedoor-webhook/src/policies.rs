@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
-use stagedoor_core::{Engine, EngineBuilder, Limits};
+use stagedoor_core::{Engine, EngineBuilder, Limits, OpenEngine};
 use stagedoor_kubernetes::{Reviewer, SCHEMA};
 
-use crate::admission;
 use crate::error::PoliciesError;
 use crate::files::{Fingerprint, is_schema, policy_files};
+use crate::{admission, conditional};
 
 /// Where the policies of a webhook are.
 ///
@@ -23,13 +23,15 @@ use crate::files::{Fingerprint, is_schema, policy_files};
 pub struct PolicySource {
     paths: Vec<PathBuf>,
     limits: Limits,
+    conditional: bool,
 }
 
 impl PolicySource {
     /// Returns policies in these files and directories.
     #[must_use]
     pub fn new(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
-        Self { paths: paths.into_iter().map(Into::into).collect(), limits: Limits::default() }
+        let paths = paths.into_iter().map(Into::into).collect();
+        Self { paths, limits: Limits::default(), conditional: false }
     }
 
     /// Sets the limits of the engine.
@@ -48,7 +50,8 @@ impl PolicySource {
         }
         let schemas = self.schemas();
         if !schemas.iter().any(|text| declares(text, "NonResourceURL")) {
-            builder = builder.schema("(shipped) kubernetes.cedarschema", SCHEMA);
+            let schema = if self.conditional { conditional::schema() } else { SCHEMA.to_owned() };
+            builder = builder.schema("(shipped) kubernetes.cedarschema", schema);
         }
         if !schemas.iter().any(|text| declares(text, admission::MARK)) {
             builder = builder.schema("(shipped) admission.cedarschema", admission::SCHEMA);
@@ -94,6 +97,8 @@ fn declares(schema: &str, entity_type: &str) -> bool {
 /// A policy set that was loaded.
 pub(crate) struct Loaded {
     pub(crate) reviewer: Reviewer,
+    /// The same policies, where some of them depend on the object that is written.
+    pub(crate) open: Option<OpenEngine>,
     pub(crate) since: SystemTime,
 }
 
@@ -125,9 +130,10 @@ pub(crate) enum Reload {
 }
 
 impl Policies {
-    pub(crate) fn new(source: PolicySource) -> Self {
+    /// Returns policies to be loaded; with `conditional` they may depend on objects.
+    pub(crate) fn new(source: PolicySource, conditional: bool) -> Self {
         Self {
-            source,
+            source: PolicySource { conditional, ..source },
             loaded: ArcSwapOption::empty(),
             failure: ArcSwapOption::empty(),
             read: ArcSwapOption::empty(),
@@ -161,18 +167,20 @@ impl Policies {
     /// [`PoliciesError`]; what was in force stays.
     pub(crate) fn reload(&self) -> Result<Reload, PoliciesError> {
         let before = self.fingerprint();
-        let built = self
-            .source
-            .builder()
-            .build()
-            .map_err(PoliciesError::from)
-            .and_then(|engine| Ok(Reviewer::new(engine)?));
+        let built = self.source.builder().build().map_err(PoliciesError::from).and_then(|engine| {
+            let open = match self.source.conditional {
+                true => Some(OpenEngine::new(engine.clone(), conditional::ATTRIBUTES)?),
+                false => None,
+            };
+            let open = open.filter(OpenEngine::has_open_policies);
+            Ok((Reviewer::new(engine)?, open))
+        });
         if self.fingerprint() != before {
             return Ok(Reload::Unsettled);
         }
         self.read.store(Some(Arc::new(before)));
-        let reviewer = match built {
-            Ok(reviewer) => reviewer,
+        let (reviewer, open) = match built {
+            Ok(built) => built,
             Err(error) => {
                 let failure = ReloadFailure { error: error.clone(), at: SystemTime::now() };
                 self.failure.store(Some(Arc::new(failure)));
@@ -184,7 +192,7 @@ impl Policies {
         if self.current().is_some_and(|old| old.reviewer.engine().revision() == revision) {
             return Ok(Reload::Same);
         }
-        let loaded = Arc::new(Loaded { reviewer, since: SystemTime::now() });
+        let loaded = Arc::new(Loaded { reviewer, open, since: SystemTime::now() });
         let old = self.loaded.swap(Some(loaded));
         // Here, where it may take its time, and not in a request, if no request has it still.
         drop(old);

@@ -6,8 +6,21 @@ use anyhow::Result;
 
 use crate::run::stagedoor;
 
-const SUBCOMMANDS: [&str; 8] =
-    ["authorize", "check", "explain", "validate", "test", "demo", "completions", "man"];
+const SUBCOMMANDS: [&str; 13] = [
+    "authorize",
+    "check",
+    "explain",
+    "validate",
+    "test",
+    "import",
+    "audit",
+    "who-can",
+    "what-can",
+    "serve",
+    "demo",
+    "completions",
+    "man",
+];
 
 #[test]
 fn every_shell_has_completions() -> Result<()> {

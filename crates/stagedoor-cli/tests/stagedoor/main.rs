@@ -4,6 +4,8 @@ mod conformance;
 mod demo;
 mod documents;
 mod hostile;
+mod import;
 mod policy_tests;
 mod run;
+mod serve;
 mod table;

@@ -1,29 +1,23 @@
 //! The Cedar request of an AdmissionReview.
 
-use std::str::FromStr as _;
 use std::sync::LazyLock;
 
-use cedar_policy::{EntityId, EntityTypeName, EntityUid};
-use serde_json::value::RawValue;
-use stagedoor_core::{Entities, Entity, Request, Value};
+use cedar_policy::EntityTypeName;
+use stagedoor_core::{Entities, Entity, Request};
 use stagedoor_kubernetes::Vocabulary;
 
-use super::fields::Fields;
+use super::objects::{name, object, uid};
 use super::review::AdmissionRequest;
 
 /// The types of the namespace `k8s::admission`.
 static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
     action: name("k8s::admission::Action"),
     resource: name("k8s::admission::Resource"),
-    object: name("k8s::admission::AdmittedObject"),
-    numbers: name("k8s::admission::Numbers"),
 });
 
 struct Names {
     action: EntityTypeName,
     resource: EntityTypeName,
-    object: EntityTypeName,
-    numbers: EntityTypeName,
 }
 
 /// Returns the request and everything that policies may look at.
@@ -75,24 +69,6 @@ pub(crate) fn of(
     Ok((Request::new(principal.uid().clone(), action, resource_uid), entities))
 }
 
-/// Adds the entities of an object, and returns the first one's id.
-fn object(id: &str, json: &RawValue, entities: &mut Vec<Entity>) -> Result<EntityUid, String> {
-    if !json.get().starts_with('{') {
-        return Err("not an object".to_owned());
-    }
-    let tags = Fields::read(json.get())?.tags()?;
-    let numbers_uid = uid(&NAMES.numbers, id);
-    let mut numbers = Entity::new(numbers_uid.clone());
-    numbers.tags = tags.numbers;
-    let object_uid = uid(&NAMES.object, id);
-    let mut object = Entity::new(object_uid.clone())
-        .with_attribute("numbers", numbers_uid)
-        .with_attribute("partial", Value::Set(tags.partial));
-    object.tags = tags.values;
-    entities.extend([numbers, object]);
-    Ok(object_uid)
-}
-
 /// Returns the path of the API that serves the object; `/` and `%` within a part are escaped.
 fn path(review: &AdmissionRequest<'_>) -> String {
     let AdmissionRequest { resource, namespace, name, sub_resource, .. } = review;
@@ -107,13 +83,4 @@ fn path(review: &AdmissionRequest<'_>) -> String {
     ];
     let escaped = parts.map(|part| part.replace('%', "%25").replace('/', "%2F"));
     format!("/apis/{}", escaped.join("/"))
-}
-
-fn uid(entity_type: &EntityTypeName, id: &str) -> EntityUid {
-    EntityUid::from_type_name_and_id(entity_type.clone(), EntityId::new(id))
-}
-
-#[expect(clippy::expect_used, reason = "the arguments are the constants above")]
-fn name(text: &str) -> EntityTypeName {
-    EntityTypeName::from_str(text).expect("an entity type name")
 }

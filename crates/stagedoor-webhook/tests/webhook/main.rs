@@ -4,6 +4,7 @@
 mod admit;
 mod authorize;
 mod certificates;
+mod conditions;
 mod hostile;
 mod limits;
 mod reload;

@@ -1,0 +1,260 @@
+//! Decisions while some attributes of the resource are not known yet.
+//!
+//! Some callers ask twice: first who may do it, before the object is at hand, and then about
+//! the object. Policies that mention the attributes that come later are evaluated as far as
+//! the rest tells; what is left of each is a condition on those attributes alone, as text.
+//! [`OpenCondition`] evaluates it later, without the policies.
+
+mod condition;
+mod part;
+
+use std::collections::BTreeMap;
+
+use cedar_policy::{Decision, Effect};
+use cedar_policy_core::ast;
+use smol_str::SmolStr;
+
+use crate::engine::Engine;
+use crate::entities::Entities;
+use crate::error::DecideError;
+use crate::evaluate::with_room;
+use crate::outcome::{Outcome, PolicyError};
+use crate::parse;
+use crate::request::Request;
+
+pub use condition::{OpenCondition, OpenConditionError};
+use part::{Part, Partial, mentions};
+
+/// An engine that decides while some attributes of the resource are open.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Engine, Entities, Entity, OpenEngine, Request};
+///
+/// let engine = Engine::builder()
+///     .schema("app.cedarschema", "
+///         entity User { team: String };
+///         entity Report { owner?: String };
+///         action publish appliesTo { principal: User, resource: Report };")
+///     .policies("app.cedar", r#"
+///         @id("owners-publish")
+///         permit(principal, action, resource)
+///         when { resource has owner && resource.owner == principal.team };"#)
+///     .build()?;
+/// let engine = OpenEngine::new(engine, ["owner"])?;
+///
+/// let entities = Entities::from_entities([
+///     Entity::new(r#"User::"alice""#.parse()?).with_attribute("team", "sales"),
+///     Entity::new(r#"Report::"q3""#.parse()?),
+/// ])?;
+/// let request = Request::new(
+///     r#"User::"alice""#.parse()?,
+///     r#"Action::"publish""#.parse()?,
+///     r#"Report::"q3""#.parse()?,
+/// );
+/// let outcome = engine.decide(&request, &entities)?;
+/// assert!(outcome.settled().is_none());
+/// assert_eq!(
+///     outcome.residuals()[0].condition(),
+///     Ok(r#"(resource has owner) && ((resource.owner) == "sales")"#),
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct OpenEngine {
+    engine: Engine,
+    attributes: Vec<SmolStr>,
+    /// The policies that mention the attributes, by number.
+    open: BTreeMap<u32, ast::Policy>,
+}
+
+/// Failure to take policies apart.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The policies are validated against no schema.
+    #[error("an engine in exact-Cedar mode decides nothing while attributes are open")]
+    ExactCedar,
+    /// A policy's text cannot be read again.
+    #[error("policy `{policy}` cannot be read again: {reason}")]
+    Policy {
+        /// The policy.
+        policy: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The answer to one request, as far as it can be told.
+#[derive(Debug, Clone)]
+pub struct OpenOutcome {
+    known: Outcome,
+    residuals: Vec<Residual>,
+}
+
+/// What is left of a policy: it is satisfied if its condition holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Residual {
+    policy: String,
+    doc: Option<String>,
+    effect: Effect,
+    condition: Result<String, String>,
+}
+
+impl OpenEngine {
+    /// Returns an engine for requests whose resource may get these attributes later.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] for an engine in exact-Cedar mode.
+    pub fn new<'a>(
+        engine: Engine,
+        attributes: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, OpenError> {
+        if engine.is_exact_cedar() {
+            return Err(OpenError::ExactCedar);
+        }
+        let attributes: Vec<SmolStr> = attributes.into_iter().map(SmolStr::from).collect();
+        let mut open = BTreeMap::new();
+        for (number, info) in (0_u32..).zip(engine.policies()) {
+            // Escapes cannot hide an attribute: its name is an identifier or a quoted string.
+            let text = info.text();
+            if !text.contains('\\') && !attributes.iter().any(|name| text.contains(name.as_str())) {
+                continue;
+            }
+            let policy = with_room(|| parse::again(info))
+                .map_err(|reason| OpenError::Policy { policy: info.id().to_owned(), reason })?;
+            if mentions(&policy.condition(), &attributes) {
+                open.insert(number, policy);
+            }
+        }
+        Ok(Self { engine, attributes, open })
+    }
+
+    /// Returns the engine, which takes the attributes for absent.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Returns whether any policy mentions the open attributes.
+    #[must_use]
+    pub fn has_open_policies(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Decides a request whose resource lacks the open attributes.
+    ///
+    /// A permit whose residual cannot be told is left out, and a forbid then denies, as if
+    /// neither could be evaluated.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::decide`].
+    pub fn decide(
+        &self,
+        request: &Request,
+        entities: &Entities,
+    ) -> Result<OpenOutcome, DecideError> {
+        self.engine.evaluated(request, entities, |evaluation| {
+            let mut tally = evaluation.tally(&self.engine, |n| !self.open.contains_key(&n))?;
+            let mut residuals = Vec::new();
+            for (number, policy) in &self.open {
+                let Some(info) = self.engine.policy(*number) else { continue };
+                if !evaluation.scope(info.policy) {
+                    continue;
+                }
+                let partial = Partial {
+                    evaluator: evaluation.evaluator()?,
+                    slots: policy.env(),
+                    resource: &request.resource,
+                    attributes: &self.attributes,
+                };
+                let (effect, id) = (info.effect(), info.id().to_owned());
+                let residual = |condition| Residual {
+                    policy: id.clone(),
+                    doc: info.annotation("doc").map(str::to_owned),
+                    effect,
+                    condition,
+                };
+                match with_room(|| partial.condition(&policy.condition(), effect)) {
+                    Part::Known(value) if part::boolean(&value) == Some(true) => {
+                        tally.satisfied(*number, effect)
+                    }
+                    Part::Known(_) => {}
+                    Part::Open(expr) => residuals.push(residual(Ok(expr.to_string()))),
+                    Part::Closed(reason) if effect == Effect::Permit => {
+                        residuals.push(residual(Err(reason)));
+                    }
+                    Part::Closed(message) => {
+                        tally.errors.push(PolicyError { policy: id, message });
+                        tally.forbids.push(*number);
+                    }
+                }
+            }
+            tally.forbids.sort_unstable();
+            tally.permits.sort_unstable();
+            Ok(OpenOutcome { known: tally.outcome(&self.engine), residuals })
+        })
+    }
+}
+
+impl OpenOutcome {
+    /// Returns the outcome, if it is the same whatever the open attributes turn out to be.
+    #[must_use]
+    pub fn settled(&self) -> Option<&Outcome> {
+        let known = &self.known;
+        let is_open = |effect: Effect| {
+            self.residuals.iter().any(|r| r.effect == effect && r.condition.is_ok())
+        };
+        let settled = match known.decision() {
+            Decision::Allow => !is_open(Effect::Forbid),
+            Decision::Deny if known.reasons().next().is_some() => true,
+            Decision::Deny => !is_open(Effect::Forbid) && !is_open(Effect::Permit),
+        };
+        settled.then_some(known)
+    }
+
+    /// Returns what the policies say that depend on nothing open. Not the answer, unless it
+    /// is [`settled`](Self::settled): a residual forbid may still deny.
+    #[must_use]
+    pub fn known(&self) -> &Outcome {
+        &self.known
+    }
+
+    /// Returns what is left of the policies that depend on open attributes.
+    #[must_use]
+    pub fn residuals(&self) -> &[Residual] {
+        &self.residuals
+    }
+}
+
+impl Residual {
+    /// Returns the policy's id.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    /// Returns the policy's `@doc`.
+    #[must_use]
+    pub fn doc(&self) -> Option<&str> {
+        self.doc.as_deref()
+    }
+
+    /// Returns whether the policy permits or forbids.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    /// Returns the condition in Cedar's syntax, about `resource` and its open attributes alone,
+    /// or why there is none: the permit then counts as not satisfied.
+    pub fn condition(&self) -> Result<&str, &str> {
+        self.condition.as_deref().map_err(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests;

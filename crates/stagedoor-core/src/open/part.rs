@@ -1,0 +1,331 @@
+//! Partial evaluation: what does not mention an open attribute is Cedar's own evaluator's.
+//!
+//! INVARIANT: what is left mentions the resource's open attributes and literals only, and
+//! looks into no entity but those that the attributes lead to. Everything else would not be
+//! there any more when the condition is evaluated, and `has` and `in` would quietly say no.
+
+use std::sync::Arc;
+
+use cedar_policy::{Effect, EntityUid};
+use cedar_policy_core::ast::{
+    self, BinaryOp, Expr, ExprBuilder, ExprKind, Literal, SlotEnv, UnaryOp, Value, ValueKind, Var,
+};
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::expr_builder::ExprBuilder as _;
+use smol_str::SmolStr;
+
+use super::condition;
+use crate::error::causes;
+
+/// What an expression comes to.
+pub(super) enum Part {
+    Known(Value),
+    /// It depends on this.
+    Open(Expr),
+    /// It cannot be told, and why.
+    Closed(String),
+}
+
+/// Evaluates for one request and policy.
+pub(super) struct Partial<'a> {
+    pub(super) evaluator: Evaluator<'a>,
+    pub(super) slots: &'a SlotEnv,
+    pub(super) resource: &'a EntityUid,
+    pub(super) attributes: &'a [SmolStr],
+}
+
+impl Partial<'_> {
+    /// Returns what a policy's condition comes to.
+    pub(super) fn condition(&self, expr: &Expr, effect: Effect) -> Part {
+        let part = self.part(expr);
+        let Part::Open(expr) = part else { return part };
+        // What errs leaves a permit out, so whatever the rest does, this permits nothing.
+        if effect == Effect::Permit && operands(&expr, false).any(|e| is_literal(e, false)) {
+            return Part::Known(false.into());
+        }
+        if !is_sayable(&expr, self.attributes) {
+            return unsayable();
+        }
+        // What is told as text is what will be read.
+        let text = expr.to_string();
+        match condition::read(&text, self.attributes) {
+            Ok(again) if again.eq_shape(&expr) => Part::Open(expr),
+            _ => unsayable(),
+        }
+    }
+
+    fn part(&self, expr: &Expr) -> Part {
+        if !mentions(expr, self.attributes) {
+            return match self.evaluator.interpret(expr, self.slots) {
+                Ok(value) => Part::Known(value),
+                Err(error) => Part::Closed(causes(&error)),
+            };
+        }
+        if is_open_path(expr, self.attributes) || asks_for_open(expr, self.attributes) {
+            return Part::Open(expr.clone());
+        }
+        match expr.expr_kind() {
+            ExprKind::And { left, right } => self.joined(left, right, false),
+            ExprKind::Or { left, right } => self.joined(left, right, true),
+            ExprKind::If { test_expr, then_expr, else_expr } => {
+                let test = match self.part(test_expr) {
+                    Part::Known(value) => {
+                        return match boolean(&value) {
+                            Some(true) => self.part(then_expr),
+                            Some(false) => self.part(else_expr),
+                            None => not_boolean(),
+                        };
+                    }
+                    Part::Open(test) => test,
+                    closed => return closed,
+                };
+                let branch = |branch| match self.part(branch) {
+                    Part::Known(value) => Ok(value.into()),
+                    Part::Open(expr) => Ok(expr),
+                    Part::Closed(reason) => Err(reason),
+                };
+                match (branch(then_expr), branch(else_expr)) {
+                    (Ok(then_expr), Ok(else_expr)) => Part::Open(rebuilt(ExprKind::If {
+                        test_expr: Arc::new(test),
+                        then_expr: Arc::new(then_expr),
+                        else_expr: Arc::new(else_expr),
+                    })),
+                    (Err(reason), _) | (_, Err(reason)) => Part::Closed(reason),
+                }
+            }
+            kind => self.operation(kind),
+        }
+    }
+
+    /// `||`, or else `&&`. An operand that cannot be told closes the whole: the other one
+    /// might keep it from being evaluated, but that is not known here.
+    fn joined(&self, left: &Arc<Expr>, right: &Arc<Expr>, is_or: bool) -> Part {
+        let left = match self.part(left) {
+            Part::Known(value) => {
+                return match boolean(&value) {
+                    Some(held) if held == is_or => Part::Known(value),
+                    Some(_) => self.part(right),
+                    None => not_boolean(),
+                };
+            }
+            // `… && false`: the right operand is never evaluated, as where a `has` guards it.
+            Part::Open(left) if operands(&left, is_or).any(|e| is_literal(e, is_or)) => {
+                return Part::Open(left);
+            }
+            Part::Open(left) => Arc::new(left),
+            closed => return closed,
+        };
+        let right = match self.part(right) {
+            // `left && true` is left. `left && false` is false, unless left errs.
+            Part::Known(value) if boolean(&value) == Some(!is_or) => {
+                return Part::Open(Arc::unwrap_or_clone(left));
+            }
+            Part::Known(value) if boolean(&value) == Some(is_or) && never_errs(&left) => {
+                return Part::Known(value);
+            }
+            Part::Known(value) => Arc::new(value.into()),
+            Part::Open(right) => Arc::new(right),
+            closed => return closed,
+        };
+        Part::Open(rebuilt(if is_or {
+            ExprKind::Or { left, right }
+        } else {
+            ExprKind::And { left, right }
+        }))
+    }
+
+    /// An operation that evaluates all its operands.
+    fn operation(&self, kind: &ExprKind) -> Part {
+        let mut is_open = false;
+        let mut failed = None;
+        let mut operand = |operand: &Expr| -> Expr {
+            match self.part(operand) {
+                Part::Known(value) => value.into(),
+                Part::Open(expr) => {
+                    is_open = true;
+                    expr
+                }
+                Part::Closed(reason) => {
+                    failed.get_or_insert(reason);
+                    Expr::val(false)
+                }
+            }
+        };
+        let mut arc = |of: &Arc<Expr>| Arc::new(operand(of));
+        let kind = match kind {
+            ExprKind::UnaryApp { op, arg } => ExprKind::UnaryApp { op: *op, arg: arc(arg) },
+            ExprKind::BinaryApp { op, arg1, arg2 } => {
+                ExprKind::BinaryApp { op: *op, arg1: arc(arg1), arg2: arc(arg2) }
+            }
+            ExprKind::GetAttr { expr, attr } => {
+                ExprKind::GetAttr { expr: arc(expr), attr: attr.clone() }
+            }
+            ExprKind::HasAttr { expr, attr } => {
+                ExprKind::HasAttr { expr: arc(expr), attr: attr.clone() }
+            }
+            ExprKind::Like { expr, pattern } => {
+                ExprKind::Like { expr: arc(expr), pattern: pattern.clone() }
+            }
+            ExprKind::Is { expr, entity_type } => {
+                ExprKind::Is { expr: arc(expr), entity_type: entity_type.clone() }
+            }
+            ExprKind::Set(items) => ExprKind::Set(Arc::new(items.iter().map(operand).collect())),
+            ExprKind::Record(fields) => ExprKind::Record(Arc::new(
+                fields.iter().map(|(name, field)| (name.clone(), operand(field))).collect(),
+            )),
+            ExprKind::ExtensionFunctionApp { fn_name, args } => ExprKind::ExtensionFunctionApp {
+                fn_name: fn_name.clone(),
+                args: Arc::new(args.iter().map(operand).collect()),
+            },
+            // A chain of `has` may lead to the resource; slots and unknowns mention nothing.
+            _ => return unsayable(),
+        };
+        if let Some(reason) = failed {
+            return Part::Closed(reason);
+        }
+        let expr = rebuilt(kind);
+        if is_open {
+            return Part::Open(expr);
+        }
+        if self.asks_the_resource(&expr) {
+            // By another name than `resource`: not known, and not absent either.
+            return unsayable();
+        }
+        match self.evaluator.interpret(&expr, self.slots) {
+            Ok(value) => Part::Known(value),
+            Err(error) => Part::Closed(causes(&error)),
+        }
+    }
+
+    fn asks_the_resource(&self, expr: &Expr) -> bool {
+        let (ExprKind::GetAttr { expr, attr } | ExprKind::HasAttr { expr, attr }) =
+            expr.expr_kind()
+        else {
+            return false;
+        };
+        let resource: &ast::EntityUID = self.resource.as_ref();
+        let is_resource = matches!(
+            expr.expr_kind(),
+            ExprKind::Lit(Literal::EntityUID(uid)) if **uid == *resource
+        );
+        is_resource && self.attributes.contains(attr)
+    }
+}
+
+/// Whether an expression asks anything for an attribute of one of these names.
+pub(super) fn mentions(expr: &Expr, attributes: &[SmolStr]) -> bool {
+    expr.subexpressions().any(|expr| match expr.expr_kind() {
+        ExprKind::GetAttr { attr, .. } | ExprKind::HasAttr { attr, .. } => {
+            attributes.contains(attr)
+        }
+        ExprKind::ExtHasAttr { attrs, .. } => attrs.iter().any(|attr| attributes.contains(attr)),
+        _ => false,
+    })
+}
+
+/// Whether an expression needs nothing but the resource's open attributes.
+pub(super) fn is_sayable(expr: &Expr, attributes: &[SmolStr]) -> bool {
+    let sayable = |expr: &Expr| is_sayable(expr, attributes);
+    if is_open_path(expr, attributes) || asks_for_open(expr, attributes) {
+        return true;
+    }
+    match expr.expr_kind() {
+        ExprKind::Lit(_) => true,
+        ExprKind::If { test_expr, then_expr, else_expr } => {
+            sayable(test_expr) && sayable(then_expr) && sayable(else_expr)
+        }
+        ExprKind::And { left, right } | ExprKind::Or { left, right } => {
+            sayable(left) && sayable(right)
+        }
+        ExprKind::UnaryApp { arg, .. } => sayable(arg),
+        ExprKind::BinaryApp { op: BinaryOp::In, .. } => false,
+        ExprKind::BinaryApp { op: BinaryOp::GetTag | BinaryOp::HasTag, arg1, arg2 } => {
+            is_open_path(arg1, attributes) && sayable(arg2)
+        }
+        ExprKind::BinaryApp { arg1, arg2, .. } => sayable(arg1) && sayable(arg2),
+        ExprKind::Like { expr, .. } | ExprKind::Is { expr, .. } => sayable(expr),
+        ExprKind::Set(items) => items.iter().all(sayable),
+        ExprKind::Record(fields) => fields.values().all(sayable),
+        ExprKind::ExtensionFunctionApp { args, .. } => args.iter().all(sayable),
+        _ => false,
+    }
+}
+
+/// `resource.object`, `resource.object.numbers`: an open attribute, and what it leads to.
+fn is_open_path(expr: &Expr, attributes: &[SmolStr]) -> bool {
+    match expr.expr_kind() {
+        ExprKind::GetAttr { expr, attr } => {
+            if is_resource(expr) {
+                attributes.contains(attr)
+            } else {
+                is_open_path(expr, attributes)
+            }
+        }
+        _ => false,
+    }
+}
+
+/// `resource has object`, `resource.object has numbers`.
+fn asks_for_open(expr: &Expr, attributes: &[SmolStr]) -> bool {
+    let (of, first) = match expr.expr_kind() {
+        ExprKind::HasAttr { expr, attr } => (expr, attr),
+        ExprKind::ExtHasAttr { expr, attrs } => (expr, attrs.first()),
+        _ => return false,
+    };
+    if is_resource(of) { attributes.contains(first) } else { is_open_path(of, attributes) }
+}
+
+fn is_resource(expr: &Expr) -> bool {
+    matches!(expr.expr_kind(), ExprKind::Var(Var::Resource))
+}
+
+/// The operands of a chain of `||`, or else of `&&`.
+fn operands(expr: &Expr, of_or: bool) -> impl Iterator<Item = &Expr> {
+    let mut open = vec![expr];
+    std::iter::from_fn(move || {
+        loop {
+            let expr = open.pop()?;
+            match expr.expr_kind() {
+                ExprKind::And { left, right } if !of_or => open.extend([&**left, &**right]),
+                ExprKind::Or { left, right } if of_or => open.extend([&**left, &**right]),
+                _ => return Some(expr),
+            }
+        }
+    })
+}
+
+fn is_literal(expr: &Expr, held: bool) -> bool {
+    matches!(expr.expr_kind(), ExprKind::Lit(Literal::Bool(literal)) if *literal == held)
+}
+
+/// Whether an expression comes to true or false, whatever the attributes turn out to be.
+fn never_errs(expr: &Expr) -> bool {
+    match expr.expr_kind() {
+        ExprKind::Lit(Literal::Bool(_)) => true,
+        ExprKind::HasAttr { expr, .. } => is_resource(expr),
+        ExprKind::UnaryApp { op: UnaryOp::Not, arg } => never_errs(arg),
+        ExprKind::And { left, right } | ExprKind::Or { left, right } => {
+            never_errs(left) && never_errs(right)
+        }
+        _ => false,
+    }
+}
+
+pub(super) fn boolean(value: &Value) -> Option<bool> {
+    match &value.value {
+        ValueKind::Lit(Literal::Bool(held)) => Some(*held),
+        _ => None,
+    }
+}
+
+fn rebuilt(kind: ExprKind) -> Expr {
+    ExprBuilder::<()>::new().with_expr_kind(kind)
+}
+
+fn not_boolean() -> Part {
+    Part::Closed("type error: expected bool".to_owned())
+}
+
+fn unsayable() -> Part {
+    Part::Closed("what it asks of the attributes that are not known yet cannot be said as a condition on them alone".to_owned())
+}
