@@ -65,6 +65,14 @@ struct KubernetesArgs {
     #[arg(long)]
     no_opinion_denies: bool,
 
+    /// Let policies depend on the object that is written, and tell conditions to callers that
+    /// understand them. `POST /conditions` evaluates them.
+    ///
+    /// An alpha of Kubernetes to come (KEP-5681): what it says may change. With it, `resource`
+    /// has `object`, `oldObject` and `options` in policies of authorization, as in admission.
+    #[arg(long)]
+    experimental_conditional: bool,
+
     /// How often files are looked at for changes, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
     reload_interval: u64,
@@ -125,6 +133,7 @@ impl KubernetesArgs {
         config.listen = self.listen;
         config.health_listen = self.health_listen;
         config.no_opinion_denies = self.no_opinion_denies;
+        config.experimental_conditional = self.experimental_conditional;
         config.reload_interval = Duration::from_secs(self.reload_interval);
         config.limits.requests = self.max_requests;
         config.limits.connections = self.max_connections;

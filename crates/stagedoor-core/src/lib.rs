@@ -47,7 +47,9 @@ pub use error::{DecideError, EntitiesError, RequestError};
 pub use explain::{Explanation, FailedClause, NearPermit, PolicyExplanation, PolicyStatus};
 pub use holder::EngineHolder;
 pub use limits::Limits;
-pub use open::{OpenCondition, OpenConditionError, OpenEngine, OpenError, OpenOutcome, OpenResidual};
+pub use open::{
+    OpenCondition, OpenConditionError, OpenEngine, OpenError, OpenOutcome, OpenResidual,
+};
 pub use outcome::{Outcome, PolicyError};
 pub use policy::PolicyInfo;
 pub use problem::{LoadError, Problem, Severity};

@@ -9,6 +9,7 @@ mod condition;
 mod part;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cedar_policy::{Decision, Effect};
 use cedar_policy_core::ast;
@@ -18,8 +19,10 @@ use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::error::DecideError;
 use crate::evaluate::with_room;
+use crate::hash::FastMap;
 use crate::outcome::{Outcome, PolicyError};
 use crate::parse;
+use crate::policy::{Body, PolicyInfo};
 use crate::request::Request;
 
 pub use condition::{OpenCondition, OpenConditionError};
@@ -117,15 +120,24 @@ impl OpenEngine {
         }
         let attributes: Vec<SmolStr> = attributes.into_iter().map(SmolStr::from).collect();
         let mut open = BTreeMap::new();
+        // Links of a template mention what the template mentions.
+        let mut known: FastMap<*const Body, bool> = FastMap::default();
         for (number, info) in (0_u32..).zip(engine.policies()) {
-            // Escapes cannot hide an attribute: its name is an identifier or a quoted string.
+            let body = Arc::as_ptr(&info.policy.body);
+            if known.get(&body) == Some(&false) {
+                continue;
+            }
             let text = info.text();
+            // Only escapes can hide a name.
             if !text.contains('\\') && !attributes.iter().any(|name| text.contains(name.as_str())) {
+                known.insert(body, false);
                 continue;
             }
             let policy = with_room(|| parse::again(info))
                 .map_err(|reason| OpenError::Policy { policy: info.id().to_owned(), reason })?;
-            if mentions(&policy.condition(), &attributes) {
+            let is_open = mentions(&policy.condition(), &attributes);
+            known.insert(body, is_open);
+            if is_open {
                 open.insert(number, policy);
             }
         }
@@ -138,10 +150,9 @@ impl OpenEngine {
         &self.engine
     }
 
-    /// Returns whether any policy mentions the open attributes.
-    #[must_use]
-    pub fn has_open_policies(&self) -> bool {
-        !self.open.is_empty()
+    /// Returns the policies that mention the open attributes.
+    pub fn open_policies(&self) -> impl Iterator<Item = PolicyInfo<'_>> {
+        self.open.keys().filter_map(|number| self.engine.policy(*number))
     }
 
     /// Decides a request whose resource lacks the open attributes.

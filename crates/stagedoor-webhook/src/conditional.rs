@@ -13,11 +13,16 @@ mod review;
 
 use std::error::Error;
 
-use stagedoor_core::{Decision, Effect, OpenEngine, OpenOutcome, Residual};
+use cedar_policy::{
+    EntityTypeName, Policy, ResourceConstraint, Template, TemplateResourceConstraint,
+};
+use stagedoor_core::{Decision, Effect, Engine, OpenEngine, OpenOutcome, Residual};
 use stagedoor_kubernetes::{
     Attributes, ConditionsMode, ResourceAttributes, SCHEMA, SubjectAccessReviewSpec,
     SubjectAccessReviewStatus, Vocabulary,
 };
+
+use crate::error::PoliciesError;
 
 pub(crate) use evaluate::answer;
 pub(crate) use review::ConditionSet;
@@ -45,6 +50,45 @@ pub(crate) fn schema() -> String {
         .collect();
     let resource = "entity Resource in [Namespace] = {\n";
     SCHEMA.replacen(resource, &format!("{resource}{attributes}"), 1)
+}
+
+/// Returns the policies apart that depend on the object, if conditions are asked for.
+///
+/// # Errors
+///
+/// [`PoliciesError::Conditional`] if they are not, for policies of authorization that would
+/// never meet an object: a forbid must not be in the set and never hold.
+pub(crate) fn open(engine: Engine, is_on: bool) -> Result<Option<OpenEngine>, PoliciesError> {
+    let open = OpenEngine::new(engine, ATTRIBUTES)?;
+    if is_on {
+        let has_any = open.open_policies().next().is_some();
+        return Ok(has_any.then_some(open));
+    }
+    let unheard = open.open_policies().find(|policy| is_about_resources(policy.text()));
+    match unheard {
+        Some(policy) => Err(PoliciesError::Conditional(policy.id().to_owned())),
+        None => Ok(None),
+    }
+}
+
+/// Whether a policy or template says that it is about resources of authorization.
+fn is_about_resources(text: &str) -> bool {
+    let is = |name: &EntityTypeName| name.to_string() == "k8s::Resource";
+    if let Ok(policy) = Policy::parse(None, text) {
+        return match policy.resource_constraint() {
+            ResourceConstraint::Any => false,
+            ResourceConstraint::Is(name) | ResourceConstraint::IsIn(name, _) => is(&name),
+            ResourceConstraint::In(_) => true,
+            ResourceConstraint::Eq(uid) => is(uid.type_name()),
+        };
+    }
+    match Template::parse(None, text).map(|template| template.resource_constraint()) {
+        Ok(TemplateResourceConstraint::Is(name) | TemplateResourceConstraint::IsIn(name, _)) => {
+            is(&name)
+        }
+        Ok(TemplateResourceConstraint::Any) => false,
+        _ => true,
+    }
 }
 
 /// Decides a request, with conditions if the answer depends on the object.

@@ -38,6 +38,13 @@ pub enum PoliciesError {
     /// The schema is not one for Kubernetes.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),
+    /// A policy of authorization depends on the object, which nothing tells it.
+    #[error(
+        "policy `{0}` is about `k8s::Resource` and asks for its `object`, `oldObject` or \
+         `options`, which only conditional authorization knows; make it one of \
+         `k8s::admission::Resource`, or serve with `--experimental-conditional`"
+    )]
+    Conditional(String),
     /// Policies that depend on objects cannot be taken apart.
     #[error(transparent)]
     Open(#[from] OpenError),

@@ -168,11 +168,7 @@ impl Policies {
     pub(crate) fn reload(&self) -> Result<Reload, PoliciesError> {
         let before = self.fingerprint();
         let built = self.source.builder().build().map_err(PoliciesError::from).and_then(|engine| {
-            let open = match self.source.conditional {
-                true => Some(OpenEngine::new(engine.clone(), conditional::ATTRIBUTES)?),
-                false => None,
-            };
-            let open = open.filter(OpenEngine::has_open_policies);
+            let open = conditional::open(engine.clone(), self.source.conditional)?;
             Ok((Reviewer::new(engine)?, open))
         });
         if self.fingerprint() != before {

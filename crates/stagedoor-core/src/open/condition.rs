@@ -75,8 +75,8 @@ impl OpenCondition {
             entities.to_cedar(std::iter::once(resource), &[]).map_err(|e| failed(causes(&e)))?;
         let evaluator =
             Evaluator::new(request.as_ref().clone(), &entities, Extensions::all_available());
-        let value = with_room(|| evaluator.interpret(&self.0, &SlotEnv::new()))
-            .map_err(|e| OpenConditionError::Evaluation(causes(&e)))?;
+        let interpret = || evaluator.interpret(&self.0, &SlotEnv::new()).map_err(|e| causes(&e));
+        let value = with_room(interpret).map_err(OpenConditionError::Evaluation)?;
         match value.value {
             ValueKind::Lit(Literal::Bool(held)) => Ok(held),
             _ => Err(OpenConditionError::NotBoolean),

@@ -298,17 +298,19 @@ fn is_literal(expr: &Expr, held: bool) -> bool {
     matches!(expr.expr_kind(), ExprKind::Lit(Literal::Bool(literal)) if *literal == held)
 }
 
-/// Whether an expression comes to true or false, whatever the attributes turn out to be.
+/// Whether an expression comes to true or false wherever the policy evaluates it.
+///
+/// Strict validation leaves only overflow and extension functions to err: attributes and tags
+/// are asked for before they are read, also in what is left.
 fn never_errs(expr: &Expr) -> bool {
-    match expr.expr_kind() {
-        ExprKind::Lit(Literal::Bool(_)) => true,
-        ExprKind::HasAttr { expr, .. } => is_resource(expr),
-        ExprKind::UnaryApp { op: UnaryOp::Not, arg } => never_errs(arg),
-        ExprKind::And { left, right } | ExprKind::Or { left, right } => {
-            never_errs(left) && never_errs(right)
+    !expr.subexpressions().any(|expr| match expr.expr_kind() {
+        ExprKind::UnaryApp { op, .. } => matches!(op, UnaryOp::Neg),
+        ExprKind::BinaryApp { op, .. } => {
+            matches!(op, BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul)
         }
+        ExprKind::ExtensionFunctionApp { .. } => true,
         _ => false,
-    }
+    })
 }
 
 pub(super) fn boolean(value: &Value) -> Option<bool> {

@@ -106,7 +106,7 @@ async fn what_depends_on_the_object_is_told_and_evaluated() -> Result<()> {
     );
     assert_eq!(conditions[1]["condition"], "true");
     let text = conditions[0]["condition"].as_str().context("a text")?;
-    assert!(text.starts_with("((resource has object) &&"), "{text}");
+    assert!(text.starts_with("(resource has object) &&"), "{text}");
     assert!(!text.contains("principal"), "{text}");
 
     let widgets = asked("update", "widgets", "", "Optimized");
@@ -207,8 +207,13 @@ async fn without_the_flag_there_are_no_conditions() -> Result<()> {
     files.write_policies(POLICIES)?;
     let running = Running::start_unready(files.config()).await?;
     let error = running.ended().await.err().map(|e| e.to_string()).unwrap_or_default();
-    assert!(error.contains("`object`"), "{error}");
-    Ok(())
+    assert!(error.contains("`owners-write-what-they-own` is about `k8s::Resource`"), "{error}");
+    // One of admission does.
+    let of_admission = POLICIES
+        .replace("k8s::Resource)", "k8s::admission::Resource)")
+        .replace("k8s::Action::\"write\"", "k8s::admission::Action::\"all\"");
+    files.write_policies(&of_admission)?;
+    Running::start(&files, files.config()).await?.stop().await
 }
 
 #[tokio::test]

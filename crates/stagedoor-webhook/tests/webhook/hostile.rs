@@ -104,6 +104,24 @@ fn refused_admission() -> String {
     .to_string()
 }
 
+/// Conditions of which none allows.
+fn refused_conditions() -> String {
+    json!({
+        "apiVersion": "authorization.k8s.io/v1alpha1",
+        "kind": "AuthorizationConditionsReview",
+        "request": {
+            "conditionSets": [{"authorizerName": "stagedoor", "failureMode": "Deny", "conditions": [
+                {"id": "a", "effect": "Deny", "type": "stagedoor-cedar", "condition":
+                    "(resource has object) && resource.object.hasTag(\"/spec/hostNetwork\")"},
+                {"id": "b", "effect": "NoOpinion", "type": "stagedoor-cedar", "condition": "false"},
+            ]}],
+            "operation": "CREATE",
+            "object": {"spec": {"hostNetwork": true, "containers": [{"image": "x"}]}},
+        },
+    })
+    .to_string()
+}
+
 #[tokio::test]
 async fn mutated_bodies_are_refused_or_decided_and_never_allowed() -> Result<()> {
     let files = Files::new()?;
@@ -111,11 +129,18 @@ async fn mutated_bodies_are_refused_or_decided_and_never_allowed() -> Result<()>
     files.write_policies(
         r#"forbid(principal, action, resource) when { resource is k8s::Resource };"#,
     )?;
-    let running = Running::start(&files, files.config()).await?;
+    let mut config = files.config();
+    config.experimental_conditional = true;
+    let running = Running::start(&files, config).await?;
     let tls = files.client(None)?;
     let mut numbers = Numbers(20_251_122);
     let mut codes = std::collections::BTreeMap::<u16, usize>::new();
-    for (path, body) in [("/authorize", refused_review()), ("/admit", refused_admission())] {
+    let bodies = [
+        ("/authorize", refused_review()),
+        ("/admit", refused_admission()),
+        ("/conditions", refused_conditions()),
+    ];
+    for (path, body) in bodies {
         let mut client = Client::connect_http2(running.address, tls.clone()).await?;
         for _ in 0..BODIES {
             let mutated = mutate(&body, &mut numbers);
@@ -195,5 +220,62 @@ async fn good_clients_are_answered_while_others_misbehave() -> Result<()> {
             assert!(answered, "a good client was kept out");
         }
     }
+    running.stop().await
+}
+
+/// Connections that are held open.
+const HELD: usize = 10_000;
+/// Connections that the server takes at a time.
+const PLACES: usize = 2_000;
+
+/// Returns how many files this process may open, where the system tells it.
+fn open_files() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
+    line.split_whitespace().nth(3)?.parse().ok()
+}
+
+#[tokio::test]
+async fn ten_thousand_connections_keep_nobody_out() -> Result<()> {
+    let room = open_files().unwrap_or(1024);
+    if room < HELD + PLACES + 200 {
+        eprintln!("SKIPPED: {HELD} connections need more than the {room} files of this process");
+        return Ok(());
+    }
+    let files = Files::new()?;
+    let mut config = files.mutual();
+    config.limits.connections = PLACES;
+    // Nobody is put out for the time alone.
+    config.limits.handshake = std::time::Duration::from_secs(600);
+    let running = Running::start(&files, config).await?;
+    let good_tls = files.client(Some(&files.client_authority))?;
+    let stranger = files.client(Some(&Authority::new()?))?;
+    let mut old = Client::connect(running.address, good_tls.clone()).await?;
+    old.review(review("list", "pods")).await?;
+    let mut held = Vec::with_capacity(HELD);
+    for n in 0..HELD {
+        let mut stream = TcpStream::connect(running.address).await?;
+        if n % 2 == 0 {
+            // Also a reset is an end of that one only.
+            let _ = stream.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]).await;
+        }
+        held.push(stream);
+        if n % 500 == 499 {
+            let mut newcomer = Client::connect(running.address, good_tls.clone()).await?;
+            assert_eq!(newcomer.review(review("list", "pods")).await?["allowed"], json!(true));
+            // Whoever has been answered before goes last.
+            assert_eq!(old.review(review("list", "pods")).await?["allowed"], json!(true));
+            if let Ok(mut client) = Client::connect(running.address, stranger.clone()).await {
+                assert!(client.post("/authorize", review("list", "pods")).await.is_err());
+            }
+        }
+    }
+    let (_, metrics) = old.get("/metrics").await?;
+    let put_out = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("stagedoor_connections_put_out_total "))
+        .and_then(|count| count.parse::<usize>().ok());
+    assert!(put_out >= Some(HELD - PLACES), "{put_out:?} were put out");
+    drop(held);
     running.stop().await
 }
