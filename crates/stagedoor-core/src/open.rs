@@ -93,12 +93,12 @@ pub enum OpenError {
 #[derive(Debug, Clone)]
 pub struct OpenOutcome {
     known: Outcome,
-    residuals: Vec<Residual>,
+    residuals: Vec<OpenResidual>,
 }
 
 /// What is left of a policy: it is satisfied if its condition holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Residual {
+pub struct OpenResidual {
     policy: String,
     doc: Option<String>,
     effect: Effect,
@@ -183,7 +183,7 @@ impl OpenEngine {
                     attributes: &self.attributes,
                 };
                 let (effect, id) = (info.effect(), info.id().to_owned());
-                let residual = |condition| Residual {
+                let residual = |condition| OpenResidual {
                     policy: id.clone(),
                     doc: info.annotation("doc").map(str::to_owned),
                     effect,
@@ -236,12 +236,12 @@ impl OpenOutcome {
 
     /// Returns what is left of the policies that depend on open attributes.
     #[must_use]
-    pub fn residuals(&self) -> &[Residual] {
+    pub fn residuals(&self) -> &[OpenResidual] {
         &self.residuals
     }
 }
 
-impl Residual {
+impl OpenResidual {
     /// Returns the policy's id.
     #[must_use]
     pub fn policy(&self) -> &str {

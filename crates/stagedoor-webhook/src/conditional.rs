@@ -16,7 +16,7 @@ use std::error::Error;
 use cedar_policy::{
     EntityTypeName, Policy, ResourceConstraint, Template, TemplateResourceConstraint,
 };
-use stagedoor_core::{Decision, Effect, Engine, OpenEngine, OpenOutcome, Residual};
+use stagedoor_core::{Decision, Effect, Engine, OpenEngine, OpenOutcome, OpenResidual};
 use stagedoor_kubernetes::{
     Attributes, ConditionsMode, ResourceAttributes, SCHEMA, SubjectAccessReviewSpec,
     SubjectAccessReviewStatus, Vocabulary,
@@ -179,7 +179,7 @@ fn conditions(outcome: &OpenOutcome, mode: ConditionsMode) -> Decided {
         let (id, doc) = permit.map(|p| (p.id(), p.annotation("doc"))).unwrap_or_default();
         told.push((ConditionEffect::Allow, id, doc, "true".to_owned()));
     } else {
-        let fits = |(_, text): &(&Residual, &str)| text.len() <= CONDITION_BYTES;
+        let fits = |(_, text): &(&OpenResidual, &str)| text.len() <= CONDITION_BYTES;
         for (residual, text) in residuals(outcome, Effect::Permit).filter(fits) {
             told.push((ConditionEffect::Allow, residual.policy(), residual.doc(), text.to_owned()));
         }
@@ -207,7 +207,7 @@ fn conditions(outcome: &OpenOutcome, mode: ConditionsMode) -> Decided {
 }
 
 /// Returns the residuals of an effect that can be told.
-fn residuals(outcome: &OpenOutcome, effect: Effect) -> impl Iterator<Item = (&Residual, &str)> {
+fn residuals(outcome: &OpenOutcome, effect: Effect) -> impl Iterator<Item = (&OpenResidual, &str)> {
     let of_effect = outcome.residuals().iter().filter(move |r| r.effect() == effect);
     of_effect.filter_map(|residual| Some((residual, residual.condition().ok()?)))
 }
@@ -241,7 +241,7 @@ fn with_untold(
     status
 }
 
-fn quoted(residual: &Residual) -> String {
+fn quoted(residual: &OpenResidual) -> String {
     format!("`{}`", residual.policy())
 }
 

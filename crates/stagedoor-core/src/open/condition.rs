@@ -17,7 +17,7 @@ const TEXT_BYTES: usize = 4 << 10;
 /// Room for Cedar's recursive parser on whatever a text of that length nests.
 const STACK_BYTES: usize = 64 << 20;
 
-/// A condition as a [`Residual`](super::Residual) tells it.
+/// A condition as a [`OpenResidual`](super::OpenResidual) tells it.
 #[derive(Debug, Clone)]
 pub struct OpenCondition(Expr);
 
