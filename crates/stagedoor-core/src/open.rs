@@ -60,7 +60,7 @@ use part::{Part, Partial, mentions};
 /// assert!(outcome.settled().is_none());
 /// assert_eq!(
 ///     outcome.residuals()[0].condition(),
-///     Ok(r#"(resource has owner) && ((resource.owner) == "sales")"#),
+///     Ok(r#"(resource has owner) && (resource.owner == "sales")"#),
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
