@@ -1,0 +1,57 @@
+import { HumanDuration } from '@backstage/types';
+
+export interface Config {
+  permission?: {
+    /** Decisions by Cedar policies. */
+    stagedoor?: {
+      /**
+       * The directory of the policies, their schema and the permissions of other plugins:
+       * `*.cedar`, `*.cedarschema` and `*.permissions.yaml`, below it too. A relative path
+       * starts where the backend is started.
+       */
+      directory: string;
+
+      /**
+       * Whether changes of the policies are taken up while the backend runs, and how often
+       * they are looked for. By default every 5 seconds.
+       */
+      watch?: boolean | { interval: HumanDuration | string };
+
+      /**
+       * How long requests wait for the policies when the backend starts. Then they are
+       * denied. By default 5 seconds.
+       */
+      startupWait?: HumanDuration | string;
+
+      /** How many answers are kept. By default 20,000. */
+      cacheSize?: number;
+
+      /** What is told to the auditor. By default nothing. */
+      audit?: {
+        /** Which decisions. */
+        decisions: 'all' | 'denied' | 'none';
+        /** The share of them that is told, from 0 to 1. By default all. */
+        sample?: number;
+        /** By default `medium`. */
+        severity?: 'low' | 'medium' | 'high' | 'critical';
+      };
+
+      /** Policies that are evaluated beside those in force. Nothing is enforced from them. */
+      shadow?: {
+        /** Their directory. */
+        directory: string;
+      };
+
+      /**
+       * Who asks when nobody is signed in, which Backstage lets through only with
+       * `backend.auth.dangerouslyDisableDefaultAuthPolicy`. By default they are denied.
+       */
+      guest?: {
+        /** Such as `user:development/guest`. */
+        userEntityRef: string;
+        /** References by which the guest owns entities. */
+        ownershipEntityRefs?: string[];
+      };
+    };
+  };
+}

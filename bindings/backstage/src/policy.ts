@@ -1,0 +1,140 @@
+import type { LoggerService } from '@backstage/backend-plugin-api';
+import type { PolicyDecision } from '@backstage/plugin-permission-common';
+import type {
+  PermissionPolicy,
+  PolicyQuery,
+  PolicyQueryUser,
+} from '@backstage/plugin-permission-node';
+import type { BackstageAnswer, BackstageUser } from '@stagedoor/node';
+
+import type { Policies } from './policies';
+
+/** What was asked in one sweep for one user, and what became of it. */
+export interface Sweep {
+  readonly queries: readonly PolicyQuery[];
+  readonly user: BackstageUser | undefined;
+  readonly answers: readonly BackstageAnswer[];
+  /** How long the answers took, all of them together. */
+  readonly microseconds: number;
+}
+
+export interface StagedoorPolicyOptions {
+  readonly policies: Policies;
+  readonly guest: BackstageUser | undefined;
+  readonly logger: LoggerService;
+  /** Resolves once the first attempt to load has ended, or requests have waited enough. */
+  readonly ready: Promise<void>;
+  /** Told about everything that was answered. What it throws is logged. */
+  readonly onSweep: (sweep: Sweep) => void;
+  /** Told when something was denied since it failed. */
+  readonly onFailure: () => void;
+}
+
+interface Waiting {
+  readonly query: PolicyQuery;
+  readonly user: PolicyQueryUser | undefined;
+  readonly resolve: (decision: PolicyDecision) => void;
+}
+
+const DENY: PolicyDecision = Object.freeze({ result: 'DENY' });
+
+/**
+ * Backstage's permission policy, answered by Cedar policies.
+ *
+ * Backstage asks for all items of a request in one synchronous sweep; they are collected and
+ * answered by one call of the engine. The policy never throws and never rejects, since one
+ * failure would fail all items of the request: whatever fails is denied.
+ */
+export class StagedoorPolicy implements PermissionPolicy {
+  #waiting: Waiting[] = [];
+  #isReady = false;
+  readonly #options: StagedoorPolicyOptions;
+
+  constructor(options: StagedoorPolicyOptions) {
+    this.#options = options;
+    const ready = () => {
+      this.#isReady = true;
+    };
+    options.ready.then(ready, ready);
+  }
+
+  handle(
+    query: PolicyQuery,
+    user?: PolicyQueryUser,
+  ): Promise<PolicyDecision> {
+    return new Promise(resolve => {
+      this.#waiting.push({ query, user, resolve });
+      if (this.#waiting.length === 1) this.#answerSoon();
+    });
+  }
+
+  #answerSoon(): void {
+    if (this.#isReady || this.#options.policies.engine) {
+      queueMicrotask(() => this.#answer());
+    } else {
+      const answer = () => this.#answer();
+      this.#options.ready.then(answer, answer);
+    }
+  }
+
+  #answer(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (let start = 0; start < waiting.length; ) {
+      // Items of one request carry the same user object.
+      const user = waiting[start]?.user;
+      let end = start + 1;
+      while (end < waiting.length && waiting[end]?.user === user) end += 1;
+      this.#answerFor(user, waiting.slice(start, end));
+      start = end;
+    }
+  }
+
+  #answerFor(user: PolicyQueryUser | undefined, waiting: Waiting[]): void {
+    try {
+      this.#sweep(user, waiting);
+    } catch (error) {
+      this.#options.onFailure();
+      this.#options.logger.error(
+        `permissions are denied since deciding failed: ${error}`,
+      );
+    } finally {
+      // Those that were answered stay so.
+      waiting.forEach(({ resolve }) => resolve(DENY));
+    }
+  }
+
+  #sweep(user: PolicyQueryUser | undefined, waiting: Waiting[]): void {
+    const { policies, onSweep, logger } = this.#options;
+    const principal = this.#principal(user);
+    const queries = waiting.map(({ query }) => query);
+    const started = performance.now();
+    const answers = policies.answer(
+      queries.map(({ permission }) => permission),
+      principal,
+    );
+    if (!answers) {
+      this.#options.onFailure();
+      logger.error(
+        `permissions are denied since no policies are in force: ${policies.status.failure}`,
+      );
+      return;
+    }
+    const microseconds = (performance.now() - started) * 1000;
+    waiting.forEach(({ resolve }, index) =>
+      resolve((answers[index]?.decision as PolicyDecision) ?? DENY),
+    );
+    try {
+      onSweep({ queries, user: principal, answers, microseconds });
+    } catch (error) {
+      logger.error(`what was decided could not be reported: ${error}`);
+    }
+  }
+
+  /** Returns who asks. Only where nobody is signed in it is the guest. */
+  #principal(user: PolicyQueryUser | undefined): BackstageUser | undefined {
+    if (!user) return this.#options.guest;
+    if (!user.info) throw new Error('Backstage tells nothing about the user');
+    return user.info;
+  }
+}

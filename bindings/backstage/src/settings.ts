@@ -1,0 +1,138 @@
+import { resolve } from 'node:path';
+
+import type { Config } from '@backstage/config';
+import { readDurationFromConfig } from '@backstage/config';
+import { durationToMilliseconds } from '@backstage/types';
+import type { AuditorServiceEventSeverityLevel } from '@backstage/backend-plugin-api';
+import type { BackstageUser } from '@stagedoor/node';
+
+/** What is told to the auditor. */
+export interface AuditSettings {
+  readonly decisions: 'all' | 'denied' | 'none';
+  readonly sample: number;
+  readonly severity: AuditorServiceEventSeverityLevel;
+}
+
+/** `permission.stagedoor`, read and checked. */
+export interface Settings {
+  readonly enabled: boolean;
+  readonly directory: string;
+  /** Milliseconds between two looks at the policies; 0 if they are not watched. */
+  readonly watchInterval: number;
+  readonly startupWait: number;
+  readonly cacheSize: number;
+  readonly audit: AuditSettings;
+  readonly shadowDirectory: string | undefined;
+  readonly guest: BackstageUser | undefined;
+}
+
+const KEY = 'permission.stagedoor';
+
+const KNOWN = [
+  'directory',
+  'watch',
+  'startupWait',
+  'cacheSize',
+  'audit',
+  'shadow',
+  'guest',
+];
+
+/**
+ * Reads the settings.
+ *
+ * @throws an error that names the key which is missing or wrong.
+ */
+export function readSettings(root: Config): Settings {
+  const config = root.getOptionalConfig(KEY);
+  if (!config) {
+    throw new Error(
+      `${KEY} is not configured: set ${KEY}.directory to the directory of your policies`,
+    );
+  }
+  // A misspelt key would be left out in silence.
+  const unknown = config.keys().find(key => !KNOWN.includes(key));
+  if (unknown) {
+    throw new Error(
+      `${KEY}.${unknown} is not a setting: there are ${KNOWN.join(', ')}`,
+    );
+  }
+  const guest = config.getOptionalConfig('guest');
+  return {
+    enabled: root.getOptionalBoolean('permission.enabled') === true,
+    directory: resolve(config.getString('directory')),
+    watchInterval: watchInterval(config),
+    startupWait: milliseconds(config, 'startupWait', 5_000),
+    cacheSize: number(config, 'cacheSize', 20_000, 0, 10_000_000),
+    audit: audit(config.getOptionalConfig('audit')),
+    shadowDirectory: config.has('shadow')
+      ? resolve(config.getString('shadow.directory'))
+      : undefined,
+    guest: guest && {
+      userEntityRef: guest.getString('userEntityRef'),
+      ownershipEntityRefs:
+        guest.getOptionalStringArray('ownershipEntityRefs') ?? [],
+    },
+  };
+}
+
+function watchInterval(config: Config): number {
+  const watch = config.getOptional('watch');
+  if (watch === false) return 0;
+  if (watch === undefined || watch === true) return 5_000;
+  const interval = milliseconds(config, 'watch.interval', 5_000);
+  if (interval < 10) {
+    throw new Error(`${KEY}.watch.interval must be at least 10 milliseconds`);
+  }
+  return interval;
+}
+
+function milliseconds(config: Config, key: string, unset: number): number {
+  if (!config.has(key)) return unset;
+  const duration = durationToMilliseconds(
+    readDurationFromConfig(config, { key }),
+  );
+  if (!(duration >= 0 && duration < 2 ** 31)) {
+    throw new Error(`${KEY}.${key} must be between nothing and 24 days`);
+  }
+  return duration;
+}
+
+function number(
+  config: Config,
+  key: string,
+  unset: number,
+  least: number,
+  most: number,
+): number {
+  const value = config.getOptionalNumber(key) ?? unset;
+  if (!(value >= least && value <= most)) {
+    throw new Error(`${KEY}.${key} must be from ${least} to ${most}`);
+  }
+  return value;
+}
+
+function audit(config: Config | undefined): AuditSettings {
+  const decisions = config?.getString('decisions') ?? 'none';
+  if (!oneOf(['all', 'denied', 'none'] as const, decisions)) {
+    throw new Error(`${KEY}.audit.decisions must be all, denied or none`);
+  }
+  const severity = config?.getOptionalString('severity') ?? 'medium';
+  if (!oneOf(['low', 'medium', 'high', 'critical'] as const, severity)) {
+    throw new Error(
+      `${KEY}.audit.severity must be low, medium, high or critical`,
+    );
+  }
+  const sample = config?.getOptionalNumber('sample') ?? 1;
+  if (!(sample >= 0 && sample <= 1)) {
+    throw new Error(`${KEY}.audit.sample must be from 0 to 1`);
+  }
+  return { decisions, severity, sample };
+}
+
+function oneOf<T extends string>(
+  words: readonly T[],
+  word: string,
+): word is T {
+  return (words as readonly string[]).includes(word);
+}

@@ -1,0 +1,13 @@
+import js from '@eslint/js';
+
+const globals = Object.fromEntries(
+  ['__dirname', 'AbortController', 'Buffer', 'console', 'module', 'performance', 'process']
+    .concat(['require', 'setImmediate', 'URL'])
+    .map(name => [name, 'readonly']),
+);
+
+export default [
+  { ignores: ['index.js', 'node_modules/'] },
+  js.configs.recommended,
+  { files: ['**/*.js'], languageOptions: { sourceType: 'commonjs', globals } },
+];

@@ -1,0 +1,235 @@
+//! The engine's handle in JavaScript.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use napi::bindgen_prelude::{
+    Array, AsyncTask, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Unknown,
+};
+use napi::Task;
+use napi_derive::napi;
+use stagedoor_core::{Decision as CoreDecision, Outcome};
+
+use crate::decision::Decision;
+use crate::entities::prepared;
+use crate::explanation::Explanation;
+use crate::failure::{Failure, Problem, Result};
+use crate::loading::Policies;
+use crate::options::Options;
+use crate::request::Asked;
+
+/// Policies that were loaded, ready to decide.
+///
+/// What it holds is freed with the last handle, or by `close`. Each worker thread loads its own.
+#[napi]
+#[derive(Debug)]
+pub struct Engine {
+    policies: RefCell<Option<Arc<Policies>>>,
+}
+
+/// What a reload came to.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct Reloaded {
+    /// Whether the policies differ from those before.
+    pub changed: bool,
+    /// The revision that is in force now.
+    pub revision: String,
+}
+
+#[napi]
+impl Engine {
+    /// Loads policies without holding up JavaScript. Rejects with everything that is wrong.
+    #[napi(ts_return_type = "Promise<Engine>", catch_unwind)]
+    pub fn load(
+        env: Env,
+        #[napi(ts_arg_type = "EngineOptions")] options: Unknown<'_>,
+    ) -> napi::Result<AsyncTask<Load>> {
+        let options = Options::read(options).map_err(|failure| failure.thrown(&env))?;
+        Ok(AsyncTask::new(Load(Some(options))))
+    }
+
+    /// Loads policies. Throws everything that is wrong.
+    #[napi(catch_unwind)]
+    pub fn load_sync(
+        env: Env,
+        #[napi(ts_arg_type = "EngineOptions")] options: Unknown<'_>,
+    ) -> napi::Result<Self> {
+        let loaded = Options::read(options).and_then(Policies::load);
+        loaded.map(Self::of).map_err(|failure| failure.thrown(&env))
+    }
+
+    /// Decides a request. `entities` are laid under those of the request.
+    ///
+    /// Throws if the request is not one that the policies are about; take that as a denial.
+    /// The result is an object and thus always truthy: compare its `decision`, or ask
+    /// `isAllowed`.
+    #[napi(catch_unwind)]
+    pub fn decide(
+        &self,
+        env: Env,
+        #[napi(ts_arg_type = "RequestInput")] request: Unknown<'_>,
+        #[napi(ts_arg_type = "Entities | undefined | null")] entities: Option<Unknown<'_>>,
+    ) -> napi::Result<Decision> {
+        let outcome = self.outcome(request, entities);
+        outcome.map(|outcome| (&outcome).into()).map_err(|failure| failure.thrown(&env))
+    }
+
+    /// Returns whether a request is allowed: the shortest way to a decision.
+    #[napi(catch_unwind)]
+    pub fn is_allowed(
+        &self,
+        env: Env,
+        #[napi(ts_arg_type = "RequestInput")] request: Unknown<'_>,
+        #[napi(ts_arg_type = "Entities | undefined | null")] entities: Option<Unknown<'_>>,
+    ) -> napi::Result<bool> {
+        let outcome = self.outcome(request, entities);
+        outcome
+            .map(|outcome| outcome.decision() == CoreDecision::Allow)
+            .map_err(|failure| failure.thrown(&env))
+    }
+
+    /// Decides many requests. One that cannot be decided is denied and says why in `failure`.
+    #[napi(catch_unwind)]
+    pub fn decide_batch(
+        &self,
+        env: Env,
+        #[napi(ts_arg_type = "Array<RequestInput>")] requests: Unknown<'_>,
+        #[napi(ts_arg_type = "Entities | undefined | null")] entities: Option<Unknown<'_>>,
+    ) -> napi::Result<Vec<Decision>> {
+        let decide = || -> Result<Vec<Decision>> {
+            if !requests.is_array()? {
+                return Err(Failure::mistyped("requests", "an array"));
+            }
+            let requests = Array::from_unknown(requests)?;
+            let policies = self.policies()?;
+            let engine = policies.engine();
+            let store = store(entities)?;
+            let mut decisions = Vec::new();
+            for index in 0..requests.len() {
+                let request: Unknown<'_> = requests.get_element(index)?;
+                let outcome = Asked::read(request)
+                    .and_then(|asked| asked.over(&store))
+                    .and_then(|(request, entities)| Ok(engine.decide(&request, &entities)?));
+                decisions.push(outcome.map_or_else(Decision::from, |outcome| (&outcome).into()));
+            }
+            Ok(decisions)
+        };
+        decide().map_err(|failure| failure.thrown(&env))
+    }
+
+    /// Explains the decision about a request: what every policy in question says, and, if
+    /// nothing permits it, which permits came nearest. Looks at every policy.
+    #[napi(catch_unwind)]
+    pub fn explain(
+        &self,
+        env: Env,
+        #[napi(ts_arg_type = "RequestInput")] request: Unknown<'_>,
+        #[napi(ts_arg_type = "Entities | undefined | null")] entities: Option<Unknown<'_>>,
+    ) -> napi::Result<Explanation> {
+        let explain = || -> Result<Explanation> {
+            let policies = self.policies()?;
+            let (request, entities) = Asked::read(request)?.over(&store(entities)?)?;
+            Ok((&policies.engine().explain(&request, &entities)?).into())
+        };
+        explain().map_err(|failure| failure.thrown(&env))
+    }
+
+    /// Loads the same files again, without holding up JavaScript, and puts them in force.
+    /// Rejects with everything that is wrong; the policies before then stay in force.
+    #[napi(ts_return_type = "Promise<Reloaded>", catch_unwind)]
+    pub fn reload(&self, env: Env) -> napi::Result<AsyncTask<Reload>> {
+        let policies = self.policies().map_err(|failure| failure.thrown(&env))?;
+        Ok(AsyncTask::new(Reload(policies)))
+    }
+
+    /// Hash of everything that was loaded, in hexadecimal: equal for equal policies.
+    #[napi(getter)]
+    pub fn revision(&self, env: Env) -> napi::Result<String> {
+        let policies = self.policies().map_err(|failure| failure.thrown(&env))?;
+        Ok(policies.engine().revision().to_owned())
+    }
+
+    /// How many policies were loaded.
+    #[napi(getter)]
+    pub fn policy_count(&self, env: Env) -> napi::Result<u32> {
+        let policies = self.policies().map_err(|failure| failure.thrown(&env))?;
+        Ok(u32::try_from(policies.engine().policies().len()).unwrap_or(u32::MAX))
+    }
+
+    /// What was warned of while loading.
+    #[napi(getter)]
+    pub fn warnings(&self, env: Env) -> napi::Result<Vec<Problem>> {
+        let policies = self.policies().map_err(|failure| failure.thrown(&env))?;
+        Ok(policies.engine().warnings().iter().map(Problem::from).collect())
+    }
+
+    /// Lets go of the policies at once. Whatever is called afterwards throws `engine::closed`.
+    #[napi]
+    pub fn close(&self) {
+        self.policies.replace(None);
+    }
+}
+
+impl Engine {
+    fn of(policies: Policies) -> Self {
+        Self { policies: RefCell::new(Some(Arc::new(policies))) }
+    }
+
+    pub(crate) fn policies(&self) -> Result<Arc<Policies>> {
+        let policies = self.policies.borrow();
+        policies.clone().ok_or_else(|| Failure::new("engine::closed", "the engine was closed"))
+    }
+
+    fn outcome(&self, request: Unknown<'_>, entities: Option<Unknown<'_>>) -> Result<Outcome> {
+        let policies = self.policies()?;
+        let (request, entities) = Asked::read(request)?.over(&store(entities)?)?;
+        Ok(policies.engine().decide(&request, &entities)?)
+    }
+}
+
+fn store(entities: Option<Unknown<'_>>) -> Result<stagedoor_core::Entities> {
+    match entities {
+        Some(entities) => prepared(entities, "entities"),
+        None => Ok(stagedoor_core::Entities::empty()),
+    }
+}
+
+/// Loads policies on another thread.
+#[derive(Debug)]
+pub struct Load(Option<Options>);
+
+impl Task for Load {
+    type Output = Result<Policies>;
+    type JsValue = Engine;
+
+    fn compute(&mut self) -> napi::Result<Self::Output> {
+        let options = self.0.take();
+        let missing = || Failure::new("internal::task", "the task ran twice");
+        Ok(options.ok_or_else(missing).and_then(Policies::load))
+    }
+
+    fn resolve(&mut self, env: Env, loaded: Self::Output) -> napi::Result<Engine> {
+        loaded.map(Engine::of).map_err(|failure| failure.thrown(&env))
+    }
+}
+
+/// Reloads policies on another thread.
+#[derive(Debug)]
+pub struct Reload(Arc<Policies>);
+
+impl Task for Reload {
+    type Output = Result<Reloaded>;
+    type JsValue = Reloaded;
+
+    fn compute(&mut self) -> napi::Result<Self::Output> {
+        Ok(self.0.reload().map(|(changed, engine)| {
+            let revision = engine.revision().to_owned();
+            Reloaded { changed, revision }
+        }))
+    }
+
+    fn resolve(&mut self, env: Env, reloaded: Self::Output) -> napi::Result<Reloaded> {
+        reloaded.map_err(|failure| failure.thrown(&env))
+    }
+}

@@ -1,0 +1,127 @@
+//! What an engine is made of, as JavaScript says it.
+
+use std::path::PathBuf;
+
+use napi::ValueType;
+use napi::bindgen_prelude::{FromNapiValue as _, JsObjectValue as _, Object, Unknown};
+use napi_derive::napi;
+
+use crate::failure::{Failure, Result};
+
+/// What an engine is made of. At least one of `directory`, `files` and `texts` is needed.
+#[napi(object, object_to_js = false)]
+#[derive(Debug, Clone, Default)]
+pub struct EngineOptions {
+    /// A directory of which all `*.cedar`, `*.cedar.json`, `*.cedarschema` and
+    /// `*.cedarschema.json` are read, below it too.
+    pub directory: Option<String>,
+    /// Such files.
+    pub files: Option<Vec<String>>,
+    /// Such files as texts.
+    pub texts: Option<Vec<SourceText>>,
+    /// Whose words the policies use. `backstage` adds Backstage's schema and the permissions
+    /// in the directory's `*.permissions.yaml`, and is needed for `decideBackstage`.
+    #[napi(ts_type = "'backstage'")]
+    pub platform: Option<String>,
+    /// How many of Backstage's answers are kept (20,000).
+    pub cache_size: Option<u32>,
+    /// Decide exactly as Cedar does: without a schema, and with a `forbid` that cannot be
+    /// evaluated left out. For conformance tests.
+    pub exact_cedar: Option<bool>,
+}
+
+/// A policy file or schema that is given as text.
+#[napi(object, object_to_js = false)]
+#[derive(Debug, Clone)]
+pub struct SourceText {
+    /// Its name in messages; the ending tells what it is, as for files.
+    pub name: String,
+    /// The text.
+    pub text: String,
+}
+
+/// Options that were read.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) paths: Vec<PathBuf>,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) texts: Vec<SourceText>,
+    pub(crate) backstage: bool,
+    pub(crate) cache_size: usize,
+    pub(crate) exact: bool,
+}
+
+const NAMES: [&str; 6] =
+    ["directory", "files", "texts", "platform", "cacheSize", "exactCedar"];
+
+/// Answers that are kept unless `cacheSize` says otherwise.
+const CACHED: u32 = 20_000;
+
+impl Options {
+    /// Reads options.
+    ///
+    /// # Errors
+    ///
+    /// `argument::option` for a name that is not known: misspelt options would be left out
+    /// in silence.
+    pub(crate) fn read(value: Unknown<'_>) -> Result<Self> {
+        if value.get_type()? != ValueType::Object {
+            return Err(Failure::mistyped("options", "an object, such as {directory: 'policies'}"));
+        }
+        let object = Object::from_unknown(value)?;
+        let unknown = Object::keys(&object)?.into_iter().find(|key| !NAMES.contains(&&**key));
+        if let Some(unknown) = unknown {
+            let message = format!("`{unknown}` is not an option");
+            return Err(Failure::new("argument::option", message)
+                .with_help(format!("the options are {}", NAMES.join(", "))));
+        }
+        let mistyped = |error: napi::Error| {
+            Failure::new("argument::type", format!("options: {}", error.reason))
+        };
+        let field = |name: &str| -> Result<Unknown<'_>> {
+            Ok(object.get_named_property_unchecked(name)?)
+        };
+        // Each by itself, so that the message names the one that is wrong.
+        for (name, expected, fits) in [
+            ("directory", ValueType::String, "a path"),
+            ("files", ValueType::Object, "a list of paths"),
+            ("texts", ValueType::Object, "a list of {name, text}"),
+            ("platform", ValueType::String, "'backstage'"),
+            ("cacheSize", ValueType::Number, "a number"),
+            ("exactCedar", ValueType::Boolean, "true or false"),
+        ] {
+            let given = field(name)?.get_type()?;
+            if given != expected && given != ValueType::Undefined {
+                return Err(Failure::mistyped(&format!("`{name}`"), fits));
+            }
+        }
+        Self::checked(EngineOptions::from_unknown(value).map_err(mistyped)?)
+    }
+
+    fn checked(options: EngineOptions) -> Result<Self> {
+        let EngineOptions { directory, files, texts, platform, cache_size, exact_cedar } = options;
+        let backstage = match platform.as_deref() {
+            None => false,
+            Some("backstage") => true,
+            Some(other) => {
+                let message = format!("`platform` is `{other}`, which is not known");
+                return Err(Failure::new("argument::option", message)
+                    .with_help("leave it out, or write 'backstage'"));
+            }
+        };
+        let (files, texts) = (files.unwrap_or_default(), texts.unwrap_or_default());
+        if directory.is_none() && files.is_empty() && texts.is_empty() {
+            return Err(Failure::new("argument::option", "no policies are named")
+                .with_help("give `directory`, `files` or `texts`"));
+        }
+        let exact = exact_cedar.unwrap_or(false);
+        if exact && backstage {
+            let message = "`exactCedar` and `platform` do not go together";
+            return Err(Failure::new("argument::option", message));
+        }
+        let directory = directory.map(PathBuf::from);
+        let paths = files.into_iter().map(PathBuf::from).collect();
+        let cache_size = cache_size.unwrap_or(CACHED) as usize;
+        Ok(Self { paths, directory, texts, backstage, cache_size, exact })
+    }
+}

@@ -1,0 +1,174 @@
+//! JavaScript's values as Cedar's.
+
+use napi::bindgen_prelude::{
+    Array, BigInt, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object, Unknown,
+};
+use napi::{KeyCollectionMode, KeyConversion, KeyFilter, ValueType};
+use stagedoor_core::{Record, Value};
+
+use crate::failure::{Failure, Result};
+use crate::text::text;
+use crate::uid::{ID_BYTES, uid};
+
+/// How deep values may nest; the engine's own limit is as high.
+const NESTING: usize = 64;
+
+/// How many values one call may hand over.
+const VALUES: usize = 4_000_000;
+
+/// The largest integer up to which JavaScript's numbers are exact.
+const SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+
+/// Reads values, and counts them.
+#[derive(Debug)]
+pub(crate) struct Values {
+    left: usize,
+}
+
+impl Values {
+    pub(crate) fn new() -> Self {
+        Self { left: VALUES }
+    }
+
+    /// Reads an object's own fields. Fields that are `undefined` are not there.
+    pub(crate) fn record(&mut self, value: Unknown<'_>, what: &str) -> Result<Record> {
+        self.fields(value, what, 1)
+    }
+
+    fn fields(&mut self, value: Unknown<'_>, what: &str, depth: usize) -> Result<Record> {
+        if value.get_type()? != ValueType::Object || value.is_array()? {
+            return Err(Failure::mistyped(what, "an object"));
+        }
+        let object = plain(value, what)?;
+        let mut record = Record::new();
+        for (name, field) in own_fields(&object, what)? {
+            if field.get_type()? == ValueType::Undefined {
+                continue;
+            }
+            let value = self.value(field, &format!("{what}.{name}"), depth)?;
+            record.insert(name.into(), value);
+        }
+        Ok(record)
+    }
+
+    fn value(&mut self, value: Unknown<'_>, what: &str, depth: usize) -> Result<Value> {
+        if depth > NESTING {
+            let message = format!("{what} nests deeper than {NESTING} levels");
+            return Err(Failure::new("limit::nesting", message));
+        }
+        self.left = self.left.checked_sub(1).ok_or_else(|| {
+            Failure::new("argument::size", format!("more than {VALUES} values in one call"))
+        })?;
+        match value.get_type()? {
+            ValueType::Boolean => Ok(Value::Bool(bool::from_unknown(value)?)),
+            ValueType::String => Ok(Value::String(text(value, what, ID_BYTES)?.into())),
+            ValueType::Number => long(f64::from_unknown(value)?, what),
+            ValueType::BigInt => match BigInt::from_unknown(value)?.get_i64() {
+                (n, true) => Ok(Value::Long(n)),
+                (_, false) => Err(Failure::mistyped(what, "an integer of 64 bits")),
+            },
+            ValueType::Object if value.is_array()? => {
+                let array = Array::from_unknown(value)?;
+                let mut items = Vec::new();
+                for index in 0..array.len() {
+                    let item: Unknown<'_> = array.get_element(index)?;
+                    items.push(self.value(item, &format!("{what}[{index}]"), depth + 1)?);
+                }
+                Ok(Value::Set(items))
+            }
+            ValueType::Object => self.object(value, what, depth),
+            _ => Err(Failure::mistyped(
+                what,
+                "a boolean, an integer, a string, an array or an object: Cedar has nothing else",
+            )),
+        }
+    }
+
+    /// Reads a record, or what Cedar's JSON form writes as one.
+    fn object(&mut self, value: Unknown<'_>, what: &str, depth: usize) -> Result<Value> {
+        let object = plain(value, what)?;
+        let fields = own_fields(&object, what)?;
+        let [(name, field)] = fields.as_slice() else {
+            return Ok(Value::Record(self.fields(value, what, depth + 1)?));
+        };
+        match name.as_str() {
+            "__entity" => Ok(Value::Entity(uid(*field, what)?)),
+            "__extn" => {
+                let call = Object::from_unknown(*field)
+                    .map_err(|_| Failure::mistyped(what, "{__extn: {fn, arg}}"))?;
+                let part = |name: &str| -> Result<String> {
+                    let part: Unknown<'_> = call.get_named_property_unchecked(name)?;
+                    text(part, &format!("{what}.__extn.{name}"), ID_BYTES)
+                };
+                extension(&part("fn")?, &part("arg")?, what)
+            }
+            _ => Ok(Value::Record(self.fields(value, what, depth + 1)?)),
+        }
+    }
+}
+
+fn long(number: f64, what: &str) -> Result<Value> {
+    if number.fract() != 0.0 || number.abs() > SAFE_INTEGER {
+        return Err(Failure::mistyped(what, "an integer").with_help(
+            "Cedar has no fractions: write {__extn: {fn: 'decimal', arg: '1.5'}}; integers \
+             beyond 2^53 are written as a BigInt",
+        ));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
+    Ok(Value::Long(number as i64))
+}
+
+/// Returns the call that makes an extension value. The argument is quoted, so that it stays one.
+fn extension(function: &str, argument: &str, what: &str) -> Result<Value> {
+    if !["datetime", "decimal", "duration", "ip"].contains(&function) {
+        return Err(Failure::new(
+            "entities::value",
+            format!("{what}: `{function}` is not one of `datetime`, `decimal`, `duration`, `ip`"),
+        ));
+    }
+    if !argument.chars().all(|c| c.is_ascii_graphic() && c != '"' && c != '\\') {
+        let message = format!("{what}: `{argument}` is not an argument of `{function}`");
+        return Err(Failure::new("entities::value", message));
+    }
+    Ok(Value::Extension(format!("{function}(\"{argument}\")").into()))
+}
+
+/// Takes an object that is a record of fields, not a list of bytes.
+fn plain<'env>(value: Unknown<'env>, what: &str) -> Result<Object<'env>> {
+    let object = Object::from_unknown(value)?;
+    if object.is_typedarray()? || object.is_buffer()? || object.is_arraybuffer()? {
+        return Err(Failure::mistyped(what, "a plain object"));
+    }
+    Ok(object)
+}
+
+fn own_fields<'env>(object: &Object<'env>, what: &str) -> Result<Vec<(String, Unknown<'env>)>> {
+    let names = object.get_all_property_names(
+        KeyCollectionMode::OwnOnly,
+        KeyFilter::Enumerable,
+        KeyConversion::NumbersToStrings,
+    )?;
+    let mut fields = Vec::new();
+    for index in 0..names.get_array_length()? {
+        let name: Unknown<'_> = names.get_element(index)?;
+        if name.get_type()? == ValueType::Symbol {
+            continue;
+        }
+        let field: Unknown<'_> = object.get_property_unchecked(name)?;
+        fields.push((text(name, &format!("a field's name in {what}"), ID_BYTES)?, field));
+    }
+    if fields.is_empty() && holds_elsewhere(object)? {
+        return Err(Failure::mistyped(what, "a plain object: maps, sets and dates are not read"));
+    }
+    Ok(fields)
+}
+
+/// Returns whether an object without fields is of a class, which may hold something.
+fn holds_elsewhere(object: &Object<'_>) -> Result<bool> {
+    let prototype = object.get_prototype()?;
+    if prototype.get_type()? == ValueType::Null {
+        return Ok(false);
+    }
+    let above = Object::from_unknown(prototype)?.get_prototype()?;
+    Ok(above.get_type()? != ValueType::Null)
+}

