@@ -2,7 +2,15 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 const globals = Object.fromEntries(
-  ['__dirname', 'Buffer', 'console', 'fetch', 'module', 'performance', 'process']
+  [
+    '__dirname',
+    'Buffer',
+    'console',
+    'fetch',
+    'module',
+    'performance',
+    'process',
+  ]
     .concat(['require', 'setImmediate', 'setTimeout', 'clearTimeout', 'URL'])
     .map(name => [name, 'readonly']),
 );

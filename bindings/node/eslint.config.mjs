@@ -2,7 +2,7 @@ import js from '@eslint/js';
 
 const globals = Object.fromEntries(
   ['__dirname', 'AbortController', 'Buffer', 'console', 'module', 'performance', 'process']
-    .concat(['require', 'setImmediate', 'URL'])
+    .concat(['require', 'setImmediate', 'setInterval', 'URL'])
     .map(name => [name, 'readonly']),
 );
 

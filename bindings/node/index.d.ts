@@ -29,6 +29,14 @@ export declare class Engine {
    */
   explain(request: RequestInput, entities?: Entities | undefined | null): Explanation
   /**
+   * Answers whether a user has a permission of Backstage's, as Backstage's permission
+   * policy does: without a resource, in conditions. Whatever fails is denied; `errors` of
+   * the answer say why. The engine must have been loaded for the platform `backstage`.
+   */
+  decideBackstage(permission: BackstagePermission, user?: BackstageUser | undefined | null): BackstageAnswer
+  /** Answers many permissions for one user, each as `decideBackstage` does. */
+  decideBackstageBatch(permissions: Array<BackstagePermission>, user?: BackstageUser | undefined | null): Array<BackstageAnswer>
+  /**
    * Loads the same files again, without holding up JavaScript, and puts them in force.
    * Rejects with everything that is wrong; the policies before then stay in force.
    */
@@ -37,8 +45,10 @@ export declare class Engine {
   get revision(): string
   /** How many policies were loaded. */
   get policyCount(): number
-  /** What was warned of while loading. */
+  /** What was warned of while loading, and what of Backstage's policies its rules cannot say. */
   get warnings(): Array<Problem>
+  /** How many of Backstage's answers are kept at present. */
+  get cachedAnswers(): number
   /** Lets go of the policies at once. Whatever is called afterwards throws `engine::closed`. */
   close(): void
 }
@@ -56,6 +66,59 @@ export declare class Entities {
   with(entities: Array<EntityInput>): Entities
   /** How many entities the set holds. */
   get size(): number
+}
+
+/** An answer for Backstage. It is frozen, and the same one may be returned again. */
+export interface BackstageAnswer {
+  /** What the policy answers: nothing but Backstage's own fields. */
+  decision: { result: 'ALLOW' } | { result: 'DENY' } | { result: 'CONDITIONAL'; pluginId: string; resourceType: string; conditions: BackstageCriteria }
+  /** Ids of the policies that lead to it. */
+  reasons: string[]
+  /** Why nothing was decided, and the policies that could not be evaluated. */
+  errors: string[]
+  /**
+   * Where the decision is narrower than the policies, since no rule of Backstage says what
+   * they say.
+   */
+  findings: Problem[]
+  /** The revision of the policies that decided. */
+  revision: string
+}
+
+/** Rules, combined: `PermissionCriteria` of `@backstage/plugin-permission-common`. */
+export interface BackstageCriteria {
+  /** All of these hold. */
+  allOf?: BackstageCriteria[]
+  /** One of these holds. */
+  anyOf?: BackstageCriteria[]
+  /** This does not hold. */
+  not?: BackstageCriteria
+  /** The name of a rule, which holds. */
+  rule?: string
+  /** The type of the resources that the rule is about. */
+  resourceType?: string
+  /** The rule's parameters. */
+  params?: Record<string, string | number | boolean | string[]>
+}
+
+/** A permission, as Backstage's `permission` has it. Other fields are left alone. */
+export interface BackstagePermission {
+  /** Such as `catalog.entity.read`. */
+  name: string
+  /** What the permission states about itself. */
+  attributes?: { action?: string }
+  /** The type of the resources that it is about. */
+  resourceType?: string
+}
+
+/** A signed-in user, as `coreServices.userInfo` tells, or a service. */
+export interface BackstageUser {
+  /** The user's reference, such as `user:default/alice`. */
+  userEntityRef?: string
+  /** The references by which the user owns entities. */
+  ownershipEntityRefs?: string[]
+  /** In place of a user: a service by its subject, such as `plugin:catalog`. */
+  service?: string
 }
 
 /** Why a request of a batch could not be decided. */
@@ -222,7 +285,10 @@ export interface RequestInput {
   action: string | EntityUidInput
   /** What they want to do it to. */
   resource: string | EntityUidInput
-  /** The circumstances: values as in an entity's attributes. */
+  /**
+   * The circumstances: values as in an entity's attributes. What the schema tells may be
+   * left out, such as that a string is an IP address.
+   */
   context?: Record<string, unknown>
   /** Entities that belong to this request alone, such as its resource. */
   entities?: Array<EntityInput>

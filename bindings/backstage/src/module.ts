@@ -32,6 +32,8 @@ export const permissionModuleStagedoor = createBackendModule({
         metrics: metricsServiceRef,
         router: coreServices.httpRouter,
       },
+      // Loading is not waited for: it goes on while the backend starts.
+      // eslint-disable-next-line @typescript-eslint/require-await
       async init({
         extension,
         auditor,
@@ -74,6 +76,7 @@ export const permissionModuleStagedoor = createBackendModule({
 
         const loading = policies.load();
         const waited = after(settings.startupWait);
+        void loading.then(waited.cancel);
         setPolicy(
           extension,
           new StagedoorPolicy({
@@ -90,7 +93,6 @@ export const permissionModuleStagedoor = createBackendModule({
           }),
         );
         serveHealth(router, policies);
-        void loading.then(waited.cancel);
         void shadowPolicies?.load();
 
         const watch = watchAll(all, settings.watchInterval, logger);

@@ -1,5 +1,10 @@
 import { readFileSync } from 'node:fs';
 
+interface PackageJson {
+  name?: unknown;
+  backstage?: { role?: unknown; pluginId?: unknown };
+}
+
 /**
  * Returns the names of packages in memory that say they are modules of the permission plugin,
  * without this one: one of them has set the policy when this one cannot.
@@ -17,11 +22,13 @@ export function otherPermissionModules(own: string): string[] {
 
 function name(folder: string): string[] {
   try {
-    const about = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'));
+    const about = JSON.parse(
+      readFileSync(`${folder}/package.json`, 'utf8'),
+    ) as PackageJson;
     const { role, pluginId } = about.backstage ?? {};
     const isModule =
       role === 'backend-plugin-module' && pluginId === 'permission';
-    return isModule && typeof about.name === 'string' ? [about.name] : [];
+    return isModule ? [String(about.name)] : [];
   } catch {
     return [];
   }

@@ -58,10 +58,7 @@ export class StagedoorPolicy implements PermissionPolicy {
     options.ready.then(ready, ready);
   }
 
-  handle(
-    query: PolicyQuery,
-    user?: PolicyQueryUser,
-  ): Promise<PolicyDecision> {
+  handle(query: PolicyQuery, user?: PolicyQueryUser): Promise<PolicyDecision> {
     return new Promise(resolve => {
       this.#waiting.push({ query, user, resolve });
       if (this.#waiting.length === 1) this.#answerSoon();
@@ -80,7 +77,7 @@ export class StagedoorPolicy implements PermissionPolicy {
   #answer(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (let start = 0; start < waiting.length; ) {
+    for (let start = 0; start < waiting.length;) {
       // Items of one request carry the same user object.
       const user = waiting[start]?.user;
       let end = start + 1;
@@ -96,7 +93,7 @@ export class StagedoorPolicy implements PermissionPolicy {
     } catch (error) {
       this.#options.onFailure();
       this.#options.logger.error(
-        `permissions are denied since deciding failed: ${error}`,
+        `permissions are denied since deciding failed: ${String(error)}`,
       );
     } finally {
       // Those that were answered stay so.
@@ -127,7 +124,7 @@ export class StagedoorPolicy implements PermissionPolicy {
     try {
       onSweep({ queries, user: principal, answers, microseconds });
     } catch (error) {
-      logger.error(`what was decided could not be reported: ${error}`);
+      logger.error(`what was decided could not be reported: ${String(error)}`);
     }
   }
 

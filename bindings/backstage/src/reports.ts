@@ -156,7 +156,10 @@ export class Shadow {
         `the shadow policies differ on ${query.permission.name} for ${user?.userEntityRef}: ` +
           `${answer.decision.result} by ${list(answer)}, but ` +
           `${other.decision.result} by ${list(other)}`,
-        { decision: answer.decision, shadow: other.decision },
+        {
+          decision: JSON.stringify(answer.decision),
+          shadow: JSON.stringify(other.decision),
+        },
       );
     });
   }

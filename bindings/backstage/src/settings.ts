@@ -130,9 +130,6 @@ function audit(config: Config | undefined): AuditSettings {
   return { decisions, severity, sample };
 }
 
-function oneOf<T extends string>(
-  words: readonly T[],
-  word: string,
-): word is T {
+function oneOf<T extends string>(words: readonly T[], word: string): word is T {
   return (words as readonly string[]).includes(word);
 }

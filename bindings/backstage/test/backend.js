@@ -16,12 +16,14 @@ const {
 
 const stagedoor = require('../dist/index.js').default;
 
-// The test backend would listen on all interfaces.
-const listen = net.Server.prototype.listen;
-net.Server.prototype.listen = function local(...args) {
-  if (typeof args[0] === 'number') return listen.call(this, args[0], '127.0.0.1', ...args.slice(1).filter(each => typeof each === 'function'));
-  if (args[0] && typeof args[0] === 'object' && !args[0].path) args[0] = { ...args[0], host: '127.0.0.1' };
-  return listen.apply(this, args);
+// The test backend would listen on all interfaces, and goes on listening when it fails to start.
+const listening = new Set();
+const { listen } = net.Server.prototype;
+net.Server.prototype.listen = function listenLocally(first, ...others) {
+  listening.add(this);
+  const place = typeof first === 'object' ? first : { port: first };
+  const callbacks = others.filter(each => typeof each === 'function');
+  return listen.call(this, { ...place, host: '127.0.0.1' }, ...callbacks);
 };
 
 const READ = {
@@ -80,7 +82,8 @@ async function start(t, settings, { features = [], enabled = true } = {}) {
       deps: {},
       factory: () => implementation,
     });
-  const backend = await startTestBackend({
+  listening.clear();
+  const started = startTestBackend({
     features: [
       mockServices.rootConfig.factory({ data }),
       factory(coreServices.logger, logger),
@@ -89,6 +92,10 @@ async function start(t, settings, { features = [], enabled = true } = {}) {
       stagedoor,
       ...features,
     ],
+  });
+  const backend = await started.catch(error => {
+    listening.forEach(server => server.close());
+    throw error;
   });
   t.after(() => backend.stop());
   const url = `http://127.0.0.1:${backend.server.port()}/api/permission`;
@@ -113,7 +120,8 @@ async function start(t, settings, { features = [], enabled = true } = {}) {
     }
     const { items: answers } = await response.json();
     return answers.map(({ id, ...answer }) => {
-      if (answers[Number(id)].id !== id) throw new Error('answers are mixed up');
+      if (answers[Number(id)].id !== id)
+        throw new Error('answers are mixed up');
       return answer;
     });
   }

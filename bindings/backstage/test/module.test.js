@@ -5,9 +5,7 @@ const { rmSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { test } = require('node:test');
 
-const {
-  createBackendModule,
-} = require('@backstage/backend-plugin-api');
+const { createBackendModule } = require('@backstage/backend-plugin-api');
 const {
   policyExtensionPoint,
 } = require('@backstage/plugin-permission-node/alpha');
@@ -27,173 +25,253 @@ const owned = user => ({
   },
 });
 
-test('decisions are those of the policies, and nothing else is told', options, async t => {
-  const directory = policyDirectory(t, { 'simple.cedar': simple });
-  const { authorize, lines } = await start(t, { directory });
-  const unknown = { type: 'basic', name: 'no.such.permission', attributes: {} };
-  assert.deepEqual(await authorize([PROXY, READ, DELETE, unknown]), [
-    { result: 'ALLOW' },
-    { result: 'ALLOW' },
-    owned('user:default/mock'),
-    { result: 'DENY' },
-  ]);
-  assert.deepEqual(await authorize([DELETE], 'User:Default/Ana'), [
-    owned('user:default/ana'),
-  ]);
-  assert.ok(lines.some(({ message }) => /policies in force: 3 from/.test(message)));
-  assert.deepEqual(lines.filter(({ level }) => level === 'error'), []);
-});
+test(
+  'decisions are those of the policies, and nothing else is told',
+  options,
+  async t => {
+    const directory = policyDirectory(t, { 'simple.cedar': simple });
+    const { authorize, lines } = await start(t, { directory });
+    const unknown = {
+      type: 'basic',
+      name: 'no.such.permission',
+      attributes: {},
+    };
+    assert.deepEqual(await authorize([PROXY, READ, DELETE, unknown]), [
+      { result: 'ALLOW' },
+      { result: 'ALLOW' },
+      owned('user:default/mock'),
+      { result: 'DENY' },
+    ]);
+    assert.deepEqual(await authorize([DELETE], 'User:Default/Ana'), [
+      owned('user:default/ana'),
+    ]);
+    assert.ok(
+      lines.some(({ message }) => /policies in force: 3 from/.test(message)),
+    );
+    assert.deepEqual(
+      lines.filter(({ level }) => level === 'error'),
+      [],
+    );
+  },
+);
 
 test('fifty items are answered in their order', options, async t => {
   const directory = policyDirectory(t, { 'simple.cedar': simple });
   const { authorize } = await start(t, { directory });
   const one = [PROXY, { ...PROXY, name: 'nothing' }, DELETE];
-  const answers = await authorize(Array.from({ length: 50 }, (_, n) => one[n % 3]));
+  const answers = await authorize(
+    Array.from({ length: 50 }, (_, n) => one[n % 3]),
+  );
   answers.forEach((answer, n) =>
-    assert.deepEqual(answer, [{ result: 'ALLOW' }, { result: 'DENY' }, owned('user:default/mock')][n % 3]),
+    assert.deepEqual(
+      answer,
+      [{ result: 'ALLOW' }, { result: 'DENY' }, owned('user:default/mock')][
+        n % 3
+      ],
+    ),
   );
 });
 
-test('a permission that says otherwise than it is known is denied', options, async t => {
-  const directory = policyDirectory(t, { 'simple.cedar': simple });
-  const { authorize } = await start(t, { directory });
-  assert.deepEqual(
-    await authorize([
-      { ...READ, resourceType: 'scaffolder-task' },
-      { ...READ, attributes: { action: 'update' } },
-      { type: 'basic', name: READ.name, attributes: READ.attributes },
-    ]),
-    [{ result: 'DENY' }, { result: 'DENY' }, { result: 'DENY' }],
-  );
-});
+test(
+  'a permission that says otherwise than it is known is denied',
+  options,
+  async t => {
+    const directory = policyDirectory(t, { 'simple.cedar': simple });
+    const { authorize } = await start(t, { directory });
+    assert.deepEqual(
+      await authorize([
+        { ...READ, resourceType: 'scaffolder-task' },
+        { ...READ, attributes: { action: 'update' } },
+        { type: 'basic', name: READ.name, attributes: READ.attributes },
+      ]),
+      [{ result: 'DENY' }, { result: 'DENY' }, { result: 'DENY' }],
+    );
+  },
+);
 
-test('changes are taken up, and a broken edit keeps what was', options, async t => {
-  const directory = policyDirectory(t, { 'simple.cedar': simple });
-  const { authorize, health, lines } = await start(t, {
-    directory,
-    watch: { interval: '20ms' },
-  });
-  const first = await until(async () => {
-    const now = await health();
-    return now.code === 200 && now;
-  });
-  assert.equal(first.status, 'ok');
+test(
+  'changes are taken up, and a broken edit keeps what was',
+  options,
+  async t => {
+    const directory = policyDirectory(t, { 'simple.cedar': simple });
+    const { authorize, health, lines } = await start(t, {
+      directory,
+      watch: { interval: '20ms' },
+    });
+    const first = await until(async () => {
+      const now = await health();
+      return now.code === 200 && now;
+    });
+    assert.equal(first.status, 'ok');
 
-  writeFileSync(join(directory, 'simple.cedar'), `${simple}\npermit (oops`);
-  const broken = await until(async () => {
-    const now = await health();
-    return now.code === 503 && now;
-  });
-  assert.deepEqual(broken, { code: 503, status: 'outdated', revision: first.revision });
-  assert.deepEqual(await authorize([PROXY]), [{ result: 'ALLOW' }]);
-  const told = lines.filter(({ level }) => level === 'error').map(({ message }) => message);
-  assert.ok(told.some(message => /simple\.cedar:2\d:\d+: /.test(message)), told.join('\n'));
-  assert.ok(told.some(message => /those before stay in force/.test(message)), told.join('\n'));
+    writeFileSync(join(directory, 'simple.cedar'), `${simple}\npermit (oops`);
+    const broken = await until(async () => {
+      const now = await health();
+      return now.code === 503 && now;
+    });
+    assert.deepEqual(broken, {
+      code: 503,
+      status: 'outdated',
+      revision: first.revision,
+    });
+    assert.deepEqual(await authorize([PROXY]), [{ result: 'ALLOW' }]);
+    const told = lines
+      .filter(({ level }) => level === 'error')
+      .map(({ message }) => message);
+    assert.ok(
+      told.some(message => /simple\.cedar:2\d:\d+: /.test(message)),
+      told.join('\n'),
+    );
+    assert.ok(
+      told.some(message => /those before stay in force/.test(message)),
+      told.join('\n'),
+    );
 
-  writeFileSync(
-    join(directory, 'simple.cedar'),
-    `${simple}\n@id("stop") forbid (principal, action, resource);`,
-  );
-  const changed = await until(async () => {
-    const now = await health();
-    return now.code === 200 && now;
-  });
-  assert.notEqual(changed.revision, first.revision);
-  assert.deepEqual(await authorize([PROXY, READ, DELETE]), [
-    { result: 'DENY' },
-    { result: 'DENY' },
-    { result: 'DENY' },
-  ]);
-});
+    writeFileSync(
+      join(directory, 'simple.cedar'),
+      `${simple}\n@id("stop") forbid (principal, action, resource);`,
+    );
+    const changed = await until(async () => {
+      const now = await health();
+      return now.code === 200 && now;
+    });
+    assert.notEqual(changed.revision, first.revision);
+    assert.deepEqual(await authorize([PROXY, READ, DELETE]), [
+      { result: 'DENY' },
+      { result: 'DENY' },
+      { result: 'DENY' },
+    ]);
+  },
+);
 
-test('requests go on being answered while policies change', options, async t => {
-  const directory = policyDirectory(t, { 'simple.cedar': simple });
-  const { authorize, health } = await start(t, {
-    directory,
-    watch: { interval: '10ms' },
-  });
-  const revisions = new Set();
-  for (let round = 0; revisions.size < 4; round += 1) {
-    const extra = `@id("extra-${revisions.size}") permit (principal, action == Backstage::Action::"devtools.info", resource);`;
-    writeFileSync(join(directory, 'extra.cedar'), extra);
-    const asked = [authorize([PROXY, DELETE]), authorize([READ]), health()];
-    const [both, read, { revision }] = await Promise.all(asked);
-    assert.deepEqual(both, [{ result: 'ALLOW' }, owned('user:default/mock')], `round ${round}`);
-    assert.deepEqual(read, [{ result: 'ALLOW' }]);
-    revisions.add(revision);
-  }
-});
-
-test('policies that do not load deny everything until they do', options, async t => {
-  const directory = policyDirectory(t, { 'simple.cedar': 'permit (principal' });
-  const { authorize, health, lines } = await start(t, {
-    directory,
-    watch: { interval: '20ms' },
-  });
-  assert.deepEqual(await authorize([PROXY, READ, DELETE]), [
-    { result: 'DENY' },
-    { result: 'DENY' },
-    { result: 'DENY' },
-  ]);
-  assert.deepEqual(await health(), { code: 503, status: 'denying' });
-  const told = lines.map(({ message }) => message).join('\n');
-  assert.match(told, /simple\.cedar:1:\d+/);
-  assert.match(told, /every permission is denied/);
-  writeFileSync(join(directory, 'simple.cedar'), simple);
-  await until(async () => (await health()).code === 200);
-  assert.deepEqual(await authorize([PROXY]), [{ result: 'ALLOW' }]);
-  rmSync(directory, { recursive: true });
-  await until(async () => (await health()).status === 'outdated');
-  assert.deepEqual(await authorize([PROXY]), [{ result: 'ALLOW' }]);
-});
-
-test('every decision is audited, or only those that are denied', options, async t => {
-  const directory = policyDirectory(t, { 'simple.cedar': simple });
-  const items = [PROXY, DELETE, { ...PROXY, name: 'kubernetes.clusters.read', attributes: { action: 'read' } }];
-  for (const [decisions, results] of [
-    ['all', ['ALLOW', 'CONDITIONAL', 'DENY']],
-    ['denied', ['DENY']],
-    ['none', []],
-  ]) {
-    const { authorize, events, url } = await start(t, { directory, audit: { decisions } });
-    await authorize(items);
-    await until(() => events.length >= results.length);
-    assert.deepEqual(events.map(({ meta }) => meta.result), results);
-    for (const { eventId, severityLevel, meta } of events) {
-      assert.equal(eventId, 'permission-decision');
-      assert.equal(severityLevel, 'medium');
-      assert.deepEqual(Object.keys(meta).sort(), [
-        'errors',
-        'microseconds',
-        'permission',
-        'policies',
-        'result',
-        'revision',
-        'user',
-      ]);
-      assert.equal(meta.user, 'user:default/mock');
-      assert.match(meta.revision, /^[0-9a-f]{64}$/);
-      assert.ok(Number.isInteger(meta.microseconds));
-      assert.ok(!JSON.stringify(meta).includes('mock-user-token'));
+test(
+  'requests go on being answered while policies change',
+  options,
+  async t => {
+    const directory = policyDirectory(t, { 'simple.cedar': simple });
+    const { authorize, health } = await start(t, {
+      directory,
+      watch: { interval: '10ms' },
+    });
+    const revisions = new Set();
+    for (let round = 0; revisions.size < 4; round += 1) {
+      const extra = `@id("extra-${revisions.size}") permit (principal, action == Backstage::Action::"devtools.info", resource);`;
+      writeFileSync(join(directory, 'extra.cedar'), extra);
+      const asked = [authorize([PROXY, DELETE]), authorize([READ]), health()];
+      const [both, read, { revision }] = await Promise.all(asked);
+      assert.deepEqual(
+        both,
+        [{ result: 'ALLOW' }, owned('user:default/mock')],
+        `round ${round}`,
+      );
+      assert.deepEqual(read, [{ result: 'ALLOW' }]);
+      revisions.add(revision);
     }
-    assert.ok(url);
-    if (decisions === 'all') assert.deepEqual(events[0].meta.policies, ['users-proxy']);
-  }
-  const { authorize, events } = await start(t, {
-    directory,
-    audit: { decisions: 'all', sample: 0, severity: 'low' },
-  });
-  await authorize(items);
-  assert.deepEqual(events, []);
-});
+  },
+);
+
+test(
+  'policies that do not load deny everything until they do',
+  options,
+  async t => {
+    const directory = policyDirectory(t, {
+      'simple.cedar': 'permit (principal',
+    });
+    const { authorize, health, lines } = await start(t, {
+      directory,
+      watch: { interval: '20ms' },
+    });
+    assert.deepEqual(await authorize([PROXY, READ, DELETE]), [
+      { result: 'DENY' },
+      { result: 'DENY' },
+      { result: 'DENY' },
+    ]);
+    assert.deepEqual(await health(), { code: 503, status: 'denying' });
+    const told = lines.map(({ message }) => message).join('\n');
+    assert.match(told, /simple\.cedar:1:\d+/);
+    assert.match(told, /every permission is denied/);
+    writeFileSync(join(directory, 'simple.cedar'), simple);
+    await until(async () => (await health()).code === 200);
+    assert.deepEqual(await authorize([PROXY]), [{ result: 'ALLOW' }]);
+    rmSync(directory, { recursive: true });
+    await until(async () => (await health()).status === 'outdated');
+    assert.deepEqual(await authorize([PROXY]), [{ result: 'ALLOW' }]);
+  },
+);
+
+test(
+  'every decision is audited, or only those that are denied',
+  options,
+  async t => {
+    const directory = policyDirectory(t, { 'simple.cedar': simple });
+    const items = [
+      PROXY,
+      DELETE,
+      {
+        ...PROXY,
+        name: 'kubernetes.clusters.read',
+        attributes: { action: 'read' },
+      },
+    ];
+    for (const [decisions, results] of [
+      ['all', ['ALLOW', 'CONDITIONAL', 'DENY']],
+      ['denied', ['DENY']],
+      ['none', []],
+    ]) {
+      const { authorize, events, url } = await start(t, {
+        directory,
+        audit: { decisions },
+      });
+      await authorize(items);
+      await until(() => events.length >= results.length);
+      assert.deepEqual(
+        events.map(({ meta }) => meta.result),
+        results,
+      );
+      for (const { eventId, severityLevel, meta } of events) {
+        assert.equal(eventId, 'permission-decision');
+        assert.equal(severityLevel, 'medium');
+        assert.deepEqual(Object.keys(meta).sort(), [
+          'errors',
+          'microseconds',
+          'permission',
+          'policies',
+          'result',
+          'revision',
+          'user',
+        ]);
+        assert.equal(meta.user, 'user:default/mock');
+        assert.match(meta.revision, /^[0-9a-f]{64}$/);
+        assert.ok(Number.isInteger(meta.microseconds));
+        assert.ok(!JSON.stringify(meta).includes('mock-user-token'));
+      }
+      assert.ok(url);
+      if (decisions === 'all')
+        assert.deepEqual(events[0].meta.policies, ['users-proxy']);
+    }
+    const { authorize, events } = await start(t, {
+      directory,
+      audit: { decisions: 'all', sample: 0, severity: 'low' },
+    });
+    await authorize(items);
+    assert.deepEqual(events, []);
+  },
+);
 
 test('shadow policies are compared and enforce nothing', options, async t => {
   const directory = policyDirectory(t, { 'simple.cedar': simple });
   const shadow = policyDirectory(t, {
-    'shadow.cedar': '@id("no-proxy") forbid (principal, action == Backstage::Action::"kubernetes.proxy", resource);\n' + simple,
+    'shadow.cedar':
+      '@id("no-proxy") forbid (principal, action == Backstage::Action::"kubernetes.proxy", resource);\n' +
+      simple,
   });
-  const { authorize, lines } = await start(t, { directory, shadow: { directory: shadow } });
-  await until(() => lines.some(({ message }) => /shadow policies in force/.test(message)));
+  const { authorize, lines } = await start(t, {
+    directory,
+    shadow: { directory: shadow },
+  });
+  await until(() =>
+    lines.some(({ message }) => /shadow policies in force/.test(message)),
+  );
   for (let n = 0; n < 3; n += 1) {
     assert.deepEqual(await authorize([PROXY, READ, DELETE]), [
       { result: 'ALLOW' },
@@ -201,9 +279,14 @@ test('shadow policies are compared and enforce nothing', options, async t => {
       owned('user:default/mock'),
     ]);
   }
-  const told = lines.filter(({ message }) => /shadow policies differ/.test(message));
+  const told = lines.filter(({ message }) =>
+    /shadow policies differ/.test(message),
+  );
   assert.equal(told.length, 1);
-  assert.match(told[0].message, /kubernetes\.proxy for user:default\/mock: ALLOW by users-proxy, but DENY by no-proxy/);
+  assert.match(
+    told[0].message,
+    /kubernetes\.proxy for user:default\/mock: ALLOW by users-proxy, but DENY by no-proxy/,
+  );
 });
 
 test('settings that are wrong are named', options, async t => {
@@ -215,57 +298,100 @@ test('settings that are wrong are named', options, async t => {
     [{ directory, watchh: true }, /permission\.stagedoor\.watchh/],
     [{ directory, watch: { interval: 'soon' } }, /watch\.interval/],
     [{ directory, cacheSize: -1 }, /permission\.stagedoor\.cacheSize/],
-    [{ directory, audit: { decisions: 'some' } }, /permission\.stagedoor\.audit\.decisions/],
-    [{ directory, audit: { decisions: 'all', sample: 2 } }, /permission\.stagedoor\.audit\.sample/],
+    [
+      { directory, audit: { decisions: 'some' } },
+      /permission\.stagedoor\.audit\.decisions/,
+    ],
+    [
+      { directory, audit: { decisions: 'all', sample: 2 } },
+      /permission\.stagedoor\.audit\.sample/,
+    ],
     [{ directory, shadow: {} }, /permission\.stagedoor\.shadow\.directory/],
     [{ directory, guest: {} }, /permission\.stagedoor\.guest\.userEntityRef/],
   ]) {
     await assert.rejects(start(t, settings), error => {
-      const all = [error, error.cause, ...(error.errors ?? [])].map(each => `${each?.message} ${each?.cause?.message}`).join('\n');
-      return message.test(all) || assert.fail(`${all} does not match ${message}`);
+      const all = [error, error.cause, ...(error.errors ?? [])]
+        .map(each => `${each?.message} ${each?.cause?.message}`)
+        .join('\n');
+      return (
+        message.test(all) || assert.fail(`${all} does not match ${message}`)
+      );
     });
   }
 });
 
-test('another policy module is named, and permissions that are off are told', options, async t => {
-  const directory = policyDirectory(t, { 'simple.cedar': simple });
-  const other = createBackendModule({
-    pluginId: 'permission',
-    moduleId: 'another',
-    register(registration) {
-      registration.registerInit({
-        deps: { policy: policyExtensionPoint },
-        async init({ policy }) {
-          policy.setPolicy({ handle: async () => ({ result: 'ALLOW' }) });
-        },
-      });
-    },
-  });
-  await assert.rejects(start(t, { directory }, { features: [other] }), error =>
-    /another/.test(JSON.stringify(error, Object.getOwnPropertyNames(error)) + error.stack + error.message),
-  );
-  const { lines } = await start(t, { directory }, { enabled: false });
-  assert.ok(lines.some(({ level, message }) => level === 'error' && /NOTHING IS ENFORCED/.test(message)));
-});
+test(
+  'another policy module is named, and permissions that are off are told',
+  options,
+  async t => {
+    const directory = policyDirectory(t, { 'simple.cedar': simple });
+    const other = createBackendModule({
+      pluginId: 'permission',
+      moduleId: 'another',
+      register(registration) {
+        registration.registerInit({
+          deps: { policy: policyExtensionPoint },
+          async init({ policy }) {
+            policy.setPolicy({ handle: async () => ({ result: 'ALLOW' }) });
+          },
+        });
+      },
+    });
+    await assert.rejects(
+      start(t, { directory }, { features: [other] }),
+      error =>
+        /another/.test(
+          JSON.stringify(error, Object.getOwnPropertyNames(error)) +
+            error.stack +
+            error.message,
+        ),
+    );
+    const { lines } = await start(t, { directory }, { enabled: false });
+    assert.ok(
+      lines.some(
+        ({ level, message }) =>
+          level === 'error' && /NOTHING IS ENFORCED/.test(message),
+      ),
+    );
+  },
+);
 
-test('the policies that ship load, and are asked about every permission', options, async t => {
-  const directory = shippedPolicies(t);
-  const { authorize, lines } = await start(t, { directory });
-  const { Engine } = require('@stagedoor/node');
-  const engine = await Engine.load({ directory, platform: 'backstage' });
-  t.after(() => engine.close());
-  const { permissions } = require('../../../policies/backstage/permissions.json').reduce
-    ? { permissions: require('../../../policies/backstage/permissions.json').flatMap(plugin => plugin.permissions) }
-    : require('../../../policies/backstage/permissions.json');
-  assert.ok(permissions.length > 20);
-  const items = permissions.map(({ name, attributes = {}, resourceType }) =>
-    resourceType
-      ? { type: 'resource', name, attributes, resourceType }
-      : { type: 'basic', name, attributes },
-  );
-  const user = { userEntityRef: 'user:default/mock', ownershipEntityRefs: ['user:default/mock'] };
-  const expected = engine.decideBackstageBatch(items, user).map(({ decision }) => decision);
-  assert.deepEqual(await authorize(items), expected);
-  assert.ok(new Set(expected.map(({ result }) => result)).size === 3);
-  assert.deepEqual(lines.filter(({ level }) => level === 'error' || level === 'warn'), []);
-});
+test(
+  'the policies that ship load, and are asked about every permission',
+  options,
+  async t => {
+    const directory = shippedPolicies(t);
+    const { authorize, lines } = await start(t, { directory });
+    const { Engine } = require('@stagedoor/node');
+    const engine = await Engine.load({ directory, platform: 'backstage' });
+    t.after(() => engine.close());
+    const { permissions } =
+      require('../../../policies/backstage/permissions.json').reduce
+        ? {
+            permissions:
+              require('../../../policies/backstage/permissions.json').flatMap(
+                plugin => plugin.permissions,
+              ),
+          }
+        : require('../../../policies/backstage/permissions.json');
+    assert.ok(permissions.length > 20);
+    const items = permissions.map(({ name, attributes = {}, resourceType }) =>
+      resourceType
+        ? { type: 'resource', name, attributes, resourceType }
+        : { type: 'basic', name, attributes },
+    );
+    const user = {
+      userEntityRef: 'user:default/mock',
+      ownershipEntityRefs: ['user:default/mock'],
+    };
+    const expected = engine
+      .decideBackstageBatch(items, user)
+      .map(({ decision }) => decision);
+    assert.deepEqual(await authorize(items), expected);
+    assert.ok(new Set(expected.map(({ result }) => result)).size === 3);
+    assert.deepEqual(
+      lines.filter(({ level }) => level === 'error' || level === 'warn'),
+      [],
+    );
+  },
+);

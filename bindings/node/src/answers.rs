@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 use napi::bindgen_prelude::{Array, Env, JsObjectValue as _, Object, ObjectRef};
 
+use stagedoor_backstage::Principal;
+
 use crate::backstage::Who;
 use crate::failure::Result;
 
@@ -65,8 +67,9 @@ impl Answers {
     pub(crate) fn who(
         &self,
         number: usize,
-    ) -> Option<std::result::Result<&Option<stagedoor_backstage::Principal>, &str>> {
-        self.principals.get(number).map(|known| known.who.as_ref().map_err(String::as_str))
+    ) -> Option<std::result::Result<Option<&Principal>, &str>> {
+        let known = self.principals.get(number)?;
+        Some(known.who.as_ref().map(Option::as_ref).map_err(String::as_str))
     }
 
     /// Returns the answer that a principal got for a permission.
@@ -100,7 +103,7 @@ impl Answers {
                 objects
             }
         };
-        objects.set_element(self.count, answer)?;
+        objects.set_element(self.count, *answer)?;
         if let Some(known) = self.principals.get_mut(number) {
             known.answers.insert(permission.into(), self.count);
             self.count += 1;

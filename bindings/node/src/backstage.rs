@@ -99,56 +99,60 @@ pub struct BackstageCriteria {
 }
 
 /// Answers a list of permissions for one user.
+///
+/// All that JavaScript hands over is read first: a getter may call the engine again.
 pub(crate) fn answers<'env>(
     env: &'env Env,
     policy: &PolicyEngine,
-    known: &mut Answers,
     permissions: &[Unknown<'_>],
     user: Option<Unknown<'_>>,
+    known: impl FnOnce(
+        &mut dyn FnMut(&mut Answers) -> Result<Vec<Object<'env>>>,
+    ) -> Result<Vec<Object<'env>>>,
 ) -> Result<Vec<Object<'env>>> {
-    let mut key = Vec::new();
-    user_key(user, &mut key)?;
-    let principal = known.principal(&key, || principal(&key));
-    let mut permission_key = Vec::new();
-    let mut answered = Vec::with_capacity(permissions.len());
+    let mut user_key = Vec::new();
+    push_user(user, &mut user_key)?;
+    let mut keys = Vec::new();
+    let mut ends = Vec::with_capacity(permissions.len());
     for permission in permissions {
-        permission_key.clear();
-        self::permission_key(*permission, &mut permission_key)?;
-        if let Some(answer) = known.answer(env, principal, &permission_key)? {
-            answered.push(answer);
-            continue;
-        }
-        let answer = match known.who(principal) {
-            Some(Ok(principal)) => {
-                let answer = decide(policy, &permission_key, principal.as_ref())?;
-                answer_object(env, &answer)?
-            }
-            Some(Err(reason)) => denial(env, reason, policy.revision())?,
-            None => denial(env, "the principal was not kept", policy.revision())?,
-        };
-        known.keep(env, principal, &permission_key, &answer)?;
-        answered.push(answer);
+        push_permission(*permission, &mut keys)?;
+        ends.push(keys.len());
     }
-    Ok(answered)
+    known(&mut |known| {
+        let principal = known.principal(&user_key, || principal(&user_key));
+        let mut start = 0;
+        let mut answered = Vec::with_capacity(ends.len());
+        for end in &ends {
+            let key = keys.get(start..*end).unwrap_or_default();
+            start = *end;
+            if let Some(answer) = known.answer(env, principal, key)? {
+                answered.push(answer);
+                continue;
+            }
+            let answer = match known.who(principal) {
+                Some(Ok(principal)) => answer_object(env, &decide(policy, key, principal))?,
+                Some(Err(reason)) => denial(env, reason, policy.revision())?,
+                None => denial(env, "the principal was not kept", policy.revision())?,
+            };
+            known.keep(env, principal, key, &answer)?;
+            answered.push(answer);
+        }
+        Ok(answered)
+    })
 }
 
 /// Who asks, or why that cannot be told.
 pub(crate) type Who = std::result::Result<Option<Principal>, String>;
 
-fn decide(
-    policy: &PolicyEngine,
-    key: &[u8],
-    principal: Option<&Principal>,
-) -> Result<PolicyAnswer> {
+fn decide(policy: &PolicyEngine, key: &[u8], principal: Option<&Principal>) -> PolicyAnswer {
     let mut parts = Parts(key);
     let mut part = || parts.next().unwrap_or_default();
-    let name = part().ok_or_else(|| Failure::mistyped("`name` of a permission", "a string"))?;
-    let asked = AskedPermission { name, action: part(), resource_type: part() };
-    Ok(policy.decide(&asked, principal))
+    let name = part().unwrap_or_default();
+    policy.decide(&AskedPermission { name, action: part(), resource_type: part() }, principal)
 }
 
 /// Writes down a permission: each part is preceded by its length, so that no two are alike.
-fn permission_key(permission: Unknown<'_>, key: &mut Vec<u8>) -> Result<()> {
+fn push_permission(permission: Unknown<'_>, key: &mut Vec<u8>) -> Result<()> {
     if permission.get_type()? != ValueType::Object {
         return Err(Failure::mistyped("permission", "{name, attributes, resourceType}"));
     }
@@ -170,7 +174,7 @@ fn permission_key(permission: Unknown<'_>, key: &mut Vec<u8>) -> Result<()> {
 }
 
 /// Writes down who asks, in the same way. Nobody is nothing.
-fn user_key(user: Option<Unknown<'_>>, key: &mut Vec<u8>) -> Result<()> {
+fn push_user(user: Option<Unknown<'_>>, key: &mut Vec<u8>) -> Result<()> {
     let Some(user) = user else { return Ok(()) };
     match user.get_type()? {
         ValueType::Undefined | ValueType::Null => return Ok(()),
@@ -271,7 +275,7 @@ fn answer_object<'env>(env: &'env Env, answer: &PolicyAnswer) -> Result<Object<'
     object.set_named_property("reasons", frozen_list(env, answer.reasons())?)?;
     object.set_named_property("errors", frozen_list(env, answer.errors())?)?;
     let findings: Vec<Problem> = answer.findings().iter().map(Problem::from).collect();
-    object.set_named_property("findings", findings)?;
+    object.set_named_property("findings", frozen(env, findings)?)?;
     object.set_named_property("revision", answer.revision())?;
     object.freeze()?;
     Ok(object)

@@ -3,28 +3,31 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{
-    Array, AsyncTask, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Unknown,
-};
 use napi::Task;
+use napi::bindgen_prelude::{
+    Array, AsyncTask, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object,
+    ObjectFinalize, Unknown,
+};
 use napi_derive::napi;
 use stagedoor_core::{Decision as CoreDecision, Outcome};
 
+use crate::answers::Answers;
+use crate::backstage;
 use crate::decision::Decision;
 use crate::entities::prepared;
 use crate::explanation::Explanation;
 use crate::failure::{Failure, Problem, Result};
 use crate::loading::Policies;
 use crate::options::Options;
-use crate::request::Asked;
+use crate::request::{Asked, decide, explain};
 
 /// Policies that were loaded, ready to decide.
 ///
 /// What it holds is freed with the last handle, or by `close`. Each worker thread loads its own.
-#[napi]
-#[derive(Debug)]
+#[napi(custom_finalize)]
 pub struct Engine {
     policies: RefCell<Option<Arc<Policies>>>,
+    answers: RefCell<Answers>,
 }
 
 /// What a reload came to.
@@ -103,14 +106,14 @@ impl Engine {
             }
             let requests = Array::from_unknown(requests)?;
             let policies = self.policies()?;
-            let engine = policies.engine();
+            let engine = &policies.current().engine;
             let store = store(entities)?;
             let mut decisions = Vec::new();
             for index in 0..requests.len() {
                 let request: Unknown<'_> = requests.get_element(index)?;
                 let outcome = Asked::read(request)
                     .and_then(|asked| asked.over(&store))
-                    .and_then(|(request, entities)| Ok(engine.decide(&request, &entities)?));
+                    .and_then(|(request, entities)| decide(engine, request, &entities));
                 decisions.push(outcome.map_or_else(Decision::from, |outcome| (&outcome).into()));
             }
             Ok(decisions)
@@ -127,12 +130,48 @@ impl Engine {
         #[napi(ts_arg_type = "RequestInput")] request: Unknown<'_>,
         #[napi(ts_arg_type = "Entities | undefined | null")] entities: Option<Unknown<'_>>,
     ) -> napi::Result<Explanation> {
-        let explain = || -> Result<Explanation> {
+        let explained = || -> Result<Explanation> {
             let policies = self.policies()?;
             let (request, entities) = Asked::read(request)?.over(&store(entities)?)?;
-            Ok((&policies.engine().explain(&request, &entities)?).into())
+            Ok((&explain(&policies.current().engine, request, &entities)?).into())
         };
-        explain().map_err(|failure| failure.thrown(&env))
+        explained().map_err(|failure| failure.thrown(&env))
+    }
+
+    /// Answers whether a user has a permission of Backstage's, as Backstage's permission
+    /// policy does: without a resource, in conditions. Whatever fails is denied; `errors` of
+    /// the answer say why. The engine must have been loaded for the platform `backstage`.
+    #[napi(ts_return_type = "BackstageAnswer", catch_unwind)]
+    pub fn decide_backstage<'env>(
+        &self,
+        env: &'env Env,
+        #[napi(ts_arg_type = "BackstagePermission")] permission: Unknown<'_>,
+        #[napi(ts_arg_type = "BackstageUser | undefined | null")] user: Option<Unknown<'_>>,
+    ) -> napi::Result<Object<'env>> {
+        let answers = self.answers(env, &[permission], user);
+        let answer = answers.and_then(|mut answers| {
+            answers.pop().ok_or_else(|| Failure::new("internal::answer", "there is no answer"))
+        });
+        answer.map_err(|failure| failure.thrown(env))
+    }
+
+    /// Answers many permissions for one user, each as `decideBackstage` does.
+    #[napi(ts_return_type = "Array<BackstageAnswer>", catch_unwind)]
+    pub fn decide_backstage_batch<'env>(
+        &self,
+        env: &'env Env,
+        #[napi(ts_arg_type = "Array<BackstagePermission>")] permissions: Unknown<'_>,
+        #[napi(ts_arg_type = "BackstageUser | undefined | null")] user: Option<Unknown<'_>>,
+    ) -> napi::Result<Vec<Object<'env>>> {
+        let answers = || -> Result<Vec<Object<'env>>> {
+            if !permissions.is_array()? {
+                return Err(Failure::mistyped("permissions", "an array"));
+            }
+            let permissions = Array::from_unknown(permissions)?;
+            let permissions = (0..permissions.len()).map(|index| permissions.get_element(index));
+            self.answers(env, &permissions.collect::<napi::Result<Vec<_>>>()?, user)
+        };
+        answers().map_err(|failure| failure.thrown(env))
     }
 
     /// Loads the same files again, without holding up JavaScript, and puts them in force.
@@ -147,33 +186,43 @@ impl Engine {
     #[napi(getter)]
     pub fn revision(&self, env: Env) -> napi::Result<String> {
         let policies = self.policies().map_err(|failure| failure.thrown(&env))?;
-        Ok(policies.engine().revision().to_owned())
+        Ok(policies.current().engine.revision().to_owned())
     }
 
     /// How many policies were loaded.
     #[napi(getter)]
     pub fn policy_count(&self, env: Env) -> napi::Result<u32> {
         let policies = self.policies().map_err(|failure| failure.thrown(&env))?;
-        Ok(u32::try_from(policies.engine().policies().len()).unwrap_or(u32::MAX))
+        Ok(u32::try_from(policies.current().engine.policies().len()).unwrap_or(u32::MAX))
     }
 
-    /// What was warned of while loading.
+    /// What was warned of while loading, and what of Backstage's policies its rules cannot say.
     #[napi(getter)]
     pub fn warnings(&self, env: Env) -> napi::Result<Vec<Problem>> {
         let policies = self.policies().map_err(|failure| failure.thrown(&env))?;
-        Ok(policies.engine().warnings().iter().map(Problem::from).collect())
+        let loaded = policies.current();
+        let findings = loaded.backstage.iter().flat_map(|policy| policy.findings());
+        let warnings = loaded.engine.warnings().iter().map(Problem::from);
+        Ok(warnings.chain(findings.map(Problem::from)).collect())
+    }
+
+    /// How many of Backstage's answers are kept at present.
+    #[napi(getter)]
+    pub fn cached_answers(&self) -> u32 {
+        self.answers.borrow().len()
     }
 
     /// Lets go of the policies at once. Whatever is called afterwards throws `engine::closed`.
     #[napi]
-    pub fn close(&self) {
+    pub fn close(&self, env: Env) -> napi::Result<()> {
         self.policies.replace(None);
+        self.answers.borrow_mut().clear(&env).map_err(|failure| failure.thrown(&env))
     }
 }
 
 impl Engine {
     fn of(policies: Policies) -> Self {
-        Self { policies: RefCell::new(Some(Arc::new(policies))) }
+        Self { policies: RefCell::new(Some(Arc::new(policies))), answers: RefCell::default() }
     }
 
     pub(crate) fn policies(&self) -> Result<Arc<Policies>> {
@@ -184,7 +233,41 @@ impl Engine {
     fn outcome(&self, request: Unknown<'_>, entities: Option<Unknown<'_>>) -> Result<Outcome> {
         let policies = self.policies()?;
         let (request, entities) = Asked::read(request)?.over(&store(entities)?)?;
-        Ok(policies.engine().decide(&request, &entities)?)
+        decide(&policies.current().engine, request, &entities)
+    }
+
+    fn answers<'env>(
+        &self,
+        env: &'env Env,
+        permissions: &[Unknown<'_>],
+        user: Option<Unknown<'_>>,
+    ) -> Result<Vec<Object<'env>>> {
+        let policies = self.policies()?;
+        let loaded = policies.current();
+        let policy = loaded.backstage.as_ref().ok_or_else(|| {
+            Failure::new("engine::platform", "the engine was not loaded for Backstage")
+                .with_help("load it with {platform: 'backstage'}")
+        })?;
+        backstage::answers(env, policy, permissions, user, |key_and_all| {
+            let mut answers = self.answers.try_borrow_mut().map_err(|_| {
+                Failure::new("engine::busy", "the engine was asked while it was answering")
+            })?;
+            answers.renew(env, loaded.generation, policies.cache_size())?;
+            key_and_all(&mut answers)
+        })
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("policies", &self.policies).finish_non_exhaustive()
+    }
+}
+
+impl ObjectFinalize for Engine {
+    fn finalize(self, env: Env) -> napi::Result<()> {
+        let mut answers = self.answers.into_inner();
+        answers.clear(&env).map_err(|failure| failure.thrown(&env))
     }
 }
 
@@ -223,10 +306,7 @@ impl Task for Reload {
     type JsValue = Reloaded;
 
     fn compute(&mut self) -> napi::Result<Self::Output> {
-        Ok(self.0.reload().map(|(changed, engine)| {
-            let revision = engine.revision().to_owned();
-            Reloaded { changed, revision }
-        }))
+        Ok(self.0.reload().map(|(changed, revision)| Reloaded { changed, revision }))
     }
 
     fn resolve(&mut self, env: Env, reloaded: Self::Output) -> napi::Result<Reloaded> {

@@ -68,8 +68,8 @@ impl Entities {
     ) -> napi::Result<Self> {
         let read = || -> Result<Self> {
             let policies = engine.map(Engine::policies).transpose()?;
-            let current = policies.as_ref().map(|policies| policies.engine());
-            let schema = current.as_ref().and_then(|engine| engine.schema());
+            let current = policies.as_ref().map(|policies| policies.current());
+            let schema = current.as_ref().and_then(|loaded| loaded.engine.schema());
             with_text(json, "json", JSON_BYTES, |json| {
                 Ok(Self(stagedoor_core::Entities::from_json_str(json, schema)?))
             })

@@ -3,6 +3,7 @@
 use napi::bindgen_prelude::{JsObjectValue as _, JsValue as _, Object, ToNapiValue};
 use napi::{Env, Status};
 use napi_derive::napi;
+use stagedoor_backstage::PolicyEngineError;
 use stagedoor_core::{DecideError, EntitiesError, LoadError, RequestError, Severity};
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
@@ -113,7 +114,7 @@ impl Failure {
     pub(crate) fn into_parts(self) -> (String, String) {
         match *self.0 {
             Cause::Own(error) => (error.code, error.message),
-            Cause::Js(error) => ("argument::threw".into(), error.reason.clone()),
+            Cause::Js(error) => ("argument::threw".into(), error.reason),
         }
     }
 
@@ -186,6 +187,21 @@ impl From<LoadError> for Failure {
             own.problems = Some(problems);
         }
         failure
+    }
+}
+
+impl From<PolicyEngineError> for Failure {
+    fn from(error: PolicyEngineError) -> Self {
+        match error {
+            PolicyEngineError::Policies(error) => error.into(),
+            PolicyEngineError::Directory(directory, cause) => {
+                Self::new("file::read", format!("`{directory}` cannot be read: {cause}"))
+                    .with_help("check the path and its permissions")
+                    .with_file(directory)
+            }
+            error => Self::new("permissions::file", error.to_string())
+                .with_help("correct the `*.permissions.yaml`"),
+        }
     }
 }
 

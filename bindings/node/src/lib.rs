@@ -9,6 +9,8 @@
 
 #![expect(unsafe_code, reason = "Node-API is a C interface, and `#[napi]` expands to calls of it")]
 
+mod answers;
+mod backstage;
 mod decision;
 mod engine;
 mod entities;
@@ -21,7 +23,8 @@ mod text;
 mod uid;
 mod value;
 
-pub use decision::{Decision, PolicyFailure};
+pub use backstage::{BackstageAnswer, BackstageCriteria, BackstagePermission, BackstageUser};
+pub use decision::{BatchFailure, Decision, PolicyFailure};
 pub use engine::{Engine, Reloaded};
 pub use entities::{Entities, EntityInput};
 pub use explanation::{Clause, Explanation, NearPermit, PolicyExplanation};

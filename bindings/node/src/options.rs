@@ -51,8 +51,7 @@ pub(crate) struct Options {
     pub(crate) exact: bool,
 }
 
-const NAMES: [&str; 6] =
-    ["directory", "files", "texts", "platform", "cacheSize", "exactCedar"];
+const NAMES: [&str; 6] = ["directory", "files", "texts", "platform", "cacheSize", "exactCedar"];
 
 /// Answers that are kept unless `cacheSize` says otherwise.
 const CACHED: u32 = 20_000;
@@ -78,9 +77,8 @@ impl Options {
         let mistyped = |error: napi::Error| {
             Failure::new("argument::type", format!("options: {}", error.reason))
         };
-        let field = |name: &str| -> Result<Unknown<'_>> {
-            Ok(object.get_named_property_unchecked(name)?)
-        };
+        let field =
+            |name: &str| -> Result<Unknown<'_>> { Ok(object.get_named_property_unchecked(name)?) };
         // Each by itself, so that the message names the one that is wrong.
         for (name, expected, fits) in [
             ("directory", ValueType::String, "a path"),
@@ -117,6 +115,10 @@ impl Options {
         let exact = exact_cedar.unwrap_or(false);
         if exact && backstage {
             let message = "`exactCedar` and `platform` do not go together";
+            return Err(Failure::new("argument::option", message));
+        }
+        if backstage && directory.is_some() && !(files.is_empty() && texts.is_empty()) {
+            let message = "of a platform's policies, either `directory` or others are given";
             return Err(Failure::new("argument::option", message));
         }
         let directory = directory.map(PathBuf::from);

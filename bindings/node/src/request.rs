@@ -3,12 +3,14 @@
 use napi::ValueType;
 use napi::bindgen_prelude::{FromNapiValue as _, JsObjectValue as _, Object, Unknown};
 use napi_derive::napi;
-use stagedoor_core::{Entities, Entity, Request};
+use stagedoor_core::{
+    DecideError, Engine, Entities, Entity, Explanation, Outcome, Request, RequestError, Schema,
+};
 
 use crate::entities::list;
 use crate::failure::{Failure, Result};
 use crate::uid::uid;
-use crate::value::Values;
+use crate::value::{Values, entity_json, record_json};
 
 /// Who wants to do what to which resource, and in which circumstances.
 #[napi(object, object_to_js = false, object_from_js = false)]
@@ -23,7 +25,8 @@ pub struct RequestInput {
     /// What they want to do it to.
     #[napi(ts_type = "string | EntityUidInput")]
     pub resource: (),
-    /// The circumstances: values as in an entity's attributes.
+    /// The circumstances: values as in an entity's attributes. What the schema tells may be
+    /// left out, such as that a string is an IP address.
     #[napi(ts_type = "Record<string, unknown>")]
     pub context: Option<()>,
     /// Entities that belong to this request alone, such as its resource.
@@ -69,4 +72,49 @@ impl Asked {
         };
         Ok((self.request, entities))
     }
+}
+
+/// Decides a request that JavaScript made.
+pub(crate) fn decide(engine: &Engine, request: Request, entities: &Entities) -> Result<Outcome> {
+    fitting(engine, request, |request| engine.decide(request, entities))
+}
+
+/// Explains the decision about such a request.
+pub(crate) fn explain(
+    engine: &Engine,
+    request: Request,
+    entities: &Entities,
+) -> Result<Explanation> {
+    fitting(engine, request, |request| engine.explain(request, entities))
+}
+
+/// Asks again, with the context as the schema has it, if the request does not fit the schema.
+fn fitting<T>(
+    engine: &Engine,
+    request: Request,
+    ask: impl Fn(&Request) -> std::result::Result<T, DecideError>,
+) -> Result<T> {
+    let refused = match ask(&request) {
+        Ok(answer) => return Ok(answer),
+        Err(error) => error,
+    };
+    let is_about_schema = matches!(refused, DecideError::Request(RequestError::Schema(_)));
+    match engine.schema() {
+        Some(schema) if is_about_schema && !request.context.is_empty() => {
+            let request = by_schema(&request, schema).map_err(|_| refused)?;
+            Ok(ask(&request)?)
+        }
+        _ => Err(refused.into()),
+    }
+}
+
+/// Reads a request's context again, with what the schema tells of it.
+fn by_schema(request: &Request, schema: &Schema) -> std::result::Result<Request, RequestError> {
+    let json = serde_json::json!({
+        "principal": entity_json(&request.principal),
+        "action": entity_json(&request.action),
+        "resource": entity_json(&request.resource),
+        "context": record_json(&request.context),
+    });
+    Request::from_json_str(&json.to_string(), Some(schema))
 }

@@ -27,10 +27,10 @@ fn backstage_module() -> Result<()> {
     prepare(addon)?;
     let node = node_for_backstage(&folder)?;
     install(&folder)?;
-    run(Command::new(&node).current_dir(&folder).arg("node_modules/typescript/bin/tsc").args([
-        "-p",
-        "tsconfig.build.json",
-    ]))?;
+    run(Command::new(&node)
+        .current_dir(&folder)
+        .arg("node_modules/typescript/bin/tsc")
+        .args(["-p", "tsconfig.build.json"]))?;
     node_tests(&folder, &node)
 }
 

@@ -1,0 +1,5 @@
+'use strict';
+
+const { createExampleBackend } = require('./backend.js');
+
+createExampleBackend().start();
