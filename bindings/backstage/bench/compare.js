@@ -7,7 +7,11 @@ const { mkdtempSync, rmSync, writeFileSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 
-const { createBackendModule } = require('@backstage/backend-plugin-api');
+const {
+  coreServices,
+  createBackendModule,
+  createServiceFactory,
+} = require('@backstage/backend-plugin-api');
 const {
   mockCredentials,
   mockServices,
@@ -21,6 +25,11 @@ const stagedoor = require('../dist/index.js').default;
 const { StagedoorPolicy } = require('../dist/policy.js');
 
 const ROUNDS = Number(process.env.ROUNDS ?? 400);
+const DECISIONS = Number(process.env.DECISIONS ?? 1_000_000);
+const INFO = {
+  userEntityRef: 'user:default/mock',
+  ownershipEntityRefs: ['user:default/mock', 'group:default/role-3'],
+};
 const PROXY = { type: 'basic', name: 'kubernetes.proxy', attributes: {} };
 const DELETE = {
   type: 'resource',
@@ -56,8 +65,10 @@ async function start(module, directory) {
       mockServices.rootConfig.factory({
         data: { permission: { enabled: true, stagedoor: settings } },
       }),
-      mockServices.userInfo.factory({
-        ownershipEntityRefs: ['user:default/mock', 'group:default/role-3'],
+      createServiceFactory({
+        service: coreServices.userInfo,
+        deps: {},
+        factory: () => ({ getUserInfo: async () => INFO }),
       }),
       import('@backstage/plugin-permission-backend'),
       module,
@@ -68,11 +79,7 @@ async function start(module, directory) {
 }
 
 function user() {
-  const info = {
-    userEntityRef: 'user:default/mock',
-    ownershipEntityRefs: ['user:default/mock', 'group:default/role-3'],
-  };
-  return { credentials: mockCredentials.user(), info };
+  return { credentials: mockCredentials.user(), info: INFO };
 }
 
 const allowAllModule = createBackendModule({
@@ -121,7 +128,7 @@ async function ask({ backend }, count) {
   );
   const { items: answers } = await response.json();
   if (!answers.every(({ result }) => result === 'ALLOW'))
-    throw new Error('wrong');
+    throw new Error(`wrong: ${JSON.stringify(answers)}`);
   return performance.now() - started;
 }
 
@@ -147,6 +154,7 @@ async function main() {
       row[`HTTP x${count}, Stagedoor ms`] = median(others);
     }
     rows.push(row);
+    console.log(row);
     await plain.backend.stop();
     if (roles === 1_000) await memory(full.policy);
     await full.backend.stop();
@@ -181,7 +189,7 @@ async function memory(policy) {
   const who = user();
   const sizes = [];
   for (let part = 0; part < 5; part += 1) {
-    for (let n = 0; n < 200_000; n += 1) {
+    for (let n = 0; n < DECISIONS / 5; n += 1) {
       await policy.handle({ permission: n % 2 ? PROXY : DELETE }, who);
     }
     globalThis.gc?.();
@@ -191,8 +199,14 @@ async function memory(policy) {
     );
   }
   console.log(
-    `heap / resident MiB after each 200,000 decisions: ${sizes.join(', ')}`,
+    `heap / resident MiB after each fifth of ${DECISIONS} decisions: ${sizes.join(', ')}`,
   );
 }
 
-void main();
+main().then(
+  () => process.exit(),
+  error => {
+    console.error(error);
+    process.exit(1);
+  },
+);
