@@ -48,6 +48,7 @@ const DENY: PolicyDecision = Object.freeze({ result: 'DENY' });
 export class StagedoorPolicy implements PermissionPolicy {
   #waiting: Waiting[] = [];
   #isReady = false;
+  #told: string | undefined;
   readonly #options: StagedoorPolicyOptions;
 
   constructor(options: StagedoorPolicyOptions) {
@@ -112,11 +113,17 @@ export class StagedoorPolicy implements PermissionPolicy {
     );
     if (!answers) {
       this.#options.onFailure();
-      logger.error(
-        `permissions are denied since no policies are in force: ${policies.status.failure}`,
-      );
+      const { failure } = policies.status;
+      // Once for each reason: requests go on.
+      if (failure !== this.#told) {
+        logger.error(
+          `permissions are denied since no policies are in force: ${failure}`,
+        );
+      }
+      this.#told = failure;
       return;
     }
+    this.#told = undefined;
     const microseconds = (performance.now() - started) * 1000;
     waiting.forEach(({ resolve }, index) =>
       resolve((answers[index]?.decision as PolicyDecision) ?? DENY),
