@@ -1,6 +1,7 @@
 //! `stagedoor check`: requests in a platform's own words.
 
 pub(crate) mod backstage;
+mod conditions;
 pub(crate) mod kubernetes;
 
 use clap::{Args, Subcommand};

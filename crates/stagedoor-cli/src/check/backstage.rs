@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
 use stagedoor_backstage::{
-    Catalog, EntityRef, PermissionRequest, PermissionRequestError, Permissions, User,
+    Catalog, EntityRef, Permission, PermissionRequest, PermissionRequestError, Permissions, User,
 };
 use stagedoor_core::{Decision, Engine, Entities};
 
 use crate::answer::{Answer, ExplainedAnswer};
 use crate::authorize::ending;
+use crate::check::conditions;
 use crate::cli::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
@@ -22,6 +24,9 @@ use crate::terminal::{line, printable};
 ///
 /// Exits with 0 if the request is allowed, with 2 if it is denied, with 1 on failure.
 /// A permission that is not known and an entity that is not in the catalog are denied.
+///
+/// Without an entity the answer is the one that Backstage gets from its policy, which it
+/// never tells the entity: under conditions it exits with 2, too.
 #[derive(Debug, Args)]
 pub(crate) struct BackstageArgs {
     /// Policies: directories or files.
@@ -29,29 +34,40 @@ pub(crate) struct BackstageArgs {
     /// The schema that ships is added unless they bring their own. Permissions of further
     /// plugins are read from `*.permissions.yaml` and `*.permissions.json` in directories.
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
-    policies: Vec<PathBuf>,
+    pub(super) policies: Vec<PathBuf>,
 
     /// Catalog files, as `catalog-info.yaml` or as the catalog's API returns them.
     #[arg(long, value_name = "FILE", num_args = 1..)]
-    catalog: Vec<PathBuf>,
+    pub(super) catalog: Vec<PathBuf>,
 
     /// Who asks: `user:default/ana`.
     #[arg(long, value_name = "REF")]
-    user: EntityRef,
+    pub(super) user: EntityRef,
 
     /// A group that the user claims when signing in: `group:default/payments`; repeatable.
     ///
     /// Given groups stand in the place of those that the catalog says the user is a member of.
     #[arg(long = "group", value_name = "REF", num_args = 1..)]
-    groups: Vec<EntityRef>,
+    pub(super) groups: Vec<EntityRef>,
 
     /// The permission: `catalog.entity.delete`.
     #[arg(long, value_name = "NAME")]
-    permission: String,
+    pub(super) permission: String,
 
     /// The catalog entity that the permission is about: `component:default/ledger`.
     #[arg(long, value_name = "REF")]
-    entity: Option<EntityRef>,
+    pub(super) entity: Option<EntityRef>,
+
+    /// Decide about each entity of the catalog files, a line each. Exits with 0.
+    #[arg(long, value_enum, conflicts_with = "entity")]
+    entities: Option<WhichEntities>,
+}
+
+/// Which entities to decide about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WhichEntities {
+    /// All of the catalog files.
+    All,
 }
 
 /// Answers what the arguments ask, with an explanation if it is wanted.
@@ -64,12 +80,34 @@ pub(crate) fn answer(
     let engine = Platform::Backstage.builder(&args.policies, &mut input)?.build()?;
     let catalog = catalog(&args.catalog, &engine, &mut input)?;
     let user = user(args, &catalog, output);
-    let asked = match request(args, &permissions(&args.policies)?, &catalog, user)? {
+    let permissions = permissions(&args.policies)?;
+    if args.entities.is_some() {
+        return each(args, &engine, &permissions, &catalog, &user, output);
+    }
+    let asks_backstage = args.entity.is_none() && !explained;
+    let of_resources = |p: &&Permission| p.resource_type().is_some();
+    if let Some(permission) = permissions.get(&args.permission).ok().filter(of_resources)
+        && asks_backstage
+    {
+        let permission = permission.clone();
+        let question = question(args);
+        return conditions::answer(
+            engine,
+            permissions,
+            &permission,
+            &catalog,
+            user,
+            &question,
+            output,
+        );
+    }
+    let asked = match request(args, &permissions, &catalog, user)? {
         Ok(asked) => asked,
         Err(refusal) => {
             if output.is_json() {
                 let answer = Answer::refused(&refusal.reason, &engine);
-                output.json(&answer.with_help(refusal.help.as_deref()))?;
+                let answer = answer.with_help(refusal.help.as_deref());
+                output.json(&if asks_backstage { answer.with_result() } else { answer })?;
             } else {
                 let denied = narrative::decision(Decision::Deny, output.paint());
                 output.line(format_args!("{denied} {}", line(&question(args))))?;
@@ -88,7 +126,8 @@ pub(crate) fn answer(
     let request = asked.request;
     if output.is_json() && !explained {
         let outcome = engine.decide(&request, &entities).map_err(|e| wrong(&e))?;
-        output.json(&Answer::of(&outcome))?;
+        let answer = Answer::of(&outcome);
+        output.json(&if asks_backstage { answer.with_result() } else { answer })?;
         return Ok(ending(outcome.decision()));
     }
     let explanation = engine.explain(&request, &entities).map_err(|e| wrong(&e))?;
@@ -100,6 +139,53 @@ pub(crate) fn answer(
         output.line(narrator.tell(&question(args), &explanation))?;
     }
     Ok(ending(explanation.outcome().decision()))
+}
+
+/// Decides about each entity of the catalog.
+fn each(
+    args: &BackstageArgs,
+    engine: &Engine,
+    permissions: &Permissions,
+    catalog: &Catalog,
+    user: &User,
+    output: &mut Output,
+) -> Result<Ending, Failure> {
+    let wrong = |e: &dyn std::error::Error| Failure::input(e.to_string());
+    let permission = permissions
+        .get(&args.permission)
+        .map_err(|unknown| Failure::input(unknown.to_string()).with_help(unknown.help()))?;
+    let principal = user.clone().into();
+    let known = Entities::within(catalog.entities(), engine.limits()).map_err(|e| wrong(&e))?;
+    let mut with_user = None;
+    for reference in catalog.references() {
+        let resource = catalog.resource(reference).map_err(|e| wrong(&e))?;
+        let asked = permission.request(&principal, Some(resource)).map_err(|error| {
+            Failure::input(error.to_string()).with_help("leave `--entities` out")
+        })?;
+        let entities = match &with_user {
+            Some(entities) => entities,
+            None => with_user.insert(known.with(asked.entities).map_err(|e| wrong(&e))?),
+        };
+        let outcome = engine.decide(&asked.request, entities).map_err(|e| wrong(&e))?;
+        if output.is_json() {
+            output.json(&EntityAnswer {
+                entity: reference.to_string(),
+                answer: Answer::of(&outcome),
+            })?;
+        } else {
+            let decision = narrative::decision(outcome.decision(), output.paint());
+            output.line(format_args!("{decision} {}", line(&reference.to_string())))?;
+        }
+    }
+    Ok(Ending::Done)
+}
+
+/// The answer about one of many entities.
+#[derive(Debug, Serialize)]
+struct EntityAnswer<'a> {
+    entity: String,
+    #[serde(flatten)]
+    answer: Answer<'a>,
 }
 
 fn catalog(files: &[PathBuf], engine: &Engine, input: &mut Input) -> Result<Catalog, Failure> {
