@@ -85,6 +85,7 @@ mod catalog_entity;
 mod conditions;
 mod criteria;
 mod decision_cache;
+mod discovery;
 mod entity_ref;
 mod file_error;
 mod names;
@@ -104,6 +105,7 @@ mod yaml;
 
 pub use catalog::{Catalog, UnknownEntity};
 pub use criteria::{ConditionParam, Criteria, PermissionCondition, PolicyDecision};
+pub use discovery::{Discovery, PluginMetadata};
 pub use entity_ref::{EntityRef, EntityRefError};
 pub use file_error::{FileError, FileProblem};
 pub use permission::{Permission, PermissionAction, Permissions, UnknownPermission};

@@ -16,6 +16,11 @@ use crate::yaml::{Content, Node};
 const KNOWN: [&str; 4] =
     ["catalog-entity", "scaffolder-action", "scaffolder-task", "scaffolder-template"];
 
+/// Returns whether the rules of a resource type are known here.
+pub(crate) fn is_known_type(resource_type: &str) -> bool {
+    KNOWN.contains(&resource_type)
+}
+
 /// The rules that permission files list, by resource type.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PermissionRules {

@@ -17,7 +17,7 @@ use crate::file_error::FileError;
 use crate::names;
 use crate::permission::{Permission, PermissionAction, Permissions};
 use crate::policy_answer::{Answered, AskedPermission, Finding, FindingCode, PolicyAnswer};
-use crate::principal::Principal;
+use crate::principal::{Principal, User};
 use crate::schema::{SCHEMA, entity_type};
 
 /// Answers that are kept unless [`PolicyEngine::with_cache`] says otherwise.
@@ -239,6 +239,24 @@ impl PolicyEngine {
         })
     }
 
+    /// Returns for which of these users, and which permissions, conditions are too large.
+    pub fn over_budget(&self, users: impl IntoIterator<Item = User>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for user in users {
+            let reference = user.reference().clone();
+            let principal = Principal::User(user);
+            for permission in self.permissions.iter().filter(|p| p.resource_type().is_some()) {
+                let answer = self.work_out(permission, &principal);
+                let large = answer.findings().iter().filter(|f| f.code == FindingCode::OverBudget);
+                findings.extend(large.cloned().map(|finding| Finding {
+                    message: format!("`{reference}` `{}`: {}", permission.name(), finding.message),
+                    ..finding
+                }));
+            }
+        }
+        findings
+    }
+
     fn findings_about(&self, resource_type: &str) -> Vec<Finding> {
         let Some(type_name) = type_name(resource_type) else { return Vec::new() };
         let conditions =
@@ -338,7 +356,7 @@ impl PolicyEngine {
         let decision = match conditions.decision(&formula) {
             Ok(None) if formula.is_true() => PolicyDecision::Allow,
             Ok(None) => PolicyDecision::Deny,
-            Ok(Some(criteria)) => match self.over_budget(&criteria) {
+            Ok(Some(criteria)) => match self.too_large(&criteria) {
                 None => PolicyDecision::Conditional {
                     plugin_id: self.plugin_id(resource_type, permission),
                     resource_type: resource_type.into(),
@@ -403,7 +421,7 @@ impl PolicyEngine {
         known.unwrap_or_else(|| permission.plugin_id().into())
     }
 
-    fn over_budget(&self, criteria: &Criteria) -> Option<Finding> {
+    fn too_large(&self, criteria: &Criteria) -> Option<Finding> {
         let Budget { leaves, depth, bytes } = self.budget;
         let counted = |given: usize, limit: usize, of: &str| {
             (given > limit).then(|| format!("{given} {of} are more than the limit of {limit}"))

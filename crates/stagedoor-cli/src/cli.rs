@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::output::Output;
 use crate::{
-    access, audit, authorize, check, completions, demo, explain, import, man, serve, test, validate,
+    access, audit, authorize, backstage, check, completions, demo, explain, import, man, serve, test,
+    validate,
 };
 
 /// Exit code of a decision to deny; 0 allows, 1 is a failure.
@@ -60,6 +61,7 @@ enum Command {
     WhoCan(access::WhoCanArgs),
     WhatCan(access::WhatCanArgs),
     Serve(serve::ServeArgs),
+    Backstage(backstage::BackstageArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -101,6 +103,7 @@ pub(crate) fn run() -> ExitCode {
         Command::WhoCan(args) => access::who_can(&args, &mut output),
         Command::WhatCan(args) => access::what_can(&args, &mut output),
         Command::Serve(args) => serve::run(&args),
+        Command::Backstage(args) => backstage::run(&args, &mut output),
         Command::Demo(_) => demo::run(&mut output),
         Command::Completions(args) => completions::run(&args, &mut output),
         Command::Man(args) => man::run(&args, &mut output),

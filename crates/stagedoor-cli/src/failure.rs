@@ -5,7 +5,7 @@ use std::io;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde::Serialize;
-use stagedoor_backstage::FileError;
+use stagedoor_backstage::{FileError, Finding};
 use stagedoor_core::{LoadError, Problem, Severity};
 
 use crate::terminal::{Paint, line, printable, printable_but_colours};
@@ -202,6 +202,21 @@ impl<'a> ProblemJson<'a> {
             column: problem.column(),
             help: problem.help(),
             policy: problem.policy(),
+        }
+    }
+
+    /// Says what cannot become conditions.
+    pub(crate) fn of_finding(finding: &'a Finding) -> Self {
+        Self {
+            severity: "warning",
+            code: finding.code.as_str(),
+            message: &finding.message,
+            file: finding.file.as_deref(),
+            document: None,
+            line: finding.line,
+            column: None,
+            help: Some(&finding.help),
+            policy: finding.policy.as_deref(),
         }
     }
 }

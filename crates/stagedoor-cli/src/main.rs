@@ -4,6 +4,7 @@ mod access;
 mod answer;
 mod audit;
 mod authorize;
+mod backstage;
 mod check;
 mod cli;
 mod completions;

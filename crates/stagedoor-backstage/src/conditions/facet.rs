@@ -90,6 +90,10 @@ impl Facet {
             Self::Annotation(key) if is_long(&format!("metadata.annotations.{key}"), INDEXED) => {
                 Sayable::No(LONG_KEY)
             }
+            Self::Input(path) if !is_plain_input(path) => Sayable::No(
+                "the scaffolder reads this path in another way: write names of inputs with dots \
+                 between them",
+            ),
             Self::CreatedBy => Sayable::No(
                 "no rule tells whether anyone started a run: compare `resource.createdBy` with \
                  users",
@@ -129,6 +133,123 @@ impl Facet {
         }
     }
 }
+
+/// Returns whether the path leads to inputs alone. The scaffolder walks JavaScript objects
+/// (`lodash.get`): brackets are indices, texts and lists have a `length`, and functions that
+/// objects, texts and lists have without being given them bear a `name`.
+fn is_plain_input(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('.').collect();
+    let is_inherited = |part: &&str| INHERITED.contains(part) || part.starts_with("__");
+    let is_plain = match parts.as_slice() {
+        [] | [_] => true,
+        // The input itself is an object, which has the first few alone.
+        [first, middle @ .., last] => {
+            let of_objects = INHERITED.iter().take(7).any(|part| part == first);
+            !of_objects
+                && !first.starts_with("__")
+                && !middle.iter().any(is_inherited)
+                && *last != "length"
+        }
+    };
+    is_plain && !path.contains(['[', ']', '"', '\'']) && !parts.contains(&"")
+}
+
+/// What objects, texts and lists of JavaScript have without being given it.
+const INHERITED: [&str; 93] = [
+    "constructor",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "toLocaleString",
+    "toString",
+    "valueOf",
+    "anchor",
+    "at",
+    "big",
+    "blink",
+    "bold",
+    "charAt",
+    "charCodeAt",
+    "codePointAt",
+    "concat",
+    "copyWithin",
+    "endsWith",
+    "entries",
+    "every",
+    "fill",
+    "filter",
+    "find",
+    "findIndex",
+    "findLast",
+    "findLastIndex",
+    "fixed",
+    "flat",
+    "flatMap",
+    "fontcolor",
+    "fontsize",
+    "forEach",
+    "includes",
+    "indexOf",
+    "isWellFormed",
+    "italics",
+    "join",
+    "keys",
+    "lastIndexOf",
+    "link",
+    "localeCompare",
+    "map",
+    "match",
+    "matchAll",
+    "normalize",
+    "padEnd",
+    "padStart",
+    "pop",
+    "push",
+    "reduce",
+    "reduceRight",
+    "repeat",
+    "replace",
+    "replaceAll",
+    "reverse",
+    "search",
+    "shift",
+    "slice",
+    "small",
+    "some",
+    "sort",
+    "splice",
+    "split",
+    "startsWith",
+    "strike",
+    "sub",
+    "substr",
+    "substring",
+    "sup",
+    "toExponential",
+    "toFixed",
+    "toLocaleLowerCase",
+    "toLocaleUpperCase",
+    "toLowerCase",
+    "toPrecision",
+    "toReversed",
+    "toSorted",
+    "toSpliced",
+    "toUpperCase",
+    "toWellFormed",
+    "trim",
+    "trimEnd",
+    "trimLeft",
+    "trimRight",
+    "trimStart",
+    "unshift",
+    "values",
+    "with",
+    "apply",
+    "bind",
+    "call",
+    "caller",
+    "prototype",
+];
 
 const LONG_KEY: &str = "the catalog's database does not hold labels and annotations with so long \
                         a name: use one of at most 180 characters";

@@ -133,3 +133,31 @@ fn large_conditions_are_a_denial() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn inputs_that_javascript_reads_in_another_way_close() -> anyhow::Result<()> {
+    for (key, value, is_said) in [
+        ("values.name", "x", true),
+        ("length", "x", true),
+        ("owner", "acme", true),
+        ("owner", "Acme", false),
+        ("a.length", "1", false),
+        ("constructor.name", "Object", false),
+        ("a.trim.name", "trim", false),
+        ("a[0]", "x", false),
+        ("a..b", "x", false),
+    ] {
+        let condition = format!(
+            "resource.input.hasTag({key:?}) && resource.input.getTag({key:?}) == {value:?}"
+        );
+        let policies = format!(
+            r#"permit (principal is Backstage::User,
+                 action == Backstage::Action::"scaffolder.action.execute", resource)
+               when {{ {condition} }};"#
+        );
+        let answer = ask(&policy(&policies)?, "scaffolder.action.execute", &alice()?)?;
+        assert_eq!(said(&answer)? != "DENY", is_said, "{condition}");
+        assert_eq!(answer.findings().is_empty(), is_said, "{condition}");
+    }
+    Ok(())
+}

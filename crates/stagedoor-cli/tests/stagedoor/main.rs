@@ -2,6 +2,7 @@
 
 mod conformance;
 mod demo;
+mod discover;
 mod documents;
 mod hostile;
 mod import;
