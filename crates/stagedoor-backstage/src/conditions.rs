@@ -204,7 +204,10 @@ fn reasons(formula: &Formula, parts: &[Part<'_>]) -> Vec<SmolStr> {
         Formula::Constant(true) => ids(&|effect, passes| !forbids(effect) && passes.is_true()),
         Formula::Constant(false) => {
             let outright = ids(&|effect, passes| forbids(effect) && *passes == Formula::FALSE);
-            if outright.is_empty() {
+            let is_permitted = narrowed
+                .iter()
+                .any(|(policy, passes)| !forbids(policy.effect()) && *passes != Formula::FALSE);
+            if outright.is_empty() && is_permitted {
                 ids(&|effect, passes| forbids(effect) && !passes.is_true())
             } else {
                 outright

@@ -1,10 +1,11 @@
 //! Answers that were worked out already, for as long as there is room.
 
-use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::hash::BuildHasher as _;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 
-use hashbrown::{Equivalent, HashMap};
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
 use smol_str::SmolStr;
 
 use crate::policy_answer::PolicyAnswer;
@@ -13,23 +14,19 @@ use crate::principal::Principal;
 /// Locks that different keys spread over.
 const SHARDS: usize = 16;
 
-/// What an answer depends on beside the policies. Compared part by part, so that no two
-/// different questions share an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+/// An answer, and what it depends on beside the policies. Compared part by part, so that no
+/// two different questions share an answer.
+#[derive(Debug)]
+struct Entry {
+    hash: u64,
     permission: SmolStr,
     principal: Principal,
+    answer: PolicyAnswer,
 }
 
-#[derive(Hash)]
-struct KeyRef<'a> {
-    permission: &'a str,
-    principal: &'a Principal,
-}
-
-impl Equivalent<Key> for KeyRef<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        key.permission == self.permission && key.principal == *self.principal
+impl Entry {
+    fn is_about(&self, permission: &str, principal: &Principal) -> bool {
+        self.permission == permission && self.principal == *principal
     }
 }
 
@@ -45,32 +42,39 @@ pub(crate) struct DecisionCache {
 
 #[derive(Debug, Default)]
 struct Shard {
-    young: HashMap<Key, PolicyAnswer, RandomState>,
-    old: HashMap<Key, PolicyAnswer, RandomState>,
+    young: HashTable<Entry>,
+    old: HashTable<Entry>,
 }
 
 impl DecisionCache {
     /// Returns a cache of about this many entries at the most; of none for 0.
     pub(crate) fn new(entries: usize) -> Self {
-        let hasher = RandomState::new();
-        let empty = || HashMap::with_hasher(hasher.clone());
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard { young: empty(), old: empty() }));
-        let room = if entries == 0 { 0 } else { entries.div_ceil(2 * SHARDS) };
-        Self { shards: shards.collect(), hasher: hasher.clone(), room }
+        Self::with_room(entries.div_ceil(2 * SHARDS))
+    }
+
+    /// Returns a cache of the same size without entries.
+    pub(crate) fn emptied(&self) -> Self {
+        Self::with_room(self.room)
+    }
+
+    fn with_room(room: usize) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { shards, hasher: RandomState::default(), room }
     }
 
     pub(crate) fn get(&self, permission: &str, principal: &Principal) -> Option<PolicyAnswer> {
         if self.room == 0 {
             return None;
         }
-        let key = KeyRef { permission, principal };
-        let shard = self.shard(self.hasher.hash_one(&key))?;
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(answer) = shard.young.get(&key) {
-            return Some(answer.clone());
+        let hash = self.hasher.hash_one((permission, principal));
+        let mut shard = self.shard(hash)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |entry: &Entry| entry.is_about(permission, principal);
+        if let Some(entry) = shard.young.find(hash, is_it) {
+            return Some(entry.answer.clone());
         }
-        let (key, answer) = shard.old.remove_entry(&key)?;
-        shard.add(key, answer.clone(), self.room);
+        let (entry, _) = shard.old.find_entry(hash, is_it).ok()?.remove();
+        let answer = entry.answer.clone();
+        shard.add(entry, self.room);
         Some(answer)
     }
 
@@ -78,10 +82,13 @@ impl DecisionCache {
         if self.room == 0 {
             return;
         }
-        let key = Key { permission: permission.clone(), principal: principal.clone() };
-        if let Some(shard) = self.shard(self.hasher.hash_one(&key)) {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.add(key, answer.clone(), self.room);
+        let hash = self.hasher.hash_one((permission.as_str(), principal));
+        let Some(shard) = self.shard(hash) else { return };
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have worked it out meanwhile.
+        if shard.young.find(hash, |entry| entry.is_about(permission, principal)).is_none() {
+            let (permission, principal) = (permission.clone(), principal.clone());
+            shard.add(Entry { hash, permission, principal, answer: answer.clone() }, self.room);
         }
     }
 
@@ -92,16 +99,77 @@ impl DecisionCache {
     }
 
     fn shard(&self, hash: u64) -> Option<&Mutex<Shard>> {
-        // The maps take the hash's other end.
-        self.shards.get((hash >> 32) as usize % SHARDS)
+        // The tables take the hash's other bits.
+        self.shards.get((hash >> 24) as usize % SHARDS)
     }
 }
 
 impl Shard {
-    fn add(&mut self, key: Key, answer: PolicyAnswer, room: usize) {
+    fn add(&mut self, entry: Entry, room: usize) {
         if self.young.len() >= room {
             self.old = mem::take(&mut self.young);
         }
-        self.young.insert(key, answer);
+        self.young.insert_unique(entry.hash, entry, |entry| entry.hash);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::User;
+    use crate::criteria::PolicyDecision;
+    use crate::policy_answer::Answered;
+
+    fn answer(revision: &str) -> PolicyAnswer {
+        PolicyAnswer(Arc::new(Answered {
+            decision: PolicyDecision::Deny,
+            reasons: Vec::new(),
+            errors: Vec::new(),
+            findings: Vec::new(),
+            revision: revision.into(),
+        }))
+    }
+
+    fn user(name: &str, groups: &[&str]) -> Result<Principal, crate::EntityRefError> {
+        let groups: Result<Vec<_>, _> = groups.iter().map(|group| group.parse()).collect();
+        Ok(User::new(name.parse()?).with_ownership(groups?).into())
+    }
+
+    #[test]
+    fn every_part_of_the_question_counts() -> Result<(), crate::EntityRefError> {
+        let cache = DecisionCache::new(1_000);
+        let ana = user("user:default/ana", &["group:default/a"])?;
+        let permission = SmolStr::from("p");
+        cache.put(&permission, &ana, &answer("ana"));
+        assert!(cache.get("p", &ana).is_some());
+        for other in [
+            user("user:default/ana", &[])?,
+            user("user:default/ana", &["group:default/b"])?,
+            user("user:default/an", &["group:default/a"])?,
+            user("group:default/a", &["user:default/ana"])?,
+            Principal::Service("user:default/ana".into()),
+        ] {
+            assert!(cache.get("p", &other).is_none(), "{other:?}");
+        }
+        assert!(cache.get("q", &ana).is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn it_stays_within_its_room() -> Result<(), crate::EntityRefError> {
+        let cache = DecisionCache::new(320);
+        let permission = SmolStr::from("p");
+        for number in 0..5_000 {
+            cache.put(&permission, &user(&format!("user:default/u{number}"), &[])?, &answer("x"));
+            assert!(cache.len() <= 320);
+        }
+        assert!(cache.get("p", &user("user:default/u4999", &[])?).is_some());
+        assert!(cache.get("p", &user("user:default/u0", &[])?).is_none());
+        let none = DecisionCache::new(0);
+        none.put(&permission, &user("user:default/u", &[])?, &answer("x"));
+        assert_eq!(none.len(), 0);
+        Ok(())
     }
 }

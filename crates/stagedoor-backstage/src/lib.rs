@@ -37,6 +37,28 @@
 //! `==`, `contains`, `containsAny`, `in`, `hasTag`, `&&`, `||`, `!` and `if` on the
 //! resource go well; `like "a*"`, `<` and one attribute against another do not.
 //!
+//! # Conditional decisions
+//!
+//! [`PolicyEngine`] answers as Backstage's permission policy: `ALLOW`, `DENY`, or conditions
+//! over the owning plugin's rules, which it derives from the policies. They are exact, or
+//! closed: what no rule can say is taken from a permit and added to a forbid, and
+//! [`PolicyEngine::findings`] names the clause and what to write instead.
+//!
+//! A clause that errs switches its permit off and its forbid on, for each resource alone.
+//! Where Backstage answers in two ways, the narrower one is taken:
+//!
+//! | where | what Backstage does | what is answered |
+//! |---|---|---|
+//! | owners and claims in upper case | rules tell case apart, the database does not | references are in lower case; a policy's upper case matches nothing |
+//! | annotations and labels of over 200 characters | rules see them, the database does not | a policy that compares with so long a text is closed |
+//! | a template's run that nobody started | `not` of `IS_TASK_OWNER` holds in single checks, not in lists | nothing says that nobody started it: such clauses are closed |
+//! | inputs such as `owner` of an action on GitHub | compared without regard to case | a policy must write them in lower case, or is closed |
+//! | paths of inputs such as `a.length` | lead into JavaScript's own properties | closed |
+//!
+//! Backstage sends conditions once for each resource of a request, and its databases suffer
+//! from many rules. So claims, kinds and common parts merge, and conditions beyond a
+//! [`Budget`] are a denial with a finding.
+//!
 //! # Permissions of other plugins
 //!
 //! [`Permissions`] knows the official plugins. Others are added by a

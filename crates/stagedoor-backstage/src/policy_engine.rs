@@ -160,7 +160,7 @@ impl PolicyEngine {
         groups: impl IntoIterator<Item = stagedoor_core::Entity>,
     ) -> Result<Self, EntitiesError> {
         self.groups = Entities::within(groups, self.engine.limits())?;
-        self.cache = DecisionCache::new(CACHED);
+        self.cache = self.cache.emptied();
         Ok(self)
     }
 
@@ -168,6 +168,7 @@ impl PolicyEngine {
     #[must_use]
     pub fn with_budget(mut self, budget: Budget) -> Self {
         self.budget = budget;
+        self.cache = self.cache.emptied();
         self
     }
 

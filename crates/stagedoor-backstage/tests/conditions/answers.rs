@@ -100,12 +100,13 @@ fn forbids_are_taken_away() -> anyhow::Result<()> {
     let hidden = r#"forbid (principal is Backstage::User, action, resource is Backstage::CatalogEntity)
         when { resource.labels.hasTag("x") && resource.labels.getTag("x") == "hidden" }
         unless { resource.owners.containsAny(principal.claims) };"#;
-    let said = conditions(READ, &format!("{permit}\n{hidden}"))?;
     assert_eq!(
-        said,
+        conditions(READ, &format!("{permit}\n{hidden}"))?,
         r#"{"anyOf":[{"rule":"IS_ENTITY_OWNER","params":{"claims":["group:default/a","group:default/b","user:default/alice"]}},{"not":{"rule":"HAS_LABEL","params":{"label":"x","value":"hidden"}}}]}"#
     );
-    assert_eq!(conditions(READ, hidden)?, "DENY");
+    // Nothing permits: the forbid is not what denies.
+    let answer = ask(&policy(hidden)?, READ, &alice()?)?;
+    assert_eq!((said(&answer)?.as_str(), answer.reasons().len()), ("DENY", 0));
     Ok(())
 }
 
