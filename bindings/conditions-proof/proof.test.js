@@ -7,6 +7,7 @@ const assert = require('node:assert/strict');
 const { readFileSync } = require('node:fs');
 const { test } = require('node:test');
 const { applies, createCatalog, referenceOf } = require('./catalog.js');
+const { appliesToResource } = require('./scaffolder.js');
 
 const file = process.env.CONDITION_CASES ?? 'cases.json';
 
@@ -41,4 +42,25 @@ test('conditions agree with Backstage', async t => {
   t.diagnostic(JSON.stringify(counts));
   // The comparison is about something.
   assert.ok(counts.conditional > counts.decisions / 10 && counts.allowed > counts.checks / 50);
+});
+
+test('conditions agree with the scaffolder', t => {
+  const { scaffolder } = JSON.parse(readFileSync(file, 'utf8'));
+  const counts = { policySets: scaffolder.length, conditional: 0, exact: 0, checks: 0, allowed: 0 };
+  for (const { policies, decision, resources, allowed, exact } of scaffolder) {
+    counts.conditional += decision.result === 'CONDITIONAL';
+    counts.exact += exact;
+    for (const [number, resource] of resources.entries()) {
+      const cedar = allowed[number] === '1';
+      const applied = appliesToResource(decision, resource);
+      counts.checks += 1;
+      counts.allowed += cedar;
+      assert.ok(
+        exact ? applied === cedar : cedar || !applied,
+        `Cedar differs on ${JSON.stringify({ cedar, applied, exact, decision, resource })}\n${policies}`,
+      );
+    }
+  }
+  t.diagnostic(JSON.stringify(counts));
+  assert.ok(counts.conditional > scaffolder.length / 10 && counts.allowed > 0);
 });

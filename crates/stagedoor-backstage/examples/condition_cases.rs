@@ -7,6 +7,7 @@
 #[expect(dead_code, reason = "the tests use the rest")]
 mod policies;
 #[path = "../tests/conditions/random/mod.rs"]
+#[expect(unused_imports, reason = "the tests use the rest")]
 mod random;
 
 use std::io::Write as _;

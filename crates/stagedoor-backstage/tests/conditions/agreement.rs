@@ -2,13 +2,13 @@
 
 use stagedoor_backstage::PolicyDecision;
 
-use crate::random::{Cases, Seed};
+use crate::random::{Cases, Seed, scaffolder_cases};
 use crate::rules::meets;
 
 #[test]
 fn conditions_agree_with_cedar() -> anyhow::Result<()> {
     let mut seed = Seed(20_261_122);
-    let cases = Cases::new(&mut seed, 150, 120)?;
+    let cases = Cases::new(&mut seed, 100, 100)?;
     let (mut conditional, mut exact, mut allowed_in_all) = (0, 0, 0);
     for case in &cases.cases {
         for decided in &case.users {
@@ -42,8 +42,41 @@ fn conditions_agree_with_cedar() -> anyhow::Result<()> {
     }
     // The comparison is about something.
     assert!(
-        conditional > 200 && exact > 200 && allowed_in_all > 2_000,
+        conditional > 100 && exact > 100 && allowed_in_all > 2_000,
         "{conditional} {exact} {allowed_in_all}"
     );
+    Ok(())
+}
+
+#[test]
+fn conditions_of_the_scaffolder_agree_with_cedar() -> anyhow::Result<()> {
+    let cases = scaffolder_cases(&mut Seed(42), 300, 40)?;
+    let (mut conditional, mut exact) = (0, 0);
+    for case in &cases {
+        let criteria = match &case.decision {
+            PolicyDecision::Conditional { conditions, .. } => {
+                Some(serde_json::to_value(conditions)?)
+            }
+            _ => None,
+        };
+        conditional += usize::from(criteria.is_some());
+        exact += usize::from(case.exact);
+        for (resource, cedar) in case.resources.iter().zip(case.allowed.chars()) {
+            let cedar = cedar == '1';
+            let applied = match &criteria {
+                Some(criteria) => meets(resource, criteria)?,
+                None => case.decision == PolicyDecision::Allow,
+            };
+            let is_right = if case.exact { applied == cedar } else { cedar || !applied };
+            anyhow::ensure!(
+                is_right,
+                "Cedar says {cedar}, the rules say {applied} (exact: {}) of {resource}\n{:?}\n{}",
+                case.exact,
+                case.decision,
+                case.policies,
+            );
+        }
+    }
+    assert!(conditional > 100 && exact > 100, "{conditional} {exact}");
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The catalog's rules, as `@backstage/plugin-catalog-backend` 4.0.0 applies them in memory.
+//! The rules of the catalog and of the scaffolder, as `@backstage/plugin-catalog-backend` 4.0.0 and
+//! `@backstage/plugin-scaffolder-backend` 4.2.0 apply them in memory.
 
 use serde_json::{Map, Value};
 
@@ -31,7 +32,6 @@ pub(crate) fn meets(entity: &Value, criteria: &Value) -> anyhow::Result<bool> {
 }
 
 fn rule(entity: &Value, condition: &Map<String, Value>) -> anyhow::Result<bool> {
-    anyhow::ensure!(condition.get("resourceType") == Some(&"catalog-entity".into()));
     let params = condition.get("params").and_then(Value::as_object);
     let params = params.ok_or_else(|| anyhow::anyhow!("no params"))?;
     let text = |name: &str| params.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -66,8 +66,43 @@ fn rule(entity: &Value, condition: &Map<String, Value>) -> anyhow::Result<bool> 
         }
         "HAS_METADATA" => has_row(entity, &format!("metadata.{}", text("key")), value),
         "HAS_SPEC" => has_row(entity, &format!("spec.{}", text("key")), value),
+        "HAS_TAG" => {
+            let tags = entity.get("backstage:permissions").and_then(|p| p.get("tags"));
+            tags.and_then(Value::as_array).is_some_and(|tags| tags.contains(&text("tag").into()))
+        }
+        "HAS_ACTION_ID" => entity.get("action") == params.get("actionId"),
+        "IS_TASK_OWNER" => {
+            let created_by = entity.get("createdBy").and_then(Value::as_str);
+            let created_by = created_by.filter(|text| !text.is_empty());
+            created_by
+                .is_some_and(|user| items("createdBy").is_ok_and(|users| users.contains(&user)))
+        }
+        "HAS_STRING_PROPERTY" => has_property(entity, params, Value::is_string),
+        "HAS_NUMBER_PROPERTY" => has_property(entity, params, Value::is_number),
+        "HAS_BOOLEAN_PROPERTY" => has_property(entity, params, Value::is_boolean),
         other => anyhow::bail!("unknown rule {other}"),
     })
+}
+
+fn has_property(step: &Value, params: &Map<String, Value>, is_type: fn(&Value) -> bool) -> bool {
+    let key = params.get("key").and_then(Value::as_str).unwrap_or_default();
+    let found = key.split('.').try_fold(step.get("input").unwrap_or(&Value::Null), |v, k| v.get(k));
+    let Some(found) = found.filter(|found| is_type(found)) else { return false };
+    let Some(value) = params.get("value") else { return true };
+    if let (Some(found), Some(value)) = (found.as_str(), value.as_str()) {
+        let action = step.get("action").and_then(Value::as_str).unwrap_or_default();
+        let segments: Vec<&str> = action.split(':').collect();
+        let integrations = ["gitlab", "github", "bitbucket", "bitbucketCloud", "bitbucketServer"];
+        let is_caseless = ["owner", "repoName", "projectId", "repoUrl"].contains(&key)
+            || segments.contains(&"group") && key == "path";
+        if is_caseless && segments.iter().any(|segment| integrations.contains(segment)) {
+            return found.to_lowercase() == value.to_lowercase();
+        }
+    }
+    match (found.as_f64(), value.as_f64()) {
+        (Some(found), Some(value)) => found == value,
+        _ => found == value,
+    }
 }
 
 fn has_text(texts: Option<&Value>, key: &str, value: Option<&str>) -> bool {

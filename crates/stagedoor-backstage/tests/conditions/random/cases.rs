@@ -9,6 +9,7 @@ use stagedoor_core::{Decision, Engine, Entities, Entity};
 
 use super::entities::entities;
 use super::policies::policies;
+use super::scaffolder::{self, ScaffolderCase};
 use super::seed::Seed;
 use crate::policies::ask;
 
@@ -19,6 +20,7 @@ const PERMISSION: &str = "catalog.entity.read";
 pub(crate) struct Cases {
     pub(crate) entities: Vec<Value>,
     pub(crate) cases: Vec<Case>,
+    pub(crate) scaffolder: Vec<ScaffolderCase>,
 }
 
 /// A policy set.
@@ -67,7 +69,8 @@ impl Cases {
             let users = decided.collect::<anyhow::Result<Vec<_>>>()?;
             cases.push(Case { policies: text, users });
         }
-        Ok(Self { entities, cases })
+        let scaffolder = scaffolder::cases(seed, sets, 40)?;
+        Ok(Self { entities, cases, scaffolder })
     }
 }
 
