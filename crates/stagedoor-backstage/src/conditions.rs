@@ -4,6 +4,7 @@
 //! forbids become one ([`formula`] keeps it small), which is narrowed to what rules can
 //! say and written in them ([`render`]).
 
+mod advice;
 mod facet;
 mod formula;
 mod path;

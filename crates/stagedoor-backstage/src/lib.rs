@@ -102,6 +102,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod budget;
 mod catalog;
 mod catalog_entity;
 mod conditions;
@@ -125,6 +126,7 @@ mod search_rows;
 mod starter;
 mod yaml;
 
+pub use budget::Budget;
 pub use catalog::{Catalog, UnknownEntity};
 pub use criteria::{ConditionParam, Criteria, PermissionCondition, PolicyDecision};
 pub use discovery::{Discovery, PluginMetadata};
@@ -132,7 +134,7 @@ pub use entity_ref::{EntityRef, EntityRefError};
 pub use file_error::{FileError, FileProblem};
 pub use permission::{Permission, PermissionAction, Permissions, UnknownPermission};
 pub use policy_answer::{AskedPermission, Finding, FindingCode, PolicyAnswer};
-pub use policy_engine::{Budget, PolicyEngine, PolicyEngineError};
+pub use policy_engine::{PolicyEngine, PolicyEngineError};
 pub use principal::{Principal, User};
 pub use request::{PermissionRequest, PermissionRequestError, Resource};
 pub use schema::SCHEMA;

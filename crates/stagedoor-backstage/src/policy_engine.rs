@@ -10,8 +10,9 @@ use stagedoor_core::{
     declares_entity_type,
 };
 
+use crate::budget::Budget;
 use crate::conditions::{Combined, Conditions};
-use crate::criteria::{Criteria, PolicyDecision};
+use crate::criteria::PolicyDecision;
 use crate::decision_cache::DecisionCache;
 use crate::file_error::FileError;
 use crate::names;
@@ -74,26 +75,6 @@ pub struct PolicyEngine {
     revision: Arc<str>,
     cache: DecisionCache,
     findings: OnceLock<Vec<Finding>>,
-}
-
-/// How large conditions may be. Larger ones are answered by a denial.
-///
-/// Backstage sends conditions once for each resource of a request, at most 100 KiB in all;
-/// its databases suffer from many rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// Number of rules (64): PostgreSQL takes 0.2 s for so many.
-    pub leaves: usize,
-    /// How deep they nest (16).
-    pub depth: usize,
-    /// Bytes of JSON (3,800): a page of 25 search results then fits one request.
-    pub bytes: usize,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self { leaves: 64, depth: 16, bytes: 3_800 }
-    }
 }
 
 /// Failure to load a policy directory. Nothing of it is used.
@@ -357,7 +338,7 @@ impl PolicyEngine {
         let decision = match conditions.decision(&formula) {
             Ok(None) if formula.is_true() => PolicyDecision::Allow,
             Ok(None) => PolicyDecision::Deny,
-            Ok(Some(criteria)) => match self.too_large(&criteria) {
+            Ok(Some(criteria)) => match self.budget.exceeded_by(&criteria) {
                 None => PolicyDecision::Conditional {
                     plugin_id: self.plugin_id(resource_type, permission),
                     resource_type: resource_type.into(),
@@ -420,32 +401,6 @@ impl PolicyEngine {
             listed => self.permissions.rules().plugin_id(listed).cloned(),
         };
         known.unwrap_or_else(|| permission.plugin_id().into())
-    }
-
-    fn too_large(&self, criteria: &Criteria) -> Option<Finding> {
-        let Budget { leaves, depth, bytes } = self.budget;
-        let counted = |given: usize, limit: usize, of: &str| {
-            (given > limit).then(|| format!("{given} {of} are more than the limit of {limit}"))
-        };
-        let message = counted(criteria.leaves(), leaves, "rules")
-            .or_else(|| counted(criteria.depth(), depth, "levels"))
-            .or_else(|| {
-                let length = serde_json::to_string(criteria).map_or(usize::MAX, |json| json.len());
-                counted(length, bytes, "bytes")
-            })?;
-        Some(Finding {
-            code: FindingCode::OverBudget,
-            policy: None,
-            file: None,
-            line: None,
-            clause: None,
-            message: format!(
-                "the conditions are too large, so that the answer is a denial: {message}"
-            ),
-            help: "write policies about labels, kinds and owners rather than one for each \
-                   entity; let users sign in with fewer groups; or raise the budget"
-                .to_owned(),
-        })
     }
 }
 

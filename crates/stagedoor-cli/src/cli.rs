@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::output::Output;
 use crate::{
-    access, audit, authorize, backstage, check, completions, demo, explain, import, man, serve, test,
-    validate,
+    access, audit, authorize, backstage, check, completions, demo, explain, import, man, serve,
+    test, validate,
 };
 
 /// Exit code of a decision to deny; 0 allows, 1 is a failure.

@@ -118,3 +118,41 @@ pub(crate) fn string(expr: &Expr) -> Option<&SmolStr> {
         _ => None,
     }
 }
+
+/// Returns whether the expression says anything of the resource.
+pub(super) fn mentions_resource(expr: &Expr) -> bool {
+    let mut open = vec![expr];
+    while let Some(expr) = open.pop() {
+        match expr {
+            Expr::Var(Var::Resource) => return true,
+            Expr::Literal(_) | Expr::Var(_) | Expr::Slot(_) | Expr::ResidualError => {}
+            Expr::UnaryOp { expr, .. }
+            | Expr::GetAttr { expr, .. }
+            | Expr::HasAttr { expr, .. }
+            | Expr::Like { expr, .. } => open.push(expr),
+            Expr::BinaryOp { left, right, .. } => open.extend([left.as_ref(), right.as_ref()]),
+            Expr::Is { expr, in_expr, .. } => {
+                open.push(expr);
+                open.extend(in_expr.as_deref());
+            }
+            Expr::IfThenElse { cond, then_expr, else_expr } => {
+                open.extend([cond.as_ref(), then_expr.as_ref(), else_expr.as_ref()]);
+            }
+            Expr::Set(items) => open.extend(items.iter().map(AsRef::as_ref)),
+            Expr::Record(fields) => open.extend(fields.values().map(AsRef::as_ref)),
+            // Whatever Cedar adds may be about the resource.
+            _ => return true,
+        }
+    }
+    false
+}
+
+/// Returns the expression as it is written, cut where it gets long.
+pub(super) fn excerpt(expr: &Expr) -> String {
+    const LENGTH: usize = 240;
+    let text = expr.to_string();
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}

@@ -6,14 +6,18 @@
 //! fact of its own in both, so that it can be struck out on the narrow side of a permit
 //! and of a forbid alike.
 
-use cedar_policy::pst::{BinaryOp, Expr, Literal, PatternElem, UnaryOp, Var};
+use cedar_policy::pst::{BinaryOp, Expr, Literal, PatternElem, UnaryOp};
 use cedar_policy::{EntityTypeName, EntityUid};
 use smol_str::SmolStr;
 use stagedoor_core::Entities;
 
+use super::advice::{
+    EMPTINESS, KEY, MEMBERSHIP, NO_RULE, OPERATOR, PATTERN, SET_EQUALITY, SUPERSET, TOO_LARGE,
+    TWO_SIDED, UNKNOWN,
+};
 use super::facet::{Facet, NAME_ROW, NAMESPACE_ROW, Sayable};
 use super::formula::{Formula, Values};
-use super::path::{Model, Path};
+use super::path::{Model, Path, excerpt, mentions_resource};
 use crate::entity_ref::EntityRef;
 
 /// Formulas of more facts are given up: they would pass every budget.
@@ -437,60 +441,3 @@ fn owner_group(uid: &EntityUid) -> Option<SmolStr> {
     let is_group = of_type.basename() == "Group" && of_type.namespace() == crate::names::NAMESPACE;
     (is_group && !id.starts_with("user:")).then(|| id.into())
 }
-
-fn mentions_resource(expr: &Expr) -> bool {
-    let mut open = vec![expr];
-    while let Some(expr) = open.pop() {
-        match expr {
-            Expr::Var(Var::Resource) => return true,
-            Expr::Literal(_) | Expr::Var(_) | Expr::Slot(_) | Expr::ResidualError => {}
-            Expr::UnaryOp { expr, .. }
-            | Expr::GetAttr { expr, .. }
-            | Expr::HasAttr { expr, .. }
-            | Expr::Like { expr, .. } => open.push(expr),
-            Expr::BinaryOp { left, right, .. } => open.extend([left.as_ref(), right.as_ref()]),
-            Expr::Is { expr, in_expr, .. } => {
-                open.push(expr);
-                open.extend(in_expr.as_deref());
-            }
-            Expr::IfThenElse { cond, then_expr, else_expr } => {
-                open.extend([cond.as_ref(), then_expr.as_ref(), else_expr.as_ref()]);
-            }
-            Expr::Set(items) => open.extend(items.iter().map(AsRef::as_ref)),
-            Expr::Record(fields) => open.extend(fields.values().map(AsRef::as_ref)),
-            // Whatever Cedar adds may be about the resource.
-            _ => return true,
-        }
-    }
-    false
-}
-
-/// Returns the expression as it is written, cut where it gets long.
-fn excerpt(expr: &Expr) -> String {
-    const LENGTH: usize = 240;
-    let text = expr.to_string();
-    match text.char_indices().nth(LENGTH) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
-}
-
-const TOO_LARGE: &str = "the condition is too large: split the policy, or name fewer cases";
-const UNKNOWN: &str = "Backstage has no rule for this: compare kind, name, namespace, owners, \
-                       labels, annotations and tags with what is known of the user, by `==`, \
-                       `contains`, `containsAny`, `in` and `hasTag`";
-const OPERATOR: &str = "Backstage's rules know no order and do no arithmetic: compare by `==`, \
-                        `contains` and `hasTag`";
-const PATTERN: &str = "Backstage's rules know no patterns: list the values, or put a label on \
-                       the entities that are meant";
-const EMPTINESS: &str = "Backstage's rules cannot ask for an empty set: name the values";
-const SET_EQUALITY: &str = "Backstage's rules cannot compare whole sets: use `contains`, \
-                            `containsAny` or `containsAll`";
-const SUPERSET: &str = "Backstage's rules cannot say that a resource has nothing beyond a list: \
-                        put the resource on the left of `containsAll`, or use `containsAny`";
-const TWO_SIDED: &str = "Backstage's rules cannot compare one attribute of a resource with \
-                         another: put a label on the entities that are meant";
-const KEY: &str = "Backstage's rules need the name of a tag: write it out";
-const MEMBERSHIP: &str = "Backstage's resources are in no groups: use `==`, or \
-                          `principal in resource.ownerGroups`";
-const NO_RULE: &str = "no permission file ties this tag to a rule: add it below `rules`";
