@@ -154,8 +154,8 @@ fn visit(path: &str, value: &Value, rows: &mut Vec<(String, Option<String>)>) {
         Value::String(text) => rows.push((path.into(), Some(text.clone()))),
         Value::Number(number) => {
             let text = match number.as_f64() {
-                Some(n) if n == 0.0 => "0".to_owned(),
-                Some(n) if n == 1e21 => "1e+21".to_owned(),
+                Some(0.0) => "0".to_owned(),
+                Some(1e21) => "1e+21".to_owned(),
                 _ => number.to_string(),
             };
             rows.push((path.into(), Some(text)));
