@@ -34,6 +34,30 @@ fn backstage_module() -> Result<()> {
     node_tests(&folder, &node)
 }
 
+/// Random policies: what the catalog's rules and database make of the conditions is what
+/// Cedar says of each entity.
+#[test]
+fn conditions_agree_with_the_catalog() -> Result<()> {
+    let bindings = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no folder above")?;
+    let backstage = bindings.join("backstage");
+    let node = node_for_backstage(&backstage)?;
+    install(&backstage)?;
+    let cases = Path::new(env!("CARGO_TARGET_TMPDIR")).join("condition-cases.json");
+    // As `cargo test --workspace` has built it already.
+    let generator = ["run", "--quiet", "--workspace", "--example", "condition_cases", "--"];
+    let output = Command::new(env!("CARGO"))
+        .args(generator)
+        .args(["200", "500", "20261122"])
+        .output()
+        .context("the cases cannot be generated")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::write(&cases, output.stdout)?;
+    run(Command::new(&node)
+        .current_dir(bindings.join("conditions-proof"))
+        .env("CONDITION_CASES", &cases)
+        .args(["--test", "--test-reporter=spec", "proof.test.js"]))
+}
+
 /// Puts the packages and the addon where Node looks for them.
 fn prepare(folder: &Path) -> Result<()> {
     install(folder)?;
