@@ -43,10 +43,11 @@ fn conditions_agree_with_the_catalog() -> Result<()> {
     let node = node_for_backstage(&backstage)?;
     install(&backstage)?;
     let cases = Path::new(env!("CARGO_TARGET_TMPDIR")).join("condition-cases.json");
-    // As `cargo test --workspace` has built it already.
-    let generator = ["run", "--quiet", "--workspace", "--example", "condition_cases", "--"];
+    // From the workspace's root, so that it is what `cargo test --workspace` has built already.
+    let root = bindings.parent().context("no folder above")?;
     let output = Command::new(env!("CARGO"))
-        .args(generator)
+        .current_dir(root)
+        .args(["run", "--quiet", "--example", "condition_cases", "--"])
         .args(["200", "500", "20261122"])
         .output()
         .context("the cases cannot be generated")?;
