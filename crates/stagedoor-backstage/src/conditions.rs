@@ -157,6 +157,7 @@ impl<'a> Conditions<'a> {
             permissions.iter().filter(about).map(Permission::uid).collect();
         let mut findings = Vec::new();
         for policy in engine.policies_about(&actions, self.type_name) {
+            findings.extend(guarded(&policy));
             // The scope says it once.
             if policy.text().matches("resource").count() < 2 {
                 continue;
@@ -219,6 +220,28 @@ fn reasons(formula: &Formula, parts: &[Part<'_>]) -> Vec<SmolStr> {
             false => *passes != Formula::FALSE,
         }),
     }
+}
+
+/// Tells of a guard that cannot be asked before the resource is known.
+fn guarded(policy: &PolicyInfo<'_>) -> Option<Finding> {
+    let guard = policy.guards().find(|guard| guard.inputs().resource)?;
+    let closed = match policy.effect() {
+        Effect::Permit => "the policy permits nothing there",
+        Effect::Forbid => "the policy forbids there whatever the guard would say",
+    };
+    Some(Finding {
+        code: FindingCode::Guarded,
+        policy: Some(policy.id().into()),
+        file: Some(policy.file().to_owned()),
+        line: policy.line(),
+        clause: None,
+        message: format!(
+            "guard `{}` looks at the resource, which is not known where conditions are asked \
+             for: {closed}",
+            guard.rule()
+        ),
+        help: "say it in Cedar, or guard permissions about no resource only".to_owned(),
+    })
 }
 
 fn finding(policy: &PolicyInfo<'_>, clause: Option<&str>, reason: &str) -> Finding {

@@ -75,6 +75,8 @@ pub enum FindingCode {
     OverBudget,
     /// A resource type without rules.
     NoRules,
+    /// A guard that looks at the resource, which a list is asked about without.
+    Guarded,
 }
 
 impl FindingCode {
@@ -85,6 +87,7 @@ impl FindingCode {
             Self::NotSayable => "conditions::not-sayable",
             Self::OverBudget => "conditions::over-budget",
             Self::NoRules => "conditions::no-rules",
+            Self::Guarded => "conditions::guarded",
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use cedar_policy::EntityTypeName;
 use smol_str::SmolStr;
 use stagedoor_core::{
-    Decision, Effect, Engine, Entities, EntitiesError, LoadError, Residual, ResidualCondition,
-    declares_entity_type,
+    Decision, Effect, Engine, Entities, EntitiesError, GuardVerdict, LoadError, Residual,
+    ResidualCondition, declares_entity_type,
 };
 
 use crate::budget::Budget;
@@ -73,6 +73,8 @@ pub struct PolicyEngine {
     groups: Entities,
     budget: Budget,
     revision: Arc<str>,
+    /// Some policy asks custom rules.
+    is_guarded: bool,
     cache: DecisionCache,
     findings: OnceLock<Vec<Finding>>,
 }
@@ -119,8 +121,10 @@ impl PolicyEngine {
     /// one with the same types.
     #[must_use]
     pub fn new(engine: Engine, permissions: Permissions) -> Self {
+        let is_guarded = engine.policies().any(|policy| policy.guards().len() > 0);
         Self {
             revision: engine.revision().into(),
+            is_guarded,
             engine,
             permissions,
             groups: Entities::empty(),
@@ -205,7 +209,10 @@ impl PolicyEngine {
             return answer;
         }
         let answer = self.work_out(permission, principal);
-        self.cache.put(&permission.name, principal, &answer);
+        // A guard that gave no answer may give one the next time.
+        if !self.is_guarded || answer.errors().is_empty() {
+            self.cache.put(&permission.name, principal, &answer);
+        }
         answer
     }
 
@@ -327,7 +334,14 @@ impl PolicyEngine {
             .map_err(|e| e.to_string())?;
         let errors = residuals.iter().filter_map(|residual| match &residual.condition {
             ResidualCondition::Failed(reason) => Some(failed(residual.policy.id(), reason)),
-            _ => None,
+            // A forbid that counts although a guard of it gave no answer.
+            _ => residual.guards.iter().find_map(|guard| match guard.verdict() {
+                GuardVerdict::Failed(failure) => {
+                    let reason = format!("guard `{}`: {failure}", guard.rule());
+                    Some(failed(residual.policy.id(), &reason))
+                }
+                _ => None,
+            }),
         });
         let errors: Vec<String> = errors.collect();
         let rules = self.permissions.rules();

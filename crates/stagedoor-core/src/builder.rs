@@ -1,10 +1,12 @@
 //! What an engine is to be made of.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 
 use crate::engine::Engine;
+use crate::guard::RuleEvaluator;
 use crate::limits::Limits;
 use crate::load;
 use crate::problem::LoadError;
@@ -50,6 +52,7 @@ pub struct TemplateLink {
 pub struct EngineBuilder {
     pub(crate) inputs: Vec<Input>,
     pub(crate) links: Vec<TemplateLink>,
+    pub(crate) rules: Option<Arc<dyn RuleEvaluator>>,
     pub(crate) exact: bool,
     pub(crate) without_index: bool,
     pub(crate) limits: Limits,
@@ -104,11 +107,21 @@ impl EngineBuilder {
         self
     }
 
+    /// Sets the rules that policies may name in `@guard`; see [`RuleEvaluator`].
+    ///
+    /// Without, a guarded policy does not load.
+    #[must_use]
+    pub fn rules(mut self, rules: Arc<dyn RuleEvaluator>) -> Self {
+        self.rules = Some(rules);
+        self
+    }
+
     /// Decides exactly as Cedar's own authorizer does, without schema or validation.
     ///
     /// Gives up three safeguards: a `forbid` that cannot be evaluated no longer denies,
     /// a misspelt attribute is found only when a request meets it, and requests are not
-    /// checked. Policies carry Cedar's positional ids (`policy0`); `@id` is ignored.
+    /// checked. Policies carry Cedar's positional ids (`policy0`); `@id` is ignored, and a
+    /// policy with a `@guard` does not load: it would count without being asked about.
     /// It exists for conformance tests and for policies that rely on this.
     #[must_use]
     pub fn exact_cedar(mut self) -> Self {

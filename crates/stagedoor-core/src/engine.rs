@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use crate::builder::EngineBuilder;
 use crate::entities::Entities;
 use crate::error::{DecideError, EntitiesError, causes};
-use crate::evaluate::Evaluation;
+use crate::evaluate::{Evaluation, ResourceKnown};
 use crate::explain::{self, Explanation};
 use crate::hash::FastMap;
 use crate::index::{Candidates, Index};
@@ -104,7 +104,8 @@ impl Engine {
     /// pass a limit. The request must then be refused.
     pub fn decide(&self, request: &Request, entities: &Entities) -> Result<Outcome, DecideError> {
         self.evaluated(request, entities, |evaluation| {
-            Ok(evaluation.tally(self, |_| true)?.outcome(self))
+            let tally = evaluation.tally(self, |_| true)?;
+            Ok(evaluation.outcome(self, tally, evaluation.guards(ResourceKnown::Yes)))
         })
     }
 

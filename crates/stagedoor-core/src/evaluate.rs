@@ -4,6 +4,8 @@
 //! that does not tell, Cedar's evaluator does. It is built for a request when the first
 //! clause needs it, and it alone words the errors.
 
+mod guards;
+
 use std::cell::OnceCell;
 
 use cedar_policy::{Decision, Effect};
@@ -16,11 +18,14 @@ use smallvec::SmallVec;
 use crate::condition::Clause;
 use crate::engine::{Engine, Snapshot};
 use crate::error::{DecideError, causes};
+use crate::guard::GuardOutcome;
 use crate::outcome::{Outcome, PolicyError};
 use crate::parse;
 use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
 use crate::symbols::Var;
 use crate::view::View;
+
+pub(crate) use guards::{Guards, ResourceKnown, Standing, errors as guard_errors};
 
 /// What one policy says to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +40,9 @@ pub(crate) enum Verdict {
 pub(crate) struct Tally {
     pub(crate) permits: SmallVec<[u32; 4]>,
     pub(crate) forbids: SmallVec<[u32; 4]>,
-    pub(crate) errors: Vec<PolicyError>,
+    /// Those that Cedar satisfies and whose guards are still to be asked.
+    pub(crate) guarded: SmallVec<[u32; 2]>,
+    pub(crate) errors: Vec<(u32, PolicyError)>,
 }
 
 impl Tally {
@@ -46,12 +53,23 @@ impl Tally {
         }
     }
 
-    pub(crate) fn outcome(self, engine: &Engine) -> Outcome {
-        let Self { permits, forbids, errors } = self;
+    /// Adds a policy that Cedar satisfies.
+    pub(crate) fn add(&mut self, number: u32, policy: &StoredPolicy) {
+        if policy.body.guards.is_empty() {
+            self.satisfied(number, policy.effect);
+        } else {
+            self.guarded.push(number);
+        }
+    }
+
+    /// Returns the answer, once no guard is left to be asked.
+    fn settled(self, engine: &Engine, guards: Vec<GuardOutcome>) -> Outcome {
+        let Self { permits, forbids, errors, .. } = self;
+        let errors = errors.into_iter().map(|(_, error)| error).collect();
         let allowed = forbids.is_empty() && !permits.is_empty();
         let (decision, determining) =
             if allowed { (Decision::Allow, permits) } else { (Decision::Deny, forbids) };
-        Outcome { engine: engine.clone(), decision, determining, errors }
+        Outcome { engine: engine.clone(), decision, determining, errors, guards }
     }
 }
 
@@ -87,9 +105,9 @@ impl<'e, 'r> Evaluation<'e, 'r> {
             let Some(policy) = engine.policy(number) else { continue };
             match self.policy(policy)? {
                 Verdict::NotSatisfied => {}
-                Verdict::Satisfied => tally.satisfied(number, policy.effect()),
+                Verdict::Satisfied => tally.add(number, policy.policy),
                 Verdict::Errored(message) => {
-                    tally.errors.push(PolicyError { policy: policy.id().to_owned(), message });
+                    tally.errors.push((number, PolicyError::evaluation(policy, message)));
                     if policy.effect() == Effect::Forbid && !self.engine.exact {
                         tally.forbids.push(number);
                     }

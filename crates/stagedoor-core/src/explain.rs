@@ -8,6 +8,7 @@ use cedar_policy_core::ast;
 use crate::condition::clauses;
 use crate::error::DecideError;
 use crate::evaluate::{Evaluation, Verdict, with_room};
+use crate::guard::{GuardOutcome, GuardVerdict};
 use crate::outcome::Outcome;
 use crate::parse;
 use crate::policy::{Form, PolicyInfo};
@@ -52,6 +53,7 @@ pub struct PolicyExplanation {
     policy: String,
     effect: Effect,
     status: PolicyStatus,
+    guards: Vec<GuardOutcome>,
 }
 
 impl PolicyExplanation {
@@ -72,17 +74,25 @@ impl PolicyExplanation {
     pub fn status(&self) -> &PolicyStatus {
         &self.status
     }
+
+    /// Returns what came of its guards, if Cedar satisfies it.
+    #[must_use]
+    pub fn guards(&self) -> &[GuardOutcome] {
+        &self.guards
+    }
 }
 
 /// Whether a policy applies to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyStatus {
-    /// Every clause holds.
+    /// Every clause holds, and its guards do not say no.
     Satisfied,
+    /// Every clause holds, and a guard says no.
+    HeldBack,
     /// This clause is the first that does not hold.
     NotSatisfied(FailedClause),
-    /// Cedar could not evaluate it, for this reason.
+    /// Cedar could not evaluate it, or a guard gave no answer, for this reason.
     Errored(String),
 }
 
@@ -148,6 +158,8 @@ enum Part {
     Principal,
     Resource,
     Clause(usize),
+    /// One of its guards.
+    Guard,
 }
 
 pub(crate) fn explain(
@@ -164,7 +176,10 @@ pub(crate) fn explain(
             continue;
         }
         if unpermitted && policy.effect() == Effect::Permit {
-            let failed = failed_parts(policy, evaluation)?;
+            let mut failed = failed_parts(policy, evaluation)?;
+            if failed.is_empty() {
+                failed.push(Part::Guard);
+            }
             near.push((policy, failed));
             // Kept short; the order among equals is that of the policy set.
             if near.len() > 64 {
@@ -176,15 +191,16 @@ pub(crate) fn explain(
             continue;
         }
         let status = match evaluation.policy(policy)? {
-            Verdict::Satisfied => PolicyStatus::Satisfied,
+            Verdict::Satisfied => guarded_status(&outcome, policy),
             Verdict::Errored(message) => PolicyStatus::Errored(message),
             Verdict::NotSatisfied => {
                 let first = first_false(policy, evaluation)?;
                 PolicyStatus::NotSatisfied(Reader::new(policy).part(first))
             }
         };
+        let guards = guards_of(&outcome, policy).cloned().collect();
         let (policy, effect) = (policy.id().to_owned(), policy.effect());
-        policies.push(PolicyExplanation { policy, effect, status });
+        policies.push(PolicyExplanation { policy, effect, status, guards });
     }
     near.sort_by_key(|(_, failed)| failed.len());
     near.truncate(NEAREST);
@@ -197,6 +213,26 @@ pub(crate) fn explain(
         })
         .collect();
     Ok(Explanation { outcome, policies, nearest })
+}
+
+fn guards_of<'o>(
+    outcome: &'o Outcome,
+    policy: PolicyInfo<'_>,
+) -> impl Iterator<Item = &'o GuardOutcome> {
+    outcome.guards.iter().filter(move |guard| guard.policy == policy.id())
+}
+
+/// Returns the status of a policy that Cedar satisfies.
+fn guarded_status(outcome: &Outcome, policy: PolicyInfo<'_>) -> PolicyStatus {
+    let says_no = |guard: &GuardOutcome| matches!(guard.verdict, GuardVerdict::No(_));
+    if guards_of(outcome, policy).any(says_no) {
+        return PolicyStatus::HeldBack;
+    }
+    let failed = guards_of(outcome, policy).find_map(|guard| match &guard.verdict {
+        GuardVerdict::Failed(failure) => Some(format!("guard `{}`: {failure}", guard.rule)),
+        _ => None,
+    });
+    failed.map_or(PolicyStatus::Satisfied, PolicyStatus::Errored)
 }
 
 /// Returns the clause that ends the evaluation of a policy whose scope matches.
@@ -260,6 +296,12 @@ impl<'a> Reader<'a> {
             Part::Resource => {
                 let text = self.tree.as_ref().map(|t| t.resource_constraint().to_string());
                 (text, scope_part(self.policy.text(), "resource"))
+            }
+            Part::Guard => {
+                let annotations = self.tree.iter().flat_map(|tree| tree.annotations());
+                let guard = annotations.into_iter().find(|(name, _)| name.as_ref() == "guard");
+                let span = guard.and_then(|(_, a)| a.loc.as_ref()).map(|l| l.start()..l.end());
+                (guard.map(|(_, a)| format!("@guard({:?})", a.val.as_str())), span)
             }
             Part::Clause(number) => {
                 let clause = self.clauses.get(number);

@@ -13,6 +13,7 @@ mod entity;
 mod error;
 mod evaluate;
 mod explain;
+mod guard;
 mod hash;
 mod hierarchy;
 mod holder;
@@ -45,6 +46,10 @@ pub use entities::Entities;
 pub use entity::Entity;
 pub use error::{DecideError, EntitiesError, RequestError};
 pub use explain::{Explanation, FailedClause, NearPermit, PolicyExplanation, PolicyStatus};
+pub use guard::{
+    Guard, GuardAnswer, GuardFailure, GuardInfo, GuardInputs, GuardOutcome, GuardRefusal,
+    GuardVerdict, RuleEvaluator,
+};
 pub use holder::EngineHolder;
 pub use limits::Limits;
 pub use open::{

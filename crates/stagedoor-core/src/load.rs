@@ -5,6 +5,7 @@
 
 mod compile;
 mod files;
+mod guards;
 mod json;
 mod links;
 mod policies;
@@ -22,6 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::builder::{EngineBuilder, Kind, TemplateLink};
 use crate::engine::{Engine, Snapshot};
+use crate::guard::BoundGuard;
 use crate::hash::FastMap;
 use crate::index::Index;
 use crate::limits::Limits;
@@ -32,6 +34,7 @@ use crate::source::Source;
 use crate::symbols::Symbols;
 
 use compile::Compiler;
+use guards::Guards;
 
 /// Builds an engine.
 pub(crate) fn engine(builder: EngineBuilder) -> Result<Engine, LoadError> {
@@ -85,7 +88,7 @@ impl Report {
 }
 
 fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
-    let EngineBuilder { inputs, links, exact, without_index, limits } = builder;
+    let EngineBuilder { inputs, links, rules, exact, without_index, limits } = builder;
     let mut report = Report::new(&limits);
     let sources = files::read(inputs, &limits, &mut report);
     let schema = schema::merge(&sources, &limits, &mut report);
@@ -103,7 +106,7 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
         return Err(report.into_error());
     }
 
-    let mut compiler = Compiler::new(exact);
+    let mut compiler = Compiler::new(exact, Guards::new(rules, exact));
     let validated = schema.as_ref().filter(|_| !exact);
     let mut linked = Vec::new();
     for (number, (kind, source)) in (0_u32..).zip(&sources) {
@@ -123,7 +126,7 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
         links::load(&links, Some(source), validated, &limits, &mut compiler, &mut report);
     }
     links::load(&links, None, validated, &limits, &mut compiler, &mut report);
-    let revision = revision(&sources, &links, exact);
+    let revision = revision(&sources, &links, &compiler.guards.all(), exact);
     if report.has_errors() {
         return Err(report.into_error());
     }
@@ -156,7 +159,12 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
 
 /// Hashes what was loaded. Every part is preceded by its length, so that no two
 /// different inputs run together.
-fn revision(sources: &[(Kind, Source)], links: &[TemplateLink], exact: bool) -> String {
+fn revision(
+    sources: &[(Kind, Source)],
+    links: &[TemplateLink],
+    guards: &[&BoundGuard],
+    exact: bool,
+) -> String {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
@@ -178,6 +186,12 @@ fn revision(sources: &[(Kind, Source)], links: &[TemplateLink], exact: bool) -> 
         for slot in [&link.principal, &link.resource] {
             part(slot.as_ref().map(ToString::to_string).unwrap_or_default().as_bytes());
         }
+    }
+    for guard in guards {
+        part(b"guard");
+        part(guard.rule.as_bytes());
+        part(guard.arguments.as_bytes());
+        part(guard.guard.digest().as_bytes());
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

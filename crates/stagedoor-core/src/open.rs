@@ -18,7 +18,7 @@ use smol_str::SmolStr;
 use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::error::DecideError;
-use crate::evaluate::with_room;
+use crate::evaluate::{ResourceKnown, Standing, guard_errors, with_room};
 use crate::hash::FastMap;
 use crate::outcome::{Outcome, PolicyError};
 use crate::parse;
@@ -71,6 +71,9 @@ pub struct OpenEngine {
     /// The policies that mention the attributes, by number.
     open: BTreeMap<u32, ast::Policy>,
 }
+
+/// Why a guarded permit has no condition.
+const GUARD_FAILED: &str = "a guard of the policy gave no answer";
 
 /// Failure to take policies apart.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -158,7 +161,9 @@ impl OpenEngine {
     /// Decides a request whose resource lacks the open attributes.
     ///
     /// A permit whose residual cannot be told is left out, and a forbid then denies, as if
-    /// neither could be evaluated.
+    /// neither could be evaluated. A guard that looks at the resource fails closed: its permit
+    /// is left out, its forbid counts. The others are asked, and a policy whose guard says no
+    /// is left out.
     ///
     /// # Errors
     ///
@@ -170,6 +175,7 @@ impl OpenEngine {
     ) -> Result<OpenOutcome, DecideError> {
         self.engine.evaluated(request, entities, |evaluation| {
             let mut tally = evaluation.tally(&self.engine, |n| !self.open.contains_key(&n))?;
+            let mut guards = evaluation.guards(ResourceKnown::NotYet);
             let mut residuals = Vec::new();
             for (number, policy) in &self.open {
                 let Some(info) = self.engine.policy(*number) else { continue };
@@ -182,31 +188,43 @@ impl OpenEngine {
                     resource: &request.resource,
                     attributes: &self.attributes,
                 };
-                let (effect, id) = (info.effect(), info.id().to_owned());
+                let effect = info.effect();
                 let residual = |condition| OpenResidual {
-                    policy: id.clone(),
+                    policy: info.id().to_owned(),
                     doc: info.annotation("doc").map(str::to_owned),
                     effect,
                     condition,
                 };
                 match with_room(|| partial.condition(&policy.condition(), effect)) {
                     Part::Known(value) if part::boolean(&value) == Some(true) => {
-                        tally.satisfied(*number, effect)
+                        tally.add(*number, info.policy);
                     }
                     Part::Known(_) => {}
-                    Part::Open(expr) => residuals.push(residual(Ok(expr.to_string()))),
+                    Part::Open(expr) => {
+                        let mut asked = Vec::new();
+                        let standing = guards.ask(info, &mut asked);
+                        let failed = guard_errors(&asked).map(|error| (*number, error));
+                        tally.errors.extend(failed);
+                        if standing.counts(effect) {
+                            residuals.push(residual(Ok(expr.to_string())));
+                        } else if standing == Standing::Failed {
+                            residuals.push(residual(Err(GUARD_FAILED.to_owned())));
+                        }
+                    }
                     Part::Closed(reason) if effect == Effect::Permit => {
                         residuals.push(residual(Err(reason)));
                     }
                     Part::Closed(message) => {
-                        tally.errors.push(PolicyError { policy: id, message });
+                        tally.errors.push((*number, PolicyError::evaluation(info, message)));
                         tally.forbids.push(*number);
                     }
                 }
             }
             tally.forbids.sort_unstable();
             tally.permits.sort_unstable();
-            Ok(OpenOutcome { known: tally.outcome(&self.engine), residuals })
+            tally.errors.sort_by_key(|(number, _)| *number);
+            let known = evaluation.outcome(&self.engine, tally, guards);
+            Ok(OpenOutcome { known, residuals })
         })
     }
 }

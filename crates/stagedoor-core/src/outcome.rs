@@ -6,23 +6,36 @@ use cedar_policy::Decision;
 use smallvec::SmallVec;
 
 use crate::engine::Engine;
+use crate::guard::GuardOutcome;
 use crate::policy::PolicyInfo;
 
-/// A policy that could not be evaluated for a request.
+/// A policy that could not be evaluated for a request, or whose guard gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyError {
     pub(crate) policy: String,
+    pub(crate) code: &'static str,
     pub(crate) message: String,
 }
 
 impl PolicyError {
+    pub(crate) fn evaluation(policy: PolicyInfo<'_>, message: String) -> Self {
+        Self { policy: policy.id().to_owned(), code: "policy::evaluation", message }
+    }
+
     /// Returns the policy's id.
     #[must_use]
     pub fn policy(&self) -> &str {
         &self.policy
     }
 
-    /// Returns Cedar's reason.
+    /// Returns the stable code of this kind of error: `policy::evaluation` where Cedar could
+    /// not evaluate the policy, else a guard's, such as `wasm_rule::deadline`.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.code
+    }
+
+    /// Returns the reason: Cedar's, or a guard's.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -36,6 +49,7 @@ pub struct Outcome {
     pub(crate) decision: Decision,
     pub(crate) determining: SmallVec<[u32; 4]>,
     pub(crate) errors: Vec<PolicyError>,
+    pub(crate) guards: Vec<GuardOutcome>,
 }
 
 impl Outcome {
@@ -49,7 +63,8 @@ impl Outcome {
     ///
     /// On Allow these are all satisfied permits; on Deny all satisfied forbids and, unless
     /// the engine is in exact-Cedar mode, all forbids that could not be evaluated. None
-    /// means that nothing permits the request.
+    /// means that nothing permits the request. A guarded policy counts as satisfied if its
+    /// guards were asked and it holds; see [`guards`](Self::guards).
     pub fn reasons(&self) -> impl Iterator<Item = PolicyInfo<'_>> {
         self.determining.iter().filter_map(|number| self.engine.policy(*number))
     }
@@ -58,6 +73,18 @@ impl Outcome {
     #[must_use]
     pub fn errors(&self) -> &[PolicyError] {
         &self.errors
+    }
+
+    /// Returns what came of the guards of all policies that Cedar satisfied, in the order of
+    /// the policy set and of each policy.
+    ///
+    /// Forbids come first: their guards are asked unless an unguarded forbid denies. The
+    /// permits' are asked if no forbid holds and no unguarded permit does. So an answer that
+    /// cannot change any more costs nothing, and which guards were asked does not depend on
+    /// the order of policies.
+    #[must_use]
+    pub fn guards(&self) -> &[GuardOutcome] {
+        &self.guards
     }
 
     /// Returns the revision of the policy set that decided.
@@ -73,6 +100,7 @@ impl fmt::Debug for Outcome {
             .field("decision", &self.decision)
             .field("reasons", &self.reasons().map(|p| p.id()).collect::<Vec<_>>())
             .field("errors", &self.errors)
+            .field("guards", &self.guards)
             .field("revision", &self.revision())
             .finish()
     }

@@ -7,6 +7,7 @@ use cedar_policy::{Effect, EntityUid};
 use smol_str::SmolStr;
 
 use crate::condition::Clause;
+use crate::guard::{BoundGuard, GuardInfo};
 use crate::source::Source;
 
 /// A policy, or a template linked to a principal and a resource.
@@ -39,6 +40,8 @@ pub(crate) struct Body {
     pub(crate) clauses: Box<[Clause]>,
     /// Annotations but `@id`, by name.
     pub(crate) annotations: Box<[(SmolStr, SmolStr)]>,
+    /// The rules that must say yes for the policy to count.
+    pub(crate) guards: Box<[Arc<BoundGuard>]>,
     pub(crate) origin: Origin,
 }
 
@@ -106,6 +109,11 @@ impl<'a> PolicyInfo<'a> {
     /// Returns the annotations other than `@id`, by name.
     pub fn annotations(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         self.policy.body.annotations.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Returns the rules that guard the policy, in the order in which it names them.
+    pub fn guards(&self) -> impl ExactSizeIterator<Item = GuardInfo<'a>> + use<'a> {
+        self.policy.body.guards.iter().map(|guard| GuardInfo(guard))
     }
 
     /// Returns the entities that a template's `?principal` and `?resource` stand for, in a link.

@@ -15,7 +15,8 @@ use smallvec::SmallVec;
 use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::error::{DecideError, causes};
-use crate::evaluate::{Evaluation, with_room};
+use crate::evaluate::{Evaluation, Guards, ResourceKnown, Standing, guard_errors, with_room};
+use crate::guard::GuardOutcome;
 use crate::policy::{EntityScope, PolicyInfo};
 use crate::request::Request;
 use crate::view::View;
@@ -27,6 +28,8 @@ pub struct Residual<'e> {
     pub policy: PolicyInfo<'e>,
     /// When it is satisfied.
     pub condition: ResidualCondition,
+    /// What came of its guards. Those that look at the resource have failed.
+    pub guards: Vec<GuardOutcome>,
 }
 
 /// When a policy is satisfied, as far as that is known without the resource.
@@ -48,6 +51,10 @@ impl Engine {
     /// Returns the policies that may matter when `principal` asks for `action` on any
     /// resource of a type, each with what is left of it. Those that are not returned are
     /// satisfied by no such resource, nor does their evaluation fail.
+    ///
+    /// Guards that do not look at the resource are asked. A policy whose guard says no is
+    /// satisfied for no resource; where one gives no answer, a permit counts as failed and a
+    /// forbid as if it were not guarded.
     ///
     /// `entities` must hold the principal and the groups above it. The context is empty.
     ///
@@ -82,7 +89,29 @@ impl Engine {
             return Ok(Vec::new());
         }
         let partial = Partial::new(&request, resource_type, entities, schema)?;
-        Ok(with_room(|| partial.residuals(&policies)))
+        let mut residuals = with_room(|| partial.residuals(&policies));
+        let mut guards = evaluation.guards(ResourceKnown::NotYet);
+        residuals.iter_mut().for_each(|residual| residual.ask(&mut guards));
+        Ok(residuals)
+    }
+}
+
+impl Residual<'_> {
+    /// Asks the policy's guards, if anything is left of it that they could hold back.
+    fn ask(&mut self, guards: &mut Guards<'_>) {
+        if matches!(self.condition, ResidualCondition::Never | ResidualCondition::Failed(_)) {
+            return;
+        }
+        let effect = self.policy.effect();
+        match guards.ask(self.policy, &mut self.guards) {
+            standing if standing.counts(effect) => {}
+            Standing::Failed => {
+                let failure = guard_errors(&self.guards).next();
+                let reason = failure.map(|error| error.message).unwrap_or_default();
+                self.condition = ResidualCondition::Failed(reason);
+            }
+            Standing::Holds | Standing::Refused => self.condition = ResidualCondition::Never,
+        }
     }
 }
 
@@ -139,7 +168,11 @@ impl<'a> Partial<'a> {
         if let Ok(conditions) = self.reduce(policies) {
             let paired = policies.iter().zip(conditions);
             return paired
-                .map(|(policy, condition)| Residual { policy: *policy, condition })
+                .map(|(policy, condition)| Residual {
+                    policy: *policy,
+                    condition,
+                    guards: Vec::new(),
+                })
                 .collect();
         }
         let one = |policy: &PolicyInfo<'e>| {
@@ -148,7 +181,8 @@ impl<'a> Partial<'a> {
                 Err(reason) => Some(ResidualCondition::Failed(reason)),
             };
             let lost = || ResidualCondition::Failed("partial evaluation lost the policy".into());
-            Residual { policy: *policy, condition: condition.unwrap_or_else(lost) }
+            let condition = condition.unwrap_or_else(lost);
+            Residual { policy: *policy, condition, guards: Vec::new() }
         };
         policies.iter().map(one).collect()
     }

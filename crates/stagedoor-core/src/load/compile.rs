@@ -8,10 +8,15 @@ use cedar_policy_core::ast::{self, EntityReference, PrincipalOrResourceConstrain
 use smol_str::SmolStr;
 
 use crate::condition::{clauses, dereferenced};
+use crate::guard::BoundGuard;
 use crate::hash::{FastMap, FastSet};
 use crate::lower::Lowering;
 use crate::policy::{ActionScope, Body, EntityScope, Form, Origin, Slots, StoredPolicy};
+use crate::problem::Problem;
 use crate::symbols::Symbols;
+
+use super::guards::{GuardProblem, Guards};
+use super::policies::duplicate;
 
 /// Everything compiled so far.
 pub(super) struct Compiler {
@@ -22,6 +27,7 @@ pub(super) struct Compiler {
     ids: FastSet<SmolStr>,
     /// Entities that conditions name and may read.
     pub(super) dereferenced: FastSet<EntityUid>,
+    pub(super) guards: Guards,
     /// How many statements came before, which numbers those without an id.
     position: usize,
     exact: bool,
@@ -38,16 +44,36 @@ pub(super) struct Template {
 pub(super) enum NotTaken {
     /// Another one has this id.
     Duplicate(SmolStr),
+    /// It cannot be guarded as it asks to be.
+    Guard(SmolStr, GuardProblem),
+}
+
+impl NotTaken {
+    /// Returns where in the text that was parsed, if that is known.
+    pub(super) fn label(&self) -> Option<Range<usize>> {
+        match self {
+            Self::Duplicate(_) => None,
+            Self::Guard(_, problem) => problem.label.clone(),
+        }
+    }
+
+    pub(super) fn into_problem(self) -> Problem {
+        match self {
+            Self::Duplicate(id) => duplicate(&id),
+            Self::Guard(id, problem) => problem.into_problem().with_policy(id),
+        }
+    }
 }
 
 impl Compiler {
-    pub(super) fn new(exact: bool) -> Self {
+    pub(super) fn new(exact: bool, guards: Guards) -> Self {
         Self {
             symbols: Symbols::new(),
             policies: Vec::new(),
             templates: FastMap::default(),
             ids: FastSet::default(),
             dereferenced: FastSet::default(),
+            guards,
             position: 0,
             exact,
         }
@@ -98,7 +124,8 @@ impl Compiler {
         if !self.ids.insert(id.clone()) {
             return Err(NotTaken::Duplicate(id));
         }
-        let body = Arc::new(self.body(&tree, origin));
+        let guards = self.guards.of(&tree).map_err(|p| NotTaken::Guard(id.clone(), p))?;
+        let body = Arc::new(self.body(&tree, guards, origin));
         if tree.slots().next().is_some() {
             self.templates.insert(id, Template { tree: Arc::new(tree), body });
             return Ok(());
@@ -147,7 +174,12 @@ impl Compiler {
         Ok(())
     }
 
-    fn body(&mut self, tree: &ast::Template, origin: Origin) -> Body {
+    fn body(
+        &mut self,
+        tree: &ast::Template,
+        guards: Box<[Arc<BoundGuard>]>,
+        origin: Origin,
+    ) -> Body {
         let exprs = tree.non_scope_constraints_arc().map(clauses).unwrap_or_default();
         exprs.iter().for_each(|e| dereferenced(e, &mut self.dereferenced));
         let mut lowering = Lowering { symbols: &mut self.symbols };
@@ -158,6 +190,7 @@ impl Compiler {
                 .filter(|(name, _)| *name != "id")
                 .map(|(name, value)| (name.into(), value))
                 .collect(),
+            guards,
             origin,
         }
     }

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Report;
-use super::compile::{Compiler, NotTaken};
-use super::policies::{duplicate, fits};
+use super::compile::Compiler;
+use super::policies::fits;
 use super::validate::Validation;
 use crate::builder::TemplateLink;
 use crate::error::causes;
@@ -101,9 +101,7 @@ pub(super) fn load(
     for (key, tree) in trees {
         match compiler.add_json(tree, &key, number) {
             Ok(id) => drop(ids.insert(key, id)),
-            Err(NotTaken::Duplicate(id)) => {
-                report.error(|| duplicate(&id).in_file(&source.name));
-            }
+            Err(not_taken) => report.error(|| not_taken.into_problem().in_file(&source.name)),
         }
     }
     let mut linked = Vec::with_capacity(set.template_links.len());

@@ -7,8 +7,8 @@ use cedar_policy_core::ast::{self, EntityReference, PrincipalOrResourceConstrain
 use cedar_policy_core::validator::{ValidatorEntityTypeKind, ValidatorSchema};
 
 use super::Report;
-use super::compile::{Compiler, NotTaken};
-use super::policies::{duplicate, fits};
+use super::compile::Compiler;
+use super::policies::fits;
 use super::validate::Validation;
 use crate::builder::TemplateLink;
 use crate::hash::{FastMap, FastSet};
@@ -62,8 +62,8 @@ pub(super) fn load(
         }
         let slots = Slots { principal: link.principal.clone(), resource: link.resource.clone() };
         let id = link.id.as_str().into();
-        if let Err(NotTaken::Duplicate(id)) = compiler.add_link(&link.template, id, slots) {
-            report.error(|| in_file(duplicate(&id)));
+        if let Err(not_taken) = compiler.add_link(&link.template, id, slots) {
+            report.error(|| in_file(not_taken.into_problem()));
         }
     }
 }

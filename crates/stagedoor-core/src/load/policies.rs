@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cedar_policy::Schema;
 use cedar_policy_core::ast;
 
-use super::compile::{Compiler, NotTaken, id_annotation, positional_id};
+use super::compile::{Compiler, id_annotation, positional_id};
 use super::validate::{Validation, first_label, help};
 use super::{Report, stack};
 use crate::error::causes;
@@ -81,12 +81,11 @@ pub(super) fn load(
                 report.add(severity, || problem.at(source, place));
             }
             enough.store(report.is_full(), Ordering::Relaxed);
-            for Tree { position, span, tree, .. } in parsed.trees {
-                let place = span.clone();
-                if let Err(NotTaken::Duplicate(id)) =
-                    compiler.add_text(tree, position, number, &span)
-                {
-                    report.error(|| duplicate(&id).at(source, place));
+            for Tree { position, span, base, tree } in parsed.trees {
+                if let Err(not_taken) = compiler.add_text(tree, position, number, &span) {
+                    let label = not_taken.label();
+                    let place = label.map_or(span, |label| base + label.start..base + label.end);
+                    report.error(|| not_taken.into_problem().at(source, place));
                 }
             }
         },

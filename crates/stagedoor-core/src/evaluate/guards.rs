@@ -1,0 +1,176 @@
+//! Which guards are asked, and what follows from their answers.
+//!
+//! Forbids win, so theirs are asked first, unless an unguarded forbid denies already. The
+//! permits' are asked if no forbid holds, and no permit without a guard allows already. All of
+//! one effect are asked or none is, so that the determining policies do not depend on the order
+//! of the policy set. A denied request with no satisfied permit asks its forbids too: to a
+//! caller who asks others as well, "a policy forbids it" is another answer than "none permits it".
+
+use cedar_policy::Effect;
+use smallvec::SmallVec;
+
+use crate::engine::Engine;
+use crate::entities::Entities;
+use crate::guard::{BoundGuard, GuardAnswer, GuardFailure, GuardOutcome, GuardVerdict};
+use crate::outcome::{Outcome, PolicyError};
+use crate::policy::PolicyInfo;
+use crate::request::Request;
+
+use super::{Evaluation, Tally};
+
+/// What is known of the resource while guards are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResourceKnown {
+    Yes,
+    /// A guard that looks at the resource is not asked, and fails closed.
+    NotYet,
+}
+
+/// Whether a policy counts that Cedar satisfied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Its guards say yes.
+    Holds,
+    /// A guard says no.
+    Refused,
+    /// None says no, and one gave no answer: a permit is off, a forbid on.
+    Failed,
+}
+
+impl Standing {
+    /// Returns whether a policy of this effect counts.
+    pub(crate) fn counts(self, effect: Effect) -> bool {
+        match self {
+            Self::Holds => true,
+            Self::Refused => false,
+            Self::Failed => effect == Effect::Forbid,
+        }
+    }
+}
+
+/// The guards of one request, each asked at most once.
+pub(crate) struct Guards<'a> {
+    request: &'a Request,
+    entities: &'a Entities,
+    resource: ResourceKnown,
+    answers: SmallVec<[(u32, GuardVerdict); 4]>,
+}
+
+impl<'a> Guards<'a> {
+    pub(crate) fn new(
+        request: &'a Request,
+        entities: &'a Entities,
+        resource: ResourceKnown,
+    ) -> Self {
+        Self { request, entities, resource, answers: SmallVec::new() }
+    }
+
+    /// Asks a policy's guards in their order until one says no, and adds what came of them.
+    pub(crate) fn ask(
+        &mut self,
+        policy: PolicyInfo<'_>,
+        outcomes: &mut Vec<GuardOutcome>,
+    ) -> Standing {
+        let mut standing = Standing::Holds;
+        for guard in &policy.policy.body.guards {
+            let verdict = match standing {
+                Standing::Refused => GuardVerdict::NotAsked,
+                Standing::Holds | Standing::Failed => self.verdict(guard),
+            };
+            match &verdict {
+                GuardVerdict::No(_) => standing = Standing::Refused,
+                GuardVerdict::Failed(_) => standing = Standing::Failed,
+                GuardVerdict::Yes(_) | GuardVerdict::NotAsked => {}
+            }
+            outcomes.push(outcome(policy, guard, verdict));
+        }
+        standing
+    }
+
+    fn verdict(&mut self, guard: &BoundGuard) -> GuardVerdict {
+        if let Some((_, known)) = self.answers.iter().find(|(number, _)| *number == guard.number) {
+            return known.clone();
+        }
+        let unknown = self.resource == ResourceKnown::NotYet && guard.guard.inputs().resource;
+        let verdict = if unknown {
+            GuardVerdict::Failed(GuardFailure {
+                code: "guard::resource-unknown",
+                message: "it looks at the resource, which is not known yet".to_owned(),
+            })
+        } else {
+            match guard.guard.evaluate(self.request, self.entities) {
+                Ok(GuardAnswer { holds: true, reason }) => GuardVerdict::Yes(reason),
+                Ok(GuardAnswer { holds: false, reason }) => GuardVerdict::No(reason),
+                Err(failure) => GuardVerdict::Failed(failure),
+            }
+        };
+        self.answers.push((guard.number, verdict.clone()));
+        verdict
+    }
+}
+
+/// Adds a policy's guards as not asked.
+fn pass_over(policy: PolicyInfo<'_>, outcomes: &mut Vec<GuardOutcome>) {
+    let guards = policy.policy.body.guards.iter();
+    outcomes.extend(guards.map(|guard| outcome(policy, guard, GuardVerdict::NotAsked)));
+}
+
+fn outcome(policy: PolicyInfo<'_>, guard: &BoundGuard, verdict: GuardVerdict) -> GuardOutcome {
+    GuardOutcome { policy: policy.id().to_owned(), rule: guard.rule.to_string(), verdict }
+}
+
+/// Returns the errors of guards that failed.
+pub(crate) fn errors(outcomes: &[GuardOutcome]) -> impl Iterator<Item = PolicyError> {
+    outcomes.iter().filter_map(|outcome| match &outcome.verdict {
+        GuardVerdict::Failed(failure) => Some(PolicyError {
+            policy: outcome.policy.clone(),
+            code: failure.code,
+            message: format!("guard `{}`: {}", outcome.rule, failure.message),
+        }),
+        _ => None,
+    })
+}
+
+impl Evaluation<'_, '_> {
+    /// Asks the guards that can change the answer, and returns the answer.
+    pub(crate) fn outcome(&self, engine: &Engine, tally: Tally, guards: Guards<'_>) -> Outcome {
+        if tally.guarded.is_empty() {
+            return tally.settled(engine, Vec::new());
+        }
+        guarded_outcome(engine, tally, guards)
+    }
+
+    /// Returns the request's guards, none asked yet.
+    pub(crate) fn guards(&self, resource: ResourceKnown) -> Guards<'_> {
+        Guards::new(self.view.request, self.view.entities, resource)
+    }
+}
+
+fn guarded_outcome(engine: &Engine, mut tally: Tally, mut guards: Guards<'_>) -> Outcome {
+    let guarded = std::mem::take(&mut tally.guarded);
+    let mut asked: Vec<(u32, Vec<GuardOutcome>)> = Vec::new();
+    for effect in [Effect::Forbid, Effect::Permit] {
+        let is_open = match effect {
+            Effect::Forbid => tally.forbids.is_empty(),
+            Effect::Permit => tally.forbids.is_empty() && tally.permits.is_empty(),
+        };
+        for number in guarded.iter().copied() {
+            let Some(policy) = engine.policy(number).filter(|p| p.effect() == effect) else {
+                continue;
+            };
+            let mut outcomes = Vec::new();
+            if !is_open {
+                pass_over(policy, &mut outcomes);
+            } else if guards.ask(policy, &mut outcomes).counts(effect) {
+                tally.satisfied(number, effect);
+            }
+            tally.errors.extend(errors(&outcomes).map(|error| (number, error)));
+            asked.push((number, outcomes));
+        }
+    }
+    asked.sort_by_key(|(number, _)| *number);
+    tally.errors.sort_by_key(|(number, _)| *number);
+    tally.permits.sort_unstable();
+    tally.forbids.sort_unstable();
+    tally.settled(engine, asked.into_iter().flat_map(|(_, outcomes)| outcomes).collect())
+}

@@ -1,0 +1,198 @@
+//! Guards: custom rules that a policy asks before it counts.
+//!
+//! A policy names rules in an annotation, and gives each its arguments as JSON:
+//!
+//! ```cedar
+//! @id("deploy-in-hours")
+//! @guard("change-window")
+//! @guard_args("{\"days\": [\"mon\", \"tue\"]}")
+//! permit (principal in Group::"sre", action == Action::"deploy", resource);
+//! ```
+//!
+//! It counts only if Cedar satisfies it **and** its guards say yes. Several rules stand in one
+//! annotation, since Cedar lets a name occur once: `@guard("change-window, name-convention")`;
+//! all must say yes, and `@guard_args` is then an object with the arguments by rule. Rules
+//! whose arguments are left out get `{}`.
+//!
+//! The engine does not know how rules are run: a host implements [`RuleEvaluator`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use smol_str::SmolStr;
+
+use crate::entities::Entities;
+use crate::request::Request;
+
+/// The rules that policies may name, and how they are run.
+///
+/// Given to [`EngineBuilder::rules`](crate::EngineBuilder::rules).
+pub trait RuleEvaluator: fmt::Debug + Send + Sync {
+    /// Returns a rule with its arguments, ready to be asked. Called while policies are loaded,
+    /// once for each different pair.
+    ///
+    /// `arguments` is a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// [`GuardRefusal`]; the policies are then not loaded.
+    fn guard(&self, rule: &str, arguments: &str) -> Result<Arc<dyn Guard>, GuardRefusal>;
+}
+
+/// A rule with its arguments.
+///
+/// It must be a function of the inputs that it declares: it may be asked once where several
+/// policies name it, its answer may be kept, and where an input is not known yet it is not asked.
+pub trait Guard: fmt::Debug + Send + Sync {
+    /// Returns what the rule looks at.
+    fn inputs(&self) -> GuardInputs;
+
+    /// Returns what tells this version of the rule from any other, such as the hash of its code.
+    /// It becomes part of [`Engine::revision`](crate::Engine::revision).
+    fn digest(&self) -> &str;
+
+    /// Asks the rule about a request.
+    ///
+    /// # Errors
+    ///
+    /// [`GuardFailure`] if there is no answer. The guard fails closed then: a permit is off, a
+    /// forbid is on.
+    fn evaluate(&self, request: &Request, entities: &Entities)
+    -> Result<GuardAnswer, GuardFailure>;
+}
+
+/// What a rule looks at. The host hands over nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GuardInputs {
+    /// The principal, with its attributes, tags and ancestors.
+    pub principal: bool,
+    /// The action's id.
+    pub action: bool,
+    /// The resource, with its attributes, tags and ancestors.
+    pub resource: bool,
+    /// The context.
+    pub context: bool,
+}
+
+/// What a rule answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardAnswer {
+    /// Whether the guard says yes.
+    pub holds: bool,
+    /// Why, in the rule's own words.
+    pub reason: Option<String>,
+}
+
+/// Why a rule gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct GuardFailure {
+    /// The stable code of this kind of failure, such as `wasm_rule::deadline`.
+    pub code: &'static str,
+    /// What happened.
+    pub message: String,
+}
+
+/// Why a policy cannot be guarded as it asks to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GuardRefusal {
+    /// No rule has this name.
+    #[error("there is no rule of this name")]
+    Unknown {
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The rule does not take these arguments, for this reason.
+    #[error("{0}")]
+    Arguments(String),
+}
+
+/// What came of one guard of one policy that Cedar satisfied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardOutcome {
+    pub(crate) policy: String,
+    pub(crate) rule: String,
+    pub(crate) verdict: GuardVerdict,
+}
+
+/// What a guard said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GuardVerdict {
+    /// Yes, for this reason if the rule gave one.
+    Yes(Option<String>),
+    /// No, for this reason if the rule gave one.
+    No(Option<String>),
+    /// Nothing: it failed closed.
+    Failed(GuardFailure),
+    /// Nothing: it was not asked, because the answer could not change any more.
+    NotAsked,
+}
+
+impl GuardOutcome {
+    /// Returns the policy's id.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    /// Returns the rule's name.
+    #[must_use]
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+
+    /// Returns what the rule said.
+    #[must_use]
+    pub fn verdict(&self) -> &GuardVerdict {
+        &self.verdict
+    }
+}
+
+impl fmt::Display for GuardVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, reason) = match self {
+            Self::Yes(reason) => ("yes", reason.as_deref()),
+            Self::No(reason) => ("no", reason.as_deref()),
+            Self::Failed(failure) => ("failed", Some(failure.message.as_str())),
+            Self::NotAsked => ("not asked", None),
+        };
+        f.write_str(word)?;
+        reason.map_or(Ok(()), |reason| write!(f, ": {reason}"))
+    }
+}
+
+/// What an engine tells of one guard of a policy.
+#[derive(Debug, Clone, Copy)]
+pub struct GuardInfo<'a>(pub(crate) &'a BoundGuard);
+
+impl<'a> GuardInfo<'a> {
+    /// Returns the rule's name.
+    #[must_use]
+    pub fn rule(&self) -> &'a str {
+        &self.0.rule
+    }
+
+    /// Returns the arguments, as a JSON object.
+    #[must_use]
+    pub fn arguments(&self) -> &'a str {
+        &self.0.arguments
+    }
+
+    /// Returns what the rule looks at.
+    #[must_use]
+    pub fn inputs(&self) -> GuardInputs {
+        self.0.guard.inputs()
+    }
+}
+
+/// A rule with its arguments, shared by all policies that name this pair.
+#[derive(Debug)]
+pub(crate) struct BoundGuard {
+    /// Tells it from the engine's other guards.
+    pub(crate) number: u32,
+    pub(crate) rule: SmolStr,
+    pub(crate) arguments: Box<str>,
+    pub(crate) guard: Arc<dyn Guard>,
+}

@@ -1,0 +1,203 @@
+//! Reads `@guard` and `@guard_args`, and binds rules to their arguments.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use cedar_policy_core::ast;
+use smol_str::SmolStr;
+
+use crate::guard::{BoundGuard, GuardRefusal, RuleEvaluator};
+use crate::hash::FastMap;
+use crate::json::unambiguous;
+use crate::problem::Problem;
+
+/// The annotation that names rules.
+const GUARD: &str = "guard";
+/// The annotation with their arguments.
+const ARGUMENTS: &str = "guard_args";
+/// The longest name of a rule, in bytes.
+const NAME_BYTES: usize = 64;
+
+/// Binds each rule and its arguments once.
+pub(super) struct Guards {
+    rules: Option<Arc<dyn RuleEvaluator>>,
+    exact: bool,
+    bound: FastMap<(SmolStr, Box<str>), Arc<BoundGuard>>,
+}
+
+/// Why a policy cannot be guarded, and where it says so.
+#[derive(Debug)]
+pub(super) struct GuardProblem {
+    problem: Box<Problem>,
+    /// The place in the text that was parsed.
+    pub(super) label: Option<Range<usize>>,
+}
+
+impl GuardProblem {
+    pub(super) fn into_problem(self) -> Problem {
+        *self.problem
+    }
+}
+
+impl Guards {
+    pub(super) fn new(rules: Option<Arc<dyn RuleEvaluator>>, exact: bool) -> Self {
+        Self { rules, exact, bound: FastMap::default() }
+    }
+
+    /// Returns all guards that policies ask for, in the order in which they were first named.
+    pub(super) fn all(&self) -> Vec<&BoundGuard> {
+        let mut all: Vec<&BoundGuard> = self.bound.values().map(AsRef::as_ref).collect();
+        all.sort_unstable_by_key(|guard| guard.number);
+        all
+    }
+
+    /// Returns a policy's guards.
+    pub(super) fn of(
+        &mut self,
+        tree: &ast::Template,
+    ) -> Result<Box<[Arc<BoundGuard>]>, GuardProblem> {
+        let (mut names, mut arguments) = (None, None);
+        for (name, annotation) in tree.annotations() {
+            match name.as_ref() {
+                GUARD => names = Some(annotation),
+                ARGUMENTS => arguments = Some(annotation),
+                other if other.starts_with(GUARD) => {
+                    let message = format!("`@{other}` guards nothing");
+                    let help = "rules are named by `@guard`, their arguments by `@guard_args`";
+                    return Err(problem("guard::annotation", message, help, annotation));
+                }
+                _ => {}
+            }
+        }
+        let Some(names) = names else {
+            return match arguments {
+                None => Ok(Box::default()),
+                Some(arguments) => {
+                    let help = "name the rule that they are for: `@guard(\"…\")`";
+                    let message = "`@guard_args` stands without `@guard`";
+                    Err(problem("guard::annotation", message, help, arguments))
+                }
+            };
+        };
+        if self.exact {
+            let message = "exact-Cedar mode asks no guards, which would leave the policy unguarded";
+            let help = "leave exact-Cedar mode, or take the guard away";
+            return Err(problem("guard::exact-cedar", message, help, names));
+        }
+        let rules = rule_names(names)?;
+        let arguments = arguments_of(&rules, arguments)?;
+        let bound = rules.iter().zip(arguments).map(|(rule, text)| self.bind(rule, text, names));
+        bound.collect()
+    }
+
+    fn bind(
+        &mut self,
+        rule: &str,
+        arguments: Box<str>,
+        at: &ast::Annotation,
+    ) -> Result<Arc<BoundGuard>, GuardProblem> {
+        let key = (SmolStr::from(rule), arguments);
+        if let Some(bound) = self.bound.get(&key) {
+            return Ok(Arc::clone(bound));
+        }
+        let Some(rules) = &self.rules else {
+            let message =
+                format!("the policy is guarded by rule `{rule}`, but no rules are loaded");
+            let help = "load rules: `--rules DIR`, or `EngineBuilder::rules`";
+            return Err(problem("guard::no-rules", message, help, at));
+        };
+        let guard = rules.guard(rule, &key.1).map_err(|refusal| match refusal {
+            GuardRefusal::Unknown { known } => {
+                let message = format!("there is no rule `{rule}`");
+                let help = if known.is_empty() {
+                    "no rules are loaded".to_owned()
+                } else {
+                    format!("the rules are: {}", known.join(", "))
+                };
+                problem("guard::unknown-rule", message, help, at)
+            }
+            GuardRefusal::Arguments(reason) => {
+                let message = format!("rule `{rule}` does not take these arguments: {reason}");
+                let help = format!("see `stagedoor rule check` for what `{rule}` takes");
+                problem("guard::arguments", message, help, at)
+            }
+        })?;
+        let number = u32::try_from(self.bound.len()).unwrap_or(u32::MAX);
+        let (rule, arguments) = key.clone();
+        let bound = Arc::new(BoundGuard { number, rule, arguments, guard });
+        self.bound.insert(key, Arc::clone(&bound));
+        Ok(bound)
+    }
+}
+
+/// Returns the names in an annotation, separated by commas or blanks.
+fn rule_names(annotation: &ast::Annotation) -> Result<Vec<&str>, GuardProblem> {
+    let help = "a rule's name is of lower-case letters, digits and `-`; write several as \
+                `@guard(\"first, second\")`";
+    let mut names: Vec<&str> = Vec::new();
+    let separators = |c: char| c == ',' || c.is_whitespace();
+    for name in annotation.val.split(separators).filter(|name| !name.is_empty()) {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if name.len() > NAME_BYTES || !name.bytes().all(allowed) {
+            let message = format!("`{}` is no name of a rule", name.escape_debug());
+            return Err(problem("guard::name", message, help, annotation));
+        }
+        if names.contains(&name) {
+            let message = format!("rule `{name}` is named twice");
+            return Err(problem("guard::name", message, help, annotation));
+        }
+        names.push(name);
+    }
+    if names.is_empty() {
+        return Err(problem("guard::name", "`@guard` names no rule", help, annotation));
+    }
+    Ok(names)
+}
+
+/// Returns the arguments of each rule, as JSON objects.
+fn arguments_of(
+    rules: &[&str],
+    annotation: Option<&ast::Annotation>,
+) -> Result<Vec<Box<str>>, GuardProblem> {
+    let Some(annotation) = annotation else { return Ok(vec!["{}".into(); rules.len()]) };
+    let help = match rules {
+        [_] => "`@guard_args` is a JSON object as a string: \"{\\\"name\\\": \\\"value\\\"}\"",
+        _ => "with several rules `@guard_args` is a JSON object with the arguments by rule",
+    };
+    let wrong = |message: String| problem("guard::arguments", message, help, annotation);
+    let json = unambiguous(&annotation.val)
+        .map_err(|e| wrong(format!("`@guard_args` is not JSON: {e}")))?;
+    let serde_json::Value::Object(mut object) = json else {
+        return Err(wrong("`@guard_args` is not a JSON object".to_owned()));
+    };
+    if let [_] = rules {
+        return Ok(vec![serde_json::Value::Object(object).to_string().into()]);
+    }
+    let mut texts = Vec::with_capacity(rules.len());
+    for rule in rules {
+        texts.push(match object.remove(*rule) {
+            None => "{}".into(),
+            Some(json @ serde_json::Value::Object(_)) => json.to_string().into(),
+            Some(_) => return Err(wrong(format!("the arguments of `{rule}` are no JSON object"))),
+        });
+    }
+    match object.keys().next() {
+        None => Ok(texts),
+        Some(other) => {
+            let other = other.escape_debug();
+            Err(wrong(format!("`@guard_args` has arguments for `{other}`, which is not named")))
+        }
+    }
+}
+
+fn problem(
+    code: &'static str,
+    message: impl Into<String>,
+    help: impl Into<String>,
+    at: &ast::Annotation,
+) -> GuardProblem {
+    GuardProblem {
+        problem: Box::new(Problem::error(code, message).with_help(help)),
+        label: at.loc.as_ref().map(|loc| loc.start()..loc.end()),
+    }
+}
