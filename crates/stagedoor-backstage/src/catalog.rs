@@ -125,6 +125,23 @@ impl Catalog {
         }
     }
 
+    /// Returns the entities themselves.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &CatalogEntity> {
+        self.entities.values()
+    }
+
+    /// Returns the groups that a user is a member of, and all above them.
+    pub(crate) fn groups_of(&self, user: &EntityRef) -> BTreeSet<EntityRef> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<&EntityRef> = self.users.get(user).into_iter().flatten().collect();
+        while let Some(group) = open.pop() {
+            if found.insert(group.clone()) {
+                open.extend(self.groups.get(group).into_iter().flatten());
+            }
+        }
+        found
+    }
+
     /// Returns how many entities the catalog holds.
     #[must_use]
     pub fn len(&self) -> usize {

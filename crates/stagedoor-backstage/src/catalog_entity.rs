@@ -16,7 +16,7 @@ const ROOT_FIELDS: [&str; 7] =
     ["apiVersion", "kind", "metadata", "spec", "relations", "status", "attachments"];
 
 /// Kinds by which the catalog knows what to do. It compares them by case.
-const KNOWN_KINDS: [&str; 10] = [
+pub(crate) const KNOWN_KINDS: [&str; 10] = [
     "AiResource",
     "API",
     "Component",
@@ -37,9 +37,9 @@ const TEXT_BYTES: usize = 64 << 10;
 pub(crate) struct CatalogEntity {
     pub(crate) reference: EntityRef,
     pub(crate) relations: Relations,
-    rows: Record,
-    labels: Record,
-    annotations: Record,
+    pub(crate) rows: Record,
+    pub(crate) labels: Record,
+    pub(crate) annotations: Record,
 }
 
 impl CatalogEntity {

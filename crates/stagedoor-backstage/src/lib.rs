@@ -118,6 +118,7 @@ mod permission_rules;
 mod policy_answer;
 mod policy_engine;
 mod principal;
+pub mod rbac;
 mod relations;
 mod request;
 mod scaffolder;

@@ -62,6 +62,23 @@ impl TagRule {
         }
     }
 
+    /// Returns the parameter that fills a part of the tag's name.
+    pub(crate) fn key(&self) -> Option<&SmolStr> {
+        self.key.as_ref()
+    }
+
+    /// Returns the tag that these parameters are about.
+    pub(crate) fn tag(&self, params: &BTreeMap<SmolStr, ConditionParam>) -> Option<String> {
+        let rest = match &self.key {
+            None => "",
+            Some(key) => match params.get(key)? {
+                ConditionParam::String(rest) => rest.as_str(),
+                _ => return None,
+            },
+        };
+        Some(format!("{}{rest}", self.tag))
+    }
+
     /// Returns the parameters that the tag's name fills.
     pub(crate) fn fixed(&self, tag: &str) -> BTreeMap<SmolStr, ConditionParam> {
         let key = self.key.clone().zip(tag.strip_prefix(self.tag.as_str()));
@@ -85,6 +102,11 @@ impl PermissionRules {
         let rules = || self.of_type.get(resource_type).into_iter().flat_map(|of| &of.rules);
         let exact = rules().find(|rule| rule.key.is_none() && rule.matches(tag));
         exact.or_else(|| rules().filter(|rule| rule.matches(tag)).max_by_key(|rule| rule.tag.len()))
+    }
+
+    /// Returns the rule of a name.
+    pub(crate) fn of_rule(&self, resource_type: &str, rule: &str) -> Option<&TagRule> {
+        self.of_type.get(resource_type)?.rules.iter().find(|known| known.rule == rule)
     }
 
     /// Reads the rules of one plugin.

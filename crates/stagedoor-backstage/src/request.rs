@@ -35,6 +35,11 @@ impl Resource {
     pub fn uid(&self) -> &EntityUid {
         &self.uid
     }
+
+    /// Returns what describes the resource, unless it was known.
+    pub(crate) fn entities(&self) -> &[Entity] {
+        &self.entities
+    }
 }
 
 /// A request to decide, with the entities that belong to it alone.

@@ -11,8 +11,6 @@ use stagedoor_core::{
 /// The answer to one request.
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<&'static str>,
     decision: &'static str,
     reasons: Vec<&'a str>,
     errors: Vec<AnswerError<'a>>,
@@ -34,7 +32,6 @@ impl<'a> Answer<'a> {
     pub(crate) fn of(outcome: &'a Outcome) -> Self {
         let errors = outcome.errors().iter();
         Self {
-            result: None,
             decision: word(outcome.decision()),
             reasons: outcome.reasons().map(|policy| policy.id()).collect(),
             errors: errors
@@ -50,13 +47,7 @@ impl<'a> Answer<'a> {
     pub(crate) fn refused(error: &'a str, engine: &'a Engine) -> Self {
         let (reasons, errors) = (Vec::new(), Vec::new());
         let (decision, revision) = (word(Decision::Deny), engine.revision());
-        Self { result: None, decision, reasons, errors, error: Some(error), help: None, revision }
-    }
-
-    /// Adds the word that Backstage has for the decision.
-    pub(crate) fn with_result(self) -> Self {
-        let result = if self.decision == word(Decision::Allow) { "ALLOW" } else { "DENY" };
-        Self { result: Some(result), ..self }
+        Self { decision, reasons, errors, error: Some(error), help: None, revision }
     }
 
     /// Adds what to do about a refusal.

@@ -12,6 +12,8 @@ use crate::{
 
 /// Exit code of a decision to deny; 0 allows, 1 is a failure.
 const DENIED: u8 = 2;
+/// Exit code of a decision that hangs on conditions.
+const CONDITIONAL: u8 = 3;
 /// Exit code of `test` where there is nothing to run.
 const UNUSABLE: u8 = 2;
 
@@ -39,7 +41,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  allowed; or the command did what it was asked, as with several requests at once
   1  failure: wrong arguments, unreadable input, policies that do not load
-  2  denied; `test`: the tests cannot be run";
+  2  denied; `test`: the tests cannot be run
+  3  conditional: `check backstage` without an entity, where it depends on the resource";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -74,6 +77,8 @@ pub(crate) enum Ending {
     Done,
     /// Denied.
     Denied,
+    /// Neither: it depends on what is not known.
+    Conditional,
     /// Failed, and what failed is printed already.
     Failed,
     /// Tests could not be run, and why is printed already.
@@ -112,6 +117,7 @@ pub(crate) fn run() -> ExitCode {
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Denied) => ExitCode::from(DENIED),
+        Ok(Ending::Conditional) => ExitCode::from(CONDITIONAL),
         Ok(Ending::Failed) => ExitCode::FAILURE,
         Ok(Ending::Unusable) => ExitCode::from(UNUSABLE),
         Err(failure) => {

@@ -1,5 +1,7 @@
 //! `stagedoor import`: permissions of other systems, as Cedar.
 
+mod backstage_rbac;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use stagedoor_core::Engine;
 use stagedoor_kubernetes::SCHEMA;
-use stagedoor_kubernetes::rbac::{ImportedFile, RbacImport};
+use stagedoor_kubernetes::rbac::RbacImport;
 
 use crate::cli::Ending;
 use crate::failure::Failure;
@@ -25,6 +27,7 @@ pub(crate) struct ImportArgs {
 #[derive(Debug, Subcommand)]
 enum From {
     KubernetesRbac(RbacArgs),
+    BackstageRbac(backstage_rbac::BackstageRbacArgs),
 }
 
 /// Turn roles and bindings of Kubernetes into policies with exactly their meaning.
@@ -71,14 +74,21 @@ struct FileJson<'a> {
 }
 
 pub(crate) fn run(args: &ImportArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let From::KubernetesRbac(args) = &args.from;
+    match &args.from {
+        From::KubernetesRbac(args) => kubernetes_rbac(args, output),
+        From::BackstageRbac(args) => backstage_rbac::run(args, output),
+    }
+}
+
+fn kubernetes_rbac(args: &RbacArgs, output: &mut Output) -> Result<Ending, Failure> {
     let resolved = args.roles.resolved()?;
     let import = RbacImport::of(&resolved).map_err(|e| Failure::input(e.to_string()))?;
     // Nothing is handed over that would not load.
     import.add_to(Engine::builder().schema("kubernetes.cedarschema", SCHEMA)).build()?;
     let files = if args.inline { import.inline_files() } else { import.files() };
     if let Some(directory) = &args.out {
-        write(directory, &files)?;
+        let texts: Vec<_> = files.iter().map(|f| (f.name.as_str(), f.text.as_str())).collect();
+        write(directory, &texts, is_imported)?;
     }
     let warnings: Vec<String> = import.warnings().iter().map(ToString::to_string).collect();
     if output.is_json() {
@@ -111,19 +121,24 @@ pub(crate) fn run(args: &ImportArgs, output: &mut Output) -> Result<Ending, Fail
     Ok(Ending::Done)
 }
 
-/// Writes files, and removes those of an earlier import that are not among them.
+/// Writes files, each given as its name and text, and removes those of an earlier import that
+/// are not among them.
 ///
 /// Everything is written under names that are passed over before anything is replaced.
-fn write(directory: &Path, files: &[ImportedFile]) -> Result<(), Failure> {
+fn write(
+    directory: &Path,
+    files: &[(&str, &str)],
+    is_imported: fn(&str) -> bool,
+) -> Result<(), Failure> {
     let failed = |path: &Path, error: &io::Error| {
         Failure::input(format!("`{}` cannot be written: {error}", path.display()))
     };
     fs::create_dir_all(directory).map_err(|e| failed(directory, &e))?;
     let mut staged = Vec::new();
-    for file in files {
-        let draft = directory.join(format!(".{}.new", file.name));
-        fs::write(&draft, &file.text).map_err(|e| failed(&draft, &e))?;
-        staged.push((draft, directory.join(&file.name)));
+    for (name, text) in files {
+        let draft = directory.join(format!(".{name}.new"));
+        fs::write(&draft, text).map_err(|e| failed(&draft, &e))?;
+        staged.push((draft, directory.join(name)));
     }
     for (draft, path) in staged {
         fs::rename(&draft, &path).map_err(|e| failed(&path, &e))?;
@@ -131,14 +146,14 @@ fn write(directory: &Path, files: &[ImportedFile]) -> Result<(), Failure> {
     for entry in fs::read_dir(directory).map_err(|e| failed(directory, &e))? {
         let entry = entry.map_err(|e| failed(directory, &e))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if is_imported(&name) && files.iter().all(|file| file.name != name) {
+        if is_imported(&name) && files.iter().all(|(file, _)| *file != name) {
             fs::remove_file(entry.path()).map_err(|e| failed(&entry.path(), &e))?;
         }
     }
     Ok(())
 }
 
-/// Whether an import writes files of this name.
+/// Whether an import of Kubernetes' roles writes files of this name.
 fn is_imported(name: &str) -> bool {
     name == "rbac.cedar"
         || name == "rbac.cedarschema"

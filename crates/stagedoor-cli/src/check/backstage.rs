@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stagedoor_backstage::{
-    Catalog, EntityRef, Permission, PermissionRequest, PermissionRequestError, Permissions, User,
+    Catalog, EntityRef, PermissionRequest, PermissionRequestError, Permissions, User,
 };
 use stagedoor_core::{Decision, Engine, Entities};
 
@@ -26,7 +26,7 @@ use crate::terminal::{line, printable};
 /// A permission that is not known and an entity that is not in the catalog are denied.
 ///
 /// Without an entity the answer is the one that Backstage gets from its policy, which it
-/// never tells the entity: under conditions it exits with 2, too.
+/// never tells the entity: under conditions it exits with 3.
 #[derive(Debug, Args)]
 pub(crate) struct BackstageArgs {
     /// Policies: directories or files.
@@ -85,21 +85,12 @@ pub(crate) fn answer(
         return each(args, &engine, &permissions, &catalog, &user, output);
     }
     let asks_backstage = args.entity.is_none() && !explained;
-    let of_resources = |p: &&Permission| p.resource_type().is_some();
-    if let Some(permission) = permissions.get(&args.permission).ok().filter(of_resources)
-        && asks_backstage
-    {
-        let permission = permission.clone();
-        let question = question(args);
-        return conditions::answer(
-            engine,
-            permissions,
-            &permission,
-            &catalog,
-            user,
-            &question,
-            output,
-        );
+    let permission = permissions.get(&args.permission);
+    let of_resources = permission.is_ok_and(|p| p.resource_type().is_some());
+    // People are told more about a permission without resources: which clause failed.
+    if asks_backstage && (of_resources || output.is_json()) {
+        let question = conditions::Question { permission: &args.permission, text: &question(args) };
+        return conditions::answer(engine, permissions, &catalog, user, question, output);
     }
     let asked = match request(args, &permissions, &catalog, user)? {
         Ok(asked) => asked,
@@ -107,7 +98,7 @@ pub(crate) fn answer(
             if output.is_json() {
                 let answer = Answer::refused(&refusal.reason, &engine);
                 let answer = answer.with_help(refusal.help.as_deref());
-                output.json(&if asks_backstage { answer.with_result() } else { answer })?;
+                output.json(&answer)?;
             } else {
                 let denied = narrative::decision(Decision::Deny, output.paint());
                 output.line(format_args!("{denied} {}", line(&question(args))))?;
@@ -126,8 +117,7 @@ pub(crate) fn answer(
     let request = asked.request;
     if output.is_json() && !explained {
         let outcome = engine.decide(&request, &entities).map_err(|e| wrong(&e))?;
-        let answer = Answer::of(&outcome);
-        output.json(&if asks_backstage { answer.with_result() } else { answer })?;
+        output.json(&Answer::of(&outcome))?;
         return Ok(ending(outcome.decision()));
     }
     let explanation = engine.explain(&request, &entities).map_err(|e| wrong(&e))?;

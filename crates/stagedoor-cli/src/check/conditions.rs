@@ -12,27 +12,40 @@ use crate::narrative;
 use crate::output::Output;
 use crate::terminal::line;
 
-/// Answers a permission about resources.
+/// What is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) permission: &'a str,
+    /// As people are told.
+    pub(super) text: &'a str,
+}
+
+/// Answers what Backstage asks: a permission, and no resource.
 pub(super) fn answer(
     engine: Engine,
     permissions: Permissions,
-    permission: &Permission,
     catalog: &Catalog,
     user: User,
-    question: &str,
+    question: Question<'_>,
     output: &mut Output,
 ) -> Result<Ending, Failure> {
+    let known = permissions.get(question.permission).cloned();
     let policy = PolicyEngine::new(engine, permissions)
         .with_groups(catalog.groups())
         .map_err(|e| Failure::input(e.to_string()))?;
+    let known = known.as_ref();
     let asked = AskedPermission {
-        name: permission.name(),
-        action: permission.action().map(PermissionAction::as_str),
-        resource_type: permission.resource_type(),
+        name: question.permission,
+        action: known.ok().and_then(Permission::action).map(PermissionAction::as_str),
+        resource_type: known.ok().and_then(Permission::resource_type),
     };
     let answer = policy.decide(&asked, Some(&user.into()));
     for error in answer.errors() {
         output.remark(error);
+    }
+    if let Err(unknown) = known {
+        let help = unknown.help();
+        output.remark(help.lines().next().unwrap_or_default().trim_end_matches(':'));
     }
     for finding in answer.findings() {
         output.remark(&format!("{finding} ({})", finding.help));
@@ -40,11 +53,12 @@ pub(super) fn answer(
     if output.is_json() {
         output.json(answer.decision())?;
     } else {
-        tell(&answer, question, output)?;
+        tell(&answer, question.text, output)?;
     }
     Ok(match answer.decision() {
         PolicyDecision::Allow => Ending::Done,
-        _ => Ending::Denied,
+        PolicyDecision::Deny => Ending::Denied,
+        PolicyDecision::Conditional { .. } => Ending::Conditional,
     })
 }
 
