@@ -62,7 +62,7 @@ fn conditions_are_checked_as_backstage_would() -> Result<()> {
     let nested = (0..13).fold(KIND.to_owned(), |inner, _| format!("{{not: {inner}}}"));
     let wide = format!("{{anyOf: [{}]}}", vec![KIND; 65].join(", "));
     let inner = format!("{{anyOf: [{}]}}", vec![KIND; 60].join(", "));
-    let many = format!("{{allOf: [{}]}}", vec![inner.as_str(); 5].join(", "));
+    let many = format!("{{allOf: [{}]}}", [inner.as_str(); 5].join(", "));
     for (conditions, message) in [
         ("{allOf: []}", "a list of 1 to 64 conditions"),
         (wide.as_str(), "a list of 1 to 64 conditions"),
