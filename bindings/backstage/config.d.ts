@@ -26,6 +26,26 @@ export interface Config {
       /** How many answers are kept. By default 20,000. */
       cacheSize?: number;
 
+      /**
+       * How large the conditions of an answer may be; larger ones are a denial, which is
+       * logged. Backstage sends them once for each resource of a request, 100 KiB at most.
+       */
+      budget?: {
+        /** How many rules. By default 64. */
+        leaves?: number;
+        /** How deep they may nest. By default 16. */
+        depth?: number;
+        /** How many bytes of JSON. By default 3,800. */
+        bytes?: number;
+      };
+
+      /**
+       * Whether the groups above a user's groups are read from the catalog, so that policies
+       * about them hold for the user, and how often. Until they were read everything is
+       * denied. By default they are not; `true` is every minute.
+       */
+      catalogGroups?: boolean | { interval: HumanDuration | string };
+
       /** What is told to the auditor. By default nothing. */
       audit?: {
         /** Which decisions. */

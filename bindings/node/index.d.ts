@@ -37,6 +37,12 @@ export declare class Engine {
   /** Answers many permissions for one user, each as `decideBackstage` does. */
   decideBackstageBatch(permissions: Array<BackstagePermission>, user?: BackstageUser | undefined | null): Array<BackstageAnswer>
   /**
+   * Sets the groups above Backstage's groups: a user of a group is then in those, too.
+   * Without, users are in the groups of their ownership references and in no other. Reloads
+   * keep them. Throws if they are no hierarchy; those before then stay in force.
+   */
+  setGroups(groups: Array<BackstageGroup>): void
+  /**
    * Loads the same files again, without holding up JavaScript, and puts them in force.
    * Rejects with everything that is wrong; the policies before then stay in force.
    */
@@ -101,6 +107,14 @@ export interface BackstageCriteria {
   params?: Record<string, string | number | boolean | string[]>
 }
 
+/** A group of Backstage's catalog. */
+export interface BackstageGroup {
+  /** The group's reference, such as `group:default/web`. */
+  entityRef: string
+  /** References of the groups right above it. */
+  parents: Array<string>
+}
+
 /** A permission, as Backstage's `permission` has it. Other fields are left alone. */
 export interface BackstagePermission {
   /** Such as `catalog.entity.read`. */
@@ -141,6 +155,16 @@ export interface Clause {
   column?: number
 }
 
+/** Bounds on the conditions of one answer. What is left out keeps its default. */
+export interface ConditionBudget {
+  /** The most rules (64). */
+  leaves?: number
+  /** How deep rules may nest (16). */
+  depth?: number
+  /** The most bytes of the conditions as JSON (3,800). */
+  bytes?: number
+}
+
 /** The answer to one request. */
 export interface Decision {
   /** Denied unless a permit is satisfied and no forbid is. */
@@ -174,6 +198,8 @@ export interface EngineOptions {
   platform?: 'backstage'
   /** How many of Backstage's answers are kept (20,000). */
   cacheSize?: number
+  /** How large Backstage's conditions may be; larger ones are a denial with a finding. */
+  budget?: ConditionBudget
   /**
    * Decide exactly as Cedar does: without a schema, and with a `forbid` that cannot be
    * evaluated left out. For conformance tests.

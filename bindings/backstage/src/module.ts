@@ -2,16 +2,19 @@ import {
   coreServices,
   createBackendModule,
 } from '@backstage/backend-plugin-api';
-import type { LoggerService } from '@backstage/backend-plugin-api';
 import { metricsServiceRef } from '@backstage/backend-plugin-api/alpha';
 import { policyExtensionPoint } from '@backstage/plugin-permission-node/alpha';
+import { catalogServiceRef } from '@backstage/plugin-catalog-node';
 import type { PermissionPolicy } from '@backstage/plugin-permission-node';
 
+import { CatalogGroups } from './groups';
 import { serveHealth } from './health';
 import { otherPermissionModules } from './otherModules';
 import { Policies } from './policies';
 import { StagedoorPolicy } from './policy';
-import { Audit, Metrics, Shadow } from './reports';
+import { repeat } from './repeat';
+import type { Repetition } from './repeat';
+import { Audit, Metrics, OverBudget, Shadow } from './reports';
 import { readSettings } from './settings';
 
 const PACKAGE =
@@ -26,6 +29,8 @@ export const permissionModuleStagedoor = createBackendModule({
       deps: {
         extension: policyExtensionPoint,
         auditor: coreServices.auditor,
+        auth: coreServices.auth,
+        catalog: catalogServiceRef,
         config: coreServices.rootConfig,
         lifecycle: coreServices.lifecycle,
         logger: coreServices.logger,
@@ -37,6 +42,8 @@ export const permissionModuleStagedoor = createBackendModule({
       async init({
         extension,
         auditor,
+        auth,
+        catalog,
         config,
         lifecycle,
         logger,
@@ -51,11 +58,14 @@ export const permissionModuleStagedoor = createBackendModule({
           );
         }
         const metrics = new Metrics(metricsService);
-        const { cacheSize } = settings;
+        const { budget, cacheSize, groupsInterval } = settings;
+        const needsGroups = groupsInterval !== undefined;
         const policies = new Policies({
           name: 'policies',
           directory: settings.directory,
           cacheSize,
+          budget,
+          needsGroups,
           logger,
           onLoad: loaded => metrics.loaded('active', loaded),
         });
@@ -66,15 +76,27 @@ export const permissionModuleStagedoor = createBackendModule({
                 name: 'shadow policies',
                 directory: settings.shadowDirectory,
                 cacheSize,
+                budget,
+                needsGroups,
                 logger,
                 onLoad: loaded => metrics.loaded('shadow', loaded),
               });
         const all = [policies, ...(shadowPolicies ? [shadowPolicies] : [])];
         const shadow =
           shadowPolicies && new Shadow(shadowPolicies, logger, metrics);
+        const overBudget = new OverBudget(logger);
         const audit = new Audit(auditor, settings.audit, logger);
 
-        const loading = policies.load();
+        const groups = new CatalogGroups({
+          catalog,
+          auth,
+          logger,
+          onRead: read => all.forEach(each => each.setGroups(read)),
+        });
+        const loading = Promise.all([
+          policies.load(),
+          needsGroups ? policies.haveGroups : undefined,
+        ]).then(() => {});
         const waited = after(settings.startupWait);
         void loading.then(waited.cancel);
         setPolicy(
@@ -87,6 +109,7 @@ export const permissionModuleStagedoor = createBackendModule({
             onSweep: sweep => {
               metrics.decided(sweep);
               audit.decided(sweep);
+              overBudget.decided(sweep);
               shadow?.decided(sweep);
             },
             onFailure: () => metrics.failed(),
@@ -95,9 +118,23 @@ export const permissionModuleStagedoor = createBackendModule({
         serveHealth(router, policies);
         void shadowPolicies?.load();
 
-        const watch = watchAll(all, settings.watchInterval, logger);
+        const repetitions: Repetition[] = [];
+        if (settings.watchInterval > 0) {
+          const look = async () => {
+            await Promise.all(all.map(each => each.look())).catch(error =>
+              logger.error(
+                `looking for changes of the policies failed: ${error}`,
+              ),
+            );
+          };
+          repetitions.push(repeat(() => settings.watchInterval, look));
+        }
+        if (needsGroups) {
+          const wait = () => groups.wait(groupsInterval);
+          repetitions.push(repeat(wait, () => groups.read()));
+        }
         lifecycle.addShutdownHook(() => {
-          watch.stop();
+          repetitions.forEach(each => each.stop());
           waited.cancel();
           all.forEach(each => each.close());
         });
@@ -134,28 +171,4 @@ function after(milliseconds: number) {
     };
   });
   return { promise, cancel: () => cancel() };
-}
-
-/** Looks at policies from time to time, one look after the other. */
-function watchAll(all: Policies[], interval: number, logger: LoggerService) {
-  let timer: NodeJS.Timeout | undefined;
-  let stopped = interval === 0;
-  const look = async () => {
-    await Promise.all(all.map(each => each.look())).catch(error =>
-      logger.error(`looking for changes of the policies failed: ${error}`),
-    );
-    again();
-  };
-  const again = () => {
-    if (stopped) return;
-    timer = setTimeout(() => void look(), interval);
-    timer.unref();
-  };
-  again();
-  return {
-    stop() {
-      stopped = true;
-      clearTimeout(timer);
-    },
-  };
 }

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import type { LoggerService } from '@backstage/backend-plugin-api';
 import type {
   BackstageAnswer,
+  BackstageGroup,
   BackstagePermission,
   BackstageUser,
+  ConditionBudget,
   Engine,
   Problem,
   StagedoorError,
@@ -26,6 +28,9 @@ export interface PoliciesOptions {
   readonly name: string;
   readonly directory: string;
   readonly cacheSize: number;
+  readonly budget?: ConditionBudget;
+  /** Whether nothing is answered before the groups above groups are known. */
+  readonly needsGroups?: boolean;
   readonly logger: LoggerService;
   /** Called after each attempt to load. */
   readonly onLoad?: (loaded: boolean) => void;
@@ -45,6 +50,13 @@ const UNKNOWN: BackstagePermission = {
  */
 export class Policies {
   #engine: Engine | undefined;
+  #groups: BackstageGroup[] | undefined;
+  #groupsRead = () => {};
+  /** Resolves once groups were read. */
+  readonly haveGroups = new Promise<void>(resolve => {
+    this.#groupsRead = resolve;
+  });
+  #groupsText: string | undefined;
   #failure: string | undefined = 'the policies are still being loaded';
   #read = '';
   #seen = '';
@@ -56,14 +68,22 @@ export class Policies {
     this.#options = options;
   }
 
-  /** The engine, once policies were loaded. */
+  /** The engine, once policies were loaded, and groups were read if they are needed. */
   get engine(): Engine | undefined {
-    return this.#engine;
+    return this.#awaitsGroups ? undefined : this.#engine;
+  }
+
+  get #awaitsGroups(): boolean {
+    return !!this.#options.needsGroups && !this.#groups;
   }
 
   get status(): Status {
-    const revision = this.#engine?.revision;
-    const failure = this.#failure;
+    const revision = this.engine?.revision;
+    const failure =
+      this.#failure ??
+      (this.#awaitsGroups
+        ? "the catalog's groups were not read yet"
+        : undefined);
     return { ok: !!revision && !failure, revision, failure };
   }
 
@@ -72,7 +92,18 @@ export class Policies {
     permissions: BackstagePermission[],
     user: BackstageUser | undefined,
   ): BackstageAnswer[] | undefined {
-    return this.#engine?.decideBackstageBatch(permissions, user);
+    return this.engine?.decideBackstageBatch(permissions, user);
+  }
+
+  /** Sets which groups are above which. Throws if they are no hierarchy. */
+  setGroups(groups: BackstageGroup[]): void {
+    const text = JSON.stringify(groups);
+    // Answers are forgotten with the groups that they were given for.
+    if (text === this.#groupsText) return;
+    this.#engine?.setGroups(groups);
+    this.#groups = groups;
+    this.#groupsText = text;
+    this.#groupsRead();
   }
 
   /** Loads the policies. Never rejects: what is wrong is logged and shows in the status. */
@@ -100,6 +131,7 @@ export class Policies {
   }
 
   async #load(): Promise<void> {
+    if (this.#closed) return;
     const { name, directory, logger } = this.#options;
     this.#read = await fingerprint(directory);
     const started = performance.now();
@@ -123,22 +155,30 @@ export class Policies {
     }
   }
 
+  /** Loads an engine and puts it in force once it has passed its test. */
   async #loadEngine(): Promise<boolean> {
-    if (this.#engine) return (await this.#engine.reload()).changed;
     // Here, and not at the top, so that an addon that is missing is a failure to load.
     const stagedoor = await import('@stagedoor/node');
+    const { directory, cacheSize, budget } = this.#options;
     const engine = await stagedoor.Engine.load({
-      directory: this.#options.directory,
+      directory,
       platform: 'backstage',
-      cacheSize: this.#options.cacheSize,
+      cacheSize,
+      ...(budget && { budget }),
     });
-    selfTest(engine);
-    if (this.#closed) {
+    try {
+      if (this.#groups) engine.setGroups(this.#groups);
+      selfTest(engine);
+      if (this.#closed) throw new Error('the backend is shutting down');
+    } catch (error) {
       engine.close();
-      return false;
+      throw error;
     }
+    const before = this.#engine;
+    const changed = before?.revision !== engine.revision;
     this.#engine = engine;
-    return true;
+    before?.close();
+    return changed;
   }
 
   #report(error: unknown): void {

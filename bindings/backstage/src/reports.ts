@@ -118,8 +118,36 @@ export class Audit {
   }
 }
 
-/** So many kinds of differences are remembered, to be logged once each. */
+/** So many messages are remembered, to be logged once each. */
 const REMEMBERED = 1_000;
+
+/** Tells, once each, which conditions are too large for Backstage and thus denied. */
+export class OverBudget {
+  readonly #logger: LoggerService;
+  readonly #logged = new Set<string>();
+
+  constructor(logger: LoggerService) {
+    this.#logger = logger;
+  }
+
+  decided({ queries, user, answers }: Sweep): void {
+    answers.forEach(({ findings, revision }, index) => {
+      // Others are told when policies are loaded: they do not hang on the user.
+      const found = findings.find(({ code }) => code === OVER_BUDGET);
+      if (!found) return;
+      const permission = queries[index]?.permission.name;
+      const key = JSON.stringify([permission, user?.userEntityRef, revision]);
+      if (this.#logged.has(key)) return;
+      if (this.#logged.size >= REMEMBERED) this.#logged.clear();
+      this.#logged.add(key);
+      this.#logger.warn(
+        `${permission} is denied to ${user?.userEntityRef}: ${found.message} (${found.help})`,
+      );
+    });
+  }
+}
+
+const OVER_BUDGET = 'conditions::over-budget';
 
 /** Compares decisions with those of other policies, from which nothing is enforced. */
 export class Shadow {

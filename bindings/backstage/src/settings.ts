@@ -4,7 +4,7 @@ import type { Config } from '@backstage/config';
 import { readDurationFromConfig } from '@backstage/config';
 import { durationToMilliseconds } from '@backstage/types';
 import type { AuditorServiceEventSeverityLevel } from '@backstage/backend-plugin-api';
-import type { BackstageUser } from '@stagedoor/node';
+import type { BackstageUser, ConditionBudget } from '@stagedoor/node';
 
 /** What is told to the auditor. */
 export interface AuditSettings {
@@ -21,6 +21,9 @@ export interface Settings {
   readonly watchInterval: number;
   readonly startupWait: number;
   readonly cacheSize: number;
+  readonly budget: ConditionBudget;
+  /** Milliseconds between two readings of the catalog's groups, if they are wanted. */
+  readonly groupsInterval: number | undefined;
   readonly audit: AuditSettings;
   readonly shadowDirectory: string | undefined;
   readonly guest: BackstageUser | undefined;
@@ -33,6 +36,8 @@ const KNOWN = [
   'watch',
   'startupWait',
   'cacheSize',
+  'budget',
+  'catalogGroups',
   'audit',
   'shadow',
   'guest',
@@ -64,6 +69,8 @@ export function readSettings(root: Config): Settings {
     watchInterval: watchInterval(config),
     startupWait: milliseconds(config, 'startupWait', 5_000),
     cacheSize: number(config, 'cacheSize', 20_000, 0, 10_000_000),
+    budget: budget(config),
+    groupsInterval: groupsInterval(config),
     audit: audit(config.getOptionalConfig('audit')),
     shadowDirectory: config.has('shadow')
       ? resolve(config.getString('shadow.directory'))
@@ -87,6 +94,36 @@ function watchInterval(config: Config): number {
   return interval;
 }
 
+function groupsInterval(config: Config): number | undefined {
+  const groups = config.getOptional('catalogGroups');
+  if (groups === undefined || groups === false) return undefined;
+  if (groups === true) return 60_000;
+  const interval = milliseconds(config, 'catalogGroups.interval', 60_000);
+  if (interval < 100) {
+    throw new Error(
+      `${KEY}.catalogGroups.interval must be at least 100 milliseconds`,
+    );
+  }
+  return interval;
+}
+
+function budget(config: Config): ConditionBudget {
+  const known = ['leaves', 'depth', 'bytes'];
+  const given = config.getOptionalConfig('budget');
+  const unknown = given?.keys().find(key => !known.includes(key));
+  if (unknown) {
+    throw new Error(
+      `${KEY}.budget.${unknown} is not a setting: there are ${known.join(', ')}`,
+    );
+  }
+  // Backstage's own limit is 100 KiB for all resources of a request.
+  return {
+    leaves: number(config, 'budget.leaves', 64, 1, 1_000),
+    depth: number(config, 'budget.depth', 16, 1, 400),
+    bytes: number(config, 'budget.bytes', 3_800, 100, 100_000),
+  };
+}
+
 function milliseconds(config: Config, key: string, unset: number): number {
   if (!config.has(key)) return unset;
   const duration = durationToMilliseconds(
@@ -106,8 +143,10 @@ function number(
   most: number,
 ): number {
   const value = config.getOptionalNumber(key) ?? unset;
-  if (!(value >= least && value <= most)) {
-    throw new Error(`${KEY}.${key} must be from ${least} to ${most}`);
+  if (!(Number.isInteger(value) && value >= least && value <= most)) {
+    throw new Error(
+      `${KEY}.${key} must be a whole number from ${least} to ${most}`,
+    );
   }
   return value;
 }

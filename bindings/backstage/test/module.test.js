@@ -306,6 +306,18 @@ test('settings that are wrong are named', options, async t => {
       { directory, audit: { decisions: 'all', sample: 2 } },
       /permission\.stagedoor\.audit\.sample/,
     ],
+    [
+      { directory, budget: { leaves: 0 } },
+      /permission\.stagedoor\.budget\.leaves/,
+    ],
+    [
+      { directory, budget: { rules: 9 } },
+      /permission\.stagedoor\.budget\.rules/,
+    ],
+    [
+      { directory, catalogGroups: { interval: '1ms' } },
+      /permission\.stagedoor\.catalogGroups\.interval/,
+    ],
     [{ directory, shadow: {} }, /permission\.stagedoor\.shadow\.directory/],
     [{ directory, guest: {} }, /permission\.stagedoor\.guest\.userEntityRef/],
   ]) {

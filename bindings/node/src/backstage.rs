@@ -2,6 +2,7 @@
 
 use std::str::FromStr as _;
 
+use cedar_policy::{EntityTypeName, ParseErrors};
 use napi::ValueType;
 use napi::bindgen_prelude::{
     Array, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object, Unknown,
@@ -11,6 +12,8 @@ use stagedoor_backstage::{
     AskedPermission, ConditionParam, Criteria, EntityRef, Finding, PermissionCondition,
     PolicyAnswer, PolicyDecision, PolicyEngine, Principal, User,
 };
+
+use stagedoor_core::Entity;
 
 use crate::answers::Answers;
 use crate::failure::{Failure, Problem, Result, number};
@@ -48,6 +51,36 @@ pub struct BackstageUser {
     /// In place of a user: a service by its subject, such as `plugin:catalog`.
     #[napi(ts_type = "string")]
     pub service: Option<()>,
+}
+
+/// A group of Backstage's catalog.
+#[napi(object, object_to_js = false)]
+#[derive(Debug)]
+pub struct BackstageGroup {
+    /// The group's reference, such as `group:default/web`.
+    pub entity_ref: String,
+    /// References of the groups right above it.
+    pub parents: Vec<String>,
+}
+
+/// Returns groups in Cedar's words.
+///
+/// # Errors
+///
+/// `argument::group` for what is no reference.
+pub(crate) fn group_entities(groups: Vec<BackstageGroup>) -> Result<Vec<Entity>> {
+    let failed = |message: String| Failure::new("argument::group", message);
+    let of_type: EntityTypeName =
+        "Backstage::Group".parse().map_err(|e: ParseErrors| failed(e.to_string()))?;
+    let uid = |reference: &str| match EntityRef::from_str(reference) {
+        Ok(reference) => Ok(reference.uid(of_type.clone())),
+        Err(error) => Err(failed(error.to_string())),
+    };
+    let entity = |group: BackstageGroup| {
+        let entity = Entity::new(uid(&group.entity_ref)?);
+        group.parents.iter().try_fold(entity, |entity, above| Ok(entity.with_parent(uid(above)?)))
+    };
+    groups.into_iter().map(entity).collect()
 }
 
 /// An answer for Backstage. It is frozen, and the same one may be returned again.

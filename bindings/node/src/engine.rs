@@ -12,7 +12,7 @@ use napi_derive::napi;
 use stagedoor_core::{Decision as CoreDecision, Outcome};
 
 use crate::answers::Answers;
-use crate::backstage;
+use crate::backstage::{self, BackstageGroup, group_entities};
 use crate::decision::Decision;
 use crate::entities::prepared;
 use crate::explanation::Explanation;
@@ -174,6 +174,19 @@ impl Engine {
         answers().map_err(|failure| failure.thrown(env))
     }
 
+    /// Sets the groups above Backstage's groups: a user of a group is then in those, too.
+    /// Without, users are in the groups of their ownership references and in no other. Reloads
+    /// keep them. Throws if they are no hierarchy; those before then stay in force.
+    #[napi(catch_unwind)]
+    pub fn set_groups(
+        &self,
+        env: Env,
+        #[napi(ts_arg_type = "Array<BackstageGroup>")] groups: Vec<BackstageGroup>,
+    ) -> napi::Result<()> {
+        let set = || -> Result<()> { self.policies()?.set_groups(group_entities(groups)?) };
+        set().map_err(|failure| failure.thrown(&env))
+    }
+
     /// Loads the same files again, without holding up JavaScript, and puts them in force.
     /// Rejects with everything that is wrong; the policies before then stay in force.
     #[napi(ts_return_type = "Promise<Reloaded>", catch_unwind)]
@@ -244,10 +257,7 @@ impl Engine {
     ) -> Result<Vec<Object<'env>>> {
         let policies = self.policies()?;
         let loaded = policies.current();
-        let policy = loaded.backstage.as_ref().ok_or_else(|| {
-            Failure::new("engine::platform", "the engine was not loaded for Backstage")
-                .with_help("load it with {platform: 'backstage'}")
-        })?;
+        let policy = loaded.backstage()?;
         backstage::answers(env, policy, permissions, user, |key_and_all| {
             let mut answers = self.answers.try_borrow_mut().map_err(|_| {
                 Failure::new("engine::busy", "the engine was asked while it was answering")

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use stagedoor_backstage::{Permissions, PolicyEngine, PolicyEngineError, SCHEMA};
-use stagedoor_core::{Engine, EngineBuilder};
+use stagedoor_core::{Engine, EngineBuilder, Entity};
 
 use crate::failure::{Failure, Result};
 use crate::options::Options;
@@ -26,8 +26,9 @@ pub(crate) struct Loaded {
 pub struct Policies {
     options: Options,
     loaded: ArcSwap<Loaded>,
-    /// Held while files are read: of two reloads, the later one has the last word.
-    reloading: Mutex<()>,
+    /// Held while policies are made, with Backstage's groups: of two reloads, the later one has
+    /// the last word.
+    making: Mutex<Vec<Entity>>,
 }
 
 impl Policies {
@@ -37,8 +38,8 @@ impl Policies {
     ///
     /// [`Failure`] with everything that is wrong.
     pub(crate) fn load(options: Options) -> Result<Self> {
-        let loaded = ArcSwap::from_pointee(guarded(|| Loaded::load(&options))?);
-        Ok(Self { options, loaded, reloading: Mutex::new(()) })
+        let loaded = ArcSwap::from_pointee(guarded(|| Loaded::load(&options, &[]))?);
+        Ok(Self { options, loaded, making: Mutex::default() })
     }
 
     /// Loads the same files again and puts them in force; returns whether they differ, and
@@ -48,12 +49,28 @@ impl Policies {
     ///
     /// As [`load`](Self::load); what was in force stays so.
     pub(crate) fn reload(&self) -> Result<(bool, String)> {
-        let _reloading = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = guarded(|| Loaded::load(&self.options))?;
+        let groups = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = guarded(|| Loaded::load(&self.options, &groups))?;
         let revision = loaded.engine.revision().to_owned();
         // Taken up in any case: what permission files say of rules is not in the revision.
         let before = self.loaded.swap(Arc::new(loaded));
         Ok((before.engine.revision() != revision, revision))
+    }
+
+    /// Sets Backstage's groups above groups, for the policies in force and those to come.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if they are no hierarchy, or the policies are not Backstage's. What was in
+    /// force stays so.
+    pub(crate) fn set_groups(&self, groups: Vec<Entity>) -> Result<()> {
+        let mut before = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current();
+        let policy = current.backstage()?;
+        let policy = PolicyEngine::new(policy.engine().clone(), policy.permissions().clone());
+        self.loaded.store(Arc::new(Loaded::of(policy, &self.options, &groups)?));
+        *before = groups;
+        Ok(())
     }
 
     /// Returns the policies in force.
@@ -68,12 +85,10 @@ impl Policies {
 }
 
 impl Loaded {
-    fn load(options: &Options) -> Result<Self> {
-        static GENERATIONS: AtomicU64 = AtomicU64::new(1);
-        let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
+    fn load(options: &Options, groups: &[Entity]) -> Result<Self> {
         if !options.backstage {
             let engine = builder(options).build()?;
-            return Ok(Self { engine, backstage: None, generation });
+            return Ok(Self { engine, backstage: None, generation: generation() });
         }
         let policy = match &options.directory {
             Some(directory) => PolicyEngine::load(directory)?,
@@ -83,9 +98,35 @@ impl Loaded {
                 PolicyEngine::new(builder.build()?, permissions)
             }
         };
-        let policy = policy.with_cache(options.cache_size);
-        Ok(Self { engine: policy.engine().clone(), backstage: Some(policy), generation })
+        Self::of(policy, options, groups)
     }
+
+    fn of(policy: PolicyEngine, options: &Options, groups: &[Entity]) -> Result<Self> {
+        let policy = policy
+            .with_cache(options.cache_size)
+            .with_budget(options.budget)
+            .with_groups(groups.iter().cloned())?;
+        let engine = policy.engine().clone();
+        Ok(Self { engine, backstage: Some(policy), generation: generation() })
+    }
+
+    /// Returns the policies as Backstage's.
+    ///
+    /// # Errors
+    ///
+    /// `engine::platform` if they are not.
+    pub(crate) fn backstage(&self) -> Result<&PolicyEngine> {
+        self.backstage.as_ref().ok_or_else(|| {
+            Failure::new("engine::platform", "the engine was not loaded for Backstage")
+                .with_help("load it with {platform: 'backstage'}")
+        })
+    }
+}
+
+/// Returns a number that no other policies in this process have.
+fn generation() -> u64 {
+    static GENERATIONS: AtomicU64 = AtomicU64::new(1);
+    GENERATIONS.fetch_add(1, Ordering::Relaxed)
 }
 
 fn builder(options: &Options) -> EngineBuilder {

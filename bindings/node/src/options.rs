@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use napi::ValueType;
 use napi::bindgen_prelude::{FromNapiValue as _, JsObjectValue as _, Object, Unknown};
 use napi_derive::napi;
+use stagedoor_backstage::Budget;
 
 use crate::failure::{Failure, Result};
 
@@ -25,9 +26,35 @@ pub struct EngineOptions {
     pub platform: Option<String>,
     /// How many of Backstage's answers are kept (20,000).
     pub cache_size: Option<u32>,
+    /// How large Backstage's conditions may be; larger ones are a denial with a finding.
+    pub budget: Option<ConditionBudget>,
     /// Decide exactly as Cedar does: without a schema, and with a `forbid` that cannot be
     /// evaluated left out. For conformance tests.
     pub exact_cedar: Option<bool>,
+}
+
+/// Bounds on the conditions of one answer. What is left out keeps its default.
+#[napi(object, object_to_js = false)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ConditionBudget {
+    /// The most rules (64).
+    pub leaves: Option<u32>,
+    /// How deep rules may nest (16).
+    pub depth: Option<u32>,
+    /// The most bytes of the conditions as JSON (3,800).
+    pub bytes: Option<u32>,
+}
+
+impl ConditionBudget {
+    fn checked(self) -> Budget {
+        let default = Budget::default();
+        let or = |given: Option<u32>, default: usize| given.map_or(default, |n| n as usize);
+        Budget {
+            leaves: or(self.leaves, default.leaves),
+            depth: or(self.depth, default.depth),
+            bytes: or(self.bytes, default.bytes),
+        }
+    }
 }
 
 /// A policy file or schema that is given as text.
@@ -48,10 +75,12 @@ pub(crate) struct Options {
     pub(crate) texts: Vec<SourceText>,
     pub(crate) backstage: bool,
     pub(crate) cache_size: usize,
+    pub(crate) budget: Budget,
     pub(crate) exact: bool,
 }
 
-const NAMES: [&str; 6] = ["directory", "files", "texts", "platform", "cacheSize", "exactCedar"];
+const NAMES: [&str; 7] =
+    ["directory", "files", "texts", "platform", "cacheSize", "budget", "exactCedar"];
 
 /// Answers that are kept unless `cacheSize` says otherwise.
 const CACHED: u32 = 20_000;
@@ -86,6 +115,7 @@ impl Options {
             ("texts", ValueType::Object, "a list of {name, text}"),
             ("platform", ValueType::String, "'backstage'"),
             ("cacheSize", ValueType::Number, "a number"),
+            ("budget", ValueType::Object, "{leaves, depth, bytes}"),
             ("exactCedar", ValueType::Boolean, "true or false"),
         ] {
             let given = field(name)?.get_type()?;
@@ -97,7 +127,8 @@ impl Options {
     }
 
     fn checked(options: EngineOptions) -> Result<Self> {
-        let EngineOptions { directory, files, texts, platform, cache_size, exact_cedar } = options;
+        let EngineOptions { directory, files, texts, platform, cache_size, budget, exact_cedar } =
+            options;
         let backstage = match platform.as_deref() {
             None => false,
             Some("backstage") => true,
@@ -124,6 +155,7 @@ impl Options {
         let directory = directory.map(PathBuf::from);
         let paths = files.into_iter().map(PathBuf::from).collect();
         let cache_size = cache_size.unwrap_or(CACHED) as usize;
-        Ok(Self { paths, directory, texts, backstage, cache_size, exact })
+        let budget = budget.unwrap_or_default().checked();
+        Ok(Self { paths, directory, texts, backstage, cache_size, budget, exact })
     }
 }

@@ -1,0 +1,140 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+
+const {
+  coreServices,
+  createServiceFactory,
+} = require('@backstage/backend-plugin-api');
+const { catalogServiceRef } = require('@backstage/plugin-catalog-node');
+
+const { start, until, DELETE, PROXY } = require('./backend.js');
+const { policyDirectory, simple } = require('./policies.js');
+
+const options = { timeout: 60_000 };
+const top = `
+@id("top-proxy")
+permit (
+  principal in Backstage::Group::"group:default/top",
+  action == Backstage::Action::"kubernetes.proxy",
+  resource
+);
+`;
+
+/** A user of one group, and a catalog that says which groups are above which. */
+function organisation(answer) {
+  const provide = (service, implementation) =>
+    createServiceFactory({ service, deps: {}, factory: () => implementation });
+  return [
+    provide(coreServices.userInfo, {
+      getUserInfo: async () => ({
+        userEntityRef: 'user:default/mock',
+        ownershipEntityRefs: ['user:default/mock', 'group:default/web'],
+      }),
+    }),
+    provide(catalogServiceRef, {
+      queryEntities: async (request, { credentials }) => {
+        assert.equal(credentials.principal.type, 'service');
+        const groups = answer();
+        // A page for each group.
+        const page = Number(request.cursor ?? 0);
+        const [name, above] = groups[page] ?? [];
+        const items = name
+          ? [
+              {
+                kind: 'Group',
+                metadata: { name },
+                relations: above.map(group => ({
+                  type: 'childOf',
+                  targetRef: `group:default/${group}`,
+                })),
+              },
+            ]
+          : [];
+        const nextCursor = page + 1 < groups.length ? `${page + 1}` : undefined;
+        return { items, totalItems: groups.length, pageInfo: { nextCursor } };
+      },
+    }),
+  ];
+}
+
+test(
+  'users are in the groups above theirs, once the catalog has told them',
+  options,
+  async t => {
+    let groups = () => {
+      throw new Error('the catalog is not up');
+    };
+    const directory = policyDirectory(t, { 'top.cedar': top });
+    const { authorize, health, lines } = await start(
+      t,
+      {
+        directory,
+        startupWait: '10ms',
+        catalogGroups: { interval: '100ms' },
+      },
+      { features: organisation(() => groups()) },
+    );
+    await until(() =>
+      lines.some(({ message }) => /the catalog is not up/.test(message)),
+    );
+    assert.deepEqual(await authorize([PROXY]), [{ result: 'DENY' }]);
+    assert.deepEqual((await health()).status, 'denying');
+
+    // A catalog without groups has not read its sources.
+    groups = () => [];
+    await until(() =>
+      lines.some(({ message }) => /it has none yet/.test(message)),
+    );
+    assert.deepEqual(await authorize([PROXY]), [{ result: 'DENY' }]);
+
+    groups = () => [
+      ['web', ['engineering']],
+      ['engineering', ['top']],
+      ['top', []],
+    ];
+    await until(async () => (await health()).status === 'ok');
+    assert.deepEqual(await authorize([PROXY]), [{ result: 'ALLOW' }]);
+
+    // A circle is no hierarchy: what was read before goes on to hold.
+    groups = () => [
+      ['web', ['top']],
+      ['top', ['web']],
+    ];
+    await until(() =>
+      lines.some(({ message }) => /read before go on to hold/.test(message)),
+    );
+    assert.deepEqual(await authorize([PROXY]), [{ result: 'ALLOW' }]);
+
+    groups = () => [
+      ['web', []],
+      ['top', []],
+    ];
+    await until(async () => (await authorize([PROXY]))[0].result === 'DENY');
+    assert.equal((await health()).status, 'ok');
+  },
+);
+
+test(
+  'conditions beyond the budget are a denial that is told once',
+  options,
+  async t => {
+    const directory = policyDirectory(t, {
+      'simple.cedar': `${simple}
+        @id("no-locked") forbid (principal, action, resource is Backstage::CatalogEntity)
+        when { resource.labels.hasTag("locked") };`,
+    });
+    const { authorize, lines } = await start(t, {
+      directory,
+      budget: { leaves: 1 },
+    });
+    for (let time = 0; time < 3; time += 1) {
+      assert.deepEqual(await authorize([DELETE]), [{ result: 'DENY' }]);
+    }
+    const told = lines.filter(({ message }) =>
+      /catalog\.entity\.delete.* more than the limit of 1/.test(message),
+    );
+    assert.equal(told.length, 1, JSON.stringify(told));
+  },
+);
