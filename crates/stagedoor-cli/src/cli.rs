@@ -6,15 +6,15 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::output::Output;
 use crate::{
-    access, audit, authorize, backstage, check, completions, demo, explain, import, man, serve,
-    test, validate,
+    access, audit, authorize, backstage, check, completions, demo, diff, explain, fmt, import,
+    lint, man, serve, test, validate,
 };
 
 /// Exit code of a decision to deny; 0 allows, 1 is a failure.
 const DENIED: u8 = 2;
 /// Exit code of a decision that hangs on conditions.
 const CONDITIONAL: u8 = 3;
-/// Exit code of `test` where there is nothing to run.
+/// Exit code of `test`, `lint`, `diff` and `fmt` where what was given cannot be used.
 const UNUSABLE: u8 = 2;
 
 /// Decide permissions by Cedar policies, and say why.
@@ -41,7 +41,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  allowed; or the command did what it was asked, as with several requests at once
   1  failure: wrong arguments, unreadable input, policies that do not load
-  2  denied; `test`: the tests cannot be run
+  2  denied; `test`, `lint`, `diff`, `fmt`: what was given cannot be used
   3  conditional: `check backstage` without an entity, where it depends on the resource";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,6 +59,9 @@ enum Command {
     Explain(explain::ExplainArgs),
     Validate(validate::ValidateArgs),
     Test(test::TestArgs),
+    Lint(lint::LintArgs),
+    Diff(Box<diff::DiffArgs>),
+    Fmt(fmt::FmtArgs),
     Import(import::ImportArgs),
     Audit(audit::AuditArgs),
     WhoCan(access::WhoCanArgs),
@@ -81,7 +84,7 @@ pub(crate) enum Ending {
     Conditional,
     /// Failed, and what failed is printed already.
     Failed,
-    /// Tests could not be run, and why is printed already.
+    /// What was given could not be used, and why is printed already.
     Unusable,
 }
 
@@ -103,6 +106,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args, &mut output),
         Command::Validate(args) => validate::run(&args, &mut output),
         Command::Test(args) => test::run(&args, &mut output),
+        Command::Lint(args) => lint::run(&args, &mut output),
+        Command::Diff(args) => diff::run(&args, &mut output),
+        Command::Fmt(args) => fmt::run(&args, &mut output),
         Command::Import(args) => import::run(&args, &mut output),
         Command::Audit(args) => audit::run(&args, &mut output),
         Command::WhoCan(args) => access::who_can(&args, &mut output),

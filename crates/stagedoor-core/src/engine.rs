@@ -178,6 +178,12 @@ impl Engine {
         self.0.policies.iter().map(move |policy| PolicyInfo { policy, sources })
     }
 
+    /// Returns the texts that policies were read from, each with its
+    /// [name](PolicyInfo::file).
+    pub fn sources(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.sources.iter().map(|source| (source.name.as_ref(), source.text.as_ref()))
+    }
+
     /// Returns the policies whose scope matches one of `actions` and some resource of a type,
     /// whoever asks.
     pub fn policies_about(

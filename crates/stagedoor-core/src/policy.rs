@@ -150,6 +150,16 @@ impl<'a> PolicyInfo<'a> {
         }
     }
 
+    /// Returns where [`text`](Self::text) stands in the text of the [`file`](Self::file), in
+    /// bytes; none for policies read from JSON.
+    #[must_use]
+    pub fn span(&self) -> Option<Range<usize>> {
+        match &self.policy.body.origin.form {
+            Form::Text(span) => Some(span.start as usize..span.end as usize),
+            Form::Json(_) => None,
+        }
+    }
+
     pub(crate) fn source(&self) -> Option<&'a Source> {
         self.sources.get(self.policy.body.origin.source as usize)
     }

@@ -44,6 +44,7 @@ mod invariant;
 mod problem;
 mod read;
 mod report;
+mod space;
 mod suite;
 mod table;
 mod world;
@@ -55,6 +56,7 @@ pub use report::{
     CaseReport, CaseResult, ClausePlace, Counts, Failure, FileReport, NearPolicy, PolicyMessage,
     PolicyPlace, Report,
 };
+pub use space::{Space, SpaceRequest};
 pub use suite::{Options, TestSuite};
 
 /// Returns the JSON Schema of test files.

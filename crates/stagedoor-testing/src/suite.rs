@@ -48,7 +48,7 @@ const TOLD: usize = 5;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct TestSuite {
-    files: Vec<LoadedFile>,
+    pub(crate) files: Vec<LoadedFile>,
     engines: Engines,
     load: Duration,
 }
@@ -63,9 +63,9 @@ pub struct Options {
     pub fail_fast: bool,
 }
 
-struct LoadedFile {
-    path: PathBuf,
-    world: World,
+pub(crate) struct LoadedFile {
+    pub(crate) path: PathBuf,
+    pub(crate) world: World,
     tests: Vec<Test>,
 }
 

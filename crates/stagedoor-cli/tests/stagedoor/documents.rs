@@ -6,12 +6,15 @@ use anyhow::Result;
 
 use crate::run::stagedoor;
 
-const SUBCOMMANDS: [&str; 13] = [
+const SUBCOMMANDS: [&str; 16] = [
     "authorize",
     "check",
     "explain",
     "validate",
     "test",
+    "lint",
+    "diff",
+    "fmt",
     "import",
     "audit",
     "who-can",

@@ -2,10 +2,12 @@
 
 mod conformance;
 mod demo;
+mod diff;
 mod discover;
 mod documents;
 mod hostile;
 mod import;
+mod lint;
 mod policy_tests;
 mod run;
 mod serve;

@@ -1,0 +1,368 @@
+//! `stagedoor diff`: who gains and who loses what between two policy sets.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::Value;
+use stagedoor_core::{Decision, Entities, Limits, Request, Schema};
+use stagedoor_review::diff::{AccessRow, Comparison, Direction, PolicyChanges, format};
+use stagedoor_review::{Policies, PolicyFiles};
+use stagedoor_testing::{Space, SpaceRequest};
+
+use crate::cli::Ending;
+use crate::failure::Failure;
+use crate::git::Place;
+use crate::input::{Input, unreadable};
+use crate::output::Output;
+use crate::requests::REQUEST_BYTES;
+use crate::review::{catalog, or_unusable, policies, suite};
+use crate::terminal::line;
+
+/// Tell who gains and who loses what between two policy sets.
+///
+/// Both decide the same requests: everything that the fixtures of the test files make possible, all
+/// that users of a catalog can ask, a list of requests, or decisions that were recorded. What is
+/// decided differently is grouped by who, by action and by resource.
+///
+/// Exits with 0; with 1 if `--fail-on` is given and access changes that way; with 2 if something
+/// cannot be used.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The policies before: a directory, a file, or `REVISION:PATH` of a git repository.
+    #[arg(value_name = "OLD")]
+    old: String,
+
+    /// The policies after.
+    #[arg(value_name = "NEW")]
+    new: String,
+
+    /// Take OLD and NEW for revisions, even where a file or directory has that name.
+    #[arg(long)]
+    git: bool,
+
+    /// Test files whose fixtures say what can be asked, or directories with such files; those
+    /// among the policies by default.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    tests: Vec<PathBuf>,
+
+    /// Catalog files of Backstage: all that their users can ask about their entities.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    catalog: Vec<PathBuf>,
+
+    /// Requests, one JSON object a line; `entities` may stand in each.
+    #[arg(long, value_name = "FILE.jsonl")]
+    requests: Vec<PathBuf>,
+
+    /// Decisions that were recorded: requests with their `decision`.
+    #[arg(long, value_name = "FILE.jsonl")]
+    decisions: Vec<PathBuf>,
+
+    /// Entities of `--requests` and `--decisions`, in Cedar's JSON form.
+    #[arg(long, value_name = "FILE")]
+    entities: Option<PathBuf>,
+
+    /// Ask at most so many requests, evenly chosen.
+    #[arg(long, value_name = "COUNT", default_value_t = 500_000)]
+    limit: usize,
+
+    /// Show at most so many rows.
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    rows: usize,
+
+    /// Exit with 1 if access is widened, narrowed, or changed in any way.
+    #[arg(long, value_enum, value_name = "DIRECTION")]
+    fail_on: Option<FailOn>,
+
+    /// How to report, instead of text for people.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    report: Option<ReportFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    /// Something that was denied is allowed.
+    Widened,
+    /// Something that was allowed is denied.
+    Narrowed,
+    /// Either.
+    Any,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    /// Markdown, for a comment on a pull request.
+    Markdown,
+}
+
+#[derive(Serialize)]
+struct DiffJson<'a> {
+    requests: usize,
+    left_out: usize,
+    widened: usize,
+    narrowed: usize,
+    refused_before: usize,
+    refused_after: usize,
+    recorded: usize,
+    contradicted: usize,
+    policies: &'a PolicyChanges,
+    rows: Vec<AccessRow>,
+}
+
+/// What both sets are asked.
+#[derive(Default)]
+struct Asked {
+    requests: Vec<SpaceRequest>,
+    left_out: usize,
+    /// Recorded decisions by the numbers of their requests.
+    recorded: Vec<(usize, Decision)>,
+}
+
+pub(crate) fn run(args: &DiffArgs, output: &mut Output) -> Result<Ending, Failure> {
+    let ended = compare(args, output);
+    or_unusable(ended, output)
+}
+
+fn compare(args: &DiffArgs, output: &mut Output) -> Result<Ending, Failure> {
+    let (old, old_place) = side(&args.old, args.git)?;
+    let (new, new_place) = side(&args.new, args.git)?;
+    let asked = asked(args, &new, [new_place, old_place], output)?;
+    if asked.requests.is_empty() {
+        return Err(Failure::input("there is nothing to compare the policies by").with_help(
+            "give test files with `--tests`, a catalog with `--catalog`, or `--requests`",
+        ));
+    }
+    let comparison = Comparison::of(&old.engine, &new.engine, &asked.requests);
+    let contradicted = asked.contradicted(&old);
+    match args.report {
+        Some(ReportFormat::Markdown) => {
+            output.bytes(format::markdown(&comparison, args.rows).as_bytes())?;
+        }
+        None if output.is_json() => output.json(&DiffJson {
+            requests: asked.requests.len(),
+            left_out: asked.left_out,
+            widened: comparison.count(Direction::Widened),
+            narrowed: comparison.count(Direction::Narrowed),
+            refused_before: comparison.refused_before,
+            refused_after: comparison.refused_after,
+            recorded: asked.recorded.len(),
+            contradicted,
+            policies: &comparison.policies,
+            rows: comparison.rows(),
+        })?,
+        None => tell(&comparison, args.rows, output)?,
+    }
+    remarks(&comparison, &asked, contradicted, output);
+    let went = |direction| comparison.count(direction) > 0;
+    let fails = match args.fail_on {
+        None => false,
+        Some(FailOn::Widened) => went(Direction::Widened),
+        Some(FailOn::Narrowed) => went(Direction::Narrowed),
+        Some(FailOn::Any) => !comparison.changes.is_empty(),
+    };
+    Ok(if fails { Ending::Failed } else { Ending::Done })
+}
+
+/// Loads one side; returns where its test files may be, too.
+fn side(given: &str, git: bool) -> Result<(Policies, PathBuf), Failure> {
+    let path = Path::new(given);
+    if !git && path.exists() {
+        return Ok((policies(&[path.to_owned()])?, path.to_owned()));
+    }
+    let place = Place::parse(given)?;
+    let loaded = Policies::load(&PolicyFiles::Texts(place.texts()?))?;
+    Ok((loaded, PathBuf::from(place.path())))
+}
+
+fn asked(
+    args: &DiffArgs,
+    new: &Policies,
+    places: [PathBuf; 2],
+    output: &Output,
+) -> Result<Asked, Failure> {
+    let mut asked = Asked::default();
+    let lists = args.requests.iter().map(|path| (path, false));
+    let lists: Vec<_> = lists.chain(args.decisions.iter().map(|path| (path, true))).collect();
+    if !args.catalog.is_empty() {
+        asked.add(Space::of_catalog(&catalog(&args.catalog)?, &new.permissions, args.limit));
+    }
+    let explicit = !args.tests.is_empty();
+    let tests: Vec<PathBuf> = match explicit {
+        true => args.tests.clone(),
+        // Other requests are asked instead of those of fixtures, unless both are wanted.
+        false if !lists.is_empty() || !args.catalog.is_empty() => Vec::new(),
+        false => places.into_iter().filter(|place| place.is_dir()).take(1).collect(),
+    };
+    if !tests.is_empty() {
+        match suite(&tests, output) {
+            Some(suite) => asked.add(suite.space(args.limit)),
+            None if explicit => return Err(Failure::input("the tests cannot be used")),
+            None => {}
+        }
+    }
+    let entities = match &args.entities {
+        Some(path) => {
+            let text = Input::default().text(path, Limits::default().file_bytes)?;
+            Entities::from_json_str(&text, new.engine.schema())
+                .map_err(|e| Failure::input(format!("`{}`: {e}", path.display())))?
+        }
+        None => Entities::empty(),
+    };
+    for (path, recorded) in lists {
+        asked.read(path, recorded, &entities, new.engine.schema())?;
+    }
+    Ok(asked)
+}
+
+impl Asked {
+    fn add(&mut self, space: Space) {
+        self.requests.extend(space.requests);
+        self.left_out += space.left_out;
+    }
+
+    /// Reads requests, one JSON object a line.
+    fn read(
+        &mut self,
+        path: &Path,
+        recorded: bool,
+        entities: &Entities,
+        schema: Option<&Schema>,
+    ) -> Result<(), Failure> {
+        let name = Input::name(path);
+        let mut reader = BufReader::new(Input::default().open(path)?);
+        let mut buffer = Vec::new();
+        for number in 1.. {
+            buffer.clear();
+            let bound = REQUEST_BYTES as u64 + 1;
+            let read = (&mut reader).take(bound).read_until(b'\n', &mut buffer);
+            if read.map_err(|e| unreadable(&name, &e))? == 0 {
+                break;
+            }
+            if buffer.len() > REQUEST_BYTES {
+                let message =
+                    format!("{name}:{number}: the line is longer than {REQUEST_BYTES} bytes");
+                return Err(Failure::input(message));
+            }
+            if buffer.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let (request, decision) = one(&buffer, entities, schema)
+                .map_err(|reason| Failure::input(format!("{name}:{number}: {reason}")))?;
+            match decision {
+                Some(decision) => self.recorded.push((self.requests.len(), decision)),
+                None if recorded => {
+                    let message =
+                        format!("{name}:{number}: `decision` is neither `allow` nor `deny`");
+                    return Err(Failure::input(message));
+                }
+                None => {}
+            }
+            self.requests.push(request);
+        }
+        Ok(())
+    }
+
+    /// Returns how many recorded decisions the old policies do not make.
+    fn contradicted(&self, old: &Policies) -> usize {
+        let differs = |(number, decision): &&(usize, Decision)| {
+            self.requests.get(*number).is_some_and(|asked| {
+                let outcome = old.engine.decide(&asked.request, &asked.entities);
+                outcome.map_or(Decision::Deny, |outcome| outcome.decision()) != *decision
+            })
+        };
+        self.recorded.iter().filter(differs).count()
+    }
+}
+
+/// Reads one request, with the entities and the decision beside it.
+fn one(
+    json: &[u8],
+    entities: &Entities,
+    schema: Option<&Schema>,
+) -> Result<(SpaceRequest, Option<Decision>), String> {
+    let mut object: serde_json::Map<String, Value> =
+        serde_json::from_slice(json).map_err(|e| e.to_string())?;
+    let own = object.remove("entities");
+    let decision = match object.get("decision").and_then(Value::as_str) {
+        Some("allow" | "Allow" | "ALLOW") => Some(Decision::Allow),
+        Some("deny" | "Deny" | "DENY") => Some(Decision::Deny),
+        _ => None,
+    };
+    let text = Value::Object(object).to_string();
+    let request = Request::from_json_str(&text, schema).map_err(|e| e.to_string())?;
+    let entities = match own {
+        None => entities.clone(),
+        Some(own) => {
+            let own =
+                Entities::from_json_str(&own.to_string(), schema).map_err(|e| e.to_string())?;
+            // Cedar adds the schema's actions, which the shared entities have, too.
+            let new = own.iter().filter(|entity| entities.get(&entity.uid).is_none()).cloned();
+            entities.with(new).map_err(|e| e.to_string())?
+        }
+    };
+    Ok((SpaceRequest::new(request, entities), decision))
+}
+
+fn tell(comparison: &Comparison<'_>, shown: usize, output: &mut Output) -> Result<(), Failure> {
+    let paint = output.paint();
+    let rows = comparison.rows();
+    for row in rows.iter().take(shown) {
+        let sign = match row.direction {
+            Direction::Widened => paint.bad("+ gains").to_string(),
+            Direction::Narrowed => paint.notable("- loses").to_string(),
+        };
+        let about = match row.about() {
+            about if about.is_empty() => String::new(),
+            about => format!(" on {}", line(&about)),
+        };
+        let (whom, does) = (line(&row.whom()), line(&row.does()));
+        output.line(format_args!("{sign}  {}: {does}{about}", paint.bold(whom)))?;
+        output.line(format_args!("         {}", paint.dim(line(&row.because()))))?;
+    }
+    if let Some(hidden) = rows.get(shown..).filter(|hidden| !hidden.is_empty()) {
+        let requests: usize = hidden.iter().map(|row| row.requests).sum();
+        output
+            .line(format_args!("and {} rows more ({requests} requests): `--rows`", hidden.len()))?;
+    }
+    let (widened, narrowed) =
+        (comparison.count(Direction::Widened), comparison.count(Direction::Narrowed));
+    let asked = comparison.requests.len();
+    output.line(format_args!("{widened} widened, {narrowed} narrowed, of {asked} requests"))?;
+    let PolicyChanges { added, removed, changed, .. } = &comparison.policies;
+    for (word, ids) in [("added", added), ("removed", removed), ("changed", changed)] {
+        if !ids.is_empty() {
+            let named: Vec<String> = ids.iter().take(10).map(|id| line(id)).collect();
+            let more = ids.len().saturating_sub(10);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            output.line(format_args!("policies {word}: {}{more}", named.join(", ")))?;
+        }
+    }
+    Ok(())
+}
+
+fn remarks(comparison: &Comparison<'_>, asked: &Asked, contradicted: usize, output: &Output) {
+    if comparison.changes.is_empty() && !comparison.policies.is_empty() {
+        output.remark(
+            "policies differ, and no request that was asked notices: are there cases for it?",
+        );
+    }
+    if asked.left_out > 0 {
+        let left_out = asked.left_out;
+        output.remark(&format!("{left_out} more requests were left out, evenly: raise `--limit`"));
+    }
+    let refused = comparison.refused_before.max(comparison.refused_after);
+    if refused > 0 {
+        let (before, after) = (comparison.refused_before, comparison.refused_after);
+        output.remark(&format!(
+            "requests that do not fit the schema count as denied: {before} before, {after} after"
+        ));
+    }
+    if contradicted > 0 {
+        let recorded = asked.recorded.len();
+        output.remark(&format!(
+            "{contradicted} of {recorded} recorded decisions are not what OLD decides: \
+             other policies or entities were in force"
+        ));
+    }
+}

@@ -1,0 +1,77 @@
+//! What `lint`, `diff` and `report` have in common: policies, and entities that exist.
+
+use std::path::PathBuf;
+
+use stagedoor_backstage::Catalog;
+use stagedoor_core::{Entity, Limits};
+use stagedoor_review::{LoadingError, Policies, PolicyFiles};
+use stagedoor_testing::TestSuite;
+
+use crate::cli::Ending;
+use crate::failure::Failure;
+use crate::input::{Input, unreadable};
+use crate::output::Output;
+
+/// Loads policies at paths.
+pub(crate) fn policies(paths: &[PathBuf]) -> Result<Policies, Failure> {
+    for path in paths {
+        // Said here on one line; the engine would list it among problems of policies.
+        std::fs::metadata(path).map_err(|e| unreadable(&path.display().to_string(), &e))?;
+    }
+    Ok(Policies::load(&PolicyFiles::Paths(paths.to_vec()))?)
+}
+
+impl From<LoadingError> for Failure {
+    fn from(error: LoadingError) -> Self {
+        match error {
+            LoadingError::Policies(error) => Self::Load(error),
+            LoadingError::Permissions(error) => Self::Files(error),
+            other => Self::input(other.to_string()),
+        }
+    }
+}
+
+/// Reads catalog files.
+pub(crate) fn catalog(paths: &[PathBuf]) -> Result<Catalog, Failure> {
+    let mut input = Input::default();
+    let mut texts = Vec::with_capacity(paths.len());
+    for path in paths {
+        texts.push((Input::name(path), input.text(path, Limits::default().file_bytes)?));
+    }
+    Ok(Catalog::from_files(texts)?)
+}
+
+/// Returns the users and entities of a catalog.
+pub(crate) fn catalog_entities(catalog: &Catalog) -> Vec<Entity> {
+    let users = catalog.users().filter_map(|user| catalog.user(user));
+    catalog.entities().chain(users.map(|user| user.to_entity())).collect()
+}
+
+/// Loads the tests at paths, if there are any; why they cannot be used is a remark.
+pub(crate) fn suite(paths: &[PathBuf], output: &Output) -> Option<TestSuite> {
+    match TestSuite::load(paths) {
+        Ok(suite) => Some(suite),
+        Err(error) => {
+            let none = error.problems().iter().all(|p| p.message.contains("there is no test file"));
+            if !none {
+                output.remark(&format!("the fixtures of the tests are not used: {error}"));
+            }
+            None
+        }
+    }
+}
+
+/// Tells of a failure, and ends as what could not be used.
+pub(crate) fn or_unusable(
+    ended: Result<Ending, Failure>,
+    output: &mut Output,
+) -> Result<Ending, Failure> {
+    match ended {
+        Err(failure @ Failure::Output(_)) => Err(failure),
+        Err(failure) => {
+            output.failure(&failure);
+            Ok(Ending::Unusable)
+        }
+        ended => ended,
+    }
+}

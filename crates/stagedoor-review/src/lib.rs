@@ -1,0 +1,15 @@
+//! What a reviewer of Cedar policies wants to know.
+//!
+//! - [`diff`]: who gains and who loses what between two policy sets.
+//! - [`lint`]: what is wrong with policies though they load.
+//! - [`mod@fmt`]: policies in Cedar's own format.
+
+mod comment;
+pub mod diff;
+pub mod fmt;
+pub mod lint;
+mod loading;
+mod platform;
+
+pub use loading::{LoadingError, Policies, PolicyFiles};
+pub use platform::Platform;

@@ -1,0 +1,128 @@
+//! Findings about policies that load.
+//!
+//! [`Linter`] looks at a whole policy set: at each policy alone, at pairs of policies, and at what
+//! the set says of the schema's actions and of the entities that are known. What is told as sure
+//! is so for every request; what is probable is marked ([`Certainty`]).
+
+mod alone;
+mod code;
+mod entities;
+mod environments;
+mod fact;
+mod finding;
+pub mod format;
+mod normal;
+mod pairs;
+mod suppression;
+mod together;
+
+pub use code::{LintCode, LintLevel, UnknownLintCode};
+pub use finding::{Certainty, LintFinding, LintPlace, LintReport};
+
+use stagedoor_backstage::Permissions;
+use stagedoor_core::{Engine, Entity};
+
+use pairs::Pairs;
+
+use crate::platform::Platform;
+
+/// The linter's thread has room for conditions as deep as the engine takes them.
+const STACK_BYTES: usize = 256 << 20;
+
+/// Looks for what is wrong with policies though they load.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::Engine;
+/// use stagedoor_review::lint::{LintCode, Linter};
+///
+/// let engine = Engine::builder()
+///     .schema("app.cedarschema", "entity User, Doc; action read appliesTo { principal: User, resource: Doc };")
+///     .policies("app.cedar", r#"
+///         @id("all") @doc("Everybody reads.")
+///         permit (principal is User, action == Action::"read", resource is Doc);
+///         @id("ana") @doc("Ana reads.")
+///         permit (principal == User::"ana", action == Action::"read", resource is Doc);"#)
+///     .build()?;
+/// let report = Linter::new(&engine).run();
+/// let found: Vec<_> = report.open().map(|f| (f.code, f.place.policy.as_deref())).collect();
+/// assert_eq!(found, [(LintCode::Subsumed, Some("ana"))]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Linter<'e> {
+    engine: &'e Engine,
+    permissions: Option<Permissions>,
+    known: Vec<Entity>,
+}
+
+impl<'e> Linter<'e> {
+    /// Returns a linter for an engine's policies.
+    #[must_use]
+    pub fn new(engine: &'e Engine) -> Self {
+        Self { engine, permissions: None, known: Vec::new() }
+    }
+
+    /// Sets the permissions of Backstage, for findings about conditions.
+    #[must_use]
+    pub fn with_permissions(mut self, permissions: Permissions) -> Self {
+        self.permissions = Some(permissions);
+        self
+    }
+
+    /// Adds entities that exist, of fixtures or a catalog, for findings about names.
+    #[must_use]
+    pub fn with_entities(mut self, entities: impl IntoIterator<Item = Entity>) -> Self {
+        self.known.extend(entities);
+        self
+    }
+
+    /// Returns everything that was found. Without a schema (in exact-Cedar mode, say) only
+    /// the validator's warnings are.
+    #[must_use]
+    pub fn run(&self) -> LintReport {
+        let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
+        std::thread::scope(|scope| match builder.spawn_scoped(scope, || self.look()) {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => self.look(),
+        })
+    }
+
+    fn look(&self) -> LintReport {
+        let mut report =
+            LintReport { policies: self.engine.policies().len(), ..LintReport::default() };
+        report.findings.extend(alone::validated(self.engine));
+        if let Some(schema) = self.engine.schema() {
+            let (policies, environments) = normal::normalized(self.engine, schema);
+            let never = alone::never_matching(&policies);
+            let dead: Vec<bool> = never.iter().map(Option::is_some).collect();
+            // The validator may have said so already.
+            let told: Vec<Option<String>> = report
+                .findings
+                .iter()
+                .filter(|finding| finding.code == LintCode::NeverMatches)
+                .map(|finding| finding.place.policy.clone())
+                .collect();
+            let new = |finding: &LintFinding| !told.contains(&finding.place.policy);
+            report.findings.extend(never.into_iter().flatten().filter(new));
+
+            let permissions = self.permissions.as_ref();
+            let permissions = permissions.filter(|_| Platform::of(schema) == Platform::Backstage);
+            report.findings.extend(alone::written(&policies, &environments, permissions));
+            if let Some(permissions) = permissions {
+                report.findings.extend(alone::not_conditional(self.engine, permissions));
+            }
+            let pairs = Pairs::of(&policies, &dead);
+            report.skipped_pairs = pairs.skipped;
+            report.findings.extend(together::of_pairs(&policies, &pairs));
+            let unreachable =
+                together::unreachable_actions(&policies, &dead, &pairs, &environments);
+            report.findings.extend(unreachable);
+            report.findings.extend(entities::of(&policies, &self.known));
+        }
+        suppression::apply(self.engine, &mut report.findings);
+        report.sort();
+        report
+    }
+}

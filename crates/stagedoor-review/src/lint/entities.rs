@@ -1,0 +1,161 @@
+//! Entities that policies name, held against those that exist.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use stagedoor_core::pst::{Expr, Literal};
+use stagedoor_core::{Entity, EntityUid, Value};
+
+use super::code::{LintCode, LintLevel};
+use super::fact::Fact;
+use super::finding::{LintFinding, LintPlace};
+use super::normal::Normal;
+
+/// So many names of a kind are looked at for one that is nearly the same.
+const COMPARED: usize = 5_000;
+/// So many findings of a kind are told.
+const TOLD: usize = 50;
+
+/// Entities that exist.
+pub(super) struct Known<'a> {
+    by_uid: HashMap<EntityUid, &'a Entity>,
+    by_type: BTreeMap<String, Vec<&'a EntityUid>>,
+}
+
+impl<'a> Known<'a> {
+    pub(super) fn of(entities: &'a [Entity]) -> Self {
+        let mut by_type: BTreeMap<String, Vec<&EntityUid>> = BTreeMap::new();
+        for entity in entities {
+            by_type.entry(entity.uid.type_name().to_string()).or_default().push(&entity.uid);
+        }
+        let by_uid = entities.iter().map(|entity| (entity.uid.clone(), entity)).collect();
+        Self { by_uid, by_type }
+    }
+
+    /// Returns the entity of the type whose id is nearly this.
+    fn nearly(&self, uid: &EntityUid) -> Option<&'a EntityUid> {
+        let id = uid.id().unescaped();
+        let same_type = self.by_type.get(&uid.type_name().to_string())?;
+        let distance = |other: &EntityUid| strsim::osa_distance(id, other.id().unescaped());
+        let near = same_type.iter().take(COMPARED).map(|other| (distance(other), *other));
+        let bound = if id.chars().count() < 8 { 1 } else { 2 };
+        near.filter(|(distance, _)| *distance <= bound).min().map(|(_, other)| other)
+    }
+}
+
+/// Returns the findings about names.
+pub(super) fn of(policies: &[Normal<'_>], entities: &[Entity]) -> Vec<LintFinding> {
+    if entities.is_empty() {
+        return Vec::new();
+    }
+    let known = Known::of(entities);
+    let named = named(policies);
+    let mut findings: Vec<LintFinding> =
+        named.iter().filter_map(|(uid, policy)| unknown(uid, policy, &known)).take(TOLD).collect();
+    findings.extend(unused(policies, &named, &known, entities));
+    findings
+}
+
+/// Returns the entities that policies name, each with the first policy that does.
+fn named<'p, 'e>(policies: &'p [Normal<'e>]) -> BTreeMap<EntityUid, &'p Normal<'e>> {
+    let mut named = BTreeMap::new();
+    let mut seen = HashSet::new();
+    for policy in policies {
+        let mut add = |text: &str| {
+            if let Ok(uid) = text.parse::<EntityUid>() {
+                named.entry(uid).or_insert(policy);
+            }
+        };
+        for fact in policy.facts() {
+            if let Fact::OneOf { term, values, .. } | Fact::Within { term, groups: values, .. } =
+                fact
+                && (&**term == "principal" || &**term == "resource")
+            {
+                values.iter().for_each(|value| add(value));
+            }
+        }
+        if seen.insert(policy.info.text()) {
+            policy.tree.visit(&mut |expr| {
+                if let Expr::Literal(Literal::EntityUID(uid)) = expr {
+                    add(&uid.to_string());
+                }
+            });
+        }
+    }
+    named
+}
+
+fn unknown(uid: &EntityUid, policy: &Normal<'_>, known: &Known<'_>) -> Option<LintFinding> {
+    if known.by_uid.contains_key(uid) || !known.by_type.contains_key(&uid.type_name().to_string()) {
+        return None;
+    }
+    let message = format!("`{uid}` is in neither catalog nor fixtures");
+    let finding = LintFinding::new(LintCode::UnknownEntity, LintPlace::of(policy.info), message);
+    Some(match known.nearly(uid) {
+        Some(near) => finding.heuristic().with_help(format!("there is `{near}`")),
+        None => finding.heuristic().at_level(LintLevel::Note),
+    })
+}
+
+fn unused(
+    policies: &[Normal<'_>],
+    named: &BTreeMap<EntityUid, &Normal<'_>>,
+    known: &Known<'_>,
+    entities: &[Entity],
+) -> Vec<LintFinding> {
+    // What policies call groups: whatever they look for principals in.
+    let mut group_types: BTreeSet<String> = BTreeSet::new();
+    for fact in policies.iter().flat_map(Normal::facts) {
+        if let Fact::Within { term, groups, .. } = fact
+            && &**term == "principal"
+        {
+            let types = groups.iter().filter_map(|group| group.parse::<EntityUid>().ok());
+            group_types.extend(types.map(|uid| uid.type_name().to_string()));
+        }
+    }
+    let mut spoken_of: HashSet<&str> = HashSet::new();
+    for entity in entities {
+        let own = entity.uid.id().unescaped();
+        let mut add = |text| {
+            // A user's claims hold every group of the user, which is no use of the group.
+            if !entity.parents.iter().any(|parent| parent.id().unescaped() == text) && text != own {
+                spoken_of.insert(text);
+            }
+        };
+        entity
+            .attributes
+            .values()
+            .chain(entity.tags.values())
+            .for_each(|value| strings(value, &mut add));
+    }
+    let is_used = |group: &EntityUid| {
+        let mut open = vec![group];
+        let mut seen = HashSet::new();
+        while let Some(group) = open.pop() {
+            if named.contains_key(group) || spoken_of.contains(group.id().unescaped()) {
+                return true;
+            }
+            if seen.insert(group) {
+                open.extend(known.by_uid.get(group).into_iter().flat_map(|entity| &entity.parents));
+            }
+        }
+        false
+    };
+    let groups = group_types.iter().filter_map(|of| known.by_type.get(of)).flatten();
+    groups
+        .filter(|group| !is_used(group))
+        .take(TOLD)
+        .map(|group| {
+            let message = format!("no policy is about `{group}`");
+            LintFinding::new(LintCode::UnusedGroup, LintPlace::default(), message).heuristic()
+        })
+        .collect()
+}
+
+fn strings<'v>(value: &'v Value, add: &mut impl FnMut(&'v str)) {
+    match value {
+        Value::String(text) => add(text),
+        Value::Set(values) => values.iter().for_each(|value| strings(value, add)),
+        Value::Record(fields) => fields.values().for_each(|value| strings(value, add)),
+        _ => {}
+    }
+}

@@ -1,0 +1,7 @@
+//! Findings for other programs.
+
+mod github;
+mod sarif;
+
+pub use github::github;
+pub use sarif::sarif;

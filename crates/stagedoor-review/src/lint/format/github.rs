@@ -1,0 +1,42 @@
+//! Annotations of GitHub Actions.
+//!
+//! See [the commands](https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands).
+
+use crate::lint::{LintFinding, LintLevel, LintReport};
+
+/// Returns an annotation for each finding that nobody suppressed.
+#[must_use]
+pub fn github(report: &LintReport) -> String {
+    report.open().map(annotation).collect()
+}
+
+fn annotation(finding: &LintFinding) -> String {
+    let command = match finding.level {
+        LintLevel::Error => "error",
+        LintLevel::Warning => "warning",
+        LintLevel::Note => "notice",
+    };
+    let mut properties = Vec::new();
+    if let Some(file) = &finding.place.file {
+        let file = file.strip_prefix("./").unwrap_or(file);
+        properties.push(format!("file={}", property(file)));
+    }
+    if let Some(line) = finding.place.line {
+        properties.push(format!("line={line}"));
+    }
+    properties.push(format!("title={}", property(finding.code.id())));
+    let policy = finding.place.policy.as_ref();
+    let policy = policy.map(|policy| format!("policy `{policy}`: ")).unwrap_or_default();
+    let text = data(&format!("{policy}{}", finding.message));
+    format!("::{command} {}::{text}\n", properties.join(","))
+}
+
+/// Escapes what a command's text may not hold.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Escapes what the value of a property may not hold.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}

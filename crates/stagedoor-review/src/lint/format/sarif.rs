@@ -1,0 +1,108 @@
+//! SARIF 2.1.0, for code scanning.
+//!
+//! See [the format](https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html).
+
+use serde_json::{Value, json};
+
+use crate::lint::{Certainty, LintCode, LintFinding, LintPlace, LintReport};
+
+/// Returns all findings as a SARIF log; suppressed ones say why.
+#[must_use]
+pub fn sarif(report: &LintReport) -> String {
+    let rules: Vec<Value> = LintCode::ALL.iter().map(|code| rule(*code)).collect();
+    let results: Vec<Value> = report.findings.iter().map(result).collect();
+    let log = json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": "stagedoor lint",
+                "version": env!("CARGO_PKG_VERSION"),
+                "informationUri": env!("CARGO_PKG_REPOSITORY"),
+                "rules": rules,
+            }},
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+        }],
+    });
+    format!("{log:#}\n")
+}
+
+fn rule(code: LintCode) -> Value {
+    json!({
+        "id": code.id(),
+        "shortDescription": {"text": code.summary()},
+        "fullDescription": {"text": code.explanation()},
+        "defaultConfiguration": {"level": code.level().as_str()},
+        "properties": {"tags": ["cedar", "policy"]},
+    })
+}
+
+fn result(finding: &LintFinding) -> Value {
+    let index = LintCode::ALL.iter().position(|code| *code == finding.code);
+    let message = match &finding.help {
+        Some(help) => format!("{}. {help}", finding.message),
+        None => finding.message.clone(),
+    };
+    let mut result = json!({
+        "ruleId": finding.code.id(),
+        "ruleIndex": index,
+        "level": finding.level.as_str(),
+        "message": {"text": message},
+        "locations": location(&finding.place, None).into_iter().collect::<Vec<_>>(),
+        "partialFingerprints": {"finding/v1": fingerprint(finding)},
+        "properties": {"precision": match finding.certainty {
+            Certainty::Sure => "very-high",
+            Certainty::Heuristic => "medium",
+        }},
+    });
+    if let Some(object) = result.as_object_mut() {
+        if let Some(other) = finding.other.as_ref().and_then(|other| location(other, Some(0))) {
+            object.insert("relatedLocations".to_owned(), json!([other]));
+        }
+        if let Some(reason) = &finding.suppressed {
+            let suppression = json!([{"kind": "inSource", "justification": reason}]);
+            object.insert("suppressions".to_owned(), suppression);
+        }
+    }
+    result
+}
+
+fn location(place: &LintPlace, id: Option<u32>) -> Option<Value> {
+    let file = place.file.as_deref()?;
+    let mut location = json!({
+        "physicalLocation": {
+            "artifactLocation": {"uri": uri(file)},
+            "region": {"startLine": place.line.unwrap_or(1).max(1)},
+        },
+    });
+    let object = location.as_object_mut()?;
+    if let Some(policy) = &place.policy {
+        let logical = json!([{"fullyQualifiedName": policy, "kind": "declaration"}]);
+        object.insert("logicalLocations".to_owned(), logical);
+    }
+    if let Some(id) = id {
+        object.insert("id".to_owned(), id.into());
+    }
+    Some(location)
+}
+
+/// Returns what stays the same while lines move.
+fn fingerprint(finding: &LintFinding) -> String {
+    let other = finding.other.as_ref().and_then(|other| other.policy.clone());
+    json!([finding.code.id(), finding.place.policy, finding.place.file, other]).to_string()
+}
+
+/// Returns a path as a relative reference: only what a path segment may hold stays.
+fn uri(path: &str) -> String {
+    let mut uri = String::with_capacity(path.len());
+    let path = path.replace('\\', "/");
+    for byte in path.strip_prefix("./").unwrap_or(&path).bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            uri.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    uri
+}

@@ -1,0 +1,195 @@
+//! Policies that others make needless: duplicates, subsumed ones, permits under a forbid.
+//!
+//! Each policy is compared only with those that are filed under one of its own facts, so that a
+//! hundred thousand policies about as many groups cost no more than a hundred thousand look-ups.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use super::environments::{is_within, numbers};
+use super::fact::{Fact, Follows, follows};
+use super::normal::Normal;
+
+/// A policy is compared with at most so many others.
+const COMPARED: usize = 256;
+
+/// A policy without facts is filed under its combinations if it has no more than these.
+const FILED: usize = 8;
+
+/// What one policy is to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pair {
+    /// It says the same; sure or not.
+    Duplicate { sure: bool },
+    /// It says less.
+    Subsumed { sure: bool },
+    /// It is a permit that the other forbids.
+    Shadowed,
+}
+
+/// Finds for each policy the first that makes it needless.
+pub(super) struct Pairs {
+    /// Per policy: its relation, and the number of the other.
+    pub(super) found: Vec<Option<(Pair, usize)>>,
+    /// How many comparisons were left out.
+    pub(super) skipped: usize,
+}
+
+impl Pairs {
+    /// Compares policies; those that are `dead` never apply and are left out.
+    pub(super) fn of(policies: &[Normal<'_>], dead: &[bool]) -> Self {
+        let is_dead = |number: usize| dead.get(number).copied().unwrap_or_default();
+        let files = Files::of(policies, is_dead);
+        let mut pairs = Self { found: Vec::with_capacity(policies.len()), skipped: 0 };
+        for (number, policy) in policies.iter().enumerate() {
+            let found = if is_dead(number) {
+                None
+            } else {
+                pairs.compare(number, policy, policies, &files)
+            };
+            pairs.found.push(found);
+        }
+        pairs
+    }
+
+    fn compare(
+        &mut self,
+        number: usize,
+        policy: &Normal<'_>,
+        policies: &[Normal<'_>],
+        files: &Files,
+    ) -> Option<(Pair, usize)> {
+        let mut candidates = files.candidates(policy);
+        candidates.retain(|other| *other != number);
+        // What shadows is told before what merely repeats.
+        candidates.sort_unstable_by_key(|other| {
+            (policies.get(*other).is_some_and(Normal::is_permit) == policy.is_permit(), *other)
+        });
+        candidates.dedup();
+        self.skipped += candidates.len().saturating_sub(COMPARED);
+        candidates.into_iter().take(COMPARED).find_map(|other| {
+            let relation = relation(policy, policies.get(other)?, number < other)?;
+            Some((relation, other))
+        })
+    }
+}
+
+/// Returns what `policy` is to `other`. Of two that say the same, only the later is told of.
+fn relation(policy: &Normal<'_>, other: &Normal<'_>, is_earlier: bool) -> Option<Pair> {
+    let same_effect = policy.info.effect() == other.info.effect();
+    if !same_effect && !policy.is_permit() {
+        return None;
+    }
+    let covered = covers(other, policy);
+    if covered == Follows::Unknown {
+        return None;
+    }
+    if !same_effect {
+        // A forbid that fails where the permit holds denies as well.
+        return Some(Pair::Shadowed);
+    }
+    let back = covers(policy, other);
+    let in_order = policy.facts().starts_with(&other.facts());
+    // A forbid that cannot be evaluated denies: what is evaluated first matters.
+    let sure = covered == Follows::Yes && (policy.is_permit() || in_order);
+    match back {
+        Follows::Unknown => Some(Pair::Subsumed { sure }),
+        _ if is_earlier => None,
+        _ => Some(Pair::Duplicate { sure: sure && back == Follows::Yes }),
+    }
+}
+
+/// Returns whether `wide` is satisfied whenever `narrow` is.
+fn covers(wide: &Normal<'_>, narrow: &Normal<'_>) -> Follows {
+    if !is_within(&narrow.combinations, &wide.combinations) {
+        return Follows::Unknown;
+    }
+    let given = narrow.facts();
+    wide.facts().into_iter().map(|fact| follows(&given, fact)).min().unwrap_or(Follows::Yes)
+}
+
+/// Policies by a fact that each of them needs.
+struct Files {
+    by_key: HashMap<u64, Vec<usize>>,
+    /// Policies that need no fact that can be looked up.
+    broad: Vec<usize>,
+}
+
+impl Files {
+    fn of(policies: &[Normal<'_>], is_dead: impl Fn(usize) -> bool) -> Self {
+        let mut frequency: HashMap<u64, usize> = HashMap::new();
+        for policy in policies {
+            for key in policy.facts().into_iter().flat_map(filed_under) {
+                *frequency.entry(key).or_default() += 1;
+            }
+        }
+        let mut files = Self { by_key: HashMap::new(), broad: Vec::new() };
+        let rarity =
+            |keys: &Vec<u64>| -> usize { keys.iter().filter_map(|key| frequency.get(key)).sum() };
+        for (number, policy) in policies.iter().enumerate().filter(|(n, _)| !is_dead(*n)) {
+            let keys = policy.facts().into_iter().map(filed_under).filter(|keys| !keys.is_empty());
+            let keys = keys.min_by_key(rarity).or_else(|| {
+                let combinations: Vec<usize> =
+                    numbers(&policy.combinations).take(FILED + 1).collect();
+                (combinations.len() <= FILED)
+                    .then(|| combinations.into_iter().map(combination).collect())
+            });
+            match keys {
+                Some(keys) => keys
+                    .into_iter()
+                    .for_each(|key| files.by_key.entry(key).or_default().push(number)),
+                None => files.broad.push(number),
+            }
+        }
+        files
+    }
+
+    fn candidates(&self, policy: &Normal<'_>) -> Vec<usize> {
+        let first = numbers(&policy.combinations).next().map(combination);
+        let keys = policy.facts().into_iter().flat_map(looked_up).chain(first);
+        let found = keys.filter_map(|key| self.by_key.get(&key)).flatten();
+        // One more than are compared, of each, tells that there are more.
+        found.take(64 * COMPARED).chain(self.broad.iter().take(64 * COMPARED)).copied().collect()
+    }
+}
+
+/// Returns the keys under which a policy that needs the fact is filed; none if what implies the
+/// fact cannot be looked up.
+fn filed_under(fact: &Fact) -> Vec<u64> {
+    match fact {
+        Fact::OneOf { term, values, holds: true } => {
+            values.iter().map(|value| key(0, term, value)).collect()
+        }
+        Fact::Within { term, groups, holds: true } => {
+            groups.iter().map(|group| key(1, term, group)).collect()
+        }
+        Fact::Other { text, holds } => vec![key(2 + u8::from(*holds), text, "")],
+        _ => Vec::new(),
+    }
+}
+
+/// Returns keys of which a policy has one whose fact this one implies.
+fn looked_up(fact: &Fact) -> Vec<u64> {
+    match fact {
+        Fact::OneOf { term, values, holds: true } => values
+            .first()
+            .map(|value| vec![key(0, term, value), key(1, term, value)])
+            .unwrap_or_default(),
+        Fact::Within { term, groups, holds: true } => {
+            groups.first().map(|group| vec![key(1, term, group)]).unwrap_or_default()
+        }
+        _ => filed_under(fact),
+    }
+}
+
+fn key(kind: u8, term: &str, value: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (kind, term, value).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn combination(number: usize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (u8::MAX, number).hash(&mut hasher);
+    hasher.finish()
+}

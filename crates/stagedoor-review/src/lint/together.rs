@@ -1,0 +1,75 @@
+//! What policies are to each other and to the schema's actions.
+
+use std::collections::BTreeSet;
+
+use stagedoor_core::EntityUid;
+
+use super::code::LintCode;
+use super::environments::{Environments, is_within};
+use super::finding::{LintFinding, LintPlace};
+use super::normal::Normal;
+use super::pairs::{Pair, Pairs};
+
+/// So many actions are named.
+const NAMED: usize = 20;
+
+/// Returns the findings about pairs.
+pub(super) fn of_pairs(policies: &[Normal<'_>], pairs: &Pairs) -> Vec<LintFinding> {
+    let finding = |(policy, found): (&Normal<'_>, &Option<(Pair, usize)>)| {
+        let (pair, other) = (*found)?;
+        let other = policies.get(other)?;
+        let id = other.info.id();
+        let (code, message, sure) = match pair {
+            Pair::Duplicate { sure } => {
+                (LintCode::Duplicate, format!("`{id}` says the same"), sure)
+            }
+            Pair::Subsumed { sure } => {
+                (LintCode::Subsumed, format!("`{id}` always applies as well, and to more"), sure)
+            }
+            Pair::Shadowed => {
+                (LintCode::Shadowed, format!("`{id}` forbids all that it permits"), true)
+            }
+        };
+        let found = LintFinding::new(code, LintPlace::of(policy.info), message).beside(other.info);
+        Some(if sure { found } else { found.heuristic() })
+    };
+    policies.iter().zip(&pairs.found).filter_map(finding).collect()
+}
+
+/// Returns the finding that there are actions which nobody may perform.
+pub(super) fn unreachable_actions(
+    policies: &[Normal<'_>],
+    dead: &[bool],
+    pairs: &Pairs,
+    environments: &Environments,
+) -> Option<LintFinding> {
+    let closed: Vec<&Normal<'_>> =
+        policies.iter().filter(|p| !p.is_permit() && p.facts().is_empty()).collect();
+    let mut open: BTreeSet<&EntityUid> = BTreeSet::new();
+    for (number, policy) in policies.iter().enumerate() {
+        let is_shadowed = matches!(pairs.found.get(number), Some(Some((Pair::Shadowed, _))));
+        let is_dead = dead.get(number).copied().unwrap_or_default();
+        if !policy.is_permit() || is_dead || is_shadowed {
+            continue;
+        }
+        if closed.iter().all(|forbid| !is_within(&policy.combinations, &forbid.combinations)) {
+            open.extend(environments.actions_of(&policy.combinations));
+        }
+    }
+    let never: Vec<String> = environments
+        .actions()
+        .into_iter()
+        .filter(|action| !open.contains(action))
+        .map(|action| format!("`{}`", action.id().unescaped()))
+        .collect();
+    if never.is_empty() {
+        return None;
+    }
+    let named = never.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let more = match never.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let message = format!("nobody may perform {named}{more}");
+    Some(LintFinding::new(LintCode::UnreachableAction, LintPlace::default(), message))
+}
