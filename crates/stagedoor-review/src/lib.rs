@@ -4,6 +4,7 @@
 //! - [`lint`]: what is wrong with policies though they load.
 //! - [`mod@fmt`]: policies in Cedar's own format.
 
+mod absent_rules;
 mod comment;
 pub mod diff;
 pub mod fmt;

@@ -109,7 +109,7 @@ impl<'e> Linter<'e> {
 
             let permissions = self.permissions.as_ref();
             let permissions = permissions.filter(|_| Platform::of(schema) == Platform::Backstage);
-            report.findings.extend(alone::written(&policies, &environments, permissions));
+            report.findings.extend(alone::written(&policies, &environments));
             if let Some(permissions) = permissions {
                 report.findings.extend(alone::not_conditional(self.engine, permissions));
             }

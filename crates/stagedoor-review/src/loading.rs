@@ -1,10 +1,12 @@
 //! Policies to review, from paths or from texts.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use stagedoor_backstage::{FileError, Permissions};
 use stagedoor_core::{Engine, EngineBuilder, LoadError};
 
+use crate::absent_rules::AbsentRules;
 use crate::platform::Platform;
 
 /// Where policies are.
@@ -53,6 +55,8 @@ const SHIPPED: [&[(&str, &str)]; 4] = {
 impl Policies {
     /// Loads policies with their own schema, or else with one that ships.
     ///
+    /// Rules that guard policies are not run: a guarded permit is off, a guarded forbid on.
+    ///
     /// # Errors
     ///
     /// [`LoadingError`] with everything that is wrong.
@@ -60,7 +64,7 @@ impl Policies {
         let permissions = files.permissions()?;
         let mut failed: Option<LoadError> = None;
         for shipped in SHIPPED {
-            let mut builder = files.builder();
+            let mut builder = files.builder().rules(Arc::new(AbsentRules));
             if let Some(fragment) = permissions.schema_fragment() {
                 builder = builder.schema("(schema of added permissions)", fragment);
             }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use stagedoor_backstage::{Permissions, PolicyEngine};
+use stagedoor_backstage::{FindingCode, Permissions, PolicyEngine};
 use stagedoor_core::pst::{ActionConstraint, PrincipalConstraint, ResourceConstraint};
 use stagedoor_core::{Engine, EntityUid};
 
@@ -16,11 +16,7 @@ use super::normal::Normal;
 const LIST_VERBS: [&str; 3] = ["list", "watch", "deletecollection"];
 
 /// Returns what is wrong with the way policies are written.
-pub(super) fn written(
-    policies: &[Normal<'_>],
-    environments: &Environments,
-    permissions: Option<&Permissions>,
-) -> Vec<LintFinding> {
+pub(super) fn written(policies: &[Normal<'_>], environments: &Environments) -> Vec<LintFinding> {
     let mut findings = Vec::new();
     // Links share all of this with their template.
     let mut seen = HashSet::new();
@@ -30,7 +26,7 @@ pub(super) fn written(
         }
         findings.extend(missing_annotations(policy));
         findings.extend(broad(policy, environments));
-        findings.extend(guarded_list(policy, environments, permissions));
+        findings.extend(guarded_list(policy, environments));
     }
     findings
 }
@@ -70,7 +66,17 @@ pub(super) fn validated(engine: &Engine) -> Vec<LintFinding> {
         let code = if impossible { LintCode::NeverMatches } else { LintCode::Validator };
         LintFinding::new(code, place, problem.message())
     };
-    engine.warnings().iter().map(of).collect()
+    let mut findings: Vec<LintFinding> = Vec::new();
+    for finding in engine.warnings().iter().map(of) {
+        // Of a policy that can never match, the first reason is enough.
+        let same = |told: &LintFinding| {
+            told.code == finding.code && told.place.policy == finding.place.policy
+        };
+        if finding.code != LintCode::NeverMatches || !findings.iter().any(same) {
+            findings.push(finding);
+        }
+    }
+    findings
 }
 
 /// Returns what cannot become conditions for Backstage.
@@ -82,7 +88,12 @@ pub(super) fn not_conditional(engine: &Engine, permissions: &Permissions) -> Vec
             file: finding.file.clone(),
             line: finding.line,
         };
-        LintFinding::new(LintCode::NotConditional, place, &finding.message).with_help(&finding.help)
+        let code = match finding.code {
+            FindingCode::Guarded => LintCode::ListGuard,
+            _ => LintCode::NotConditional,
+        };
+        let told = LintFinding::new(code, place, &finding.message).with_help(&finding.help);
+        if code == LintCode::ListGuard { told.heuristic() } else { told }
     };
     policy.findings().iter().map(of).collect()
 }
@@ -147,35 +158,18 @@ fn has_several_types(policy: &Normal<'_>, environments: &Environments) -> bool {
     })
 }
 
-fn guarded_list(
-    policy: &Normal<'_>,
-    environments: &Environments,
-    permissions: Option<&Permissions>,
-) -> Option<LintFinding> {
-    let guards = policy.tree.template.annotations.keys();
-    guards.into_iter().find(|name| name.as_str() == "guard")?;
+/// Returns the finding that a guard stands on a verb of Kubernetes that is about many objects.
+/// Backstage's permissions are looked at where they become conditions.
+fn guarded_list(policy: &Normal<'_>, environments: &Environments) -> Option<LintFinding> {
+    let guard = policy.info.guards().find(|guard| guard.inputs().resource)?;
     let is_list = |action: &&EntityUid| {
-        let name = action.id().unescaped();
-        match permissions {
-            Some(permissions) => permissions.get(name).is_ok_and(|p| p.resource_type().is_some()),
-            None => action.type_name().namespace() == "k8s" && LIST_VERBS.contains(&name),
-        }
+        action.type_name().namespace() == "k8s" && LIST_VERBS.contains(&action.id().unescaped())
     };
-    let mut lists: Vec<&str> = environments
-        .actions_of(&policy.combinations)
-        .filter(is_list)
-        .map(|action| action.id().unescaped())
-        .collect();
-    lists.sort_unstable();
-    lists.dedup();
-    let first = lists.first()?;
-    let more = match lists.len() {
-        1 => String::new(),
-        count => format!(" and {} more", count - 1),
-    };
+    let action = environments.actions_of(&policy.combinations).find(is_list)?;
     let message = format!(
-        "the guard stands on `{first}`{more}, which is asked without the resource: {}",
-        if policy.is_permit() { "the permit drops out then" } else { "the forbid denies then" }
+        "guard `{}` stands on `{}`, which is asked about many objects at once",
+        guard.rule(),
+        action.id().unescaped()
     );
     Some(LintFinding::new(LintCode::ListGuard, LintPlace::of(policy.info), message).heuristic())
 }
