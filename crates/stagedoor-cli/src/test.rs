@@ -1,11 +1,13 @@
 //! `stagedoor test`: runs the tests of policies.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stagedoor_testing::{
-    CaseReport, CaseResult, Counts, Options, Report, TestError, TestSuite, file_schema, format,
+    CaseReport, CaseResult, Counts, Coverage, Mutation, Options, Report, TestError, TestSuite,
+    coverage, file_schema, format, mutation,
 };
 
 use crate::cli::Ending;
@@ -36,9 +38,63 @@ pub(crate) struct TestArgs {
     #[arg(long, value_enum, value_name = "FORMAT")]
     report: Option<ReportFormat>,
 
+    /// Measure what the cases reach of the policies: policies, clauses, actions.
+    ///
+    /// A clause is covered when it was both true and false in cases where that mattered to
+    /// the decision. `// test:allow(coverage) REASON` in a policy excuses the clauses of a
+    /// line.
+    #[arg(
+        long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true,
+        default_missing_value = "text"
+    )]
+    coverage: Option<CoverageFormat>,
+
+    /// Where to write the coverage, unless it is text: by default coverage.json, lcov.info or
+    /// coverage.html.
+    #[arg(long, value_name = "FILE", requires = "coverage")]
+    coverage_file: Option<PathBuf>,
+
+    /// Fail unless so many percent of the clauses are covered.
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    min_coverage: Option<f64>,
+
+    /// Make policies with one mistake each, and tell which of them no case notices.
+    ///
+    /// For each, a case is looked for that would. `// test:allow(mutant) REASON` in a policy,
+    /// or the name of the change instead of `mutant`, excuses the mutants of a line.
+    #[arg(long)]
+    mutate: bool,
+
+    /// How many seconds mutants may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "mutate")]
+    budget: u64,
+
+    /// Policies for test files that name none: files or directories. By default those beside
+    /// each test file.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    policies: Vec<PathBuf>,
+
     /// Print the JSON Schema of test files, for editors, and run nothing.
-    #[arg(long, conflicts_with_all = ["filter", "fail_fast", "report"])]
+    #[arg(long, conflicts_with_all = ["filter", "fail_fast", "report", "coverage", "min_coverage"])]
     file_schema: bool,
+}
+
+/// How coverage is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CoverageFormat {
+    /// Lines for people.
+    Text,
+    /// Everything that was counted.
+    Json,
+    /// The tracefile that editors and services read.
+    Lcov,
+    /// A page with the policies coloured.
+    Html,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let percent = text.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    percent.ok_or_else(|| "a number from 0 to 100 is expected".to_owned())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,7 +112,7 @@ pub(crate) fn run(args: &TestArgs, output: &mut Output) -> Result<Ending, Failur
         output.json(&file_schema())?;
         return Ok(Ending::Done);
     }
-    let suite = match TestSuite::load(&args.paths) {
+    let suite = match TestSuite::load_with(&args.paths, &args.policies) {
         Ok(suite) => suite,
         Err(error) => {
             unusable(&error, output)?;
@@ -73,6 +129,18 @@ pub(crate) fn run(args: &TestArgs, output: &mut Output) -> Result<Ending, Failur
         unusable_message(&message, output)?;
         return Ok(Ending::Unusable);
     }
+    let coverage = if args.coverage.is_some() || args.min_coverage.is_some() {
+        let measured = suite.coverage(&options);
+        Some(measured.map_err(|e| Failure::input(format!("coverage cannot be measured: {e}")))?)
+    } else {
+        None
+    };
+    let mutation = if args.mutate && report.passed() {
+        let mutated = suite.mutate(&options, Duration::from_secs(args.budget));
+        Some(mutated.map_err(|e| Failure::input(format!("mutants cannot be run: {e}")))?)
+    } else {
+        None
+    };
     match args.report {
         Some(ReportFormat::Junit) => {
             let xml = format::junit(&report)
@@ -80,14 +148,87 @@ pub(crate) fn run(args: &TestArgs, output: &mut Output) -> Result<Ending, Failur
             output.bytes(xml.as_bytes())?;
         }
         Some(ReportFormat::Tap) => output.bytes(format::tap(&report).as_bytes())?,
-        None if output.is_json() => output.json(&ReportJson::of(&report))?,
+        None if output.is_json() => {
+            output.json(&ReportJson::of(&report, coverage.as_ref(), mutation.as_ref()))?;
+        }
         Some(ReportFormat::Github) => {
             tell(&report, output)?;
             output.bytes(format::github(&report).as_bytes())?;
         }
         None => tell(&report, output)?,
     }
-    Ok(if report.passed() { Ending::Done } else { Ending::Failed })
+    let covered = match &coverage {
+        Some(coverage) => tell_coverage(args, coverage, output)?,
+        None => true,
+    };
+    let survived = match &mutation {
+        Some(mutation) => tell_mutation(args, mutation, output)?,
+        None => false,
+    };
+    let done = report.passed() && covered && !survived;
+    Ok(if done { Ending::Done } else { Ending::Failed })
+}
+
+/// Tells of mutants; returns whether one survived.
+fn tell_mutation(
+    args: &TestArgs,
+    mutation: &Mutation,
+    output: &mut Output,
+) -> Result<bool, Failure> {
+    if args.is_for_people(output) {
+        for text in mutation::text(mutation) {
+            output.line(format_args!("{}", printable(&text)))?;
+        }
+    }
+    Ok(mutation.survivors().next().is_some())
+}
+
+impl TestArgs {
+    /// Whether the standard output is for people, and not for a program that reads a report.
+    fn is_for_people(&self, output: &Output) -> bool {
+        !output.is_json() && !matches!(self.report, Some(ReportFormat::Junit | ReportFormat::Tap))
+    }
+}
+
+/// Tells of coverage; returns whether it is enough.
+fn tell_coverage(
+    args: &TestArgs,
+    coverage: &Coverage,
+    output: &mut Output,
+) -> Result<bool, Failure> {
+    let (name, text) = match args.coverage {
+        Some(CoverageFormat::Json) => ("coverage.json", json(coverage)?),
+        Some(CoverageFormat::Lcov) => ("lcov.info", coverage::lcov(coverage)),
+        Some(CoverageFormat::Html) => ("coverage.html", coverage::html(coverage)),
+        Some(CoverageFormat::Text) | None => ("", String::new()),
+    };
+    let for_people = args.is_for_people(output);
+    if !name.is_empty() {
+        let path = args.coverage_file.clone().unwrap_or_else(|| PathBuf::from(name));
+        std::fs::write(&path, text)
+            .map_err(|e| Failure::input(format!("`{}` cannot be written: {e}", path.display())))?;
+        if for_people {
+            output.line(format_args!("coverage is in {}", line(&path.display().to_string())))?;
+        }
+    } else if for_people {
+        for text in coverage::text(coverage) {
+            output.line(format_args!("{}", line(&text)))?;
+        }
+    }
+    let percent = coverage.of_clauses().percent();
+    match args.min_coverage {
+        Some(least) if percent < least => {
+            let told = format!("{percent:.1} % of the clauses are covered, less than {least} %");
+            output.complaint(&told);
+            Ok(false)
+        }
+        _ => Ok(true),
+    }
+}
+
+fn json(coverage: &Coverage) -> Result<String, Failure> {
+    serde_json::to_string_pretty(coverage)
+        .map_err(|e| Failure::input(format!("the coverage cannot be written: {e}")))
 }
 
 #[derive(Serialize)]
@@ -98,13 +239,21 @@ struct ReportJson<'a> {
     report: &'a Report,
     load_ms: f64,
     run_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coverage: Option<&'a Coverage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mutation: Option<&'a Mutation>,
 }
 
 impl<'a> ReportJson<'a> {
-    fn of(report: &'a Report) -> Self {
+    fn of(
+        report: &'a Report,
+        coverage: Option<&'a Coverage>,
+        mutation: Option<&'a Mutation>,
+    ) -> Self {
         let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
         let (load_ms, run_ms) = (ms(report.load), ms(report.run));
-        Self { counts: report.counts(), report, load_ms, run_ms }
+        Self { counts: report.counts(), report, load_ms, run_ms, coverage, mutation }
     }
 }
 

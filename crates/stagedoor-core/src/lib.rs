@@ -36,6 +36,7 @@ mod shape;
 mod source;
 mod statement;
 mod symbols;
+mod trial;
 mod value;
 mod view;
 
@@ -61,4 +62,5 @@ pub use problem::{LoadError, Problem, Severity};
 pub use request::Request;
 pub use residual::{Residual, ResidualCondition};
 pub use schema_files::declares_entity_type;
+pub use trial::{PolicyVerdict, Trial, Variants, Verdicts};
 pub use value::{Record, Value};

@@ -34,7 +34,12 @@ pub(crate) fn statements(
 
 /// Parses a policy's text again, and links it if it is a link.
 pub(crate) fn again(policy: PolicyInfo<'_>) -> Result<ast::Policy, String> {
-    let template = statement(policy.text(), policy.id()).map_err(|e| causes(&e))?;
+    in_place(policy, policy.text())
+}
+
+/// Parses a text that stands in the place of a policy's, and links it if that is a link.
+pub(crate) fn in_place(policy: PolicyInfo<'_>, text: &str) -> Result<ast::Policy, String> {
+    let template = statement(text, policy.id()).map_err(|e| causes(&e))?;
     let template = Arc::new(template);
     let linked = match policy.link() {
         None => ast::Template::try_as_policy(template),

@@ -4,11 +4,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use cedar_policy::{Effect, EntityUid};
+use cedar_policy_core::ast;
 use smol_str::SmolStr;
 
 use crate::condition::Clause;
+use crate::evaluate::with_room;
 use crate::guard::{BoundGuard, GuardInfo};
+use crate::parse;
 use crate::source::Source;
+use crate::statement::{annotation_part, effect_part, scope_part};
 
 /// A policy, or a template linked to a principal and a resource.
 ///
@@ -158,6 +162,39 @@ impl<'a> PolicyInfo<'a> {
             Form::Text(span) => Some(span.start as usize..span.end as usize),
             Form::Json(_) => None,
         }
+    }
+
+    /// Returns line and column, both from 1, of a byte of the policy's text.
+    #[must_use]
+    pub fn position(&self, at: usize) -> Option<(usize, usize)> {
+        Some(self.source()?.position(self.span()?.start + at))
+    }
+
+    /// Returns the text of the file that the policy stands in.
+    #[must_use]
+    pub fn file_text(&self) -> &'a str {
+        self.source().map_or("", |source| source.text.as_ref())
+    }
+
+    /// Returns where a part of the policy's head stands in its text: `permit` or `forbid` as
+    /// `effect`, the annotation `@guard` as `guard`, or the constraint of `principal`, `action`
+    /// or `resource`.
+    #[must_use]
+    pub fn head_part(&self, part: &str) -> Option<Range<usize>> {
+        match part {
+            "effect" => effect_part(self.text()),
+            "guard" => annotation_part(self.text(), "guard"),
+            _ => scope_part(self.text(), part),
+        }
+    }
+
+    /// Parses the policy's text again; a link is linked.
+    ///
+    /// # Errors
+    ///
+    /// Cedar's reason, which a policy that was loaded does not give.
+    pub fn tree(&self) -> Result<ast::Policy, String> {
+        with_room(|| parse::again(*self))
     }
 
     pub(crate) fn source(&self) -> Option<&'a Source> {

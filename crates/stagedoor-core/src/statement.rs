@@ -235,6 +235,55 @@ pub(crate) fn scope_part(statement: &str, variable: &str) -> Option<Range<usize>
     None
 }
 
+/// Returns where an annotation of this name stands in a statement.
+pub(crate) fn annotation_part(statement: &str, name: &str) -> Option<Range<usize>> {
+    let mut scan = Scan::new(statement);
+    let mut at_sign = None;
+    let mut part: Option<Range<usize>> = None;
+    while let Some(start) = scan.skip_blanks() {
+        let token = scan.next_token();
+        let word = statement.get(start..scan.at).unwrap_or_default();
+        if let Some(part) = &mut part {
+            match token {
+                Token::Close => {
+                    part.end = scan.at;
+                    return Some(part.clone());
+                }
+                // Without brackets, the annotation ends where something else begins.
+                Token::Open => {}
+                _ if word.starts_with('"') => {}
+                _ => return Some(part.clone()),
+            }
+        } else if let Some(at) = at_sign.take().filter(|_| word == name) {
+            part = Some(at..scan.at);
+        } else if word == "@" {
+            at_sign = Some(start);
+        }
+    }
+    None
+}
+
+/// Returns where `permit` or `forbid` stands in a statement.
+pub(crate) fn effect_part(statement: &str) -> Option<Range<usize>> {
+    let mut scan = Scan::new(statement);
+    let mut depth = 0_usize;
+    let mut in_annotation = false;
+    while let Some(start) = scan.skip_blanks() {
+        let token = scan.next_token();
+        let word = statement.get(start..scan.at).unwrap_or_default();
+        if depth == 0 && !in_annotation && matches!(word, "permit" | "forbid") {
+            return Some(start..scan.at);
+        }
+        in_annotation = word == "@";
+        match token {
+            Token::Open => depth += 1,
+            Token::Close => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,6 +326,16 @@ mod tests {
         assert_eq!(part("principal"), Some("principal in G::\"a,b\""));
         assert_eq!(part("action"), Some("action in [A::\"x\", A::\"y\"]"));
         assert_eq!(part("resource"), Some("resource"));
+        let guard = |text| annotation_part(text, "guard").and_then(|span| text.get(span));
+        assert_eq!(
+            guard("@id(\"guard\") @guard (\"a)\") @x permit(principal"),
+            Some("@guard (\"a)\")")
+        );
+        assert_eq!(guard("@guard permit(principal"), Some("@guard"));
+        assert_eq!(guard("@guards(\"a\") permit(principal.guard"), None);
+        let effect = |text: &str| effect_part(text).map(|span| span.start);
+        assert_eq!(effect(text), text.find("permit(principal in"));
+        assert_eq!(effect("@permit(\"\") // permit\nforbid(principal"), Some(22));
     }
 
     #[test]

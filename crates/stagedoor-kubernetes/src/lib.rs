@@ -45,6 +45,7 @@
 //! [`cedar-access-control-for-k8s`]: https://github.com/awslabs/cedar-access-control-for-k8s
 
 pub mod access;
+pub mod admission;
 mod attributes;
 mod names;
 pub mod rbac;

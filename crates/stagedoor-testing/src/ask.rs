@@ -3,18 +3,34 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use stagedoor_backstage::{EntityRef, Resource, User};
+use stagedoor_backstage::{EntityRef, Principal, Resource, User};
 use stagedoor_core::{Entities, Request};
+use stagedoor_kubernetes::admission::AdmissionRequest;
 use stagedoor_kubernetes::{
     Attributes, NonResourceAttributes, ResourceAttributes, Subject, SubjectAccessReview,
 };
 
 use crate::file::{Action, Case, UserFixture};
+use crate::selection::ListQuestion;
 use crate::world::{Platform, World, parse_entities};
 
 /// The keys that a request of each platform has.
-const BACKSTAGE: [&str; 7] =
-    ["user", "groups", "permission", "entity", "template", "task", "action"];
+const BACKSTAGE: [&str; 8] =
+    ["user", "service", "groups", "permission", "entity", "template", "task", "action"];
+const ADMISSION: [&str; 12] = [
+    "user",
+    "groups",
+    "uid",
+    "extra",
+    "operation",
+    "object",
+    "oldObject",
+    "apiGroup",
+    "resource",
+    "subresource",
+    "namespace",
+    "resourceName",
+];
 const KUBERNETES: [&str; 11] = [
     "user",
     "groups",
@@ -39,19 +55,21 @@ pub(crate) struct Question {
 
 /// Returns the platform that a case's request belongs to.
 pub(crate) fn platform(case: &Case) -> Result<Platform, String> {
-    let platform = match (&case.permission, &case.verb, &case.principal) {
-        (Some(_), None, None) => Platform::Backstage,
-        (None, Some(_), None) => Platform::Kubernetes,
-        (None, None, Some(_)) => Platform::Cedar,
+    let platform = match (&case.permission, &case.verb, &case.operation, &case.principal) {
+        (Some(_), None, None, None) => Platform::Backstage,
+        (None, Some(_), None, None) => Platform::Kubernetes,
+        (None, None, Some(_), None) => Platform::Admission,
+        (None, None, None, Some(_)) => Platform::Cedar,
         _ => {
-            return Err("a case has one of `permission` (Backstage), `verb` (Kubernetes) and \
-                        `principal` (Cedar)"
+            return Err("a case has one of `permission` (Backstage), `verb` (Kubernetes), \
+                        `operation` (Kubernetes admission) and `principal` (Cedar)"
                 .to_owned());
         }
     };
     let own: &[&str] = match platform {
         Platform::Backstage => &BACKSTAGE,
         Platform::Kubernetes => &KUBERNETES,
+        Platform::Admission => &ADMISSION,
         Platform::Cedar => &CEDAR,
     };
     let foreign = case.foreign(own);
@@ -67,6 +85,7 @@ pub(crate) fn question(case: &Case, world: &World) -> Result<Question, String> {
     match platform(case)? {
         Platform::Backstage => backstage(case, world),
         Platform::Kubernetes => kubernetes(case, world),
+        Platform::Admission => admission(case, world),
         Platform::Cedar => cedar(case, world),
     }
 }
@@ -97,18 +116,56 @@ fn user(case: &Case, world: &World) -> Result<UserFixture, String> {
     Ok(user)
 }
 
-fn backstage(case: &Case, world: &World) -> Result<Question, String> {
-    let name = case.permission.as_deref().unwrap_or_default();
-    let permission = world.permissions.get(name).map_err(|e| format!("{e}; {}", e.help()))?;
+/// Returns who asks in a case of Backstage.
+fn principal(case: &Case, world: &World) -> Result<Principal, String> {
+    if let Some(service) = &case.service {
+        if case.user.is_some() || case.groups.is_some() {
+            return Err("a `service` stands instead of `user` and `groups`".to_owned());
+        }
+        return Ok(Principal::Service(service.clone()));
+    }
     let UserFixture { user, groups, .. } = user(case, world)?;
     let reference: EntityRef = user.parse().map_err(|e| format!("`user`: {e}"))?;
     let user = match &groups {
         Some(groups) => {
             let refs = groups.iter().map(|g| g.parse::<EntityRef>()).collect::<Result<Vec<_>, _>>();
-            User::new(reference.clone()).with_ownership(refs.map_err(|e| format!("`groups`: {e}"))?)
+            User::new(reference).with_ownership(refs.map_err(|e| format!("`groups`: {e}"))?)
         }
-        None => world.catalog.user(&reference).unwrap_or_else(|| User::new(reference.clone())),
+        None => world.catalog.user(&reference).unwrap_or_else(|| User::new(reference)),
     };
+    Ok(user.into())
+}
+
+/// Returns the question about all resources of a permission that a case asks.
+pub(crate) fn list_question(case: &Case, world: &World) -> Result<ListQuestion, String> {
+    if platform(case)? != Platform::Backstage {
+        return Err("`selects`, `criteria` and `conditional` are for Backstage".to_owned());
+    }
+    let name = case.permission.as_deref().unwrap_or_default();
+    let permission = world.permissions.get(name).map_err(|e| format!("{e}; {}", e.help()))?;
+    let has_resource = case.entity.is_some()
+        || case.template.is_some()
+        || case.task.is_some()
+        || case.action.is_some();
+    if permission.resource_type().is_none() || has_resource {
+        return Err("`selects`, `criteria` and `conditional` are for a permission on resources, \
+                    without saying which resource"
+            .to_owned());
+    }
+    for entity in case.expect.selects().into_iter().flatten() {
+        let known: EntityRef = entity.parse().map_err(|e| format!("`selects`: {e}"))?;
+        world.catalog.resource(&known).map_err(|e| format!("`selects`: {e}"))?;
+        if known.to_string() != *entity {
+            return Err(format!("`selects`: write `{entity}` as `{known}`"));
+        }
+    }
+    Ok(ListQuestion { permission: name.to_owned(), principal: principal(case, world)? })
+}
+
+fn backstage(case: &Case, world: &World) -> Result<Question, String> {
+    let name = case.permission.as_deref().unwrap_or_default();
+    let permission = world.permissions.get(name).map_err(|e| format!("{e}; {}", e.help()))?;
+    let principal = principal(case, world)?;
     let resource = match (&case.entity, &case.template, &case.task, &case.action) {
         (None, None, None, None) => None,
         (Some(entity), None, None, None) => {
@@ -129,14 +186,19 @@ fn backstage(case: &Case, world: &World) -> Result<Question, String> {
         }
         _ => return Err("a case is about one resource".to_owned()),
     };
-    let asked = permission.request(&user.into(), resource).map_err(|e| e.to_string())?;
+    let asked = permission.request(&principal, resource).map_err(|e| e.to_string())?;
     let entities = world.catalog_store.with(asked.entities).map_err(|e| e.to_string())?;
     let in_words = case.template.is_none() && case.task.is_none() && case.action.is_none();
-    let explain = in_words.then(|| {
+    let user = match &principal {
+        Principal::User(user) if in_words => Some(user),
+        _ => None,
+    };
+    let groups = user.map(|_| self::user(case, world)).transpose()?.and_then(|user| user.groups);
+    let explain = user.map(|user| {
         let mut command = Command::new("stagedoor explain backstage");
         command.paths("--policies", &world.policies);
         command.paths("--catalog", &world.catalog_files);
-        command.words("--user", [reference.to_string()]);
+        command.words("--user", [user.reference().to_string()]);
         command.words("--group", groups.unwrap_or_default());
         command.words("--permission", [name.to_owned()]);
         command.words("--entity", case.entity.clone());
@@ -180,6 +242,52 @@ fn kubernetes(case: &Case, world: &World) -> Result<Question, String> {
         command.text
     });
     Ok(Question { request, entities, explain })
+}
+
+/// Returns the request that an AdmissionReview makes.
+fn admission(case: &Case, world: &World) -> Result<Question, String> {
+    let vocabulary = world.vocabulary.as_ref().map_err(Clone::clone)?;
+    let UserFixture { user, groups, uid, extra } = user(case, world)?;
+    let object = case.object.as_ref().map(|object| named_object(object, world)).transpose()?;
+    let old = case.old_object.as_ref().map(|object| named_object(object, world)).transpose()?;
+    let known = object.or(old);
+    let word = |object: Option<&Value>, key: &str| {
+        object.and_then(|object| object.get(key)?.as_str()).unwrap_or_default().to_owned()
+    };
+    let (group, version) = match word(known, "apiVersion") {
+        path if path.is_empty() => (case.api_group.clone().unwrap_or_default(), "v1".to_owned()),
+        path => match path.split_once('/') {
+            Some((group, version)) => (group.to_owned(), version.to_owned()),
+            None => (String::new(), path),
+        },
+    };
+    let metadata = known.and_then(|object| object.get("metadata"));
+    let review = json!({
+        "uid": "test",
+        "kind": { "group": group, "version": version, "kind": word(known, "kind") },
+        "resource": {
+            "group": case.api_group.as_ref().unwrap_or(&group),
+            "version": version,
+            "resource": case.resource.as_deref().ok_or("`resource` is missing")?,
+        },
+        "subResource": case.subresource,
+        "name": case.resource_name.clone().unwrap_or_else(|| word(metadata, "name")),
+        "namespace": case.namespace.clone().unwrap_or_else(|| word(metadata, "namespace")),
+        "operation": case.operation.as_deref().unwrap_or_default().to_uppercase(),
+        "userInfo": { "username": user, "groups": groups, "uid": uid, "extra": extra },
+        "object": object,
+        "oldObject": old,
+    });
+    let review = review.to_string();
+    let review: AdmissionRequest<'_> = serde_json::from_str(&review).map_err(|e| e.to_string())?;
+    let (request, entities) = review.request(vocabulary)?;
+    Ok(Question { request, entities, explain: None })
+}
+
+/// Returns an object: written out, or of the fixtures.
+fn named_object<'a>(object: &'a Value, world: &'a World) -> Result<&'a Value, String> {
+    let Value::String(name) = object else { return Ok(object) };
+    world.objects.get(name).ok_or_else(|| format!("there is no object `{name}` in the fixtures"))
 }
 
 fn cedar(case: &Case, world: &World) -> Result<Question, String> {

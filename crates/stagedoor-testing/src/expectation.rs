@@ -1,14 +1,17 @@
 //! What a case expects, and how an outcome falls short of it.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use stagedoor_core::{Decision, Explanation};
+
+use crate::selection::Selection;
 
 /// What a case expects of the outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,8 +21,8 @@ pub(crate) struct Expectation(Parts);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Parts {
-    /// The decision.
-    decision: ExpectedDecision,
+    /// The decision; it may be left out beside `selects` or `criteria`.
+    decision: Option<ExpectedDecision>,
     /// The ids of all policies that determine the decision, in any order.
     reasons: Option<BTreeSet<String>>,
     /// Ids of policies that are among those that determine the decision.
@@ -31,14 +34,33 @@ struct Parts {
     /// Ids of all policies that cannot be evaluated; none by default.
     #[serde(default)]
     errors: BTreeSet<String>,
+    /// Backstage, of a case without a resource: all entities of the fixtures that the answer
+    /// selects, `component:default/ledger`.
+    selects: Option<BTreeSet<String>>,
+    /// Backstage, of a case without a resource: the criteria, as Backstage is answered them.
+    criteria: Option<Value>,
+    /// How many policies cannot be evaluated, where a format does not tell which.
+    #[serde(skip)]
+    error_count: Option<usize>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum ExpectedDecision {
     Allow,
-    #[default]
     Deny,
+    /// Backstage, of a case without a resource: it depends on the resource.
+    Conditional,
+}
+
+impl ExpectedDecision {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Conditional => "conditional",
+        }
+    }
 }
 
 impl Expectation {
@@ -48,7 +70,78 @@ impl Expectation {
             Decision::Allow => ExpectedDecision::Allow,
             Decision::Deny => ExpectedDecision::Deny,
         };
-        Self(Parts { decision, ..Parts::default() })
+        Self(Parts { decision: Some(decision), ..Parts::default() })
+    }
+
+    /// Returns the expectation of a decision, of policies among its reasons, and of so many
+    /// errors.
+    pub(crate) fn counting(
+        decision: Decision,
+        reasons_include: BTreeSet<String>,
+        errors: usize,
+    ) -> Self {
+        let Self(parts) = Self::of(decision);
+        Self(Parts { reasons_include, error_count: Some(errors), ..parts })
+    }
+
+    /// Returns the expectation of a decision, its reasons and its errors.
+    pub(crate) fn exactly(
+        decision: Decision,
+        reasons: BTreeSet<String>,
+        errors: BTreeSet<String>,
+    ) -> Self {
+        let Self(parts) = Self::of(decision);
+        Self(Parts { reasons: Some(reasons), errors, ..parts })
+    }
+
+    /// Returns the expectation but for clauses that fail.
+    pub(crate) fn without_clause(&self) -> Self {
+        Self(Parts { clause: None, ..self.0.clone() })
+    }
+
+    /// Whether it is about all resources of a permission, and not about one.
+    pub(crate) fn is_conditional(&self) -> bool {
+        let Parts { decision, selects, criteria, .. } = &self.0;
+        *decision == Some(ExpectedDecision::Conditional) || selects.is_some() || criteria.is_some()
+    }
+
+    /// Returns the entities that an answer is expected to select.
+    pub(crate) fn selects(&self) -> Option<&BTreeSet<String>> {
+        self.0.selects.as_ref()
+    }
+
+    /// Returns how the answer about all resources of a permission differs, a line each.
+    pub(crate) fn selection_differences(&self, found: &Selection) -> Vec<String> {
+        let Parts { decision, selects, criteria, .. } = &self.0;
+        let mut differences: Vec<String> =
+            found.errors.iter().map(|error| format!("an error: {error}")).collect();
+        if let Some(decision) = decision.filter(|decision| decision.word() != found.decision) {
+            let (expected, found) = (decision.word(), found.decision);
+            differences.push(format!("expected {expected}, but the decision is {found}"));
+        }
+        match (selects, &found.entities) {
+            (Some(expected), Ok(found)) if expected != found => {
+                let missing: BTreeSet<String> = expected.difference(found).cloned().collect();
+                let extra: BTreeSet<String> = found.difference(expected).cloned().collect();
+                if !missing.is_empty() {
+                    differences.push(format!("expected to be selected: {}", list(&missing)));
+                }
+                if !extra.is_empty() {
+                    differences.push(format!("expected not to be selected: {}", list(&extra)));
+                }
+            }
+            (Some(_), Err(reason)) => {
+                differences.push(format!("what is selected cannot be told: {reason}"));
+            }
+            _ => {}
+        }
+        if let Some(expected) = criteria
+            && found.criteria.as_ref() != Some(expected)
+        {
+            let found = found.criteria.as_ref().map_or("none".to_owned(), ToString::to_string);
+            differences.push(format!("expected the criteria {expected}, but they are {found}"));
+        }
+        differences
     }
 
     /// Returns the expectation that one word names: `allow` or `deny`.
@@ -67,14 +160,12 @@ impl Expectation {
 
     /// Returns what differs, a line each; nothing if the outcome is as expected.
     pub(crate) fn differences(&self, found: &Found) -> Vec<String> {
-        let Parts { decision, reasons, reasons_include, clause, errors } = &self.0;
+        let Parts { decision, reasons, reasons_include, clause, errors, error_count, .. } = &self.0;
         let mut differences = Vec::new();
-        let expected = match decision {
-            ExpectedDecision::Allow => Decision::Allow,
-            ExpectedDecision::Deny => Decision::Deny,
-        };
-        if found.decision != expected {
-            let (expected, found) = (word(expected), word(found.decision));
+        if let Some(decision) = decision
+            && decision.word() != word(found.decision)
+        {
+            let (expected, found) = (decision.word(), word(found.decision));
             differences.push(format!("expected {expected}, but the decision is {found}"));
         }
         if let Some(reasons) = reasons
@@ -89,7 +180,12 @@ impl Expectation {
             let (missing, found) = (list(&missing), list(&found.reasons));
             differences.push(format!("expected {missing} among the reasons, which are {found}"));
         }
-        if *errors != found.errors {
+        if let Some(expected) = error_count
+            && *expected != found.errors.len()
+        {
+            let found = list(&found.errors);
+            differences.push(format!("expected {expected} errors, but they are in {found}"));
+        } else if error_count.is_none() && *errors != found.errors {
             let (expected, found) = (list(errors), list(&found.errors));
             differences.push(format!("expected errors in {expected}, but they are in {found}"));
         }
@@ -127,6 +223,16 @@ impl Found {
             errors: outcome.errors().iter().map(|error| error.policy().to_owned()).collect(),
             clauses: Vec::new(),
         }
+    }
+
+    /// Returns the same with policies by the names that they have instead of ids.
+    pub(crate) fn renamed(mut self, names: &BTreeMap<String, String>) -> Self {
+        if !names.is_empty() {
+            let name = |id: String| names.get(&id).cloned().unwrap_or(id);
+            self.reasons = self.reasons.into_iter().map(name).collect();
+            self.errors = self.errors.into_iter().map(name).collect();
+        }
+        self
     }
 
     pub(crate) fn explained(explanation: &Explanation) -> Self {
@@ -174,7 +280,11 @@ impl<'de> Deserialize<'de> for Expectation {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Expectation, A::Error> {
-                Parts::deserialize(MapAccessDeserializer::new(map)).map(Expectation)
+                let parts = Parts::deserialize(MapAccessDeserializer::new(map))?;
+                if parts.decision.is_none() && parts.selects.is_none() && parts.criteria.is_none() {
+                    return Err(serde::de::Error::missing_field("decision"));
+                }
+                Ok(Expectation(parts))
             }
         }
         deserializer.deserialize_any(WordOrParts)

@@ -18,6 +18,13 @@ pub(crate) struct TestFile {
     /// directory itself.
     #[serde(default)]
     pub(crate) policies: Vec<PathBuf>,
+    /// Whether the policies are decided exactly as Cedar does it: without validation, and with
+    /// Cedar's ids (`policy0`).
+    #[serde(default)]
+    pub(crate) exact_cedar: bool,
+    /// Whether expectations call policies by `@id` nevertheless.
+    #[serde(skip)]
+    pub(crate) named_by_annotation: bool,
     /// What the cases share.
     #[serde(default)]
     pub(crate) fixtures: Fixtures,
@@ -74,6 +81,10 @@ pub(crate) struct Fixtures {
     /// Backstage: catalog entities, as in a `catalog-info.yaml`.
     #[serde(default)]
     pub(crate) catalog_entities: Vec<Value>,
+    /// Kubernetes: objects by the names that cases use for them, each written out or as the
+    /// path of its manifest from this file's directory.
+    #[serde(default)]
+    pub(crate) objects: BTreeMap<String, Value>,
     /// Cedar: files of entities in Cedar's JSON form, as paths from this file's directory.
     #[serde(default)]
     pub(crate) entity_files: Vec<PathBuf>,
@@ -102,8 +113,8 @@ pub(crate) struct UserFixture {
 
 /// A request in the words of its platform, and what is expected of it.
 ///
-/// `permission` makes it a request of Backstage, `verb` one to Kubernetes, and `principal`
-/// one in Cedar's own words.
+/// `permission` makes it a request of Backstage, `verb` one to Kubernetes' authorization,
+/// `operation` one to its admission, and `principal` one in Cedar's own words.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Case {
@@ -115,6 +126,8 @@ pub(crate) struct Case {
     pub(crate) user: Option<String>,
     /// The user's groups instead of those of the fixture or the catalog.
     pub(crate) groups: Option<Vec<String>>,
+    /// Backstage: a service instead of a user, by its subject: `plugin:catalog`.
+    pub(crate) service: Option<String>,
     /// Backstage: the permission's name.
     pub(crate) permission: Option<String>,
     /// Backstage: the catalog entity, `component:default/ledger`.
@@ -125,6 +138,12 @@ pub(crate) struct Case {
     pub(crate) task: Option<Task>,
     /// Kubernetes: the verb.
     pub(crate) verb: Option<String>,
+    /// Kubernetes: what is to be admitted: `create`, `update`, `delete` or `connect`.
+    pub(crate) operation: Option<String>,
+    /// Kubernetes admission: the object as it is to be: written out, or a name of the fixtures.
+    pub(crate) object: Option<Value>,
+    /// Kubernetes admission: the object as it is.
+    pub(crate) old_object: Option<Value>,
     /// Kubernetes: the API group; empty, as by default, for the core group.
     pub(crate) api_group: Option<String>,
     /// Kubernetes: the kind of object, in the plural. Cedar: the resource, `Doc::"d1"`.
@@ -263,12 +282,16 @@ impl Words {
 }
 
 /// The keys of a case that tables and invariants vary.
-pub(crate) const KEYS: [&str; 14] = [
+pub(crate) const KEYS: [&str; 18] = [
     "user",
+    "service",
     "groups",
     "permission",
     "entity",
     "verb",
+    "operation",
+    "object",
+    "oldObject",
     "apiGroup",
     "resource",
     "subresource",
@@ -295,6 +318,10 @@ impl Case {
             "permission" => self.permission = Some(word),
             "entity" => self.entity = Some(word),
             "verb" => self.verb = Some(word),
+            "service" => self.service = Some(word),
+            "operation" => self.operation = Some(word),
+            "object" => self.object = Some(word.into()),
+            "oldObject" => self.old_object = Some(word.into()),
             "apiGroup" => self.api_group = Some(word),
             "resource" => self.resource = Some(word),
             "subresource" => self.subresource = Some(word),
@@ -318,6 +345,10 @@ impl Case {
             ("template", self.template.is_some()),
             ("task", self.task.is_some()),
             ("verb", self.verb.is_some()),
+            ("service", self.service.is_some()),
+            ("operation", self.operation.is_some()),
+            ("object", self.object.is_some()),
+            ("oldObject", self.old_object.is_some()),
             ("apiGroup", self.api_group.is_some()),
             ("resource", self.resource.is_some()),
             ("subresource", self.subresource.is_some()),

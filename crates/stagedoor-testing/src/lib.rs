@@ -36,28 +36,39 @@
 //! The [README](https://github.com/stagedoor/stagedoor/tree/main/crates/stagedoor-testing)
 //! describes all keys.
 
+mod anatomy;
 mod ask;
+mod cedar_files;
+pub mod coverage;
 mod expectation;
 mod file;
 pub mod format;
 mod invariant;
+pub mod mutation;
+mod parallel;
 mod problem;
 mod read;
 mod report;
+mod request_types;
+mod selection;
 mod space;
 mod suite;
+mod suppression;
 mod table;
 mod world;
 
 use std::path::Path;
 
+pub use anatomy::ClauseKind;
+pub use coverage::Coverage;
+pub use mutation::Mutation;
 pub use problem::{Problem, TestError};
 pub use report::{
     CaseReport, CaseResult, ClausePlace, Counts, Failure, FileReport, NearPolicy, PolicyMessage,
     PolicyPlace, Report,
 };
 pub use space::{Space, SpaceRequest};
-pub use suite::{Options, TestSuite};
+pub use suite::{Options, Progress, TestSuite};
 
 /// Returns the JSON Schema of test files.
 #[must_use]

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use crate::cedar_files;
 use crate::file::TestFile;
 use crate::problem::{Problem, TestError};
 
@@ -66,6 +67,9 @@ fn below(directory: &Path, found: &mut Vec<PathBuf>, error: &mut TestError) {
 /// Reads one test file.
 pub(crate) fn read(path: &Path) -> Result<TestFile, TestError> {
     let text = text(path)?;
+    if let Some(file) = cedar_files::read(path, &text)? {
+        return Ok(file);
+    }
     serde_saphyr::from_str(&text).map_err(|error| {
         let mut problem = Problem::new(path, said(&error));
         if let Some(location) = error.location() {
@@ -94,7 +98,7 @@ pub(crate) fn text(path: &Path) -> Result<String, TestError> {
 }
 
 /// Returns what an error of the parser says, without the place and the lines around it.
-fn said(error: &serde_saphyr::Error) -> String {
+pub(crate) fn said(error: &serde_saphyr::Error) -> String {
     let text = error.to_string();
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     line.trim_start_matches("error: ").to_owned()

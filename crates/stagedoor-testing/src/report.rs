@@ -65,7 +65,7 @@ pub enum CaseResult {
 }
 
 /// One request that did not come out as expected.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct Failure {
     /// What was asked, where the name of the case does not say it.

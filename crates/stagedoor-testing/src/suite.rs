@@ -1,24 +1,29 @@
 //! Loaded tests, ready to be run.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_saphyr::Spanned;
-use stagedoor_core::{DecideError, Engine, Explanation};
+use stagedoor_core::{DecideError, Decision, Engine, Explanation};
 
-use crate::ask::{Question, platform, question};
+use crate::ask::{Question, list_question, platform, question};
+use crate::cedar_files;
+use crate::coverage::{self, Coverage};
 use crate::expectation::{Expectation, Found};
 use crate::file::{Case, Invariant, Suite, Table, TestFile};
+use crate::mutation::{self, Against, Mutation};
 use crate::problem::{Place, Problem, TestError};
 use crate::report::{
     CaseReport, CaseResult, ClausePlace, Failure, FileReport, NearPolicy, PolicyMessage,
     PolicyPlace, Report,
 };
+use crate::selection::ListQuestion;
 use crate::world::{Engines, Platform, World};
-use crate::{invariant, read, table};
+use crate::{invariant, parallel, read, table};
 
 /// So many requests of an invariant are told of.
 const TOLD: usize = 5;
@@ -61,12 +66,39 @@ pub struct Options {
     pub filter: Option<String>,
     /// Whether no further case is begun once one has failed.
     pub fail_fast: bool,
+    /// Who is told how far a run is.
+    pub progress: Progress,
+}
+
+/// Is called with how many cases have been run and how many there are, from several threads.
+#[derive(Clone, Default)]
+pub struct Progress(Option<Arc<dyn Fn(usize, usize) + Send + Sync>>);
+
+impl Progress {
+    /// Returns one that calls a function.
+    pub fn new(tell: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(tell)))
+    }
+
+    pub(crate) fn call(&self, done: usize, all: usize) {
+        if let Some(tell) = &self.0 {
+            tell(done, all);
+        }
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Progress(told)" } else { "Progress(none)" })
+    }
 }
 
 pub(crate) struct LoadedFile {
     pub(crate) path: PathBuf,
     pub(crate) world: World,
     tests: Vec<Test>,
+    /// What the tests were made of, without fixtures.
+    file: TestFile,
 }
 
 /// One case, cell or invariant.
@@ -75,14 +107,16 @@ struct Test {
     name: String,
     place: Place,
     asked: Vec<Asked>,
+    /// The question about all resources of a permission; `asked` holds each of them to it.
+    list: Option<(ListQuestion, Expectation)>,
     is_matrix: bool,
 }
 
 /// One request of a test.
-struct Asked {
+pub(crate) struct Asked {
     name: String,
-    question: Question,
-    expect: Expectation,
+    pub(crate) question: Question,
+    pub(crate) expect: Expectation,
 }
 
 impl TestSuite {
@@ -92,12 +126,21 @@ impl TestSuite {
     ///
     /// [`TestError`] with everything that is wrong with test files, policies or fixtures.
     pub fn load(paths: &[PathBuf]) -> Result<Self, TestError> {
+        Self::load_with(paths, &[])
+    }
+
+    /// Reads the test files at the paths, with policies for those that name none.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_with(paths: &[PathBuf], policies: &[PathBuf]) -> Result<Self, TestError> {
         let started = Instant::now();
         let mut engines = Engines::default();
         let mut error = TestError::default();
         let mut files = Vec::new();
         for path in read::find(paths)? {
-            match LoadedFile::load(path, &mut engines) {
+            match LoadedFile::load(path, policies, &mut engines) {
                 Ok(file) => files.push(file),
                 Err(problems) => error.extend(problems),
             }
@@ -126,55 +169,79 @@ impl TestSuite {
     #[must_use]
     pub fn run(&self, options: &Options) -> Report {
         let started = Instant::now();
-        let chosen: Vec<(usize, &LoadedFile, &Test)> = self
-            .files
-            .iter()
-            .enumerate()
-            .flat_map(|(number, file)| file.tests.iter().map(move |test| (number, file, test)))
-            .filter(|(_, file, test)| options.chooses(file, test))
-            .collect();
-        let next = AtomicUsize::new(0);
+        let chosen = self.chosen(options);
         let stopped = AtomicBool::new(false);
-        let results = Mutex::new(Vec::with_capacity(chosen.len()));
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let work = || {
-            let mut own = Vec::new();
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some((_, file, test)) = chosen.get(number) else { break };
-                let started = Instant::now();
-                let result = if stopped.load(Ordering::Relaxed) {
-                    CaseResult::NotRun
-                } else {
-                    test.run(&file.world.engine)
-                };
-                if options.fail_fast && matches!(result, CaseResult::Failed(_)) {
-                    stopped.store(true, Ordering::Relaxed);
-                }
-                own.push((number, started.elapsed(), result));
+        let done = AtomicUsize::new(0);
+        let results = parallel::map(chosen.len(), |number| {
+            let started = Instant::now();
+            let result = match chosen.get(number) {
+                Some((_, file, test)) if !stopped.load(Ordering::Relaxed) => test.run(&file.world),
+                _ => CaseResult::NotRun,
+            };
+            if options.fail_fast && matches!(result, CaseResult::Failed(_)) {
+                stopped.store(true, Ordering::Relaxed);
             }
-            results.lock().unwrap_or_else(PoisonError::into_inner).extend(own);
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..threads.min(chosen.len()) {
-                scope.spawn(work);
-            }
-            work();
+            options.progress.call(done.fetch_add(1, Ordering::Relaxed) + 1, chosen.len());
+            (started.elapsed(), result)
         });
-        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results.sort_unstable_by_key(|(number, _, _)| *number);
 
         let mut files: Vec<FileReport> = self
             .files
             .iter()
             .map(|file| FileReport { path: file.path.clone(), cases: Vec::new() })
             .collect();
-        for ((file, _, test), (_, time, result)) in chosen.iter().zip(results) {
+        for ((file, _, test), (time, result)) in chosen.iter().zip(results) {
             if let Some(file) = files.get_mut(*file) {
                 file.cases.push(test.report(time, result));
             }
         }
         Report { files, load: self.load, run: started.elapsed() }
+    }
+
+    /// Measures what the cases reach of the policies, whether they pass or not.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`] if a request is refused: no policy is asked about it.
+    pub fn coverage(&self, options: &Options) -> Result<Coverage, DecideError> {
+        let chosen = self.chosen(options);
+        coverage::measure(chosen.iter().flat_map(|(_, file, test)| {
+            test.asked.iter().map(|asked| (&file.world.engine, &asked.question))
+        }))
+    }
+
+    /// Makes policies with one mistake each, and looks which of them no case notices.
+    ///
+    /// Only where all cases pass does it tell something. What is not known when the budget is
+    /// used up is told as such.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`] if a request is refused.
+    pub fn mutate(&self, options: &Options, budget: Duration) -> Result<Mutation, DecideError> {
+        let files: Vec<Against<'_>> = self
+            .files
+            .iter()
+            .map(|file| Against {
+                world: &file.world,
+                cases: file.cases(),
+                asked: file
+                    .tests
+                    .iter()
+                    .filter(|test| options.chooses(file, test))
+                    .flat_map(|test| test.asked.iter().map(|asked| (test.name.as_str(), asked)))
+                    .collect(),
+            })
+            .collect();
+        mutation::mutate(&files, budget)
+    }
+
+    fn chosen(&self, options: &Options) -> Vec<(usize, &LoadedFile, &Test)> {
+        let files = self.files.iter().enumerate();
+        files
+            .flat_map(|(number, file)| file.tests.iter().map(move |test| (number, file, test)))
+            .filter(|(_, file, test)| options.chooses(file, test))
+            .collect()
     }
 }
 
@@ -187,47 +254,81 @@ impl Options {
 }
 
 impl LoadedFile {
-    fn load(path: PathBuf, engines: &mut Engines) -> Result<Self, TestError> {
+    /// Returns all cases of the file, those of tables and invariants, too.
+    fn cases(&self) -> Vec<Case> {
+        let mut all = Vec::new();
+        for (_, cases, tables, invariants) in parts(&self.file) {
+            all.extend(cases.iter().map(|case| case.value.clone()));
+            // What could not be made into cases did not load.
+            let tables = tables.iter().flat_map(|table| table::cases(&table.value));
+            let invariants =
+                invariants.iter().flat_map(|about| invariant::cases(&about.value, &self.world));
+            all.extend(tables.chain(invariants).flatten());
+        }
+        all
+    }
+
+    fn load(path: PathBuf, policies: &[PathBuf], engines: &mut Engines) -> Result<Self, TestError> {
         let mut file = read::read(&path)?;
+        cedar_files::or_given(&mut file.policies, policies);
         let platforms: Vec<_> =
             platforms(&file).into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         let world = World::load(&path, &mut file, &platforms, engines)?;
         let mut error = TestError::default();
-        let mut tests = Vec::new();
-        let TestFile { cases, tables, invariants, suites, .. } = file;
-        let own = Suite { name: String::new(), cases, tables, invariants };
-        for suite in std::iter::once(own).chain(suites) {
-            let name = (!suite.name.is_empty()).then(|| suite.name.clone());
-            let mut reader = Reader { world: &world, suite: name, path: &path, error: &mut error };
-            suite.cases.iter().for_each(|case| tests.extend(reader.case(case)));
-            suite.tables.iter().for_each(|table| tests.extend(reader.table(table)));
-            suite.invariants.iter().for_each(|about| tests.extend(reader.invariant(about)));
+        let mut tests_of = Vec::new();
+        for (suite, cases, tables, invariants) in parts(&file) {
+            let suite = suite.map(str::to_owned);
+            let mut reader = Reader { world: &world, suite, path: &path, error: &mut error };
+            cases.iter().for_each(|case| tests_of.extend(reader.case(case)));
+            tables.iter().for_each(|table| tests_of.extend(reader.table(table)));
+            invariants.iter().for_each(|about| tests_of.extend(reader.invariant(about)));
         }
+        let tests = tests_of;
         if tests.is_empty() {
             let help = "add `cases`, `tables`, `invariants` or `suites`";
             error.add(Problem::new(&path, "the file has no cases").with_help(help));
         }
-        error.or(Self { path, world, tests })
+        error.or(Self { path, world, tests, file })
     }
+}
+
+type Parts<'a> =
+    (Option<&'a str>, &'a [Spanned<Case>], &'a [Spanned<Table>], &'a [Spanned<Invariant>]);
+
+/// Returns what a file says outside suites and in each, with the suite's name.
+fn parts(file: &TestFile) -> impl Iterator<Item = Parts<'_>> {
+    let own = (None, &*file.cases, &*file.tables, &*file.invariants);
+    let suites = file.suites.iter().map(|suite| {
+        let Suite { name, cases, tables, invariants } = suite;
+        (Some(name.as_str()), &**cases, &**tables, &**invariants)
+    });
+    std::iter::once(own).chain(suites)
 }
 
 /// Returns the platforms of a file's cases, as far as they can be told before loading.
 fn platforms(file: &TestFile) -> Vec<Platform> {
-    let suites = std::iter::once((&file.cases, &file.tables, &file.invariants))
-        .chain(file.suites.iter().map(|suite| (&suite.cases, &suite.tables, &suite.invariants)));
     let mut platforms = Vec::new();
     let mut of_keys = |keys: &mut dyn Iterator<Item = &str>| {
-        platforms.extend(keys.filter_map(|key| match key {
-            "permission" => Some(Platform::Backstage),
-            "verb" => Some(Platform::Kubernetes),
-            "principal" => Some(Platform::Cedar),
-            _ => None,
-        }));
+        for key in keys {
+            match key {
+                "permission" => platforms.push(Platform::Backstage),
+                "verb" => platforms.push(Platform::Kubernetes),
+                // Who asks for admission is somebody of authorization's schema.
+                "operation" => platforms.extend([Platform::Kubernetes, Platform::Admission]),
+                "principal" => platforms.push(Platform::Cedar),
+                _ => {}
+            }
+        }
     };
-    for (cases, tables, invariants) in suites {
+    for (_, cases, tables, invariants) in parts(file) {
         for case in cases {
-            let Case { permission, verb, principal, .. } = &case.value;
-            let keys = [("permission", permission), ("verb", verb), ("principal", principal)];
+            let Case { permission, verb, operation, principal, .. } = &case.value;
+            let keys = [
+                ("permission", permission),
+                ("verb", verb),
+                ("operation", operation),
+                ("principal", principal),
+            ];
             of_keys(&mut keys.into_iter().filter(|(_, v)| v.is_some()).map(|(key, _)| key));
         }
         for table in tables {
@@ -253,8 +354,37 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn case(&mut self, case: &Spanned<Case>) -> Option<Test> {
         let place = case.referenced.into();
-        let asked = self.asked(&case.value, place)?;
-        Some(self.test(case.value.name.clone(), place, vec![asked], false))
+        let case = &case.value;
+        if case.expect.is_conditional() {
+            return self.list(case, place);
+        }
+        let asked = self.asked(case, place)?;
+        Some(self.test(case.name.clone(), place, vec![asked], false))
+    }
+
+    /// Makes the test about all resources of a permission: the answer, and for each entity of
+    /// the catalog the decision about it alone, which has to agree.
+    fn list(&mut self, case: &Case, place: Place) -> Option<Test> {
+        let question = match list_question(case, self.world) {
+            Ok(question) => question,
+            Err(message) => {
+                self.problem(&case.name, message, place);
+                return None;
+            }
+        };
+        let mut asked = Vec::new();
+        if let Some(selected) = case.expect.selects() {
+            for entity in self.world.catalog.references().map(ToString::to_string) {
+                let allowed = selected.contains(&entity);
+                let decision = if allowed { Decision::Allow } else { Decision::Deny };
+                let expect = Expectation::of(decision);
+                let name = entity.clone();
+                let one = Case { name, entity: Some(entity), expect, ..case.clone() };
+                asked.push(self.asked(&one, place)?);
+            }
+        }
+        let list = Some((question, case.expect.clone()));
+        Some(Test { list, ..self.test(case.name.clone(), place, asked, true) })
     }
 
     fn table(&mut self, table: &Spanned<Table>) -> Vec<Test> {
@@ -306,15 +436,24 @@ impl Reader<'_> {
     }
 
     fn test(&self, name: String, place: Place, asked: Vec<Asked>, is_matrix: bool) -> Test {
-        Test { suite: self.suite.clone(), name, place, asked, is_matrix }
+        Test { suite: self.suite.clone(), name, place, asked, list: None, is_matrix }
     }
 }
 
 impl Test {
-    fn run(&self, engine: &Engine) -> CaseResult {
+    fn run(&self, world: &World) -> CaseResult {
         let mut failures = Vec::new();
+        if let Some((question, expect)) = &self.list {
+            let differences = match question.ask(world) {
+                Ok(selection) => expect.selection_differences(&selection),
+                Err(message) => vec![message],
+            };
+            if !differences.is_empty() {
+                failures.push(Failure { differences, ..Failure::default() });
+            }
+        }
         for asked in &self.asked {
-            if let Some(mut failure) = asked.run(engine) {
+            if let Some(mut failure) = asked.run(world) {
                 failure.request = self.is_matrix.then(|| asked.name.clone());
                 failures.push(failure);
                 if failures.len() == TOLD {
@@ -331,7 +470,7 @@ impl Test {
             name: self.name.clone(),
             line: self.place.line,
             column: self.place.column,
-            requests: self.asked.len(),
+            requests: self.asked.len() + usize::from(self.list.is_some()),
             time,
             result,
         }
@@ -340,7 +479,8 @@ impl Test {
 
 impl Asked {
     /// Decides the request; returns how it differs from what is expected.
-    fn run(&self, engine: &Engine) -> Option<Failure> {
+    fn run(&self, world: &World) -> Option<Failure> {
+        let engine = &world.engine;
         let Question { request, entities, .. } = &self.question;
         let explain = || engine.explain(request, entities);
         let found = if self.expect.needs_explanation() {
@@ -349,7 +489,7 @@ impl Asked {
             engine.decide(request, entities).map(|outcome| Found::of(&outcome))
         };
         let differences = match found {
-            Ok(found) => self.expect.differences(&found),
+            Ok(found) => self.expect.differences(&found.renamed(&world.names)),
             Err(error) => return Some(self.refused(&error)),
         };
         if differences.is_empty() {
@@ -364,12 +504,9 @@ impl Asked {
     /// Returns the failure of a request that the engine does not decide.
     fn refused(&self, error: &DecideError) -> Failure {
         Failure {
-            request: None,
             differences: vec![format!("the request is refused: {error}")],
-            determined_by: Vec::new(),
-            nearest: Vec::new(),
-            errors: Vec::new(),
             explain: self.question.explain.clone(),
+            ..Failure::default()
         }
     }
 

@@ -1,13 +1,14 @@
 //! What the requests of one test file are decided by: policies, and the fixtures.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
-use stagedoor_backstage::{Catalog, Permissions};
-use stagedoor_core::{Engine, EngineBuilder, Entities, LoadError};
-use stagedoor_kubernetes::Vocabulary;
+use stagedoor_backstage::{Catalog, Permissions, PolicyEngine};
+use stagedoor_core::{Engine, EngineBuilder, Entities, declares_entity_type};
+use stagedoor_kubernetes::{Vocabulary, admission};
 
+use crate::cedar_files;
 use crate::file::{Fixtures, TestFile};
 use crate::problem::{Problem, TestError};
 use crate::read;
@@ -17,6 +18,7 @@ use crate::read;
 pub(crate) enum Platform {
     Backstage,
     Kubernetes,
+    Admission,
     Cedar,
 }
 
@@ -31,13 +33,19 @@ pub(crate) struct World {
     pub(crate) catalog_store: Entities,
     /// The verbs that the schema declares, or why it is no schema of Kubernetes.
     pub(crate) vocabulary: Result<Vocabulary, String>,
+    /// What cases call policies, where it is not their id.
+    pub(crate) names: BTreeMap<String, String>,
+    /// Kubernetes objects by name.
+    pub(crate) objects: BTreeMap<String, Value>,
     pub(crate) entity_files: Vec<PathBuf>,
     pub(crate) entities: Entities,
+    /// What Backstage's lists are answered by, or why there is none.
+    pub(crate) policy_engine: Result<PolicyEngine, String>,
 }
 
 /// Engines by the policies they were loaded from: many test files share one.
 #[derive(Default)]
-pub(crate) struct Engines(HashMap<(Vec<PathBuf>, Vec<Platform>), Engine>);
+pub(crate) struct Engines(HashMap<(Vec<PathBuf>, Vec<Platform>, bool), Engine>);
 
 impl Engines {
     /// Returns all engines that were loaded.
@@ -50,23 +58,16 @@ impl Engines {
         policies: &[PathBuf],
         platforms: &[Platform],
         permissions: &Permissions,
+        exact: bool,
     ) -> Result<Engine, TestError> {
-        let key = (policies.to_vec(), platforms.to_vec());
+        let key = (policies.to_vec(), platforms.to_vec(), exact);
         if let Some(engine) = self.0.get(&key) {
             return Ok(engine.clone());
         }
-        let builder = || with_additions(with_policies(policies), platforms, permissions);
-        let engine = builder().build().or_else(|own| {
-            // A schema of one's own stands for the shipped one; an addition goes with it.
-            if !speaks_of_schema(&own) {
-                return Err(own);
-            }
-            with_shipped(builder(), platforms).build().map_err(|shipped| {
-                let missing = own.problems().iter().any(|p| p.code() == "schema::missing");
-                if missing { shipped } else { own }
-            })
-        });
-        let engine = engine.map_err(|error| TestError::from(&error))?;
+        let builder = with_additions(with_policies(policies), platforms, permissions);
+        let builder = with_shipped(builder, policies, platforms);
+        let builder = if exact { builder.exact_cedar() } else { builder };
+        let engine = builder.build().map_err(|error| TestError::from(&error))?;
         self.0.insert(key, engine.clone());
         Ok(engine)
     }
@@ -91,23 +92,39 @@ fn with_additions(
     }
 }
 
-fn with_shipped(mut builder: EngineBuilder, platforms: &[Platform]) -> EngineBuilder {
+/// Adds the schemas that ship, unless the policies bring the platform's own.
+fn with_shipped(
+    mut builder: EngineBuilder,
+    policies: &[PathBuf],
+    platforms: &[Platform],
+) -> EngineBuilder {
     for platform in platforms {
-        builder = match platform {
-            Platform::Backstage => {
-                builder.schema("(shipped) backstage.cedarschema", stagedoor_backstage::SCHEMA)
-            }
-            Platform::Kubernetes => {
-                builder.schema("(shipped) kubernetes.cedarschema", stagedoor_kubernetes::SCHEMA)
-            }
-            Platform::Cedar => builder,
+        let (namespace, mark, name, schema) = match platform {
+            Platform::Backstage => (
+                "Backstage",
+                "CatalogEntity",
+                "(shipped) backstage.cedarschema",
+                stagedoor_backstage::SCHEMA,
+            ),
+            Platform::Kubernetes => (
+                "k8s",
+                "NonResourceURL",
+                "(shipped) kubernetes.cedarschema",
+                stagedoor_kubernetes::SCHEMA,
+            ),
+            Platform::Admission => (
+                "k8s",
+                admission::OBJECT_TYPE,
+                "(shipped) admission.cedarschema",
+                admission::SCHEMA,
+            ),
+            Platform::Cedar => continue,
         };
+        if !declares_entity_type(policies, namespace, mark) {
+            builder = builder.schema(name, schema);
+        }
     }
     builder
-}
-
-fn speaks_of_schema(error: &LoadError) -> bool {
-    error.problems().iter().any(|problem| problem.code().starts_with("schema::"))
 }
 
 impl World {
@@ -120,7 +137,7 @@ impl World {
     ) -> Result<Self, TestError> {
         let directory = path.parent().unwrap_or(Path::new("."));
         let here = |paths: &[PathBuf]| -> Vec<PathBuf> {
-            paths.iter().map(|path| directory.join(path)).collect()
+            paths.iter().map(|path| tidy(directory.join(path))).collect()
         };
         let policies = if file.policies.is_empty() {
             let own = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
@@ -135,7 +152,7 @@ impl World {
         for directory in policies.iter().filter(|path| path.is_dir()) {
             permissions = permissions.with_directory(directory)?;
         }
-        let engine = engines.load(&policies, platforms, &permissions)?;
+        let engine = engines.load(&policies, platforms, &permissions, file.exact_cedar)?;
         let catalog = catalog(path, &catalog_files, &fixtures)?;
         let catalog_store = Entities::from_entities(catalog.entities())
             .map_err(|e| Problem::new(path, format!("the catalog: {e}")))?;
@@ -144,6 +161,14 @@ impl World {
             None => Err("the policies have no schema".to_owned()),
         };
         let entities = entities(path, &entity_files, &fixtures, &engine)?;
+        let objects = objects(directory, &fixtures)?;
+        let names = match file.named_by_annotation {
+            true => cedar_files::names(&engine),
+            false => BTreeMap::new(),
+        };
+        let policy_engine = PolicyEngine::new(engine.clone(), permissions.clone())
+            .with_groups(catalog.groups())
+            .map_err(|e| e.to_string());
         Ok(Self {
             policies,
             engine,
@@ -153,10 +178,30 @@ impl World {
             catalog,
             catalog_store,
             vocabulary,
+            names,
+            objects,
             entity_files,
             entities,
+            policy_engine,
         })
     }
+}
+
+/// Returns a path without `..`, where that leads to the same place.
+fn tidy(path: PathBuf) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if tidy.file_name().is_some() => {
+                tidy.pop();
+            }
+            part => tidy.push(part),
+        }
+    }
+    let tidy = if tidy.as_os_str().is_empty() { PathBuf::from(".") } else { tidy };
+    let same = std::fs::canonicalize(&tidy).ok().zip(std::fs::canonicalize(&path).ok());
+    if same.is_some_and(|(tidy, own)| tidy == own) { tidy } else { path }
 }
 
 fn catalog(path: &Path, files: &[PathBuf], fixtures: &Fixtures) -> Result<Catalog, TestError> {
@@ -170,6 +215,18 @@ fn catalog(path: &Path, files: &[PathBuf], fixtures: &Fixtures) -> Result<Catalo
         texts.push((format!("{} (catalogEntities)", path.display()), text));
     }
     Ok(Catalog::from_files(texts)?)
+}
+
+/// Returns the Kubernetes objects of the fixtures, those of manifests read.
+fn objects(directory: &Path, fixtures: &Fixtures) -> Result<BTreeMap<String, Value>, TestError> {
+    let object = |(name, object): (&String, &Value)| {
+        let Value::String(path) = object else { return Ok((name.clone(), object.clone())) };
+        let path = directory.join(path);
+        let manifest: Value = serde_saphyr::from_str(&read::text(&path)?)
+            .map_err(|e| Problem::new(&path, read::said(&e)))?;
+        Ok((name.clone(), manifest))
+    };
+    fixtures.objects.iter().map(object).collect()
 }
 
 fn entities(

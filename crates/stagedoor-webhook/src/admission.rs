@@ -4,30 +4,20 @@
 //! `k8s::admission::Action` on a `k8s::admission::Resource`, which carries the object, the old
 //! object and the options of the request. An object is admitted only if a policy permits it.
 
-mod fields;
-mod objects;
-mod request;
 mod review;
 
 use std::collections::BTreeMap;
 
 use http::StatusCode;
 use stagedoor_kubernetes::SubjectAccessReviewStatus;
+use stagedoor_kubernetes::admission::AdmissionRequest;
 
 use crate::app::{Answered, App};
 use crate::metrics::Answer;
 use crate::policies::Loaded;
 use crate::status::json;
 
-pub(crate) use objects::{object, resource_uid};
-use review::{AdmissionRequest, Response, ReviewReply};
-
-/// The Cedar schema of admission, namespace `k8s::admission`.
-pub(crate) const SCHEMA: &str =
-    include_str!("../../../policies/kubernetes/admission/admission.cedarschema");
-
-/// The type by which a schema of admission is known.
-pub(crate) const MARK: &str = "AdmittedObject";
+use review::{Response, ReviewReply};
 
 pub(crate) fn answer(app: &App, loaded: &Loaded, body: &str) -> Answered {
     let review = review::read(body)?;
@@ -56,11 +46,10 @@ pub(crate) fn answer(app: &App, loaded: &Loaded, body: &str) -> Answered {
 
 /// Decides by the policies; what cannot be decided is refused.
 fn decide(loaded: &Loaded, review: &AdmissionRequest<'_>) -> SubjectAccessReviewStatus {
-    let decided =
-        request::of(loaded.reviewer.vocabulary(), review).and_then(|(request, entities)| {
-            let outcome = loaded.reviewer.engine().decide(&request, &entities);
-            outcome.map_err(|e| e.to_string())
-        });
+    let decided = review.request(loaded.reviewer.vocabulary()).and_then(|(request, entities)| {
+        let outcome = loaded.reviewer.engine().decide(&request, &entities);
+        outcome.map_err(|e| e.to_string())
+    });
     match decided {
         Ok(outcome) => (&outcome).into(),
         Err(error) => {

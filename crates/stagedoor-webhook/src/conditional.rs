@@ -259,7 +259,7 @@ fn label(number: usize, policy: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{ATTRIBUTES, label, schema};
-    use crate::admission;
+    use stagedoor_kubernetes::admission;
 
     #[test]
     fn the_schema_has_the_attributes_that_come_later() -> Result<(), Box<dyn std::error::Error>> {

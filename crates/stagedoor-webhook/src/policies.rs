@@ -9,11 +9,12 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
 use stagedoor_core::{Engine, EngineBuilder, Limits, OpenEngine};
+use stagedoor_kubernetes::admission;
 use stagedoor_kubernetes::{Reviewer, SCHEMA};
 
+use crate::conditional;
 use crate::error::PoliciesError;
 use crate::files::{Fingerprint, is_schema, policy_files};
-use crate::{admission, conditional};
 
 /// Where the policies of a webhook are.
 ///
@@ -53,7 +54,7 @@ impl PolicySource {
             let schema = if self.conditional { conditional::schema() } else { SCHEMA.to_owned() };
             builder = builder.schema("(shipped) kubernetes.cedarschema", schema);
         }
-        if !schemas.iter().any(|text| declares(text, admission::MARK)) {
+        if !schemas.iter().any(|text| declares(text, admission::OBJECT_TYPE)) {
             builder = builder.schema("(shipped) admission.cedarschema", admission::SCHEMA);
         }
         builder

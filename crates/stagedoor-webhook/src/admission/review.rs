@@ -6,75 +6,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
-use stagedoor_kubernetes::Subject;
+use stagedoor_kubernetes::admission::AdmissionRequest;
 
 use crate::status::Refusal;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
-
-/// A request to write an object, or to connect to one.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct AdmissionRequest<'a> {
-    pub(crate) uid: String,
-    pub(crate) kind: GroupVersionKind,
-    pub(crate) resource: GroupVersionResource,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(crate) sub_resource: String,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(crate) name: String,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(crate) namespace: String,
-    pub(crate) operation: String,
-    pub(crate) user_info: UserInfo,
-    #[serde(borrow, default)]
-    pub(crate) object: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    pub(crate) old_object: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    pub(crate) options: Option<&'a RawValue>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(crate) dry_run: bool,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct GroupVersionKind {
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(crate) group: String,
-    pub(crate) version: String,
-    pub(crate) kind: String,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct GroupVersionResource {
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(crate) group: String,
-    pub(crate) version: String,
-    pub(crate) resource: String,
-}
-
-/// Who asks. Unlike a SubjectAccessReview it calls the name `username`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct UserInfo {
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(crate) username: String,
-    #[serde(default, deserialize_with = "null_is_default")]
-    uid: String,
-    #[serde(default, deserialize_with = "null_is_default")]
-    groups: Vec<String>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    extra: BTreeMap<String, Vec<String>>,
-}
-
-impl UserInfo {
-    pub(crate) fn subject(&self) -> Subject {
-        let mut subject = Subject::new(self.username.as_str()).with_uid(self.uid.as_str());
-        subject.groups.clone_from(&self.groups);
-        subject.extra.clone_from(&self.extra);
-        subject
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -7,12 +7,12 @@
 use cedar_policy::EntityUid;
 use http::StatusCode;
 use stagedoor_core::{Entities, Entity, OpenCondition};
+use stagedoor_kubernetes::admission::{object, resource_uid};
 
 use super::review::{
     Condition, ConditionEffect, ConditionSet, ConditionsRequest, Response, ReviewReply, read,
 };
 use super::{ATTRIBUTES, CONDITION_BYTES, CONDITION_TYPE};
-use crate::admission::{object, resource_uid};
 use crate::app::{Answered, App};
 use crate::metrics::Answer;
 use crate::status::json;

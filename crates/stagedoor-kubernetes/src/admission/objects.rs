@@ -18,11 +18,7 @@ static NUMBERS: LazyLock<EntityTypeName> = LazyLock::new(|| name("k8s::admission
 /// # Errors
 ///
 /// What is wrong with it, or too much.
-pub(crate) fn object(
-    id: &str,
-    json: &RawValue,
-    entities: &mut Vec<Entity>,
-) -> Result<EntityUid, String> {
+pub fn object(id: &str, json: &RawValue, entities: &mut Vec<Entity>) -> Result<EntityUid, String> {
     if !json.get().starts_with('{') {
         return Err("not an object".to_owned());
     }
@@ -40,7 +36,8 @@ pub(crate) fn object(
 }
 
 /// Returns the id of a resource of authorization.
-pub(crate) fn resource_uid(id: &str) -> EntityUid {
+#[must_use]
+pub fn resource_uid(id: &str) -> EntityUid {
     uid(&RESOURCE, id)
 }
 

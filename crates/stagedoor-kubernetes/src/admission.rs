@@ -1,0 +1,20 @@
+//! Admission in Cedar's words: `k8s::admission`.
+//!
+//! Policies decide about the action `create`, `update`, `delete` or `connect` of
+//! `k8s::admission::Action` on a `k8s::admission::Resource`, which carries the object, the old
+//! object and the options of the request.
+
+mod fields;
+mod objects;
+mod request;
+mod wire;
+
+pub use objects::{object, resource_uid};
+pub use wire::{AdmissionRequest, GroupVersionKind, GroupVersionResource, UserInfo};
+
+/// The Cedar schema of admission, namespace `k8s::admission`.
+pub const SCHEMA: &str =
+    include_str!("../../../policies/kubernetes/admission/admission.cedarschema");
+
+/// The type of an object, by which a schema of admission is known.
+pub const OBJECT_TYPE: &str = "AdmittedObject";

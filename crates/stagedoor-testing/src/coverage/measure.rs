@@ -1,0 +1,189 @@
+//! What one request shows of a policy: which clauses came out how, and whether that mattered.
+
+use stagedoor_core::{PolicyInfo, PolicyVerdict, Trial};
+
+use crate::anatomy::{Anatomy, ClauseKind, Tree};
+
+/// How often a clause came out so, and how often the decision would have been another one, or
+/// a policy would have erred or not, had it alone come out otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) was_true: u64,
+    pub(crate) was_false: u64,
+    pub(crate) true_mattered: u64,
+    pub(crate) false_mattered: u64,
+}
+
+/// A policy to be measured.
+pub(crate) struct Measured<'e> {
+    pub(crate) policy: PolicyInfo<'e>,
+    pub(crate) number: usize,
+    pub(crate) anatomy: Anatomy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Truth {
+    True,
+    False,
+    Error,
+}
+
+/// What the whole policy says for each truth of a part.
+#[derive(Clone, Copy)]
+struct Whole {
+    if_true: Truth,
+    if_false: Truth,
+    if_error: Truth,
+}
+
+impl Whole {
+    fn of(self, part: Truth) -> Truth {
+        match part {
+            Truth::True => self.if_true,
+            Truth::False => self.if_false,
+            Truth::Error => self.if_error,
+        }
+    }
+}
+
+impl Measured<'_> {
+    /// Adds what a request shows to the counts, one for each clause.
+    pub(crate) fn measure(&self, trial: &Trial<'_>, counts: &mut [Counts]) {
+        let mut values = Vec::with_capacity(self.anatomy.clauses.len());
+        let mut outside = 0;
+        for clause in &self.anatomy.clauses {
+            // Where two constraints of the scope fail, no clause matters alone.
+            if clause.kind == ClauseKind::Condition && outside > 1 {
+                values.push(Truth::Error);
+                continue;
+            }
+            let value = match trial.holds(&clause.expr) {
+                Some(true) => Truth::True,
+                Some(false) => Truth::False,
+                None => Truth::Error,
+            };
+            outside += usize::from(clause.kind != ClauseKind::Condition && value != Truth::True);
+            values.push(value);
+        }
+        let whole = Whole { if_true: Truth::True, if_false: Truth::False, if_error: Truth::Error };
+        let outcomes = Outcomes::of(self, trial);
+        let mut visit = Visit { values: &values, outcomes: &outcomes, counts };
+        visit.tree(&self.anatomy.tree, whole);
+    }
+}
+
+/// What is decided for each verdict of a policy.
+#[derive(Clone, Copy)]
+struct Outcomes {
+    allowed_if_true: bool,
+    allowed_if_false: bool,
+    allowed_if_error: bool,
+}
+
+impl Outcomes {
+    fn of(policy: &Measured<'_>, trial: &Trial<'_>) -> Self {
+        let allowed = |verdict| {
+            let verdicts = trial.verdicts().with(policy.number, policy.policy.effect(), verdict);
+            verdicts.decision() == stagedoor_core::Decision::Allow
+        };
+        Self {
+            allowed_if_true: allowed(trial.guarded(policy.policy)),
+            allowed_if_false: allowed(PolicyVerdict::NotSatisfied),
+            allowed_if_error: allowed(PolicyVerdict::Errored),
+        }
+    }
+
+    fn differ(self, one: Truth, other: Truth) -> bool {
+        let allowed = |truth| match truth {
+            Truth::True => self.allowed_if_true,
+            Truth::False => self.allowed_if_false,
+            Truth::Error => self.allowed_if_error,
+        };
+        let errs = |truth| truth == Truth::Error;
+        allowed(one) != allowed(other) || errs(one) != errs(other)
+    }
+}
+
+struct Visit<'a> {
+    values: &'a [Truth],
+    outcomes: &'a Outcomes,
+    counts: &'a mut [Counts],
+}
+
+impl Visit<'_> {
+    /// Counts the clauses of a tree that is evaluated, as Cedar does, up to where its value is
+    /// known.
+    fn tree(&mut self, tree: &Tree, whole: Whole) {
+        match tree {
+            Tree::Clause(number) => self.clause(*number, whole),
+            Tree::Not(inner) => {
+                self.tree(
+                    inner,
+                    Whole { if_true: whole.if_false, if_false: whole.if_true, ..whole },
+                );
+            }
+            Tree::All(parts) => self.chain(parts, whole, true),
+            Tree::Any(parts) => self.chain(parts, whole, false),
+        }
+    }
+
+    /// Visits the parts of `&&` or `||` up to the one that settles it.
+    fn chain(&mut self, parts: &[Tree], whole: Whole, is_and: bool) {
+        let goes_on = if is_and { Truth::True } else { Truth::False };
+        let own: Vec<Truth> = parts.iter().map(|part| value(part, self.values)).collect();
+        // For each part what those after it come to.
+        let mut rests = Vec::with_capacity(parts.len());
+        let mut rest = goes_on;
+        for value in own.iter().rev() {
+            rests.push(rest);
+            rest = if *value == goes_on { rest } else { *value };
+        }
+        for ((part, rest), value) in parts.iter().zip(rests.into_iter().rev()).zip(own) {
+            let rest = whole.of(rest);
+            let of_part = match is_and {
+                true => Whole { if_true: rest, ..whole },
+                false => Whole { if_false: rest, ..whole },
+            };
+            self.tree(part, of_part);
+            if value != goes_on {
+                return;
+            }
+        }
+    }
+
+    fn clause(&mut self, number: usize, whole: Whole) {
+        let value = self.values.get(number).copied().unwrap_or(Truth::Error);
+        let Some(counts) = self.counts.get_mut(number) else { return };
+        let matters = u64::from(self.outcomes.differ(whole.if_true, whole.if_false));
+        match value {
+            Truth::True => {
+                counts.was_true += 1;
+                counts.true_mattered += matters;
+            }
+            Truth::False => {
+                counts.was_false += 1;
+                counts.false_mattered += matters;
+            }
+            Truth::Error => {}
+        }
+    }
+}
+
+fn value(tree: &Tree, values: &[Truth]) -> Truth {
+    match tree {
+        Tree::Clause(number) => values.get(*number).copied().unwrap_or(Truth::Error),
+        Tree::Not(inner) => match value(inner, values) {
+            Truth::True => Truth::False,
+            Truth::False => Truth::True,
+            Truth::Error => Truth::Error,
+        },
+        Tree::All(parts) => chained(parts, values, true),
+        Tree::Any(parts) => chained(parts, values, false),
+    }
+}
+
+fn chained(parts: &[Tree], values: &[Truth], is_and: bool) -> Truth {
+    let goes_on = if is_and { Truth::True } else { Truth::False };
+    let settled = parts.iter().map(|part| value(part, values)).find(|value| *value != goes_on);
+    settled.unwrap_or(goes_on)
+}

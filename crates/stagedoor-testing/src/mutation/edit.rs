@@ -1,0 +1,464 @@
+//! Small changes to a policy's text, of the kinds that people make by mistake.
+
+use std::ops::Range;
+
+use cedar_policy::EntityUid;
+use cedar_policy_core::ast::{
+    ActionConstraint, BinaryOp, Expr, ExprKind, Literal, Policy, PrincipalOrResourceConstraint,
+    UnaryOp,
+};
+use serde::Serialize;
+use stagedoor_core::{Effect, PolicyInfo};
+
+use crate::anatomy::{is_unless, span};
+use crate::request_types::RequestTypes;
+
+/// What a mutant changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Operator {
+    /// `permit` becomes `forbid`, or the other way round.
+    SwapEffect,
+    /// The policy is gone.
+    DropPolicy,
+    /// A clause holds where it did not, and does not where it did.
+    NegateClause,
+    /// A clause that `&&` joins, or a whole `unless`, is gone.
+    DropConjunct,
+    /// A clause that `||` joins is gone.
+    DropDisjunct,
+    /// `&&` becomes `||`, or the other way round.
+    SwapConnective,
+    /// The scope matches more.
+    WidenScope,
+    /// The scope matches less.
+    NarrowScope,
+    /// Another action stands in the scope.
+    SwapAction,
+    /// `in` becomes `==`, or the other way round.
+    SwapMembership,
+    /// `<` becomes `<=`, `containsAny` becomes `containsAll`, or the other way round.
+    SwapComparison,
+    /// A string, a number or an entity is another one.
+    ChangeConstant,
+    /// A set has one element less.
+    DropElement,
+    /// The policy is not guarded.
+    DropGuard,
+}
+
+impl Operator {
+    /// Returns the name, which suppressions have, too.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SwapEffect => "swap-effect",
+            Self::DropPolicy => "drop-policy",
+            Self::NegateClause => "negate-clause",
+            Self::DropConjunct => "drop-conjunct",
+            Self::DropDisjunct => "drop-disjunct",
+            Self::SwapConnective => "swap-connective",
+            Self::WidenScope => "widen-scope",
+            Self::NarrowScope => "narrow-scope",
+            Self::SwapAction => "swap-action",
+            Self::SwapMembership => "swap-membership",
+            Self::SwapComparison => "swap-comparison",
+            Self::ChangeConstant => "change-constant",
+            Self::DropElement => "drop-element",
+            Self::DropGuard => "drop-guard",
+        }
+    }
+}
+
+/// A change of a policy's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Edit {
+    pub(crate) operator: Operator,
+    /// What is replaced, in the policy's text.
+    pub(crate) span: Range<usize>,
+    pub(crate) replacement: String,
+}
+
+impl Edit {
+    /// Returns the text after the change.
+    pub(crate) fn apply(&self, text: &str) -> Option<String> {
+        let (before, after) = (text.get(..self.span.start)?, text.get(self.span.end..)?);
+        Some(format!("{before}{}{after}", self.replacement))
+    }
+}
+
+/// Returns all changes of a policy; what is left of it need not load.
+pub(crate) fn edits(policy: PolicyInfo<'_>, tree: &Policy, types: &RequestTypes) -> Vec<Edit> {
+    let text = policy.text();
+    let mut edits = Edits { text, found: Vec::new() };
+    edits.add(Operator::DropPolicy, Some(0..text.len()), String::new());
+    let other = if policy.effect() == Effect::Permit { "forbid" } else { "permit" };
+    edits.add(Operator::SwapEffect, policy.head_part("effect"), other.to_owned());
+    edits.add(Operator::DropGuard, policy.head_part("guard"), String::new());
+    edits.entity_scope(policy, tree, types, Variable::Principal);
+    edits.action_scope(policy, tree, types);
+    edits.entity_scope(policy, tree, types, Variable::Resource);
+    if let Some(condition) = tree.non_scope_constraints() {
+        edits.clause(condition, Neutral::True);
+    }
+    edits.found.sort_by_key(|edit| (edit.span.start, edit.operator));
+    edits.found.dedup_by(|a, b| a.span == b.span && a.replacement == b.replacement);
+    edits.found
+}
+
+/// The value of a clause that makes it as if it were not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Neutral {
+    True,
+    False,
+}
+
+impl Neutral {
+    fn other(self) -> Self {
+        if self == Self::True { Self::False } else { Self::True }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Variable {
+    Principal,
+    Resource,
+}
+
+struct Edits<'a> {
+    text: &'a str,
+    found: Vec<Edit>,
+}
+
+impl Edits<'_> {
+    fn add(&mut self, operator: Operator, span: Option<Range<usize>>, replacement: String) {
+        if let Some(span) = span {
+            self.found.push(Edit { operator, span, replacement });
+        }
+    }
+
+    fn entity_scope(
+        &mut self,
+        policy: PolicyInfo<'_>,
+        tree: &Policy,
+        types: &RequestTypes,
+        variable: Variable,
+    ) {
+        use PrincipalOrResourceConstraint as C;
+        let name = if variable == Variable::Principal { "principal" } else { "resource" };
+        let span = policy.head_part(name);
+        // As it stands in the text, where a template has its slots.
+        let constraint = match variable {
+            Variable::Principal => tree.template().principal_constraint().as_inner().clone(),
+            Variable::Resource => tree.template().resource_constraint().as_inner().clone(),
+        };
+        let of = |constraint: C| match constraint {
+            C::Any => name.to_owned(),
+            other => other.display(variable.of_cedar()),
+        };
+        let other: Vec<(Operator, C)> = match &constraint {
+            C::Any => {
+                let own = types.matching(tree).map(|of| match variable {
+                    Variable::Principal => of.principal.as_str(),
+                    Variable::Resource => of.resource.as_str(),
+                });
+                let own: std::collections::BTreeSet<&str> = own.collect();
+                if own.len() > 1 {
+                    for entity_type in own.into_iter().take(2) {
+                        let narrowed = format!("{name} is {entity_type}");
+                        self.add(Operator::NarrowScope, span.clone(), narrowed);
+                    }
+                }
+                Vec::new()
+            }
+            C::Eq(uid) => {
+                vec![(Operator::WidenScope, C::Any), (Operator::SwapMembership, C::In(uid.clone()))]
+            }
+            C::In(uid) => {
+                vec![(Operator::WidenScope, C::Any), (Operator::SwapMembership, C::Eq(uid.clone()))]
+            }
+            C::Is(_) => vec![(Operator::WidenScope, C::Any)],
+            C::IsIn(entity_type, uid) => vec![
+                (Operator::WidenScope, C::Is(entity_type.clone())),
+                (Operator::WidenScope, C::In(uid.clone())),
+            ],
+        };
+        for (operator, constraint) in other {
+            self.add(operator, span.clone(), of(constraint));
+        }
+    }
+
+    fn action_scope(&mut self, policy: PolicyInfo<'_>, tree: &Policy, types: &RequestTypes) {
+        let span = policy.head_part("action");
+        let widened = |edits: &mut Self| {
+            edits.add(Operator::WidenScope, span.clone(), "action".to_owned());
+        };
+        match tree.action_constraint() {
+            ActionConstraint::Any => {
+                if let Some(first) = types.matching(tree).next() {
+                    let narrowed = format!("action == {}", first.action);
+                    self.add(Operator::NarrowScope, span, narrowed);
+                }
+            }
+            ActionConstraint::Eq(uid) => {
+                widened(self);
+                let own = EntityUid::from(cedar_policy_core::ast::EntityUID::clone(uid));
+                if let Some(other) = another_action(&own, tree, types) {
+                    self.add(Operator::SwapAction, span, format!("action == {other}"));
+                }
+            }
+            ActionConstraint::In(uids) => {
+                widened(self);
+                let names: Vec<String> = uids.iter().map(ToString::to_string).collect();
+                if let [group] = names.as_slice() {
+                    let member = types.matching(tree).map(|of| of.action.to_string());
+                    if let Some(member) = member.into_iter().find(|member| member != group) {
+                        self.add(Operator::NarrowScope, span, format!("action == {member}"));
+                    }
+                } else {
+                    for without in without_each(&names) {
+                        let narrowed = format!("action in [{without}]");
+                        self.add(Operator::NarrowScope, span.clone(), narrowed);
+                    }
+                }
+            }
+            #[expect(unreachable_patterns, reason = "variants that features of Cedar add")]
+            _ => {}
+        }
+    }
+
+    /// Adds the changes of a clause, and of what it is made of.
+    fn clause(&mut self, expr: &Expr, neutral: Neutral) {
+        match expr.expr_kind() {
+            ExprKind::And { .. } | ExprKind::Or { .. } => self.chain(expr),
+            ExprKind::UnaryApp { op: UnaryOp::Not, arg } if is_unless(expr, self.text) => {
+                self.clause(arg, neutral.other());
+                if matches!(arg.expr_kind(), ExprKind::And { .. } | ExprKind::Or { .. }) {
+                    self.drop_clause(arg, neutral.other(), Operator::DropConjunct);
+                }
+            }
+            ExprKind::UnaryApp { op: UnaryOp::Not, arg } if span(expr) != span(arg) => {
+                self.drop_clause(expr, neutral, of_neutral(neutral));
+                // Without the `!`.
+                let text = span(arg).and_then(|span| self.text.get(span));
+                let bare = text.map(|text| format!("({text})"));
+                if let Some(bare) = bare {
+                    self.add(Operator::NegateClause, span(expr), bare);
+                }
+                self.inside(arg);
+            }
+            _ => {
+                self.drop_clause(expr, neutral, of_neutral(neutral));
+                let text = span(expr).and_then(|span| self.text.get(span));
+                if let Some(negated) = text.map(|text| format!("!({text})")) {
+                    self.add(Operator::NegateClause, span(expr), negated);
+                }
+                self.inside(expr);
+            }
+        }
+    }
+
+    fn drop_clause(&mut self, expr: &Expr, neutral: Neutral, operator: Operator) {
+        let value = if neutral == Neutral::True { "true" } else { "false" };
+        self.add(operator, span(expr), value.to_owned());
+    }
+
+    fn chain(&mut self, chain: &Expr) {
+        let is_and = matches!(chain.expr_kind(), ExprKind::And { .. });
+        let (neutral, token, other) =
+            if is_and { (Neutral::True, "&&", "||") } else { (Neutral::False, "||", "&&") };
+        let operands = operands(chain);
+        for operand in &operands {
+            self.clause(operand, neutral);
+            let is_chain =
+                matches!(operand.expr_kind(), ExprKind::And { .. } | ExprKind::Or { .. });
+            if is_chain {
+                self.drop_clause(operand, neutral, of_neutral(neutral));
+            }
+        }
+        for (left, right) in operands.iter().zip(operands.iter().skip(1)) {
+            let (Some(left), Some(right)) = (span(left), span(right)) else { continue };
+            let found = find(self.text, left.end..right.start, token);
+            self.add(Operator::SwapConnective, found, other.to_owned());
+        }
+    }
+
+    /// Adds the changes within a clause: of constants and of comparisons.
+    fn inside(&mut self, expr: &Expr) {
+        let mut open = vec![expr];
+        while let Some(expr) = open.pop() {
+            match expr.expr_kind() {
+                ExprKind::Lit(literal) => self.constant(literal, span(expr)),
+                ExprKind::Set(items) => {
+                    self.set(items, span(expr));
+                    if items.len() == 1 || !items.iter().all(is_literal) {
+                        open.extend(items.iter());
+                    }
+                }
+                ExprKind::BinaryApp { op, arg1, arg2 } => {
+                    self.comparison(*op, arg1, arg2, span(expr));
+                    open.extend([arg1.as_ref(), arg2.as_ref()]);
+                }
+                ExprKind::Like { expr: of, .. } => {
+                    self.pattern(span(expr));
+                    open.push(of);
+                }
+                ExprKind::If { test_expr, then_expr, else_expr } => {
+                    open.extend([test_expr.as_ref(), then_expr.as_ref(), else_expr.as_ref()]);
+                }
+                ExprKind::And { left, right } | ExprKind::Or { left, right } => {
+                    open.extend([left.as_ref(), right.as_ref()]);
+                }
+                ExprKind::UnaryApp { arg, .. } => open.push(arg),
+                ExprKind::GetAttr { expr, .. }
+                | ExprKind::HasAttr { expr, .. }
+                | ExprKind::ExtHasAttr { expr, .. }
+                | ExprKind::Is { expr, .. } => open.push(expr),
+                ExprKind::ExtensionFunctionApp { args, .. } => open.extend(args.iter()),
+                ExprKind::Record(fields) => open.extend(fields.values()),
+                _ => {}
+            }
+        }
+    }
+
+    fn constant(&mut self, literal: &Literal, span: Option<Range<usize>>) {
+        let changed = match literal {
+            Literal::Bool(value) => (!value).to_string(),
+            Literal::Long(value) => value.wrapping_add(1).to_string(),
+            // The last character is the quote.
+            Literal::String(_) | Literal::EntityUID(_) => {
+                let text = span.clone().and_then(|span| self.text.get(span));
+                let Some(text) = text.and_then(|text| text.strip_suffix('"')) else { return };
+                format!("{text}~\"")
+            }
+        };
+        self.add(Operator::ChangeConstant, span, changed);
+    }
+
+    fn set(&mut self, items: &[Expr], of_set: Option<Range<usize>>) {
+        let texts: Option<Vec<String>> = items
+            .iter()
+            .map(|item| span(item).and_then(|span| self.text.get(span)).map(str::to_owned))
+            .collect();
+        for without in texts.filter(|texts| texts.len() > 1).iter().flat_map(|t| without_each(t)) {
+            self.add(Operator::DropElement, of_set.clone(), format!("[{without}]"));
+        }
+    }
+
+    fn comparison(&mut self, op: BinaryOp, left: &Expr, right: &Expr, of: Option<Range<usize>>) {
+        let gap = span(left).zip(span(right)).map(|(left, right)| left.end..right.start);
+        let pairs: &[(&str, &str)] = match op {
+            // `>` is Cedar's `<=`, negated, and `>=` its `<`.
+            BinaryOp::Less | BinaryOp::LessEq => {
+                &[("<=", "<"), (">=", ">"), ("<", "<="), (">", ">=")]
+            }
+            BinaryOp::ContainsAny | BinaryOp::ContainsAll => {
+                &[("containsAny", "containsAll"), ("containsAll", "containsAny")]
+            }
+            BinaryOp::In if is_literal(right) => &[("in", "==")],
+            BinaryOp::Eq if is_entity(left) || is_entity(right) => &[("==", "in")],
+            _ => return,
+        };
+        let operator = match op {
+            BinaryOp::In | BinaryOp::Eq => Operator::SwapMembership,
+            _ => Operator::SwapComparison,
+        };
+        let Some(gap) = gap.or(of) else { return };
+        let found = pairs.iter().find_map(|(token, other)| {
+            find(self.text, gap.clone(), token).map(|span| (span, (*other).to_owned()))
+        });
+        if let Some((span, other)) = found {
+            self.add(operator, Some(span), other);
+        }
+    }
+
+    /// Changes what `like` compares with, which ends the expression.
+    fn pattern(&mut self, of: Option<Range<usize>>) {
+        let Some(text) = of.clone().and_then(|span| self.text.get(span)) else { return };
+        let Some((before, pattern)) = text.strip_suffix('"').and_then(|t| {
+            let at = t.rfind("like").map(|at| at + 4)?;
+            Some((t.get(..at)?, t.get(at..)?.trim_start().strip_prefix('"')?))
+        }) else {
+            return;
+        };
+        if pattern != "*" {
+            self.add(Operator::ChangeConstant, of.clone(), format!("{before} \"*\""));
+        }
+        let exact = pattern.trim_matches('*');
+        if exact != pattern {
+            self.add(Operator::ChangeConstant, of, format!("{before} \"{exact}\""));
+        }
+    }
+}
+
+impl Variable {
+    fn of_cedar(self) -> cedar_policy_core::ast::PrincipalOrResource {
+        match self {
+            Self::Principal => cedar_policy_core::ast::PrincipalOrResource::Principal,
+            Self::Resource => cedar_policy_core::ast::PrincipalOrResource::Resource,
+        }
+    }
+}
+
+/// Returns another action that the policy's types of requests have, the next by name.
+fn another_action(own: &EntityUid, tree: &Policy, types: &RequestTypes) -> Option<EntityUid> {
+    let like_own = |of: &&crate::request_types::RequestType| {
+        let mut own_types = types.matching(tree);
+        own_types.any(|own| own.principal == of.principal && own.resource == of.resource)
+    };
+    let others = || types.all.iter().filter(like_own).map(|of| &of.action).filter(|a| *a != own);
+    let next = others().filter(|other| *other > own).min();
+    next.or_else(|| others().min()).cloned()
+}
+
+fn of_neutral(neutral: Neutral) -> Operator {
+    if neutral == Neutral::True { Operator::DropConjunct } else { Operator::DropDisjunct }
+}
+
+/// Returns what a chain of `&&`, or of `||`, joins, in order.
+fn operands(chain: &Expr) -> Vec<&Expr> {
+    let is_and = matches!(chain.expr_kind(), ExprKind::And { .. });
+    let mut open = vec![chain];
+    let mut operands = Vec::new();
+    while let Some(expr) = open.pop() {
+        match expr.expr_kind() {
+            ExprKind::And { left, right } if is_and => open.extend([right.as_ref(), left.as_ref()]),
+            ExprKind::Or { left, right } if !is_and => open.extend([right.as_ref(), left.as_ref()]),
+            ExprKind::Lit(Literal::Bool(true)) if is_and && span(expr).is_none() => {}
+            _ => operands.push(expr),
+        }
+    }
+    operands
+}
+
+fn is_literal(expr: &Expr) -> bool {
+    matches!(expr.expr_kind(), ExprKind::Lit(_))
+}
+
+fn is_entity(expr: &Expr) -> bool {
+    matches!(expr.expr_kind(), ExprKind::Lit(Literal::EntityUID(_)))
+}
+
+/// Returns the lists that lack one of the items each.
+fn without_each(items: &[String]) -> Vec<String> {
+    let others = |number: usize| {
+        let others = items.iter().enumerate().filter(|(n, _)| *n != number);
+        others.map(|(_, item)| item.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    (0..items.len()).map(others).collect()
+}
+
+/// Finds a token between two expressions, where there is nothing else but brackets, dots,
+/// blanks and comments.
+fn find(text: &str, gap: Range<usize>, token: &str) -> Option<Range<usize>> {
+    let mut at = gap.start;
+    for line in text.get(gap)?.split_inclusive('\n') {
+        let code = line.split_once("//").map_or(line, |(code, _)| code);
+        if let Some(found) = code.find(token) {
+            return Some(at + found..at + found + token.len());
+        }
+        at += line.len();
+    }
+    None
+}

@@ -1,0 +1,273 @@
+//! The requests that the fixtures of a test file make possible: everybody who is known, times
+//! everything that can be asked for. It is where cases that are missing are looked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::file::{Action, Case};
+use crate::world::{Platform, World};
+
+/// More requests than this are looked at in even steps only.
+const REQUESTS: usize = 300_000;
+
+/// Who asks, times what is asked for. Of both, a case has only its own keys.
+#[derive(Default)]
+struct Product {
+    subjects: Vec<Case>,
+    objects: Vec<Case>,
+}
+
+/// Requests, by number.
+pub(crate) struct Space {
+    products: Vec<Product>,
+    all: usize,
+}
+
+impl Space {
+    /// Returns the requests that the cases of a file and its fixtures span.
+    pub(crate) fn of(cases: &[Case], world: &World) -> Self {
+        let of_platform = |platform: Platform| -> Vec<&Case> {
+            cases.iter().filter(|c| crate::ask::platform(c) == Ok(platform)).collect()
+        };
+        let products = vec![
+            backstage(&of_platform(Platform::Backstage), world),
+            kubernetes(&of_platform(Platform::Kubernetes), world),
+            admission(&of_platform(Platform::Admission), world),
+            cedar(&of_platform(Platform::Cedar), world),
+        ];
+        let all = products.iter().map(|p| p.subjects.len() * p.objects.len()).sum();
+        Self { products, all }
+    }
+
+    /// Returns how many requests are looked at.
+    pub(crate) fn len(&self) -> usize {
+        self.all.min(REQUESTS)
+    }
+
+    /// Returns a request as a case without name and expectation.
+    pub(crate) fn case(&self, number: usize) -> Option<Case> {
+        let mut at = match self.all.div_ceil(REQUESTS) {
+            0 | 1 => number,
+            // An odd step meets all objects and all subjects in turn.
+            step => (number * (step | 1)) % self.all,
+        };
+        for Product { subjects, objects } in &self.products {
+            let all = subjects.len() * objects.len();
+            if at < all {
+                let subject = subjects.get(at / objects.len())?;
+                let object = objects.get(at % objects.len())?;
+                return Some(joined(subject, object));
+            }
+            at -= all;
+        }
+        None
+    }
+}
+
+/// Returns a case with the keys of both.
+fn joined(subject: &Case, object: &Case) -> Case {
+    Case {
+        user: subject.user.clone(),
+        service: subject.service.clone(),
+        groups: subject.groups.clone(),
+        uid: subject.uid.clone(),
+        extra: subject.extra.clone(),
+        principal: subject.principal.clone(),
+        ..object.clone()
+    }
+}
+
+/// Returns who asks in a case.
+fn subject(case: &Case) -> Case {
+    joined(case, &Case::default())
+}
+
+/// Returns what a case asks for.
+fn object(case: &Case) -> Case {
+    let mut object = joined(&Case::default(), case);
+    object.name.clear();
+    object.expect = crate::expectation::Expectation::default();
+    object
+}
+
+/// Cases that differ, in the order in which they were first seen.
+#[derive(Default)]
+struct Distinct {
+    seen: BTreeSet<String>,
+    cases: Vec<Case>,
+}
+
+impl Distinct {
+    fn add(&mut self, case: Case) {
+        if self.seen.insert(format!("{case:?}")) {
+            self.cases.push(case);
+        }
+    }
+}
+
+impl Extend<Case> for Distinct {
+    fn extend<I: IntoIterator<Item = Case>>(&mut self, cases: I) {
+        cases.into_iter().for_each(|case| self.add(case));
+    }
+}
+
+fn users(world: &World) -> impl Iterator<Item = Case> + '_ {
+    let named = world.fixtures.users.keys();
+    named.map(|name| Case { user: Some(name.clone()), ..Case::default() })
+}
+
+fn backstage(cases: &[&Case], world: &World) -> Product {
+    let (mut subjects, mut objects) = (Distinct::default(), Distinct::default());
+    if cases.is_empty() {
+        return Product::default();
+    }
+    subjects.extend(cases.iter().map(|case| subject(case)));
+    subjects.extend(users(world));
+    let in_catalog = world.catalog.users();
+    subjects
+        .extend(in_catalog.map(|user| Case { user: Some(user.to_string()), ..Case::default() }));
+
+    objects.extend(cases.iter().map(|case| object(case)));
+    for permission in world.permissions.iter() {
+        let asked = Case { permission: Some(permission.name().to_owned()), ..Case::default() };
+        match permission.resource_type() {
+            None => objects.add(asked),
+            Some("catalog-entity") => objects.extend(
+                world
+                    .catalog
+                    .references()
+                    .map(|entity| Case { entity: Some(entity.to_string()), ..asked.clone() }),
+            ),
+            Some(resource_type) => {
+                let same_type = |case: &&&Case| {
+                    let own = case.permission.as_deref();
+                    let own = own.and_then(|name| world.permissions.get(name).ok());
+                    own.and_then(|p| p.resource_type()) == Some(resource_type)
+                };
+                objects.extend(
+                    cases
+                        .iter()
+                        .filter(same_type)
+                        .map(|case| Case { permission: asked.permission.clone(), ..object(case) }),
+                );
+            }
+        }
+    }
+    Product { subjects: subjects.cases, objects: objects.cases }
+}
+
+/// The values of one key in the cases, and that it is missing.
+fn values(cases: &[&Case], key: impl Fn(&Case) -> &Option<String>) -> Vec<Option<String>> {
+    let mut values: BTreeSet<Option<String>> = cases.iter().map(|case| key(case).clone()).collect();
+    values.insert(None);
+    values.into_iter().collect()
+}
+
+/// What is asked for in the cases, and that with one key as in another case.
+fn kubernetes(cases: &[&Case], world: &World) -> Product {
+    let (mut subjects, mut objects) = (Distinct::default(), Distinct::default());
+    subjects.extend(cases.iter().map(|case| subject(case)));
+    if !cases.is_empty() {
+        subjects.extend(users(world));
+    }
+    objects.extend(cases.iter().map(|case| object(case)));
+    let own = objects.cases.clone();
+    let verbs = values(cases, |case| &case.verb);
+    let subresources = values(cases, |case| &case.subresource);
+    let namespaces = values(cases, |case| &case.namespace);
+    let kinds: BTreeSet<_> =
+        cases.iter().map(|case| (case.api_group.clone(), case.resource.clone())).collect();
+    for case in &own {
+        for verb in verbs.iter().filter(|verb| verb.is_some()) {
+            objects.add(Case { verb: verb.clone(), ..case.clone() });
+        }
+        if case.path.is_some() {
+            continue;
+        }
+        for subresource in &subresources {
+            objects.add(Case { subresource: subresource.clone(), ..case.clone() });
+        }
+        for namespace in &namespaces {
+            objects.add(Case { namespace: namespace.clone(), ..case.clone() });
+        }
+        objects.add(Case { resource_name: None, ..case.clone() });
+        for (api_group, resource) in kinds.iter().filter(|(_, resource)| resource.is_some()) {
+            let (api_group, resource) = (api_group.clone(), resource.clone());
+            objects.add(Case { api_group, resource, ..case.clone() });
+        }
+    }
+    Product { subjects: subjects.cases, objects: objects.cases }
+}
+
+/// What is to be admitted in the cases, and that with one key as in another case.
+fn admission(cases: &[&Case], world: &World) -> Product {
+    let (mut subjects, mut objects) = (Distinct::default(), Distinct::default());
+    subjects.extend(cases.iter().map(|case| subject(case)));
+    objects.extend(cases.iter().map(|case| object(case)));
+    let own = objects.cases.clone();
+    let operations = values(cases, |case| &case.operation);
+    let subresources = values(cases, |case| &case.subresource);
+    let namespaces = values(cases, |case| &case.namespace);
+    let mut manifests: Vec<Option<Value>> =
+        world.fixtures.objects.keys().map(|name| Some(name.as_str().into())).collect();
+    manifests.push(None);
+    for case in &own {
+        for operation in operations.iter().filter(|operation| operation.is_some()) {
+            objects.add(Case { operation: operation.clone(), ..case.clone() });
+        }
+        for subresource in &subresources {
+            objects.add(Case { subresource: subresource.clone(), ..case.clone() });
+        }
+        for namespace in &namespaces {
+            objects.add(Case { namespace: namespace.clone(), ..case.clone() });
+        }
+        for object in &manifests {
+            objects.add(Case { object: object.clone(), ..case.clone() });
+        }
+    }
+    Product { subjects: subjects.cases, objects: objects.cases }
+}
+
+fn cedar(cases: &[&Case], world: &World) -> Product {
+    let (mut subjects, mut objects) = (Distinct::default(), Distinct::default());
+    subjects.extend(cases.iter().map(|case| subject(case)));
+    objects.extend(cases.iter().map(|case| object(case)));
+    let Some(schema) = world.engine.schema().filter(|_| !cases.is_empty()) else {
+        return Product { subjects: subjects.cases, objects: objects.cases };
+    };
+    // The fixtures' entities, by type.
+    let mut by_type: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for entity in world.entities.iter() {
+        let of_type = by_type.entry(entity.uid.type_name().to_string()).or_default();
+        of_type.push(entity.uid.to_string());
+    }
+    let of_type = |name: &str| by_type.get(name).into_iter().flatten().cloned();
+    let contexts: Vec<BTreeMap<String, Value>> = {
+        let mut distinct = Distinct::default();
+        distinct
+            .extend(cases.iter().map(|c| Case { context: c.context.clone(), ..Case::default() }));
+        distinct.cases.into_iter().map(|case| case.context).collect()
+    };
+    let asked: BTreeSet<(String, String)> = schema
+        .request_envs()
+        .map(|env| (env.action().to_string(), env.resource().to_string()))
+        .collect();
+    let principals: BTreeSet<String> = schema.principals().map(ToString::to_string).collect();
+    for principal in principals.iter().flat_map(|name| of_type(name)) {
+        subjects.add(Case { principal: Some(principal), ..Case::default() });
+    }
+    for (action, resource_type) in asked {
+        for resource in of_type(&resource_type) {
+            for context in &contexts {
+                objects.add(Case {
+                    action: Some(Action::Cedar(action.clone())),
+                    resource: Some(resource.clone()),
+                    context: context.clone(),
+                    ..Case::default()
+                });
+            }
+        }
+    }
+    Product { subjects: subjects.cases, objects: objects.cases }
+}
