@@ -17,4 +17,12 @@ impl Answer {
         reasons.sort_unstable();
         Self { allowed, reasons }
     }
+
+    /// Returns whether this is the same decision with one of `whole`'s reasons, if there are any.
+    #[must_use]
+    pub fn is_part_of(&self, whole: &Self) -> bool {
+        self.allowed == whole.allowed
+            && self.reasons.len() == whole.reasons.len().min(1)
+            && self.reasons.iter().all(|reason| whole.reasons.contains(reason))
+    }
 }

@@ -97,7 +97,7 @@ fn resource(asked: &Asked) -> Result<Entity> {
         attributes.insert("namespace".to_owned(), string(namespace));
         parents.insert(uid("k8s::Namespace", namespace)?);
     }
-    Ok(Entity::new(uid("k8s::Resource", &asked.object_id())?, attributes, parents)?)
+    Ok(Entity::new(uid("k8s::Resource", asked.object_id())?, attributes, parents)?)
 }
 
 fn string(text: &str) -> RestrictedExpression {

@@ -1,9 +1,12 @@
 //! Stagedoor over the workload.
 
+use std::collections::{HashMap, HashSet};
+
 use anyhow::{Context as _, Result};
 use cedar_policy::{EntityId, EntityTypeName, EntityUid};
 use stagedoor_core::{
-    Decision, Engine, EngineBuilder, Entities, Entity, Outcome, Request, TemplateLink,
+    Action, DecideError, Decision, Engine, EngineBuilder, Entities, Entity, Outcome,
+    PreparedRequest, Principal, Request, ResourceType, TemplateLink,
 };
 
 use crate::{Answer, Asked, Form, Grant, SCHEMA, User, Workload};
@@ -74,7 +77,7 @@ impl Names {
     #[must_use]
     pub fn resource(&self, asked: &Asked) -> Entity {
         let (api_group, resource) = asked.kind();
-        let mut entity = Entity::new(uid(&self.resource, &asked.object_id()))
+        let mut entity = Entity::new(uid(&self.resource, asked.object_id()))
             .with_attribute("apiGroup", api_group)
             .with_attribute("resource", resource)
             .with_attribute("name", asked.name());
@@ -147,6 +150,66 @@ pub fn decide_attributes(
 ) -> Result<Outcome> {
     let (request, entities) = names.request(workload, users, asked)?;
     Ok(engine.decide(&request, &entities)?)
+}
+
+/// Handles of everybody and everything that requests name, made once.
+#[derive(Debug)]
+pub struct Handles {
+    principals: Vec<Principal>,
+    actions: HashMap<&'static str, Action>,
+    resources: ResourceType,
+    namespace: EntityTypeName,
+}
+
+impl Handles {
+    /// Returns the handles for the workload's users, verbs and objects.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::principal`], [`Engine::action`] and [`Engine::resource_type`].
+    pub fn new(
+        engine: &Engine,
+        workload: &Workload,
+        names: &Names,
+        users: &Entities,
+    ) -> Result<Self> {
+        let principal = |user: &User| engine.principal(&uid(&names.user, user.name()), users);
+        let verbs = workload.requests().iter().map(|asked| asked.verb);
+        let verbs: HashSet<&'static str> = verbs.collect();
+        let action = |verb| Ok((verb, engine.action(&uid(&names.action, verb))?));
+        let attributes = ["apiGroup", "resource", "namespace", "name"];
+        Ok(Self {
+            principals: workload.users().iter().map(principal).collect::<Result<_, _>>()?,
+            actions: verbs.into_iter().map(action).collect::<Result<_>>()?,
+            resources: engine.resource_type(&names.resource, &attributes, &[])?,
+            namespace: names.namespace.clone(),
+        })
+    }
+
+    /// Asks for a decision, given the words of the request: nothing else is prepared.
+    ///
+    /// # Errors
+    ///
+    /// What `ask` says.
+    pub fn asked<R>(
+        &self,
+        asked: &Asked,
+        ask: impl FnOnce(&PreparedRequest<'_>) -> Result<R, DecideError>,
+    ) -> Result<R> {
+        let principal = self.principals.get(asked.user).context("a user of the workload")?;
+        let action = self.actions.get(asked.verb).context("a verb of the workload")?;
+        let (api_group, resource) = asked.kind();
+        let values = [
+            Some(api_group.into()),
+            Some(resource.into()),
+            asked.namespace().map(Into::into),
+            Some(asked.name().into()),
+        ];
+        let namespace = asked.namespace().map(|name| (&self.namespace, name));
+        let resource = self.resources.resource(asked.object_id(), &values);
+        let resource = resource.with_parents(namespace.as_slice());
+        Ok(ask(&PreparedRequest::new(principal, action, resource))?)
+    }
 }
 
 /// Returns an outcome in the form that all engines share.

@@ -28,6 +28,7 @@ pub struct Asked {
     pub(crate) kind: (&'static str, &'static str),
     pub(crate) namespace: Option<String>,
     pub(crate) name: String,
+    object_id: String,
     /// Whether grants and forbids allow it, found without Cedar.
     pub allowed: bool,
 }
@@ -144,10 +145,21 @@ impl Asked {
 
     /// Returns an id for the object, as Kubernetes writes its path.
     #[must_use]
-    pub fn object_id(&self) -> String {
-        let (api_group, resource) = self.kind;
-        let namespace = self.namespace().unwrap_or_default();
-        format!("{api_group}/{resource}/{namespace}/{}", self.name)
+    pub fn object_id(&self) -> &str {
+        &self.object_id
+    }
+
+    fn new(
+        user: usize,
+        verb: &'static str,
+        kind: (&'static str, &'static str),
+        namespace: Option<String>,
+        name: String,
+    ) -> Self {
+        let (api_group, resource) = kind;
+        let space = namespace.as_deref().unwrap_or_default();
+        let object_id = format!("{api_group}/{resource}/{space}/{name}");
+        Self { user, verb, kind, namespace, name, object_id, allowed: false }
     }
 }
 
@@ -192,14 +204,7 @@ impl<'a> Requests<'a> {
         let grants = self.by_group.get(&random.pick(groups)?)?;
         let grant = random.pick(grants)?;
         let verb = random.pick(grant.verbs())?;
-        Some(Asked {
-            user,
-            verb,
-            kind: grant.kind,
-            namespace: grant.namespace(),
-            name: name(random),
-            allowed: true,
-        })
+        Some(Asked::new(user, verb, grant.kind, grant.namespace(), name(random)))
     }
 
     fn any(&self, random: &mut Random) -> Option<Asked> {
@@ -207,14 +212,9 @@ impl<'a> Requests<'a> {
         let cluster_wide = random.once_in(10);
         let kinds: &[_] = if cluster_wide { &CLUSTER_WIDE } else { &NAMESPACED };
         let verbs = *names::VERBS.last()?;
-        Some(Asked {
-            user,
-            verb: random.pick(verbs)?,
-            kind: random.pick(kinds)?,
-            namespace: (!cluster_wide).then(|| names::namespace(random.below(self.namespaces))),
-            name: name(random),
-            allowed: false,
-        })
+        let (verb, kind) = (random.pick(verbs)?, random.pick(kinds)?);
+        let namespace = (!cluster_wide).then(|| names::namespace(random.below(self.namespaces)));
+        Some(Asked::new(user, verb, kind, namespace, name(random)))
     }
 
     fn is_granted(&self, asked: &Asked) -> bool {

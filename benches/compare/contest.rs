@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cedar_policy::{Authorizer, PolicySet};
-use stagedoor_benches::stagedoor::{self, Names};
+use stagedoor_benches::stagedoor::{self, Handles, Names};
 use stagedoor_benches::{Answer, Asked, Form, Workload, cedar};
-use stagedoor_core::{Engine, Entities, Outcome, Request};
+use stagedoor_core::{Decision, Engine, Entities, Outcome, Request};
 
 use crate::cpu;
 use crate::load;
@@ -26,11 +26,17 @@ pub(crate) struct Requests {
     prepared: Vec<(Request, Entities)>,
 }
 
+/// An engine with its handles.
+pub(crate) struct Loaded {
+    engine: Engine,
+    handles: Handles,
+}
+
 /// Engines with the same policies, and requests prepared for each.
 pub(crate) struct Contest {
     requests: Requests,
-    engine: Engine,
-    linked: Engine,
+    text: Loaded,
+    links: Loaded,
     cedar: PolicySet,
     cedar_requests: Vec<(cedar_policy::Request, cedar_policy::Entities)>,
 }
@@ -44,6 +50,12 @@ pub(crate) enum Turn {
     Attributes,
     /// As `Prepared`, the grants being links of templates.
     Links,
+    /// Users, verbs and the type of resources are handles; the decision and one policy.
+    Handles,
+    /// As `Handles`, with all determining policies.
+    HandlesAll,
+    /// As `Handles`, the grants being links of templates.
+    HandlesLinks,
 }
 
 /// What came out for one engine.
@@ -55,10 +67,38 @@ pub(crate) struct Measured {
 }
 
 impl Turn {
+    /// All of them, in the order of the table.
+    const ALL: [Self; 6] = [
+        Self::Prepared,
+        Self::Attributes,
+        Self::Links,
+        Self::HandlesAll,
+        Self::Handles,
+        Self::HandlesLinks,
+    ];
+
     pub(crate) fn form(self) -> Form {
         match self {
-            Self::Prepared | Self::Attributes => Form::Text,
-            Self::Links => Form::Links,
+            Self::Prepared | Self::Attributes | Self::Handles | Self::HandlesAll => Form::Text,
+            Self::Links | Self::HandlesLinks => Form::Links,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Prepared => "stagedoor",
+            Self::Attributes => "stagedoor-attributes",
+            Self::Links => "stagedoor-links",
+            Self::HandlesAll => "stagedoor-handles-all",
+            Self::Handles => "stagedoor-handles",
+            Self::HandlesLinks => "stagedoor-handles-links",
+        }
+    }
+
+    fn loaded_as(self) -> load::Engine {
+        match self.form() {
+            Form::Text => load::Engine::Stagedoor,
+            Form::Links => load::Engine::StagedoorLinks,
         }
     }
 }
@@ -71,8 +111,17 @@ impl Requests {
         Ok(Self { workload, names, users, prepared })
     }
 
+    /// Returns the engine of these policies, with handles for the requests.
+    pub(crate) fn load(&self, form: Form) -> Result<Loaded> {
+        let engine = stagedoor::builder(&self.workload, form)?.build()?;
+        let handles = Handles::new(&engine, &self.workload, &self.names, &self.users)?;
+        Ok(Loaded { engine, handles })
+    }
+
     /// Lets an engine decide every request once.
-    pub(crate) fn decide_all(&self, engine: &Engine, turn: Turn) -> Result<()> {
+    pub(crate) fn decide_all(&self, loaded: &Loaded, turn: Turn) -> Result<()> {
+        let Loaded { engine, handles } = loaded;
+        let asked = self.workload.requests();
         match turn {
             Turn::Prepared | Turn::Links => {
                 for (request, entities) in &self.prepared {
@@ -80,8 +129,18 @@ impl Requests {
                 }
             }
             Turn::Attributes => {
-                for asked in self.workload.requests() {
+                for asked in asked {
                     black_box(self.decide_attributes(engine, asked)?);
+                }
+            }
+            Turn::HandlesAll => {
+                for asked in asked {
+                    black_box(handles.asked(asked, |request| engine.decide_prepared(request))?);
+                }
+            }
+            Turn::Handles | Turn::HandlesLinks => {
+                for asked in asked {
+                    black_box(handles.asked(asked, |request| engine.ruling_prepared(request))?);
                 }
             }
         }
@@ -89,10 +148,32 @@ impl Requests {
     }
 
     /// Returns how many nanoseconds a decision takes, deciding every request once.
-    pub(crate) fn time_all(&self, engine: &Engine, turn: Turn) -> Result<f64> {
+    pub(crate) fn time_all(&self, loaded: &Loaded, turn: Turn) -> Result<f64> {
         let before = cpu::used();
-        self.decide_all(engine, turn)?;
+        self.decide_all(loaded, turn)?;
         Ok((cpu::used() - before).as_nanos() as f64 / self.prepared.len() as f64)
+    }
+
+    /// Returns the answer to the request with this number; of a ruling, the one policy.
+    fn answer(&self, loaded: &Loaded, turn: Turn, number: usize) -> Result<Answer> {
+        let Loaded { engine, handles } = loaded;
+        let asked = self.workload.requests().get(number).context("a request")?;
+        Ok(match turn {
+            Turn::Prepared | Turn::Links => {
+                let (request, entities) = self.prepared.get(number).context("a request")?;
+                stagedoor::answer(&engine.decide(request, entities)?)
+            }
+            Turn::Attributes => stagedoor::answer(&self.decide_attributes(engine, asked)?),
+            Turn::HandlesAll => {
+                let outcome = handles.asked(asked, |request| engine.decide_prepared(request))?;
+                stagedoor::answer(&outcome)
+            }
+            Turn::Handles | Turn::HandlesLinks => {
+                let ruling = handles.asked(asked, |request| engine.ruling_prepared(request))?;
+                let policy = ruling.policy().map(|policy| policy.id().to_owned());
+                Answer::new(ruling.decision() == Decision::Allow, policy)
+            }
+        })
     }
 
     fn decide_attributes(&self, engine: &Engine, asked: &Asked) -> Result<Outcome> {
@@ -107,51 +188,44 @@ impl Contest {
         let schema = cedar::schema()?;
         let cedar_requests =
             workload.requests().iter().map(|asked| cedar::prepare(&workload, &schema, asked));
-        Ok(Self {
-            engine: stagedoor::builder(&workload, Form::Text)?.build()?,
-            linked: stagedoor::builder(&workload, Form::Links)?.build()?,
-            cedar: cedar::policy_set(&workload.policies(Form::Text))?,
-            cedar_requests: cedar_requests.collect::<Result<_>>()?,
-            requests: Requests::new(workload)?,
-        })
+        let cedar_requests = cedar_requests.collect::<Result<_>>()?;
+        let cedar = cedar::policy_set(&workload.policies(Form::Text))?;
+        let requests = Requests::new(workload)?;
+        let (text, links) = (requests.load(Form::Text)?, requests.load(Form::Links)?);
+        Ok(Self { requests, text, links, cedar, cedar_requests })
     }
 
     /// Checks all answers, then lets the engines decide in turn.
     pub(crate) fn run(&self, rounds: usize) -> Result<Vec<Measured>> {
         let sample = self.cedar_sample()?;
-        let wrong = self.check(sample)?;
-        let mut figures: [Vec<f64>; 4] = Default::default();
+        let (wrong_cedar, wrong) = self.check(sample)?;
+        let mut cedar = Vec::new();
+        let mut figures: [Vec<f64>; Turn::ALL.len()] = Default::default();
         for _ in 0..rounds {
-            let turns = [
-                self.time_cedar(sample)?,
-                self.time(Turn::Prepared)?,
-                self.time(Turn::Attributes)?,
-                self.time(Turn::Links)?,
-            ];
-            for (figures, turn) in figures.iter_mut().zip(turns) {
-                figures.push(turn);
+            cedar.push(self.time_cedar(sample)?);
+            for (turn, figures) in Turn::ALL.into_iter().zip(&mut figures) {
+                figures.push(self.time(turn)?);
             }
         }
-        let engines = [
-            ("plain-cedar", load::Engine::PlainCedar),
-            ("stagedoor", load::Engine::Stagedoor),
-            ("stagedoor-attributes", load::Engine::Stagedoor),
-            ("stagedoor-links", load::Engine::StagedoorLinks),
-        ];
-        let results = engines.into_iter().zip(figures).zip(wrong);
-        Ok(results
-            .map(|(((engine, loaded_as), figures), wrong)| Measured {
-                engine,
-                loaded_as,
-                ns_per_decision: cpu::median(figures),
-                wrong,
-            })
-            .collect())
+        let plain = Measured {
+            engine: "plain-cedar",
+            loaded_as: load::Engine::PlainCedar,
+            ns_per_decision: cpu::median(cedar),
+            wrong: wrong_cedar,
+        };
+        let own = Turn::ALL.into_iter().zip(figures).zip(wrong);
+        let own = own.map(|((turn, figures), wrong)| Measured {
+            engine: turn.name(),
+            loaded_as: turn.loaded_as(),
+            ns_per_decision: cpu::median(figures),
+            wrong,
+        });
+        Ok(std::iter::once(plain).chain(own).collect())
     }
 
     /// Measures how decisions of several threads add up.
     pub(crate) fn threads(&self, rounds: usize) -> Result<Scaling> {
-        threads::measure(&self.engine, &self.requests.prepared, rounds)
+        threads::measure(rounds, || self.requests.decide_all(&self.text, Turn::Handles))
     }
 
     /// Returns how many requests plain Cedar decides in a turn.
@@ -160,45 +234,41 @@ impl Contest {
         Ok(fitting.clamp(4, self.cedar_requests.len()))
     }
 
-    /// Counts each engine's wrong answers: a decision other than the workload's own, or for
-    /// the sample, any difference to plain Cedar.
-    fn check(&self, sample: usize) -> Result<[usize; 4]> {
-        let mut wrong = [0; 4];
+    /// Counts plain Cedar's and each turn's wrong answers: a decision other than the workload's
+    /// own, or for the sample, any difference to plain Cedar.
+    fn check(&self, sample: usize) -> Result<(usize, [usize; Turn::ALL.len()])> {
+        let (mut wrong_cedar, mut wrong) = (0, [0; Turn::ALL.len()]);
         let authorizer = Authorizer::new();
-        // Plain Cedar's sample for checking is four times the one for timing.
         for (number, asked) in self.requests.workload.requests().iter().enumerate() {
-            let (request, entities) =
-                self.requests.prepared.get(number).context("a prepared request")?;
-            let attributes = self.requests.decide_attributes(&self.engine, asked)?;
-            let own = [
-                stagedoor::answer(&self.engine.decide(request, entities)?),
-                stagedoor::answer(&attributes),
-                stagedoor::answer(&self.linked.decide(request, entities)?),
-            ];
-            let expected: Option<Answer> = (number < sample.saturating_mul(4))
-                .then(|| {
-                    let (request, entities) = self.cedar_requests.get(number)?;
-                    Some(cedar::answer(&authorizer, &self.cedar, request, entities))
-                })
-                .flatten();
-            let is_wrong = |answer: &Answer| {
-                answer.allowed != asked.allowed
-                    || expected.as_ref().is_some_and(|expected| answer != expected)
-            };
-            let all = std::iter::once(expected.as_ref()).chain(own.iter().map(Some));
-            for (count, answer) in wrong.iter_mut().zip(all) {
-                *count += usize::from(answer.is_some_and(is_wrong));
+            // Plain Cedar's sample for checking is four times the one for timing.
+            let cedar = self.cedar_requests.get(number).filter(|_| number < sample * 4);
+            let expected = cedar.map(|(request, entities)| {
+                cedar::answer(&authorizer, &self.cedar, request, entities)
+            });
+            let is_wrong = |answer: &Answer| answer.allowed != asked.allowed;
+            wrong_cedar += usize::from(expected.as_ref().is_some_and(is_wrong));
+            for (turn, wrong) in Turn::ALL.into_iter().zip(&mut wrong) {
+                let answer = self.requests.answer(self.loaded(turn), turn, number)?;
+                let differs = expected.as_ref().is_some_and(|expected| match turn {
+                    Turn::Handles | Turn::HandlesLinks => !answer.is_part_of(expected),
+                    _ => answer != *expected,
+                });
+                *wrong += usize::from(is_wrong(&answer) || differs);
             }
         }
-        Ok(wrong)
+        Ok((wrong_cedar, wrong))
+    }
+
+    fn loaded(&self, turn: Turn) -> &Loaded {
+        match turn.form() {
+            Form::Text => &self.text,
+            Form::Links => &self.links,
+        }
     }
 
     fn time(&self, turn: Turn) -> Result<f64> {
-        let engine = match turn.form() {
-            Form::Text => &self.engine,
-            Form::Links => &self.linked,
-        };
-        timed(self.requests.prepared.len(), || self.requests.decide_all(engine, turn))
+        let loaded = self.loaded(turn);
+        timed(self.requests.prepared.len(), || self.requests.decide_all(loaded, turn))
     }
 
     fn time_cedar(&self, sample: usize) -> Result<f64> {

@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use contest::Requests;
 use load::{Engine, Loaded};
 use report::Row;
-use stagedoor_benches::{Workload, stagedoor};
+use stagedoor_benches::Workload;
 
 /// Times Stagedoor and plain Cedar in turn on the same requests, and checks every answer.
 #[derive(Debug, Parser)]
@@ -79,8 +79,8 @@ fn main() -> Result<()> {
         }
         Some(Part::Turn { engine, n, requests, repeats }) => {
             let workload = Workload::new(n, requests);
-            let loaded = stagedoor::builder(&workload, engine.form())?.build()?;
             let requests = Requests::new(workload)?;
+            let loaded = requests.load(engine.form())?;
             let ns = (0..repeats).map(|_| requests.time_all(&loaded, engine));
             println!("{:.0} ns/decision", cpu::median(ns.collect::<Result<_>>()?));
             Ok(())

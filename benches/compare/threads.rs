@@ -1,12 +1,10 @@
 //! How decisions of two threads add up.
 
 use std::fmt::Write as _;
-use std::hint::black_box;
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
-use stagedoor_core::{Engine, Entities, Request};
 
 use crate::cpu;
 
@@ -24,35 +22,33 @@ pub(crate) struct Scaling {
 
 /// What one turn took.
 struct Turn {
-    /// Decisions by wall-clock seconds.
+    /// Rounds of decisions by wall-clock seconds.
     wall: f64,
-    /// Decisions by processor seconds, of all threads together.
+    /// Rounds of decisions by processor seconds, of all threads together.
     cpu: f64,
 }
 
+/// Lets one thread, then two, make all decisions some times over.
 pub(crate) fn measure(
-    engine: &Engine,
-    prepared: &[(Request, Entities)],
     rounds: usize,
+    decide_all: impl Fn() -> Result<()> + Sync,
 ) -> Result<Scaling> {
     let mut wall = Vec::new();
     let mut cpu = Vec::new();
     for _ in 0..rounds {
-        let one = turn(1, engine, prepared)?;
-        let two = turn(2, engine, prepared)?;
+        let one = turn(1, &decide_all)?;
+        let two = turn(2, &decide_all)?;
         wall.push(two.wall / one.wall);
         cpu.push(2.0 * two.cpu / one.cpu);
     }
     Ok(Scaling { wall: cpu::median(wall), cpu: cpu::median(cpu) })
 }
 
-fn turn(threads: usize, engine: &Engine, prepared: &[(Request, Entities)]) -> Result<Turn> {
+fn turn(threads: usize, decide_all: &(impl Fn() -> Result<()> + Sync)) -> Result<Turn> {
     let decide = || -> Result<f64> {
         let before = cpu::used();
         for _ in 0..REPEATS {
-            for (request, entities) in prepared {
-                black_box(engine.decide(request, entities)?);
-            }
+            decide_all()?;
         }
         Ok((cpu::used() - before).as_secs_f64())
     };
@@ -65,13 +61,13 @@ fn turn(threads: usize, engine: &Engine, prepared: &[(Request, Entities)]) -> Re
         }
         Ok(used)
     })?;
-    let decisions = (threads * REPEATS * prepared.len()) as f64;
+    let decisions = (threads * REPEATS) as f64;
     Ok(Turn { wall: decisions / start.elapsed().as_secs_f64(), cpu: decisions / used })
 }
 
 /// Returns the figures as lines to print.
 pub(crate) fn table(scaling: &[(usize, Scaling)]) -> String {
-    let mut text = String::from("\ntwo threads beside one, prepared decisions a second\n");
+    let mut text = String::from("\ntwo threads beside one, decisions a second\n");
     for (n, Scaling { wall, cpu }) in scaling {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{n:>8}  {wall:.2}x by the clock, {cpu:.2}x by processor time");

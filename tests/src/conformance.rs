@@ -20,6 +20,7 @@ use serde::Deserialize;
 use stagedoor_core::{Engine, Entities, Outcome, Request};
 
 use crate::archive::Files;
+use crate::faces;
 
 /// One case, as its JSON file has it.
 #[derive(Debug, Deserialize)]
@@ -130,6 +131,8 @@ pub struct Tally {
     pub satisfied: usize,
     /// Answers in which some policy erred.
     pub erring: usize,
+    /// Answers of other ways of asking that were compared with those of `decide`.
+    pub faces: usize,
     /// What differed, one line each.
     pub differences: Vec<String>,
 }
@@ -140,6 +143,7 @@ impl Tally {
         self.requests += other.requests;
         self.satisfied += other.satisfied;
         self.erring += other.erring;
+        self.faces += other.faces;
         self.differences.extend(other.differences);
     }
 
@@ -155,11 +159,11 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cases, requests, satisfied, erring, differences } = self;
+        let Self { cases, requests, satisfied, erring, faces, differences } = self;
         write!(
             f,
             "{cases} cases, {requests} requests compared ({satisfied} with a satisfied policy, \
-             {erring} with an erring one), {} differences",
+             {erring} with an erring one; {faces} answers of other ways of asking), {} differences",
             differences.len()
         )
     }
@@ -179,9 +183,12 @@ pub fn exactly(files: &Files, index: bool) -> Result<Tally> {
             .index(index)
             .build()?;
         let entities = case.entities(files, Some(&schema))?;
+        let given: Vec<_> = entities.iter().cloned().collect();
         let mut tally = Tally { cases: 1, ..Tally::default() };
         for request in &case.requests {
-            let outcome = engine.decide(&request.read(Some(&schema))?, &entities)?;
+            let read = request.read(Some(&schema))?;
+            let outcome = engine.decide(&read, &entities)?;
+            tally.faces += faces::agree(&engine, &read, &given)?;
             let what = format!("{name}, {}", request.description);
             tally.compare(what, &Answer::from(&outcome), &request.expected());
         }
@@ -216,9 +223,12 @@ pub fn strictly(files: &Files) -> Result<Tally> {
         let policies = PolicySet::from_str(text(files, &case.policies)?)?;
         let names = Renaming::new(&engine);
         let entities = case.entities(files, Some(&schema))?;
+        let given: Vec<_> = entities.iter().cloned().collect();
         for request in case.requests.iter().filter(|r| r.validate_request) {
             let what = format!("{name}, {}", request.description);
-            match engine.decide(&request.read(Some(&schema))?, &entities) {
+            let read = request.read(Some(&schema))?;
+            tally.faces += faces::agree(&engine, &read, &given)?;
+            match engine.decide(&read, &entities) {
                 Ok(outcome) => {
                     let given = names.positional(Answer::from(&outcome));
                     tally.compare(what, &given, &request.expected().failing_closed(&policies));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cedar_policy::{EntityTypeName, EntityUid, Schema};
+use cedar_policy::{Effect, EntityTypeName, EntityUid, Schema};
 use cedar_policy_core::ast;
 use cedar_policy_core::entities::conformance::EntitySchemaConformanceChecker;
 use cedar_policy_core::extensions::Extensions;
@@ -15,10 +15,10 @@ use crate::error::{DecideError, EntitiesError, causes};
 use crate::evaluate::{Evaluation, ResourceKnown};
 use crate::explain::{self, Explanation};
 use crate::hash::FastMap;
-use crate::index::{Candidates, Index};
+use crate::index::{Candidate, Candidates, Index};
 use crate::limits::Limits;
 use crate::node::{Interned, Node};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Ruling};
 use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
 use crate::problem::Problem;
 use crate::request::Request;
@@ -75,7 +75,7 @@ pub(crate) struct Snapshot {
     pub(crate) schema: Option<Schema>,
     pub(crate) shapes: Shapes,
     /// The schema's actions with their groups; empty where Cedar takes them from the entities.
-    pub(crate) actions: FastMap<EntityUid, Interned>,
+    pub(crate) actions: FastMap<EntityUid, Arc<Interned>>,
     /// Entities that conditions name and may read.
     pub(crate) dereferenced: Vec<EntityUid>,
     pub(crate) action_entities: Vec<Arc<ast::Entity>>,
@@ -107,6 +107,20 @@ impl Engine {
             let tally = evaluation.tally(self, |_| true)?;
             Ok(evaluation.outcome(self, tally, evaluation.guards(ResourceKnown::Yes)))
         })
+    }
+
+    /// Returns the decision about a request and one policy that determines it: as
+    /// [`decide`](Self::decide) decides, but looking no further than that needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`decide`](Self::decide).
+    pub fn ruling(
+        &self,
+        request: &Request,
+        entities: &Entities,
+    ) -> Result<Ruling<'_>, DecideError> {
+        self.evaluated(request, entities, |evaluation| evaluation.ruling(self))
     }
 
     /// Checks a request and evaluates it.
@@ -223,15 +237,33 @@ impl Engine {
     }
 
     pub(crate) fn view<'a>(&'a self, request: &'a Request, entities: &'a Entities) -> View<'a> {
-        let action = self.0.actions.get(&request.action);
+        let action = self.0.actions.get(&request.action).map(AsRef::as_ref);
         View::new(request, entities, &self.0.symbols, action)
     }
 
-    pub(crate) fn candidates(&self, view: &View<'_>, candidates: &mut Candidates) {
+    /// Returns the policies of an effect that can matter, in their order in the policy set.
+    pub(crate) fn candidates(&self, effect: Effect, view: &View<'_>) -> Candidates {
         match &self.0.index {
-            Some(index) => index.candidates(view, candidates),
-            None => candidates.extend((0_u32..).take(self.0.policies.len())),
+            Some(index) => {
+                let mut found = Candidates::new();
+                index.candidates(effect, view, &mut found);
+                found
+            }
+            None => (0_u32..)
+                .zip(&self.0.policies)
+                .filter(|(_, policy)| policy.effect == effect)
+                .map(|(number, _)| Candidate::new(number, false))
+                .collect(),
         }
+    }
+
+    /// Returns the numbers of the policies that can matter, in their order in the policy set.
+    pub(crate) fn all_candidates(&self, view: &View<'_>) -> Vec<u32> {
+        let effects = [Effect::Forbid, Effect::Permit];
+        let found = effects.into_iter().flat_map(|effect| self.candidates(effect, view));
+        let mut numbers: Vec<u32> = found.map(Candidate::policy).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     /// Checks limits and, in strict mode, that request and entities conform to the schema.
@@ -243,7 +275,14 @@ impl Engine {
         if !self.0.shapes.fits_request(request) {
             request.to_cedar(self.0.schema.as_ref())?;
         }
-        let Some(schema) = &self.0.schema else { return Ok(()) };
+        self.check_entities(entities)
+    }
+
+    /// Checks that entities conform to the schema, in strict mode.
+    pub(crate) fn check_entities(&self, entities: &Entities) -> Result<(), DecideError> {
+        let Some(schema) = self.0.schema.as_ref().filter(|_| !self.0.exact) else {
+            return Ok(());
+        };
         let core_schema = CoreSchema::new(schema.as_ref());
         let checker =
             EntitySchemaConformanceChecker::new(&core_schema, Extensions::all_available());

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use cedar_policy::{EntityUid, Schema};
+use cedar_policy::{EntityTypeName, EntityUid, Schema};
 use cedar_policy_core::ast;
 use cedar_policy_core::entities::{
     Entities as CedarEntities, EntityJsonParser, NoEntitiesSchema, TCComputation,
@@ -28,6 +28,8 @@ struct Store {
     nodes: FastMap<EntityUid, Arc<Node>>,
     /// Parents that are named but not given: an entity laid over may be one of them.
     absent: FastSet<EntityUid>,
+    /// The types of those that are given or named.
+    types: FastSet<EntityTypeName>,
     /// The engine numberings whose schema this store is known to conform to.
     conforms: ArcSwapOption<Vec<u64>>,
 }
@@ -99,6 +101,11 @@ impl Entities {
         let ancestors = hierarchy::closure(&given, limits)?;
         let mut store = Store::default();
         for (entity, ancestors) in given.into_iter().zip(ancestors) {
+            for uid in entity.parents.iter().chain([&entity.uid]) {
+                if !store.types.contains(uid.type_name()) {
+                    store.types.insert(uid.type_name().clone());
+                }
+            }
             let absent = entity.parents.iter().filter(|parent| !known.contains(*parent));
             store.absent.extend(absent.cloned());
             store.nodes.insert(entity.uid.clone(), Node::new(entity, ancestors));
@@ -208,8 +215,21 @@ impl Entities {
     }
 
     pub(crate) fn node(&self, uid: &EntityUid) -> Option<&Node> {
+        self.shared_node(uid).map(AsRef::as_ref)
+    }
+
+    pub(crate) fn shared_node(&self, uid: &EntityUid) -> Option<&Arc<Node>> {
         let added = self.added.iter().find(|node| node.entity.uid == *uid);
-        added.or_else(|| self.store.nodes.get(uid)).map(AsRef::as_ref)
+        added.or_else(|| self.store.nodes.get(uid))
+    }
+
+    /// Returns the types of the entities and of those that they name as parents; one may
+    /// come more than once.
+    pub(crate) fn types(&self) -> impl Iterator<Item = &EntityTypeName> {
+        let added = self.added.iter().flat_map(|node| {
+            node.entity.parents.iter().chain([&node.entity.uid]).map(EntityUid::type_name)
+        });
+        self.store.types.iter().chain(added)
     }
 
     /// Returns the entities that were laid over the store.

@@ -105,6 +105,14 @@ pub enum RequestError {
         /// The deepest that is accepted.
         limit: usize,
     },
+    /// A resource type cannot be prepared as asked, or a resource has more values than it.
+    #[error("resource type `{name}`: {reason}")]
+    ResourceType {
+        /// The type.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The request does not conform to the schema.
     #[error("the request does not conform to the schema: {0}")]
     Schema(String),

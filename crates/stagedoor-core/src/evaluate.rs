@@ -19,7 +19,7 @@ use crate::condition::Clause;
 use crate::engine::{Engine, Snapshot};
 use crate::error::{DecideError, causes};
 use crate::guard::GuardOutcome;
-use crate::outcome::{Outcome, PolicyError};
+use crate::outcome::{Outcome, PolicyError, Ruling};
 use crate::parse;
 use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
 use crate::symbols::Var;
@@ -95,26 +95,77 @@ impl<'e, 'r> Evaluation<'e, 'r> {
         engine: &Engine,
         counts: impl Fn(u32) -> bool,
     ) -> Result<Tally, DecideError> {
-        let mut candidates = SmallVec::new();
-        engine.candidates(self.view, &mut candidates);
         let mut tally = Tally::default();
-        for number in candidates {
-            if !counts(number) {
-                continue;
-            }
-            let Some(policy) = engine.policy(number) else { continue };
-            match self.policy(policy)? {
-                Verdict::NotSatisfied => {}
-                Verdict::Satisfied => tally.add(number, policy.policy),
-                Verdict::Errored(message) => {
-                    tally.errors.push((number, PolicyError::evaluation(policy, message)));
-                    if policy.effect() == Effect::Forbid && !self.engine.exact {
-                        tally.forbids.push(number);
+        for effect in [Effect::Forbid, Effect::Permit] {
+            for candidate in engine.candidates(effect, self.view) {
+                let number = candidate.policy();
+                if !counts(number) {
+                    continue;
+                }
+                if candidate.is_settled() {
+                    tally.satisfied(number, effect);
+                    continue;
+                }
+                let Some(policy) = engine.policy(number) else { continue };
+                match self.policy(policy)? {
+                    Verdict::NotSatisfied => {}
+                    Verdict::Satisfied => tally.add(number, policy.policy),
+                    Verdict::Errored(message) => {
+                        tally.errors.push((number, PolicyError::evaluation(policy, message)));
+                        if effect == Effect::Forbid && !self.engine.exact {
+                            tally.forbids.push(number);
+                        }
                     }
                 }
             }
         }
+        tally.errors.sort_unstable_by_key(|(number, _)| *number);
         Ok(tally)
+    }
+
+    /// Returns the decision and one of the policies that determine it, looking no further
+    /// than the decision needs: at forbids up to the first that denies, then at permits up to
+    /// the first that is satisfied.
+    ///
+    /// # Errors
+    ///
+    /// As [`policy`](Self::policy).
+    pub(crate) fn ruling<'x>(&self, engine: &'x Engine) -> Result<Ruling<'x>, DecideError> {
+        for (effect, decision) in
+            [(Effect::Forbid, Decision::Deny), (Effect::Permit, Decision::Allow)]
+        {
+            let mut is_guarded = false;
+            let mut candidates = engine.candidates(effect, self.view);
+            // What is satisfied without more ado comes first.
+            if let Some(settled) = candidates.iter().position(|c| c.is_settled()) {
+                candidates.swap(0, settled);
+            }
+            for candidate in candidates {
+                let Some(policy) = engine.policy(candidate.policy()) else { continue };
+                let counts = candidate.is_settled()
+                    || match self.policy(policy)? {
+                        Verdict::NotSatisfied => false,
+                        Verdict::Satisfied if policy.policy.body.guards.is_empty() => true,
+                        Verdict::Satisfied => {
+                            is_guarded = true;
+                            false
+                        }
+                        Verdict::Errored(_) => effect == Effect::Forbid && !self.engine.exact,
+                    };
+                if counts {
+                    return Ok(Ruling::new(decision, Some(policy)));
+                }
+            }
+            if is_guarded {
+                // The answer hangs on guards: which are asked depends on all policies.
+                let tally = self.tally(engine, |_| true)?;
+                let outcome = self.outcome(engine, tally, self.guards(ResourceKnown::Yes));
+                let first = outcome.determining.first();
+                let policy = first.and_then(|number| engine.policy(*number));
+                return Ok(Ruling::new(outcome.decision, policy));
+            }
+        }
+        Ok(Ruling::new(Decision::Deny, None))
     }
 
     /// Returns what a policy says.
@@ -204,12 +255,11 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     }
 
     fn build(&self) -> Result<(ast::Request, CedarEntities), DecideError> {
-        let request = self.view.request;
+        let (request, entities) = self.view.whole()?;
         let cedar_request = request.to_cedar(None)?;
         let mut roots = vec![&request.principal, &request.action, &request.resource];
         request.context.values().for_each(|value| value.add_uids(&mut roots));
         roots.extend(&self.engine.dereferenced);
-        let entities = self.view.entities;
         let cedar_entities = entities.to_cedar(roots.into_iter(), &self.engine.action_entities)?;
         Ok((cedar_request.as_ref().clone(), cedar_entities))
     }

@@ -10,7 +10,7 @@ use cedar_policy::EntityUid;
 
 use crate::condition::{Operation, Term, Test};
 use crate::symbols::Step;
-use crate::value::Value;
+use crate::value::{Value, ValueRef};
 use crate::view::{Found, View, field, step_into};
 
 /// The value of a term.
@@ -38,7 +38,7 @@ impl View<'_> {
             }
             Test::Contains { path, keys, all } => {
                 let items = self.elements(*path)?;
-                let mut known = items.iter().filter_map(|item| self.symbols.key(item));
+                let mut known = items.iter().filter_map(|item| self.symbols.key(item.into()));
                 if *all {
                     let mut known: Vec<_> = known.collect();
                     known.sort_unstable();
@@ -47,11 +47,11 @@ impl View<'_> {
                 Some(known.any(|key| keys.binary_search(&key).is_ok()))
             }
             Test::True { path } => match self.found(*path) {
-                Found::Value(Value::Bool(b)) => Some(*b),
+                Found::Value(ValueRef::Bool(b)) => Some(b),
                 _ => None,
             },
             Test::Has { path } => match self.found(*path) {
-                Found::Value(_) | Found::Uid(_) => Some(true),
+                Found::Value(_) => Some(true),
                 Found::Missing => Some(false),
                 Found::Broken => None,
             },
@@ -98,14 +98,14 @@ impl View<'_> {
                 _ => None,
             },
             Test::HasAttribute { term, name } => match self.attribute(&self.term(term)?, name) {
-                Found::Value(_) | Found::Uid(_) => Some(true),
+                Found::Value(_) => Some(true),
                 Found::Missing => Some(false),
                 Found::Broken => None,
             },
             Test::HasTag(terms) => {
                 let [entity, tag] = terms.as_ref();
                 match self.tag(&self.term(entity)?, &self.term(tag)?) {
-                    Found::Value(_) | Found::Uid(_) => Some(true),
+                    Found::Value(_) => Some(true),
                     Found::Missing => Some(false),
                     Found::Broken => None,
                 }
@@ -190,27 +190,29 @@ impl View<'_> {
 
     fn attribute<'x>(&'x self, base: &Val<'x>, name: &str) -> Found<'x> {
         match base {
-            Val::Uid(uid) => match self.entities.node(uid) {
-                Some(node) => field(&node.entity.attributes, name),
-                None => Found::Missing,
+            Val::Uid(uid) => match self.node(uid) {
+                Some(Some(node)) => field(&node.entity.attributes, name),
+                Some(None) => Found::Missing,
+                None => Found::Broken,
             },
             Val::Data(Value::Record(fields)) => field(fields, name),
-            Val::Context => field(&self.request.context, name),
+            Val::Context => field(self.context(), name),
             _ => Found::Broken,
         }
     }
 
     fn tag<'x>(&'x self, entity: &Val<'x>, tag: &Val<'x>) -> Found<'x> {
         match (entity, tag) {
-            (Val::Uid(uid), Val::String(tag)) => {
-                step_into(self.entities.node(uid), &Step::Tag((*tag).into()))
-            }
+            (Val::Uid(uid), Val::String(tag)) => match self.node(uid) {
+                Some(node) => step_into(node, &Step::Tag((*tag).into())),
+                None => Found::Broken,
+            },
             _ => Found::Broken,
         }
     }
 
     fn is_member(&self, member: &EntityUid, group: &Val<'_>) -> Option<bool> {
-        let node = self.entities.node(member);
+        let node = self.node(member)?;
         let is_in = |group: &EntityUid| {
             member == group || node.is_some_and(|node| node.has_ancestor(group))
         };
@@ -229,26 +231,25 @@ impl View<'_> {
 
 fn val(found: Found<'_>) -> Option<Val<'_>> {
     match found {
-        Found::Uid(uid) => Some(Val::Uid(uid)),
         Found::Value(value) => Some(of(value)),
         Found::Missing | Found::Broken => None,
     }
 }
 
-fn of(value: &Value) -> Val<'_> {
+fn of(value: ValueRef<'_>) -> Val<'_> {
     match value {
-        Value::Bool(b) => Val::Bool(*b),
-        Value::Long(n) => Val::Long(*n),
-        Value::String(s) => Val::String(s),
-        Value::Entity(uid) => Val::Uid(uid),
-        Value::Set(_) | Value::Record(_) | Value::Extension(_) => Val::Data(value),
+        ValueRef::Bool(b) => Val::Bool(b),
+        ValueRef::Long(n) => Val::Long(n),
+        ValueRef::String(s) => Val::String(s),
+        ValueRef::Entity(uid) => Val::Uid(uid),
+        ValueRef::Value(value) => Val::Data(value),
     }
 }
 
 /// Returns a set's elements; `None` for what is no set.
 fn items<'x>(value: &Val<'x>) -> Option<Vec<Val<'x>>> {
     match value {
-        Val::Data(Value::Set(items)) => Some(items.iter().map(of).collect()),
+        Val::Data(Value::Set(items)) => Some(items.iter().map(|item| of(item.into())).collect()),
         Val::Set(items) => Some(items.clone()),
         _ => None,
     }

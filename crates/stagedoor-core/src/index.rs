@@ -10,28 +10,53 @@
 mod keys;
 mod tree;
 
+use cedar_policy::Effect;
 use smallvec::SmallVec;
 
 use crate::hash::FastMap;
 use crate::policy::StoredPolicy;
-use crate::symbols::Symbols;
 use crate::view::View;
 
+pub(crate) use keys::World;
 use keys::{PolicyKeys, Required};
-use tree::Tree;
+use tree::{Indexed, Tree};
 
-/// The policies that can matter to one request.
-pub(crate) type Candidates = SmallVec<[u32; 32]>;
+/// A policy that can matter to a request, in 32 bits: policies are far fewer than 2³¹.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Candidate(u32);
+
+impl Candidate {
+    /// Returns a candidate. Of a `settled` one the index has decided every part: it is satisfied.
+    pub(crate) fn new(policy: u32, settled: bool) -> Self {
+        Self(policy << 1 | u32::from(!settled))
+    }
+
+    pub(crate) fn policy(self) -> u32 {
+        self.0 >> 1
+    }
+
+    pub(crate) fn is_settled(self) -> bool {
+        self.0 & 1 == 0
+    }
+}
+
+/// The policies of one effect that can matter to one request.
+pub(crate) type Candidates = SmallVec<[Candidate; 16]>;
 
 /// So many policies that require the same paths, of all policies, are a group of their own.
 const OWN_GROUP: usize = 64;
 
-/// The index over one engine's policies.
-///
-/// They are grouped by the paths that they require: a request without one of these
+/// The index over one engine's policies, forbids and permits apart.
+#[derive(Debug)]
+pub(crate) struct Index {
+    forbids: Groups,
+    permits: Groups,
+}
+
+/// Policies grouped by the paths that they require: a request without one of these
 /// affects that group and no other.
 #[derive(Debug)]
-pub(crate) struct Index(Box<[Group]>);
+struct Groups(Box<[Group]>);
 
 #[derive(Debug)]
 struct Group {
@@ -45,11 +70,36 @@ struct Group {
 type Keyed = (u32, PolicyKeys);
 
 impl Index {
-    /// Indexes policies. `validated` tells that policies and data are well typed.
-    pub(crate) fn new(policies: &[StoredPolicy], symbols: &Symbols, validated: bool) -> Self {
+    /// Indexes policies.
+    pub(crate) fn new(policies: &[StoredPolicy], world: World<'_>) -> Self {
+        let of = |effect: Effect| Groups::new(effect, policies, world);
+        Self { forbids: of(Effect::Forbid), permits: of(Effect::Permit) }
+    }
+
+    /// Adds the policies of an effect that can matter, in their order in the policy set.
+    pub(crate) fn candidates(&self, effect: Effect, view: &View<'_>, found: &mut Candidates) {
+        let groups = match effect {
+            Effect::Forbid => &self.forbids,
+            Effect::Permit => &self.permits,
+        };
+        for group in &groups.0 {
+            let is_met = group.required.iter().all(|required| required.is_met(view));
+            let tree = if is_met { &group.tree } else { &group.fallback };
+            tree.collect(view, found);
+        }
+        if found.len() > 1 {
+            found.sort_unstable();
+            // Of a policy's places one where it is settled comes first.
+            found.dedup_by_key(|candidate| candidate.policy());
+        }
+    }
+}
+
+impl Groups {
+    fn new(effect: Effect, policies: &[StoredPolicy], world: World<'_>) -> Self {
         let mut alike: FastMap<SmallVec<[Required; 4]>, Vec<Keyed>> = FastMap::default();
-        for (number, policy) in (0_u32..).zip(policies) {
-            let keys = keys::of(policy, symbols, validated);
+        for (number, policy) in (0_u32..).zip(policies).filter(|(_, p)| p.effect == effect) {
+            let keys = keys::of(policy, world);
             alike.entry(keys.requires.clone()).or_default().push((number, keys));
         }
         let own = OWN_GROUP.max(policies.len() / OWN_GROUP);
@@ -68,40 +118,20 @@ impl Index {
         }
         Self(groups.into_boxed_slice())
     }
-
-    /// Returns the policies that can matter, in their order in the policy set.
-    pub(crate) fn candidates(&self, view: &View<'_>, candidates: &mut Candidates) {
-        for group in &self.0 {
-            let is_met = group.required.iter().all(|required| required.is_met(view));
-            let tree = if is_met { &group.tree } else { &group.fallback };
-            tree.collect(view, candidates);
-        }
-        candidates.sort_unstable();
-        candidates.dedup();
-    }
 }
 
 impl Group {
     fn new(policies: Vec<Keyed>) -> Self {
-        let mut required: Vec<Required> = Vec::new();
-        let mut indexed = Vec::with_capacity(policies.len());
-        let mut careful = Vec::new();
-        for (number, PolicyKeys { safe, late, requires, .. }) in policies {
-            required.extend(requires);
-            careful.push((number, safe.clone()));
-            let mut all = safe;
-            all.extend(late);
-            indexed.push((number, all));
-        }
+        let mut required: Vec<Required> =
+            policies.iter().flat_map(|(_, keys)| keys.requires.iter().copied()).collect();
         required.sort_unstable();
         required.dedup();
-        if required.is_empty() {
-            careful.clear();
-        }
+        // Of nothing required nothing is missing.
+        let careful: &[Keyed] = if required.is_empty() { &[] } else { &policies };
         Self {
+            fallback: Tree::build(careful.iter().map(Indexed::careful).collect()),
+            tree: Tree::build(policies.into_iter().map(Indexed::whole).collect()),
             required: required.into_boxed_slice(),
-            tree: Tree::build(indexed),
-            fallback: Tree::build(careful),
         }
     }
 }
@@ -160,11 +190,12 @@ mod tests {
             r#"Thing::"t""#.parse()?,
         );
         let snapshot = &engine.0;
-        let action = snapshot.actions.get(&request.action);
+        let action = snapshot.actions.get(&request.action).map(AsRef::as_ref);
         let view = View::new(&request, &entities, &snapshot.symbols, action);
         let mut candidates = Candidates::new();
         let index = snapshot.index.as_ref().ok_or("an index")?;
-        index.candidates(&view, &mut candidates);
+        index.candidates(Effect::Forbid, &view, &mut candidates);
+        index.candidates(Effect::Permit, &view, &mut candidates);
 
         let satisfied = engine.decide(&request, &entities)?.reasons().count();
         assert!(satisfied > 5, "{satisfied}");

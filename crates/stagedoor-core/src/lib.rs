@@ -28,6 +28,7 @@ mod open;
 mod outcome;
 mod parse;
 mod policy;
+mod prepared;
 mod problem;
 mod request;
 mod residual;
@@ -56,11 +57,12 @@ pub use limits::Limits;
 pub use open::{
     OpenCondition, OpenConditionError, OpenEngine, OpenError, OpenOutcome, OpenResidual,
 };
-pub use outcome::{Outcome, PolicyError};
+pub use outcome::{Outcome, PolicyError, Ruling};
 pub use policy::PolicyInfo;
+pub use prepared::{Action, PreparedRequest, Principal, Resource, ResourceType};
 pub use problem::{LoadError, Problem, Severity};
 pub use request::Request;
 pub use residual::{Residual, ResidualCondition};
 pub use schema_files::declares_entity_type;
 pub use trial::{PolicyVerdict, Trial, Variants, Verdicts};
-pub use value::{Record, Value};
+pub use value::{Record, Value, ValueRef};

@@ -24,8 +24,8 @@ use sha2::{Digest as _, Sha256};
 use crate::builder::{EngineBuilder, Kind, TemplateLink};
 use crate::engine::{Engine, Snapshot};
 use crate::guard::BoundGuard;
-use crate::hash::FastMap;
-use crate::index::Index;
+use crate::hash::{FastMap, FastSet};
+use crate::index::{Index, World};
 use crate::limits::Limits;
 use crate::node::Interned;
 use crate::problem::{LoadError, Problem, Severity};
@@ -137,9 +137,14 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
         Some(schema) => actions(schema, &mut symbols),
         None => (FastMap::default(), Vec::new()),
     };
+    for name in validated.into_iter().flat_map(Schema::entity_types) {
+        symbols.intern_type(name);
+    }
     symbols.shrink();
     let shapes = validated.map(Shapes::of).unwrap_or_default();
-    let index = (!without_index).then(|| Index::new(&policies, &symbols, !exact));
+    let single_actions = single(&actions);
+    let world = World { symbols: &symbols, validated: !exact, single_actions: &single_actions };
+    let index = (!without_index).then(|| Index::new(&policies, world));
     Ok(Engine(Arc::new(Snapshot {
         policies,
         sources: sources.into_iter().map(|(_, source)| source).collect(),
@@ -196,11 +201,22 @@ fn revision(
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Returns the actions that are no other action's group.
+fn single(actions: &FastMap<EntityUid, Arc<Interned>>) -> FastSet<u32> {
+    let mut single: FastSet<u32> = actions.values().filter_map(|action| action.own).collect();
+    for action in actions.values() {
+        for group in action.ids.iter().filter(|id| Some(**id) != action.own) {
+            single.remove(group);
+        }
+    }
+    single
+}
+
 /// Numbers the schema's actions and their groups.
 fn actions(
     schema: &Schema,
     symbols: &mut Symbols,
-) -> (FastMap<EntityUid, Interned>, Vec<Arc<ast::Entity>>) {
+) -> (FastMap<EntityUid, Arc<Interned>>, Vec<Arc<ast::Entity>>) {
     let mut actions = FastMap::default();
     let mut entities = Vec::new();
     // A schema that was read has actions without cycles, so this does not fail.
@@ -210,7 +226,7 @@ fn actions(
         let ancestors: Vec<EntityUid> =
             entity.as_ref().ancestors().map(|a| a.clone().into()).collect();
         let interned = Interned::new(symbols, &uid, ancestors.iter());
-        actions.insert(uid, interned);
+        actions.insert(uid, Arc::new(interned));
         entities.push(Arc::new(entity.as_ref().clone()));
     }
     (actions, entities)

@@ -23,6 +23,8 @@ pub(crate) struct Interned {
     pub(crate) type_: Option<u32>,
     /// Its own and its ancestors', sorted; those that no policy names are left out.
     pub(crate) ids: SmallVec<[u32; 8]>,
+    /// Bits of `ids`, by their last eight bits: most numbers are told apart by these.
+    filter: [u64; 4],
 }
 
 impl Interned {
@@ -32,13 +34,44 @@ impl Interned {
         ancestors: impl Iterator<Item = &'u EntityUid>,
     ) -> Self {
         let own = symbols.uid(uid);
-        let mut ids: SmallVec<[u32; 8]> = own.into_iter().collect();
-        ids.extend(ancestors.filter_map(|uid| symbols.uid(uid)));
-        ids.sort_unstable();
-        ids.dedup();
-        let type_ = symbols.type_(uid.type_name());
-        Self { numbering: symbols.numbering, own, type_, ids }
+        let ancestors = ancestors.filter_map(|uid| symbols.uid(uid));
+        Self::of(symbols, own, symbols.type_(uid.type_name()), ancestors)
     }
+
+    pub(crate) fn of(
+        symbols: &Symbols,
+        own: Option<u32>,
+        type_: Option<u32>,
+        ancestors: impl Iterator<Item = u32>,
+    ) -> Self {
+        let mut ids: SmallVec<[u32; 8]> = own.into_iter().collect();
+        ids.extend(ancestors);
+        if ids.len() > 1 {
+            ids.sort_unstable();
+            ids.dedup();
+        }
+        let mut filter = [0; 4];
+        for id in &ids {
+            if let Some(word) = filter.get_mut(word(*id)) {
+                *word |= bit(*id);
+            }
+        }
+        Self { numbering: symbols.numbering, own, type_, ids, filter }
+    }
+
+    /// Returns whether `id` is its own or an ancestor's.
+    pub(crate) fn contains(&self, id: u32) -> bool {
+        self.filter.get(word(id)).is_some_and(|word| word & bit(id) != 0)
+            && self.ids.binary_search(&id).is_ok()
+    }
+}
+
+fn word(id: u32) -> usize {
+    (id >> 6 & 3) as usize
+}
+
+fn bit(id: u32) -> u64 {
+    1 << (id & 63)
 }
 
 /// Up to so many ancestors are compared one by one.

@@ -94,6 +94,32 @@ impl Outcome {
     }
 }
 
+/// A decision and one of the policies that determine it.
+#[derive(Debug, Clone, Copy)]
+pub struct Ruling<'e> {
+    decision: Decision,
+    policy: Option<PolicyInfo<'e>>,
+}
+
+impl<'e> Ruling<'e> {
+    pub(crate) fn new(decision: Decision, policy: Option<PolicyInfo<'e>>) -> Self {
+        Self { decision, policy }
+    }
+
+    /// Returns whether the request is allowed.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        self.decision
+    }
+
+    /// Returns one of the policies that [`Outcome::reasons`] would list; none if nothing
+    /// permits the request.
+    #[must_use]
+    pub fn policy(&self) -> Option<PolicyInfo<'e>> {
+        self.policy
+    }
+}
+
 impl fmt::Debug for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outcome")

@@ -10,7 +10,6 @@ use cedar_policy::{
     Context, EntityId, EntityTypeName, EntityUid, PartialEntities, PartialEntityUid,
     PartialRequest, PolicyId, PolicySet, Schema, SlotId, Template, pst,
 };
-use smallvec::SmallVec;
 
 use crate::engine::Engine;
 use crate::entities::Entities;
@@ -77,10 +76,9 @@ impl Engine {
         self.check(&request, entities)?;
         let mut view = self.view(&request, entities);
         view.any_resource = true;
-        let mut candidates = SmallVec::new();
-        self.candidates(&view, &mut candidates);
         let evaluation = Evaluation::new(&view, &self.0);
-        let policies: Vec<PolicyInfo<'_>> = candidates
+        let policies: Vec<PolicyInfo<'_>> = self
+            .all_candidates(&view)
             .into_iter()
             .filter_map(|number| self.policy(number))
             .filter(|policy| scope_may_match(policy, &view, &evaluation))

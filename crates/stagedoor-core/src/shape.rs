@@ -3,6 +3,8 @@
 //! A fit found here is a fit for Cedar. What does not fit here may still do so for Cedar
 //! (extension values, enumerated entities), which is then asked and words the error.
 
+use std::sync::Arc;
+
 use cedar_policy::{EntityTypeName, EntityUid, Schema};
 use cedar_policy_core::validator::ValidatorEntityTypeKind;
 use cedar_policy_core::validator::types::{Attributes, EntityKind, OpenTag, Type};
@@ -11,42 +13,59 @@ use smol_str::SmolStr;
 use crate::hash::FastMap;
 use crate::node::Node;
 use crate::request::Request;
-use crate::value::{Record, Value};
+use crate::symbols::{Step, Symbols};
+use crate::value::{Record, Value, ValueRef};
 
 /// The shapes of one schema.
 #[derive(Debug, Default)]
 pub(crate) struct Shapes {
     /// Entity types but enumerated ones.
     entities: FastMap<EntityTypeName, EntityShape>,
-    actions: FastMap<EntityUid, ActionShape>,
+    actions: FastMap<EntityUid, Arc<ActionShape>>,
 }
 
 #[derive(Debug)]
-struct EntityShape {
+pub(crate) struct EntityShape {
     attributes: Fields,
     tags: Option<Shape>,
     ancestors: Vec<EntityTypeName>,
 }
 
 #[derive(Debug)]
-struct ActionShape {
+pub(crate) struct ActionShape {
     principals: Vec<EntityTypeName>,
     resources: Vec<EntityTypeName>,
     context: Fields,
 }
 
+/// An attribute or tag that resources are given, and what it may be.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    pub(crate) step: Step,
+    pub(crate) required: bool,
+    expected: Expected,
+}
+
+#[derive(Debug, Clone)]
+enum Expected {
+    Any,
+    Shape(Shape),
+    /// Cedar's to check.
+    Unsure,
+}
+
 /// Attributes by name, sorted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Fields(Vec<Field>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Field {
     name: SmolStr,
     shape: Shape,
     required: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Shape {
     Bool,
     Long,
@@ -86,9 +105,18 @@ impl Shapes {
             };
             let principals = standard(&mut action.principals().map(|name| name.clone().into()));
             let resources = standard(&mut action.resources().map(|name| name.clone().into()));
-            actions.insert(uid.clone(), ActionShape { principals, resources, context });
+            let shape = ActionShape { principals, resources, context };
+            actions.insert(uid.clone(), Arc::new(shape));
         }
         Self { entities, actions }
+    }
+
+    pub(crate) fn entity(&self, name: &EntityTypeName) -> Option<&EntityShape> {
+        self.entities.get(name)
+    }
+
+    pub(crate) fn action(&self, uid: &EntityUid) -> Option<&Arc<ActionShape>> {
+        self.actions.get(uid)
     }
 
     /// Returns whether a request surely conforms to the schema.
@@ -111,6 +139,74 @@ impl Shapes {
                     None => entity.tags.is_empty(),
                 }
         })
+    }
+}
+
+impl EntityShape {
+    /// Returns the slot for an attribute or tag, if entities of the type can have it.
+    pub(crate) fn slot(&self, step: &Step) -> Option<Slot> {
+        let (shape, required) = match step {
+            Step::Attribute(name) => {
+                let field = self.attributes.0.iter().find(|field| field.name == *name)?;
+                (&field.shape, field.required)
+            }
+            Step::Tag(_) => (self.tags.as_ref()?, false),
+        };
+        Some(Slot { step: step.clone(), required, expected: Expected::Shape(shape.clone()) })
+    }
+
+    /// Returns whether every attribute that entities of the type must have is among `steps`.
+    pub(crate) fn is_covered_by(&self, steps: &[Step]) -> bool {
+        let is_named = |field: &Field| {
+            steps.iter().any(|s| matches!(s, Step::Attribute(name) if *name == field.name))
+        };
+        self.attributes.0.iter().all(|field| !field.required || is_named(field))
+    }
+
+    /// Returns the types that an entity of the type can be a member of.
+    pub(crate) fn ancestors(&self) -> &[EntityTypeName] {
+        &self.ancestors
+    }
+}
+
+impl ActionShape {
+    /// Returns the numbers of the types that principals and resources can be of.
+    pub(crate) fn types(&self, symbols: &Symbols) -> (Arc<[u32]>, Arc<[u32]>) {
+        let numbers =
+            |names: &[EntityTypeName]| names.iter().filter_map(|n| symbols.type_(n)).collect();
+        (numbers(&self.principals), numbers(&self.resources))
+    }
+
+    pub(crate) fn fits_context(&self, context: &Record) -> bool {
+        self.context.fit(context)
+    }
+}
+
+impl Slot {
+    /// Returns a slot for anything.
+    pub(crate) fn any(step: Step) -> Self {
+        Self { step, required: false, expected: Expected::Any }
+    }
+
+    /// Returns a slot of which it is not known here what fits it.
+    pub(crate) fn unsure(step: Step) -> Self {
+        Self { step, required: false, expected: Expected::Unsure }
+    }
+
+    /// Returns whether a value surely fits.
+    pub(crate) fn fits(&self, value: ValueRef<'_>) -> bool {
+        match (&self.expected, value) {
+            (Expected::Any, _) => true,
+            (Expected::Unsure, _) => false,
+            (Expected::Shape(Shape::Bool), ValueRef::Bool(_))
+            | (Expected::Shape(Shape::Long), ValueRef::Long(_))
+            | (Expected::Shape(Shape::String), ValueRef::String(_)) => true,
+            (Expected::Shape(Shape::Entity(name)), ValueRef::Entity(uid)) => {
+                uid.type_name() == name
+            }
+            (Expected::Shape(shape), ValueRef::Value(value)) => shape.fits(value),
+            (Expected::Shape(_), _) => false,
+        }
     }
 }
 

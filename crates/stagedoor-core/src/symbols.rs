@@ -2,6 +2,7 @@
 //!
 //! A name that no policy mentions has no number and equals nothing that has one.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cedar_policy::{EntityTypeName, EntityUid};
@@ -10,7 +11,7 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::hash::FastMap;
-use crate::value::Value;
+use crate::value::ValueRef;
 
 /// A variable of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +27,15 @@ pub(crate) enum Var {
 pub(crate) enum Step {
     Attribute(SmolStr),
     Tag(SmolStr),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attribute(name) => write!(f, "attribute `{name}`"),
+            Self::Tag(name) => write!(f, "tag `{name}`"),
+        }
+    }
 }
 
 /// Where a value stands in a request: `resource.namespace`, `resource.getTag("spec.type")`.
@@ -72,9 +82,15 @@ pub(crate) struct Symbols {
     pub(crate) numbering: u64,
     uids: FastMap<Id, u32>,
     types: FastMap<EntityTypeName, u32>,
+    /// Types of which no entity is named, so that no id of theirs needs to be looked up.
+    unnamed: Vec<bool>,
     strings: FastMap<SmolStr, u32>,
     path_numbers: FastMap<Path, u32>,
     paths: Vec<Path>,
+    /// For each path how many paths of the same variable come before it.
+    ordinals: Vec<u32>,
+    /// How many paths each variable has.
+    path_counts: [u32; 4],
 }
 
 static NEXT_NUMBERING: AtomicU64 = AtomicU64::new(1);
@@ -85,9 +101,12 @@ impl Symbols {
             numbering: NEXT_NUMBERING.fetch_add(1, Ordering::Relaxed),
             uids: FastMap::default(),
             types: FastMap::default(),
+            unnamed: Vec::new(),
             strings: FastMap::default(),
             path_numbers: FastMap::default(),
             paths: Vec::new(),
+            ordinals: Vec::new(),
+            path_counts: [0; 4],
         }
     }
 
@@ -99,11 +118,18 @@ impl Symbols {
         }
         let number = count(self.uids.len());
         self.uids.insert(Id { type_, id: id.into() }, number);
+        if let Some(unnamed) = self.unnamed.get_mut(type_ as usize) {
+            *unnamed = false;
+        }
         number
     }
 
     pub(crate) fn intern_type(&mut self, name: &EntityTypeName) -> u32 {
-        intern(&mut self.types, name)
+        let number = intern(&mut self.types, name);
+        if number as usize == self.unnamed.len() {
+            self.unnamed.push(true);
+        }
+        number
     }
 
     pub(crate) fn intern_string(&mut self, string: &SmolStr) -> u32 {
@@ -115,14 +141,25 @@ impl Symbols {
             return *number;
         }
         let number = count(self.paths.len());
+        if let Some(ordinal) = self.path_counts.get_mut(path.var as usize) {
+            self.ordinals.push(*ordinal);
+            *ordinal += 1;
+        }
         self.paths.push(path.clone());
         self.path_numbers.insert(path, number);
         number
     }
 
     pub(crate) fn uid(&self, uid: &EntityUid) -> Option<u32> {
-        let type_ = self.type_(uid.type_name())?;
-        self.uids.get(&IdRef { type_, id: uid.id().unescaped() }).copied()
+        self.id(self.type_(uid.type_name())?, uid.id().unescaped())
+    }
+
+    /// Returns the number of the entity with this id, of the type with this number.
+    pub(crate) fn id(&self, type_: u32, id: &str) -> Option<u32> {
+        if self.unnamed.get(type_ as usize).copied().unwrap_or(true) {
+            return None;
+        }
+        self.uids.get(&IdRef { type_, id }).copied()
     }
 
     pub(crate) fn type_(&self, name: &EntityTypeName) -> Option<u32> {
@@ -133,14 +170,25 @@ impl Symbols {
         self.paths.get(number as usize)
     }
 
+    /// Returns a path's variable, and how many paths of that variable come before it.
+    pub(crate) fn ordinal(&self, number: u32) -> Option<(Var, usize)> {
+        let path = self.paths.get(number as usize)?;
+        Some((path.var, *self.ordinals.get(number as usize)? as usize))
+    }
+
+    /// Returns a variable's paths in order.
+    pub(crate) fn paths_of(&self, var: Var) -> impl Iterator<Item = &Path> {
+        self.paths.iter().filter(move |path| path.var == var)
+    }
+
     /// Returns the literal that `value` equals, if a policy mentions it.
-    pub(crate) fn key(&self, value: &Value) -> Option<Key> {
+    pub(crate) fn key(&self, value: ValueRef<'_>) -> Option<Key> {
         match value {
-            Value::String(s) => self.strings.get(s).copied().map(Key::String),
-            Value::Entity(uid) => self.uid(uid).map(Key::Uid),
-            Value::Bool(b) => Some(Key::Bool(*b)),
-            Value::Long(n) => Some(Key::Long(*n)),
-            Value::Set(_) | Value::Record(_) | Value::Extension(_) => None,
+            ValueRef::String(s) => self.strings.get(s).copied().map(Key::String),
+            ValueRef::Entity(uid) => self.uid(uid).map(Key::Uid),
+            ValueRef::Bool(b) => Some(Key::Bool(b)),
+            ValueRef::Long(n) => Some(Key::Long(n)),
+            ValueRef::Value(_) => None,
         }
     }
 

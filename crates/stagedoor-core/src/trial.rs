@@ -14,7 +14,6 @@ use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::error::{DecideError, causes};
 use crate::evaluate::{Evaluation, Guards, ResourceKnown, Standing, Verdict, with_room};
-use crate::index::Candidates;
 use crate::parse;
 use crate::policy::PolicyInfo;
 use crate::request::Request;
@@ -167,10 +166,8 @@ impl Engine {
         evaluation: &Evaluation<'_, '_>,
         guards: &mut Guards<'_>,
     ) -> Result<Verdicts, DecideError> {
-        let mut candidates = Candidates::new();
-        self.candidates(evaluation.view, &mut candidates);
         let mut standing = SmallVec::new();
-        for number in candidates {
+        for number in self.all_candidates(evaluation.view) {
             let Some(policy) = self.policy(number) else { continue };
             let verdict = match evaluation.policy(policy)? {
                 Verdict::NotSatisfied => continue,

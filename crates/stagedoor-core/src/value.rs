@@ -97,13 +97,17 @@ pub(crate) fn pairs(record: &Record) -> Result<Vec<(String, RestrictedExpression
 
 /// Returns the longest string in `record` and how deep its values nest.
 pub(crate) fn extent(record: &Record) -> (usize, usize) {
-    let mut longest = 0;
+    let longest = record.keys().map(SmolStr::len).max().unwrap_or_default();
+    extent_of_all(longest, record.values().map(|value| (value, 1)).collect())
+}
+
+/// Returns the longest string in a value and how deep it nests.
+pub(crate) fn extent_of(value: &Value) -> (usize, usize) {
+    extent_of_all(0, vec![(value, 1)])
+}
+
+fn extent_of_all(mut longest: usize, mut open: Vec<(&Value, usize)>) -> (usize, usize) {
     let mut deepest = 0;
-    let mut open: Vec<(&Value, usize)> = Vec::new();
-    for (name, value) in record {
-        longest = longest.max(name.len());
-        open.push((value, 1));
-    }
     while let Some((value, depth)) = open.pop() {
         deepest = deepest.max(depth);
         match value {
@@ -120,6 +124,72 @@ pub(crate) fn extent(record: &Record) -> (usize, usize) {
         }
     }
     (longest, deepest)
+}
+
+/// A borrowed [`Value`]: what a prepared request's attributes are given as.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum ValueRef<'a> {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A 64-bit signed integer.
+    Long(i64),
+    /// A string.
+    String(&'a str),
+    /// A reference to an entity.
+    Entity(&'a EntityUid),
+    /// A set, a record or an extension value; other values count as what they are.
+    Value(&'a Value),
+}
+
+impl ValueRef<'_> {
+    /// Returns the value as one that owns what it holds.
+    #[must_use]
+    pub fn to_value(self) -> Value {
+        match self {
+            Self::Bool(b) => Value::Bool(b),
+            Self::Long(n) => Value::Long(n),
+            Self::String(s) => Value::String(s.into()),
+            Self::Entity(uid) => Value::Entity(uid.clone()),
+            Self::Value(value) => value.clone(),
+        }
+    }
+}
+
+impl<'a> From<&'a Value> for ValueRef<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::Bool(b) => Self::Bool(*b),
+            Value::Long(n) => Self::Long(*n),
+            Value::String(s) => Self::String(s),
+            Value::Entity(uid) => Self::Entity(uid),
+            Value::Set(_) | Value::Record(_) | Value::Extension(_) => Self::Value(value),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for ValueRef<'a> {
+    fn from(s: &'a str) -> Self {
+        Self::String(s)
+    }
+}
+
+impl<'a> From<&'a EntityUid> for ValueRef<'a> {
+    fn from(uid: &'a EntityUid) -> Self {
+        Self::Entity(uid)
+    }
+}
+
+impl From<bool> for ValueRef<'_> {
+    fn from(b: bool) -> Self {
+        Self::Bool(b)
+    }
+}
+
+impl From<i64> for ValueRef<'_> {
+    fn from(n: i64) -> Self {
+        Self::Long(n)
+    }
 }
 
 impl From<EvalResult> for Value {

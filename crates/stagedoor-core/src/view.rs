@@ -1,6 +1,6 @@
 //! One request as the index and the tests of conditions see it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -8,40 +8,64 @@ use cedar_policy::EntityUid;
 use smallvec::SmallVec;
 
 use crate::entities::Entities;
+use crate::error::DecideError;
 use crate::node::{Interned, Node};
+use crate::prepared::{Place, PreparedRequest};
 use crate::request::Request;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
-use crate::value::{Record, Value};
+use crate::value::{Record, Value, ValueRef};
 
 /// What stands at a path.
 #[derive(Clone, Copy)]
 pub(crate) enum Found<'a> {
-    Uid(&'a EntityUid),
-    Value(&'a Value),
+    Value(ValueRef<'a>),
     /// The last step is not there.
     Missing,
     /// An earlier step is not there or is not something to take a step from: Cedar errs.
     Broken,
 }
 
+/// The form in which a request is given.
+#[derive(Clone, Copy)]
+pub(crate) enum Asked<'a> {
+    Whole(&'a Request, &'a Entities),
+    Prepared(&'a PreparedRequest<'a>),
+}
+
+impl<'a> Asked<'a> {
+    /// Returns the request and its entities; of a prepared request they are built now.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`] if they cannot be built.
+    pub(crate) fn whole(self) -> Result<(&'a Request, &'a Entities), DecideError> {
+        match self {
+            Self::Whole(request, entities) => Ok((request, entities)),
+            Self::Prepared(asked) => asked.whole(),
+        }
+    }
+}
+
 /// A request, its entities, and their numbers in one engine's numbering.
 pub(crate) struct View<'a> {
-    pub(crate) request: &'a Request,
-    pub(crate) entities: &'a Entities,
+    pub(crate) asked: Asked<'a>,
     pub(crate) symbols: &'a Symbols,
     /// The resource stands for all of its type: nothing but the type is known of it.
     pub(crate) any_resource: bool,
     principal: Option<&'a Node>,
+    /// None where the resource was given by slots.
     resource: Option<&'a Node>,
     principal_ids: Ids<'a>,
     action_ids: Ids<'a>,
     resource_ids: Ids<'a>,
     found: RefCell<SmallVec<[(u32, Found<'a>); 16]>>,
+    /// The literals that a prepared resource's attributes equal, as far as they were asked for.
+    slot_keys: SmallVec<[Cell<Option<Option<Key>>>; 8]>,
 }
 
 /// An entity's numbers, wherever they are kept.
 pub(crate) enum Ids<'a> {
-    /// Known since loading: an action's.
+    /// Known since loading (an action's) or preparing.
     Known(&'a Interned),
     /// Known from an earlier decision: a principal's, say.
     Kept(Guard<Option<Arc<Interned>>>),
@@ -65,7 +89,7 @@ impl<'a> Ids<'a> {
         Self::of(symbols, uid, Some(node))
     }
 
-    fn get(&self) -> Option<&Interned> {
+    pub(crate) fn get(&self) -> Option<&Interned> {
         match self {
             Self::Known(interned) => Some(interned),
             Self::Kept(kept) => kept.as_ref().map(AsRef::as_ref),
@@ -78,7 +102,7 @@ impl<'a> Ids<'a> {
     }
 
     pub(crate) fn contains(&self, uid: u32) -> bool {
-        self.all().binary_search(&uid).is_ok()
+        self.get().is_some_and(|i| i.contains(uid))
     }
 
     pub(crate) fn all(&self) -> &[u32] {
@@ -108,16 +132,64 @@ impl<'a> View<'a> {
             Ids::Known,
         );
         Self {
+            asked: Asked::Whole(request, entities),
             principal_ids: Ids::of(symbols, &request.principal, principal),
             action_ids,
             resource_ids: Ids::of(symbols, &request.resource, resource),
             principal,
             resource,
-            request,
-            entities,
             symbols,
             any_resource: false,
             found: RefCell::new(SmallVec::new()),
+            slot_keys: SmallVec::new(),
+        }
+    }
+
+    /// Returns the view of a prepared request that suits the engine of these symbols.
+    pub(crate) fn prepared(asked: &'a PreparedRequest<'a>, symbols: &'a Symbols) -> Self {
+        let PreparedRequest { principal, action, resource, .. } = asked;
+        let action_ids = match &action.interned {
+            Some(interned) => Ids::Known(interned),
+            None => Ids::of(symbols, &action.uid, principal.entities.node(&action.uid)),
+        };
+        Self {
+            asked: Asked::Prepared(asked),
+            principal_ids: Ids::Known(&principal.interned),
+            action_ids,
+            resource_ids: Ids::New(resource.interned(symbols)),
+            principal: principal.node(),
+            resource: None,
+            symbols,
+            any_resource: false,
+            found: RefCell::new(SmallVec::new()),
+            slot_keys: SmallVec::from_elem(Cell::new(None), resource.len()),
+        }
+    }
+
+    /// As [`Asked::whole`].
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`] if they cannot be built.
+    pub(crate) fn whole(&self) -> Result<(&'a Request, &'a Entities), DecideError> {
+        self.asked.whole()
+    }
+
+    pub(crate) fn context(&self) -> &'a Record {
+        match self.asked {
+            Asked::Whole(request, _) => &request.context,
+            Asked::Prepared(asked) => asked.context,
+        }
+    }
+
+    /// Returns the entity with this id, if it is there; `None` where that cannot be told.
+    pub(crate) fn node(&self, uid: &EntityUid) -> Option<Option<&'a Node>> {
+        match self.asked {
+            // Of the resource's type a prepared request has no entity but the resource.
+            Asked::Prepared(asked) if uid.type_name() != asked.resource.type_name() => {
+                Some(asked.principal.entities.node(uid))
+            }
+            _ => self.whole().ok().map(|(_, entities)| entities.node(uid)),
         }
     }
 
@@ -144,63 +216,129 @@ impl<'a> View<'a> {
         if let Some((_, found)) = self.found.borrow().iter().find(|(p, _)| *p == path) {
             return *found;
         }
+        if let Some((slot, asked)) = self.slot(path) {
+            return asked.resource.value(slot).map_or(Found::Missing, Found::Value);
+        }
         let found = self.symbols.path(path).map_or(Found::Broken, |path| self.resolve(path));
         self.found.borrow_mut().push((path, found));
         found
     }
 
+    /// Returns the slot of a prepared resource that a path reads.
+    fn slot(&self, path: u32) -> Option<(usize, &'a PreparedRequest<'a>)> {
+        let Asked::Prepared(asked) = self.asked else { return None };
+        match asked.resource.place(self.symbols, path)? {
+            Place::Slot(slot) => Some((slot, asked)),
+            Place::Itself | Place::NoSlot | Place::Elsewhere => None,
+        }
+    }
+
     fn resolve(&self, path: &Path) -> Found<'a> {
         let mut steps = path.steps.iter();
-        let request: &'a Request = self.request;
+        let Some(first) = steps.next() else { return self.variable(path.var) };
         let mut found = match path.var {
-            Var::Principal if path.steps.is_empty() => return Found::Uid(&request.principal),
-            Var::Action if path.steps.is_empty() => return Found::Uid(&request.action),
-            Var::Resource if path.steps.is_empty() => return Found::Uid(&request.resource),
-            Var::Principal => steps.next().map(|s| step_into(self.principal, s)),
-            Var::Resource => steps.next().map(|s| step_into(self.resource, s)),
-            Var::Action => {
-                let node = self.entities.node(&request.action);
-                steps.next().map(|s| step_into(node, s))
-            }
-            Var::Context => steps.next().map(|s| match s {
-                Step::Attribute(name) => field(&request.context, name),
+            Var::Principal => step_into(self.principal, first),
+            Var::Resource => match self.asked {
+                Asked::Whole(..) => step_into(self.resource, first),
+                Asked::Prepared(asked) => {
+                    asked.resource.step(first).map_or(Found::Missing, Found::Value)
+                }
+            },
+            Var::Action => match self.variable(Var::Action) {
+                Found::Value(ValueRef::Entity(uid)) => self.step_from(uid, first),
+                _ => Found::Broken,
+            },
+            Var::Context => match first {
+                Step::Attribute(name) => field(self.context(), name),
                 Step::Tag(_) => Found::Broken,
-            }),
-        }
-        .unwrap_or(Found::Broken);
+            },
+        };
         for step in steps {
-            found = match found {
-                Found::Value(Value::Entity(uid)) => step_into(self.entities.node(uid), step),
-                Found::Value(Value::Record(fields)) => match step {
-                    Step::Attribute(name) => field(fields, name),
-                    Step::Tag(_) => Found::Broken,
-                },
+            found = match (found, step) {
+                (Found::Value(ValueRef::Entity(uid)), step) => self.step_from(uid, step),
+                (Found::Value(ValueRef::Value(Value::Record(fields))), Step::Attribute(name)) => {
+                    field(fields, name)
+                }
                 _ => Found::Broken,
             };
         }
         found
     }
 
+    fn variable(&self, var: Var) -> Found<'a> {
+        let uid = match (self.asked, var) {
+            (_, Var::Context) => None,
+            (Asked::Prepared(asked), Var::Principal) => Some(&asked.principal.uid),
+            (Asked::Prepared(asked), Var::Action) => Some(&asked.action.uid),
+            _ => self.whole().ok().map(|(request, _)| match var {
+                Var::Principal => &request.principal,
+                Var::Action => &request.action,
+                Var::Resource | Var::Context => &request.resource,
+            }),
+        };
+        uid.map_or(Found::Broken, |uid| Found::Value(ValueRef::Entity(uid)))
+    }
+
+    fn step_from(&self, uid: &EntityUid, step: &Step) -> Found<'a> {
+        self.node(uid).map_or(Found::Broken, |node| step_into(node, step))
+    }
+
     /// Returns the literal at a path, `Some(None)` where it equals none that policies mention.
     pub(crate) fn key(&self, path: u32) -> Option<Option<Key>> {
+        if let Asked::Prepared(asked) = self.asked {
+            match self.symbols.ordinal(path)? {
+                (Var::Principal, ordinal) => {
+                    if let Some(known) = asked.principal.key(ordinal) {
+                        return known;
+                    }
+                }
+                (Var::Resource, ordinal) => {
+                    if let Some(known) = self.slot_key(asked, ordinal) {
+                        return known;
+                    }
+                }
+                (Var::Action | Var::Context, _) => {}
+            }
+        }
         match self.found(path) {
-            Found::Uid(uid) => Some(self.symbols.uid(uid).map(Key::Uid)),
             Found::Value(value) => Some(self.symbols.key(value)),
             Found::Missing | Found::Broken => None,
+        }
+    }
+
+    /// As [`key`](Self::key), where slots tell.
+    fn slot_key(
+        &self,
+        asked: &'a PreparedRequest<'a>,
+        ordinal: usize,
+    ) -> Option<Option<Option<Key>>> {
+        match asked.resource.place_at(ordinal)? {
+            Place::Slot(slot) => {
+                let Some(value) = asked.resource.value(slot) else { return Some(None) };
+                let cell = self.slot_keys.get(slot)?;
+                let key = cell.get().unwrap_or_else(|| self.symbols.key(value));
+                cell.set(Some(key));
+                Some(Some(key))
+            }
+            Place::NoSlot => Some(None),
+            Place::Itself => {
+                Some(Some(self.resource_ids.get().and_then(|ids| ids.own).map(Key::Uid)))
+            }
+            Place::Elsewhere => None,
         }
     }
 
     /// Returns the elements of the set at a path.
     pub(crate) fn elements(&self, path: u32) -> Option<&'a [Value]> {
         match self.found(path) {
-            Found::Value(Value::Set(items)) => Some(items),
+            Found::Value(ValueRef::Value(Value::Set(items))) => Some(items),
             _ => None,
         }
     }
 }
 
 pub(crate) fn field<'a>(fields: &'a Record, name: &str) -> Found<'a> {
-    fields.get(name).map_or(Found::Missing, Found::Value)
+    fields.get(name).map_or(Found::Missing, |value| Found::Value(value.into()))
 }
 
 /// An entity that is not there has neither attributes nor tags.

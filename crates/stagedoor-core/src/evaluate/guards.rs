@@ -10,11 +10,11 @@ use cedar_policy::Effect;
 use smallvec::SmallVec;
 
 use crate::engine::Engine;
-use crate::entities::Entities;
+use crate::error::causes;
 use crate::guard::{BoundGuard, GuardAnswer, GuardFailure, GuardOutcome, GuardVerdict};
 use crate::outcome::{Outcome, PolicyError};
 use crate::policy::PolicyInfo;
-use crate::request::Request;
+use crate::view::Asked;
 
 use super::{Evaluation, Tally};
 
@@ -50,19 +50,14 @@ impl Standing {
 
 /// The guards of one request, each asked at most once.
 pub(crate) struct Guards<'a> {
-    request: &'a Request,
-    entities: &'a Entities,
+    asked: Asked<'a>,
     resource: ResourceKnown,
     answers: SmallVec<[(u32, GuardVerdict); 4]>,
 }
 
 impl<'a> Guards<'a> {
-    pub(crate) fn new(
-        request: &'a Request,
-        entities: &'a Entities,
-        resource: ResourceKnown,
-    ) -> Self {
-        Self { request, entities, resource, answers: SmallVec::new() }
+    pub(crate) fn new(asked: Asked<'a>, resource: ResourceKnown) -> Self {
+        Self { asked, resource, answers: SmallVec::new() }
     }
 
     /// Asks a policy's guards in their order until one says no, and adds what came of them.
@@ -98,7 +93,11 @@ impl<'a> Guards<'a> {
                 message: "it looks at the resource, which is not known yet".to_owned(),
             })
         } else {
-            match guard.guard.evaluate(self.request, self.entities) {
+            let evaluated = match self.asked.whole() {
+                Ok((request, entities)) => guard.guard.evaluate(request, entities),
+                Err(error) => Err(GuardFailure { code: "guard::request", message: causes(&error) }),
+            };
+            match evaluated {
                 Ok(GuardAnswer { holds: true, reason }) => GuardVerdict::Yes(reason),
                 Ok(GuardAnswer { holds: false, reason }) => GuardVerdict::No(reason),
                 Err(failure) => GuardVerdict::Failed(failure),
@@ -142,7 +141,7 @@ impl Evaluation<'_, '_> {
 
     /// Returns the request's guards, none asked yet.
     pub(crate) fn guards(&self, resource: ResourceKnown) -> Guards<'_> {
-        Guards::new(self.view.request, self.view.entities, resource)
+        Guards::new(self.view.asked, resource)
     }
 }
 

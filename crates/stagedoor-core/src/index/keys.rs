@@ -7,6 +7,7 @@
 use smallvec::SmallVec;
 
 use crate::condition::{Clause, Term, Test};
+use crate::hash::FastSet;
 use crate::policy::{ActionScope, EntityScope, StoredPolicy};
 use crate::symbols::{Key, Symbols, Var};
 use crate::view::View;
@@ -29,7 +30,31 @@ pub(crate) enum Feature {
 }
 
 /// A feature and the keys of which one must be among the request's.
-pub(crate) type FeatureKeys = (Feature, Box<[Key]>);
+#[derive(Debug, Clone)]
+pub(crate) struct FeatureKeys {
+    pub(crate) feature: Feature,
+    pub(crate) keys: Box<[Key]>,
+    /// The parts of the policy that hold where one is.
+    pub(crate) settles: Parts,
+}
+
+/// Parts of one policy: constraints of its scope and clauses of its condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Parts(u64);
+
+impl Parts {
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    fn last(count: u32) -> Self {
+        Self(1_u64.checked_shl(count.saturating_sub(1)).unwrap_or_default())
+    }
+}
 
 /// A path that must be there, for the keys that come later in the condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,36 +84,65 @@ pub(crate) struct PolicyKeys {
     pub(crate) requires: SmallVec<[Required; 4]>,
     /// How many of those there were at the last key.
     needed: usize,
+    /// How many parts the policy has that must hold.
+    parts: u32,
+    /// Rules are to be asked besides.
+    is_guarded: bool,
+    /// Paths that clauses have found to be there, and those clauses.
+    guards: SmallVec<[(u32, Parts); 4]>,
 }
 
-pub(crate) fn of(policy: &StoredPolicy, symbols: &Symbols, validated: bool) -> PolicyKeys {
-    let mut keys = PolicyKeys::default();
+/// What is known of all policies' names and data.
+#[derive(Clone, Copy)]
+pub(crate) struct World<'a> {
+    pub(crate) symbols: &'a Symbols,
+    /// Policies and data are well typed.
+    pub(crate) validated: bool,
+    /// Actions that have no members, where a schema tells.
+    pub(crate) single_actions: &'a FastSet<u32>,
+}
+
+pub(crate) fn of(policy: &StoredPolicy, world: World<'_>) -> PolicyKeys {
+    let World { symbols, validated, single_actions } = world;
+    let is_guarded = !policy.body.guards.is_empty();
+    let mut keys = PolicyKeys { is_guarded, ..PolicyKeys::default() };
     entity_scope(&policy.principal, Feature::Principal, Feature::PrincipalType, &mut keys);
     entity_scope(&policy.resource, Feature::Resource, Feature::ResourceType, &mut keys);
     match &policy.action {
         ActionScope::Any => {}
-        ActionScope::Eq(uid) => keys.add(Feature::Action, Box::new([Key::Uid(*uid)])),
+        // The keys of a feature are an entity's and its ancestors', which is more than `==`.
+        ActionScope::Eq(uid) => {
+            let key = Box::new([Key::Uid(*uid)]);
+            keys.add_part(Feature::Action, key, single_actions.contains(uid));
+        }
         ActionScope::In(uids) => {
-            keys.add(Feature::Action, uids.iter().copied().map(Key::Uid).collect());
+            keys.add_part(Feature::Action, uids.iter().copied().map(Key::Uid).collect(), true);
         }
     }
-    let mut guarded: SmallVec<[u32; 4]> = SmallVec::new();
-    for clause in &policy.body.clauses {
-        let Clause::Test(test) = clause else { break };
-        if !require(test, symbols, validated, &guarded, &mut keys) {
+    for (number, clause) in policy.body.clauses.iter().enumerate() {
+        // Clauses that no key settles count as parts, too.
+        keys.parts += 1;
+        let rest = u32::try_from(policy.body.clauses.len() - number - 1).unwrap_or(u32::MAX);
+        let Clause::Test(test) = clause else {
+            keys.parts = keys.parts.saturating_add(rest);
+            break;
+        };
+        if !require(test, symbols, validated, &mut keys) {
+            keys.parts = keys.parts.saturating_add(rest);
             break;
         }
         match test {
-            Test::Has { path } => guarded.push(*path),
+            Test::Has { path } => keys.guards.push((*path, Parts::last(keys.parts))),
             Test::OneOf { path, keys: values } => keys.add(Feature::Path(*path), values.clone()),
             Test::True { path } => {
                 keys.add(Feature::Path(*path), Box::new([Key::Bool(true)]));
             }
             Test::Contains { path, keys: values, all } => {
                 let one = values.iter().take(if *all { 1 } else { usize::MAX });
-                let values: Box<[Key]> = one.copied().collect();
-                if !(*all && values.is_empty()) {
-                    keys.add(Feature::Elements(*path), values);
+                let one: Box<[Key]> = one.copied().collect();
+                if !(*all && one.is_empty()) {
+                    let settles = one.len() == values.len();
+                    keys.add_settling(Feature::Elements(*path), one, settles);
                 }
             }
             Test::In { var, uids } => {
@@ -108,6 +162,7 @@ pub(crate) fn of(policy: &StoredPolicy, symbols: &Symbols, validated: bool) -> P
                 };
                 keys.add(feature, Box::new([Key::Type(*type_)]));
             }
+            Test::All(tests) if tests.is_empty() => keys.parts -= 1,
             _ => {}
         }
     }
@@ -118,33 +173,56 @@ pub(crate) fn of(policy: &StoredPolicy, symbols: &Symbols, validated: bool) -> P
 }
 
 impl PolicyKeys {
-    /// Adds keys, sound for every request as long as nothing is required.
+    /// Returns the parts that must hold for the policy to be satisfied; `None` where they
+    /// are too many to tell apart, or a rule is to be asked besides.
+    pub(crate) fn all_parts(&self) -> Option<Parts> {
+        match self.parts {
+            _ if self.is_guarded => None,
+            0 => Some(Parts::default()),
+            count => u64::MAX.checked_shr(64_u32.checked_sub(count)?).map(Parts),
+        }
+    }
+
+    /// Adds the keys of one more part.
+    fn add_part(&mut self, feature: Feature, keys: Box<[Key]>, settles: bool) {
+        self.parts += 1;
+        self.add_settling(feature, keys, settles);
+    }
+
+    /// Adds keys that say the same as the last part.
     fn add(&mut self, feature: Feature, keys: Box<[Key]>) {
+        self.add_settling(feature, keys, true);
+    }
+
+    /// Adds keys, sound for every request as long as nothing is required.
+    fn add_settling(&mut self, feature: Feature, keys: Box<[Key]>, settles: bool) {
         let known = self.safe.iter().chain(&self.late);
-        if known.into_iter().any(|(f, _)| *f == feature) {
+        if known.into_iter().any(|known| known.feature == feature) {
             return;
         }
+        let mut parts = if settles { Parts::last(self.parts) } else { Parts::default() };
+        if let Feature::Path(path) | Feature::Elements(path) = feature {
+            // What is found there is there.
+            for (_, guard) in self.guards.iter().filter(|(guarded, _)| *guarded == path) {
+                parts = parts.with(*guard);
+            }
+        }
         let list = if self.requires.is_empty() { &mut self.safe } else { &mut self.late };
-        list.push((feature, keys));
+        list.push(FeatureKeys { feature, keys, settles: parts });
         self.needed = self.requires.len();
     }
 }
 
 /// Notes the paths that `test` needs to be decided without an error; `false` if that
 /// does not do.
-fn require(
-    test: &Test,
-    symbols: &Symbols,
-    validated: bool,
-    guarded: &[u32],
-    keys: &mut PolicyKeys,
-) -> bool {
+fn require(test: &Test, symbols: &Symbols, validated: bool, keys: &mut PolicyKeys) -> bool {
+    let PolicyKeys { guards, requires, .. } = keys;
     let mut need = |path: u32, set: bool| {
         let is_variable = symbols.path(path).is_some_and(|p| p.steps.is_empty());
-        let is_there = is_variable || guarded.contains(&path);
+        let is_there = is_variable || guards.iter().any(|(guarded, _)| *guarded == path);
         let required = Required { path, set: set && !validated };
-        if (!is_there || required.set) && !keys.requires.contains(&required) {
-            keys.requires.push(required);
+        if (!is_there || required.set) && !requires.contains(&required) {
+            requires.push(required);
         }
     };
     let mut open: SmallVec<[&Test; 8]> = SmallVec::from_iter([test]);
@@ -194,13 +272,12 @@ fn require(
 fn entity_scope(scope: &EntityScope, entity: Feature, type_: Feature, keys: &mut PolicyKeys) {
     match scope {
         EntityScope::Any => {}
-        EntityScope::Is(name) => keys.add(type_, Box::new([Key::Type(*name)])),
-        EntityScope::Eq(uid) | EntityScope::In(uid) => {
-            keys.add(entity, Box::new([Key::Uid(*uid)]));
-        }
+        EntityScope::Is(name) => keys.add_part(type_, Box::new([Key::Type(*name)]), true),
+        EntityScope::Eq(uid) => keys.add_part(entity, Box::new([Key::Uid(*uid)]), false),
+        EntityScope::In(uid) => keys.add_part(entity, Box::new([Key::Uid(*uid)]), true),
         EntityScope::IsIn(name, uid) => {
-            keys.add(type_, Box::new([Key::Type(*name)]));
-            keys.add(entity, Box::new([Key::Uid(*uid)]));
+            keys.add_part(type_, Box::new([Key::Type(*name)]), true);
+            keys.add_part(entity, Box::new([Key::Uid(*uid)]), true);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use smallvec::SmallVec;
 
-use super::Candidates;
-use super::keys::{Feature, FeatureKeys};
+use super::keys::{Feature, FeatureKeys, Parts, PolicyKeys};
+use super::{Candidate, Candidates};
 use crate::hash::FastMap;
 use crate::symbols::{Key, Var};
 use crate::view::View;
@@ -27,13 +27,23 @@ struct Entry {
     policy: u32,
     keys: SmallVec<[FeatureKeys; 4]>,
     copies: usize,
+    /// What holds of the policy for requests that come here.
+    settled: Parts,
+    /// What has to; `None` if that cannot be told.
+    parts: Option<Parts>,
 }
 
 impl Entry {
     /// Returns where among the keys those of `feature` are, if they can tell policies apart.
     fn usable(&self, feature: Feature) -> Option<usize> {
         let most = self.copies.min(MANY_KEYS);
-        self.keys.iter().position(|(f, values)| *f == feature && values.len() <= most)
+        self.keys.iter().position(|keys| keys.feature == feature && keys.keys.len() <= most)
+    }
+
+    /// Returns the policy as a candidate, for requests of which `more` holds as well.
+    fn candidate(&self, more: Parts) -> Candidate {
+        let settled = self.settled.with(more);
+        Candidate::new(self.policy, self.parts.is_some_and(|parts| settled.contains(parts)))
     }
 }
 
@@ -41,9 +51,9 @@ impl Entry {
 pub(crate) enum Tree {
     Leaf {
         /// Policies for whoever comes here.
-        all: Box<[u32]>,
+        all: Box<[Candidate]>,
         /// A principal or group, and a policy for it; sorted.
-        members: Box<[(u32, u32)]>,
+        members: Box<[(u32, Candidate)]>,
     },
     Branch(Box<Branch>),
 }
@@ -56,14 +66,36 @@ pub(crate) struct Branch {
     rest: Tree,
 }
 
+/// A policy of the index and what must hold for it to matter.
+pub(crate) struct Indexed {
+    policy: u32,
+    keys: SmallVec<[FeatureKeys; 4]>,
+    parts: Option<Parts>,
+}
+
+impl Indexed {
+    /// Returns a policy with the keys that are sound for every request.
+    pub(crate) fn careful((policy, keys): &(u32, PolicyKeys)) -> Self {
+        Self { policy: *policy, keys: keys.safe.clone(), parts: keys.all_parts() }
+    }
+
+    /// Returns a policy with all its keys.
+    pub(crate) fn whole((policy, keys): (u32, PolicyKeys)) -> Self {
+        let parts = keys.all_parts();
+        let mut all = keys.safe;
+        all.extend(keys.late);
+        Self { policy, keys: all, parts }
+    }
+}
+
 impl Tree {
     /// Arranges policies with their keys.
-    pub(crate) fn build(policies: Vec<(u32, SmallVec<[FeatureKeys; 4]>)>) -> Self {
-        let entries = policies.into_iter();
-        Self::arrange(
-            entries.map(|(policy, keys)| Entry { policy, keys, copies: COPIES }).collect(),
-            SMALL,
-        )
+    pub(crate) fn build(policies: Vec<Indexed>) -> Self {
+        let entry = |Indexed { policy, keys, parts }| {
+            let settled = Parts::default();
+            Entry { policy, keys, copies: COPIES, settled, parts }
+        };
+        Self::arrange(policies.into_iter().map(entry).collect(), SMALL)
     }
 
     fn arrange(entries: Vec<Entry>, small: usize) -> Self {
@@ -78,11 +110,14 @@ impl Tree {
                 rest.push(entry);
                 continue;
             };
-            let (_, values) = entry.keys.remove(at);
+            let FeatureKeys { keys: values, settles, .. } = entry.keys.remove(at);
+            let Entry { policy, parts, .. } = entry;
             let copies = entry.copies / values.len().max(1);
+            let settled = entry.settled.with(settles);
             for key in &values {
                 let keys = entry.keys.clone();
-                groups.entry(*key).or_default().push(Entry { policy: entry.policy, keys, copies });
+                let entry = Entry { policy, keys, copies, settled, parts };
+                groups.entry(*key).or_default().push(entry);
             }
         }
         let below = if has_many_values(feature) { SMALL_OF_MANY } else { small };
@@ -96,16 +131,15 @@ impl Tree {
         let (mut all, mut members) = (Vec::new(), Vec::new());
         for entry in entries {
             let keys = entry.usable(Feature::Principal).and_then(|at| entry.keys.get(at));
-            let uids = keys.map(|(_, keys)| {
-                keys.iter().filter_map(|key| match key {
-                    Key::Uid(uid) => Some((*uid, entry.policy)),
-                    _ => None,
-                })
-            });
-            match uids {
-                Some(uids) => members.extend(uids),
-                None => all.push(entry.policy),
-            }
+            let Some(FeatureKeys { keys, settles, .. }) = keys else {
+                all.push(entry.candidate(Parts::default()));
+                continue;
+            };
+            let candidate = entry.candidate(*settles);
+            members.extend(keys.iter().filter_map(|key| match key {
+                Key::Uid(uid) => Some((*uid, candidate)),
+                _ => None,
+            }));
         }
         members.sort_unstable();
         Self::Leaf { all: all.into_boxed_slice(), members: members.into_boxed_slice() }
@@ -138,7 +172,7 @@ impl Tree {
             Feature::Elements(path) => {
                 let items = view.elements(path).unwrap_or_default().iter();
                 let mut keys: SmallVec<[Key; 8]> =
-                    items.filter_map(|item| view.symbols.key(item)).collect();
+                    items.filter_map(|item| view.symbols.key(item.into())).collect();
                 keys.sort_unstable();
                 keys.dedup();
                 for key in keys {
@@ -185,17 +219,9 @@ fn is_open(feature: Feature, view: &View<'_>) -> bool {
 }
 
 /// Adds the policies for the principal and its groups.
-fn collect_members(members: &[(u32, u32)], view: &View<'_>, found: &mut Candidates) {
-    let Some(ids) = view.ids(Var::Principal) else { return };
-    let mut ids = ids.all().iter().peekable();
-    for (uid, policy) in members {
-        while ids.next_if(|id| *id < uid).is_some() {}
-        match ids.peek() {
-            Some(id) if *id == uid => found.push(*policy),
-            Some(_) => {}
-            None => return,
-        }
-    }
+fn collect_members(members: &[(u32, Candidate)], view: &View<'_>, found: &mut Candidates) {
+    let Some(ids) = view.ids(Var::Principal).and_then(|ids| ids.get()) else { return };
+    found.extend(members.iter().filter(|(uid, _)| ids.contains(*uid)).map(|(_, policy)| *policy));
 }
 
 /// Returns the feature that leaves the fewest policies to check, if any helps.
@@ -208,7 +234,7 @@ fn best_feature(entries: &[Entry]) -> Option<Feature> {
     let mut tallies: FastMap<Feature, Tally> = FastMap::default();
     for entry in entries.iter().step_by(stride) {
         sampled += 1;
-        for (feature, values) in &entry.keys {
+        for FeatureKeys { feature, keys: values, .. } in &entry.keys {
             if entry.usable(*feature).is_none() {
                 continue;
             }

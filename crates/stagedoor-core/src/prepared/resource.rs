@@ -1,0 +1,261 @@
+//! A resource as typed attributes in slots.
+
+use std::sync::LazyLock;
+
+use cedar_policy::{EntityId, EntityTypeName, EntityUid};
+
+use super::Principal;
+use crate::engine::{Engine, Snapshot};
+use crate::entity::Entity;
+use crate::error::{DecideError, RequestError};
+use crate::hash::FastSet;
+use crate::limits::Limits;
+use crate::node::Interned;
+use crate::shape::Slot;
+use crate::symbols::{Path, Step, Symbols, Var};
+use crate::value::{ValueRef, extent_of};
+
+/// What an entity that is laid over others must keep to.
+static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
+
+/// A type of resources, and the attributes and tags that will be given of each, in order.
+///
+/// Made for one engine. After a reload it still decides rightly with the new one, only not
+/// as fast: make it anew with [`Engine::resource_type`] then.
+#[derive(Debug, Clone)]
+pub struct ResourceType {
+    name: EntityTypeName,
+    numbering: u64,
+    number: Option<u32>,
+    slots: Box<[Slot]>,
+    /// Whether a resource can conform that has no more than the slots.
+    is_complete: bool,
+    /// The types that a resource can be a member of; any, where nothing is validated.
+    parents: Option<Box<[EntityTypeName]>>,
+    /// Where each path of the resource leads, in order.
+    places: Box<[Place]>,
+}
+
+/// Where a path of the resource leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// To the resource.
+    Itself,
+    Slot(usize),
+    /// To an attribute that no resource of the type is given.
+    NoSlot,
+    /// Through a value to something within or behind it.
+    Elsewhere,
+}
+
+/// A resource: its id, and its attributes and tags in the order of its [`ResourceType`].
+#[derive(Debug, Clone, Copy)]
+pub struct Resource<'a> {
+    type_: &'a ResourceType,
+    id: &'a str,
+    values: &'a [Option<ValueRef<'a>>],
+    parents: &'a [(&'a EntityTypeName, &'a str)],
+}
+
+impl Engine {
+    /// Returns a handle for a type of resources, each of which will be given these attributes
+    /// and then these tags, in this order.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::ResourceType`] if a name is given twice or, but not in
+    /// [exact-Cedar mode](crate::EngineBuilder::exact_cedar), the schema does not have the
+    /// type, an attribute, or tags for it.
+    pub fn resource_type(
+        &self,
+        name: &EntityTypeName,
+        attributes: &[&str],
+        tags: &[&str],
+    ) -> Result<ResourceType, RequestError> {
+        let attributes = attributes.iter().map(|name| Step::Attribute((*name).into()));
+        let steps: Vec<Step> =
+            attributes.chain(tags.iter().map(|name| Step::Tag((*name).into()))).collect();
+        let refused =
+            |reason: String| RequestError::ResourceType { name: name.to_string(), reason };
+        let mut seen = FastSet::default();
+        if let Some(twice) = steps.iter().find(|step| !seen.insert(*step)) {
+            return Err(refused(format!("{twice} is named twice")));
+        }
+        let Snapshot { symbols, shapes, schema, .. } = self.0.as_ref();
+        let shape = shapes.entity(name);
+        let is_known = schema.as_ref().is_some_and(|schema| schema.ancestors(name).is_some());
+        if !self.0.exact && !is_known {
+            return Err(refused("the schema does not have it".to_owned()));
+        }
+        let slot = |step: &Step| match shape {
+            _ if self.0.exact => Ok(Slot::any(step.clone())),
+            // Enumerated types and the like are Cedar's to check.
+            None => Ok(Slot::unsure(step.clone())),
+            Some(shape) => shape.slot(step).ok_or_else(|| refused(format!("it has no {step}"))),
+        };
+        let places = symbols.paths_of(Var::Resource).map(|path| place(path, &steps)).collect();
+        Ok(ResourceType {
+            name: name.clone(),
+            numbering: symbols.numbering,
+            number: symbols.type_(name),
+            slots: steps.iter().map(slot).collect::<Result<_, _>>()?,
+            is_complete: self.0.exact || shape.is_some_and(|shape| shape.is_covered_by(&steps)),
+            parents: shape.map(|shape| shape.ancestors().into()),
+            places,
+        })
+    }
+}
+
+impl ResourceType {
+    /// Returns a resource with this id. `values` are those of its attributes and tags, in
+    /// order; it does not have those that are `None`, or that are left out at the end.
+    #[must_use]
+    pub fn resource<'a>(&'a self, id: &'a str, values: &'a [Option<ValueRef<'a>>]) -> Resource<'a> {
+        Resource { type_: self, id, values, parents: &[] }
+    }
+
+    /// Returns the type's name.
+    #[must_use]
+    pub fn name(&self) -> &EntityTypeName {
+        &self.name
+    }
+
+    /// Returns whether the handle was made for this engine, and is as fast as can be.
+    #[must_use]
+    pub fn is_of(&self, engine: &Engine) -> bool {
+        self.numbering == engine.0.symbols.numbering
+    }
+}
+
+impl<'a> Resource<'a> {
+    /// Sets the entities that the resource is directly a member of, by type and id.
+    #[must_use]
+    pub fn with_parents(self, parents: &'a [(&'a EntityTypeName, &'a str)]) -> Self {
+        Self { parents, ..self }
+    }
+
+    pub(crate) fn type_name(&self) -> &'a EntityTypeName {
+        &self.type_.name
+    }
+
+    pub(super) fn type_number(&self) -> Option<u32> {
+        self.type_.number
+    }
+
+    /// Returns how many slots the resource has.
+    pub(crate) fn len(&self) -> usize {
+        self.type_.slots.len()
+    }
+
+    /// Returns the value in a slot.
+    pub(crate) fn value(&self, slot: usize) -> Option<ValueRef<'a>> {
+        match (*self.values.get(slot)?)? {
+            ValueRef::Value(value) => Some(value.into()),
+            value => Some(value),
+        }
+    }
+
+    /// Returns the value of an attribute or tag.
+    pub(crate) fn step(&self, step: &Step) -> Option<ValueRef<'a>> {
+        self.value(self.type_.slots.iter().position(|slot| slot.step == *step)?)
+    }
+
+    /// Returns where a path leads, if it is the resource's.
+    pub(crate) fn place(&self, symbols: &Symbols, path: u32) -> Option<Place> {
+        match symbols.ordinal(path)? {
+            (Var::Resource, ordinal) => self.place_at(ordinal),
+            _ => None,
+        }
+    }
+
+    /// Returns where the resource's path with this number leads.
+    pub(crate) fn place_at(&self, ordinal: usize) -> Option<Place> {
+        self.type_.places.get(ordinal).copied()
+    }
+
+    /// Returns the resource's numbers. Parents have no ancestors: see [`is_plain`](Self::is_plain).
+    pub(crate) fn interned(&self, symbols: &Symbols) -> Interned {
+        let type_ = self.type_.number;
+        let own = type_.and_then(|type_| symbols.id(type_, self.id));
+        let parents = self.parents.iter();
+        let parents = parents.filter_map(|(name, id)| symbols.id(symbols.type_(name)?, id));
+        Interned::of(symbols, own, type_, parents)
+    }
+
+    /// Returns whether the resource was made for the engine of this numbering, surely
+    /// conforms to its schema, and its parents are none of the principal's entities.
+    pub(super) fn is_plain(
+        &self,
+        symbols: &Symbols,
+        limits: &Limits,
+        principal: &Principal,
+    ) -> bool {
+        let Self { type_, id, values, parents } = self;
+        let longest = limits.string_bytes.min(LIMITS.string_bytes);
+        let parent_is_plain = |(name, id): &(&EntityTypeName, &str)| {
+            let is_allowed = type_.parents.as_ref().is_none_or(|names| names.contains(name));
+            let number = symbols.type_(name);
+            let is_apart = number.is_some_and(|number| principal.is_apart_from(number));
+            is_allowed && is_apart && number != type_.number && id.len() <= longest
+        };
+        type_.numbering == symbols.numbering
+            && type_.is_complete
+            && id.len() <= longest
+            && values.len() <= type_.slots.len()
+            && parents.iter().all(parent_is_plain)
+            && type_.slots.iter().enumerate().all(|(number, slot)| match self.value(number) {
+                Some(value) => slot.fits(value) && is_within(value, longest),
+                None => !slot.required,
+            })
+    }
+
+    /// Returns the resource as an entity.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::ResourceType`] if there are more values than slots.
+    pub(super) fn to_entity(self) -> Result<Entity, DecideError> {
+        let Self { type_, id, values, parents } = self;
+        let (given, slots) = (values.len(), type_.slots.len());
+        if given > slots {
+            let reason = format!("{given} values were given for {slots} attributes and tags");
+            return Err(RequestError::ResourceType { name: type_.name.to_string(), reason }.into());
+        }
+        let uid = |name: &EntityTypeName, id: &str| {
+            EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id))
+        };
+        let mut entity = Entity::new(uid(&type_.name, id));
+        for (number, slot) in type_.slots.iter().enumerate() {
+            let Some(value) = self.value(number) else { continue };
+            match &slot.step {
+                Step::Attribute(name) => entity.attributes.insert(name.clone(), value.to_value()),
+                Step::Tag(name) => entity.tags.insert(name.clone(), value.to_value()),
+            };
+        }
+        for (name, id) in parents {
+            entity = entity.with_parent(uid(name, id));
+        }
+        Ok(entity)
+    }
+}
+
+/// Returns whether a value keeps to the limits on entities.
+fn is_within(value: ValueRef<'_>, longest: usize) -> bool {
+    match value {
+        ValueRef::Bool(_) | ValueRef::Long(_) => true,
+        ValueRef::String(s) => s.len() <= longest,
+        ValueRef::Entity(uid) => uid.id().unescaped().len() <= longest,
+        ValueRef::Value(value) => {
+            let (given, depth) = extent_of(value);
+            given <= longest && depth <= LIMITS.nesting
+        }
+    }
+}
+
+fn place(path: &Path, steps: &[Step]) -> Place {
+    match path.steps.as_slice() {
+        [] => Place::Itself,
+        [step] => steps.iter().position(|s| s == step).map_or(Place::NoSlot, Place::Slot),
+        _ => Place::Elsewhere,
+    }
+}
