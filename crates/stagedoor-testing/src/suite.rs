@@ -271,6 +271,15 @@ impl LoadedFile {
     fn load(path: PathBuf, policies: &[PathBuf], engines: &mut Engines) -> Result<Self, TestError> {
         let mut file = read::read(&path)?;
         cedar_files::or_given(&mut file.policies, policies);
+        // Before policies are loaded, whose schema depends on it.
+        let mut error = TestError::default();
+        for case in parts(&file).flat_map(|(_, cases, ..)| cases) {
+            if let Err(message) = platform(&case.value) {
+                let problem = Problem::new(&path, format!("`{}`: {message}", case.value.name));
+                error.add(problem.at(case.referenced.into()));
+            }
+        }
+        error.or(())?;
         let platforms: Vec<_> =
             platforms(&file).into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         let world = World::load(&path, &mut file, &platforms, engines)?;
