@@ -2,6 +2,13 @@
 /* eslint-disable */
 
 /**
+ * An action, for many requests. Made by `engine.action`.
+ *
+ * It stays valid when policies are reloaded.
+ */
+export declare class Action {}
+
+/**
  * Policies that were loaded, ready to decide.
  *
  * What it holds is freed with the last handle, or by `close`. Each worker thread loads its own.
@@ -57,6 +64,34 @@ export declare class Engine {
   get cachedAnswers(): number
   /** Lets go of the policies at once. Whatever is called afterwards throws `engine::closed`. */
   close(): void
+  /** Returns a handle for a principal, whose groups are among `entities`. */
+  principal(principal: string | EntityUidInput, entities?: Entities | undefined | null): Principal
+  /** Returns a handle for an action. */
+  action(action: string | EntityUidInput): Action
+  /**
+   * Returns a handle for a type of resources, each of which is given these attributes, all
+   * of them strings, in this order.
+   */
+  resourceType(name: string, attributes: Array<string>): ResourceType
+  /**
+   * Returns whether a request of handles is allowed: the fastest way to a decision.
+   *
+   * `resource` is the resource's id and, in the order of its type, each attribute as `=` and
+   * its value, or nothing if the resource does not have it, joined by `'\0'`:
+   * `'web-1\0=apps\0=deployments\0'`. A part too many or too few is an error, so that no
+   * value passes for another.
+   */
+  isAllowedPrepared(principal: Principal, action: Action, resourceType: ResourceType, resource: string): boolean
+  /**
+   * Decides a request of handles, with all determining policies. `resource` is as for
+   * `isAllowedPrepared`.
+   */
+  decidePrepared(principal: Principal, action: Action, resourceType: ResourceType, resource: string): Decision
+  /**
+   * Returns for each resource whether the request is allowed, as `isAllowedPrepared` does.
+   * Throws if one of them is not what it should be.
+   */
+  areAllowedPrepared(principal: Principal, action: Action, resourceType: ResourceType, resources: Array<string>): Array<boolean>
 }
 
 /** A set of entities, prepared to be used for many decisions. It does not change. */
@@ -73,6 +108,20 @@ export declare class Entities {
   /** How many entities the set holds. */
   get size(): number
 }
+
+/**
+ * A principal with its entities, for many requests. Made by `engine.principal`.
+ *
+ * It stays valid when policies are reloaded.
+ */
+export declare class Principal {}
+
+/**
+ * A type of resources and the attributes that each is given. Made by `engine.resourceType`.
+ *
+ * It stays valid when policies are reloaded.
+ */
+export declare class ResourceType {}
 
 /** An answer for Backstage. It is frozen, and the same one may be returned again. */
 export interface BackstageAnswer {

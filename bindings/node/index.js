@@ -835,5 +835,8 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.Action = nativeBinding.Action
 module.exports.Engine = nativeBinding.Engine
 module.exports.Entities = nativeBinding.Entities
+module.exports.Principal = nativeBinding.Principal
+module.exports.ResourceType = nativeBinding.ResourceType

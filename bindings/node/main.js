@@ -25,3 +25,6 @@ function firstLine(cause) {
 
 module.exports.Engine = addon.Engine;
 module.exports.Entities = addon.Entities;
+module.exports.Principal = addon.Principal;
+module.exports.Action = addon.Action;
+module.exports.ResourceType = addon.ResourceType;

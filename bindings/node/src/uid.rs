@@ -69,7 +69,8 @@ fn invalid(what: &str, text: &str) -> Failure {
         .with_help("write `Type::\"id\"`, such as `User::\"alice\"`, or {type, id}")
 }
 
-fn named_type(name: &str) -> Option<EntityTypeName> {
+/// Returns the type of this name, if it is one.
+pub(crate) fn named_type(name: &str) -> Option<EntityTypeName> {
     let known = TYPES.with_borrow(|types| types.get(name).cloned());
     if known.is_some() {
         return known;

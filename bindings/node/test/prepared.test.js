@@ -1,0 +1,128 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { mkdtempSync, rmSync, writeFileSync } = require('node:fs');
+const { tmpdir } = require('node:os');
+const { join } = require('node:path');
+const { test } = require('node:test');
+
+const { Engine, Entities } = require('../main.js');
+
+const schema = `
+entity Group; entity User in [Group] { level: String };
+entity Pod { group: String, kind: String, space?: String };
+action get, remove appliesTo { principal: User, resource: Pod };`;
+
+const policies = `
+@id("team-reads")
+permit (principal in Group::"team", action == Action::"get", resource)
+when { resource.kind == "pods" && resource has space && resource.space == "shop" };
+@id("nodes")
+permit (principal, action == Action::"get", resource)
+when { resource.kind == "nodes" && !(resource has space) };
+@id("juniors-stay-out")
+forbid (principal, action, resource)
+when { principal.level == "junior" && resource.group == "secret" };`;
+
+const ana = { uid: 'User::"ana"', attrs: { level: 'senior' }, parents: ['Group::"team"'] };
+const ben = { uid: 'User::"ben"', attrs: { level: 'junior' }, parents: ['Group::"team"'] };
+
+function load(text = policies) {
+  return Engine.loadSync({
+    texts: [
+      { name: 's.cedarschema', text: schema },
+      { name: 'p.cedar', text },
+    ],
+  });
+}
+
+/** Joins an id and attributes as `isAllowedPrepared` takes them. */
+const packed = (id, ...values) =>
+  [id, ...values.map(value => (value === undefined ? '' : `=${value}`))].join('\0');
+
+function handles(engine) {
+  const entities = new Entities([ana, ben]);
+  return {
+    ana: engine.principal('User::"ana"', entities),
+    ben: engine.principal({ type: 'User', id: 'ben' }, entities),
+    get: engine.action('Action::"get"'),
+    pods: engine.resourceType('Pod', ['group', 'kind', 'space']),
+  };
+}
+
+test('handles decide as whole requests do', () => {
+  const engine = load();
+  const h = handles(engine);
+  const entities = new Entities([ana, ben]);
+  let allowed = 0;
+  for (const who of ['ana', 'ben']) {
+    for (const group of ['', 'secret']) {
+      for (const kind of ['pods', 'nodes', 'öther']) {
+        for (const space of [undefined, 'shop', '', '=']) {
+          const attrs = { group, kind, ...(space === undefined ? {} : { space }) };
+          const expected = engine.decide(
+            {
+              principal: `User::"${who}"`,
+              action: 'Action::"get"',
+              resource: 'Pod::"web-1"',
+              entities: [{ uid: 'Pod::"web-1"', attrs }],
+            },
+            entities,
+          );
+          const resource = packed('web-1', group, kind, space);
+          const decided = engine.decidePrepared(h[who], h.get, h.pods, resource);
+          assert.deepEqual(decided, expected);
+          const is = engine.isAllowedPrepared(h[who], h.get, h.pods, resource);
+          assert.equal(is, expected.decision === 'allow');
+          assert.deepEqual(engine.areAllowedPrepared(h[who], h.get, h.pods, [resource]), [is]);
+          allowed += is;
+        }
+      }
+    }
+  }
+  assert.equal(allowed, 6);
+  engine.close();
+});
+
+test('no value passes for another', () => {
+  const engine = load();
+  const { ana, get, pods } = handles(engine);
+  const asked = resource => () => engine.isAllowedPrepared(ana, get, pods, resource);
+  const code = 'argument::resource';
+  assert.throws(asked('web\0=a\0=pods'), { code });
+  assert.throws(asked('web\0=a\0=pods\0=x\0=shop'), { code });
+  assert.throws(asked(packed('web', 'a\0=pods', 'pods', 'shop')), { code });
+  assert.throws(asked('web\0=a\0pods\0=shop'), { code });
+  assert.throws(asked('web\0=\ud800\0=pods\0=shop'), { code: 'argument::unicode' });
+  assert.throws(asked(7), { code: 'argument::type' });
+  // A required attribute is missing: not a request that the policies are about.
+  assert.throws(asked(packed('web', 'a', undefined, 'shop')));
+  assert.throws(() => engine.areAllowedPrepared(ana, get, pods, 'web'), { code: 'argument::type' });
+  assert.throws(() => engine.isAllowedPrepared({}, get, pods, packed('w', 'a', 'pods', 'shop')));
+  assert.throws(() => engine.resourceType('Pod', ['group', 'colour']));
+  assert.throws(() => engine.resourceType('Pod', ['group', 'group']));
+  assert.throws(() => engine.resourceType('Nothing', []));
+  assert.throws(() => engine.action('Action::"dance"'));
+  assert.throws(() => engine.principal('User::"ana"', new Entities([{ uid: 'User::"ana"' }])));
+  engine.close();
+  assert.throws(asked(packed('web', 'a', 'pods', 'shop')), { code: 'engine::closed' });
+});
+
+test('handles outlive a reload', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'stagedoor-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const write = text => writeFileSync(join(folder, 'p.cedar'), text);
+  writeFileSync(join(folder, 's.cedarschema'), schema);
+  write(policies);
+  const engine = Engine.loadSync({ directory: folder });
+  const { ana, get, pods } = handles(engine);
+  const asked = () => engine.isAllowedPrepared(ana, get, pods, packed('w', 'a', 'pods', 'shop'));
+  assert.equal(asked(), true);
+  write('forbid (principal, action, resource);');
+  assert.equal((await engine.reload()).changed, true);
+  assert.equal(asked(), false);
+  write(policies);
+  await engine.reload();
+  assert.equal(asked(), true);
+  engine.close();
+});
