@@ -1,19 +1,25 @@
 //! `stagedoor test`: runs the tests of policies.
 
+mod measures;
+mod watch;
+
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stagedoor_testing::{
-    CaseReport, CaseResult, Counts, Coverage, Mutation, Options, Report, TestError, TestSuite,
-    coverage, file_schema, format, mutation,
+    CaseReport, CaseResult, Counts, Coverage, Mutation, Options, Progress, Report, TestError,
+    TestSuite, file_schema, format,
 };
 
 use crate::cli::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::terminal::{line, printable};
+use measures::{tell_coverage, tell_mutation};
 
 /// Run the tests of policies.
 ///
@@ -33,6 +39,10 @@ pub(crate) struct TestArgs {
     /// Begin no further case once one has failed.
     #[arg(long)]
     fail_fast: bool,
+
+    /// Run again whenever policies, schemas, tests or fixtures change, until interrupted.
+    #[arg(long)]
+    watch: bool,
 
     /// How to report, instead of text for people.
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -112,16 +122,30 @@ pub(crate) fn run(args: &TestArgs, output: &mut Output) -> Result<Ending, Failur
         output.json(&file_schema())?;
         return Ok(Ending::Done);
     }
-    let suite = match TestSuite::load_with(&args.paths, &args.policies) {
-        Ok(suite) => suite,
+    if args.watch {
+        return watch::watch(args, output);
+    }
+    Ok(once(args, output)?.0)
+}
+
+/// Runs the tests once; returns what they are made of, if they could be loaded.
+fn once(args: &TestArgs, output: &mut Output) -> Result<(Ending, Vec<PathBuf>), Failure> {
+    match TestSuite::load_with(&args.paths, &args.policies) {
+        Ok(suite) => Ok((run_suite(args, &suite, output)?, suite.sources())),
         Err(error) => {
             unusable(&error, output)?;
-            return Ok(Ending::Unusable);
+            Ok((Ending::Unusable, Vec::new()))
         }
-    };
+    }
+}
+
+fn run_suite(args: &TestArgs, suite: &TestSuite, output: &mut Output) -> Result<Ending, Failure> {
     let mut options = Options::default();
     options.filter.clone_from(&args.filter);
     options.fail_fast = args.fail_fast;
+    if args.is_for_people(output) && std::io::stderr().is_terminal() {
+        options.progress = progress();
+    }
     let report = suite.run(&options);
     if report.cases().next().is_none() {
         let filter = args.filter.as_deref().unwrap_or_default();
@@ -169,18 +193,19 @@ pub(crate) fn run(args: &TestArgs, output: &mut Output) -> Result<Ending, Failur
     Ok(if done { Ending::Done } else { Ending::Failed })
 }
 
-/// Tells of mutants; returns whether one survived.
-fn tell_mutation(
-    args: &TestArgs,
-    mutation: &Mutation,
-    output: &mut Output,
-) -> Result<bool, Failure> {
-    if args.is_for_people(output) {
-        for text in mutation::text(mutation) {
-            output.line(format_args!("{}", printable(&text)))?;
+/// Tells on the terminal how many cases have been run, ten times a second at most.
+fn progress() -> Progress {
+    let last = Mutex::new(Instant::now());
+    Progress::new(move |done, all| {
+        // Whoever finds another thread telling has nothing to add.
+        let Ok(mut last) = last.try_lock() else { return };
+        if done == all {
+            eprint!("\r\x1b[K");
+        } else if last.elapsed() > Duration::from_millis(100) {
+            *last = Instant::now();
+            eprint!("\r{done} of {all} cases");
         }
-    }
-    Ok(mutation.survivors().next().is_some())
+    })
 }
 
 impl TestArgs {
@@ -188,47 +213,6 @@ impl TestArgs {
     fn is_for_people(&self, output: &Output) -> bool {
         !output.is_json() && !matches!(self.report, Some(ReportFormat::Junit | ReportFormat::Tap))
     }
-}
-
-/// Tells of coverage; returns whether it is enough.
-fn tell_coverage(
-    args: &TestArgs,
-    coverage: &Coverage,
-    output: &mut Output,
-) -> Result<bool, Failure> {
-    let (name, text) = match args.coverage {
-        Some(CoverageFormat::Json) => ("coverage.json", json(coverage)?),
-        Some(CoverageFormat::Lcov) => ("lcov.info", coverage::lcov(coverage)),
-        Some(CoverageFormat::Html) => ("coverage.html", coverage::html(coverage)),
-        Some(CoverageFormat::Text) | None => ("", String::new()),
-    };
-    let for_people = args.is_for_people(output);
-    if !name.is_empty() {
-        let path = args.coverage_file.clone().unwrap_or_else(|| PathBuf::from(name));
-        std::fs::write(&path, text)
-            .map_err(|e| Failure::input(format!("`{}` cannot be written: {e}", path.display())))?;
-        if for_people {
-            output.line(format_args!("coverage is in {}", line(&path.display().to_string())))?;
-        }
-    } else if for_people {
-        for text in coverage::text(coverage) {
-            output.line(format_args!("{}", line(&text)))?;
-        }
-    }
-    let percent = coverage.of_clauses().percent();
-    match args.min_coverage {
-        Some(least) if percent < least => {
-            let told = format!("{percent:.1} % of the clauses are covered, less than {least} %");
-            output.complaint(&told);
-            Ok(false)
-        }
-        _ => Ok(true),
-    }
-}
-
-fn json(coverage: &Coverage) -> Result<String, Failure> {
-    serde_json::to_string_pretty(coverage)
-        .map_err(|e| Failure::input(format!("the coverage cannot be written: {e}")))
 }
 
 #[derive(Serialize)]

@@ -160,6 +160,18 @@ impl TestSuite {
         self.len() == 0
     }
 
+    /// Returns the files and directories that the tests are made of.
+    #[must_use]
+    pub fn sources(&self) -> Vec<PathBuf> {
+        let of_file = |file: &LoadedFile| {
+            let World { policies, catalog_files, entity_files, .. } = &file.world;
+            let used = policies.iter().chain(catalog_files).chain(entity_files);
+            std::iter::once(&file.path).chain(used).cloned().collect::<Vec<_>>()
+        };
+        let all: BTreeSet<PathBuf> = self.files.iter().flat_map(of_file).collect();
+        all.into_iter().collect()
+    }
+
     /// Returns the engines that decide the cases.
     pub fn engines(&self) -> impl Iterator<Item = &Engine> {
         self.engines.iter()

@@ -232,6 +232,82 @@ fn what_cannot_be_used_is_told_with_its_place() -> Result<()> {
 }
 
 #[test]
+fn coverage_is_told_and_can_be_too_little() -> Result<()> {
+    let place = Place::new(TESTS)?;
+    let run = place.run(&["--coverage", "--min-coverage", "50"])?;
+    assert_eq!(run.exit, 0, "{}{}", run.stdout, run.stderr);
+    ensure!(run.stdout.contains("clauses covered: "), "{}", run.stdout);
+    let run = place.run(&["--min-coverage", "99.9", "--filter", "reasons"])?;
+    assert_eq!(run.exit, 1, "{}", run.stdout);
+    ensure!(run.stderr.contains("of the clauses are covered, less than 99.9 %"), "{}", run.stderr);
+    assert_eq!(place.run(&["--min-coverage", "101"])?.exit, 2);
+    for (format, file, told) in [
+        ("json", "coverage.json", "\"policies\""),
+        ("lcov", "lcov.info", "end_of_record"),
+        ("html", "coverage.html", "<!doctype html>"),
+    ] {
+        let run = place.run(&[&format!("--coverage={format}")])?;
+        ensure!(run.stdout.contains(file), "{}", run.stdout);
+        let text = std::fs::read_to_string(place.0.path().join(file))?;
+        ensure!(text.contains(told), "{text}");
+    }
+    let run = place.run(&["--coverage=lcov", "--coverage-file", "no/such/place"])?;
+    assert_eq!(run.exit, 2, "{}", run.stderr);
+    let run = place.run(&["--coverage", "--format", "json"])?;
+    let json: Value = serde_json::from_str(&run.stdout)?;
+    ensure!(json["coverage"]["policies"].is_array(), "{json}");
+    Ok(())
+}
+
+#[test]
+fn survivors_fail_and_come_with_a_case() -> Result<()> {
+    let place = Place::new(TESTS)?;
+    let run = place.run(&["--mutate", "--filter", "the team is why"])?;
+    assert_eq!(run.exit, 1, "{}", run.stderr);
+    ensure!(run.stdout.contains("drop-policy survives"), "{}", run.stdout);
+    ensure!(run.stdout.contains("principal: \"User::\\\"ana\\\"\""), "{}", run.stdout);
+    let run = place.run(&["--mutate", "--format", "json"])?;
+    let json: Value = serde_json::from_str(&run.stdout)?;
+    ensure!(json["mutation"]["mutants"].as_array().is_some_and(|all| all.len() > 5), "{json}");
+    Ok(())
+}
+
+#[test]
+fn watching_runs_again_after_a_change() -> Result<()> {
+    let place = Place::new(TESTS)?;
+    let mut child = crate::run::command(place.0.path())
+        .args(["test", "--watch"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()?;
+    let stdout = child.stdout.take().context("no standard output")?;
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stdout));
+    let mut ran = || -> Result<String> {
+        lines
+            .find(|line| line.as_ref().is_ok_and(|line| line.contains(" passed")))
+            .context("it ended")?
+            .map_err(Into::into)
+    };
+    let mut watched = || -> Result<Vec<String>> {
+        let mut told = vec![ran()?];
+        let started = std::time::Instant::now();
+        place.write("app.cedar", &POLICIES.replace("Team::\"a\"", "Team::\"b\""))?;
+        told.push(ran()?);
+        eprintln!("run again {} ms after the change", started.elapsed().as_millis());
+        place.write("app.cedar", POLICIES)?;
+        told.push(ran()?);
+        Ok(told)
+    };
+    let told = watched();
+    child.kill()?;
+    child.wait()?;
+    let told = told?;
+    for (line, failed) in told.iter().zip([false, true, false]) {
+        assert_eq!(line.contains(" failed"), failed, "{told:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_shipped_policies_pass_their_tests() -> Result<()> {
     let run = stagedoor(&repository(""), ["test", "policies", "--format", "json"], b"")?;
     let json: Value = serde_json::from_str(&run.stdout)?;

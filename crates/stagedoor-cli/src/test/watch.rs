@@ -1,0 +1,119 @@
+//! Running again when something changes.
+//!
+//! By polling, which sees what editors replace and what is mounted, on every file system.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{TestArgs, once};
+use crate::cli::Ending;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// How long nobody looks, at least.
+const INTERVAL: Duration = Duration::from_millis(40);
+
+/// The endings of files that tests are made of.
+const ENDINGS: [&str; 6] = ["cedar", "cedarschema", "json", "yaml", "yml", "wasm"];
+
+/// Runs the tests for ever, again after each change.
+pub(super) fn watch(args: &TestArgs, output: &mut Output) -> Result<Ending, Failure> {
+    let mut sources: Vec<PathBuf> = Vec::new();
+    loop {
+        let started = SystemTime::now();
+        let (_, used) = once(args, output)?;
+        output.flush()?;
+        // What could not be loaded is mended in one of the files that were used before.
+        if !used.is_empty() {
+            sources = used;
+        }
+        sources.extend(args.paths.iter().chain(&args.policies).cloned());
+        let look = || Seen::of(&sources, args.coverage_file.as_deref());
+        let before = look();
+        if before.changed_after(started) {
+            continue;
+        }
+        loop {
+            let looked = Instant::now();
+            if look() != before {
+                break;
+            }
+            // Looking takes a tenth of the time at most.
+            std::thread::sleep(INTERVAL.max(looked.elapsed() * 9));
+        }
+    }
+}
+
+/// Files with what tells that they changed.
+#[derive(PartialEq, Eq)]
+struct Seen(BTreeMap<PathBuf, (Option<SystemTime>, u64)>);
+
+impl Seen {
+    fn of(paths: &[PathBuf], but: Option<&Path>) -> Self {
+        let mut seen = BTreeMap::new();
+        let mut open: Vec<PathBuf> = paths.to_vec();
+        open.sort_unstable();
+        open.dedup();
+        while let Some(path) = open.pop() {
+            let Ok(meta) = std::fs::metadata(&path) else { continue };
+            if meta.is_dir() {
+                open.extend(entries(&path));
+            } else if Some(path.as_path()) != but {
+                seen.insert(path, (meta.modified().ok(), meta.len()));
+            }
+        }
+        Self(seen)
+    }
+
+    /// Whether a file changed while it may have been read already.
+    fn changed_after(&self, time: SystemTime) -> bool {
+        let now = SystemTime::now();
+        let times = self.0.values().filter_map(|(modified, _)| *modified);
+        // A time to come is a clock that is wrong, and no change.
+        times.into_iter().any(|modified| modified > time && modified <= now)
+    }
+}
+
+/// Returns what in a directory tests may be made of.
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let of_tests = entries.filter(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_directory = entry.file_type().is_ok_and(|of_type| of_type.is_dir());
+        let ending = name.rsplit('.').next().unwrap_or_default();
+        let is_written_here = name == "coverage.json";
+        !name.starts_with('.')
+            && name != "node_modules"
+            && (is_directory || ENDINGS.contains(&ending) && !is_written_here)
+    });
+    of_tests.map(|entry| entry.path()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_seen() -> std::io::Result<()> {
+        let place = tempfile::tempdir()?;
+        let paths = [place.path().to_owned()];
+        let look = || Seen::of(&paths, None);
+        let empty = look();
+        std::fs::write(place.path().join("notes.txt"), "")?;
+        std::fs::write(place.path().join("coverage.json"), "")?;
+        std::fs::create_dir(place.path().join("below"))?;
+        assert!(look() == empty);
+        std::fs::write(place.path().join("below/a.cedar"), "a")?;
+        let one = look();
+        assert!(one != empty);
+        std::fs::write(place.path().join("below/a.cedar"), "ab")?;
+        assert!(look() != one);
+        std::fs::remove_file(place.path().join("below/a.cedar"))?;
+        assert!(look() == empty);
+        assert!(!one.changed_after(SystemTime::now()));
+        assert!(one.changed_after(SystemTime::UNIX_EPOCH));
+        Ok(())
+    }
+}

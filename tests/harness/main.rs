@@ -1,0 +1,9 @@
+//! The test harness of policies, held to what it is for.
+
+mod cedar_files;
+mod coverage;
+mod expectations;
+mod mistakes;
+mod mutation;
+mod place;
+mod shipped;

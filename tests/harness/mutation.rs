@@ -1,0 +1,129 @@
+//! Mutants, and the cases that are suggested against them.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use stagedoor_testing::mutation::{Fate, Operator};
+use stagedoor_testing::{Mutation, Options, mutation};
+
+use crate::place::{Place, run};
+
+const SCHEMA: &str = "entity Team; entity User in [Team] { level: Long };
+entity Doc { open: Bool, kind: String };
+action read, write, drop appliesTo { principal: User, resource: Doc };";
+
+const POLICIES: &str = r#"@id("team")
+permit (principal in Team::"a", action in [Action::"read", Action::"write"], resource)
+when { resource.open && ["x", "y"].contains(resource.kind) || principal.level > 4 }
+unless { resource.kind like "z*" };
+@id("kept")
+forbid (principal, action == Action::"drop", resource);
+"#;
+
+const TESTS: &str = r#"
+fixtures:
+  entities:
+    - { uid: { type: User, id: ana }, attrs: { level: 4 }, parents: [{ type: Team, id: a }] }
+    - { uid: { type: User, id: eve }, attrs: { level: 5 }, parents: [] }
+    - { uid: { type: Doc, id: x }, attrs: { open: true, kind: x }, parents: [] }
+    - { uid: { type: Doc, id: shut }, attrs: { open: false, kind: x }, parents: [] }
+cases:
+  - { name: c, principal: User::"ana", action: Action::"read", resource: Doc::"x", expect: allow }
+"#;
+
+fn mutated(policies: &str, tests: &str) -> Result<Mutation> {
+    let files = [("a.cedarschema", SCHEMA), ("a.cedar", policies), ("a.test.yaml", tests)];
+    let suite = Place::with(&files)?.suite()?;
+    Ok(suite.mutate(&Options::default(), Duration::from_secs(600))?)
+}
+
+/// Every suggested case passes with the policies, and kills its mutant once it is added.
+#[test]
+fn suggested_cases_are_right_and_kill() -> Result<()> {
+    let mut tests = TESTS.to_owned();
+    let before = mutated(POLICIES, &tests)?;
+    ensure!(before.fates().survived > 5, "{before:?}");
+    for (number, (_, case)) in before.survivors().enumerate() {
+        let named = case.yaml.replacen("name: \"", &format!("name: \"{number} "), 1);
+        for line in named.lines() {
+            tests.push_str(&format!("  {line}\n"));
+        }
+    }
+    let files = [("a.cedarschema", SCHEMA), ("a.cedar", POLICIES), ("a.test.yaml", &tests)];
+    let place = Place::with(&files)?;
+    let (report, failures) = run(&place.suite()?);
+    ensure!(report.passed(), "{failures}\n{tests}");
+    let after = mutated(POLICIES, &tests)?;
+    assert_eq!(after.fates().survived, 0, "{}", mutation::text(&after).join("\n"));
+    assert_eq!(before.mutants.len(), after.mutants.len());
+    Ok(())
+}
+
+#[test]
+fn mistakes_of_all_kinds_are_made() -> Result<()> {
+    let mutants = mutated(POLICIES, TESTS)?.mutants;
+    let has = |operator: Operator, original: &str, replacement: &str| {
+        mutants.iter().any(|mutant| {
+            mutant.operator == operator
+                && mutant.original.contains(original)
+                && mutant.replacement == replacement
+        })
+    };
+    for (operator, original, replacement) in [
+        (Operator::SwapEffect, "permit", "forbid"),
+        (Operator::DropPolicy, "@id(\"kept\")", ""),
+        (Operator::NegateClause, "resource.open", "!(resource.open)"),
+        (Operator::DropConjunct, "resource.open", "true"),
+        (Operator::DropDisjunct, "principal.level > 4", "false"),
+        (Operator::DropConjunct, "resource.kind like \"z*\"", "false"),
+        (Operator::SwapConnective, "||", "&&"),
+        (Operator::SwapConnective, "&&", "||"),
+        (Operator::WidenScope, "principal in Team::\"a\"", "principal"),
+        (Operator::SwapMembership, "principal in Team::\"a\"", "principal == Team::\"a\""),
+        (Operator::WidenScope, "action == Action::\"drop\"", "action"),
+        (Operator::SwapAction, "Action::\"drop\"", "action == Action::\"read\""),
+        (Operator::NarrowScope, "action in", "action in [Action::\"write\"]"),
+        (Operator::SwapComparison, ">", ">="),
+        (Operator::ChangeConstant, "4", "5"),
+        (Operator::ChangeConstant, "like", "resource.kind like \"*\""),
+        (Operator::DropElement, "[\"x\", \"y\"]", "[\"y\"]"),
+    ] {
+        // A principal that is a group does not validate: such a mutant is refused at loading.
+        let refused = replacement == "principal == Team::\"a\"";
+        ensure!(has(operator, original, replacement) != refused, "{replacement}: {mutants:#?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_the_fixtures_cannot_tell_is_no_survivor() -> Result<()> {
+    let mutants = mutated(POLICIES, TESTS)?.mutants;
+    let y = mutants.iter().find(|mutant| mutant.replacement == "[\"x\"]");
+    // No document is of kind `y`.
+    assert_eq!(y.map(|mutant| &mutant.fate), Some(&Fate::Equivalent));
+    Ok(())
+}
+
+#[test]
+fn a_reason_excuses_and_a_budget_ends() -> Result<()> {
+    let policies = POLICIES.replace(
+        "@id(\"kept\")",
+        "// test:allow(swap-action, widen-scope) nothing else is dropped\n@id(\"kept\")",
+    );
+    // It is about the line of the annotation alone.
+    assert_eq!(mutated(&policies, TESTS)?.fates().excused, 0);
+    let excused = POLICIES.replace(
+        "forbid (principal, action",
+        "forbid (principal, // test:allow(mutant) nothing else is dropped\n  action",
+    );
+    let found = mutated(&excused, TESTS)?;
+    let kept = |mutants: &Mutation| mutants.survivors().filter(|(m, _)| m.policy == "kept").count();
+    ensure!(kept(&found) <= kept(&mutated(POLICIES, TESTS)?), "{found:?}");
+
+    let files = [("a.cedarschema", SCHEMA), ("a.cedar", POLICIES), ("a.test.yaml", TESTS)];
+    let suite = Place::with(&files)?.suite()?;
+    let none = suite.mutate(&Options::default(), Duration::ZERO)?.fates();
+    assert_eq!((none.killed, none.survived, none.equivalent), (0, 0, 0));
+    ensure!(none.unsettled > 20, "{none:?}");
+    Ok(())
+}
