@@ -45,12 +45,23 @@ pub(crate) struct World {
 
 /// Engines by the policies they were loaded from: many test files share one.
 #[derive(Default)]
-pub(crate) struct Engines(HashMap<(Vec<PathBuf>, Vec<Platform>, bool), Engine>);
+pub(crate) struct Engines {
+    loaded: HashMap<(Vec<PathBuf>, Vec<Platform>, bool), Engine>,
+    /// The permissions of Backstage, read once.
+    known: Option<Permissions>,
+}
 
 impl Engines {
     /// Returns all engines that were loaded.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Engine> {
-        self.0.values()
+        self.loaded.values()
+    }
+
+    fn known_permissions(&mut self) -> Result<Permissions, TestError> {
+        if let Some(known) = &self.known {
+            return Ok(known.clone());
+        }
+        Ok(self.known.insert(Permissions::known()?).clone())
     }
 
     fn load(
@@ -61,14 +72,14 @@ impl Engines {
         exact: bool,
     ) -> Result<Engine, TestError> {
         let key = (policies.to_vec(), platforms.to_vec(), exact);
-        if let Some(engine) = self.0.get(&key) {
+        if let Some(engine) = self.loaded.get(&key) {
             return Ok(engine.clone());
         }
         let builder = with_additions(with_policies(policies), platforms, permissions);
         let builder = with_shipped(builder, policies, platforms);
         let builder = if exact { builder.exact_cedar() } else { builder };
         let engine = builder.build().map_err(|error| TestError::from(&error))?;
-        self.0.insert(key, engine.clone());
+        self.loaded.insert(key, engine.clone());
         Ok(engine)
     }
 }
@@ -148,7 +159,7 @@ impl World {
         let fixtures = std::mem::take(&mut file.fixtures);
         let (catalog_files, entity_files) = (here(&fixtures.catalog), here(&fixtures.entity_files));
 
-        let mut permissions = Permissions::known()?;
+        let mut permissions = engines.known_permissions()?;
         for directory in policies.iter().filter(|path| path.is_dir()) {
             permissions = permissions.with_directory(directory)?;
         }
@@ -166,9 +177,12 @@ impl World {
             true => cedar_files::names(&engine),
             false => BTreeMap::new(),
         };
-        let policy_engine = PolicyEngine::new(engine.clone(), permissions.clone())
-            .with_groups(catalog.groups())
-            .map_err(|e| e.to_string());
+        let policy_engine = match platforms.contains(&Platform::Backstage) {
+            true => PolicyEngine::new(engine.clone(), permissions.clone())
+                .with_groups(catalog.groups())
+                .map_err(|e| e.to_string()),
+            false => Err("no case is about Backstage".to_owned()),
+        };
         Ok(Self {
             policies,
             engine,

@@ -100,7 +100,7 @@ pub(crate) fn edits(policy: PolicyInfo<'_>, tree: &Policy, types: &RequestTypes)
     edits.action_scope(policy, tree, types);
     edits.entity_scope(policy, tree, types, Variable::Resource);
     if let Some(condition) = tree.non_scope_constraints() {
-        edits.clause(condition, Neutral::True);
+        edits.clause(condition, Neutral::True, Operator::DropConjunct);
     }
     edits.found.sort_by_key(|edit| (edit.span.start, edit.operator));
     edits.found.dedup_by(|a, b| a.span == b.span && a.replacement == b.replacement);
@@ -228,33 +228,31 @@ impl Edits<'_> {
         }
     }
 
-    /// Adds the changes of a clause, and of what it is made of.
-    fn clause(&mut self, expr: &Expr, neutral: Neutral) {
+    /// Adds the changes of a clause, and of what it is made of. `neutral` is the value that
+    /// makes it as if it were not there, which `dropped` names.
+    fn clause(&mut self, expr: &Expr, neutral: Neutral, dropped: Operator) {
         match expr.expr_kind() {
             ExprKind::And { .. } | ExprKind::Or { .. } => self.chain(expr),
             ExprKind::UnaryApp { op: UnaryOp::Not, arg } if is_unless(expr, self.text) => {
-                self.clause(arg, neutral.other());
-                if matches!(arg.expr_kind(), ExprKind::And { .. } | ExprKind::Or { .. }) {
-                    self.drop_clause(arg, neutral.other(), Operator::DropConjunct);
+                self.clause(arg, neutral.other(), dropped);
+                if is_chain(arg) {
+                    self.drop_clause(arg, neutral.other(), dropped);
                 }
             }
-            ExprKind::UnaryApp { op: UnaryOp::Not, arg } if span(expr) != span(arg) => {
-                self.drop_clause(expr, neutral, of_neutral(neutral));
-                // Without the `!`.
-                let text = span(arg).and_then(|span| self.text.get(span));
-                let bare = text.map(|text| format!("({text})"));
-                if let Some(bare) = bare {
-                    self.add(Operator::NegateClause, span(expr), bare);
+            kind => {
+                self.drop_clause(expr, neutral, dropped);
+                // A `!` that is written is left out; elsewhere one is added.
+                let (negated, bang) = match kind {
+                    ExprKind::UnaryApp { op: UnaryOp::Not, arg } if span(expr) != span(arg) => {
+                        (arg.as_ref(), "")
+                    }
+                    _ => (expr, "!"),
+                };
+                if let Some(text) = span(negated).and_then(|span| self.text.get(span)) {
+                    let replacement = format!("{bang}({text})");
+                    self.add(Operator::NegateClause, span(expr), replacement);
                 }
-                self.inside(arg);
-            }
-            _ => {
-                self.drop_clause(expr, neutral, of_neutral(neutral));
-                let text = span(expr).and_then(|span| self.text.get(span));
-                if let Some(negated) = text.map(|text| format!("!({text})")) {
-                    self.add(Operator::NegateClause, span(expr), negated);
-                }
-                self.inside(expr);
+                self.inside(negated);
             }
         }
     }
@@ -268,13 +266,12 @@ impl Edits<'_> {
         let is_and = matches!(chain.expr_kind(), ExprKind::And { .. });
         let (neutral, token, other) =
             if is_and { (Neutral::True, "&&", "||") } else { (Neutral::False, "||", "&&") };
+        let dropped = if is_and { Operator::DropConjunct } else { Operator::DropDisjunct };
         let operands = operands(chain);
         for operand in &operands {
-            self.clause(operand, neutral);
-            let is_chain =
-                matches!(operand.expr_kind(), ExprKind::And { .. } | ExprKind::Or { .. });
-            if is_chain {
-                self.drop_clause(operand, neutral, of_neutral(neutral));
+            self.clause(operand, neutral, dropped);
+            if is_chain(operand) {
+                self.drop_clause(operand, neutral, dropped);
             }
         }
         for (left, right) in operands.iter().zip(operands.iter().skip(1)) {
@@ -412,8 +409,8 @@ fn another_action(own: &EntityUid, tree: &Policy, types: &RequestTypes) -> Optio
     next.or_else(|| others().min()).cloned()
 }
 
-fn of_neutral(neutral: Neutral) -> Operator {
-    if neutral == Neutral::True { Operator::DropConjunct } else { Operator::DropDisjunct }
+fn is_chain(expr: &Expr) -> bool {
+    matches!(expr.expr_kind(), ExprKind::And { .. } | ExprKind::Or { .. })
 }
 
 /// Returns what a chain of `&&`, or of `||`, joins, in order.
