@@ -369,6 +369,29 @@ test('the Kubernetes plugin asks for its clusters and its proxy', async () => {
   assert.ok(onCall !== 403 && onCall !== 401, `${onCall}`);
 });
 
+test('every permission of the plugins is known, as they tell of it', async () => {
+  const { Engine } = await import('@stagedoor/node');
+  const engine = await Engine.load({
+    directory: policies,
+    platform: 'backstage',
+  });
+  let known = 0;
+  for (const plugin of ['catalog', 'kubernetes', 'scaffolder', 'search']) {
+    const path = `${plugin}/.well-known/backstage/permissions/metadata`;
+    const { status, body } = await call(path, { as: 'ana' });
+    assert.equal(status, 200, plugin);
+    for (const permission of body.permissions) {
+      const { errors } = engine.decideBackstage(permission, {
+        userEntityRef: 'user:default/ana',
+      });
+      assert.deepEqual(errors, []);
+      known += 1;
+    }
+  }
+  engine.close();
+  assert.ok(known >= 20, `${known}`);
+});
+
 test('search finds what may be read', async () => {
   const found = async as => {
     const { status, body } = await call(

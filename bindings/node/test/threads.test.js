@@ -56,6 +56,36 @@ test('workers decide while their policies are reloaded', async t => {
   }
 });
 
+test('workers answer Backstage while policies and groups change', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'stagedoor-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  writeFileSync(
+    join(directory, 'policies.cedar'),
+    `@id("top-proxy") permit (principal in Backstage::Group::"group:default/top",
+       action == Backstage::Action::"kubernetes.proxy", resource);
+     @id("owners-delete") permit (principal is Backstage::User,
+       action == Backstage::Action::"catalog.entity.delete", resource is Backstage::CatalogEntity)
+     when { resource.owners.containsAny(principal.claims) };`,
+  );
+  const workers = [0, 1, 2, 3].map(() => run(directory, 'backstage'));
+  let done = false;
+  const all = Promise.all(workers).finally(() => {
+    done = true;
+  });
+  for (let round = 0; !done; round += 1) {
+    writeFileSync(
+      join(directory, 'extra.cedar'),
+      `@id("x${round}") permit (principal, action == Backstage::Action::"devtools.info", resource);`,
+    );
+    await new Promise(resume => setImmediate(resume));
+  }
+  for (const { code, report } of await all) {
+    assert.equal(code, 0);
+    assert.deepEqual(report, { decided: ROUNDS, wrong: 0, reloaded: report.reloaded });
+    assert.ok(report.reloaded > 0);
+  }
+});
+
 test('a worker may be ended while it loads', async t => {
   const directory = folder(t);
   for (let round = 0; round < 5; round += 1) {

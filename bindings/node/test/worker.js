@@ -31,7 +31,60 @@ async function decide() {
   parentPort.postMessage(report);
 }
 
-if (mode === 'terminate') {
+/** Answers as Backstage's policy, while policies and groups change and engines come and go. */
+async function backstage() {
+  const report = { decided: 0, wrong: 0, reloaded: 0 };
+  const [proxy, remove] = [
+    { name: 'kubernetes.proxy', attributes: {} },
+    {
+      name: 'catalog.entity.delete',
+      attributes: { action: 'delete' },
+      resourceType: 'catalog-entity',
+    },
+  ];
+  // A file that is being written may not load.
+  const load = () =>
+    Engine.load({ directory, platform: 'backstage', cacheSize: 50 }).catch(error => {
+      if (!error.problems) throw error;
+      return load();
+    });
+  let engine = await load();
+  let above = false;
+  while (report.decided < rounds) {
+    if (report.decided % 20 === 0) {
+      await engine.reload().then(
+        () => (report.reloaded += 1),
+        () => {},
+      );
+    }
+    if (report.decided % 30 === 0) {
+      above = !above;
+      const parents = above ? ['group:default/top'] : [];
+      engine.setGroups([{ entityRef: 'group:default/web', parents }]);
+    }
+    const user = {
+      userEntityRef: `user:default/u${report.decided % 70}`,
+      ownershipEntityRefs: [`user:default/u${report.decided % 70}`, 'group:default/web'],
+    };
+    const [first, second] = engine.decideBackstageBatch([proxy, remove], user);
+    const claims = second.decision.conditions?.params.claims;
+    if (first.decision.result !== (above ? 'ALLOW' : 'DENY')) report.wrong += 1;
+    if (claims?.at(-1) !== user.userEntityRef) report.wrong += 1;
+    if (report.decided % 200 === 199) {
+      const before = engine;
+      engine = await load();
+      before.close();
+      above = false;
+    }
+    report.decided += 1;
+  }
+  engine.close();
+  parentPort.postMessage(report);
+}
+
+if (mode === 'backstage') {
+  backstage();
+} else if (mode === 'terminate') {
   for (let n = 0; n < 8; n += 1) Engine.load({ directory });
   parentPort.postMessage('loading');
   setInterval(() => {}, 1000);
