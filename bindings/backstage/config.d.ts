@@ -9,7 +9,10 @@ export interface Config {
        * `*.cedar`, `*.cedarschema` and `*.permissions.yaml`, below it too. A relative path
        * starts where the backend is started.
        */
-      directory: string;
+      directory?: string;
+
+      /** In its place: a bundle, as `stagedoor backstage bundle` writes it. */
+      bundle?: string;
 
       /**
        * Whether changes of the policies are taken up while the backend runs, and how often
@@ -59,7 +62,9 @@ export interface Config {
       /** Policies that are evaluated beside those in force. Nothing is enforced from them. */
       shadow?: {
         /** Their directory. */
-        directory: string;
+        directory?: string;
+        /** In its place: a bundle. */
+        bundle?: string;
       };
 
       /**

@@ -241,6 +241,11 @@ export interface EngineOptions {
   /** Such files as texts. */
   texts?: Array<SourceText>
   /**
+   * A bundle of Backstage's policies, as `stagedoor backstage bundle` writes it, in place of
+   * the above.
+   */
+  bundle?: string
+  /**
    * Whose words the policies use. `backstage` adds Backstage's schema and the permissions
    * in the directory's `*.permissions.yaml`, and is needed for `decideBackstage`.
    */

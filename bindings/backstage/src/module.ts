@@ -62,7 +62,7 @@ export const permissionModuleStagedoor = createBackendModule({
         const needsGroups = groupsInterval !== undefined;
         const policies = new Policies({
           name: 'policies',
-          directory: settings.directory,
+          source: settings.source,
           cacheSize,
           budget,
           needsGroups,
@@ -70,11 +70,11 @@ export const permissionModuleStagedoor = createBackendModule({
           onLoad: loaded => metrics.loaded('active', loaded),
         });
         const shadowPolicies =
-          settings.shadowDirectory === undefined
+          settings.shadow === undefined
             ? undefined
             : new Policies({
                 name: 'shadow policies',
-                directory: settings.shadowDirectory,
+                source: settings.shadow,
                 cacheSize,
                 budget,
                 needsGroups,

@@ -23,10 +23,13 @@ export interface Status {
   readonly failure: string | undefined;
 }
 
+/** Where policies are: a directory, or a bundle of one. */
+export type PolicySource = { directory: string } | { bundle: string };
+
 export interface PoliciesOptions {
   /** What messages call these policies. */
   readonly name: string;
-  readonly directory: string;
+  readonly source: PolicySource;
   readonly cacheSize: number;
   readonly budget?: ConditionBudget;
   /** Whether nothing is answered before the groups above groups are known. */
@@ -116,7 +119,7 @@ export class Policies {
 
   /** Loads the policies again if their files have changed and come to rest. */
   async look(): Promise<void> {
-    const now = await fingerprint(this.#options.directory);
+    const now = await fingerprint(this.#options.source);
     const atRest = now === this.#seen;
     this.#seen = now;
     if (atRest && now !== this.#read) await this.load();
@@ -132,8 +135,8 @@ export class Policies {
 
   async #load(): Promise<void> {
     if (this.#closed) return;
-    const { name, directory, logger } = this.#options;
-    this.#read = await fingerprint(directory);
+    const { name, source, logger } = this.#options;
+    this.#read = await fingerprint(source);
     const started = performance.now();
     try {
       const changed = await this.#loadEngine();
@@ -142,7 +145,7 @@ export class Policies {
         const { policyCount, revision } = this.#engine;
         const took = Math.round(performance.now() - started);
         logger.info(
-          `${name} in force: ${policyCount} from ${directory} in ${took} ms, revision ${revision}`,
+          `${name} in force: ${policyCount} from ${place(source)} in ${took} ms, revision ${revision}`,
         );
         this.#engine.warnings.forEach(problem =>
           logger.warn(line(problem), { code: problem.code }),
@@ -159,9 +162,9 @@ export class Policies {
   async #loadEngine(): Promise<boolean> {
     // Here, and not at the top, so that an addon that is missing is a failure to load.
     const stagedoor = await import('@stagedoor/node');
-    const { directory, cacheSize, budget } = this.#options;
+    const { source, cacheSize, budget } = this.#options;
     const engine = await stagedoor.Engine.load({
-      directory,
+      ...source,
       platform: 'backstage',
       cacheSize,
       ...(budget && { budget }),
@@ -182,7 +185,7 @@ export class Policies {
   }
 
   #report(error: unknown): void {
-    const { name, directory, logger } = this.#options;
+    const { name, source, logger } = this.#options;
     const { problems, message } = error as Partial<StagedoorError>;
     const errors = (problems ?? []).filter(each => each.severity === 'error');
     errors.forEach(problem => logger.error(line(problem), { ...problem }));
@@ -192,7 +195,7 @@ export class Policies {
       ? 'those before stay in force'
       : 'every permission is denied';
     logger.error(
-      `${name} of ${directory} cannot be loaded, and ${consequence}: ${what}`,
+      `${name} of ${place(source)} cannot be loaded, and ${consequence}: ${what}`,
     );
   }
 }
@@ -218,17 +221,26 @@ function line(problem: Problem): string {
   return `${place ? `${place}: ` : ''}${problem.message}${help}`;
 }
 
+function place(source: PolicySource): string {
+  return 'bundle' in source ? source.bundle : source.directory;
+}
+
 /** Names, sizes and times of all files: two that are equal mean that nothing has changed. */
-async function fingerprint(directory: string): Promise<string> {
-  const entries = await readdir(directory, {
-    recursive: true,
-    withFileTypes: true,
-  }).catch(() => []);
-  const stamps = entries.map(async entry => {
-    const path = join(entry.parentPath, entry.name);
+async function fingerprint(source: PolicySource): Promise<string> {
+  const paths =
+    'bundle' in source ? [source.bundle] : await entries(source.directory);
+  const stamps = paths.map(async path => {
     const about = await stat(path, { bigint: true }).catch(() => undefined);
     const { ino, size, mtimeNs } = about ?? {};
     return JSON.stringify([path, `${ino}`, `${size}`, `${mtimeNs}`]);
   });
   return (await Promise.all(stamps)).sort().join('\n');
+}
+
+async function entries(directory: string): Promise<string[]> {
+  const found = await readdir(directory, {
+    recursive: true,
+    withFileTypes: true,
+  }).catch(() => []);
+  return found.map(entry => join(entry.parentPath, entry.name));
 }

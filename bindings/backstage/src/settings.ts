@@ -6,6 +6,8 @@ import { durationToMilliseconds } from '@backstage/types';
 import type { AuditorServiceEventSeverityLevel } from '@backstage/backend-plugin-api';
 import type { BackstageUser, ConditionBudget } from '@stagedoor/node';
 
+import type { PolicySource } from './policies';
+
 /** What is told to the auditor. */
 export interface AuditSettings {
   readonly decisions: 'all' | 'denied' | 'none';
@@ -16,7 +18,7 @@ export interface AuditSettings {
 /** `permission.stagedoor`, read and checked. */
 export interface Settings {
   readonly enabled: boolean;
-  readonly directory: string;
+  readonly source: PolicySource;
   /** Milliseconds between two looks at the policies; 0 if they are not watched. */
   readonly watchInterval: number;
   readonly startupWait: number;
@@ -25,7 +27,7 @@ export interface Settings {
   /** Milliseconds between two readings of the catalog's groups, if they are wanted. */
   readonly groupsInterval: number | undefined;
   readonly audit: AuditSettings;
-  readonly shadowDirectory: string | undefined;
+  readonly shadow: PolicySource | undefined;
   readonly guest: BackstageUser | undefined;
 }
 
@@ -33,6 +35,7 @@ const KEY = 'permission.stagedoor';
 
 const KNOWN = [
   'directory',
+  'bundle',
   'watch',
   'startupWait',
   'cacheSize',
@@ -65,22 +68,33 @@ export function readSettings(root: Config): Settings {
   const guest = config.getOptionalConfig('guest');
   return {
     enabled: root.getOptionalBoolean('permission.enabled') === true,
-    directory: resolve(config.getString('directory')),
+    source: source(config, ''),
     watchInterval: watchInterval(config),
     startupWait: milliseconds(config, 'startupWait', 5_000),
     cacheSize: number(config, 'cacheSize', 20_000, 0, 10_000_000),
     budget: budget(config),
     groupsInterval: groupsInterval(config),
     audit: audit(config.getOptionalConfig('audit')),
-    shadowDirectory: config.has('shadow')
-      ? resolve(config.getString('shadow.directory'))
-      : undefined,
+    shadow: config.has('shadow') ? source(config, 'shadow.') : undefined,
     guest: guest && {
       userEntityRef: guest.getString('userEntityRef'),
       ownershipEntityRefs:
         guest.getOptionalStringArray('ownershipEntityRefs') ?? [],
     },
   };
+}
+
+function source(config: Config, prefix: string): PolicySource {
+  const bundle = config.getOptionalString(`${prefix}bundle`);
+  if (bundle === undefined) {
+    return { directory: resolve(config.getString(`${prefix}directory`)) };
+  }
+  if (config.has(`${prefix}directory`)) {
+    throw new Error(
+      `${KEY}.${prefix}directory and ${KEY}.${prefix}bundle are both set: keep one of them`,
+    );
+  }
+  return { bundle: resolve(bundle) };
 }
 
 function watchInterval(config: Config): number {

@@ -289,12 +289,37 @@ test('shadow policies are compared and enforce nothing', options, async t => {
   );
 });
 
+test('a bundle stands in the place of a directory', options, async t => {
+  const bundled = text => JSON.stringify({ files: { 'simple.cedar': text } });
+  const directory = policyDirectory(t, { 'bundle.json': bundled(simple) });
+  const bundle = join(directory, 'bundle.json');
+  const { authorize, health, lines } = await start(t, {
+    bundle,
+    watch: { interval: '20ms' },
+  });
+  assert.deepEqual(await authorize([PROXY]), [{ result: 'ALLOW' }]);
+  writeFileSync(bundle, bundled(`${simple} permit (oops`));
+  await until(async () => (await health()).status === 'outdated');
+  assert.ok(
+    lines.some(({ message }) => /^simple\.cedar:\d+:\d+: /.test(message)),
+  );
+  writeFileSync(bundle, '{"files": []}');
+  await until(() =>
+    lines.some(({ message }) => /not a bundle of policies/.test(message)),
+  );
+  assert.deepEqual(await authorize([PROXY]), [{ result: 'ALLOW' }]);
+  const closed = 'forbid (principal, action, resource);';
+  writeFileSync(bundle, bundled(closed));
+  await until(async () => (await authorize([PROXY]))[0].result === 'DENY');
+});
+
 test('settings that are wrong are named', options, async t => {
   const directory = policyDirectory(t, { 'simple.cedar': simple });
   for (const [settings, message] of [
     [undefined, /permission\.stagedoor is not configured/],
     [{}, /permission\.stagedoor\.directory/],
     [{ directory: 7 }, /permission\.stagedoor\.directory/],
+    [{ directory, bundle: 'b' }, /permission\.stagedoor\.bundle/],
     [{ directory, watchh: true }, /permission\.stagedoor\.watchh/],
     [{ directory, watch: { interval: 'soon' } }, /watch\.interval/],
     [{ directory, cacheSize: -1 }, /permission\.stagedoor\.cacheSize/],

@@ -1,15 +1,21 @@
 //! Loading and reloading, which JavaScript shares with the threads that do it.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use stagedoor_backstage::{Permissions, PolicyEngine, PolicyEngineError, SCHEMA};
+use stagedoor_backstage::{Permissions, PolicyBundle, PolicyEngine, PolicyEngineError, SCHEMA};
 use stagedoor_core::{Engine, EngineBuilder, Entity};
 
 use crate::failure::{Failure, Result};
 use crate::options::Options;
+
+/// The most bytes of a bundle.
+const BUNDLE_BYTES: u64 = 256 << 20;
 
 /// Policies that were loaded.
 #[derive(Debug)]
@@ -90,9 +96,10 @@ impl Loaded {
             let engine = builder(options).build()?;
             return Ok(Self { engine, backstage: None, generation: generation() });
         }
-        let policy = match &options.directory {
-            Some(directory) => PolicyEngine::load(directory)?,
-            None => {
+        let policy = match (&options.directory, &options.bundle) {
+            (Some(directory), _) => PolicyEngine::load(directory)?,
+            (None, Some(bundle)) => PolicyEngine::from_bundle(&read_bundle(bundle)?)?,
+            (None, None) => {
                 let builder = builder(options).schema("(shipped) backstage.cedarschema", SCHEMA);
                 let permissions = Permissions::known().map_err(PolicyEngineError::from)?;
                 PolicyEngine::new(builder.build()?, permissions)
@@ -127,6 +134,21 @@ impl Loaded {
 fn generation() -> u64 {
     static GENERATIONS: AtomicU64 = AtomicU64::new(1);
     GENERATIONS.fetch_add(1, Ordering::Relaxed)
+}
+
+fn read_bundle(path: &Path) -> Result<PolicyBundle> {
+    let name = path.display().to_string();
+    let read = || -> std::io::Result<String> {
+        let mut text = String::new();
+        // One byte more than allowed tells that there is more.
+        let read = File::open(path)?.take(BUNDLE_BYTES + 1).read_to_string(&mut text)?;
+        match read as u64 > BUNDLE_BYTES {
+            true => Err(std::io::ErrorKind::FileTooLarge.into()),
+            false => Ok(text),
+        }
+    };
+    let json = read().map_err(|error| PolicyEngineError::Directory(name.clone(), error))?;
+    Ok(PolicyBundle::from_json(&name, &json).map_err(PolicyEngineError::from)?)
 }
 
 fn builder(options: &Options) -> EngineBuilder {

@@ -20,6 +20,9 @@ pub struct EngineOptions {
     pub files: Option<Vec<String>>,
     /// Such files as texts.
     pub texts: Option<Vec<SourceText>>,
+    /// A bundle of Backstage's policies, as `stagedoor backstage bundle` writes it, in place of
+    /// the above.
+    pub bundle: Option<String>,
     /// Whose words the policies use. `backstage` adds Backstage's schema and the permissions
     /// in the directory's `*.permissions.yaml`, and is needed for `decideBackstage`.
     #[napi(ts_type = "'backstage'")]
@@ -73,14 +76,15 @@ pub(crate) struct Options {
     pub(crate) paths: Vec<PathBuf>,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) texts: Vec<SourceText>,
+    pub(crate) bundle: Option<PathBuf>,
     pub(crate) backstage: bool,
     pub(crate) cache_size: usize,
     pub(crate) budget: Budget,
     pub(crate) exact: bool,
 }
 
-const NAMES: [&str; 7] =
-    ["directory", "files", "texts", "platform", "cacheSize", "budget", "exactCedar"];
+const NAMES: [&str; 8] =
+    ["directory", "files", "texts", "bundle", "platform", "cacheSize", "budget", "exactCedar"];
 
 /// Answers that are kept unless `cacheSize` says otherwise.
 const CACHED: u32 = 20_000;
@@ -113,6 +117,7 @@ impl Options {
             ("directory", ValueType::String, "a path"),
             ("files", ValueType::Object, "a list of paths"),
             ("texts", ValueType::Object, "a list of {name, text}"),
+            ("bundle", ValueType::String, "a path"),
             ("platform", ValueType::String, "'backstage'"),
             ("cacheSize", ValueType::Number, "a number"),
             ("budget", ValueType::Object, "{leaves, depth, bytes}"),
@@ -127,8 +132,16 @@ impl Options {
     }
 
     fn checked(options: EngineOptions) -> Result<Self> {
-        let EngineOptions { directory, files, texts, platform, cache_size, budget, exact_cedar } =
-            options;
+        let EngineOptions {
+            directory,
+            files,
+            texts,
+            bundle,
+            platform,
+            cache_size,
+            budget,
+            exact_cedar,
+        } = options;
         let backstage = match platform.as_deref() {
             None => false,
             Some("backstage") => true,
@@ -139,9 +152,14 @@ impl Options {
             }
         };
         let (files, texts) = (files.unwrap_or_default(), texts.unwrap_or_default());
-        if directory.is_none() && files.is_empty() && texts.is_empty() {
+        let none = directory.is_none() && files.is_empty() && texts.is_empty();
+        if bundle.is_some() && !(none && backstage) {
+            let message = "`bundle` stands alone, with `platform: 'backstage'`";
+            return Err(Failure::new("argument::option", message));
+        }
+        if none && bundle.is_none() {
             return Err(Failure::new("argument::option", "no policies are named")
-                .with_help("give `directory`, `files` or `texts`"));
+                .with_help("give `directory`, `files`, `texts` or `bundle`"));
         }
         let exact = exact_cedar.unwrap_or(false);
         if exact && backstage {
@@ -156,6 +174,7 @@ impl Options {
         let paths = files.into_iter().map(PathBuf::from).collect();
         let cache_size = cache_size.unwrap_or(CACHED) as usize;
         let budget = budget.unwrap_or_default().checked();
-        Ok(Self { paths, directory, texts, backstage, cache_size, budget, exact })
+        let bundle = bundle.map(PathBuf::from);
+        Ok(Self { paths, directory, texts, bundle, backstage, cache_size, budget, exact })
     }
 }

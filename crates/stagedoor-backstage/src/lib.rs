@@ -103,6 +103,7 @@
 //! ```
 
 mod budget;
+mod bundle;
 mod catalog;
 mod catalog_entity;
 mod conditions;
@@ -128,6 +129,7 @@ mod starter;
 mod yaml;
 
 pub use budget::Budget;
+pub use bundle::PolicyBundle;
 pub use catalog::{Catalog, UnknownEntity};
 pub use criteria::{ConditionParam, Criteria, PermissionCondition, PolicyDecision};
 pub use discovery::{Discovery, PluginMetadata};

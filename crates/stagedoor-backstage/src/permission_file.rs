@@ -11,7 +11,8 @@ use crate::permission_rules::PermissionRules;
 use crate::schema::{self, entity_type};
 use crate::yaml::{Content, Node, documents};
 
-const ENDINGS: [&str; 3] = [".permissions.yaml", ".permissions.yml", ".permissions.json"];
+pub(crate) const ENDINGS: [&str; 3] =
+    [".permissions.yaml", ".permissions.yml", ".permissions.json"];
 
 /// A permission file is small; a directory is not followed without end.
 const FILE_BYTES: u64 = 1 << 20;

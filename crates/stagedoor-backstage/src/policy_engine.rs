@@ -11,6 +11,7 @@ use stagedoor_core::{
 };
 
 use crate::budget::Budget;
+use crate::bundle::{PolicyBundle, is_permission_file};
 use crate::conditions::{Combined, Conditions};
 use crate::criteria::PolicyDecision;
 use crate::decision_cache::DecisionCache;
@@ -108,6 +109,33 @@ impl PolicyEngine {
         let permissions = Permissions::known()?.with_directory(directory)?;
         let mut builder = Engine::builder().directory(directory);
         if !declares_entity_type(&[directory.to_path_buf()], names::NAMESPACE, "CatalogEntity") {
+            builder = builder.schema("(shipped) backstage.cedarschema", SCHEMA);
+        }
+        if let Some(fragment) = permissions.schema_fragment() {
+            builder = builder.schema("(schema of added permissions)", fragment);
+        }
+        Ok(Self::new(builder.build()?, permissions))
+    }
+
+    /// Loads the files of a bundle as [`load`](Self::load) does those of a directory. The schema
+    /// that ships is added unless the bundle has a `backstage.cedarschema`.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyEngineError`] with everything that is wrong.
+    pub fn from_bundle(bundle: &PolicyBundle) -> Result<Self, PolicyEngineError> {
+        let listed = bundle.files().filter(|(name, _)| is_permission_file(name));
+        let permissions = Permissions::known()?.with_files(listed)?;
+        let mut builder = Engine::builder();
+        for (name, text) in bundle.files().filter(|(name, _)| !is_permission_file(name)) {
+            builder = match name {
+                name if name.ends_with(".cedarschema") => builder.schema(name, text),
+                name if name.ends_with(".cedarschema.json") => builder.schema_json(name, text),
+                name if name.ends_with(".json") => builder.policies_json(name, text),
+                name => builder.policies(name, text),
+            };
+        }
+        if bundle.files().all(|(name, _)| name != "backstage.cedarschema") {
             builder = builder.schema("(shipped) backstage.cedarschema", SCHEMA);
         }
         if let Some(fragment) = permissions.schema_fragment() {

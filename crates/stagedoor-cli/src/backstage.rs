@@ -1,10 +1,12 @@
-//! `stagedoor backstage`: what a running Backstage tells of itself.
+//! `stagedoor backstage`: what a running Backstage tells of itself, and what it is given.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use stagedoor_backstage::{Permissions, PluginMetadata};
+use stagedoor_backstage::{
+    Permissions, PluginMetadata, PolicyBundle, PolicyEngine, PolicyEngineError,
+};
 
 use crate::cli::Ending;
 use crate::failure::Failure;
@@ -31,7 +33,7 @@ const PLUGINS: [&str; 12] = [
 const ANSWER_BYTES: u64 = 8 << 20;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Learn from a running Backstage.
+/// Learn from a running Backstage, and bundle policies for one.
 #[derive(Debug, Args)]
 pub(crate) struct BackstageArgs {
     #[command(subcommand)]
@@ -41,6 +43,18 @@ pub(crate) struct BackstageArgs {
 #[derive(Debug, Subcommand)]
 enum BackstageCommand {
     Discover(DiscoverArgs),
+    Bundle(BundleArgs),
+}
+
+/// Write a directory of policies as one file, for `permission.stagedoor.bundle`.
+///
+/// Policies, schemas and permission files are taken, those below the directory too. Nothing is
+/// written unless they load.
+#[derive(Debug, Args)]
+struct BundleArgs {
+    /// The directory.
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
 }
 
 /// Write a permission file of the permissions and rules that are not known here.
@@ -65,7 +79,21 @@ struct DiscoverArgs {
 pub(crate) fn run(args: &BackstageArgs, output: &mut Output) -> Result<Ending, Failure> {
     match &args.command {
         BackstageCommand::Discover(args) => discover(args, output),
+        BackstageCommand::Bundle(args) => bundle(args, output),
     }
+}
+
+fn bundle(args: &BundleArgs, output: &mut Output) -> Result<Ending, Failure> {
+    let bundle = PolicyBundle::from_directory(&args.directory)?;
+    let policies = PolicyEngine::from_bundle(&bundle).map_err(|error| match error {
+        PolicyEngineError::Policies(error) => Failure::Load(error),
+        PolicyEngineError::Permissions(error) => Failure::Files(error),
+        other => Failure::input(other.to_string()),
+    })?;
+    output.line(bundle.to_json())?;
+    let (count, revision) = (policies.engine().policies().len(), policies.revision());
+    output.remark(&format!("{count} policies, revision {revision}"));
+    Ok(Ending::Done)
 }
 
 fn discover(args: &DiscoverArgs, output: &mut Output) -> Result<Ending, Failure> {
