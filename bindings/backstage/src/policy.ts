@@ -1,5 +1,8 @@
 import type { LoggerService } from '@backstage/backend-plugin-api';
-import type { PolicyDecision } from '@backstage/plugin-permission-common';
+import type {
+  Permission,
+  PolicyDecision,
+} from '@backstage/plugin-permission-common';
 import type {
   PermissionPolicy,
   PolicyQuery,
@@ -107,11 +110,12 @@ export class StagedoorPolicy implements PermissionPolicy {
     const principal = this.#principal(user);
     const queries = waiting.map(({ query }) => query);
     const started = performance.now();
-    const answers = policies.answer(
+    // Mostly one permission is asked for many resources, of which the policy is not told.
+    const { distinct, places } = withoutRepetitions(
       queries.map(({ permission }) => permission),
-      principal,
     );
-    if (!answers) {
+    const found = policies.answer(distinct, principal);
+    if (!found) {
       this.#options.onFailure();
       const { failure } = policies.status;
       // Once for each reason: requests go on.
@@ -124,6 +128,7 @@ export class StagedoorPolicy implements PermissionPolicy {
       return;
     }
     this.#told = undefined;
+    const answers = places.map(place => found[place] ?? missing());
     const microseconds = (performance.now() - started) * 1000;
     waiting.forEach(({ resolve }, index) =>
       resolve((answers[index]?.decision as PolicyDecision) ?? DENY),
@@ -141,4 +146,36 @@ export class StagedoorPolicy implements PermissionPolicy {
     if (!user.info) throw new Error('Backstage tells nothing about the user');
     return user.info;
   }
+}
+
+/** Returns permissions of which no two say the same, and the place of each among them. */
+function withoutRepetitions(permissions: readonly Permission[]) {
+  const distinct: Permission[] = [];
+  const named = new Map<string, number[]>();
+  const places = permissions.map(permission => {
+    const alike = named.get(permission.name) ?? [];
+    const known = alike.find(place => same(distinct[place], permission));
+    if (known !== undefined) return known;
+    const place = distinct.push(permission) - 1;
+    named.set(permission.name, [...alike, place]);
+    return place;
+  });
+  return { distinct, places };
+}
+
+function same(one: Permission | undefined, other: Permission): boolean {
+  return (
+    one?.attributes?.action === other.attributes?.action &&
+    resourceType(one) === resourceType(other)
+  );
+}
+
+function resourceType(permission: Permission | undefined): string | undefined {
+  return permission && 'resourceType' in permission
+    ? permission.resourceType
+    : undefined;
+}
+
+function missing(): never {
+  throw new Error('the engine left a permission without an answer');
 }
