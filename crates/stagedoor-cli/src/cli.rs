@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::output::Output;
 use crate::{
     access, audit, authorize, backstage, check, completions, demo, diff, explain, fmt, import,
-    lint, man, serve, test, validate,
+    lint, man, report, serve, test, validate,
 };
 
 /// Exit code of a decision to deny; 0 allows, 1 is a failure.
@@ -62,6 +62,7 @@ enum Command {
     Lint(lint::LintArgs),
     Diff(Box<diff::DiffArgs>),
     Fmt(fmt::FmtArgs),
+    Report(report::ReportArgs),
     Import(import::ImportArgs),
     Audit(audit::AuditArgs),
     WhoCan(access::WhoCanArgs),
@@ -109,6 +110,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Lint(args) => lint::run(&args, &mut output),
         Command::Diff(args) => diff::run(&args, &mut output),
         Command::Fmt(args) => fmt::run(&args, &mut output),
+        Command::Report(args) => report::run(&args, &mut output),
         Command::Import(args) => import::run(&args, &mut output),
         Command::Audit(args) => audit::run(&args, &mut output),
         Command::WhoCan(args) => access::who_can(&args, &mut output),

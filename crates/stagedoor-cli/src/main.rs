@@ -22,6 +22,7 @@ mod man;
 mod narrative;
 mod output;
 mod platform;
+mod report;
 mod requests;
 mod review;
 mod roles;

@@ -2,6 +2,7 @@
 //!
 //! - [`diff`]: who gains and who loses what between two policy sets.
 //! - [`lint`]: what is wrong with policies though they load.
+//! - [`report`]: what a policy set lets whom do, on one page.
 //! - [`mod@fmt`]: policies in Cedar's own format.
 
 mod absent_rules;
@@ -11,6 +12,7 @@ pub mod fmt;
 pub mod lint;
 mod loading;
 mod platform;
+pub mod report;
 
 pub use loading::{LoadingError, Policies, PolicyFiles};
 pub use platform::Platform;

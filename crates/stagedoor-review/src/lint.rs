@@ -8,10 +8,10 @@ mod alone;
 mod code;
 mod entities;
 mod environments;
-mod fact;
+pub(crate) mod fact;
 mod finding;
 pub mod format;
-mod normal;
+pub(crate) mod normal;
 mod pairs;
 mod suppression;
 mod together;
@@ -20,11 +20,18 @@ pub use code::{LintCode, LintLevel, UnknownLintCode};
 pub use finding::{Certainty, LintFinding, LintPlace, LintReport};
 
 use stagedoor_backstage::Permissions;
-use stagedoor_core::{Engine, Entity};
+use stagedoor_core::{Engine, Entity, EntityUid};
 
 use pairs::Pairs;
 
 use crate::platform::Platform;
+
+/// Returns the entities that an engine's policies name, sorted.
+pub(crate) fn named_entities(engine: &Engine) -> Vec<EntityUid> {
+    let Some(schema) = engine.schema() else { return Vec::new() };
+    let (policies, _) = normal::normalized(engine, schema);
+    entities::named(&policies).into_keys().collect()
+}
 
 /// The linter's thread has room for conditions as deep as the engine takes them.
 const STACK_BYTES: usize = 256 << 20;

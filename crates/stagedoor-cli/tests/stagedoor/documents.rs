@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::run::stagedoor;
 
-const SUBCOMMANDS: [&str; 16] = [
+const SUBCOMMANDS: [&str; 17] = [
     "authorize",
     "check",
     "explain",
@@ -15,6 +15,7 @@ const SUBCOMMANDS: [&str; 16] = [
     "lint",
     "diff",
     "fmt",
+    "report",
     "import",
     "audit",
     "who-can",

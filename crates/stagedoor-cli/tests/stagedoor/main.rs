@@ -9,6 +9,7 @@ mod hostile;
 mod import;
 mod lint;
 mod policy_tests;
+mod report;
 mod run;
 mod serve;
 mod table;

@@ -56,7 +56,7 @@ pub(super) fn of(policies: &[Normal<'_>], entities: &[Entity]) -> Vec<LintFindin
 }
 
 /// Returns the entities that policies name, each with the first policy that does.
-fn named<'p, 'e>(policies: &'p [Normal<'e>]) -> BTreeMap<EntityUid, &'p Normal<'e>> {
+pub(super) fn named<'p, 'e>(policies: &'p [Normal<'e>]) -> BTreeMap<EntityUid, &'p Normal<'e>> {
     let mut named = BTreeMap::new();
     let mut seen = HashSet::new();
     for policy in policies {

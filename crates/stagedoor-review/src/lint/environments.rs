@@ -7,10 +7,10 @@ use cedar_policy::{EntityTypeName, EntityUid, RequestEnv, Schema};
 use stagedoor_core::pst::{ActionConstraint, EntityUID};
 
 /// A set of combinations, by their numbers.
-pub(super) type Combinations = Arc<[u64]>;
+pub(crate) type Combinations = Arc<[u64]>;
 
 /// All combinations of a schema.
-pub(super) struct Environments {
+pub(crate) struct Environments {
     all: Vec<(EntityTypeName, EntityUid, EntityTypeName)>,
     /// For the text of each action and action group, the actions in it.
     members: HashMap<String, Vec<EntityUid>>,
@@ -20,7 +20,7 @@ pub(super) struct Environments {
 type Key = (Option<String>, Option<Vec<String>>, Option<String>);
 
 impl Environments {
-    pub(super) fn of(schema: &Schema) -> Self {
+    pub(crate) fn of(schema: &Schema) -> Self {
         let parts = |env: RequestEnv| {
             (env.principal().clone(), env.action().clone(), env.resource().clone())
         };
@@ -35,7 +35,7 @@ impl Environments {
     }
 
     /// Returns the actions that some request may have.
-    pub(super) fn actions(&self) -> Vec<&EntityUid> {
+    pub(crate) fn actions(&self) -> Vec<&EntityUid> {
         let mut actions: Vec<&EntityUid> = self.all.iter().map(|(_, action, _)| action).collect();
         actions.sort_unstable();
         actions.dedup();
@@ -43,7 +43,7 @@ impl Environments {
     }
 
     /// Returns the actions of these combinations.
-    pub(super) fn actions_of<'a>(
+    pub(crate) fn actions_of<'a>(
         &'a self,
         combinations: &'a [u64],
     ) -> impl Iterator<Item = &'a EntityUid> {
@@ -51,7 +51,7 @@ impl Environments {
     }
 
     /// Returns the resource types of these combinations.
-    pub(super) fn resources_of<'a>(
+    pub(crate) fn resources_of<'a>(
         &'a self,
         combinations: &'a [u64],
     ) -> impl Iterator<Item = &'a EntityTypeName> {
@@ -59,7 +59,7 @@ impl Environments {
     }
 
     /// Returns the combinations that a scope with these types and actions matches.
-    pub(super) fn matching(
+    pub(crate) fn matching(
         &mut self,
         principal: Option<String>,
         action: &ActionConstraint,
@@ -105,13 +105,13 @@ impl Environments {
 }
 
 /// Returns the numbers in a set.
-pub(super) fn numbers(combinations: &[u64]) -> impl Iterator<Item = usize> {
+pub(crate) fn numbers(combinations: &[u64]) -> impl Iterator<Item = usize> {
     combinations.iter().enumerate().flat_map(|(n, word)| {
         (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| n * 64 + bit)
     })
 }
 
 /// Returns whether all of `some` are in `others`.
-pub(super) fn is_within(some: &[u64], others: &[u64]) -> bool {
+pub(crate) fn is_within(some: &[u64], others: &[u64]) -> bool {
     some.iter().zip(others).all(|(some, others)| some & !others == 0)
 }

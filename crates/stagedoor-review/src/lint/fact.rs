@@ -12,14 +12,14 @@ use std::sync::Arc;
 use stagedoor_core::pst::{BinaryOp, Expr, Literal, UnaryOp};
 
 /// Terms and values are shared by many facts.
-pub(super) type Text = Arc<str>;
+pub(crate) type Text = Arc<str>;
 
 /// Alternatives beyond this are not taken apart.
 const ALTERNATIVES: usize = 32;
 
 /// Something that holds for a request or does not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Fact {
+pub(crate) enum Fact {
     /// The term is one of the literals, or (unless `holds`) none of them.
     OneOf { term: Text, values: BTreeSet<Text>, holds: bool },
     /// The entity is one of these or a member of one, or (unless `holds`) of none.
@@ -34,7 +34,7 @@ pub(super) enum Fact {
 
 /// Whether one fact follows from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Follows {
+pub(crate) enum Follows {
     /// It may or may not.
     Unknown,
     /// It does, if what stands before it in its policy can be evaluated.
@@ -45,7 +45,7 @@ pub(super) enum Follows {
 
 impl Fact {
     /// Returns the facts that hold where the expression is true, or (unless `holds`) false.
-    pub(super) fn all_of(expr: &Expr, holds: bool) -> Vec<Self> {
+    pub(crate) fn all_of(expr: &Expr, holds: bool) -> Vec<Self> {
         match expr {
             Expr::UnaryOp { op: UnaryOp::Not, expr } => Self::all_of(expr, !holds),
             Expr::Literal(Literal::Bool(value)) if *value == holds => Vec::new(),
@@ -71,12 +71,12 @@ impl Fact {
     }
 
     /// Returns the fact that an entity is this one.
-    pub(super) fn is_entity(term: &str, uid: &str) -> Self {
+    pub(crate) fn is_entity(term: &str, uid: &str) -> Self {
         Self::OneOf { term: term.into(), values: BTreeSet::from([uid.into()]), holds: true }
     }
 
     /// Returns the fact that an entity is a member of this one.
-    pub(super) fn in_entity(term: &str, uid: &str) -> Self {
+    pub(crate) fn in_entity(term: &str, uid: &str) -> Self {
         Self::Within { term: term.into(), groups: BTreeSet::from([uid.into()]), holds: true }
     }
 
@@ -184,7 +184,7 @@ impl Fact {
     }
 
     /// Returns whether this fact speaks of the variable.
-    pub(super) fn mentions(&self, variable: &str) -> bool {
+    pub(crate) fn mentions(&self, variable: &str) -> bool {
         match self {
             Self::OneOf { term, .. } | Self::Within { term, .. } | Self::Range { term, .. } => {
                 names(term, variable)
@@ -262,7 +262,7 @@ impl Fact {
 }
 
 /// Returns two facts of the list that cannot both hold, or one twice that never holds itself.
-pub(super) fn contradiction(facts: &[&Fact]) -> Option<(Fact, Fact)> {
+pub(crate) fn contradiction(facts: &[&Fact]) -> Option<(Fact, Fact)> {
     for (number, fact) in facts.iter().enumerate() {
         let later = facts.get(number + 1..).unwrap_or_default();
         for other in later {
@@ -292,7 +292,7 @@ pub(super) fn contradiction(facts: &[&Fact]) -> Option<(Fact, Fact)> {
 }
 
 /// Returns whether a fact holds wherever all of these do.
-pub(super) fn follows(facts: &[&Fact], wanted: &Fact) -> Follows {
+pub(crate) fn follows(facts: &[&Fact], wanted: &Fact) -> Follows {
     if facts.iter().any(|fact| fact.implies(wanted)) {
         return Follows::Yes;
     }

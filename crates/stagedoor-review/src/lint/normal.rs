@@ -18,31 +18,31 @@ use super::fact::Fact;
 const AT_ONCE: usize = 256;
 
 /// One policy or link.
-pub(super) struct Normal<'e> {
-    pub(super) info: PolicyInfo<'e>,
-    pub(super) tree: Arc<Tree>,
-    pub(super) combinations: Combinations,
+pub(crate) struct Normal<'e> {
+    pub(crate) info: PolicyInfo<'e>,
+    pub(crate) tree: Arc<Tree>,
+    pub(crate) combinations: Combinations,
     scope: Vec<Fact>,
 }
 
 /// What all links of a template share.
-pub(super) struct Tree {
-    pub(super) template: pst::Template,
+pub(crate) struct Tree {
+    pub(crate) template: pst::Template,
     facts: Vec<Fact>,
 }
 
 impl<'e> Normal<'e> {
     /// Returns the facts that must all hold, those of the scope first.
-    pub(super) fn facts(&self) -> Vec<&Fact> {
+    pub(crate) fn facts(&self) -> Vec<&Fact> {
         self.scope.iter().chain(&self.tree.facts).collect()
     }
 
-    pub(super) fn is_permit(&self) -> bool {
+    pub(crate) fn is_permit(&self) -> bool {
         self.info.effect() == Effect::Permit
     }
 
     /// Returns whether no request has the types and the action of the scope.
-    pub(super) fn is_out_of_reach(&self) -> bool {
+    pub(crate) fn is_out_of_reach(&self) -> bool {
         self.combinations.iter().all(|word| *word == 0)
     }
 
@@ -79,7 +79,7 @@ impl Tree {
     }
 
     /// Visits every expression of the conditions.
-    pub(super) fn visit(&self, visitor: &mut impl FnMut(&Expr)) {
+    pub(crate) fn visit(&self, visitor: &mut impl FnMut(&Expr)) {
         for clause in self.template.clauses() {
             let (Clause::When(expr) | Clause::Unless(expr)) = clause;
             visit(expr, visitor);
@@ -112,7 +112,7 @@ fn visit(expr: &Expr, visitor: &mut impl FnMut(&Expr)) {
 }
 
 /// Returns an engine's policies, and how many could not be taken apart.
-pub(super) fn normalized<'e>(
+pub(crate) fn normalized<'e>(
     engine: &'e Engine,
     schema: &Schema,
 ) -> (Vec<Normal<'e>>, Environments) {
