@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use stagedoor_review::lint::Linter;
-use stagedoor_review::report::{AccessMatrix, AccessReport};
+use stagedoor_review::report::{AccessMatrix, AccessReport, PolicyReach};
+use stagedoor_testing::Options;
 
 use crate::cli::Ending;
 use crate::failure::Failure;
@@ -44,7 +45,8 @@ pub(crate) fn run(args: &ReportArgs, output: &mut Output) -> Result<Ending, Fail
     let policies = policies(&args.paths)?;
     let catalog = catalog(&args.catalog)?;
     let mut known = catalog_entities(&catalog);
-    if let Some(suite) = suite(&args.paths, output) {
+    let suite = suite(&args.paths, output);
+    if let Some(suite) = &suite {
         let uids: std::collections::HashSet<_> = known.iter().map(|e| e.uid.clone()).collect();
         known.extend(suite.entities().filter(|entity| !uids.contains(&entity.uid)));
     }
@@ -57,12 +59,14 @@ pub(crate) fn run(args: &ReportArgs, output: &mut Output) -> Result<Ending, Fail
         .with_permissions(policies.permissions.clone())
         .with_entities(known)
         .run();
+    let coverage = suite.and_then(|suite| suite.coverage(&Options::default()).ok());
+    let coverage = coverage.as_ref().map(PolicyReach::of);
     let page = AccessReport {
         title: &args.title,
         engine: &policies.engine,
         matrices: &matrices,
         lint: &lint,
-        coverage: None,
+        coverage: coverage.as_deref(),
     }
     .html();
     if crate::input::is_stdin(path) {

@@ -33,9 +33,6 @@ pub(crate) fn named_entities(engine: &Engine) -> Vec<EntityUid> {
     entities::named(&policies).into_keys().collect()
 }
 
-/// The linter's thread has room for conditions as deep as the engine takes them.
-const STACK_BYTES: usize = 256 << 20;
-
 /// Looks for what is wrong with policies though they load.
 ///
 /// # Examples
@@ -89,7 +86,7 @@ impl<'e> Linter<'e> {
     /// the validator's warnings are.
     #[must_use]
     pub fn run(&self) -> LintReport {
-        let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let builder = std::thread::Builder::new().stack_size(normal::STACK_BYTES);
         std::thread::scope(|scope| match builder.spawn_scoped(scope, || self.look()) {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             Err(_) => self.look(),

@@ -12,6 +12,7 @@ mod kubernetes;
 
 use serde::Serialize;
 use stagedoor_core::{Engine, Entity, EntityUid};
+use stagedoor_testing::coverage::{ClauseState, Coverage, PolicyCoverage};
 
 use crate::lint::{LintReport, named_entities};
 use crate::loading::Policies;
@@ -116,6 +117,22 @@ pub struct PolicyReach {
     pub covered: usize,
     /// How many clauses it has that count.
     pub clauses: usize,
+}
+
+impl PolicyReach {
+    /// Returns how far tests reach each policy.
+    #[must_use]
+    pub fn of(coverage: &Coverage) -> Vec<Self> {
+        let of_policy = |policy: &PolicyCoverage| {
+            let count = |state: ClauseState| {
+                policy.clauses.iter().filter(|clause| clause.state == state).count()
+            };
+            let covered = count(ClauseState::Covered);
+            let clauses = covered + count(ClauseState::Missed);
+            Self { policy: policy.policy.clone(), covered, clauses }
+        };
+        coverage.policies.iter().map(of_policy).collect()
+    }
 }
 
 /// Everything that the page shows.

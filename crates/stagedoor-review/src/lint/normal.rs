@@ -17,6 +17,9 @@ use super::fact::Fact;
 /// one policy.
 const AT_ONCE: usize = 256;
 
+/// Threads have room for conditions as deep as the engine takes them.
+pub(super) const STACK_BYTES: usize = 256 << 20;
+
 /// One policy or link.
 pub(crate) struct Normal<'e> {
     pub(crate) info: PolicyInfo<'e>,
@@ -127,8 +130,8 @@ pub(crate) fn normalized<'e>(
 }
 
 /// Parses every text once.
-fn trees(engine: &Engine) -> HashMap<&str, Arc<Tree>> {
-    let mut texts: HashMap<&str, bool> = HashMap::new();
+fn trees<'e>(engine: &'e Engine) -> HashMap<&'e str, Arc<Tree>> {
+    let mut texts: HashMap<&'e str, bool> = HashMap::new();
     for info in engine.policies() {
         texts.insert(info.text(), info.link().is_some());
     }
@@ -141,12 +144,30 @@ fn trees(engine: &Engine) -> HashMap<&str, Arc<Tree>> {
     let mut parsed: Vec<(&str, pst::Template)> =
         templates.into_iter().filter_map(|(text, _)| Some((text, of_template(text)?))).collect();
     let own: Vec<&str> = own.into_iter().map(|(text, _)| text).collect();
-    for texts in own.chunks(AT_ONCE) {
-        match together(texts) {
-            Some(trees) => parsed.extend(texts.iter().copied().zip(trees)),
-            None => parsed.extend(texts.iter().filter_map(|text| Some((*text, of_policy(text)?)))),
+    let chunks: Vec<&[&str]> = own.chunks(AT_ONCE).collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let parse = |chunks: &[&[&'e str]]| -> Vec<(&'e str, pst::Template)> {
+        let of_chunk = |texts: &&[&'e str]| match together(texts) {
+            Some(trees) => texts.iter().copied().zip(trees).collect(),
+            None => texts.iter().filter_map(|text| Some((*text, of_policy(text)?))).collect(),
+        };
+        chunks.iter().flat_map(|texts: &&[&str]| -> Vec<_> { of_chunk(texts) }).collect()
+    };
+    let share = chunks.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let shares: Vec<_> = chunks
+            .chunks(share)
+            .map(|chunks| {
+                let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
+                (chunks, builder.spawn_scoped(scope, move || parse(chunks)))
+            })
+            .collect();
+        for (chunks, thread) in shares {
+            // Where there is no thread, or none any more, it is done here.
+            let done = thread.ok().and_then(|thread| thread.join().ok());
+            parsed.extend(done.unwrap_or_else(|| parse(chunks)));
         }
-    }
+    });
     parsed.into_iter().map(|(text, tree)| (text, Arc::new(Tree::of(tree)))).collect()
 }
 

@@ -59,18 +59,20 @@ impl Pairs {
         policies: &[Normal<'_>],
         files: &Files,
     ) -> Option<(Pair, usize)> {
-        let mut candidates = files.candidates(policy);
-        candidates.retain(|other| *other != number);
-        // What shadows is told before what merely repeats.
-        candidates.sort_unstable_by_key(|other| {
-            (policies.get(*other).is_some_and(Normal::is_permit) == policy.is_permit(), *other)
-        });
-        candidates.dedup();
-        self.skipped += candidates.len().saturating_sub(COMPARED);
-        candidates.into_iter().take(COMPARED).find_map(|other| {
-            let relation = relation(policy, policies.get(other)?, number < other)?;
-            Some((relation, other))
-        })
+        let mut compared = 0;
+        let mut found = None;
+        for others in files.candidates(policy) {
+            let room = COMPARED - compared;
+            compared += others.len().min(room);
+            self.skipped += others.len().saturating_sub(room);
+            found = found.or_else(|| {
+                others.iter().take(room).filter(|other| **other != number).find_map(|other| {
+                    let relation = relation(policy, policies.get(*other)?, number < *other)?;
+                    Some((relation, *other))
+                })
+            });
+        }
+        found
     }
 }
 
@@ -108,8 +110,15 @@ fn covers(wide: &Normal<'_>, narrow: &Normal<'_>) -> Follows {
     wide.facts().into_iter().map(|fact| follows(&given, fact)).min().unwrap_or(Follows::Yes)
 }
 
-/// Policies by a fact that each of them needs.
+/// Policies of either effect, by a fact that each of them needs.
+#[derive(Default)]
 struct Files {
+    permits: Drawer,
+    forbids: Drawer,
+}
+
+#[derive(Default)]
+struct Drawer {
     by_key: HashMap<u64, Vec<usize>>,
     /// Policies that need no fact that can be looked up.
     broad: Vec<usize>,
@@ -123,34 +132,45 @@ impl Files {
                 *frequency.entry(key).or_default() += 1;
             }
         }
-        let mut files = Self { by_key: HashMap::new(), broad: Vec::new() };
+        let mut files = Self::default();
         let rarity =
             |keys: &Vec<u64>| -> usize { keys.iter().filter_map(|key| frequency.get(key)).sum() };
         for (number, policy) in policies.iter().enumerate().filter(|(n, _)| !is_dead(*n)) {
             let keys = policy.facts().into_iter().map(filed_under).filter(|keys| !keys.is_empty());
-            let keys = keys.min_by_key(rarity).or_else(|| {
-                let combinations: Vec<usize> =
-                    numbers(&policy.combinations).take(FILED + 1).collect();
-                (combinations.len() <= FILED)
-                    .then(|| combinations.into_iter().map(combination).collect())
-            });
+            let keys = keys.min_by_key(rarity).or_else(|| by_combinations(policy));
+            let drawer = if policy.is_permit() { &mut files.permits } else { &mut files.forbids };
             match keys {
-                Some(keys) => keys
-                    .into_iter()
-                    .for_each(|key| files.by_key.entry(key).or_default().push(number)),
-                None => files.broad.push(number),
+                Some(keys) => {
+                    keys.into_iter()
+                        .for_each(|key| drawer.by_key.entry(key).or_default().push(number));
+                }
+                None => drawer.broad.push(number),
             }
         }
         files
     }
 
-    fn candidates(&self, policy: &Normal<'_>) -> Vec<usize> {
+    /// Returns lists of policies that may make a policy needless. What shadows it comes before
+    /// what merely repeats it.
+    fn candidates<'f>(&'f self, policy: &Normal<'_>) -> impl Iterator<Item = &'f [usize]> {
         let first = numbers(&policy.combinations).next().map(combination);
-        let keys = policy.facts().into_iter().flat_map(looked_up).chain(first);
-        let found = keys.filter_map(|key| self.by_key.get(&key)).flatten();
-        // One more than are compared, of each, tells that there are more.
-        found.take(64 * COMPARED).chain(self.broad.iter().take(64 * COMPARED)).copied().collect()
+        let mut keys: Vec<u64> =
+            policy.facts().into_iter().flat_map(looked_up).chain(first).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let drawers = [(&self.forbids, true), (&self.permits, policy.is_permit())];
+        drawers.into_iter().filter(|(_, counts)| *counts).flat_map(move |(drawer, _)| {
+            let filed: Vec<&[usize]> =
+                keys.iter().filter_map(|key| drawer.by_key.get(key)).map(Vec::as_slice).collect();
+            std::iter::once(drawer.broad.as_slice()).chain(filed)
+        })
     }
+}
+
+/// Returns the keys of a policy that needs no fact: what its scope matches, if that is little.
+fn by_combinations(policy: &Normal<'_>) -> Option<Vec<u64>> {
+    let combinations: Vec<usize> = numbers(&policy.combinations).take(FILED + 1).collect();
+    (combinations.len() <= FILED).then(|| combinations.into_iter().map(combination).collect())
 }
 
 /// Returns the keys under which a policy that needs the fact is filed; none if what implies the
