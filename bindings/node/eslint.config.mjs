@@ -7,7 +7,11 @@ const globals = Object.fromEntries(
 );
 
 export default [
-  { ignores: ['index.js', 'node_modules/'] },
+  { ignores: ['index.js', '**/node_modules/'] },
   js.configs.recommended,
   { files: ['**/*.js'], languageOptions: { sourceType: 'commonjs', globals } },
+  {
+    files: ['test/runners/jest.spec.js'],
+    languageOptions: { globals: { expect: 'readonly', test: 'readonly' } },
+  },
 ];

@@ -374,6 +374,15 @@ export interface RequestInput {
   entities?: Array<EntityInput>
 }
 
+/**
+ * Runs the tests of policies: `*.test.yaml` files, or all below directories. Returns a JSON
+ * array of all cases, each with `file`, `suite`, `name`, `line` and `failures`.
+ *
+ * `runPolicyTests` of `@stagedoor/node/testing` makes tests of them. Throws if test files,
+ * policies or fixtures cannot be used.
+ */
+export declare function runPolicyTestFiles(paths: Array<string>): string
+
 /** A policy file or schema that is given as text. */
 export interface SourceText {
   /** Its name in messages; the ending tells what it is, as for files. */

@@ -840,3 +840,4 @@ module.exports.Engine = nativeBinding.Engine
 module.exports.Entities = nativeBinding.Entities
 module.exports.Principal = nativeBinding.Principal
 module.exports.ResourceType = nativeBinding.ResourceType
+module.exports.runPolicyTestFiles = nativeBinding.runPolicyTestFiles

@@ -28,3 +28,4 @@ module.exports.Entities = addon.Entities;
 module.exports.Principal = addon.Principal;
 module.exports.Action = addon.Action;
 module.exports.ResourceType = addon.ResourceType;
+module.exports.runPolicyTestFiles = addon.runPolicyTestFiles;

@@ -5,6 +5,7 @@ use napi::{Env, Status};
 use napi_derive::napi;
 use stagedoor_backstage::PolicyEngineError;
 use stagedoor_core::{DecideError, EntitiesError, LoadError, RequestError, Severity};
+use stagedoor_testing::TestError;
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
@@ -181,6 +182,31 @@ impl From<LoadError> for Failure {
         let mut failure = Self::new(code, error.to_string());
         if let Cause::Own(own) = failure.0.as_mut() {
             if let Some(first) = first {
+                (own.file, own.line, own.column) = (first.file, first.line, first.column);
+                own.help = first.help;
+            }
+            own.problems = Some(problems);
+        }
+        failure
+    }
+}
+
+impl From<TestError> for Failure {
+    fn from(error: TestError) -> Self {
+        let of = |problem: &stagedoor_testing::Problem| Problem {
+            severity: "error",
+            code: "tests::unusable".to_owned(),
+            message: problem.message.clone(),
+            help: problem.help.clone(),
+            policy: None,
+            file: Some(problem.file.clone()),
+            line: problem.line.and_then(|line| u32::try_from(line).ok()),
+            column: problem.column.and_then(|column| u32::try_from(column).ok()),
+        };
+        let problems: Vec<Problem> = error.problems().iter().map(of).collect();
+        let mut failure = Self::new("tests::unusable", error.to_string());
+        if let Cause::Own(own) = failure.0.as_mut() {
+            if let Some(first) = problems.first().cloned() {
                 (own.file, own.line, own.column) = (first.file, first.line, first.column);
                 own.help = first.help;
             }

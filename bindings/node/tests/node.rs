@@ -20,6 +20,35 @@ fn addon() -> Result<()> {
     node_tests(folder, Path::new("node"))
 }
 
+/// `@stagedoor/node/testing` in each runner: cases that pass pass there, one that fails fails.
+#[test]
+fn policy_tests_run_in_every_runner() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    prepare(folder)?;
+    let runners = folder.join("test/runners");
+    install(&runners)?;
+    for args in [
+        &["--test", "node.spec.js"][..],
+        &["node_modules/jest/bin/jest.js", "--ci"],
+        &["node_modules/vitest/vitest.mjs", "run"],
+    ] {
+        let node = || {
+            let mut node = Command::new("node");
+            node.current_dir(&runners).env("CI", "true").args(args);
+            node
+        };
+        run(&mut node())?;
+        let output = node().env("POLICY_TESTS", "failing").output()?;
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
+        ensure!(!output.status.success(), "{args:?} passes: {printed}");
+        for told in ["others do not", "expected allow"] {
+            ensure!(printed.contains(told), "{args:?} does not tell `{told}`: {printed}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn backstage_module() -> Result<()> {
     let addon = Path::new(env!("CARGO_MANIFEST_DIR"));
