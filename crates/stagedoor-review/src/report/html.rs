@@ -126,7 +126,7 @@ fn summary(report: &AccessReport<'_>) -> String {
 fn percent(coverage: &[PolicyReach]) -> String {
     let covered: usize = coverage.iter().map(|reach| reach.covered).sum();
     let all: usize = coverage.iter().map(|reach| reach.clauses).sum();
-    if all == 0 { "–".to_owned() } else { format!("{} %", covered * 100 / all) }
+    (covered * 100).checked_div(all).map_or_else(|| "–".to_owned(), |share| format!("{share} %"))
 }
 
 fn grid<'m>(number: usize, matrix: &'m AccessMatrix, cells: &mut Cells<'m>) -> String {
