@@ -93,11 +93,12 @@ pub(crate) fn span(expr: &Expr) -> Option<Range<usize>> {
 pub(crate) fn is_unless(expr: &Expr, text: &str) -> bool {
     let ExprKind::UnaryApp { op: UnaryOp::Not, arg } = expr.expr_kind() else { return false };
     let (Some(own), Some(of_arg)) = (span(expr), span(arg)) else { return true };
+    let written = text.get(own.clone()).unwrap_or_default();
+    if own != of_arg {
+        return !written.starts_with('!');
+    }
     // `a != b` and `a > b` also have the place of what Cedar negates.
-    own == of_arg
-        && text.get(own).is_some_and(|text| {
-            text.parse::<Expr>().is_ok_and(|parsed| parsed.to_string() != expr.to_string())
-        })
+    written.parse::<Expr>().is_ok_and(|parsed| parsed.to_string() != expr.to_string())
 }
 
 struct Cut<'a> {
