@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use stagedoor_core::{
-    Decision, Effect, Engine, Explanation, FailedClause, NearPermit, Outcome, PolicyExplanation,
-    PolicyInfo, PolicyStatus,
+    Decision, Effect, Engine, Explanation, FailedClause, GuardOutcome, GuardVerdict, NearPermit,
+    Outcome, PolicyError, PolicyExplanation, PolicyInfo, PolicyStatus,
 };
 
 /// The answer to one request.
@@ -14,6 +14,8 @@ pub(crate) struct Answer<'a> {
     decision: &'static str,
     reasons: Vec<&'a str>,
     errors: Vec<AnswerError<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    guards: Vec<AnswerGuard<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,7 +27,39 @@ pub(crate) struct Answer<'a> {
 #[derive(Debug, Serialize)]
 struct AnswerError<'a> {
     policy: &'a str,
+    /// A guard's; Cedar's errors have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
     message: &'a str,
+}
+
+impl<'a> AnswerError<'a> {
+    fn of(error: &'a PolicyError) -> Self {
+        let code = Some(error.code()).filter(|code| *code != "policy::evaluation");
+        Self { policy: error.policy(), code, message: error.message() }
+    }
+}
+
+/// What a custom rule said of a policy that it guards.
+#[derive(Debug, Serialize)]
+struct AnswerGuard<'a> {
+    policy: &'a str,
+    rule: &'a str,
+    verdict: &'static str,
+    reason: Option<&'a str>,
+}
+
+impl<'a> AnswerGuard<'a> {
+    fn of(guard: &'a GuardOutcome) -> Self {
+        let (verdict, reason) = match guard.verdict() {
+            GuardVerdict::Yes(reason) => ("yes", reason.as_deref()),
+            GuardVerdict::No(reason) => ("no", reason.as_deref()),
+            GuardVerdict::Failed(failure) => ("failed", Some(failure.message.as_str())),
+            GuardVerdict::NotAsked => ("not-asked", None),
+            _ => ("unknown", None),
+        };
+        Self { policy: guard.policy(), rule: guard.rule(), verdict, reason }
+    }
 }
 
 impl<'a> Answer<'a> {
@@ -34,9 +68,8 @@ impl<'a> Answer<'a> {
         Self {
             decision: word(outcome.decision()),
             reasons: outcome.reasons().map(|policy| policy.id()).collect(),
-            errors: errors
-                .map(|e| AnswerError { policy: e.policy(), message: e.message() })
-                .collect(),
+            errors: errors.map(AnswerError::of).collect(),
+            guards: outcome.guards().iter().map(AnswerGuard::of).collect(),
             error: None,
             help: None,
             revision: outcome.revision(),
@@ -45,9 +78,9 @@ impl<'a> Answer<'a> {
 
     /// Returns the denial of what could not be put to the policies, with the reason.
     pub(crate) fn refused(error: &'a str, engine: &'a Engine) -> Self {
-        let (reasons, errors) = (Vec::new(), Vec::new());
+        let (reasons, errors, guards) = (Vec::new(), Vec::new(), Vec::new());
         let (decision, revision) = (word(Decision::Deny), engine.revision());
-        Self { decision, reasons, errors, error: Some(error), help: None, revision }
+        Self { decision, reasons, errors, guards, error: Some(error), help: None, revision }
     }
 
     /// Adds what to do about a refusal.
@@ -132,6 +165,7 @@ impl<'a> ExplainedAnswer<'a> {
                 }
                 PolicyStatus::Errored(message) => ("errored", None, Some(message.as_str())),
                 PolicyStatus::Satisfied => ("satisfied", None, None),
+                PolicyStatus::HeldBack => ("held-back", None, None),
                 _ => ("unknown", None, None),
             };
             let effect = effect_word(policy.effect());

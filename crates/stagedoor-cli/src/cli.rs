@@ -68,6 +68,8 @@ enum Command {
     WhoCan(access::WhoCanArgs),
     WhatCan(access::WhatCanArgs),
     Serve(serve::ServeArgs),
+    #[cfg(feature = "rules")]
+    Rule(crate::rule::RuleArgs),
     Backstage(backstage::BackstageArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
@@ -116,6 +118,8 @@ pub(crate) fn run() -> ExitCode {
         Command::WhoCan(args) => access::who_can(&args, &mut output),
         Command::WhatCan(args) => access::what_can(&args, &mut output),
         Command::Serve(args) => serve::run(&args),
+        #[cfg(feature = "rules")]
+        Command::Rule(args) => crate::rule::run(&args, &mut output),
         Command::Backstage(args) => backstage::run(&args, &mut output),
         Command::Demo(_) => demo::run(&mut output),
         Command::Completions(args) => completions::run(&args, &mut output),

@@ -7,6 +7,7 @@ use stagedoor_core::{Engine, EngineBuilder, Limits};
 
 use crate::failure::Failure;
 use crate::input::{Input, is_stdin, unreadable};
+use crate::rules;
 
 /// Endings by which the engine itself tells what is in a file.
 const KNOWN_ENDINGS: [&str; 4] = [".cedar", ".cedarschema", ".cedar.json", ".cedarschema.json"];
@@ -43,7 +44,7 @@ impl PolicyArgs {
     }
 }
 
-/// Adds files and directories.
+/// Adds files and directories, and the rules beside them.
 pub(crate) fn with_policies(
     mut builder: EngineBuilder,
     paths: &[PathBuf],
@@ -71,7 +72,10 @@ pub(crate) fn with_policies(
             false => builder.policies(name, text),
         };
     }
-    Ok(builder)
+    Ok(match rules::beside(paths)? {
+        Some(rules) => builder.rules(rules),
+        None => builder,
+    })
 }
 
 /// Adds schemas, whatever their files are called.

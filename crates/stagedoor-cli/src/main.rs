@@ -26,6 +26,9 @@ mod report;
 mod requests;
 mod review;
 mod roles;
+#[cfg(feature = "rules")]
+mod rule;
+mod rules;
 mod serve;
 mod table;
 mod terminal;

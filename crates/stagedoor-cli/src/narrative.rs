@@ -42,6 +42,11 @@ impl Narrator<'_> {
             let error = self.paint.notable("cannot be evaluated:");
             push(&mut told, 1, format_args!("{error} {policy}: {message}"));
         }
+        for guard in outcome.guards() {
+            let (policy, rule) = (line(guard.policy()), line(guard.rule()));
+            let verdict = guard.verdict().to_string();
+            push(&mut told, 1, format_args!("guard {rule} of {policy}: {}", line(&verdict)));
+        }
         if self.detail == Detail::Full {
             self.in_question(&mut told, explanation);
         }
@@ -86,6 +91,7 @@ impl Narrator<'_> {
             let status = match (policy.status(), policy.effect()) {
                 (PolicyStatus::Satisfied, Effect::Permit) => paint.good("holds").to_string(),
                 (PolicyStatus::Satisfied, Effect::Forbid) => paint.bad("holds").to_string(),
+                (PolicyStatus::HeldBack, _) => "holds, but a guard says no".to_owned(),
                 (PolicyStatus::NotSatisfied(clause), _) => {
                     format!("does not hold: {}", self.clause(clause))
                 }

@@ -14,6 +14,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::Ending;
 use crate::failure::Failure;
+use crate::rules;
 
 /// Serve decisions to a platform.
 #[derive(Debug, Args)]
@@ -38,6 +39,11 @@ struct KubernetesArgs {
     /// Policies: files or directories. Schemas among them are added to those that ship.
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     policies: Vec<PathBuf>,
+
+    /// A directory of custom rules, `*.wasm`, that policies may be guarded by; else `rules` in
+    /// those of the policies. They are read once.
+    #[arg(long, value_name = "DIR")]
+    rules: Option<PathBuf>,
 
     /// The server's certificate and those between it and its authority, in PEM.
     #[arg(long, value_name = "FILE")]
@@ -123,13 +129,17 @@ fn positive(text: &str) -> Result<usize, String> {
 }
 
 impl KubernetesArgs {
-    fn config(&self) -> ServerConfig {
+    fn config(&self) -> Result<ServerConfig, Failure> {
         let tls = TlsFiles::new(&self.tls_cert, &self.tls_key);
         let tls = match &self.client_ca {
             Some(client_ca) => tls.with_client_ca(client_ca),
             None => tls,
         };
-        let mut config = ServerConfig::new(PolicySource::new(&self.policies), tls);
+        let mut policies = PolicySource::new(&self.policies);
+        if let Some(rules) = rules::named_or_beside(self.rules.as_deref(), &self.policies)? {
+            policies = policies.with_rules(rules);
+        }
+        let mut config = ServerConfig::new(policies, tls);
         config.listen = self.listen;
         config.health_listen = self.health_listen;
         config.no_opinion_denies = self.no_opinion_denies;
@@ -138,7 +148,7 @@ impl KubernetesArgs {
         config.limits.requests = self.max_requests;
         config.limits.connections = self.max_connections;
         config.limits.shutdown_delay = Duration::from_secs(self.shutdown_delay);
-        config
+        Ok(config)
     }
 
     fn log(&self) {
@@ -164,10 +174,11 @@ impl KubernetesArgs {
 pub(crate) fn run(args: &ServeArgs) -> Result<Ending, Failure> {
     let Platform::Kubernetes(args) = &args.platform;
     args.log();
+    let config = args.config()?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|e| Failure::input(format!("the server cannot be started: {e}")))?;
     runtime.block_on(async {
-        let server = Server::bind(args.config()).await.map_err(failure)?;
+        let server = Server::bind(config).await.map_err(failure)?;
         server.run(asked_to_stop()).await.map_err(failure)
     })?;
     Ok(Ending::Done)

@@ -18,6 +18,7 @@ use stagedoor_testing::{
 use crate::cli::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::rules;
 use crate::terminal::{line, printable};
 use measures::{tell_coverage, tell_mutation};
 
@@ -31,6 +32,10 @@ pub(crate) struct TestArgs {
     /// Test files, or directories with test files anywhere below.
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
+
+    /// A directory of custom rules, `*.wasm`, that policies may be guarded by.
+    #[arg(long, value_name = "DIR")]
+    rules: Option<PathBuf>,
 
     /// Run only cases whose file, suite and name contain this.
     #[arg(long, value_name = "TEXT")]
@@ -130,7 +135,8 @@ pub(crate) fn run(args: &TestArgs, output: &mut Output) -> Result<Ending, Failur
 
 /// Runs the tests once; returns what they are made of, if they could be loaded.
 fn once(args: &TestArgs, output: &mut Output) -> Result<(Ending, Vec<PathBuf>), Failure> {
-    match TestSuite::load_with(&args.paths, &args.policies) {
+    let rules = rules::named_or_beside(args.rules.as_deref(), &args.policies)?;
+    match TestSuite::load_with_rules(&args.paths, &args.policies, rules) {
         Ok(suite) => Ok((run_suite(args, &suite, output)?, suite.sources())),
         Err(error) => {
             unusable(&error, output)?;

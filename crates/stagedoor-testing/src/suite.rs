@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_saphyr::Spanned;
-use stagedoor_core::{DecideError, Decision, Engine, Explanation};
+use stagedoor_core::{DecideError, Decision, Engine, Explanation, RuleEvaluator};
 
 use crate::ask::{Question, list_question, platform, question};
 use crate::cedar_files;
@@ -135,8 +135,22 @@ impl TestSuite {
     ///
     /// As [`load`](Self::load).
     pub fn load_with(paths: &[PathBuf], policies: &[PathBuf]) -> Result<Self, TestError> {
+        Self::load_with_rules(paths, policies, None)
+    }
+
+    /// Reads the test files at the paths, as [`load_with`](Self::load_with), with custom rules
+    /// that policies may be guarded by.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_with_rules(
+        paths: &[PathBuf],
+        policies: &[PathBuf],
+        rules: Option<Arc<dyn RuleEvaluator>>,
+    ) -> Result<Self, TestError> {
         let started = Instant::now();
-        let mut engines = Engines::default();
+        let mut engines = Engines::new(rules);
         let mut error = TestError::default();
         let mut files = Vec::new();
         for path in read::find(paths)? {

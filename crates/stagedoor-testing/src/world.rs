@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 use stagedoor_backstage::{Catalog, Permissions, PolicyEngine};
-use stagedoor_core::{Engine, EngineBuilder, Entities, declares_entity_type};
+use stagedoor_core::{Engine, EngineBuilder, Entities, RuleEvaluator, declares_entity_type};
 use stagedoor_kubernetes::{Vocabulary, admission};
 
 use crate::cedar_files;
@@ -44,14 +45,19 @@ pub(crate) struct World {
 }
 
 /// Engines by the policies they were loaded from: many test files share one.
-#[derive(Default)]
 pub(crate) struct Engines {
     loaded: HashMap<(Vec<PathBuf>, Vec<Platform>, bool), Engine>,
     /// The permissions of Backstage, read once.
     known: Option<Permissions>,
+    rules: Option<Arc<dyn RuleEvaluator>>,
 }
 
 impl Engines {
+    /// Returns no engines yet, whose policies may be guarded by these rules.
+    pub(crate) fn new(rules: Option<Arc<dyn RuleEvaluator>>) -> Self {
+        Self { loaded: HashMap::new(), known: None, rules }
+    }
+
     /// Returns all engines that were loaded.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Engine> {
         self.loaded.values()
@@ -78,6 +84,10 @@ impl Engines {
         let builder = with_additions(with_policies(policies), platforms, permissions);
         let builder = with_shipped(builder, policies, platforms);
         let builder = if exact { builder.exact_cedar() } else { builder };
+        let builder = match &self.rules {
+            Some(rules) => builder.rules(Arc::clone(rules)),
+            None => builder,
+        };
         let engine = builder.build().map_err(|error| TestError::from(&error))?;
         self.loaded.insert(key, engine.clone());
         Ok(engine)

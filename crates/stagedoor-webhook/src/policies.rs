@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
-use stagedoor_core::{Engine, EngineBuilder, Limits, OpenEngine};
+use stagedoor_core::{Engine, EngineBuilder, Limits, OpenEngine, RuleEvaluator};
 use stagedoor_kubernetes::admission;
 use stagedoor_kubernetes::{Reviewer, SCHEMA};
 
@@ -25,6 +25,7 @@ pub struct PolicySource {
     paths: Vec<PathBuf>,
     limits: Limits,
     conditional: bool,
+    rules: Option<Arc<dyn RuleEvaluator>>,
 }
 
 impl PolicySource {
@@ -32,7 +33,14 @@ impl PolicySource {
     #[must_use]
     pub fn new(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         let paths = paths.into_iter().map(Into::into).collect();
-        Self { paths, limits: Limits::default(), conditional: false }
+        Self { paths, limits: Limits::default(), conditional: false, rules: None }
+    }
+
+    /// Sets the rules that policies may be guarded by. They stay when policies are reloaded.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Arc<dyn RuleEvaluator>) -> Self {
+        self.rules = Some(rules);
+        self
     }
 
     /// Sets the limits of the engine.
@@ -46,6 +54,9 @@ impl PolicySource {
     #[must_use]
     pub fn builder(&self) -> EngineBuilder {
         let mut builder = Engine::builder().limits(self.limits.clone());
+        if let Some(rules) = &self.rules {
+            builder = builder.rules(Arc::clone(rules));
+        }
         for path in &self.paths {
             builder = if path.is_dir() { builder.directory(path) } else { builder.file(path) };
         }

@@ -21,6 +21,7 @@ const SUBCOMMANDS: [&str; 17] = [
     "who-can",
     "what-can",
     "serve",
+    "rule",
     "demo",
     "completions",
     "man",

@@ -1,0 +1,76 @@
+//! Custom rules that policies may be guarded by: `rules/*.wasm` beside them, or a directory
+//! that is named.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use stagedoor_core::RuleEvaluator;
+
+use crate::failure::Failure;
+
+/// Returns the rules of the directories `rules` in those of the policies, if there are any.
+pub(crate) fn beside(policies: &[PathBuf]) -> Result<Option<Arc<dyn RuleEvaluator>>, Failure> {
+    let directories: Vec<PathBuf> =
+        policies.iter().map(|path| path.join("rules")).filter(|path| has_rules(path)).collect();
+    if directories.is_empty() { Ok(None) } else { load(&directories).map(Some) }
+}
+
+/// Returns the rules of a directory, or else those beside the policies.
+pub(crate) fn named_or_beside(
+    named: Option<&Path>,
+    policies: &[PathBuf],
+) -> Result<Option<Arc<dyn RuleEvaluator>>, Failure> {
+    match named {
+        Some(directory) => load(&[directory.to_owned()]).map(Some),
+        None => beside(policies),
+    }
+}
+
+fn has_rules(directory: &Path) -> bool {
+    let is_rule = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|e| e == "wasm");
+    std::fs::read_dir(directory).is_ok_and(|entries| entries.flatten().any(is_rule))
+}
+
+#[cfg(feature = "rules")]
+fn load(directories: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
+    use stagedoor_rule_host::WasmRules;
+
+    let host = host()?;
+    let mut rules = WasmRules::default();
+    for directory in directories {
+        rules.add_directory(&host, directory).map_err(|e| Failure::input(e.to_string()))?;
+    }
+    Ok(Arc::new(rules))
+}
+
+#[cfg(not(feature = "rules"))]
+fn load(directories: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
+    let names: Vec<_> = directories.iter().map(|path| path.display().to_string()).collect();
+    let message = format!("this build runs no custom rules, which are in `{}`", names.join("`, `"));
+    Err(Failure::input(message).with_help("build it with the feature `rules`"))
+}
+
+/// Returns where rules run, with this user's cache of compiled ones if it can be used.
+#[cfg(feature = "rules")]
+pub(crate) fn host() -> Result<stagedoor_rule_host::RuleHost, Failure> {
+    use stagedoor_rule_host::{HostConfig, HostError, RuleHost};
+
+    let mut config = HostConfig::default();
+    config.cache = cache();
+    let made = match RuleHost::new(&config) {
+        // A home that cannot be written, or is another's: compiling takes milliseconds.
+        Err(HostError::Cache(_)) => {
+            config.cache = None;
+            RuleHost::new(&config)
+        }
+        made => made,
+    };
+    made.map_err(|e| Failure::input(e.to_string()))
+}
+
+#[cfg(feature = "rules")]
+fn cache() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(caches.join("stagedoor").join("rules"))
+}

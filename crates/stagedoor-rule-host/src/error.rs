@@ -1,0 +1,214 @@
+//! Why a rule does not load, and why it gives no answer.
+
+use std::error::Error;
+use std::time::Duration;
+
+use stagedoor_core::GuardFailure;
+
+use crate::limits::{ComponentLimits, RuleLimits};
+
+/// The cause of an error. Boxed: another version of Wasmtime breaks no caller.
+pub(crate) type Cause = Box<dyn Error + Send + Sync>;
+
+/// Failure of one call of a rule. Every variant fails closed: a permit it guards is off, a
+/// forbid on.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[non_exhaustive]
+pub enum WasmRuleError {
+    /// The rule ran past its deadline.
+    #[error("it exceeded its deadline of {0:?}")]
+    #[diagnostic(code(wasm_rule::deadline), help("raise `deadline` or bound the loop"))]
+    DeadlineExceeded(Duration),
+    /// The rule used up its fuel.
+    #[error("it used up its fuel of {0}")]
+    #[diagnostic(code(wasm_rule::fuel), help("raise `fuel` or bound the loop"))]
+    OutOfFuel(u64),
+    /// The rule wanted more memory.
+    #[error("it asked for more memory than {0} bytes")]
+    #[diagnostic(code(wasm_rule::memory), help("raise `memory_bytes`"))]
+    OutOfMemory(usize),
+    /// The rule wanted a larger table.
+    #[error("it asked for tables of more than {0} elements")]
+    #[diagnostic(code(wasm_rule::table), help("raise `table_elements`"))]
+    TableTooLarge(usize),
+    /// The rule's calls nested too deep.
+    #[error("its calls nested too deep")]
+    #[diagnostic(code(wasm_rule::stack), help("bound the recursion"))]
+    StackOverflow,
+    /// The rule trapped.
+    #[error("it trapped: {0}")]
+    #[diagnostic(code(wasm_rule::trap), help("a panic traps: return an error instead"))]
+    Trapped(String, #[source] Cause),
+    /// What the rule gave back is not what the contract says: invalid UTF-8, say.
+    #[error("it gave back what the contract does not allow: {0}")]
+    #[diagnostic(code(wasm_rule::output))]
+    BadOutput(String, #[source] Cause),
+    /// The rule gave back too much.
+    #[error("it gave back more than {0} bytes")]
+    #[diagnostic(code(wasm_rule::output_size), help("raise `output_bytes`"))]
+    OutputTooLarge(usize),
+    /// The request is too large for the rule.
+    #[error("the request of more than {0} bytes is too large for it")]
+    #[diagnostic(code(wasm_rule::input_size), help("raise `input_bytes`"))]
+    InputTooLarge(usize),
+    /// The rule returned an error.
+    #[error("{0}")]
+    #[diagnostic(code(wasm_rule::error))]
+    Refused(String),
+    /// All instances were busy.
+    #[error("no instance came free within {0:?}")]
+    #[diagnostic(code(wasm_rule::busy), help("raise `concurrency`"))]
+    Busy(Duration),
+    /// An instance could not be made.
+    #[error("no instance could be made: {0}")]
+    #[diagnostic(code(wasm_rule::instance))]
+    NotInstantiated(String, #[source] Cause),
+}
+
+impl WasmRuleError {
+    /// Returns the stable code, such as `wasm_rule::deadline`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::DeadlineExceeded(_) => "wasm_rule::deadline",
+            Self::OutOfFuel(_) => "wasm_rule::fuel",
+            Self::OutOfMemory(_) => "wasm_rule::memory",
+            Self::TableTooLarge(_) => "wasm_rule::table",
+            Self::StackOverflow => "wasm_rule::stack",
+            Self::Trapped(..) => "wasm_rule::trap",
+            Self::BadOutput(..) => "wasm_rule::output",
+            Self::OutputTooLarge(_) => "wasm_rule::output_size",
+            Self::InputTooLarge(_) => "wasm_rule::input_size",
+            Self::Refused(_) => "wasm_rule::error",
+            Self::Busy(_) => "wasm_rule::busy",
+            Self::NotInstantiated(..) => "wasm_rule::instance",
+        }
+    }
+}
+
+impl From<WasmRuleError> for GuardFailure {
+    fn from(error: WasmRuleError) -> Self {
+        Self { code: error.code(), message: error.to_string() }
+    }
+}
+
+/// Failure to load a rule.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[non_exhaustive]
+pub enum WasmRuleLoadError {
+    /// The file is too large.
+    #[error("the component of {given} bytes is larger than the limit of {limit}")]
+    #[diagnostic(code(wasm_rule::load::size))]
+    TooLarge {
+        /// Its size.
+        given: usize,
+        /// The largest that is accepted.
+        limit: usize,
+    },
+    /// There is too much in it.
+    #[error("the component has more than {limit} {what}")]
+    #[diagnostic(code(wasm_rule::load::too_many))]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The most that are accepted.
+        limit: u64,
+    },
+    /// It is a core module.
+    #[error("this is a core module, not a component")]
+    #[diagnostic(
+        code(wasm_rule::load::core_module),
+        help(
+            "link with `wasm-component-ld`, as the SDK's README says, or wrap it: `wasm-tools component new`"
+        )
+    )]
+    CoreModule,
+    /// It is no WebAssembly, or is damaged.
+    #[error("this is no valid component: {0}")]
+    #[diagnostic(code(wasm_rule::load::invalid))]
+    Invalid(String),
+    /// It imports something.
+    #[error("the rule imports `{0}`, and a rule imports nothing")]
+    #[diagnostic(
+        code(wasm_rule::load::import),
+        help(
+            "a rule has no clock, randomness, files or network: what varies comes in the context"
+        )
+    )]
+    Import(String),
+    /// It does not follow the contract.
+    #[error("the component does not export `stagedoor:rule/guard`")]
+    #[diagnostic(code(wasm_rule::load::no_contract), help("write it with the rule SDK"))]
+    NoContract,
+    /// It follows another version of the contract.
+    #[error("the rule follows `{found}`; this host knows version {known}")]
+    #[diagnostic(code(wasm_rule::load::contract_version), help("build it with this version's SDK"))]
+    ContractVersion {
+        /// What it exports.
+        found: String,
+        /// The version that is known.
+        known: &'static str,
+    },
+    /// What it exports is not what the contract says.
+    #[error("the rule does not fit the contract: {0}")]
+    #[diagnostic(code(wasm_rule::load::contract))]
+    Contract(String),
+    /// It could not be compiled.
+    #[error("the rule cannot be compiled: {0}")]
+    #[diagnostic(code(wasm_rule::load::compile))]
+    Compile(String),
+    /// It could not be described.
+    #[error("the rule cannot describe itself: {0}")]
+    #[diagnostic(code(wasm_rule::load::describe))]
+    Describe(String, #[source] WasmRuleError),
+    /// What it says of itself is wrong.
+    #[error("the rule describes itself wrongly: {0}")]
+    #[diagnostic(code(wasm_rule::load::description))]
+    Description(String),
+    /// Its limits are beyond the host's.
+    #[error("the rule may not have {0}, which is beyond the host's limit")]
+    #[diagnostic(code(wasm_rule::load::limits))]
+    Limits(String),
+}
+
+impl WasmRuleLoadError {
+    pub(crate) fn too_large(given: usize, limits: &ComponentLimits) -> Self {
+        Self::TooLarge { given, limit: limits.bytes }
+    }
+}
+
+/// Returns an error and its causes as one line.
+pub(crate) fn causes(error: &wasmtime::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let part = cause.to_string();
+        // What a trap's backtrace would add is no business of a log line.
+        let part = part.lines().next().unwrap_or_default();
+        if part.starts_with("error while executing at wasm backtrace") || text.ends_with(part) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(part);
+    }
+    text
+}
+
+/// A resource that a rule asked for beyond its limit, as the store reports it.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub(crate) enum Beyond {
+    #[error("memory beyond the limit")]
+    Memory,
+    #[error("tables beyond the limit")]
+    Table,
+}
+
+impl Beyond {
+    pub(crate) fn error(self, limits: &RuleLimits) -> WasmRuleError {
+        match self {
+            Self::Memory => WasmRuleError::OutOfMemory(limits.memory_bytes),
+            Self::Table => WasmRuleError::TableTooLarge(limits.table_elements),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Requests in the contract's words.
+
+use std::collections::BTreeSet;
+
+use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
+use stagedoor_core::{Entities, EntityUid, GuardInputs, Record, Request, Value};
+
+use crate::contract;
+use crate::error::WasmRuleError;
+
+/// Returns a request with the inputs that a rule declares, and nothing else.
+pub(crate) fn request(
+    request: &Request,
+    entities: &Entities,
+    inputs: GuardInputs,
+    arguments: &str,
+    limit: usize,
+) -> Result<contract::Request, WasmRuleError> {
+    let mut writer =
+        Writer { entities, limit, left: limit, seen: BTreeSet::new(), open: Vec::new() };
+    writer.take(arguments.len())?;
+    let principal = inputs.principal.then(|| writer.entity(&request.principal)).transpose()?;
+    let resource = inputs.resource.then(|| writer.entity(&request.resource)).transpose()?;
+    let action = inputs.action.then(|| uid(&request.action));
+    let context = inputs.context.then(|| writer.record(&request.context)).transpose()?;
+    let related = writer.related()?;
+    let arguments = arguments.to_owned();
+    Ok(contract::Request { principal, action, resource, context, related, arguments })
+}
+
+struct Writer<'a> {
+    entities: &'a Entities,
+    limit: usize,
+    /// Bytes that may still be written.
+    left: usize,
+    seen: BTreeSet<(String, String)>,
+    /// Entities that were referred to.
+    open: Vec<&'a EntityUid>,
+}
+
+impl<'a> Writer<'a> {
+    fn take(&mut self, bytes: usize) -> Result<(), WasmRuleError> {
+        let left = self.left.checked_sub(bytes);
+        self.left = left.ok_or(WasmRuleError::InputTooLarge(self.limit))?;
+        Ok(())
+    }
+
+    fn record(&mut self, record: &'a Record) -> Result<String, WasmRuleError> {
+        record.values().for_each(|value| references(value, &mut self.open));
+        // Writing a record to memory does not fail.
+        let json = serde_json::to_string(&Json(record)).unwrap_or_default();
+        self.take(json.len())?;
+        Ok(json)
+    }
+
+    fn entity(&mut self, own: &'a EntityUid) -> Result<contract::Entity, WasmRuleError> {
+        self.seen.insert(key(own));
+        let known = self.entities.get(own);
+        let (attributes, tags) = match known {
+            Some(entity) => (self.record(&entity.attributes)?, self.record(&entity.tags)?),
+            None => ("{}".to_owned(), "{}".to_owned()),
+        };
+        let mut ancestors = Vec::new();
+        for ancestor in self.entities.ancestors(own) {
+            let ancestor = uid(ancestor);
+            self.take(ancestor.type_.len() + ancestor.id.len())?;
+            ancestors.push(ancestor);
+        }
+        // One order for one request, however the store keeps them.
+        ancestors.sort_unstable_by(|a, b| (&a.type_, &a.id).cmp(&(&b.type_, &b.id)));
+        Ok(contract::Entity { uid: uid(own), attributes, tags, ancestors })
+    }
+
+    /// Returns the entities that were referred to, and what these refer to.
+    fn related(&mut self) -> Result<Vec<contract::Entity>, WasmRuleError> {
+        let mut related = Vec::new();
+        while let Some(uid) = self.open.pop() {
+            let says_nothing = self
+                .entities
+                .get(uid)
+                .is_none_or(|entity| entity.attributes.is_empty() && entity.tags.is_empty());
+            if !says_nothing && !self.seen.contains(&key(uid)) {
+                related.push(self.entity(uid)?);
+            }
+        }
+        related.sort_unstable_by(|a, b| (&a.uid.type_, &a.uid.id).cmp(&(&b.uid.type_, &b.uid.id)));
+        Ok(related)
+    }
+}
+
+fn key(uid: &EntityUid) -> (String, String) {
+    (uid.type_name().to_string(), uid.id().unescaped().to_owned())
+}
+
+fn uid(uid: &EntityUid) -> contract::EntityUid {
+    let (type_, id) = key(uid);
+    contract::EntityUid { type_, id }
+}
+
+fn references<'v>(value: &'v Value, found: &mut Vec<&'v EntityUid>) {
+    match value {
+        Value::Entity(uid) => found.push(uid),
+        Value::Set(items) => items.iter().for_each(|item| references(item, found)),
+        Value::Record(fields) => fields.values().for_each(|field| references(field, found)),
+        _ => {}
+    }
+}
+
+/// Cedar's JSON form of a record or a value.
+struct Json<'a, T>(&'a T);
+
+impl Serialize for Json<'_, Record> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name.as_str(), Json(value))))
+    }
+}
+
+impl Serialize for Json<'_, Value> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Bool(b) => serializer.serialize_bool(*b),
+            Value::Long(n) => serializer.serialize_i64(*n),
+            Value::String(s) => serializer.serialize_str(s),
+            Value::Set(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                items.iter().try_for_each(|item| list.serialize_element(&Json(item)))?;
+                list.end()
+            }
+            Value::Record(fields) => Json(fields).serialize(serializer),
+            Value::Entity(uid) => {
+                let (type_, id) = key(uid);
+                escaped(serializer, "__entity", [("type", &type_), ("id", &id)])
+            }
+            Value::Extension(call) => match call_of(call) {
+                Some((function, argument)) => {
+                    escaped(serializer, "__extn", [("fn", function), ("arg", argument)])
+                }
+                None => escaped(serializer, "__extn", [("expr", call)]),
+            },
+            other => Err(serde::ser::Error::custom(format!("{other:?} is no value of Cedar's"))),
+        }
+    }
+}
+
+fn escaped<S: Serializer, const N: usize>(
+    serializer: S,
+    escape: &str,
+    fields: [(&str, &str); N],
+) -> Result<S::Ok, S::Error> {
+    struct Fields<'f, const N: usize>([(&'f str, &'f str); N]);
+    impl<const N: usize> Serialize for Fields<'_, N> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_map(self.0)
+        }
+    }
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(escape, &Fields(fields))?;
+    map.end()
+}
+
+/// Takes `datetime("2026-01-01")` apart.
+fn call_of(call: &str) -> Option<(&str, &str)> {
+    let (function, rest) = call.split_once("(\"")?;
+    let argument = rest.strip_suffix("\")")?;
+    let plain = !argument.contains(['"', '\\'])
+        && function.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    plain.then_some((function, argument))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_as_cedar_does() -> Result<(), Box<dyn std::error::Error>> {
+        let record = Record::from([
+            ("at".into(), Value::Extension(r#"datetime("2026-01-01")"#.into())),
+            (
+                "in".into(),
+                Value::Extension(r#"datetime("2026-01-01").offset(duration("1d"))"#.into()),
+            ),
+            ("owner".into(), Value::Entity(r#"User::"al\"ice""#.parse()?)),
+            ("tags".into(), Value::from_iter(["a\n", "b"])),
+            ("deep".into(), Value::Record(Record::from([("n".into(), Value::Long(i64::MIN))]))),
+        ]);
+        let expected = r#"{"at":{"__extn":{"fn":"datetime","arg":"2026-01-01"}},"deep":{"n":-9223372036854775808},"in":{"__extn":{"expr":"datetime(\"2026-01-01\").offset(duration(\"1d\"))"}},"owner":{"__entity":{"type":"User","id":"al\"ice"}},"tags":["a\n","b"]}"#;
+        assert_eq!(serde_json::to_string(&Json(&record))?, expected);
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! The rules of a directory.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use stagedoor_core::{Guard, GuardRefusal, RuleEvaluator};
+
+use crate::error::WasmRuleLoadError;
+use crate::guard::WasmGuard;
+use crate::host::RuleHost;
+use crate::limits::RuleLimits;
+use crate::rule::WasmRule;
+
+/// Rules by name, for policies to be guarded by.
+#[derive(Debug, Default)]
+pub struct WasmRules(BTreeMap<String, Arc<WasmRule>>);
+
+/// Failure to load the rules of a directory. None of them is used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WasmRulesError {
+    /// A file or the directory cannot be read.
+    #[error("`{0}` cannot be read")]
+    Io(String, #[source] io::Error),
+    /// There are no rules in the directory.
+    #[error("there are no rules (`*.wasm`) in `{0}`")]
+    Empty(String),
+    /// A component is no rule.
+    #[error("`{file}`: {error}")]
+    Rule {
+        /// The file.
+        file: String,
+        /// Why.
+        error: WasmRuleLoadError,
+    },
+    /// The limits of a rule cannot be read.
+    #[error("`{file}` has no limits of a rule: {reason}")]
+    Limits {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+    /// Two rules have one name.
+    #[error("`{file}` is another rule `{name}`")]
+    Duplicate {
+        /// The second of the two files.
+        file: String,
+        /// The name.
+        name: String,
+    },
+}
+
+/// `NAME.limits.json` beside `NAME.wasm`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LimitsFile {
+    deadline_ms: Option<u64>,
+    fuel: Option<u64>,
+    memory_bytes: Option<usize>,
+    table_elements: Option<usize>,
+    input_bytes: Option<usize>,
+    output_bytes: Option<usize>,
+}
+
+impl WasmRules {
+    /// Loads every `*.wasm` of a directory.
+    ///
+    /// Beside `NAME.wasm` may stand `NAME.limits.json`, an object with any of `deadlineMs`,
+    /// `fuel`, `memoryBytes`, `tableElements`, `inputBytes` and `outputBytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`WasmRulesError`] for the first file that is not as it should be.
+    pub fn load(host: &RuleHost, directory: impl AsRef<Path>) -> Result<Self, WasmRulesError> {
+        let mut rules = Self::default();
+        rules.add_directory(host, directory)?;
+        Ok(rules)
+    }
+
+    /// Adds every rule of a directory, as [`load`](Self::load) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn add_directory(
+        &mut self,
+        host: &RuleHost,
+        directory: impl AsRef<Path>,
+    ) -> Result<(), WasmRulesError> {
+        let directory = directory.as_ref();
+        let name = directory.display().to_string();
+        let failed = |e| WasmRulesError::Io(name.clone(), e);
+        let mut files: Vec<PathBuf> = Vec::new();
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|ending| ending == "wasm") {
+                files.push(path);
+            }
+        }
+        if files.is_empty() {
+            return Err(WasmRulesError::Empty(name));
+        }
+        files.sort_unstable();
+        for path in files {
+            let file = path.display().to_string();
+            let rule = Self::file(host, &path)?;
+            let name = rule.name().to_owned();
+            if self.add(rule).is_err() {
+                return Err(WasmRulesError::Duplicate { file, name });
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads one file, with the limits beside it.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn file(host: &RuleHost, path: &Path) -> Result<WasmRule, WasmRulesError> {
+        let file = path.display().to_string();
+        let limit = host.config().component.bytes;
+        let bytes = read(path, limit as u64 + 1)?;
+        let limits = limits(&path.with_extension("limits.json"))?;
+        WasmRule::load(host, &bytes, limits).map_err(|error| WasmRulesError::Rule { file, error })
+    }
+
+    /// Adds a rule.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back if there is one of its name.
+    pub fn add(&mut self, rule: WasmRule) -> Result<(), Box<WasmRule>> {
+        if self.0.contains_key(rule.name()) {
+            return Err(Box::new(rule));
+        }
+        self.0.insert(rule.name().to_owned(), Arc::new(rule));
+        Ok(())
+    }
+
+    /// Returns the rules, by name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &WasmRule> {
+        self.0.values().map(AsRef::as_ref)
+    }
+}
+
+impl RuleEvaluator for WasmRules {
+    fn guard(&self, rule: &str, arguments: &str) -> Result<Arc<dyn Guard>, GuardRefusal> {
+        let Some(known) = self.0.get(rule) else {
+            return Err(GuardRefusal::Unknown { known: self.0.keys().cloned().collect() });
+        };
+        known.check_arguments(arguments).map_err(GuardRefusal::Arguments)?;
+        let (rule, arguments) = (Arc::clone(known), arguments.to_owned());
+        Ok(Arc::new(WasmGuard { rule, arguments }))
+    }
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, WasmRulesError> {
+    let failed = |e| WasmRulesError::Io(path.display().to_string(), e);
+    let mut bytes = Vec::new();
+    fs::File::open(path).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn limits(path: &Path) -> Result<RuleLimits, WasmRulesError> {
+    let mut limits = RuleLimits::default();
+    if !path.exists() {
+        return Ok(limits);
+    }
+    let wrong =
+        |reason: String| WasmRulesError::Limits { file: path.display().to_string(), reason };
+    let read: LimitsFile =
+        serde_json::from_slice(&read(path, 64 << 10)?).map_err(|e| wrong(e.to_string()))?;
+    let set = |limit: &mut usize, value: Option<usize>| *limit = value.unwrap_or(*limit);
+    limits.deadline = read.deadline_ms.map_or(limits.deadline, Duration::from_millis);
+    limits.fuel = read.fuel.unwrap_or(limits.fuel);
+    set(&mut limits.memory_bytes, read.memory_bytes);
+    set(&mut limits.table_elements, read.table_elements);
+    set(&mut limits.input_bytes, read.input_bytes);
+    set(&mut limits.output_bytes, read.output_bytes);
+    Ok(limits)
+}

@@ -1,0 +1,7 @@
+//! Rules that mean harm: each is refused or cut off with its own error.
+
+mod caching;
+mod calls;
+mod loading;
+mod neighbours;
+mod rules;

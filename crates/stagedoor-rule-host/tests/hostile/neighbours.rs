@@ -1,0 +1,87 @@
+//! Decisions about other requests go on while rules mean harm, and the memory stays level.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use anyhow::{Context as _, Result, ensure};
+use stagedoor_core::Entities;
+use stagedoor_rule_host::{RuleLimits, WasmRule};
+
+use crate::rules::{host, load, request, that_does, with_items};
+
+/// Memory of this process that is in use, in KiB.
+fn resident() -> Result<usize> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+    let number = line.split_whitespace().nth(1).context("no number")?;
+    Ok(number.parse()?)
+}
+
+/// Address space that this process has reserved, in KiB.
+fn reserved() -> Result<usize> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmSize:")).context("no VmSize")?;
+    Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
+}
+
+#[test]
+fn good_rules_answer_beside_bad_ones() -> Result<()> {
+    let before = reserved()?;
+    let host = host()?;
+    // Other tests of this process make hosts of their own meanwhile: the bound is that of one.
+    ensure!(host.config().concurrency * 4 * host.config().memory_bytes < 4 << 30);
+    ensure!(before > 0);
+    let good = load(&host, &that_does("")?)?;
+    let mut limits = RuleLimits::default();
+    limits.fuel = 1 << 40;
+    let bad = [
+        that_does("(loop $l (br $l))")?,
+        that_does(
+            "(loop $l (memory.fill (i32.const 0) (i32.const 1) (i32.const 131072)) (br $l))",
+        )?,
+        that_does(
+            "(drop (memory.grow (i32.const 254)))
+             (memory.fill (i32.const 0) (i32.const 255) (i32.const 16777216)) unreachable",
+        )?,
+        that_does("(loop $l (drop (memory.grow (i32.const 1))) (br $l))")?,
+        with_items("(func $f (call $f))", "(call $f)")?,
+        that_does("unreachable")?,
+    ];
+    let bad = bad.iter().map(|bytes| WasmRule::load(&host, bytes, limits.clone()));
+    let bad: Vec<WasmRule> = bad.collect::<Result<_, _>>()?;
+    let asked = request()?;
+    let entities = Entities::empty();
+    let rounds = |count: usize| -> Result<usize> {
+        let (done, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            let neighbours: Vec<_> = (0..2)
+                .map(|_| {
+                    scope.spawn(|| -> Result<()> {
+                        while !done.load(Ordering::Relaxed) {
+                            ensure!(good.evaluate(&asked, &entities, "{}")?.holds);
+                            answered.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Ok(())
+                    })
+                })
+                .collect();
+            for _ in 0..count {
+                for rule in &bad {
+                    ensure!(rule.evaluate(&asked, &entities, "{}").is_err());
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+            for neighbour in neighbours {
+                neighbour.join().map_err(|_| anyhow::anyhow!("a neighbour panicked"))??;
+            }
+            Ok(())
+        })?;
+        Ok(answered.into_inner())
+    };
+    rounds(5)?;
+    let level = resident()?;
+    let answered = rounds(30)?;
+    let after = resident()?;
+    ensure!(answered > 100, "{answered} answers");
+    ensure!(after < level + (48 << 10), "{level} KiB before, {after} KiB after");
+    Ok(())
+}
