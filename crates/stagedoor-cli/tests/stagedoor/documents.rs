@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::run::stagedoor;
 
-const SUBCOMMANDS: [&str; 17] = [
+const SUBCOMMANDS: [&str; 18] = [
     "authorize",
     "check",
     "explain",
