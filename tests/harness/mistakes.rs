@@ -1,10 +1,14 @@
 //! Typical mistakes in policies: a table says what points at each.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use stagedoor_core::Engine;
+use stagedoor_review::diff::{Comparison, format::markdown};
+use stagedoor_review::lint::{Linter, format};
+use stagedoor_review::{Policies, PolicyFiles};
 use stagedoor_testing::{Options, TestSuite, coverage, mutation};
 
 use crate::place::{repository, run};
@@ -33,14 +37,38 @@ fn table() -> Result<BTreeMap<String, Mistake>> {
     Ok(table)
 }
 
+/// The files of a folder's policies, with the schema of the right ones.
+fn policies(folder: &Path) -> Vec<PathBuf> {
+    vec![folder.join("app.cedar"), repository(CASES).join("right/app.cedarschema")]
+}
+
+fn engine(folder: &Path) -> Result<Engine> {
+    Ok(Policies::load(&PolicyFiles::Paths(policies(folder)))?.engine)
+}
+
+/// The tests of the right policies, for others.
+fn right_tests(folder: &Path) -> Result<TestSuite> {
+    let tests = repository(CASES).join("right/app.test.yaml");
+    Ok(TestSuite::load_with(&[tests], &policies(folder))?)
+}
+
 /// Runs the tests of the right policies with others.
 fn tests(folder: &Path) -> Result<String> {
-    let right = repository(CASES).join("right");
-    let policies = [folder.join("app.cedar"), right.join("app.cedarschema")];
-    let suite = TestSuite::load_with(&[right.join("app.test.yaml")], &policies)?;
-    let (report, failures) = run(&suite);
+    let (report, failures) = run(&right_tests(folder)?);
     ensure!(!report.passed(), "nothing fails");
     Ok(failures)
+}
+
+fn lint(folder: &Path) -> Result<String> {
+    let engine = engine(folder)?;
+    let linter = Linter::new(&engine).with_entities(right_tests(folder)?.entities());
+    Ok(format::github(&linter.run()))
+}
+
+fn diff(folder: &Path) -> Result<String> {
+    let space = right_tests(folder)?.space(10_000);
+    let (old, new) = (engine(&repository(CASES).join("right"))?, engine(folder)?);
+    Ok(markdown(&Comparison::of(&old, &new, &space.requests), 10))
 }
 
 /// Loads a folder's own tests, which pass.
@@ -55,6 +83,8 @@ fn what_is_said(caught_by: &str, folder: &Path) -> Result<String> {
     let options = Options::default();
     match caught_by {
         "tests" => tests(folder),
+        "lint" => lint(folder),
+        "diff" => diff(folder),
         "coverage" => Ok(coverage::text(&own_tests(folder)?.coverage(&options)?).join("\n")),
         "mutation" => {
             let mutants = own_tests(folder)?.mutate(&options, Duration::from_secs(600))?;
