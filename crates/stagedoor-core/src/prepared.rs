@@ -57,7 +57,8 @@ static NO_CONTEXT: Record = Record::new();
 /// let services = engine.resource_type(&"Service".parse()?, &["tier", "owner"], &[])?;
 ///
 /// // For each request:
-/// let billing = services.resource("billing", &[Some("gold".into()), None]);
+/// let attributes = [Some("gold".into()), None];
+/// let billing = services.resource("billing", &attributes);
 /// let ruling = engine.ruling_prepared(&PreparedRequest::new(&alice, &deploy, billing))?;
 /// assert_eq!(ruling.decision(), Decision::Allow);
 /// assert_eq!(ruling.policy().map(|policy| policy.id()), Some("sre-deploys"));
