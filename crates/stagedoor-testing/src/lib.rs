@@ -43,6 +43,7 @@ pub mod coverage;
 mod expectation;
 mod file;
 pub mod format;
+pub mod html;
 mod invariant;
 pub mod mutation;
 mod parallel;

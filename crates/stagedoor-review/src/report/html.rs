@@ -8,6 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use stagedoor_core::{Effect, PolicyInfo};
+use stagedoor_testing::html::{escaped, spelled_out};
 
 use super::{AccessCell, AccessMatrix, AccessReport, PolicyReach, Verdict};
 use crate::lint::{LintFinding, LintLevel};
@@ -298,36 +299,7 @@ fn hash(text: &str) -> String {
 
 /// Returns JSON that cannot end the element that it stands in.
 fn embedded(json: &serde_json::Value) -> String {
-    shown(&json.to_string().replace('<', "\\u003c"), |c| format!("\\u{:04x}", u32::from(c)))
-}
-
-/// Returns a text as HTML that shows it.
-fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            c => html.push(c),
-        }
-    }
-    shown(&html, |c| format!("\\u{{{:x}}}", u32::from(c)))
-}
-
-/// Writes out characters that turn the direction of writing, and control characters.
-fn shown(text: &str, written: impl Fn(char) -> String) -> String {
-    let is_odd = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut all = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_odd(c) { all.push_str(&written(c)) } else { all.push(c) }
-    }
-    all
+    spelled_out(&json.to_string().replace('<', "\\u003c"), |c| format!("\\u{:04x}", u32::from(c)))
 }
 
 #[cfg(test)]
@@ -336,10 +308,6 @@ mod tests {
 
     #[test]
     fn texts_stay_texts() {
-        assert_eq!(
-            escaped("<img src=x onerror='a'>&\"\u{202e}"),
-            "&lt;img src=x onerror=&#39;a&#39;&gt;&amp;&quot;\\u{202e}"
-        );
         let json = embedded(&json!({"a": "</script><script>\u{202e}"}));
         assert_eq!(json, r#"{"a":"\u003c/script>\u003cscript>\u202e"}"#);
         assert_eq!(anchor("a b\"_é"), "policy-a_20b_22_5f_c3_a9");

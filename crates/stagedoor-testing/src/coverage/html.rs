@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{ClauseCoverage, ClauseState, Coverage, PolicyCoverage, Share, by_file};
+use crate::html::escaped;
 
 /// Returns the page.
 ///
@@ -109,21 +110,6 @@ fn actions(coverage: &Coverage) -> String {
         let _ = write!(html, "<tr><td>{name}</td><td>{principal}</td></tr>");
     }
     html.push_str("</tbody></table></details>");
-    html
-}
-
-fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            c => html.push(c),
-        }
-    }
     html
 }
 
