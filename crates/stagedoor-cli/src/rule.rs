@@ -3,19 +3,19 @@
 mod new;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use stagedoor_core::{Entities, GuardInputs, Limits, Request};
-use stagedoor_rule_host::{WasmRule, WasmRules, WasmRulesError};
+use stagedoor_rule_host::{WasmRule, WasmRules};
 
 use crate::cli::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::output::Output;
-use crate::rules::host;
-use crate::terminal::line;
+use crate::rules::{failed, host};
+use crate::terminal::{line, printable};
 
 /// Custom rules in WebAssembly, which guard policies.
 ///
@@ -73,17 +73,8 @@ pub(crate) fn run(args: &RuleArgs, output: &mut Output) -> Result<Ending, Failur
     }
 }
 
-fn load(file: &std::path::Path) -> Result<WasmRule, Failure> {
-    WasmRules::file(&host()?, file).map_err(|error| {
-        let help = match &error {
-            WasmRulesError::Rule { error, .. } => {
-                miette::Diagnostic::help(error).map(|help| help.to_string())
-            }
-            _ => None,
-        };
-        let failure = Failure::input(error.to_string());
-        help.into_iter().fold(failure, Failure::with_help)
-    })
+fn load(file: &Path) -> Result<WasmRule, Failure> {
+    WasmRules::file(&host()?, file).map_err(|error| failed(&error))
 }
 
 /// What `rule check` prints.
@@ -172,7 +163,7 @@ impl Description<'_> {
         let schema = serde_json::to_string_pretty(&self.arguments).unwrap_or_default();
         let _ = write!(text, "  arguments");
         for schema_line in schema.lines() {
-            let _ = write!(text, "\n    {}", line(schema_line));
+            let _ = write!(text, "\n    {}", printable(schema_line));
         }
         text
     }

@@ -38,7 +38,7 @@ fn load(directories: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
     let host = host()?;
     let mut rules = WasmRules::default();
     for directory in directories {
-        rules.add_directory(&host, directory).map_err(|e| Failure::input(e.to_string()))?;
+        rules.add_directory(&host, directory).map_err(|error| failed(&error))?;
     }
     Ok(Arc::new(rules))
 }
@@ -48,6 +48,22 @@ fn load(directories: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
     let names: Vec<_> = directories.iter().map(|path| path.display().to_string()).collect();
     let message = format!("this build runs no custom rules, which are in `{}`", names.join("`, `"));
     Err(Failure::input(message).with_help("build it with the feature `rules`"))
+}
+
+/// Returns why rules do not load, with the cause and what to do about it.
+#[cfg(feature = "rules")]
+pub(crate) fn failed(error: &stagedoor_rule_host::WasmRulesError) -> Failure {
+    use std::error::Error as _;
+
+    use stagedoor_rule_host::WasmRulesError;
+
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    let failure = Failure::input(format!("{error}{cause}"));
+    let help = match error {
+        WasmRulesError::Rule { error, .. } => miette::Diagnostic::help(error),
+        _ => None,
+    };
+    help.into_iter().fold(failure, |failure, help| failure.with_help(help.to_string()))
 }
 
 /// Returns where rules run, with this user's cache of compiled ones if it can be used.

@@ -175,6 +175,12 @@ impl WasmRuleLoadError {
     pub(crate) fn too_large(given: usize, limits: &ComponentLimits) -> Self {
         Self::TooLarge { given, limit: limits.bytes }
     }
+
+    /// The parser tells of bytes on many lines.
+    pub(crate) fn invalid(error: &wasmparser::BinaryReaderError) -> Self {
+        let told = error.to_string();
+        Self::Invalid(told.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
 }
 
 /// Returns an error and its causes as one line.

@@ -37,7 +37,7 @@ pub(crate) fn inspect(
     // Cheaper than compiling, and stricter about features that the host does not want.
     Validator::new_with_features(features())
         .validate_all(bytes)
-        .map_err(|e| WasmRuleLoadError::Invalid(e.to_string()))?;
+        .map_err(|e| WasmRuleLoadError::invalid(&e))?;
     Ok(contents)
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn contents(
     let mut contents = Contents { bytes: bytes.len(), ..Contents::default() };
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
-        let payload = payload.map_err(|e| WasmRuleLoadError::Invalid(e.to_string()))?;
+        let payload = payload.map_err(|e| WasmRuleLoadError::invalid(&e))?;
         match &payload {
             Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
                 return Err(WasmRuleLoadError::CoreModule);
@@ -74,7 +74,7 @@ pub(crate) fn contents(
 impl Contents {
     /// Adds what a section says of itself; its items are looked at by the validator.
     fn count(&mut self, payload: &Payload<'_>, depth: usize) -> Result<(), WasmRuleLoadError> {
-        let invalid = |e: wasmparser::BinaryReaderError| WasmRuleLoadError::Invalid(e.to_string());
+        let invalid = |e: wasmparser::BinaryReaderError| WasmRuleLoadError::invalid(&e);
         match payload {
             Payload::ModuleSection { .. } => self.modules += 1,
             Payload::FunctionSection(section) => self.functions += u64::from(section.count()),

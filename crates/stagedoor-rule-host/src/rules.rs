@@ -164,6 +164,10 @@ impl RuleEvaluator for WasmRules {
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, WasmRulesError> {
     let failed = |e| WasmRulesError::Io(path.display().to_string(), e);
     let mut bytes = Vec::new();
+    // Opening a pipe would wait for its writer.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is not a file")));
+    }
     fs::File::open(path).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }

@@ -10,6 +10,7 @@ mod import;
 mod lint;
 mod policy_tests;
 mod report;
+mod rule;
 mod run;
 mod serve;
 mod table;
