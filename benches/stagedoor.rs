@@ -1,6 +1,6 @@
 //! Stagedoor over the workload.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use anyhow::{Context as _, Result};
 use cedar_policy::{EntityId, EntityTypeName, EntityUid};
@@ -156,7 +156,7 @@ pub fn decide_attributes(
 #[derive(Debug)]
 pub struct Handles {
     principals: Vec<Principal>,
-    actions: HashMap<&'static str, Action>,
+    actions: Vec<(&'static str, Action)>,
     resources: ResourceType,
     namespace: EntityTypeName,
 }
@@ -197,7 +197,8 @@ impl Handles {
         ask: impl FnOnce(&PreparedRequest<'_>) -> Result<R, DecideError>,
     ) -> Result<R> {
         let principal = self.principals.get(asked.user).context("a user of the workload")?;
-        let action = self.actions.get(asked.verb).context("a verb of the workload")?;
+        let action = self.actions.iter().find(|(verb, _)| *verb == asked.verb);
+        let (_, action) = action.context("a verb of the workload")?;
         let (api_group, resource) = asked.kind();
         let values = [
             Some(api_group.into()),

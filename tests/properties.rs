@@ -2,12 +2,17 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use cedar_policy::{PolicySet, ValidationMode, Validator};
 use proptest::prelude::{Strategy as _, any};
-use stagedoor_core::{Engine, Entities, Limits, NearPermit, PolicyStatus, Severity};
+use stagedoor_core::{
+    DifferenceSink, Engine, Entities, Limits, NearPermit, PolicyStatus, Request, Severity,
+};
 use stagedoor_tests::bytes::Choices;
 use stagedoor_tests::conformance::{Answer, Renaming};
 use stagedoor_tests::faces;
@@ -78,6 +83,40 @@ fn indexed_engine_agrees_with_cedar() -> Result<()> {
         same(&trial.builder().exact_cedar().build()?, &entities, &trial, &expected)
     })?;
     seen.varied()
+}
+
+/// Counts what it is told.
+#[derive(Debug, Default)]
+struct Differences(AtomicUsize);
+
+impl DifferenceSink for Differences {
+    fn differs(&self, _: &Request, policies: &[&str]) {
+        self.0.fetch_add(policies.len().max(1), Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn cedars_evaluator_alone_and_in_the_shadow_says_the_same() -> Result<()> {
+    let compared = Cell::new(0);
+    holds(200, seeds(1..60), |seeds| {
+        let trial = Trial::loose(seeds)?;
+        let expected = trial.expected(None)?;
+        let entities = Entities::from_entities(trial.entities.clone())?;
+        let interpreted = trial.builder().exact_cedar().compiled(false).build()?;
+        ensure!(interpreted.statistics().interpreted == interpreted.policies().len());
+        same(&interpreted, &entities, &trial, &expected)?;
+        let sink = Arc::new(Differences::default());
+        let shadowed = trial.builder().exact_cedar().shadow(NonZeroU32::MIN, sink.clone());
+        let shadowed = shadowed.build()?;
+        same(&shadowed, &entities, &trial, &expected)?;
+        let figures = shadowed.statistics();
+        ensure!(figures.differences == 0 && sink.0.load(Ordering::Relaxed) == 0, "{figures:?}");
+        ensure!(figures.compared >= trial.requests.len() as u64, "{figures:?}");
+        compared.set(compared.get() + figures.compared);
+        Ok(())
+    })?;
+    eprintln!("{} decisions compared", compared.get());
+    Ok(())
 }
 
 #[test]

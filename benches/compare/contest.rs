@@ -37,6 +37,7 @@ pub(crate) struct Contest {
     requests: Requests,
     text: Loaded,
     links: Loaded,
+    interpreted: Loaded,
     cedar: PolicySet,
     cedar_requests: Vec<(cedar_policy::Request, cedar_policy::Entities)>,
 }
@@ -52,6 +53,8 @@ pub(crate) enum Turn {
     Links,
     /// Users, verbs and the type of resources are handles; the decision and one policy.
     Handles,
+    /// As `Prepared`, with Cedar's evaluator for what the index leaves.
+    Interpreted,
     /// As `Handles`, with all determining policies.
     HandlesAll,
     /// As `Handles`, the grants being links of templates.
@@ -68,7 +71,8 @@ pub(crate) struct Measured {
 
 impl Turn {
     /// All of them, in the order of the table.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
+        Self::Interpreted,
         Self::Prepared,
         Self::Attributes,
         Self::Links,
@@ -79,13 +83,14 @@ impl Turn {
 
     pub(crate) fn form(self) -> Form {
         match self {
-            Self::Prepared | Self::Attributes | Self::Handles | Self::HandlesAll => Form::Text,
             Self::Links | Self::HandlesLinks => Form::Links,
+            _ => Form::Text,
         }
     }
 
     fn name(self) -> &'static str {
         match self {
+            Self::Interpreted => "stagedoor-interpreted",
             Self::Prepared => "stagedoor",
             Self::Attributes => "stagedoor-attributes",
             Self::Links => "stagedoor-links",
@@ -112,8 +117,9 @@ impl Requests {
     }
 
     /// Returns the engine of these policies, with handles for the requests.
-    pub(crate) fn load(&self, form: Form) -> Result<Loaded> {
-        let engine = stagedoor::builder(&self.workload, form)?.build()?;
+    pub(crate) fn load(&self, turn: Turn) -> Result<Loaded> {
+        let builder = stagedoor::builder(&self.workload, turn.form())?;
+        let engine = builder.compiled(turn != Turn::Interpreted).build()?;
         let handles = Handles::new(&engine, &self.workload, &self.names, &self.users)?;
         Ok(Loaded { engine, handles })
     }
@@ -123,7 +129,7 @@ impl Requests {
         let Loaded { engine, handles } = loaded;
         let asked = self.workload.requests();
         match turn {
-            Turn::Prepared | Turn::Links => {
+            Turn::Prepared | Turn::Links | Turn::Interpreted => {
                 for (request, entities) in &self.prepared {
                     black_box(engine.decide(request, entities)?);
                 }
@@ -159,7 +165,7 @@ impl Requests {
         let Loaded { engine, handles } = loaded;
         let asked = self.workload.requests().get(number).context("a request")?;
         Ok(match turn {
-            Turn::Prepared | Turn::Links => {
+            Turn::Prepared | Turn::Links | Turn::Interpreted => {
                 let (request, entities) = self.prepared.get(number).context("a request")?;
                 stagedoor::answer(&engine.decide(request, entities)?)
             }
@@ -191,8 +197,9 @@ impl Contest {
         let cedar_requests = cedar_requests.collect::<Result<_>>()?;
         let cedar = cedar::policy_set(&workload.policies(Form::Text))?;
         let requests = Requests::new(workload)?;
-        let (text, links) = (requests.load(Form::Text)?, requests.load(Form::Links)?);
-        Ok(Self { requests, text, links, cedar, cedar_requests })
+        let (text, links) = (requests.load(Turn::Handles)?, requests.load(Turn::HandlesLinks)?);
+        let interpreted = requests.load(Turn::Interpreted)?;
+        Ok(Self { requests, text, links, interpreted, cedar, cedar_requests })
     }
 
     /// Checks all answers, then lets the engines decide in turn.
@@ -260,9 +267,10 @@ impl Contest {
     }
 
     fn loaded(&self, turn: Turn) -> &Loaded {
-        match turn.form() {
-            Form::Text => &self.text,
-            Form::Links => &self.links,
+        match (turn, turn.form()) {
+            (Turn::Interpreted, _) => &self.interpreted,
+            (_, Form::Text) => &self.text,
+            (_, Form::Links) => &self.links,
         }
     }
 

@@ -80,7 +80,7 @@ fn main() -> Result<()> {
         Some(Part::Turn { engine, n, requests, repeats }) => {
             let workload = Workload::new(n, requests);
             let requests = Requests::new(workload)?;
-            let loaded = requests.load(engine.form())?;
+            let loaded = requests.load(engine)?;
             let ns = (0..repeats).map(|_| requests.time_all(&loaded, engine));
             println!("{:.0} ns/decision", cpu::median(ns.collect::<Result<_>>()?));
             Ok(())

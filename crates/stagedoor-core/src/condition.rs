@@ -11,6 +11,7 @@ use cedar_policy::{EntityTypeName, EntityUid};
 use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal};
 use smol_str::SmolStr;
 
+use crate::glob::Glob;
 use crate::hash::FastSet;
 use crate::symbols::{Key, Var};
 
@@ -70,7 +71,7 @@ pub(crate) enum Test {
     /// The string matches the pattern.
     Like {
         term: Box<Term>,
-        pattern: ast::Pattern,
+        pattern: Glob,
     },
     /// The first entity is the second, or a member of it, or of any if the second is a set.
     MemberOf(Box<[Term; 2]>),

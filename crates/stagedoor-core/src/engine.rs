@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use crate::builder::EngineBuilder;
 use crate::entities::Entities;
 use crate::error::{DecideError, EntitiesError, causes};
-use crate::evaluate::{Evaluation, ResourceKnown};
+use crate::evaluate::{Evaluation, ResourceKnown, Shadow};
 use crate::explain::{self, Explanation};
 use crate::hash::FastMap;
 use crate::index::{Candidate, Candidates, Index};
@@ -80,6 +80,7 @@ pub(crate) struct Snapshot {
     pub(crate) dereferenced: Vec<EntityUid>,
     pub(crate) action_entities: Vec<Arc<ast::Entity>>,
     pub(crate) exact: bool,
+    pub(crate) shadow: Option<Shadow>,
     pub(crate) limits: Limits,
     pub(crate) revision: String,
     pub(crate) warnings: Vec<Problem>,

@@ -5,6 +5,7 @@
 //! clause needs it, and it alone words the errors.
 
 mod guards;
+mod shadow;
 
 use std::cell::OnceCell;
 
@@ -26,6 +27,8 @@ use crate::symbols::Var;
 use crate::view::View;
 
 pub(crate) use guards::{Guards, ResourceKnown, Standing, errors as guard_errors};
+pub use shadow::DifferenceSink;
+pub(crate) use shadow::Shadow;
 
 /// What one policy says to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +123,9 @@ impl<'e, 'r> Evaluation<'e, 'r> {
             }
         }
         tally.errors.sort_unstable_by_key(|(number, _)| *number);
+        if let Some(shadow) = self.engine.shadow.as_ref().filter(|shadow| shadow.is_due()) {
+            shadow.compare(self, engine, &counts, &mut tally)?;
+        }
         Ok(tally)
     }
 
@@ -131,6 +137,9 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     ///
     /// As [`policy`](Self::policy).
     pub(crate) fn ruling<'x>(&self, engine: &'x Engine) -> Result<Ruling<'x>, DecideError> {
+        if self.engine.shadow.is_some() {
+            return self.ruling_of_all(engine);
+        }
         for (effect, decision) in
             [(Effect::Forbid, Decision::Deny), (Effect::Permit, Decision::Allow)]
         {
@@ -158,14 +167,19 @@ impl<'e, 'r> Evaluation<'e, 'r> {
             }
             if is_guarded {
                 // The answer hangs on guards: which are asked depends on all policies.
-                let tally = self.tally(engine, |_| true)?;
-                let outcome = self.outcome(engine, tally, self.guards(ResourceKnown::Yes));
-                let first = outcome.determining.first();
-                let policy = first.and_then(|number| engine.policy(*number));
-                return Ok(Ruling::new(outcome.decision, policy));
+                return self.ruling_of_all(engine);
             }
         }
         Ok(Ruling::new(Decision::Deny, None))
+    }
+
+    /// As [`ruling`](Self::ruling), looking at all policies that can matter.
+    fn ruling_of_all<'x>(&self, engine: &'x Engine) -> Result<Ruling<'x>, DecideError> {
+        let tally = self.tally(engine, |_| true)?;
+        let outcome = self.outcome(engine, tally, self.guards(ResourceKnown::Yes));
+        let first = outcome.determining.first();
+        let policy = first.and_then(|number| engine.policy(*number));
+        Ok(Ruling::new(outcome.decision, policy))
     }
 
     /// Returns what a policy says.
@@ -176,6 +190,16 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     pub(crate) fn policy(&self, policy: PolicyInfo<'_>) -> Result<Verdict, DecideError> {
         if !self.scope(policy.policy) {
             return Ok(Verdict::NotSatisfied);
+        }
+        if let Some(exprs) = &policy.policy.body.exprs {
+            for expr in exprs {
+                match self.expression(expr)? {
+                    Some(true) => {}
+                    Some(false) => return Ok(Verdict::NotSatisfied),
+                    None => return self.whole(policy),
+                }
+            }
+            return Ok(Verdict::Satisfied);
         }
         for clause in &policy.policy.body.clauses {
             match self.clause(clause)? {

@@ -83,7 +83,7 @@ impl View<'_> {
                 }
             }
             Test::Like { term, pattern } => match self.term(term)? {
-                Val::String(text) => Some(pattern.wildcard_match(text)),
+                Val::String(text) => Some(pattern.matches(text)),
                 _ => None,
             },
             Test::MemberOf(terms) => {
@@ -118,6 +118,12 @@ impl View<'_> {
             Test::Superset { terms, all } => {
                 let [set, others] = terms.as_ref();
                 let (set, others) = (self.term(set)?, self.term(others)?);
+                if let Some((set, others)) = plain_items(&set).zip(plain_items(&others))
+                    && set.len().saturating_mul(others.len()) <= FEW_PAIRS
+                {
+                    let mut among = others.iter().map(|item| set.contains(item));
+                    return Some(if *all { among.all(|a| a) } else { among.any(|a| a) });
+                }
                 let (set, others) = (canonical_items(&set)?, canonical_items(&others)?);
                 let mut among = others.iter().map(|item| set.binary_search(item).is_ok());
                 Some(if *all { among.all(|is_in| is_in) } else { among.any(|is_in| is_in) })
@@ -292,6 +298,18 @@ fn equal(left: &Val<'_>, right: &Val<'_>) -> Option<bool> {
 
 fn is_set(value: &Val<'_>) -> bool {
     matches!(value, Val::Set(_) | Val::Data(Value::Set(_)))
+}
+
+/// Up to so many pairs of elements are compared one by one.
+const FEW_PAIRS: usize = 512;
+
+/// Returns the elements of a set of the request, if each equals only what is written alike.
+fn plain_items<'x>(set: &Val<'x>) -> Option<&'x [Value]> {
+    let Val::Data(Value::Set(items)) = set else { return None };
+    let is_plain = |item: &Value| {
+        matches!(item, Value::Bool(_) | Value::Long(_) | Value::String(_) | Value::Entity(_))
+    };
+    items.iter().all(is_plain).then_some(items)
 }
 
 /// Returns a set's elements in canonical form, sorted, each once.

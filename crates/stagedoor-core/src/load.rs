@@ -23,6 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::builder::{EngineBuilder, Kind, TemplateLink};
 use crate::engine::{Engine, Snapshot};
+use crate::evaluate::Shadow;
 use crate::guard::BoundGuard;
 use crate::hash::{FastMap, FastSet};
 use crate::index::{Index, World};
@@ -88,7 +89,8 @@ impl Report {
 }
 
 fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
-    let EngineBuilder { inputs, links, rules, exact, without_index, limits } = builder;
+    let EngineBuilder { inputs, links, rules, exact, without_index, interpreted, shadow, limits } =
+        builder;
     let mut report = Report::new(&limits);
     let sources = files::read(inputs, &limits, &mut report);
     let schema = schema::merge(&sources, &limits, &mut report);
@@ -106,7 +108,7 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
         return Err(report.into_error());
     }
 
-    let mut compiler = Compiler::new(exact, Guards::new(rules, exact));
+    let mut compiler = Compiler::new(exact, !interpreted, Guards::new(rules, exact));
     let validated = schema.as_ref().filter(|_| !exact);
     let mut linked = Vec::new();
     for (number, (kind, source)) in (0_u32..).zip(&sources) {
@@ -156,6 +158,7 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
         dereferenced: dereferenced.into_iter().collect(),
         action_entities,
         exact,
+        shadow: shadow.map(|(one_in, sink)| Shadow::new(one_in, sink)),
         limits,
         revision,
         warnings,

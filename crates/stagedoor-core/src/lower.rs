@@ -7,6 +7,7 @@ use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal, UnaryOp};
 use smallvec::SmallVec;
 
 use crate::condition::{Clause, Operation, Term, Test};
+use crate::glob::Glob;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
 
 /// Turns clauses into tests where that is possible.
@@ -69,7 +70,7 @@ impl Lowering<'_> {
                 self.test(else_expr)?,
             ]))),
             ExprKind::Like { expr, pattern } => {
-                Some(Test::Like { term: Box::new(self.term(expr)?), pattern: pattern.clone() })
+                Some(Test::Like { term: Box::new(self.term(expr)?), pattern: Glob::new(pattern) })
             }
             ExprKind::UnaryApp { op: UnaryOp::IsEmpty, arg } => {
                 Some(Test::Empty(Box::new(self.term(arg)?)))

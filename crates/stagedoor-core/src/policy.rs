@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cedar_policy::{Effect, EntityUid};
 use cedar_policy_core::ast;
+use cedar_policy_core::ast::Expr;
 use smol_str::SmolStr;
 
 use crate::condition::Clause;
@@ -42,6 +43,8 @@ pub(crate) struct Slots {
 #[derive(Debug)]
 pub(crate) struct Body {
     pub(crate) clauses: Box<[Clause]>,
+    /// The same as Cedar's expressions, where nothing is to be compiled.
+    pub(crate) exprs: Option<Box<[Arc<Expr>]>>,
     /// Annotations but `@id`, by name.
     pub(crate) annotations: Box<[(SmolStr, SmolStr)]>,
     /// The rules that must say yes for the policy to count.

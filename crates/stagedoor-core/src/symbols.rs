@@ -87,8 +87,8 @@ pub(crate) struct Symbols {
     strings: FastMap<SmolStr, u32>,
     path_numbers: FastMap<Path, u32>,
     paths: Vec<Path>,
-    /// For each path how many paths of the same variable come before it.
-    ordinals: Vec<u32>,
+    /// For each path its variable, and how many paths of the same variable come before it.
+    ordinals: Vec<(Var, u32)>,
     /// How many paths each variable has.
     path_counts: [u32; 4],
 }
@@ -142,7 +142,7 @@ impl Symbols {
         }
         let number = count(self.paths.len());
         if let Some(ordinal) = self.path_counts.get_mut(path.var as usize) {
-            self.ordinals.push(*ordinal);
+            self.ordinals.push((path.var, *ordinal));
             *ordinal += 1;
         }
         self.paths.push(path.clone());
@@ -172,8 +172,7 @@ impl Symbols {
 
     /// Returns a path's variable, and how many paths of that variable come before it.
     pub(crate) fn ordinal(&self, number: u32) -> Option<(Var, usize)> {
-        let path = self.paths.get(number as usize)?;
-        Some((path.var, *self.ordinals.get(number as usize)? as usize))
+        self.ordinals.get(number as usize).map(|(var, ordinal)| (*var, *ordinal as usize))
     }
 
     /// Returns a variable's paths in order.

@@ -86,7 +86,7 @@ pub(crate) struct PolicyKeys {
     needed: usize,
     /// How many parts the policy has that must hold.
     parts: u32,
-    /// Rules are to be asked besides.
+    /// Rules are to be asked besides, or Cedar in any case.
     is_guarded: bool,
     /// Paths that clauses have found to be there, and those clauses.
     guards: SmallVec<[(u32, Parts); 4]>,
@@ -104,7 +104,7 @@ pub(crate) struct World<'a> {
 
 pub(crate) fn of(policy: &StoredPolicy, world: World<'_>) -> PolicyKeys {
     let World { symbols, validated, single_actions } = world;
-    let is_guarded = !policy.body.guards.is_empty();
+    let is_guarded = !policy.body.guards.is_empty() || policy.body.exprs.is_some();
     let mut keys = PolicyKeys { is_guarded, ..PolicyKeys::default() };
     entity_scope(&policy.principal, Feature::Principal, Feature::PrincipalType, &mut keys);
     entity_scope(&policy.resource, Feature::Resource, Feature::ResourceType, &mut keys);

@@ -31,6 +31,8 @@ pub(super) struct Compiler {
     /// How many statements came before, which numbers those without an id.
     position: usize,
     exact: bool,
+    /// Cedar's expressions are not needed beside what is made of them.
+    compiled: bool,
 }
 
 /// A template, kept for its links while loading goes on.
@@ -66,7 +68,7 @@ impl NotTaken {
 }
 
 impl Compiler {
-    pub(super) fn new(exact: bool, guards: Guards) -> Self {
+    pub(super) fn new(exact: bool, compiled: bool, guards: Guards) -> Self {
         Self {
             symbols: Symbols::new(),
             policies: Vec::new(),
@@ -76,6 +78,7 @@ impl Compiler {
             guards,
             position: 0,
             exact,
+            compiled,
         }
     }
 
@@ -186,6 +189,7 @@ impl Compiler {
         let annotations = tree.annotations().map(|(name, a)| (name.as_ref(), a.val.clone()));
         Body {
             clauses: exprs.iter().map(|expr| lowering.clause(expr)).collect(),
+            exprs: (!self.compiled).then(|| exprs.into_boxed_slice()),
             annotations: annotations
                 .filter(|(name, _)| *name != "id")
                 .map(|(name, value)| (name.into(), value))
