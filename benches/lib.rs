@@ -6,6 +6,7 @@
 
 mod answer;
 pub mod cedar;
+mod export;
 mod grants;
 mod names;
 mod random;
@@ -13,6 +14,7 @@ pub mod stagedoor;
 mod workload;
 
 pub use answer::Answer;
+pub use export::exported;
 pub use grants::{Form, Grant};
 pub use workload::{Asked, User, Workload};
 

@@ -42,10 +42,15 @@ export interface Config {
         bytes?: number;
       };
 
+      /** A directory of custom rules (`*.wasm`) that policies name in `@guard`. */
+      rules?: string;
+
       /**
        * Whether the groups above a user's groups are read from the catalog, so that policies
        * about them hold for the user, and how often. Until they were read everything is
-       * denied. By default they are not; `true` is every minute.
+       * denied. Whenever policies or groups change, the catalog's users are read, too, and
+       * those whose conditions are over the budget are logged. By default nothing is read;
+       * `true` is every minute.
        */
       catalogGroups?: boolean | { interval: HumanDuration | string };
 

@@ -50,6 +50,11 @@ export declare class Engine {
    */
   setGroups(groups: Array<BackstageGroup>): void
   /**
+   * Returns for which of these users, and which permissions of Backstage's, conditions are
+   * larger than the budget, so that they are denied. Does not hold up JavaScript.
+   */
+  overBudget(users: Array<BackstageUser>): Promise<Array<Problem>>
+  /**
    * Loads the same files again, without holding up JavaScript, and puts them in force.
    * Rejects with everything that is wrong; the policies before then stay in force.
    */
@@ -254,6 +259,11 @@ export interface EngineOptions {
   cacheSize?: number
   /** How large Backstage's conditions may be; larger ones are a denial with a finding. */
   budget?: ConditionBudget
+  /**
+   * A directory of custom rules in WebAssembly (`*.wasm`), which policies name in `@guard`.
+   * Reloads read it again.
+   */
+  rules?: string
   /**
    * Decide exactly as Cedar does: without a schema, and with a `forbid` that cannot be
    * evaluated left out. For conformance tests.

@@ -10,6 +10,8 @@ const { createServer } = require('node:net');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 
+const { programs, startPostgres } = require('../test/postgres.js');
+
 const ROLES = (process.env.ROLES ?? '10,100,1000').split(',').map(Number);
 const ROUNDS = Number(process.env.ROUNDS ?? 60);
 const STAGEDOOR = process.env.STAGEDOOR ?? 'stagedoor';
@@ -80,7 +82,17 @@ async function freePort() {
   return port;
 }
 
-function configuration(port, { csv, yaml, policies }) {
+/** SQLite in memory, or databases of its own in PostgreSQL. */
+function database(postgres, name) {
+  if (!postgres) return { client: 'better-sqlite3', connection: ':memory:' };
+  return {
+    client: 'pg',
+    prefix: `${name.replace('-', '_')}_`,
+    connection: { host: '127.0.0.1', port: postgres.port, user: 'backstage' },
+  };
+}
+
+function configuration(port, { csv, yaml, policies, postgres }, name) {
   const example = name => ({
     type: 'file',
     target: join(OWN, 'example', name),
@@ -90,7 +102,7 @@ function configuration(port, { csv, yaml, policies }) {
     backend: {
       baseUrl: `http://localhost:${port}`,
       listen: { host: '127.0.0.1', port },
-      database: { client: 'better-sqlite3', connection: ':memory:' },
+      database: database(postgres, name),
     },
     auth: {
       providers: {
@@ -124,7 +136,7 @@ function configuration(port, { csv, yaml, policies }) {
 async function start(policy, files, folder) {
   const port = await freePort();
   const config = join(folder, `${policy}.json`);
-  writeFileSync(config, JSON.stringify(configuration(port, files)));
+  writeFileSync(config, JSON.stringify(configuration(port, files, policy)));
   const started = performance.now();
   const child = fork(join(__dirname, 'backend.js'), [], {
     env: {
@@ -190,6 +202,7 @@ async function measure(count) {
   const folder = mkdtempSync(join(tmpdir(), 'stagedoor-bench-'));
   const files = roles(count, folder);
   const backends = [];
+  if (process.env.POSTGRES) files.postgres = await startPostgres(programs());
   try {
     // One after the other, so that none waits for another's start.
     for (const policy of POLICIES)
@@ -227,7 +240,10 @@ async function measure(count) {
     }
     return rows;
   } finally {
+    const ended = backends.map(({ child }) => once(child, 'exit'));
     backends.forEach(({ child }) => child.disconnect());
+    await Promise.all(ended);
+    await files.postgres?.stop();
     rmSync(folder, { recursive: true });
   }
 }

@@ -1,15 +1,13 @@
-import type { AuthService, LoggerService } from '@backstage/backend-plugin-api';
-import type { CatalogService } from '@backstage/plugin-catalog-node';
+import type { LoggerService } from '@backstage/backend-plugin-api';
 import type { BackstageGroup } from '@stagedoor/node';
 
-/** So many groups are asked for at once. */
-const PAGE = 500;
+import { entityRef, entitiesOfKind, targets } from './catalog';
+import type { CatalogAccess } from './catalog';
+
 /** Milliseconds until a first attempt that failed is made again. */
 const RETRY = 500;
 
-export interface CatalogGroupsOptions {
-  readonly catalog: CatalogService;
-  readonly auth: AuthService;
+export interface CatalogGroupsOptions extends CatalogAccess {
   readonly logger: LoggerService;
   /** Called with all groups of the catalog, whenever they were read. */
   readonly onRead: (groups: BackstageGroup[]) => void;
@@ -60,38 +58,13 @@ export class CatalogGroups {
   }
 
   async #groups(): Promise<BackstageGroup[]> {
-    const { catalog, auth } = this.#options;
-    const credentials = await auth.getOwnServiceCredentials();
     const groups: BackstageGroup[] = [];
-    let cursor: string | undefined;
-    do {
-      const page = await catalog.queryEntities(
-        cursor
-          ? { cursor, limit: PAGE }
-          : {
-              filter: { kind: 'group' },
-              fields: [
-                'kind',
-                'metadata.name',
-                'metadata.namespace',
-                'relations',
-              ],
-              limit: PAGE,
-            },
-        { credentials },
-      );
-      for (const { kind, metadata, relations } of page.items) {
-        const namespace = metadata.namespace ?? 'default';
-        const above = (relations ?? []).filter(
-          ({ type }) => type === 'childOf',
-        );
-        groups.push({
-          entityRef: `${kind}:${namespace}/${metadata.name}`,
-          parents: above.map(({ targetRef }) => targetRef),
-        });
-      }
-      cursor = page.pageInfo.nextCursor;
-    } while (cursor);
+    for await (const group of entitiesOfKind('group', this.#options)) {
+      groups.push({
+        entityRef: entityRef(group),
+        parents: targets(group, 'childOf'),
+      });
+    }
     return groups;
   }
 }

@@ -16,6 +16,7 @@ import { repeat } from './repeat';
 import type { Repetition } from './repeat';
 import { Audit, Metrics, OverBudget, Shadow } from './reports';
 import { readSettings } from './settings';
+import { CatalogUsers } from './users';
 
 const PACKAGE =
   '@stagedoor/backstage-plugin-permission-backend-module-stagedoor';
@@ -58,16 +59,22 @@ export const permissionModuleStagedoor = createBackendModule({
           );
         }
         const metrics = new Metrics(metricsService);
-        const { budget, cacheSize, groupsInterval } = settings;
+        const { budget, cacheSize, groupsInterval, rules } = settings;
         const needsGroups = groupsInterval !== undefined;
+        const users = new CatalogUsers({ catalog, auth, logger });
         const policies = new Policies({
           name: 'policies',
           source: settings.source,
           cacheSize,
           budget,
+          rules,
           needsGroups,
           logger,
           onLoad: loaded => metrics.loaded('active', loaded),
+          // The catalog is read only where the settings say so.
+          onChange: () => {
+            if (needsGroups) void users.check(policies);
+          },
         });
         const shadowPolicies =
           settings.shadow === undefined
@@ -77,6 +84,7 @@ export const permissionModuleStagedoor = createBackendModule({
                 source: settings.shadow,
                 cacheSize,
                 budget,
+                rules,
                 needsGroups,
                 logger,
                 onLoad: loaded => metrics.loaded('shadow', loaded),

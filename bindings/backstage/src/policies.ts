@@ -32,11 +32,15 @@ export interface PoliciesOptions {
   readonly source: PolicySource;
   readonly cacheSize: number;
   readonly budget?: ConditionBudget;
+  /** The directory of the rules that policies may be guarded by. */
+  readonly rules?: string | undefined;
   /** Whether nothing is answered before the groups above groups are known. */
   readonly needsGroups?: boolean;
   readonly logger: LoggerService;
   /** Called after each attempt to load. */
   readonly onLoad?: (loaded: boolean) => void;
+  /** Called when other policies, or other groups, are in force. */
+  readonly onChange?: () => void;
 }
 
 /** Nobody has this permission, whatever the policies say: it is not one. */
@@ -98,6 +102,11 @@ export class Policies {
     return this.engine?.decideBackstageBatch(permissions, user);
   }
 
+  /** Returns for which of these users conditions are too large, so that they are denied. */
+  async overBudget(users: BackstageUser[]): Promise<Problem[]> {
+    return (await this.engine?.overBudget(users)) ?? [];
+  }
+
   /** Sets which groups are above which. Throws if they are no hierarchy. */
   setGroups(groups: BackstageGroup[]): void {
     const text = JSON.stringify(groups);
@@ -107,6 +116,7 @@ export class Policies {
     this.#groups = groups;
     this.#groupsText = text;
     this.#groupsRead();
+    if (this.#engine) this.#options.onChange?.();
   }
 
   /** Loads the policies. Never rejects: what is wrong is logged and shows in the status. */
@@ -119,7 +129,7 @@ export class Policies {
 
   /** Loads the policies again if their files have changed and come to rest. */
   async look(): Promise<void> {
-    const now = await fingerprint(this.#options.source);
+    const now = await fingerprint(this.#options);
     const atRest = now === this.#seen;
     this.#seen = now;
     if (atRest && now !== this.#read) await this.load();
@@ -136,7 +146,7 @@ export class Policies {
   async #load(): Promise<void> {
     if (this.#closed) return;
     const { name, source, logger } = this.#options;
-    this.#read = await fingerprint(source);
+    this.#read = await fingerprint(this.#options);
     const started = performance.now();
     try {
       const changed = await this.#loadEngine();
@@ -150,6 +160,7 @@ export class Policies {
         this.#engine.warnings.forEach(problem =>
           logger.warn(line(problem), { code: problem.code }),
         );
+        if (this.engine) this.#options.onChange?.();
       }
       this.#options.onLoad?.(true);
     } catch (error) {
@@ -162,12 +173,13 @@ export class Policies {
   async #loadEngine(): Promise<boolean> {
     // Here, and not at the top, so that an addon that is missing is a failure to load.
     const stagedoor = await import('@stagedoor/node');
-    const { source, cacheSize, budget } = this.#options;
+    const { source, cacheSize, budget, rules } = this.#options;
     const engine = await stagedoor.Engine.load({
       ...source,
       platform: 'backstage',
       cacheSize,
       ...(budget && { budget }),
+      ...(rules && { rules }),
     });
     try {
       if (this.#groups) engine.setGroups(this.#groups);
@@ -213,7 +225,8 @@ function selfTest(engine: Engine): void {
   }
 }
 
-function line(problem: Problem): string {
+/** Says in one line what is wrong, where, and what to do. */
+export function line(problem: Problem): string {
   const place = [problem.file, problem.line, problem.column]
     .filter(part => part !== undefined)
     .join(':');
@@ -226,9 +239,11 @@ function place(source: PolicySource): string {
 }
 
 /** Names, sizes and times of all files: two that are equal mean that nothing has changed. */
-async function fingerprint(source: PolicySource): Promise<string> {
+async function fingerprint(options: PoliciesOptions): Promise<string> {
+  const { source, rules } = options;
   const paths =
     'bundle' in source ? [source.bundle] : await entries(source.directory);
+  if (rules) paths.push(...(await entries(rules)));
   const stamps = paths.map(async path => {
     const about = await stat(path, { bigint: true }).catch(() => undefined);
     const { ino, size, mtimeNs } = about ?? {};

@@ -24,6 +24,8 @@ export interface Settings {
   readonly startupWait: number;
   readonly cacheSize: number;
   readonly budget: ConditionBudget;
+  /** The directory of custom rules, if there is one. */
+  readonly rules: string | undefined;
   /** Milliseconds between two readings of the catalog's groups, if they are wanted. */
   readonly groupsInterval: number | undefined;
   readonly audit: AuditSettings;
@@ -40,6 +42,7 @@ const KNOWN = [
   'startupWait',
   'cacheSize',
   'budget',
+  'rules',
   'catalogGroups',
   'audit',
   'shadow',
@@ -66,6 +69,7 @@ export function readSettings(root: Config): Settings {
     );
   }
   const guest = config.getOptionalConfig('guest');
+  const rules = config.getOptionalString('rules');
   return {
     enabled: root.getOptionalBoolean('permission.enabled') === true,
     source: source(config, ''),
@@ -73,6 +77,7 @@ export function readSettings(root: Config): Settings {
     startupWait: milliseconds(config, 'startupWait', 5_000),
     cacheSize: number(config, 'cacheSize', 20_000, 0, 10_000_000),
     budget: budget(config),
+    rules: rules === undefined ? undefined : resolve(rules),
     groupsInterval: groupsInterval(config),
     audit: audit(config.getOptionalConfig('audit')),
     shadow: config.has('shadow') ? source(config, 'shadow.') : undefined,

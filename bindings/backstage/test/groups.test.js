@@ -23,7 +23,7 @@ permit (
 `;
 
 /** A user of one group, and a catalog that says which groups are above which. */
-function organisation(answer) {
+function organisation(answer, users = []) {
   const provide = (service, implementation) =>
     createServiceFactory({ service, deps: {}, factory: () => implementation });
   return [
@@ -36,6 +36,17 @@ function organisation(answer) {
     provide(catalogServiceRef, {
       queryEntities: async (request, { credentials }) => {
         assert.equal(credentials.principal.type, 'service');
+        if (request.filter?.kind === 'user') {
+          const items = users.map(([name, memberOf]) => ({
+            kind: 'User',
+            metadata: { name },
+            relations: memberOf.map(group => ({
+              type: 'memberOf',
+              targetRef: `group:default/${group}`,
+            })),
+          }));
+          return { items, totalItems: items.length, pageInfo: {} };
+        }
         const groups = answer();
         // A page for each group.
         const page = Number(request.cursor ?? 0);
@@ -136,5 +147,43 @@ test(
       /catalog\.entity\.delete.* more than the limit of 1/.test(message),
     );
     assert.equal(told.length, 1, JSON.stringify(told));
+  },
+);
+
+test(
+  'whose conditions are too large is told when policies and groups are known',
+  options,
+  async t => {
+    const many = Array.from({ length: 40 }, (_, n) => `group-${n}`);
+    const directory = policyDirectory(t, { 'simple.cedar': simple });
+    const { lines } = await start(
+      t,
+      {
+        directory,
+        budget: { bytes: 400 },
+        catalogGroups: { interval: '100ms' },
+      },
+      {
+        features: organisation(
+          () => [['web', []]],
+          [
+            ['few', ['web']],
+            ['many', many],
+          ],
+        ),
+      },
+    );
+    const told = () =>
+      lines.filter(({ message }) =>
+        /user:default\/\w+.*more than the limit of 400/.test(message),
+      );
+    // Nobody has asked for anything.
+    await until(() => told().length > 0);
+    assert.equal(told().length, 1, JSON.stringify(told()));
+    assert.match(
+      told()[0].message,
+      /user:default\/many.*catalog\.entity\.delete/,
+    );
+    assert.equal(told()[0].level, 'warn');
   },
 );

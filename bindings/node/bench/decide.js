@@ -105,6 +105,9 @@ for (const size of sizes) {
   if (permissions.decideBackstage(remove, user).decision.result !== 'CONDITIONAL')
     throw new Error('wrong');
   const fifty = Array(50).fill(remove);
+  // Somebody who has not asked before: nothing is kept.
+  let others = 0;
+  const somebody = () => ({ ...user, userEntityRef: `user:default/u${(others += 1)}` });
   rows.push({
     policies: size,
     isAllowed: time(() => engine.isAllowed(known, store)),
@@ -112,6 +115,8 @@ for (const size of sizes) {
     'decide, own resource': time(n => engine.decide(own(n), store), 5_000),
     'decideBackstage, definitive': time(() => permissions.decideBackstage(proxy, user)),
     'decideBackstage, conditional': time(() => permissions.decideBackstage(remove, user)),
+    'definitive, anew': time(() => permissions.decideBackstage(proxy, somebody()), 1_000),
+    'conditional, anew': time(() => permissions.decideBackstage(remove, somebody()), 1_000),
     'batch of 50, each': time(() => permissions.decideBackstageBatch(fifty, user), 1_000) / 50,
   });
   engine.close();

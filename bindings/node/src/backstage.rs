@@ -162,16 +162,38 @@ pub(crate) fn answers<'env>(
                 answered.push(answer);
                 continue;
             }
-            let answer = match known.who(principal) {
-                Some(Ok(principal)) => answer_object(env, &decide(policy, key, principal))?,
-                Some(Err(reason)) => denial(env, reason, policy.revision())?,
-                None => denial(env, "the principal was not kept", policy.revision())?,
+            let (answer, may_keep) = match known.who(principal) {
+                Some(Ok(principal)) => {
+                    let answer = decide(policy, key, principal);
+                    (answer_object(env, &answer)?, policy.may_keep(&answer))
+                }
+                Some(Err(reason)) => (denial(env, reason, policy.revision())?, true),
+                None => (denial(env, "the principal was not kept", policy.revision())?, false),
             };
-            known.keep(env, principal, key, &answer)?;
+            if may_keep {
+                known.keep(env, principal, key, &answer)?;
+            }
             answered.push(answer);
         }
         Ok(answered)
     })
+}
+
+/// Reads users; services and whoever cannot be made out are left out.
+pub(crate) fn users(users: Unknown<'_>) -> Result<Vec<User>> {
+    if !users.is_array()? {
+        return Err(Failure::mistyped("users", "an array of {userEntityRef, ownershipEntityRefs}"));
+    }
+    let array = Array::from_unknown(users)?;
+    let mut users = Vec::new();
+    for index in 0..array.len() {
+        let mut key = Vec::new();
+        push_user(Some(array.get_element(index)?), &mut key)?;
+        if let Ok(Some(Principal::User(user))) = principal(&key) {
+            users.push(user);
+        }
+    }
+    Ok(users)
 }
 
 /// Who asks, or why that cannot be told.

@@ -9,6 +9,7 @@ use napi::bindgen_prelude::{
     ObjectFinalize, Unknown,
 };
 use napi_derive::napi;
+use stagedoor_backstage::User;
 use stagedoor_core::{Decision as CoreDecision, Outcome};
 
 use crate::answers::Answers;
@@ -187,6 +188,22 @@ impl Engine {
         set().map_err(|failure| failure.thrown(&env))
     }
 
+    /// Returns for which of these users, and which permissions of Backstage's, conditions are
+    /// larger than the budget, so that they are denied. Does not hold up JavaScript.
+    #[napi(ts_return_type = "Promise<Array<Problem>>", catch_unwind)]
+    pub fn over_budget(
+        &self,
+        env: Env,
+        #[napi(ts_arg_type = "Array<BackstageUser>")] users: Unknown<'_>,
+    ) -> napi::Result<AsyncTask<OverBudget>> {
+        let task = || -> Result<OverBudget> {
+            let policies = self.policies()?;
+            policies.current().backstage()?;
+            Ok(OverBudget { policies, users: backstage::users(users)? })
+        };
+        task().map(AsyncTask::new).map_err(|failure| failure.thrown(&env))
+    }
+
     /// Loads the same files again, without holding up JavaScript, and puts them in force.
     /// Rejects with everything that is wrong; the policies before then stay in force.
     #[napi(ts_return_type = "Promise<Reloaded>", catch_unwind)]
@@ -321,5 +338,26 @@ impl Task for Reload {
 
     fn resolve(&mut self, env: Env, reloaded: Self::Output) -> napi::Result<Reloaded> {
         reloaded.map_err(|failure| failure.thrown(&env))
+    }
+}
+
+/// Holds users' conditions against the budget on another thread.
+#[derive(Debug)]
+pub struct OverBudget {
+    policies: Arc<Policies>,
+    users: Vec<User>,
+}
+
+impl Task for OverBudget {
+    type Output = Result<Vec<Problem>>;
+    type JsValue = Vec<Problem>;
+
+    fn compute(&mut self) -> napi::Result<Self::Output> {
+        let users = std::mem::take(&mut self.users);
+        Ok(self.policies.over_budget(users))
+    }
+
+    fn resolve(&mut self, env: Env, found: Self::Output) -> napi::Result<Vec<Problem>> {
+        found.map_err(|failure| failure.thrown(&env))
     }
 }

@@ -5,6 +5,7 @@ use napi::{Env, Status};
 use napi_derive::napi;
 use stagedoor_backstage::PolicyEngineError;
 use stagedoor_core::{DecideError, EntitiesError, LoadError, RequestError, Severity};
+use stagedoor_rule_host::{HostError, WasmRulesError};
 use stagedoor_testing::TestError;
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
@@ -229,6 +230,32 @@ impl From<PolicyEngineError> for Failure {
                 .with_help("correct the `*.permissions.yaml`"),
         }
     }
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        Self::new("rules::host", causes(&error))
+    }
+}
+
+impl From<WasmRulesError> for Failure {
+    fn from(error: WasmRulesError) -> Self {
+        let failure = Self::new("rules::load", causes(&error));
+        match error {
+            WasmRulesError::Io(file, _)
+            | WasmRulesError::Empty(file)
+            | WasmRulesError::Rule { file, .. }
+            | WasmRulesError::Limits { file, .. }
+            | WasmRulesError::Duplicate { file, .. } => failure.with_file(file),
+            _ => failure,
+        }
+    }
+}
+
+/// Returns an error's message with those of its causes.
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl From<DecideError> for Failure {

@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use stagedoor_backstage::{Permissions, PolicyBundle, PolicyEngine, PolicyEngineError, SCHEMA};
-use stagedoor_core::{Engine, EngineBuilder, Entity};
+use stagedoor_backstage::{
+    Permissions, PolicyBundle, PolicyEngine, PolicyEngineError, SCHEMA, User,
+};
+use stagedoor_core::{Engine, EngineBuilder, Entity, RuleEvaluator};
+use stagedoor_rule_host::{HostConfig, RuleHost, WasmRules};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Problem, Result};
 use crate::options::Options;
 
 /// The most bytes of a bundle.
@@ -79,6 +82,17 @@ impl Policies {
         Ok(())
     }
 
+    /// Returns for which of these users Backstage's conditions are too large. Takes its time.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the policies are not Backstage's.
+    pub(crate) fn over_budget(&self, users: Vec<User>) -> Result<Vec<Problem>> {
+        // Reloads meanwhile do not wait for it.
+        let loaded = self.loaded.load_full();
+        guarded(|| Ok(loaded.backstage()?.over_budget(users).iter().map(Problem::from).collect()))
+    }
+
     /// Returns the policies in force.
     pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Loaded>> {
         self.loaded.load()
@@ -92,15 +106,19 @@ impl Policies {
 
 impl Loaded {
     fn load(options: &Options, groups: &[Entity]) -> Result<Self> {
+        let rules = options.rules.as_deref().map(rules).transpose()?;
         if !options.backstage {
-            let engine = builder(options).build()?;
+            let engine = builder(options, rules).build()?;
             return Ok(Self { engine, backstage: None, generation: generation() });
         }
         let policy = match (&options.directory, &options.bundle) {
-            (Some(directory), _) => PolicyEngine::load(directory)?,
-            (None, Some(bundle)) => PolicyEngine::from_bundle(&read_bundle(bundle)?)?,
+            (Some(directory), _) => PolicyEngine::load_guarded(directory, rules)?,
+            (None, Some(bundle)) => {
+                PolicyEngine::from_bundle_guarded(&read_bundle(bundle)?, rules)?
+            }
             (None, None) => {
-                let builder = builder(options).schema("(shipped) backstage.cedarschema", SCHEMA);
+                let builder = builder(options, rules);
+                let builder = builder.schema("(shipped) backstage.cedarschema", SCHEMA);
                 let permissions = Permissions::known().map_err(PolicyEngineError::from)?;
                 PolicyEngine::new(builder.build()?, permissions)
             }
@@ -151,8 +169,18 @@ fn read_bundle(path: &Path) -> Result<PolicyBundle> {
     Ok(PolicyBundle::from_json(&name, &json).map_err(PolicyEngineError::from)?)
 }
 
-fn builder(options: &Options) -> EngineBuilder {
+/// Loads the rules of a directory. Each time they get a place of their own to run, which goes
+/// with the policies that they guard.
+fn rules(directory: &Path) -> Result<Arc<dyn RuleEvaluator>> {
+    let host = RuleHost::new(&HostConfig::default())?;
+    Ok(Arc::new(WasmRules::load(&host, directory)?))
+}
+
+fn builder(options: &Options, rules: Option<Arc<dyn RuleEvaluator>>) -> EngineBuilder {
     let mut builder = Engine::builder();
+    if let Some(rules) = rules {
+        builder = builder.rules(rules);
+    }
     if let Some(directory) = &options.directory {
         builder = builder.directory(directory);
     }
@@ -174,7 +202,7 @@ fn builder(options: &Options) -> EngineBuilder {
 /// Turns a panic into a failure: on a thread of Node's it would end the process.
 fn guarded<T>(load: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
-        Err(Failure::new("internal::panic", "loading failed in a way that it never should")
+        Err(Failure::new("internal::panic", "it failed in a way that it never should")
             .with_help("this is a defect of Stagedoor: please report it"))
     })
 }

@@ -31,6 +31,9 @@ pub struct EngineOptions {
     pub cache_size: Option<u32>,
     /// How large Backstage's conditions may be; larger ones are a denial with a finding.
     pub budget: Option<ConditionBudget>,
+    /// A directory of custom rules in WebAssembly (`*.wasm`), which policies name in `@guard`.
+    /// Reloads read it again.
+    pub rules: Option<String>,
     /// Decide exactly as Cedar does: without a schema, and with a `forbid` that cannot be
     /// evaluated left out. For conformance tests.
     pub exact_cedar: Option<bool>,
@@ -80,11 +83,21 @@ pub(crate) struct Options {
     pub(crate) backstage: bool,
     pub(crate) cache_size: usize,
     pub(crate) budget: Budget,
+    pub(crate) rules: Option<PathBuf>,
     pub(crate) exact: bool,
 }
 
-const NAMES: [&str; 8] =
-    ["directory", "files", "texts", "bundle", "platform", "cacheSize", "budget", "exactCedar"];
+const NAMES: [&str; 9] = [
+    "directory",
+    "files",
+    "texts",
+    "bundle",
+    "platform",
+    "cacheSize",
+    "budget",
+    "rules",
+    "exactCedar",
+];
 
 /// Answers that are kept unless `cacheSize` says otherwise.
 const CACHED: u32 = 20_000;
@@ -121,6 +134,7 @@ impl Options {
             ("platform", ValueType::String, "'backstage'"),
             ("cacheSize", ValueType::Number, "a number"),
             ("budget", ValueType::Object, "{leaves, depth, bytes}"),
+            ("rules", ValueType::String, "a path"),
             ("exactCedar", ValueType::Boolean, "true or false"),
         ] {
             let given = field(name)?.get_type()?;
@@ -140,6 +154,7 @@ impl Options {
             platform,
             cache_size,
             budget,
+            rules,
             exact_cedar,
         } = options;
         let backstage = match platform.as_deref() {
@@ -175,6 +190,7 @@ impl Options {
         let cache_size = cache_size.unwrap_or(CACHED) as usize;
         let budget = budget.unwrap_or_default().checked();
         let bundle = bundle.map(PathBuf::from);
-        Ok(Self { paths, directory, texts, bundle, backstage, cache_size, budget, exact })
+        let rules = rules.map(PathBuf::from);
+        Ok(Self { paths, directory, texts, bundle, backstage, cache_size, budget, rules, exact })
     }
 }

@@ -20,6 +20,69 @@ fn addon() -> Result<()> {
     node_tests(folder, Path::new("node"))
 }
 
+/// Custom rules in Node: one that ships, and some that say yes, no or nothing to everything.
+#[test]
+fn rules() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    prepare(folder)?;
+    let rules = Path::new(env!("CARGO_TARGET_TMPDIR")).join("node-rules");
+    fs::create_dir_all(&rules)?;
+    fs::copy(shipped_rule(folder, "change_window")?, rules.join("change-window.wasm"))?;
+    for (name, evaluate) in [
+        ("willing", ""),
+        ("refuser", "(i32.store8 (i32.const 604) (i32.const 0))"),
+        ("trapper", "unreachable"),
+    ] {
+        fs::write(rules.join(format!("{name}.wasm")), rule(name, evaluate)?)?;
+    }
+    // Time enough on a machine that does ten other things.
+    for name in ["change-window", "willing", "refuser", "trapper"] {
+        fs::write(rules.join(format!("{name}.limits.json")), r#"{"deadlineMs": 1000}"#)?;
+    }
+    run(Command::new("node").current_dir(folder).env("STAGEDOOR_RULES", &rules).args([
+        "--test",
+        "--test-reporter=spec",
+        "test/rules/rules.test.js",
+    ]))?;
+    let backstage = folder.parent().context("no folder above")?.join("backstage");
+    let node = node_for_backstage(&backstage)?;
+    prepare_module(&backstage, &node)?;
+    run(Command::new(&node).current_dir(&backstage).env("STAGEDOOR_RULES", &rules).args([
+        "--test",
+        "--test-reporter=spec",
+        "test/rules/rules.test.js",
+    ]))
+}
+
+/// Compiles the rules that ship, and returns the file of one.
+fn shipped_rule(folder: &Path, name: &str) -> Result<PathBuf> {
+    let root = folder.join("../..").canonicalize()?;
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rules");
+    run(Command::new("sh")
+        .arg(root.join("crates/stagedoor-rule-sdk/wasm32.sh"))
+        .args(["cargo", "build", "--release", "--locked", "--target", "wasm32-unknown-unknown"])
+        .current_dir(root.join("policies/rules"))
+        .env("CARGO_TARGET_DIR", &target)
+        .env_remove("CARGO_BUILD_TARGET")
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
+    Ok(target.join("wasm32-unknown-unknown/release").join(name).with_extension("wasm"))
+}
+
+/// Returns a rule with a name of seven letters, which looks at nothing and does this.
+fn rule(name: &str, evaluate: &str) -> Result<Vec<u8>> {
+    let module = include_str!("../../../crates/stagedoor-rule-host/tests/hostile/module.wat")
+        .replace("{core}", "")
+        .replace("{describe}", "")
+        .replace("{evaluate}", evaluate)
+        .replace("hostile", name);
+    let text = include_str!("../../../crates/stagedoor-rule-host/tests/hostile/component.wat")
+        .replace("{imports}", "")
+        .replace("{module}", &module)
+        .replace("{version}", "0.1.0");
+    Ok(wat::parse_str(text)?)
+}
+
 /// `@stagedoor/node/testing` in each runner: cases that pass pass there, one that fails fails.
 #[test]
 fn policy_tests_run_in_every_runner() -> Result<()> {
@@ -56,12 +119,18 @@ fn backstage_module() -> Result<()> {
     let folder = addon.parent().context("no folder above")?.join("backstage");
     prepare(addon)?;
     let node = node_for_backstage(&folder)?;
-    install(&folder)?;
-    run(Command::new(&node)
-        .current_dir(&folder)
-        .arg("node_modules/typescript/bin/tsc")
-        .args(["-p", "tsconfig.build.json"]))?;
+    prepare_module(&folder, &node)?;
     node_tests(&folder, &node)
+}
+
+fn prepare_module(folder: &Path, node: &Path) -> Result<()> {
+    static COMPILING: Mutex<()> = Mutex::new(());
+    install(folder)?;
+    let _compiling = COMPILING.lock().map_err(|e| anyhow::anyhow!("{e}"))?;
+    run(Command::new(node)
+        .current_dir(folder)
+        .arg("node_modules/typescript/bin/tsc")
+        .args(["-p", "tsconfig.build.json"]))
 }
 
 /// Random policies: what the catalog's rules and database make of the conditions is what

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use cedar_policy::EntityTypeName;
 use smol_str::SmolStr;
 use stagedoor_core::{
-    Decision, Effect, Engine, Entities, EntitiesError, GuardVerdict, LoadError, Residual,
-    ResidualCondition, declares_entity_type,
+    Decision, Effect, Engine, EngineBuilder, Entities, EntitiesError, GuardVerdict, LoadError,
+    Residual, ResidualCondition, RuleEvaluator, declares_entity_type,
 };
 
 use crate::budget::Budget;
@@ -103,11 +103,24 @@ impl PolicyEngine {
     ///
     /// [`PolicyEngineError`] with everything that is wrong.
     pub fn load(directory: &Path) -> Result<Self, PolicyEngineError> {
+        Self::load_guarded(directory, None)
+    }
+
+    /// Loads a directory as [`load`](Self::load) does, with the rules that its policies may be
+    /// guarded by.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_guarded(
+        directory: &Path,
+        rules: Option<Arc<dyn RuleEvaluator>>,
+    ) -> Result<Self, PolicyEngineError> {
         let unreadable = |e| PolicyEngineError::Directory(directory.display().to_string(), e);
         // Said here; the engine would list it among problems of policies.
         std::fs::read_dir(directory).map_err(unreadable)?;
         let permissions = Permissions::known()?.with_directory(directory)?;
-        let mut builder = Engine::builder().directory(directory);
+        let mut builder = with_rules(Engine::builder(), rules).directory(directory);
         if !declares_entity_type(&[directory.to_path_buf()], names::NAMESPACE, "CatalogEntity") {
             builder = builder.schema("(shipped) backstage.cedarschema", SCHEMA);
         }
@@ -124,9 +137,22 @@ impl PolicyEngine {
     ///
     /// [`PolicyEngineError`] with everything that is wrong.
     pub fn from_bundle(bundle: &PolicyBundle) -> Result<Self, PolicyEngineError> {
+        Self::from_bundle_guarded(bundle, None)
+    }
+
+    /// Loads a bundle as [`from_bundle`](Self::from_bundle) does, with the rules that its
+    /// policies may be guarded by.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_bundle`](Self::from_bundle).
+    pub fn from_bundle_guarded(
+        bundle: &PolicyBundle,
+        rules: Option<Arc<dyn RuleEvaluator>>,
+    ) -> Result<Self, PolicyEngineError> {
         let listed = bundle.files().filter(|(name, _)| is_permission_file(name));
         let permissions = Permissions::known()?.with_files(listed)?;
-        let mut builder = Engine::builder();
+        let mut builder = with_rules(Engine::builder(), rules);
         for (name, text) in bundle.files().filter(|(name, _)| !is_permission_file(name)) {
             builder = match name {
                 name if name.ends_with(".cedarschema") => builder.schema(name, text),
@@ -237,11 +263,18 @@ impl PolicyEngine {
             return answer;
         }
         let answer = self.work_out(permission, principal);
-        // A guard that gave no answer may give one the next time.
-        if !self.is_guarded || answer.errors().is_empty() {
+        if self.may_keep(&answer) {
             self.cache.put(&permission.name, principal, &answer);
         }
         answer
+    }
+
+    /// Returns whether the answer to a question stays the same as long as these policies, and
+    /// the groups, are in force, so that whoever asked may keep it. A guard that gave no answer
+    /// may give one the next time; one that gave one is a function of what is asked.
+    #[must_use]
+    pub fn may_keep(&self, answer: &PolicyAnswer) -> bool {
+        !self.is_guarded || answer.errors().is_empty()
     }
 
     /// Returns what in the policies cannot become conditions, whoever asks. Worked out when
@@ -443,6 +476,13 @@ impl PolicyEngine {
             listed => self.permissions.rules().plugin_id(listed).cloned(),
         };
         known.unwrap_or_else(|| permission.plugin_id().into())
+    }
+}
+
+fn with_rules(builder: EngineBuilder, rules: Option<Arc<dyn RuleEvaluator>>) -> EngineBuilder {
+    match rules {
+        Some(rules) => builder.rules(rules),
+        None => builder,
     }
 }
 

@@ -103,7 +103,8 @@ impl Guards {
         let Some(rules) = &self.rules else {
             let message =
                 format!("the policy is guarded by rule `{rule}`, but no rules are loaded");
-            let help = "load rules: `--rules DIR`, or `EngineBuilder::rules`";
+            let help = "load rules: `--rules DIR`, `rules` in the options or settings, or \
+                        `EngineBuilder::rules`";
             return Err(problem("guard::no-rules", message, help, at));
         };
         let guard = rules.guard(rule, &key.1).map_err(|refusal| match refusal {

@@ -1,0 +1,54 @@
+import type { AuthService } from '@backstage/backend-plugin-api';
+import type { CatalogService } from '@backstage/plugin-catalog-node';
+
+/** So many entities are asked for at once. */
+const PAGE = 500;
+
+/** What it takes to read the catalog. */
+export interface CatalogAccess {
+  readonly catalog: CatalogService;
+  readonly auth: AuthService;
+}
+
+type CatalogEntity = Awaited<
+  ReturnType<CatalogService['queryEntities']>
+>['items'][number];
+
+/** Reads all entities of a kind: their names and relations. */
+export async function* entitiesOfKind(
+  kind: string,
+  { catalog, auth }: CatalogAccess,
+): AsyncGenerator<CatalogEntity> {
+  const credentials = await auth.getOwnServiceCredentials();
+  let cursor: string | undefined;
+  do {
+    const page = await catalog.queryEntities(
+      cursor
+        ? { cursor, limit: PAGE }
+        : {
+            filter: { kind },
+            fields: [
+              'kind',
+              'metadata.name',
+              'metadata.namespace',
+              'relations',
+            ],
+            limit: PAGE,
+          },
+      { credentials },
+    );
+    yield* page.items;
+    cursor = page.pageInfo.nextCursor;
+  } while (cursor);
+}
+
+export function entityRef({ kind, metadata }: CatalogEntity): string {
+  return `${kind}:${metadata.namespace ?? 'default'}/${metadata.name}`;
+}
+
+/** Returns what an entity's relations of a type lead to. */
+export function targets({ relations }: CatalogEntity, type: string): string[] {
+  return (relations ?? [])
+    .filter(relation => relation.type === type)
+    .map(({ targetRef }) => targetRef);
+}

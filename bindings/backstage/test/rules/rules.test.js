@@ -1,0 +1,70 @@
+'use strict';
+
+// Policies that ask custom rules. Run by cargo, which makes the rules (`../node/tests/node.rs`).
+
+const assert = require('node:assert/strict');
+const { cpSync, mkdtempSync, rmSync } = require('node:fs');
+const { tmpdir } = require('node:os');
+const { join } = require('node:path');
+const { test } = require('node:test');
+
+const { start, until, DELETE, PROXY } = require('../backend.js');
+const { policyDirectory } = require('../policies.js');
+
+const options = { timeout: 60_000 };
+const components = process.env.STAGEDOOR_RULES;
+
+const guarded = `
+@id("willing-proxy") @guard("willing")
+permit (principal is Backstage::User, action == Backstage::Action::"kubernetes.proxy", resource);
+
+@id("willing-owners") @guard("willing")
+permit (
+  principal is Backstage::User,
+  action == Backstage::Action::"catalog.entity.delete",
+  resource is Backstage::CatalogEntity
+) when { resource.owners.containsAny(principal.claims) };
+`;
+
+function ruleDirectory(t, names) {
+  const directory = mkdtempSync(join(tmpdir(), 'stagedoor-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  for (const name of names) {
+    cpSync(join(components, `${name}.wasm`), join(directory, `${name}.wasm`));
+  }
+  return directory;
+}
+
+test('rules of the settings guard decisions', options, async t => {
+  const directory = policyDirectory(t, { 'guarded.cedar': guarded });
+  const rules = ruleDirectory(t, ['willing']);
+  const { authorize } = await start(t, { directory, rules });
+  const [proxy, remove] = await authorize([PROXY, DELETE]);
+  assert.deepEqual(proxy, { result: 'ALLOW' });
+  assert.equal(remove.result, 'CONDITIONAL');
+  assert.equal(remove.conditions.rule, 'IS_ENTITY_OWNER');
+});
+
+test('without them guarded policies do not load', options, async t => {
+  const directory = policyDirectory(t, { 'guarded.cedar': guarded });
+  const { authorize, lines } = await start(t, { directory });
+  assert.deepEqual(await authorize([PROXY]), [{ result: 'DENY' }]);
+  assert.ok(lines.some(({ message }) => /no rules are loaded/.test(message)));
+});
+
+test('rules that change are taken up', options, async t => {
+  const directory = policyDirectory(t, { 'guarded.cedar': guarded });
+  const rules = ruleDirectory(t, ['refuser']);
+  const { authorize, health, lines } = await start(t, {
+    directory,
+    rules,
+    watch: { interval: '20ms' },
+  });
+  await until(() =>
+    lines.some(({ message }) => /there is no rule `willing`/.test(message)),
+  );
+  assert.deepEqual(await authorize([PROXY]), [{ result: 'DENY' }]);
+  cpSync(join(components, 'willing.wasm'), join(rules, 'willing.wasm'));
+  await until(async () => (await health()).status === 'ok');
+  assert.deepEqual(await authorize([PROXY]), [{ result: 'ALLOW' }]);
+});
