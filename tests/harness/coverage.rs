@@ -157,3 +157,25 @@ fn the_page_stands_alone_and_escapes() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_suppression_that_excuses_nothing_is_told() -> Result<()> {
+    let policies = POLICIES.replace(
+        "@id(\"never\")",
+        "// test:allow(coverage) It is about the line of the annotation.\n@id(\"never\")",
+    );
+    let policies =
+        policies.replace("when {", "// test:allow(coverage) Documents are all shut.\nwhen {");
+    let tests = format!(
+        "{FIXTURES}  - {{ name: c, principal: User::\"high\", action: Action::\"read\", \
+         resource: Doc::\"shut\", expect: deny }}\n"
+    );
+    let files = [("a.cedarschema", SCHEMA), ("a.cedar", &policies), ("a.test.yaml", &tests)];
+    let suite = Place::with(&files)?.suite()?;
+    let coverage = suite.coverage(&Options::default())?;
+    let unused: Vec<usize> = coverage.unused_suppressions.iter().map(|own| own.line).collect();
+    assert_eq!(unused, [6], "{:?}", coverage.unused_suppressions);
+    let told = coverage::text(&coverage).join("\n");
+    ensure!(told.contains("a.cedar:6: test:allow(coverage): it excuses nothing here"), "{told}");
+    Ok(())
+}

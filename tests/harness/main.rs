@@ -3,6 +3,7 @@
 mod cedar_files;
 mod coverage;
 mod expectations;
+mod guards;
 mod mistakes;
 mod mutation;
 mod place;

@@ -23,9 +23,11 @@ fn is_covered(directory: &str) -> Result<()> {
     let clauses = covered.policies.iter().flat_map(|policy| &policy.clauses);
     let excused = clauses.filter(|clause| matches!(clause.state, ClauseState::Excused(_)));
     ensure!(excused.count() <= 5, "{told}");
+    assert_eq!(covered.unused_suppressions, []);
 
     let mutants = suite.mutate(&options, Duration::from_secs(600))?;
     let told = mutation::text(&mutants).join("\n");
+    assert_eq!(mutants.unused_suppressions, []);
     let fates = mutants.fates();
     ensure!(fates.survived == 0 && fates.unsettled == 0 && fates.killed > 100, "{told}");
     Ok(())

@@ -235,7 +235,13 @@ pub(crate) fn files_below(directory: &Path) -> Result<Vec<(String, String)>, Fil
     let mut read = Vec::with_capacity(files.len());
     for path in files {
         let name = path.display().to_string();
-        let size = std::fs::metadata(&path).map(|m| m.len()).unwrap_or_default();
+        let meta = std::fs::metadata(&path);
+        if meta.as_ref().is_ok_and(|meta| !meta.is_file()) {
+            // A pipe would be waited for, a device read without end.
+            error.file(&name, "not a file".to_owned());
+            continue;
+        }
+        let size = meta.map(|m| m.len()).unwrap_or_default();
         if size > FILE_BYTES {
             error.file(&name, format!("{size} bytes are more than the limit of {FILE_BYTES}"));
             continue;

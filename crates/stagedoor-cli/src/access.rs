@@ -140,14 +140,20 @@ fn row_of_access(access: &Access) -> [String; 4] {
         Some(via) => format!("{} ({via})", access.subject),
         None => access.subject.to_string(),
     };
-    let mut condition = access.condition.clone().unwrap_or_default();
+    let mut conditions: Vec<String> = access.condition.iter().cloned().collect();
+    conditions.extend(guarded_by(&access.guards));
     for except in &access.except {
-        let joint = if condition.is_empty() { "" } else { "; " };
         let (policy, when) = (&except.policy, &except.condition);
-        condition.push_str(&format!("{joint}not forbidden by {policy}: {when}"));
+        let guarded = guarded_by(&except.guards).map(|by| format!(" ({by})")).unwrap_or_default();
+        conditions.push(format!("not forbidden by {policy}: {when}{guarded}"));
     }
     let namespace = access.namespace.clone().unwrap_or_default();
-    [who, namespace, access.policy.clone(), condition]
+    [who, namespace, access.policy.clone(), conditions.join("; ")]
+}
+
+/// Names the custom rules that guard a policy, if there are any.
+fn guarded_by(rules: &[String]) -> Option<String> {
+    (!rules.is_empty()).then(|| format!("guarded by {}", rules.join(", ")))
 }
 
 fn question(args: &WhoCanArgs) -> Result<AccessQuestion, Failure> {
@@ -225,6 +231,8 @@ fn row_of_permission(permission: &Permission) -> [String; 7] {
         "*" => "every path".to_owned(),
         path => path.to_owned(),
     }));
+    let mut conditions: Vec<String> = permission.condition.iter().cloned().collect();
+    conditions.extend(guarded_by(&permission.guards));
     [
         effect.to_owned(),
         permission.verbs.join(","),
@@ -232,7 +240,7 @@ fn row_of_permission(permission: &Permission) -> [String; 7] {
         permission.resource_names.join(","),
         permission.namespaces.join(","),
         permission.policy.clone(),
-        permission.condition.clone().unwrap_or_default(),
+        conditions.join("; "),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::output::Output;
 use crate::{
@@ -14,8 +14,10 @@ use crate::{
 const DENIED: u8 = 2;
 /// Exit code of a decision that hangs on conditions.
 const CONDITIONAL: u8 = 3;
-/// Exit code of `test`, `lint`, `diff` and `fmt` where what was given cannot be used.
+/// Exit code of the commands that check where what was given cannot be used.
 const UNUSABLE: u8 = 2;
+/// The commands that check: 1 says that something was found.
+const CHECKS: [&str; 4] = ["test", "lint", "diff", "fmt"];
 
 /// Decide permissions by Cedar policies, and say why.
 ///
@@ -40,7 +42,8 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  allowed; or the command did what it was asked, as with several requests at once
-  1  failure: wrong arguments, unreadable input, policies that do not load
+  1  failure: wrong arguments, unreadable input, policies that do not load;
+     `test`, `lint`, `diff`, `fmt`: a case failed, something was found
   2  denied; `test`, `lint`, `diff`, `fmt`: what was given cannot be used
   3  conditional: `check backstage` without an entity, where it depends on the resource";
 
@@ -98,8 +101,12 @@ pub(crate) fn run() -> ExitCode {
         Err(error) => {
             // Nobody is left to tell if this cannot be printed.
             let _ = error.print();
-            // Not clap's own code, which is 2: that one says `denied` here.
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            return match error.use_stderr() {
+                false => ExitCode::SUCCESS,
+                true if is_check() => ExitCode::from(UNUSABLE),
+                // Not clap's own code, which is 2: that one says `denied` here.
+                true => ExitCode::FAILURE,
+            };
         }
     };
     let mut output = Output::new(cli.format);
@@ -139,10 +146,14 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
+/// Returns whether the arguments, wrong as they are, name a command that checks.
+fn is_check() -> bool {
+    let parsed = Cli::command().ignore_errors(true).try_get_matches();
+    parsed.is_ok_and(|args| args.subcommand_name().is_some_and(|name| CHECKS.contains(&name)))
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

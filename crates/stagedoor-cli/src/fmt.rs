@@ -122,7 +122,13 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
                 if entry.file_type().is_ok_and(|of_type| of_type.is_dir()) {
                     open.push(entry.path());
                 } else if name.ends_with(".cedar") {
-                    files.push(entry.path());
+                    let path = entry.path();
+                    // A pipe would be waited for.
+                    if std::fs::metadata(&path).is_ok_and(|meta| !meta.is_file()) {
+                        let message = format!("`{}` is not a file", path.display());
+                        return Err(Failure::input(message));
+                    }
+                    files.push(path);
                 }
             }
         }

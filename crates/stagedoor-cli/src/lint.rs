@@ -92,7 +92,7 @@ fn look(args: &LintArgs, output: &mut Output) -> Result<Ending, Failure> {
         .with_permissions(policies.permissions.clone())
         .with_entities(catalog_entities(&catalog));
     if let Some(suite) = suite(&args.paths, output) {
-        linter = linter.with_entities(suite.entities());
+        linter = linter.with_entities(suite.entities()).with_entities(suite.principals());
     }
     let report = linter.run();
     match args.report {

@@ -1,6 +1,7 @@
 //! Custom rules that policies may be guarded by: `rules/*.wasm` beside them, or a directory
 //! that is named.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +25,45 @@ pub(crate) fn named_or_beside(
         Some(directory) => load(&[directory.to_owned()]).map(Some),
         None => beside(policies),
     }
+}
+
+/// Returns the rules of a directory, or else those in directories `rules` at or below the paths.
+pub(crate) fn named_or_below<'p>(
+    named: Option<&Path>,
+    paths: impl IntoIterator<Item = &'p PathBuf>,
+) -> Result<Option<Arc<dyn RuleEvaluator>>, Failure> {
+    if let Some(directory) = named {
+        return load(&[directory.to_owned()]).map(Some);
+    }
+    let mut found = BTreeSet::new();
+    for path in paths {
+        let directory = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+        let mut open = vec![directory.to_owned()];
+        while let Some(directory) = open.pop() {
+            open.extend(directories(&directory));
+            // By its real path, which several paths may lead to.
+            let real = std::fs::canonicalize(directory).ok();
+            found.extend(real.filter(|real| real.ends_with("rules") && has_rules(real)));
+        }
+    }
+    let found: Vec<PathBuf> = found.into_iter().collect();
+    if found.is_empty() { Ok(None) } else { load(&found).map(Some) }
+}
+
+/// Returns the directories in one where policies may be; what cannot be read has none.
+fn directories(directory: &Path) -> Vec<PathBuf> {
+    // The current directory, where a path has no other part.
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_looked_at = |entry: &std::fs::DirEntry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        // Links are not followed, so that there is no circle.
+        !name.starts_with('.')
+            && name != "node_modules"
+            && entry.file_type().is_ok_and(|of_type| of_type.is_dir())
+    };
+    entries.filter(is_looked_at).map(|entry| entry.path()).collect()
 }
 
 fn has_rules(directory: &Path) -> bool {

@@ -18,6 +18,7 @@ use stagedoor_testing::{
 use crate::cli::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::review::or_unusable;
 use crate::rules;
 use crate::terminal::{line, printable};
 use measures::{tell_coverage, tell_mutation};
@@ -33,7 +34,8 @@ pub(crate) struct TestArgs {
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
 
-    /// A directory of custom rules, `*.wasm`, that policies may be guarded by.
+    /// A directory of custom rules, `*.wasm`, that policies may be guarded by. By default those
+    /// in directories `rules` at or below the tests and policies.
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
 
@@ -45,7 +47,7 @@ pub(crate) struct TestArgs {
     #[arg(long)]
     fail_fast: bool,
 
-    /// Run again whenever policies, schemas, tests or fixtures change, until interrupted.
+    /// Run again whenever policies, schemas, tests, fixtures or rules change, until interrupted.
     #[arg(long)]
     watch: bool,
 
@@ -130,17 +132,31 @@ pub(crate) fn run(args: &TestArgs, output: &mut Output) -> Result<Ending, Failur
     if args.watch {
         return watch::watch(args, output);
     }
-    Ok(once(args, output)?.0)
+    once(args, output).map(|(ending, _)| ending)
 }
 
 /// Runs the tests once; returns what they are made of, if they could be loaded.
 fn once(args: &TestArgs, output: &mut Output) -> Result<(Ending, Vec<PathBuf>), Failure> {
-    let rules = rules::named_or_beside(args.rules.as_deref(), &args.policies)?;
+    let mut sources = Vec::new();
+    let ended = load_and_run(args, &mut sources, output);
+    Ok((or_unusable(ended, output)?, sources))
+}
+
+fn load_and_run(
+    args: &TestArgs,
+    sources: &mut Vec<PathBuf>,
+    output: &mut Output,
+) -> Result<Ending, Failure> {
+    let rules =
+        rules::named_or_below(args.rules.as_deref(), args.paths.iter().chain(&args.policies))?;
     match TestSuite::load_with_rules(&args.paths, &args.policies, rules) {
-        Ok(suite) => Ok((run_suite(args, &suite, output)?, suite.sources())),
+        Ok(suite) => {
+            *sources = suite.sources();
+            run_suite(args, &suite, output)
+        }
         Err(error) => {
             unusable(&error, output)?;
-            Ok((Ending::Unusable, Vec::new()))
+            Ok(Ending::Unusable)
         }
     }
 }

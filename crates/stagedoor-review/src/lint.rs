@@ -19,6 +19,8 @@ mod together;
 pub use code::{LintCode, LintLevel, UnknownLintCode};
 pub use finding::{Certainty, LintFinding, LintPlace, LintReport};
 
+use std::collections::HashSet;
+
 use stagedoor_backstage::Permissions;
 use stagedoor_core::{Engine, Entity, EntityUid};
 
@@ -102,7 +104,7 @@ impl<'e> Linter<'e> {
             let never = alone::never_matching(&policies);
             let dead: Vec<bool> = never.iter().map(Option::is_some).collect();
             // The validator may have said so already.
-            let told: Vec<Option<String>> = report
+            let told: HashSet<Option<String>> = report
                 .findings
                 .iter()
                 .filter(|finding| finding.code == LintCode::NeverMatches)

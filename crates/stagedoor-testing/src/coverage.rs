@@ -26,11 +26,8 @@ use crate::anatomy::{Anatomy, ClauseKind};
 use crate::ask::Question;
 use crate::parallel;
 use crate::request_types::RequestTypes;
-use crate::suppression::Suppressions;
+use crate::suppression::{COVERAGE, Suppressions, UnusedSuppression};
 use measure::{Counts, Measured};
-
-/// The code of suppressions of clauses.
-const CODE: &str = "coverage";
 
 /// What tests reach of policies.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -40,6 +37,8 @@ pub struct Coverage {
     pub policies: Vec<PolicyCoverage>,
     /// Every action with every type of principal that may ask for it.
     pub actions: Vec<ActionCoverage>,
+    /// Comments that excuse nothing.
+    pub unused_suppressions: Vec<UnusedSuppression>,
     /// The texts of the policies' files, by name.
     #[serde(skip)]
     pub(crate) texts: BTreeMap<String, String>,
@@ -304,7 +303,7 @@ impl Merged {
                 if clause.state == ClauseState::Fixed {
                     continue;
                 }
-                let reason = own.and_then(|own| own.reason(clause.line, &[CODE]));
+                let reason = own.and_then(|own| own.reason(clause.line, &[COVERAGE]));
                 clause.state = match reason {
                     _ if clause.true_mattered > 0 && clause.false_mattered > 0 => {
                         ClauseState::Covered
@@ -317,8 +316,30 @@ impl Merged {
         let actions = self.actions.into_iter().map(|((action, principal_type), requests)| {
             ActionCoverage { action, principal_type, requests }
         });
-        Coverage { policies, actions: actions.collect(), texts: self.texts }
+        Coverage {
+            actions: actions.collect(),
+            unused_suppressions: unused(&suppressions, &policies),
+            policies,
+            texts: self.texts,
+        }
     }
+}
+
+/// Returns the suppressions of clauses that excuse none.
+fn unused(
+    suppressions: &BTreeMap<String, Suppressions>,
+    policies: &[PolicyCoverage],
+) -> Vec<UnusedSuppression> {
+    let excused = |policy: &PolicyCoverage| {
+        let is_excused = |clause: &&ClauseCoverage| matches!(clause.state, ClauseState::Excused(_));
+        let lines = policy.clauses.iter().filter(is_excused).filter_map(|clause| clause.line);
+        lines.map(|line| (policy.file.clone(), line)).collect::<Vec<_>>()
+    };
+    let excused: BTreeSet<(String, usize)> = policies.iter().flat_map(excused).collect();
+    let of_file = |(file, own): (&String, &Suppressions)| {
+        own.unused(file, |code| code == COVERAGE, |line, _| excused.contains(&(file.clone(), line)))
+    };
+    suppressions.iter().flat_map(of_file).collect()
 }
 
 /// The same for all links of a template.

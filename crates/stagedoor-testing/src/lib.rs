@@ -65,11 +65,12 @@ pub use coverage::Coverage;
 pub use mutation::Mutation;
 pub use problem::{Problem, TestError};
 pub use report::{
-    CaseReport, CaseResult, ClausePlace, Counts, Failure, FileReport, NearPolicy, PolicyMessage,
-    PolicyPlace, Report,
+    CaseReport, CaseResult, ClausePlace, Counts, Failure, FileReport, GuardMessage, NearPolicy,
+    PolicyMessage, PolicyPlace, Report,
 };
 pub use space::{Space, SpaceRequest};
 pub use suite::{Options, Progress, TestSuite};
+pub use suppression::UnusedSuppression;
 
 /// Returns the JSON Schema of test files.
 #[must_use]

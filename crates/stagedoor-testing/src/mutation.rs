@@ -28,7 +28,7 @@ use crate::file::Case;
 use crate::parallel;
 use crate::request_types::RequestTypes;
 use crate::suite::Asked;
-use crate::suppression::{MUTANT, Suppressions};
+use crate::suppression::{COVERAGE, MUTANT, Suppressions, UnusedSuppression};
 use crate::world::World;
 use edit::{Edit, edits};
 use space::Space;
@@ -44,6 +44,8 @@ pub struct Mutation {
     pub mutants: Vec<Mutant>,
     /// How many changes made policies that do not load, so that no test is needed.
     pub not_loaded: usize,
+    /// Comments that excuse no mutant.
+    pub unused_suppressions: Vec<UnusedSuppression>,
 }
 
 /// A policy with one mistake.
@@ -161,10 +163,31 @@ pub(crate) fn mutate(files: &[Against<'_>], budget: Duration) -> Result<Mutation
         let run = Run { engine, files, mutated: &mutated, until };
         all.mutants.extend(run.mutants()?);
     }
+    let texts = files.iter().flat_map(|file| file.world.engine.policies());
+    let texts: BTreeMap<&str, &str> = texts.map(|p| (p.file(), p.file_text())).collect();
+    all.unused_suppressions =
+        texts.into_iter().flat_map(|(file, text)| unused(file, text, &all.mutants)).collect();
     all.mutants.sort_by(|a, b| {
         (&a.file, a.line, a.column, a.operator).cmp(&(&b.file, b.line, b.column, b.operator))
     });
     Ok(all)
+}
+
+/// Returns the suppressions of a file that excuse none of the mutants.
+fn unused(file: &str, text: &str, mutants: &[Mutant]) -> Vec<UnusedSuppression> {
+    let suppressions = Suppressions::of(text);
+    let is_excused = |mutant: &&Mutant| {
+        mutant.file == file && matches!(mutant.fate, Fate::Excused(_) | Fate::Unsettled)
+    };
+    let excused: Vec<&Mutant> = mutants.iter().filter(is_excused).collect();
+    suppressions.unused(
+        file,
+        |code| code != COVERAGE,
+        |line, code| {
+            let is_meant = |mutant: &&Mutant| code == MUTANT || code == mutant.operator.as_str();
+            excused.iter().filter(|mutant| is_meant(mutant)).any(|m| m.line == Some(line))
+        },
+    )
 }
 
 /// A mutant, ready to be asked.

@@ -58,6 +58,11 @@ fn below(directory: &Path, found: &mut Vec<PathBuf>, error: &mut TestError) {
                 open.push(entry.path());
             } else if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
                 let path = entry.path();
+                // A pipe would be waited for.
+                if fs::metadata(&path).is_ok_and(|meta| !meta.is_file()) {
+                    error.add(Problem::new(&path, "not a file"));
+                    continue;
+                }
                 found.push(path.strip_prefix(".").map(Path::to_owned).unwrap_or(path));
             }
         }
@@ -101,5 +106,15 @@ pub(crate) fn text(path: &Path) -> Result<String, TestError> {
 pub(crate) fn said(error: &serde_saphyr::Error) -> String {
     let text = error.to_string();
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    line.trim_start_matches("error: ").to_owned()
+    let line = line.trim_start_matches("error: ");
+    let said = match line.strip_prefix("line ").and_then(|placed| placed.split_once(": ")) {
+        Some((place, said))
+            if place.chars().all(|c| c.is_ascii_digit() || " column".contains(c)) =>
+        {
+            said
+        }
+        _ => line,
+    };
+    // What follows is for programmers.
+    said.split(", set DuplicateKeyPolicy").next().unwrap_or(said).to_owned()
 }

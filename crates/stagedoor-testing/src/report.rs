@@ -78,6 +78,8 @@ pub struct Failure {
     pub nearest: Vec<NearPolicy>,
     /// Policies that could not be evaluated, and why.
     pub errors: Vec<PolicyMessage>,
+    /// What custom rules said of the policies that they guard.
+    pub guards: Vec<GuardMessage>,
     /// A command that explains the decision.
     pub explain: Option<String>,
 }
@@ -102,6 +104,18 @@ pub struct PolicyMessage {
     pub policy: String,
     /// What Cedar says.
     pub message: String,
+}
+
+/// What a custom rule said of a policy that it guards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct GuardMessage {
+    /// The policy's id.
+    pub policy: String,
+    /// The rule's name.
+    pub rule: String,
+    /// What it said, and why.
+    pub verdict: String,
 }
 
 /// A permit that is not satisfied.

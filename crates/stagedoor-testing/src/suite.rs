@@ -1,14 +1,16 @@
 //! Loaded tests, ready to be run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_saphyr::Spanned;
-use stagedoor_core::{DecideError, Decision, Engine, Explanation, RuleEvaluator};
+use stagedoor_core::{
+    DecideError, Decision, Engine, Entity, EntityUid, Explanation, RuleEvaluator,
+};
 
 use crate::ask::{Question, list_question, platform, question};
 use crate::cedar_files;
@@ -18,8 +20,8 @@ use crate::file::{Case, Invariant, Suite, Table, TestFile};
 use crate::mutation::{self, Against, Mutation};
 use crate::problem::{Place, Problem, TestError};
 use crate::report::{
-    CaseReport, CaseResult, ClausePlace, Failure, FileReport, NearPolicy, PolicyMessage,
-    PolicyPlace, Report,
+    CaseReport, CaseResult, ClausePlace, Failure, FileReport, GuardMessage, NearPolicy,
+    PolicyMessage, PolicyPlace, Report,
 };
 use crate::selection::ListQuestion;
 use crate::world::{Engines, Platform, World};
@@ -180,10 +182,24 @@ impl TestSuite {
         let of_file = |file: &LoadedFile| {
             let World { policies, catalog_files, entity_files, .. } = &file.world;
             let used = policies.iter().chain(catalog_files).chain(entity_files);
-            std::iter::once(&file.path).chain(used).cloned().collect::<Vec<_>>()
+            let used = std::iter::once(&file.path).chain(used).cloned();
+            used.chain(file.manifests()).collect::<Vec<_>>()
         };
         let all: BTreeSet<PathBuf> = self.files.iter().flat_map(of_file).collect();
         all.into_iter().collect()
+    }
+
+    /// Returns whoever asks in the cases, with their groups as parents.
+    #[must_use]
+    pub fn principals(&self) -> Vec<Entity> {
+        let mut all: BTreeMap<&EntityUid, &Entity> = BTreeMap::new();
+        let tests = self.files.iter().flat_map(|file| &file.tests);
+        for Asked { question, .. } in tests.flat_map(|test| &test.asked) {
+            if let Some(entity) = question.entities.get(&question.request.principal) {
+                all.entry(&entity.uid).or_insert(entity);
+            }
+        }
+        all.into_values().cloned().collect()
     }
 
     /// Returns the engines that decide the cases.
@@ -280,6 +296,13 @@ impl Options {
 }
 
 impl LoadedFile {
+    /// Returns the manifests that Kubernetes objects of the fixtures are read from.
+    fn manifests(&self) -> impl Iterator<Item = PathBuf> {
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let paths = self.world.fixtures.objects.values().filter_map(|object| object.as_str());
+        paths.map(|path| directory.join(path))
+    }
+
     /// Returns all cases of the file, those of tables and invariants, too.
     fn cases(&self) -> Vec<Case> {
         let mut all = Vec::new();
@@ -319,7 +342,7 @@ impl LoadedFile {
             invariants.iter().for_each(|about| tests_of.extend(reader.invariant(about)));
         }
         let tests = tests_of;
-        if tests.is_empty() {
+        if tests.is_empty() && error.problems().is_empty() {
             let help = "add `cases`, `tables`, `invariants` or `suites`";
             error.add(Problem::new(&path, "the file has no cases").with_help(help));
         }
@@ -576,6 +599,15 @@ impl Asked {
                 .map(|error| PolicyMessage {
                     policy: error.policy().to_owned(),
                     message: error.message().to_owned(),
+                })
+                .collect(),
+            guards: outcome
+                .guards()
+                .iter()
+                .map(|guard| GuardMessage {
+                    policy: guard.policy().to_owned(),
+                    rule: guard.rule().to_owned(),
+                    verdict: guard.verdict().to_string(),
                 })
                 .collect(),
             explain: self.question.explain.clone(),

@@ -28,7 +28,7 @@ pub(super) fn watch(args: &TestArgs, output: &mut Output) -> Result<Ending, Fail
         if !used.is_empty() {
             sources = used;
         }
-        sources.extend(args.paths.iter().chain(&args.policies).cloned());
+        sources.extend(args.paths.iter().chain(&args.policies).chain(&args.rules).cloned());
         let look = || Seen::of(&sources, args.coverage_file.as_deref());
         let before = look();
         if before.changed_after(started) {
@@ -59,7 +59,7 @@ impl Seen {
             let Ok(meta) = std::fs::metadata(&path) else { continue };
             if meta.is_dir() {
                 open.extend(entries(&path));
-            } else if Some(path.as_path()) != but {
+            } else if !but.is_some_and(|but| is_same(but, &path)) {
                 seen.insert(path, (meta.modified().ok(), meta.len()));
             }
         }
@@ -73,6 +73,12 @@ impl Seen {
         // A time to come is a clock that is wrong, and no change.
         times.into_iter().any(|modified| modified > time && modified <= now)
     }
+}
+
+/// Whether two paths lead to one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    one.file_name() == other.file_name() && real(one) == real(other)
 }
 
 /// Returns what in a directory tests may be made of.
@@ -99,11 +105,13 @@ mod tests {
     fn changes_are_seen() -> std::io::Result<()> {
         let place = tempfile::tempdir()?;
         let paths = [place.path().to_owned()];
-        let look = || Seen::of(&paths, None);
+        let written = place.path().join("below/../written.json");
+        let look = || Seen::of(&paths, Some(&written));
         let empty = look();
         std::fs::write(place.path().join("notes.txt"), "")?;
         std::fs::write(place.path().join("coverage.json"), "")?;
         std::fs::create_dir(place.path().join("below"))?;
+        std::fs::write(&written, "{}")?;
         assert!(look() == empty);
         std::fs::write(place.path().join("below/a.cedar"), "a")?;
         let one = look();

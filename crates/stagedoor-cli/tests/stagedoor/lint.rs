@@ -186,6 +186,39 @@ cases:
     Ok(())
 }
 
+/// Groups that are only somebody's parents exist; there may be more of them.
+#[test]
+fn groups_need_not_be_entities() -> Result<()> {
+    let permit_to = |id: &str, team: &str| {
+        permit(
+            id,
+            &format!("principal in Team::\"{team}\", action == Action::\"archive\", resource"),
+            "",
+        )
+    };
+    let policies =
+        permit_to("p", "paymnets") + &permit_to("q", "payments") + &permit_to("r", "ops");
+    let place = Place::new(&policies)?;
+    place.write(
+        "app.test.yaml",
+        r#"
+cases:
+  - name: c
+    principal: User::"ana"
+    action: Action::"archive"
+    resource: Doc::"d"
+    entities:
+      - { uid: { type: User, id: ana }, attrs: {}, parents: [{ type: Team, id: payments }] }
+      - { uid: { type: Doc, id: d }, attrs: { kind: a, pages: 1 }, parents: [] }
+    expect: allow
+"#,
+    )?;
+    let (mut found, _) = place.found()?;
+    found.retain(|found| !found.starts_with("unreachable"));
+    assert_eq!(found, ["unknown-entity p 1"]);
+    Ok(())
+}
+
 #[test]
 fn backstage_hears_of_what_it_cannot_be_answered() -> Result<()> {
     let place = Place(tempfile::tempdir()?);

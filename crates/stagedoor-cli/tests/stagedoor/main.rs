@@ -5,6 +5,7 @@ mod demo;
 mod diff;
 mod discover;
 mod documents;
+mod formats;
 mod hostile;
 mod import;
 mod lint;

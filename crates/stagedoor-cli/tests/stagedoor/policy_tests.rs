@@ -74,7 +74,10 @@ impl Place {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
-        Ok(std::fs::write(self.0.path().join(name), text)?)
+        // In one step, as editors do: whoever watches sees all of it.
+        let new = self.0.path().join(".new");
+        std::fs::write(&new, text)?;
+        Ok(std::fs::rename(new, self.0.path().join(name))?)
     }
 
     fn run(&self, args: &[&str]) -> Result<Run> {
@@ -240,8 +243,6 @@ fn coverage_is_told_and_can_be_too_little() -> Result<()> {
     let run = place.run(&["--min-coverage", "99.9", "--filter", "reasons"])?;
     assert_eq!(run.exit, 1, "{}", run.stdout);
     ensure!(run.stderr.contains("of the clauses are covered, less than 99.9 %"), "{}", run.stderr);
-    // Wrong arguments end every command with 1.
-    assert_eq!(place.run(&["--min-coverage", "101"])?.exit, 1);
     for (format, file, told) in [
         ("json", "coverage.json", "\"policies\""),
         ("lcov", "lcov.info", "end_of_record"),
@@ -253,11 +254,77 @@ fn coverage_is_told_and_can_be_too_little() -> Result<()> {
         ensure!(text.contains(told), "{text}");
     }
     let run = place.run(&["--coverage=lcov", "--coverage-file", "no/such/place"])?;
-    assert_eq!(run.exit, 1, "{}", run.stderr);
+    assert_eq!(run.exit, 2, "{}", run.stderr);
     ensure!(run.stderr.contains("cannot be written"), "{}", run.stderr);
     let run = place.run(&["--coverage", "--format", "json"])?;
     let json: Value = serde_json::from_str(&run.stdout)?;
     ensure!(json["coverage"]["policies"].is_array(), "{json}");
+    Ok(())
+}
+
+/// What is found in a directory may be anything, and must not be waited for.
+#[cfg(unix)]
+#[test]
+fn pipes_in_directories_are_refused() -> Result<()> {
+    for name in ["pipe.test.yaml", "pipe.cedar", "pipe.cedarschema", "pipe.permissions.yaml"] {
+        let place = Place::new(TESTS)?;
+        let made = std::process::Command::new("mkfifo").arg(place.0.path().join(name)).status()?;
+        ensure!(made.success());
+        for command in ["test", "lint", "fmt", "report"] {
+            let args: &[&str] = if command == "report" { &["--html", "-"] } else { &[] };
+            let run = stagedoor(place.0.path(), [&[command], args].concat(), b"")?;
+            let is_read = match command {
+                "fmt" => name == "pipe.cedar",
+                "test" => true,
+                // The fixtures of tests are of use, and not needed.
+                _ => name != "pipe.test.yaml",
+            };
+            ensure!(!is_read || run.exit != 0, "{command} {name}: {run:?}");
+            ensure!(!is_read || run.stderr.contains("not a file"), "{command} {name}: {run:?}");
+        }
+    }
+    Ok(())
+}
+
+/// 1 is for cases that fail: nothing else may be taken for one.
+#[test]
+fn only_failures_exit_with_1() -> Result<()> {
+    let place = Place::new(TESTS)?;
+    place.write("binary.test.yaml", "\u{0}\u{1}cases")?;
+    place.write("none.txt", "")?;
+    std::fs::create_dir(place.0.path().join("empty"))?;
+    for args in [
+        &["--min-coverage", "101"][..],
+        &["--no-such-option"],
+        &["--report", "html"],
+        &["--budget", "9"],
+        &["--filter", "no such case", "."],
+        &["nowhere"],
+        &["empty"],
+        &["binary.test.yaml"],
+        &["none.txt"],
+        &["app.test.yaml", "--rules", "nowhere"],
+        &["app.test.yaml", "--rules", "empty"],
+        &["app.test.yaml", "--policies", "nowhere"],
+        &["app.test.yaml", "--coverage=html", "--coverage-file", "no/such/place"],
+    ] {
+        let run = place.run(args)?;
+        assert_eq!(run.exit, 2, "{args:?}: {run:?}");
+        ensure!(run.stderr.contains("error: "), "{args:?}: {run:?}");
+    }
+    for args in [
+        &["--format", "json", "test", "--nothing"][..],
+        &["lint", "--fail-on", "nothing"],
+        &["lint", "--catalog", "nowhere"],
+        &["diff", "one"],
+        &["diff", "app.cedar", "nowhere"],
+        &["fmt", "--line-width", "x"],
+        &["fmt", "nowhere"],
+    ] {
+        assert_eq!(stagedoor(place.0.path(), args, b"")?.exit, 2, "{args:?}");
+    }
+    // Of other commands 2 says `denied`.
+    assert_eq!(stagedoor(place.0.path(), ["authorize", "--nothing"], b"")?.exit, 1);
     Ok(())
 }
 
@@ -278,35 +345,46 @@ fn survivors_fail_and_come_with_a_case() -> Result<()> {
 fn watching_runs_again_after_a_change() -> Result<()> {
     let place = Place::new(TESTS)?;
     let mut child = crate::run::command(place.0.path())
-        .args(["test", "--watch"])
+        .args(["test", "--watch", "--format", "json"])
         .stdout(std::process::Stdio::piped())
         .spawn()?;
     let stdout = child.stdout.take().context("no standard output")?;
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stdout));
-    let mut ran = || -> Result<String> {
-        lines
-            .find(|line| line.as_ref().is_ok_and(|line| line.contains(" passed")))
-            .context("it ended")?
-            .map_err(Into::into)
+    // How many cases pass and fail; nothing where the tests cannot be run.
+    let mut ran = || -> Result<[Option<u64>; 2]> {
+        let json: Value = serde_json::from_str(&lines.next().context("it ended")??)?;
+        Ok([json["passed"].as_u64(), json["failed"].as_u64()])
     };
-    let mut watched = || -> Result<Vec<String>> {
-        let mut told = vec![ran()?];
-        let started = std::time::Instant::now();
-        place.write("app.cedar", &POLICIES.replace("Team::\"a\"", "Team::\"b\""))?;
-        told.push(ran()?);
-        eprintln!("run again {} ms after the change", started.elapsed().as_millis());
-        place.write("app.cedar", POLICIES)?;
-        told.push(ran()?);
-        Ok(told)
+    let mut watched = || -> Result<()> {
+        let (good, unusable) = ([Some(9), Some(0)], [None, None]);
+        assert_eq!(ran()?, good);
+        std::fs::create_dir(place.0.path().join("rules"))?;
+        for (name, was, is, then) in [
+            (
+                "app.cedar",
+                POLICIES,
+                POLICIES.replace("Team::\"a\"", "Team::\"b\""),
+                [Some(7), Some(2)],
+            ),
+            ("app.test.yaml", TESTS, format!("{WRONG}{TESTS}"), [Some(9), Some(1)]),
+            ("app.cedarschema", SCHEMA, SCHEMA.replace("public: Bool", "open: Bool"), unusable),
+        ] {
+            place.write(name, &is)?;
+            assert_eq!(ran()?, then, "{name}");
+            place.write(name, was)?;
+            assert_eq!(ran()?, good, "{name}");
+        }
+        let rule = "rules/broken.wasm";
+        place.write(rule, "no component")?;
+        assert_eq!(ran()?, unusable, "{rule}");
+        std::fs::remove_file(place.0.path().join(rule))?;
+        assert_eq!(ran()?, good, "{rule}");
+        Ok(())
     };
-    let told = watched();
+    let ended = watched();
     child.kill()?;
     child.wait()?;
-    let told = told?;
-    for (line, failed) in told.iter().zip([false, true, false]) {
-        assert_eq!(line.contains(" failed"), failed, "{told:?}");
-    }
-    Ok(())
+    ended
 }
 
 #[test]

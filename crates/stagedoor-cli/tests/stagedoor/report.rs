@@ -74,6 +74,9 @@ fn the_shipped_policies_are_a_page() -> Result<()> {
         let html = std::fs::read_to_string(&page)?;
         let found = html.matches("data-cell=").count();
         ensure!(found > cells, "{policies}: {found} cells");
+        for told in ["of clauses covered", "id=\"findings\""] {
+            ensure!(html.contains(told), "{policies}: {told}");
+        }
         browse(&page, policies.trim_start_matches("policies/"))?;
     }
     Ok(())

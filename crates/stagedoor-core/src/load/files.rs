@@ -81,6 +81,8 @@ fn directory(path: &Path, limits: &Limits, report: &mut Report, texts: &mut Vec<
             };
             if file_type.is_dir() {
                 open.push(path);
+            } else if kind(&path).is_some() && is_special(&path) {
+                report.error(|| special(&path));
             } else if let Some(kind) = kind(&path) {
                 found.push((kind, path));
             } else if file_type.is_symlink() && path.is_dir() {
@@ -133,6 +135,18 @@ fn file(kind: Kind, path: &Path, limits: &Limits, report: &mut Report) -> Option
             None
         }
     }
+}
+
+/// Whether something is neither a file nor a directory: a pipe would be waited for.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+}
+
+fn special(path: &Path) -> Problem {
+    let name = path.display().to_string();
+    Problem::error("file::special", "not a file, but a pipe, socket or device")
+        .with_help("remove it, or give it another name")
+        .in_file(&name)
 }
 
 fn linked_directory(path: &Path) -> Problem {

@@ -45,6 +45,9 @@ pub struct Permission {
     pub policy: String,
     /// On what else it depends, in Cedar's words.
     pub condition: Option<String>,
+    /// The custom rules that have to say yes as well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<String>,
 }
 
 impl AccessPolicies<'_> {
@@ -119,9 +122,12 @@ impl AccessPolicies<'_> {
             namespaces,
             policy: policy.info.id().to_owned(),
             condition: None,
+            guards: policy.guards(),
         };
         permission.describe(facts.resource.type_name.as_deref(), described, only_id);
-        Some(permission)
+        let is_about_something =
+            !permission.resources.is_empty() || !permission.non_resource_urls.is_empty();
+        is_about_something.then_some(permission)
     }
 
     fn verbs(&self, policy: &Parsed<'_>) -> Vec<String> {
@@ -219,7 +225,8 @@ fn resources(said: &Described) -> Vec<String> {
     let named = said.resources.as_deref().unwrap_or(&star);
     let with = |subresource: &str| named.iter().map(|r| format!("{r}/{subresource}")).collect();
     match &said.subresource {
-        Presence::Absent => named.to_vec(),
+        // RBAC takes `pods/log` for the name of a resource, too, and none is called that.
+        Presence::Absent => named.iter().filter(|name| !name.contains('/')).cloned().collect(),
         Presence::Any if said.resources.is_none() => star.to_vec(),
         Presence::Any => {
             let all: Vec<String> = with("*");

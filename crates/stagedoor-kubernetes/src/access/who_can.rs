@@ -200,6 +200,9 @@ pub struct Access {
     pub policy: String,
     /// On what it depends, in Cedar's words; nothing where it is a plain yes.
     pub condition: Option<String>,
+    /// The custom rules that have to say yes as well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<String>,
     /// The forbids that may be in the way.
     pub except: Vec<Exception>,
 }
@@ -213,6 +216,9 @@ pub struct Exception {
     pub policy: String,
     /// When it forbids, in Cedar's words.
     pub condition: String,
+    /// The custom rules that keep it from forbidding if one of them says no.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<String>,
 }
 
 /// Somebody, and what is known of them.
@@ -282,9 +288,14 @@ impl AccessPolicies<'_> {
                 continue;
             }
             let Some(open) = forbid.open(&facts, true) else { continue };
-            // A forbid that nothing is left open of stops everybody.
-            let condition = joined(&open)?;
-            except.push(Exception { policy: forbid.info.id().to_owned(), condition });
+            let guards = forbid.guards();
+            let condition = match joined(&open) {
+                Some(condition) => condition,
+                // A forbid that nothing is left open of stops everybody.
+                None if guards.is_empty() => return None,
+                None => "true".to_owned(),
+            };
+            except.push(Exception { policy: forbid.info.id().to_owned(), condition, guards });
         }
         Some(Access {
             subject,
@@ -292,6 +303,7 @@ impl AccessPolicies<'_> {
             namespace,
             policy: permit.info.id().to_owned(),
             condition: joined(&open),
+            guards: permit.guards(),
             except,
         })
     }
@@ -334,6 +346,11 @@ impl AccessPolicies<'_> {
 }
 
 impl Parsed<'_> {
+    /// Returns the names of the rules that guard the policy.
+    pub(crate) fn guards(&self) -> Vec<String> {
+        self.info.guards().map(|guard| guard.rule().to_owned()).collect()
+    }
+
     /// Whether the scope does not rule a principal out.
     pub(crate) fn may_be_about(&self, facts: &Facts) -> bool {
         let type_fits = self

@@ -1,7 +1,12 @@
 //! Who can, and what can: answers about whole policy sets, held against decisions.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, ensure};
-use stagedoor_core::Engine;
+use stagedoor_core::{
+    Engine, Entities, Guard, GuardAnswer, GuardFailure, GuardInputs, GuardRefusal, Request,
+    RuleEvaluator,
+};
 use stagedoor_kubernetes::access::{
     AccessPolicies, AccessQuestion, AccessSubject, Permission, PermissionEffect,
 };
@@ -164,6 +169,78 @@ fn what_can_speaks_as_roles_do() -> Result<()> {
     assert_eq!(read.verbs, ["get", "list", "watch"]);
     ensure!(found.iter().any(|p| p.effect == PermissionEffect::Forbid));
     ensure!(!found.iter().any(|p| p.policy == "payments-owns-its-namespace"), "{found:#?}");
+    Ok(())
+}
+
+/// In a role, `pods/log` is also the name of a resource, which none has.
+#[test]
+fn subresources_are_told_once() -> Result<()> {
+    let engine = imported(
+        r#"[{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+             "metadata": {"name": "logs"},
+             "rules": [{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get"]},
+                       {"apiGroups": [""], "resources": ["*/scale"], "verbs": ["update"]}]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+             "metadata": {"name": "logs"},
+             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "logs"},
+             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "ana"}]}]"#,
+    )?;
+    let found = AccessPolicies::of(&engine)?.what_can(&Subject::new("ana"));
+    let told: Vec<String> = found.iter().map(|permission| permission.resources.join(",")).collect();
+    assert_eq!(told, ["pods", "pods/log", "*/scale"]);
+    Ok(())
+}
+
+/// Takes any rule, and none says anything.
+#[derive(Debug)]
+struct AnyRule;
+
+impl RuleEvaluator for AnyRule {
+    fn guard(&self, _: &str, _: &str) -> Result<Arc<dyn Guard>, GuardRefusal> {
+        Ok(Arc::new(AnyRule))
+    }
+}
+
+impl Guard for AnyRule {
+    fn inputs(&self) -> GuardInputs {
+        GuardInputs::default()
+    }
+
+    fn digest(&self) -> &str {
+        "any"
+    }
+
+    fn evaluate(&self, _: &Request, _: &Entities) -> Result<GuardAnswer, GuardFailure> {
+        Err(GuardFailure { code: "any::silent", message: "it says nothing".to_owned() })
+    }
+}
+
+#[test]
+fn guards_stand_beside_the_answers() -> Result<()> {
+    let engine = Engine::builder()
+        .schema("kubernetes.cedarschema", SCHEMA)
+        .policies(
+            "guarded.cedar",
+            r#"@id("devs") @guard("in-hours")
+            permit (principal in k8s::Group::"devs", action == k8s::Action::"delete", resource is k8s::Resource);
+            @id("freeze") @guard("frozen")
+            forbid (principal, action == k8s::Action::"delete", resource is k8s::Resource);"#,
+        )
+        .rules(Arc::new(AnyRule))
+        .build()?;
+    let policies = AccessPolicies::of(&engine)?;
+    let found = policies.who_can(&AccessQuestion::resource("delete", "", "pods"));
+    let access = found.first().context("a guarded forbid does not stop everybody")?;
+    assert_eq!((access.policy.as_str(), &*access.guards), ("devs", &["in-hours".to_owned()][..]));
+    let except = access.except.first().context("the forbid is told")?;
+    assert_eq!(
+        (except.policy.as_str(), except.condition.as_str(), &*except.guards),
+        ("freeze", "true", &["frozen".to_owned()][..])
+    );
+    let found = policies.what_can_members_of("devs");
+    let guards: Vec<&str> =
+        found.iter().flat_map(|permission| &permission.guards).map(String::as_str).collect();
+    assert_eq!(guards, ["in-hours", "frozen"]);
     Ok(())
 }
 

@@ -66,17 +66,12 @@ pub(super) fn validated(engine: &Engine) -> Vec<LintFinding> {
         let code = if impossible { LintCode::NeverMatches } else { LintCode::Validator };
         LintFinding::new(code, place, problem.message())
     };
-    let mut findings: Vec<LintFinding> = Vec::new();
-    for finding in engine.warnings().iter().map(of) {
-        // Of a policy that can never match, the first reason is enough.
-        let same = |told: &LintFinding| {
-            told.code == finding.code && told.place.policy == finding.place.policy
-        };
-        if finding.code != LintCode::NeverMatches || !findings.iter().any(same) {
-            findings.push(finding);
-        }
-    }
-    findings
+    // Of a policy that can never match, the first reason is enough.
+    let mut told = HashSet::new();
+    let is_new = |finding: &LintFinding| {
+        finding.code != LintCode::NeverMatches || told.insert(finding.place.policy.clone())
+    };
+    engine.warnings().iter().map(of).filter(is_new).collect()
 }
 
 /// Returns what cannot become conditions for Backstage.

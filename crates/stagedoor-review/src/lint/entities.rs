@@ -15,10 +15,12 @@ const COMPARED: usize = 5_000;
 /// So many findings of a kind are told.
 const TOLD: usize = 50;
 
-/// Entities that exist.
+/// Entities that exist: those that are given, and those that these name as parents.
 pub(super) struct Known<'a> {
-    by_uid: HashMap<EntityUid, &'a Entity>,
+    by_uid: HashMap<&'a EntityUid, &'a Entity>,
     by_type: BTreeMap<String, Vec<&'a EntityUid>>,
+    /// Those that are only named, as groups are where users come with theirs.
+    named: BTreeMap<String, BTreeSet<&'a EntityUid>>,
 }
 
 impl<'a> Known<'a> {
@@ -27,16 +29,28 @@ impl<'a> Known<'a> {
         for entity in entities {
             by_type.entry(entity.uid.type_name().to_string()).or_default().push(&entity.uid);
         }
-        let by_uid = entities.iter().map(|entity| (entity.uid.clone(), entity)).collect();
-        Self { by_uid, by_type }
+        let by_uid: HashMap<_, _> = entities.iter().map(|entity| (&entity.uid, entity)).collect();
+        let mut named: BTreeMap<String, BTreeSet<&EntityUid>> = BTreeMap::new();
+        for parent in entities.iter().flat_map(|entity| &entity.parents) {
+            if !by_uid.contains_key(parent) {
+                named.entry(parent.type_name().to_string()).or_default().insert(parent);
+            }
+        }
+        Self { by_uid, by_type, named }
+    }
+
+    fn has(&self, uid: &EntityUid, of_type: &str) -> bool {
+        let is_named = || self.named.get(of_type).is_some_and(|named| named.contains(uid));
+        self.by_uid.contains_key(uid) || is_named()
     }
 
     /// Returns the entity of the type whose id is nearly this.
-    fn nearly(&self, uid: &EntityUid) -> Option<&'a EntityUid> {
+    fn nearly(&self, uid: &EntityUid, of_type: &str) -> Option<&'a EntityUid> {
         let id = uid.id().unescaped();
-        let same_type = self.by_type.get(&uid.type_name().to_string())?;
+        let given = self.by_type.get(of_type).into_iter().flatten();
+        let same_type = given.chain(self.named.get(of_type).into_iter().flatten());
         let distance = |other: &EntityUid| strsim::osa_distance(id, other.id().unescaped());
-        let near = same_type.iter().take(COMPARED).map(|other| (distance(other), *other));
+        let near = same_type.take(COMPARED).map(|other| (distance(other), *other));
         let bound = if id.chars().count() < 8 { 1 } else { 2 };
         near.filter(|(distance, _)| *distance <= bound).min().map(|(_, other)| other)
     }
@@ -85,12 +99,18 @@ pub(super) fn named<'p, 'e>(policies: &'p [Normal<'e>]) -> BTreeMap<EntityUid, &
 }
 
 fn unknown(uid: &EntityUid, policy: &Normal<'_>, known: &Known<'_>) -> Option<LintFinding> {
-    if known.by_uid.contains_key(uid) || !known.by_type.contains_key(&uid.type_name().to_string()) {
+    let of_type = uid.type_name().to_string();
+    if known.has(uid, &of_type) {
+        return None;
+    }
+    let near = known.nearly(uid, &of_type);
+    // Where users come with groups that are not given, there may be more of those.
+    if near.is_none() && !known.by_type.contains_key(&of_type) {
         return None;
     }
     let message = format!("`{uid}` is in neither catalog nor fixtures");
     let finding = LintFinding::new(LintCode::UnknownEntity, LintPlace::of(policy.info), message);
-    Some(match known.nearly(uid) {
+    Some(match near {
         Some(near) => finding.heuristic().with_help(format!("there is `{near}`")),
         None => finding.heuristic().at_level(LintLevel::Note),
     })

@@ -1,6 +1,7 @@
 //! Suppressions: `// lint:allow(CODE, …) REASON` before or in a policy, `// lint:allow-file(…)`
 //! for all of a file.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use stagedoor_core::Engine;
@@ -25,18 +26,23 @@ struct Suppression<'e> {
 
 /// Marks the findings that are suppressed, and adds those about suppressions.
 pub(super) fn apply(engine: &Engine, findings: &mut Vec<LintFinding>) {
-    let mut suppressions = Vec::new();
-    for (name, text) in engine.sources() {
-        if text.contains(MARK) {
-            of_file(engine, name, text, &mut suppressions);
-        }
-    }
-    if suppressions.is_empty() {
+    let mut spans: HashMap<&str, Vec<Range<usize>>> = HashMap::new();
+    let marked: Vec<(&str, &str)> =
+        engine.sources().filter(|(_, text)| text.contains(MARK)).collect();
+    if marked.is_empty() {
         return;
     }
+    for policy in engine.policies() {
+        spans.entry(policy.file()).or_default().extend(policy.span());
+    }
+    let mut suppressions = Vec::new();
+    for (name, text) in marked {
+        of_file(name, text, spans.remove(name).unwrap_or_default(), &mut suppressions);
+    }
+    let about = About::of(&suppressions);
     for finding in findings.iter_mut() {
-        let suppressing = suppressions.iter_mut().find(|suppression| suppression.is_for(finding));
-        if let Some(suppression) = suppressing {
+        let suppressing = about.finding(finding);
+        if let Some(suppression) = suppressing.and_then(|number| suppressions.get_mut(number)) {
             suppression.used = true;
             finding.suppressed = Some(suppression.reason.to_owned());
         }
@@ -44,19 +50,47 @@ pub(super) fn apply(engine: &Engine, findings: &mut Vec<LintFinding>) {
     findings.extend(suppressions.iter().flat_map(Suppression::findings));
 }
 
-impl Suppression<'_> {
-    fn is_for(&self, finding: &LintFinding) -> bool {
-        let place = &finding.place;
-        let here = match (&self.lines, &place.file, place.line) {
-            (_, Some(file), _) if file != self.file => false,
-            (Some(lines), Some(_), Some(line)) => lines.contains(&line),
-            (Some(_), _, _) => false,
-            // What has no place, such as an action, is suppressed for all files.
-            (None, _, _) => true,
-        };
-        here && self.code == finding.code.id()
+/// The first suppression by its number, for each code and what it is about.
+struct About(HashMap<(String, Where), usize>);
+
+#[derive(PartialEq, Eq, Hash)]
+enum Where {
+    Line(String, usize),
+    File(String),
+    /// What has no place, such as an action, is suppressed for all files.
+    Anywhere,
+}
+
+impl About {
+    fn of(suppressions: &[Suppression<'_>]) -> Self {
+        let mut about = HashMap::new();
+        for (number, suppression) in suppressions.iter().enumerate() {
+            let file = || suppression.file.to_owned();
+            let places = match suppression.lines.clone() {
+                Some(lines) => lines.map(|line| Where::Line(file(), line)).collect(),
+                None => vec![Where::File(file()), Where::Anywhere],
+            };
+            for place in places {
+                about.entry((suppression.code.clone(), place)).or_insert(number);
+            }
+        }
+        Self(about)
     }
 
+    /// Returns the number of the first suppression of a finding.
+    fn finding(&self, finding: &LintFinding) -> Option<usize> {
+        let LintPlace { file, line, .. } = &finding.place;
+        let places = match (file.clone(), *line) {
+            (Some(file), Some(line)) => vec![Where::Line(file.clone(), line), Where::File(file)],
+            (Some(file), None) => vec![Where::File(file)],
+            (None, _) => vec![Where::Anywhere],
+        };
+        let of = |place| self.0.get(&(finding.code.id().to_owned(), place)).copied();
+        places.into_iter().filter_map(of).min()
+    }
+}
+
+impl Suppression<'_> {
     fn findings(&self) -> Vec<LintFinding> {
         let place =
             || LintPlace { policy: None, file: Some(self.file.to_owned()), line: Some(self.line) };
@@ -78,12 +112,12 @@ impl Suppression<'_> {
     }
 }
 
-fn of_file<'e>(engine: &Engine, name: &'e str, text: &'e str, found: &mut Vec<Suppression<'e>>) {
-    let mut spans: Vec<Range<usize>> = engine
-        .policies()
-        .filter(|policy| policy.file() == name)
-        .filter_map(|policy| policy.span())
-        .collect();
+fn of_file<'e>(
+    name: &'e str,
+    text: &'e str,
+    mut spans: Vec<Range<usize>>,
+    found: &mut Vec<Suppression<'e>>,
+) {
     spans.sort_unstable_by_key(|span| span.start);
     spans.dedup();
     let line_of = Lines::of(text);

@@ -43,19 +43,24 @@ pub(super) fn unreachable_actions(
     pairs: &Pairs,
     environments: &Environments,
 ) -> Option<LintFinding> {
-    let closed: Vec<&Normal<'_>> =
-        policies.iter().filter(|p| !p.is_permit() && p.facts().is_empty()).collect();
-    let mut open: BTreeSet<&EntityUid> = BTreeSet::new();
+    // Most policies have one of a few sets of combinations.
+    let closed = policies.iter().filter(|p| !p.is_permit() && p.facts().is_empty());
+    let closed: BTreeSet<&[u64]> = closed.map(|forbid| &*forbid.combinations).collect();
+    let mut permitted: BTreeSet<&[u64]> = BTreeSet::new();
     for (number, policy) in policies.iter().enumerate() {
         let is_shadowed = matches!(pairs.found.get(number), Some(Some((Pair::Shadowed, _))));
         let is_dead = dead.get(number).copied().unwrap_or_default();
         if !policy.is_permit() || is_dead || is_shadowed {
             continue;
         }
-        if closed.iter().all(|forbid| !is_within(&policy.combinations, &forbid.combinations)) {
-            open.extend(environments.actions_of(&policy.combinations));
-        }
+        permitted.insert(&policy.combinations);
     }
+    let is_open = |permit: &&&[u64]| closed.iter().all(|forbid| !is_within(permit, forbid));
+    let open: BTreeSet<&EntityUid> = permitted
+        .iter()
+        .filter(is_open)
+        .flat_map(|permit| environments.actions_of(permit))
+        .collect();
     let never: Vec<String> = environments
         .actions()
         .into_iter()

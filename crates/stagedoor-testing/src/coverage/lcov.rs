@@ -24,10 +24,10 @@ fn record(file: &str, policies: &[&PolicyCoverage], text: &mut String) {
     let _ = writeln!(text, "SF:{}", one_line(file));
     let placed: Vec<_> = policies.iter().filter_map(|p| Some((p.line?, *p))).collect();
     for (line, policy) in &placed {
-        let _ = writeln!(text, "FN:{line},{}", one_line(&policy.policy));
+        let _ = writeln!(text, "FN:{line},{}", function(&policy.policy));
     }
     for (_, policy) in &placed {
-        let _ = writeln!(text, "FNDA:{},{}", policy.determined, one_line(&policy.policy));
+        let _ = writeln!(text, "FNDA:{},{}", policy.determined, function(&policy.policy));
     }
     let hit = placed.iter().filter(|(_, policy)| policy.determined > 0).count();
     let _ = writeln!(text, "FNF:{}\nFNH:{hit}", placed.len());
@@ -62,6 +62,11 @@ fn record(file: &str, policies: &[&PolicyCoverage], text: &mut String) {
     }
     let hit = hits.iter().filter(|(_, hits)| *hits > 0).count();
     let _ = writeln!(text, "LF:{}\nLH:{hit}\nend_of_record", hits.len());
+}
+
+/// Returns the name of a policy as that of a function: readers take a comma for its end.
+fn function(name: &str) -> String {
+    one_line(name).replace(',', ";")
 }
 
 fn one_line(text: &str) -> String {

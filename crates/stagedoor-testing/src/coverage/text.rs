@@ -1,9 +1,10 @@
 //! Coverage as people read it.
 
 use super::{Coverage, Share};
+use crate::suppression::UnusedSuppression;
 
-/// Returns a summary, a line for each clause and policy that is not covered, and the actions
-/// that nobody asked for.
+/// Returns a summary, and a line for each clause and policy that is not covered and for each
+/// comment that excuses nothing.
 #[must_use]
 pub fn text(coverage: &Coverage) -> Vec<String> {
     let of =
@@ -22,6 +23,7 @@ pub fn text(coverage: &Coverage) -> Vec<String> {
         let lack = clause.lack().unwrap_or_default();
         lines.push(format!("{place}: {}: `{}` {lack}", policy.policy, clause.text));
     }
+    lines.extend(coverage.unused_suppressions.iter().map(UnusedSuppression::text));
     lines
 }
 

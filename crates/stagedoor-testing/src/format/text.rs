@@ -36,6 +36,9 @@ pub fn failure(failure: &Failure) -> Vec<String> {
     for error in &failure.errors {
         lines.push(format!("{} cannot be evaluated: {}", error.policy, error.message));
     }
+    for guard in &failure.guards {
+        lines.push(format!("guard {} of {}: {}", guard.rule, guard.policy, guard.verdict));
+    }
     for near in &failure.nearest {
         lines.push(format!("nearest permit: {}", near.policy));
         for clause in &near.clauses {

@@ -49,6 +49,24 @@ pub enum Operator {
 }
 
 impl Operator {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::SwapEffect,
+        Self::DropPolicy,
+        Self::NegateClause,
+        Self::DropConjunct,
+        Self::DropDisjunct,
+        Self::SwapConnective,
+        Self::WidenScope,
+        Self::NarrowScope,
+        Self::SwapAction,
+        Self::SwapMembership,
+        Self::SwapComparison,
+        Self::ChangeConstant,
+        Self::DropElement,
+        Self::DropGuard,
+    ];
+
     /// Returns the name, which suppressions have, too.
     #[must_use]
     pub fn as_str(self) -> &'static str {

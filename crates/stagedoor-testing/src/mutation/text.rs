@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Fates, Mutation};
 use crate::coverage::place;
 use crate::file::{Action, Case};
+use crate::suppression::UnusedSuppression;
 
 /// Returns a summary, and for each survivor its place, the change, and the case that is missing.
 #[must_use]
@@ -25,6 +26,7 @@ pub fn text(mutation: &Mutation) -> Vec<String> {
         lines.push("    a case that notices it:".to_owned());
         lines.extend(case.yaml.lines().map(|line| format!("      {line}")));
     }
+    lines.extend(mutation.unused_suppressions.iter().map(UnusedSuppression::text));
     let Fates { killed, survived, equivalent, excused, unsettled } = mutation.fates();
     let mut summary = format!("mutants: {killed} killed, {survived} survived");
     for (count, word) in [
