@@ -176,14 +176,20 @@ fn what_can_speaks_as_roles_do() -> Result<()> {
 #[test]
 fn subresources_are_told_once() -> Result<()> {
     let engine = imported(
-        r#"[{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-             "metadata": {"name": "logs"},
-             "rules": [{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get"]},
-                       {"apiGroups": [""], "resources": ["*/scale"], "verbs": ["update"]}]},
-            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-             "metadata": {"name": "logs"},
-             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "logs"},
-             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "ana"}]}]"#,
+        r#"
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: { name: logs }
+rules:
+  - { apiGroups: [""], resources: [pods, pods/log], verbs: [get] }
+  - { apiGroups: [""], resources: ["*/scale"], verbs: [update] }
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: { name: logs }
+roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: logs }
+subjects: [{ apiGroup: rbac.authorization.k8s.io, kind: User, name: ana }]
+"#,
     )?;
     let found = AccessPolicies::of(&engine)?.what_can(&Subject::new("ana"));
     let told: Vec<String> = found.iter().map(|permission| permission.resources.join(",")).collect();
