@@ -29,18 +29,30 @@ pub(crate) struct NewArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Language {
     Rust,
+    #[value(alias = "ts")]
+    Typescript,
 }
 
-const FILES: [(&str, &str); 5] = [
-    ("Cargo.toml", include_str!("new/Cargo.toml.txt")),
-    (".cargo/config.toml", include_str!("new/config.toml.txt")),
+type Files = &'static [(&'static str, &'static str)];
+
+const RUST: Files = &[
+    ("Cargo.toml", include_str!("new/rust/Cargo.toml.txt")),
+    (".cargo/config.toml", include_str!("new/rust/config.toml.txt")),
     (".gitignore", "/target\n"),
-    ("src/lib.rs", include_str!("new/lib.rs.txt")),
-    ("README.md", include_str!("new/README.md.txt")),
+    ("src/lib.rs", include_str!("new/rust/lib.rs.txt")),
+    ("README.md", include_str!("new/rust/README.md.txt")),
+];
+
+const TYPESCRIPT: Files = &[
+    ("package.json", include_str!("new/typescript/package.json.txt")),
+    ("tsconfig.json", include_str!("new/typescript/tsconfig.json.txt")),
+    (".gitignore", "/build\n/dist\n/node_modules\n"),
+    ("src/rule.ts", include_str!("new/typescript/rule.ts.txt")),
+    ("src/rule.test.ts", include_str!("new/typescript/rule.test.ts.txt")),
+    ("README.md", include_str!("new/typescript/README.md.txt")),
 ];
 
 pub(crate) fn run(args: &NewArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let Language::Rust = args.lang;
     let name = args.name.as_str();
     let in_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let begins = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
@@ -49,16 +61,11 @@ pub(crate) fn run(args: &NewArgs, output: &mut Output) -> Result<Ending, Failure
         return Err(Failure::input(message)
             .with_help("it begins with a letter, and has lower-case letters, digits and `-`"));
     }
-    let sdk = match &args.sdk {
-        Some(path) => {
-            let path = path.canonicalize().map_err(|e| failed(path, &e))?;
-            format!("{{ path = {:?} }}", path.display().to_string())
-        }
-        None => format!("{:?}", env!("CARGO_PKG_VERSION")),
-    };
+    let sdk = args.sdk.as_ref().map(|path| path.canonicalize().map_err(|e| failed(path, &e)));
+    let (files, sdk) = args.lang.files(sdk.transpose()?.as_deref());
     let root = Path::new(name);
     fs::create_dir(root).map_err(|e| failed(root, &e))?;
-    for (path, text) in FILES {
+    for (path, text) in files {
         let text = text
             .replace("{name}", name)
             .replace("{crate}", &name.replace('-', "_"))
@@ -68,6 +75,22 @@ pub(crate) fn run(args: &NewArgs, output: &mut Output) -> Result<Ending, Failure
     }
     output.line(format_args!("`{name}` begins in `{name}/`; its README.md says how to go on"))?;
     Ok(Ending::Done)
+}
+
+impl Language {
+    /// Returns what a rule begins with, and how it names the SDK.
+    fn files(self, sdk: Option<&Path>) -> (Files, String) {
+        let version = env!("CARGO_PKG_VERSION");
+        match (self, sdk.map(|path| path.display().to_string())) {
+            (Self::Rust, Some(path)) => (RUST, format!("{{ path = {path:?} }}")),
+            (Self::Rust, None) => (RUST, format!("{version:?}")),
+            (Self::Typescript, Some(path)) => {
+                let path = format!("file:{path}");
+                (TYPESCRIPT, format!("{path:?}"))
+            }
+            (Self::Typescript, None) => (TYPESCRIPT, format!("\"^{version}\"")),
+        }
+    }
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {

@@ -13,5 +13,6 @@ mod policy_tests;
 mod report;
 mod rule;
 mod run;
+mod scaffold;
 mod serve;
 mod table;

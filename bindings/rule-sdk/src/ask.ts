@@ -1,0 +1,47 @@
+// A rule, asked without WebAssembly: for its tests.
+
+import type { CedarRecord, Entity, EntityUid } from './cedar.js';
+import type { Input, Request, Rule, Verdict } from './rule.js';
+import type { ArgumentsOf, ObjectSchema } from './schema.js';
+
+/** An entity of a test: what is left out is empty. */
+export interface AskedEntity {
+  readonly uid: EntityUid;
+  readonly attributes?: CedarRecord;
+  readonly tags?: CedarRecord;
+  readonly ancestors?: readonly EntityUid[];
+}
+
+interface AskedInputs {
+  readonly principal: AskedEntity;
+  readonly action: EntityUid;
+  readonly resource: AskedEntity;
+  readonly context: CedarRecord;
+}
+
+/** What a test asks: the inputs that the rule declares, and the entities that they refer to. */
+export type Asked<I extends Input> = Pick<AskedInputs, I> & {
+  readonly related?: readonly AskedEntity[];
+};
+
+/** Asks a rule, as the host does. */
+export function ask<I extends Input, S extends ObjectSchema>(
+  rule: Rule<I, S>,
+  asked: Asked<I>,
+  args: ArgumentsOf<S>,
+): Verdict {
+  const { related = [], ...inputs } = asked;
+  const request: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(inputs)) {
+    request[name] =
+      name === 'principal' || name === 'resource' ? whole(value as AskedEntity) : value;
+  }
+  const entities = related.map(whole);
+  request['related'] = (uid: EntityUid) =>
+    entities.find(entity => entity.uid.type === uid.type && entity.uid.id === uid.id);
+  return rule.evaluate(request as Request<I>, args);
+}
+
+function whole({ uid, attributes = {}, tags = {}, ancestors = [] }: AskedEntity): Entity {
+  return { uid, attributes, tags, ancestors };
+}

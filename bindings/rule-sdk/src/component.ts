@@ -1,0 +1,140 @@
+// The rule as a component: the build calls it, nobody else has to.
+
+import { readRecord, type Entity, type EntityUid } from './cedar.js';
+import type { Input, Rule } from './rule.js';
+import type { ObjectSchema } from './schema.js';
+
+interface WireEntity {
+  uid: EntityUid;
+  attributes: string;
+  tags: string;
+  ancestors: EntityUid[];
+}
+
+interface WireRequest {
+  principal: WireEntity | null;
+  action: EntityUid | null;
+  resource: WireEntity | null;
+  context: string | null;
+  related: WireEntity[];
+  arguments: string;
+}
+
+interface Guard {
+  describe(): {
+    name: string;
+    version: string;
+    inputs: Record<Input, boolean>;
+    argumentsSchema: string;
+  };
+  evaluate(request: WireRequest): { holds: boolean; reason: string | null };
+}
+
+/** Returns what the contract's `guard` exports. */
+export function guardOf<I extends Input, S extends ObjectSchema>(rule: Rule<I, S>): Guard {
+  takeAwayWhatVaries();
+  const looksAt = (input: Input) => (rule.inputs as readonly Input[]).includes(input);
+  return {
+    describe: () => ({
+      name: rule.name,
+      version: rule.version,
+      inputs: {
+        principal: looksAt('principal'),
+        action: looksAt('action'),
+        resource: looksAt('resource'),
+        context: looksAt('context'),
+      },
+      argumentsSchema: JSON.stringify(rule.arguments),
+    }),
+    evaluate: wire => {
+      try {
+        // The host has held the arguments to the schema.
+        const verdict = rule.evaluate(new Asked(wire), argumentsOf(wire));
+        if (typeof verdict?.holds !== 'boolean') {
+          throw new Error('the rule gave no verdict');
+        }
+        return { holds: verdict.holds, reason: verdict.reason ?? null };
+      } catch (error) {
+        // eslint-disable-next-line @typescript-eslint/only-throw-error -- the contract's error is text
+        throw error instanceof Error ? error.message : String(error);
+      }
+    },
+  };
+}
+
+function argumentsOf<A>(wire: WireRequest): A {
+  return readRecord(wire.arguments) as A;
+}
+
+/** A request, read as far as the rule looks at it. */
+class Asked {
+  constructor(private readonly wire: WireRequest) {}
+
+  get principal(): Entity {
+    return new Read(declared(this.wire.principal, 'principal'));
+  }
+
+  get action(): EntityUid {
+    return declared(this.wire.action, 'action');
+  }
+
+  get resource(): Entity {
+    return new Read(declared(this.wire.resource, 'resource'));
+  }
+
+  get context() {
+    return readRecord(declared(this.wire.context, 'context'));
+  }
+
+  related(uid: EntityUid): Entity | undefined {
+    const found = this.wire.related.find(
+      ({ uid: { type, id } }) => type === uid.type && id === uid.id,
+    );
+    return found && new Read(found);
+  }
+}
+
+function declared<T>(input: T | null | undefined, name: Input): T {
+  if (input === null || input === undefined) {
+    throw new Error(`the rule looks at the ${name} without declaring it`);
+  }
+  return input;
+}
+
+class Read implements Entity {
+  readonly uid: EntityUid;
+  readonly ancestors: readonly EntityUid[];
+
+  constructor(private readonly wire: WireEntity) {
+    this.uid = wire.uid;
+    this.ancestors = wire.ancestors;
+  }
+
+  get attributes() {
+    return readRecord(this.wire.attributes);
+  }
+
+  get tags() {
+    return readRecord(this.wire.tags);
+  }
+}
+
+/** A rule is a function of its inputs: what varies is missing, and says so. */
+function takeAwayWhatVaries() {
+  const missing = (what: string) => () => {
+    throw new Error(`a rule has no ${what}: what varies comes in the request's context`);
+  };
+  const clock = missing('clock');
+  Math.random = missing('randomness');
+  const Dates = Date;
+  Dates.now = clock;
+  globalThis.Date = new Proxy(Dates, {
+    apply: clock,
+    construct: (target, args, newTarget) =>
+      args.length === 0 ? clock() : (Reflect.construct(target, args, newTarget) as Date),
+  });
+  Dates.prototype.constructor = globalThis.Date;
+  for (const name of ['performance', 'crypto', 'setTimeout', 'setInterval']) {
+    Reflect.deleteProperty(globalThis, name);
+  }
+}
