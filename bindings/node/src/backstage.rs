@@ -17,11 +17,14 @@ use stagedoor_core::Entity;
 
 use crate::answers::Answers;
 use crate::failure::{Failure, Problem, Result, number};
-use crate::text::with_text;
+use crate::text::push_text;
 use crate::uid::ID_BYTES;
 
 /// The most ownership references that are read.
 const REFERENCES: u32 = 10_000;
+
+/// Room for what most users and permissions take.
+const KEY_BYTES: usize = 2048;
 
 /// A permission, as Backstage's `permission` has it. Other fields are left alone.
 #[napi(object, object_to_js = false, object_from_js = false)]
@@ -143,9 +146,9 @@ pub(crate) fn answers<'env>(
         &mut dyn FnMut(&mut Answers) -> Result<Vec<Object<'env>>>,
     ) -> Result<Vec<Object<'env>>>,
 ) -> Result<Vec<Object<'env>>> {
-    let mut user_key = Vec::new();
+    let mut user_key = Vec::with_capacity(KEY_BYTES);
     push_user(user, &mut user_key)?;
-    let mut keys = Vec::new();
+    let mut keys = Vec::with_capacity(KEY_BYTES);
     let mut ends = Vec::with_capacity(permissions.len());
     for permission in permissions {
         push_permission(*permission, &mut keys)?;
@@ -288,13 +291,15 @@ fn absent(key: &mut Vec<u8>) {
 }
 
 fn push(value: Unknown<'_>, what: &str, key: &mut Vec<u8>) -> Result<()> {
-    with_text(value, what, ID_BYTES, |text| {
-        // Shorter than `ID_BYTES`.
-        let length = u32::try_from(text.len()).unwrap_or(ABSENT - 1);
-        key.extend_from_slice(&length.to_le_bytes());
-        key.extend_from_slice(text.as_bytes());
-        Ok(())
-    })
+    let start = key.len();
+    absent(key);
+    // Shorter than `ID_BYTES`.
+    let length = push_text(value, what, ID_BYTES, key)?;
+    let length = u32::try_from(length).unwrap_or(ABSENT - 1);
+    if let Some(place) = key.get_mut(start..).and_then(<[u8]>::first_chunk_mut) {
+        *place = length.to_le_bytes();
+    }
+    Ok(())
 }
 
 fn push_optional(value: Unknown<'_>, what: &str, key: &mut Vec<u8>) -> Result<()> {

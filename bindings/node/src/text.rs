@@ -1,6 +1,7 @@
 //! JavaScript strings.
 
-use std::ptr;
+use std::mem::MaybeUninit;
+use std::{ptr, slice};
 
 use napi::bindgen_prelude::{JsValue as _, Unknown};
 use napi::sys;
@@ -26,21 +27,55 @@ pub(crate) fn with_text<R>(
     limit: usize,
     read: impl FnOnce(&str) -> Result<R>,
 ) -> Result<R> {
-    let mut buffer = [0_u8; SHORT];
-    let written = utf8(value, what, &mut buffer)?;
+    let mut buffer = [MaybeUninit::uninit(); SHORT];
+    let bytes = utf8(value, what, &mut buffer)?;
     // Where the buffer ends may be in the middle of the text.
-    if written < SHORT - CHARACTER {
-        let bytes = buffer.get(..written).unwrap_or_default();
+    if bytes.len() < SHORT - CHARACTER {
         return read(checked(value, what, bytes)?);
     }
+    let mut buffer = Vec::new();
+    push_long(value, what, limit, &mut buffer)?;
+    read(checked(value, what, &buffer)?)
+}
+
+/// Adds a string's text to a buffer, and returns its length.
+///
+/// # Errors
+///
+/// As [`with_text`].
+pub(crate) fn push_text(
+    value: Unknown<'_>,
+    what: &str,
+    limit: usize,
+    buffer: &mut Vec<u8>,
+) -> Result<usize> {
+    let start = buffer.len();
+    buffer.reserve(SHORT);
+    let room = buffer.spare_capacity_mut();
+    let enough = room.len() - CHARACTER;
+    let written = utf8(value, what, room)?.len();
+    if written < enough {
+        // SAFETY: so many bytes after the buffer's were written.
+        unsafe { buffer.set_len(start + written) };
+    } else {
+        push_long(value, what, limit, buffer)?;
+    }
+    let text = buffer.get(start..).unwrap_or_default();
+    checked(value, what, text)?;
+    Ok(text.len())
+}
+
+fn push_long(value: Unknown<'_>, what: &str, limit: usize, buffer: &mut Vec<u8>) -> Result<()> {
     let length = utf8_length(value, what)?;
     if length > limit {
         let message = format!("{what} has {length} bytes; the limit is {limit}");
         return Err(Failure::new("argument::size", message));
     }
-    let mut buffer = vec![0_u8; length + 1];
-    let written = utf8(value, what, &mut buffer)?;
-    read(checked(value, what, buffer.get(..written).unwrap_or_default())?)
+    buffer.reserve(length + 1);
+    let written = utf8(value, what, buffer.spare_capacity_mut())?.len();
+    // SAFETY: so many bytes after the buffer's were written.
+    unsafe { buffer.set_len(buffer.len() + written) };
+    Ok(())
 }
 
 /// Returns a string's text.
@@ -62,7 +97,8 @@ fn checked<'b>(value: Unknown<'_>, what: &str, bytes: &'b [u8]) -> Result<&'b st
     Ok(text)
 }
 
-fn utf8(value: Unknown<'_>, what: &str, buffer: &mut [u8]) -> Result<usize> {
+/// Writes a string's text to a buffer, as far as there is room, and returns what was written.
+fn utf8<'b>(value: Unknown<'_>, what: &str, buffer: &'b mut [MaybeUninit<u8>]) -> Result<&'b [u8]> {
     let value = value.value();
     let mut written = 0;
     // SAFETY: both handles are of the call that is going on, and at most as many bytes are
@@ -72,7 +108,8 @@ fn utf8(value: Unknown<'_>, what: &str, buffer: &mut [u8]) -> Result<usize> {
         sys::napi_get_value_string_utf8(value.env, value.value, start, buffer.len(), &mut written)
     };
     accepted(status, what)?;
-    Ok(written)
+    // SAFETY: so many bytes at the buffer's start were written, and no more than there are.
+    Ok(unsafe { slice::from_raw_parts(buffer.as_ptr().cast(), written.min(buffer.len())) })
 }
 
 fn utf8_length(value: Unknown<'_>, what: &str) -> Result<usize> {
