@@ -54,7 +54,7 @@ pub(crate) fn push_text(
     let room = buffer.spare_capacity_mut();
     let enough = room.len() - CHARACTER;
     let written = utf8(value, what, room)?.len();
-    if written < enough {
+    if written < enough && written <= limit {
         // SAFETY: so many bytes after the buffer's were written.
         unsafe { buffer.set_len(start + written) };
     } else {
