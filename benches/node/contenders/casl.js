@@ -47,11 +47,11 @@ function decide(ability, request) {
   return ability.can(verb, subject(kind(request), { namespace, name }));
 }
 
-/** An ability is made when a user first asks, and kept. */
+/** An ability is made for each user beforehand. */
 function cached(workload) {
   const ability = abilities(workload);
-  const known = workload.users.map(() => undefined);
-  return request => decide((known[request.user] ??= ability(request.user)), request);
+  const known = workload.users.map((_, user) => ability(user));
+  return request => decide(known[request.user], request);
 }
 
 /** An ability is made for each request. */
