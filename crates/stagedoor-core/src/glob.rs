@@ -9,8 +9,10 @@ pub(crate) struct Glob {
     start: Box<str>,
     /// What follows the first wildcard: what comes somewhere, in order, and what the text
     /// ends with.
-    rest: Option<(Box<[Box<str>]>, Box<str>)>,
+    rest: Option<Rest>,
 }
+
+type Rest = (Box<[Box<str>]>, Box<str>);
 
 impl Glob {
     pub(crate) fn new(pattern: &Pattern) -> Self {
