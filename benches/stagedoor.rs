@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use cedar_policy::{EntityId, EntityTypeName, EntityUid};
 use stagedoor_core::{
     Action, DecideError, Decision, Engine, EngineBuilder, Entities, Entity, Outcome,
-    PreparedRequest, Principal, Request, ResourceType, TemplateLink,
+    PreparedRequest, Principal, Request, ResourceType, TemplateLink, ValueRef,
 };
 
 use crate::{Answer, Asked, Form, Grant, SCHEMA, User, Workload};
@@ -196,9 +196,12 @@ impl Handles {
         asked: &Asked,
         ask: impl FnOnce(&PreparedRequest<'_>) -> Result<R, DecideError>,
     ) -> Result<R> {
-        let principal = self.principals.get(asked.user).context("a user of the workload")?;
-        let action = self.actions.iter().find(|(verb, _)| *verb == asked.verb);
-        let (_, action) = action.context("a verb of the workload")?;
+        Ok(ask(&self.request(asked, &self.object(asked))?)?)
+    }
+
+    /// Returns what a request is about, as values in the order of the handle.
+    #[must_use]
+    pub fn object<'w>(&'w self, asked: &'w Asked) -> Object<'w> {
         let (api_group, resource) = asked.kind();
         let values = [
             Some(api_group.into()),
@@ -206,11 +209,33 @@ impl Handles {
             asked.namespace().map(Into::into),
             Some(asked.name().into()),
         ];
-        let namespace = asked.namespace().map(|name| (&self.namespace, name));
-        let resource = self.resources.resource(asked.object_id(), &values);
-        let resource = resource.with_parents(namespace.as_slice());
-        Ok(ask(&PreparedRequest::new(principal, action, resource))?)
+        Object { values, namespace: asked.namespace().map(|name| (&self.namespace, name)) }
     }
+
+    /// Returns the request about an object, of handles.
+    ///
+    /// # Errors
+    ///
+    /// If the request is not one of the workload's.
+    pub fn request<'w>(
+        &'w self,
+        asked: &'w Asked,
+        object: &'w Object<'w>,
+    ) -> Result<PreparedRequest<'w>> {
+        let principal = self.principals.get(asked.user).context("a user of the workload")?;
+        let action = self.actions.iter().find(|(verb, _)| *verb == asked.verb);
+        let (_, action) = action.context("a verb of the workload")?;
+        let resource = self.resources.resource(asked.object_id(), &object.values);
+        let resource = resource.with_parents(object.namespace.as_slice());
+        Ok(PreparedRequest::new(principal, action, resource))
+    }
+}
+
+/// What a request is about, as values in the order of a handle.
+#[derive(Debug)]
+pub struct Object<'w> {
+    values: [Option<ValueRef<'w>>; 4],
+    namespace: Option<(&'w EntityTypeName, &'w str)>,
 }
 
 /// Returns an outcome in the form that all engines share.

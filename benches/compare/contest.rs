@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use cedar_policy::{Authorizer, PolicySet};
 use stagedoor_benches::stagedoor::{self, Handles, Names};
 use stagedoor_benches::{Answer, Asked, Form, Workload, cedar};
-use stagedoor_core::{Decision, Engine, Entities, Outcome, Request};
+use stagedoor_core::{Decision, Engine, Entities, Outcome, PreparedRequest, Request, Ruling};
 
 use crate::cpu;
 use crate::load;
@@ -20,10 +20,10 @@ const LONG_TURN: Duration = Duration::from_millis(500);
 
 /// What Stagedoor decides.
 pub(crate) struct Requests {
-    workload: Workload,
-    names: Names,
-    users: Entities,
-    prepared: Vec<(Request, Entities)>,
+    pub(crate) workload: Workload,
+    pub(crate) names: Names,
+    pub(crate) users: Entities,
+    pub(crate) prepared: Vec<(Request, Entities)>,
 }
 
 /// An engine with its handles.
@@ -51,7 +51,10 @@ pub(crate) enum Turn {
     Attributes,
     /// As `Prepared`, the grants being links of templates.
     Links,
-    /// Users, verbs and the type of resources are handles; the decision and one policy.
+    /// Requests are there, made of handles; the decision and one policy.
+    Requests,
+    /// Users, verbs and the type of resources are handles, and each request is made of its words;
+    /// the decision and one policy.
     Handles,
     /// As `Prepared`, with Cedar's evaluator for what the index leaves.
     Interpreted,
@@ -71,12 +74,13 @@ pub(crate) struct Measured {
 
 impl Turn {
     /// All of them, in the order of the table.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Interpreted,
         Self::Prepared,
         Self::Attributes,
         Self::Links,
         Self::HandlesAll,
+        Self::Requests,
         Self::Handles,
         Self::HandlesLinks,
     ];
@@ -95,6 +99,7 @@ impl Turn {
             Self::Attributes => "stagedoor-attributes",
             Self::Links => "stagedoor-links",
             Self::HandlesAll => "stagedoor-handles-all",
+            Self::Requests => "stagedoor-requests",
             Self::Handles => "stagedoor-handles",
             Self::HandlesLinks => "stagedoor-handles-links",
         }
@@ -124,7 +129,8 @@ impl Requests {
         Ok(Loaded { engine, handles })
     }
 
-    /// Lets an engine decide every request once.
+    /// Lets an engine decide every request once; not inlined, for a profiler to find.
+    #[inline(never)]
     pub(crate) fn decide_all(&self, loaded: &Loaded, turn: Turn) -> Result<()> {
         let Loaded { engine, handles } = loaded;
         let asked = self.workload.requests();
@@ -149,15 +155,54 @@ impl Requests {
                     black_box(handles.asked(asked, |request| engine.ruling_prepared(request))?);
                 }
             }
+            Turn::Requests => {
+                self.with_requests(loaded, |requests| rule_all(engine, requests))?;
+            }
         }
         Ok(())
     }
 
-    /// Returns how many nanoseconds a decision takes, deciding every request once.
-    pub(crate) fn time_all(&self, loaded: &Loaded, turn: Turn) -> Result<f64> {
-        let before = cpu::used();
-        self.decide_all(loaded, turn)?;
-        Ok((cpu::used() - before).as_nanos() as f64 / self.prepared.len() as f64)
+    /// Makes the requests of handles, and hands them over.
+    fn with_requests<R>(
+        &self,
+        loaded: &Loaded,
+        work: impl FnOnce(&[PreparedRequest<'_>]) -> Result<R>,
+    ) -> Result<R> {
+        let asked = self.workload.requests();
+        let objects: Vec<_> = asked.iter().map(|asked| loaded.handles.object(asked)).collect();
+        let requests = asked.iter().zip(&objects);
+        let requests = requests.map(|(asked, object)| loaded.handles.request(asked, object));
+        work(&requests.collect::<Result<Vec<_>>>()?)
+    }
+
+    /// Lets an engine decide every request several times, and returns what one turn says of it.
+    fn timed(&self, loaded: &Loaded, turn: Turn) -> Result<f64> {
+        let count = self.prepared.len();
+        match turn {
+            Turn::Requests => self.with_requests(loaded, |requests| {
+                timed(count, || rule_all(&loaded.engine, requests))
+            }),
+            _ => timed(count, || self.decide_all(loaded, turn)),
+        }
+    }
+
+    /// Repeats a turn for a profiler to watch; returns the median of nanoseconds a decision.
+    pub(crate) fn repeat(&self, loaded: &Loaded, turn: Turn, repeats: usize) -> Result<f64> {
+        let repeated = |all: &dyn Fn() -> Result<()>| {
+            let figures = (0..repeats).map(|_| {
+                let before = cpu::used();
+                all()?;
+                Ok((cpu::used() - before).as_nanos() as f64 / self.prepared.len() as f64)
+            });
+            Ok(cpu::median(figures.collect::<Result<_>>()?))
+        };
+        match turn {
+            Turn::Requests => self.with_requests(loaded, |requests| {
+                rule_all(&loaded.engine, requests)?;
+                repeated(&|| rule_all(&loaded.engine, requests))
+            }),
+            _ => repeated(&|| self.decide_all(loaded, turn)),
+        }
     }
 
     /// Returns the answer to the request with this number; of a ruling, the one policy.
@@ -174,10 +219,16 @@ impl Requests {
                 let outcome = handles.asked(asked, |request| engine.decide_prepared(request))?;
                 stagedoor::answer(&outcome)
             }
+            Turn::Requests => {
+                let object = handles.object(asked);
+                let request = handles.request(asked, &object)?;
+                // What the first one found out is used by the second.
+                engine.ruling_prepared(&request)?;
+                ruling_answer(engine.ruling_prepared(&request)?)
+            }
             Turn::Handles | Turn::HandlesLinks => {
                 let ruling = handles.asked(asked, |request| engine.ruling_prepared(request))?;
-                let policy = ruling.policy().map(|policy| policy.id().to_owned());
-                Answer::new(ruling.decision() == Decision::Allow, policy)
+                ruling_answer(ruling)
             }
         })
     }
@@ -257,7 +308,9 @@ impl Contest {
             for (turn, wrong) in Turn::ALL.into_iter().zip(&mut wrong) {
                 let answer = self.requests.answer(self.loaded(turn), turn, number)?;
                 let differs = expected.as_ref().is_some_and(|expected| match turn {
-                    Turn::Handles | Turn::HandlesLinks => !answer.is_part_of(expected),
+                    Turn::Requests | Turn::Handles | Turn::HandlesLinks => {
+                        !answer.is_part_of(expected)
+                    }
                     _ => answer != *expected,
                 });
                 *wrong += usize::from(is_wrong(&answer) || differs);
@@ -275,8 +328,7 @@ impl Contest {
     }
 
     fn time(&self, turn: Turn) -> Result<f64> {
-        let loaded = self.loaded(turn);
-        timed(self.requests.prepared.len(), || self.requests.decide_all(loaded, turn))
+        self.requests.timed(self.loaded(turn), turn)
     }
 
     fn time_cedar(&self, sample: usize) -> Result<f64> {
@@ -290,10 +342,24 @@ impl Contest {
     }
 }
 
+fn ruling_answer(ruling: Ruling<'_>) -> Answer {
+    let policy = ruling.policy().map(|policy| policy.id().to_owned());
+    Answer::new(ruling.decision() == Decision::Allow, policy)
+}
+
+/// Lets an engine rule on requests; not inlined, for a profiler to find.
+#[inline(never)]
+fn rule_all(engine: &Engine, requests: &[PreparedRequest<'_>]) -> Result<()> {
+    for request in requests {
+        black_box(engine.ruling_prepared(request)?);
+    }
+    Ok(())
+}
+
 /// Repeats `all`, which makes `decisions`, for one turn; returns nanoseconds a decision.
 ///
 /// What the engine before left in the processor's caches is cleared by one time more.
-fn timed(decisions: usize, mut all: impl FnMut() -> Result<()>) -> Result<f64> {
+pub(crate) fn timed(decisions: usize, mut all: impl FnMut() -> Result<()>) -> Result<f64> {
     all()?;
     let before = cpu::used();
     let mut repeats = 0_usize;

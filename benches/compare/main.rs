@@ -1,23 +1,28 @@
-//! Times Stagedoor and plain Cedar in turn on the same requests, and checks every answer.
+//! Times Stagedoor and its peers in turn on the same requests, and checks every answer.
 
+mod backstage;
+mod chart;
 mod contest;
 mod cpu;
 mod load;
+mod others;
 mod report;
+mod tail;
 mod threads;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 
 use contest::Requests;
 use load::{Engine, Loaded};
+use others::Peer;
 use report::Row;
 use stagedoor_benches::Workload;
 
-/// Times Stagedoor and plain Cedar in turn on the same requests, and checks every answer.
+/// Times Stagedoor and its peers in turn on the same requests, and checks every answer.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -34,6 +39,16 @@ struct Compare {
     /// Writes the rows to this file.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Writes the rows to this file as a Markdown table.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
+    /// Draws the rows to this file as SVG.
+    #[arg(long)]
+    svg: Option<PathBuf>,
+    /// Lets engines outside of this program decide as well: those in Rust that Cargo builds from
+    /// `benches/peers`, those in Node that npm has installed in `benches/node`.
+    #[arg(long = "with", value_enum, value_delimiter = ',')]
+    peers: Vec<Peer>,
     /// How many different requests are decided.
     #[arg(long, default_value_t = 1_000)]
     requests: usize,
@@ -47,6 +62,15 @@ struct Compare {
 
 #[derive(Debug, Subcommand)]
 enum Part {
+    /// Measures how long the slowest decisions take while another thread reloads the policies.
+    Tail {
+        /// How many grants there are.
+        #[arg(long, default_value_t = 1_000)]
+        n: usize,
+        /// For how many seconds requests are decided.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
     /// Loads one engine in this process, and writes what that took.
     #[command(hide = true)]
     Load {
@@ -73,6 +97,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.part {
         None => compare(arguments.compare),
+        Some(Part::Tail { n, seconds }) => tail::measure(n, seconds),
         Some(Part::Load { engine, n }) => {
             println!("{}", serde_json::to_string(&load::here(engine, n)?)?);
             Ok(())
@@ -81,41 +106,48 @@ fn main() -> Result<()> {
             let workload = Workload::new(n, requests);
             let requests = Requests::new(workload)?;
             let loaded = requests.load(engine)?;
-            let ns = (0..repeats).map(|_| requests.time_all(&loaded, engine));
-            println!("{:.0} ns/decision", cpu::median(ns.collect::<Result<_>>()?));
+            println!("{:.0} ns/decision", requests.repeat(&loaded, engine, repeats)?);
             Ok(())
         }
     }
 }
 
 fn compare(arguments: Compare) -> Result<()> {
-    let Compare { n: sizes, json, requests, rounds, loads } = arguments;
+    let Compare { n: sizes, json, markdown, svg, peers, requests, rounds, loads } = arguments;
     let mut rows: Vec<Row> = Vec::new();
     let mut scaling = Vec::new();
-    for n in sizes {
+    for &n in &sizes {
         let contest = contest::Contest::new(n, requests)?;
         for result in contest.run(rounds)? {
             let Loaded { load_ms, peak_rss_mib } = load::in_children(result.loaded_as, n, loads)?;
-            rows.push(Row {
-                engine: result.engine,
-                face: "rust",
-                n,
-                ns_per_decision: result.ns_per_decision,
-                wrong: result.wrong,
-                load_ms,
-                peak_rss_mib,
-            });
+            let mut row = Row::new(result.engine, "rust", n, result.ns_per_decision, result.wrong);
+            row.load_ms = Some(load_ms);
+            row.peak_rss_mib = Some(peak_rss_mib);
+            rows.push(row);
         }
         scaling.push((n, contest.threads(rounds)?));
         eprintln!("{n} grants done");
     }
+    for peer in peers {
+        rows.extend(others::rows(peer, &sizes, requests)?);
+    }
+    rows.extend(backstage::rows(requests, rounds)?);
     print!("{}", report::table(&rows));
     print!("{}", threads::table(&scaling));
     if let Some(path) = json {
-        let text = serde_json::to_string_pretty(&rows)?;
-        fs::write(&path, text + "\n").with_context(|| path.display().to_string())?;
+        write(&path, &(serde_json::to_string_pretty(&rows)? + "\n"))?;
+    }
+    if let Some(path) = markdown {
+        write(&path, &report::markdown(&rows))?;
+    }
+    if let Some(path) = svg {
+        write(&path, &chart::svg(&rows))?;
     }
     let wrong: usize = rows.iter().map(|row| row.wrong).sum();
     anyhow::ensure!(wrong == 0, "{wrong} answers are wrong");
     Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| path.display().to_string())
 }

@@ -8,6 +8,7 @@ use cedar_policy::PolicySet;
 use stagedoor_core::{Engine, Entities, Request};
 
 use crate::conformance::Answer;
+use crate::equality::{self, Typed};
 use crate::trial::{Seeds, Trial};
 use crate::typed;
 
@@ -19,13 +20,14 @@ pub use platforms::{access_review, catalog_yaml, rbac_yaml};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets. Each one's seeds lie in the folder of its name.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("policies", policies),
     ("policies_json", policies_json),
     ("schema", schema),
     ("request_json", request_json),
     ("entities_json", entities_json),
     ("decisions", decisions),
+    ("rulings", rulings),
     ("catalog_yaml", catalog_yaml),
     ("access_review", access_review),
     ("rbac_yaml", rbac_yaml),
@@ -129,4 +131,12 @@ pub fn decisions(bytes: &[u8]) {
             "{outcome:?}, not {expected:?}: {trial:?}"
         );
     }
+}
+
+/// As [`decisions`], with and without a schema, by every way of asking.
+pub fn rulings(bytes: &[u8]) {
+    let Ok(typed) = Typed::new() else { return };
+    let seeds = Seeds::from_bytes(bytes);
+    let held = equality::holds(&seeds, &typed, &equality::Compared::default());
+    assert!(held.is_ok(), "{:?}: {seeds:?}", held.err());
 }

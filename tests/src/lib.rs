@@ -6,6 +6,7 @@ pub mod archive;
 pub mod bounded;
 pub mod bytes;
 pub mod conformance;
+pub mod equality;
 pub mod faces;
 pub mod fuzz;
 pub mod loose;

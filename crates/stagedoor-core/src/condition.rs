@@ -3,7 +3,7 @@
 //! `when { a && b } unless { c }` is the list `a`, `b`, `!c`. Order is kept: the first
 //! clause that is false ends the evaluation, and with it the errors of later ones.
 //! Most clauses become [`Test`]s, which are decided on typed attributes; those that use
-//! what is not expressed here (extension types, records) stay Cedar expressions.
+//! what is not expressed here (records that policies write) stay Cedar expressions.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use cedar_policy::{EntityTypeName, EntityUid};
 use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal};
 use smol_str::SmolStr;
 
+use crate::extension::{Extension, Function};
 use crate::glob::Glob;
 use crate::hash::FastSet;
 use crate::symbols::{Key, Var};
@@ -108,6 +109,8 @@ pub(crate) enum Term {
     Long(i64),
     String(SmolStr),
     Uid(EntityUid),
+    /// A decimal, time, duration or address.
+    Extension(Extension),
     Set(Box<[Self]>),
     /// An attribute of an entity or a field of a record.
     Attribute(Box<Self>, SmolStr),
@@ -115,6 +118,8 @@ pub(crate) enum Term {
     Tag(Box<[Self; 2]>),
     Negative(Box<Self>),
     Arithmetic(Operation, Box<[Self; 2]>),
+    /// A call of an extension function.
+    Call(Function, Box<[Self]>),
     If(Box<Test>, Box<[Self; 2]>),
     Test(Box<Test>),
 }

@@ -1,5 +1,6 @@
 //! The engine: an immutable snapshot of policies that decides requests.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use cedar_policy::{Effect, EntityTypeName, EntityUid, Schema};
@@ -15,7 +16,7 @@ use crate::error::{DecideError, EntitiesError, causes};
 use crate::evaluate::{Evaluation, ResourceKnown, Shadow};
 use crate::explain::{self, Explanation};
 use crate::hash::FastMap;
-use crate::index::{Candidate, Candidates, Index};
+use crate::index::{Candidate, Candidates, Index, Take};
 use crate::limits::Limits;
 use crate::node::{Interned, Node};
 use crate::outcome::{Outcome, Ruling};
@@ -240,6 +241,23 @@ impl Engine {
     pub(crate) fn view<'a>(&'a self, request: &'a Request, entities: &'a Entities) -> View<'a> {
         let action = self.0.actions.get(&request.action).map(AsRef::as_ref);
         View::new(request, entities, &self.0.symbols, action)
+    }
+
+    /// Hands over the policies of an effect that can matter, until `take` breaks off. One may come
+    /// more than once.
+    pub(crate) fn walk(
+        &self,
+        effect: Effect,
+        view: &View<'_>,
+        mut take: impl Take,
+    ) -> ControlFlow<()> {
+        match &self.0.index {
+            Some(index) => index.walk(effect, view, &mut take),
+            None => (0_u32..)
+                .zip(&self.0.policies)
+                .filter(|(_, policy)| policy.effect == effect)
+                .try_for_each(|(number, _)| take(Candidate::new(number, false))),
+        }
     }
 
     /// Returns the policies of an effect that can matter, in their order in the policy set.

@@ -8,6 +8,7 @@ mod guards;
 mod shadow;
 
 use std::cell::OnceCell;
+use std::ops::ControlFlow;
 
 use cedar_policy::{Decision, Effect};
 use cedar_policy_core::ast;
@@ -20,11 +21,12 @@ use crate::condition::Clause;
 use crate::engine::{Engine, Snapshot};
 use crate::error::{DecideError, causes};
 use crate::guard::GuardOutcome;
+use crate::index::Candidates;
 use crate::outcome::{Outcome, PolicyError, Ruling};
 use crate::parse;
 use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
 use crate::symbols::Var;
-use crate::view::View;
+use crate::view::{Ids, View};
 
 pub(crate) use guards::{Guards, ResourceKnown, Standing, errors as guard_errors};
 pub use shadow::DifferenceSink;
@@ -144,23 +146,31 @@ impl<'e, 'r> Evaluation<'e, 'r> {
             [(Effect::Forbid, Decision::Deny), (Effect::Permit, Decision::Allow)]
         {
             let mut is_guarded = false;
-            let mut candidates = engine.candidates(effect, self.view);
+            let mut open = Candidates::new();
+            let mut settled = None;
             // What is satisfied without more ado comes first.
-            if let Some(settled) = candidates.iter().position(|c| c.is_settled()) {
-                candidates.swap(0, settled);
+            let _ = engine.walk(effect, self.view, |candidate| {
+                if candidate.is_settled() {
+                    settled = Some(candidate.policy());
+                    return ControlFlow::Break(());
+                }
+                open.push(candidate);
+                ControlFlow::Continue(())
+            });
+            if let Some(policy) = settled {
+                return Ok(Ruling::new(decision, engine.policy(policy)));
             }
-            for candidate in candidates {
+            for candidate in open {
                 let Some(policy) = engine.policy(candidate.policy()) else { continue };
-                let counts = candidate.is_settled()
-                    || match self.policy(policy)? {
-                        Verdict::NotSatisfied => false,
-                        Verdict::Satisfied if policy.policy.body.guards.is_empty() => true,
-                        Verdict::Satisfied => {
-                            is_guarded = true;
-                            false
-                        }
-                        Verdict::Errored(_) => effect == Effect::Forbid && !self.engine.exact,
-                    };
+                let counts = match self.policy(policy)? {
+                    Verdict::NotSatisfied => false,
+                    Verdict::Satisfied if policy.policy.body.guards.is_empty() => true,
+                    Verdict::Satisfied => {
+                        is_guarded = true;
+                        false
+                    }
+                    Verdict::Errored(_) => effect == Effect::Forbid && !self.engine.exact,
+                };
                 if counts {
                     return Ok(Ruling::new(decision, Some(policy)));
                 }
@@ -219,23 +229,24 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     }
 
     pub(crate) fn entity_scope(&self, scope: &EntityScope, var: Var) -> bool {
-        let Some(ids) = self.view.ids(var) else { return false };
+        if *scope == EntityScope::Any {
+            return true;
+        }
+        let Some(ids) = self.view.ids(var).and_then(Ids::get) else { return false };
         match scope {
             EntityScope::Any => true,
-            EntityScope::Is(type_) => self.view.type_(var) == Some(*type_),
-            EntityScope::Eq(uid) => ids.is(*uid),
+            EntityScope::Is(type_) => ids.type_ == Some(*type_),
+            EntityScope::Eq(uid) => ids.own == Some(*uid),
             EntityScope::In(uid) => ids.contains(*uid),
-            EntityScope::IsIn(type_, uid) => {
-                self.view.type_(var) == Some(*type_) && ids.contains(*uid)
-            }
+            EntityScope::IsIn(type_, uid) => ids.type_ == Some(*type_) && ids.contains(*uid),
         }
     }
 
     pub(crate) fn action_scope(&self, policy: &StoredPolicy) -> bool {
-        let Some(ids) = self.view.ids(Var::Action) else { return false };
+        let Some(ids) = self.view.ids(Var::Action).and_then(Ids::get) else { return false };
         match &policy.action {
             ActionScope::Any => true,
-            ActionScope::Eq(uid) => ids.is(*uid),
+            ActionScope::Eq(uid) => ids.own == Some(*uid),
             ActionScope::In(uids) => uids.iter().any(|uid| ids.contains(*uid)),
         }
     }

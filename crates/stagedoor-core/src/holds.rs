@@ -1,14 +1,17 @@
 //! Whether tests hold for a request, on typed attributes.
 //!
 //! Every answer here is Cedar's answer. Where Cedar would err (a missing attribute, a
-//! wrong type, an overflow) or compares what is not compared here (extension values),
+//! wrong type, an overflow) or compares what is not compared here (sets of extension values),
 //! there is no answer, and Cedar is asked.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use cedar_policy::EntityUid;
+use cedar_policy_core::ast::{self, Literal, ValueKind};
 
 use crate::condition::{Operation, Term, Test};
+use crate::extension::{self, Extension};
 use crate::symbols::Step;
 use crate::value::{Value, ValueRef};
 use crate::view::{Found, View, field, step_into};
@@ -22,6 +25,8 @@ enum Val<'x> {
     Uid(&'x EntityUid),
     /// A set, record or extension value of the request.
     Data(&'x Value),
+    /// An extension value that a policy writes or that a function has made.
+    Extension(Extension),
     /// The request's context.
     Context,
     /// A set that a policy writes.
@@ -79,7 +84,9 @@ impl View<'_> {
                         Ordering::Equal => *or_equal,
                         Ordering::Greater => false,
                     }),
-                    _ => None,
+                    (left, right) => {
+                        extension::is_less(&extension_of(&left)?, &extension_of(&right)?, *or_equal)
+                    }
                 }
             }
             Test::Like { term, pattern } => match self.term(term)? {
@@ -158,6 +165,7 @@ impl View<'_> {
             Term::Long(n) => Some(Val::Long(*n)),
             Term::String(s) => Some(Val::String(s)),
             Term::Uid(uid) => Some(Val::Uid(uid)),
+            Term::Extension(value) => Some(Val::Extension(Arc::clone(value))),
             Term::Set(terms) => {
                 Some(Val::Set(terms.iter().map(|t| self.term(t)).collect::<Option<_>>()?))
             }
@@ -185,6 +193,10 @@ impl View<'_> {
                     Operation::Multiply => left.checked_mul(right),
                 }
                 .map(Val::Long)
+            }
+            Term::Call(function, terms) => {
+                let arguments = terms.iter().map(|term| argument(&self.term(term)?));
+                result(function.call(&arguments.collect::<Option<Vec<_>>>()?)?)
             }
             Term::If(test, terms) => {
                 let [then, otherwise] = terms.as_ref();
@@ -252,6 +264,35 @@ fn of(value: ValueRef<'_>) -> Val<'_> {
     }
 }
 
+/// Returns a value of an extension type; `None` for others.
+fn extension_of(value: &Val<'_>) -> Option<Extension> {
+    match value {
+        Val::Extension(value) => Some(Arc::clone(value)),
+        Val::Data(Value::Extension(call)) => extension::made_by(call),
+        _ => None,
+    }
+}
+
+/// Returns an argument of an extension function; `None` for what none of them takes.
+fn argument(value: &Val<'_>) -> Option<ast::Value> {
+    Some(match value {
+        Val::Bool(b) => ast::Value::from(*b),
+        Val::Long(n) => ast::Value::from(*n),
+        Val::String(s) => ast::Value::from(*s),
+        other => ast::Value::new(ValueKind::ExtensionValue(extension_of(other)?), None),
+    })
+}
+
+/// Returns what an extension function says; `None` for what none of them does.
+fn result<'x>(value: ast::Value) -> Option<Val<'x>> {
+    match value.value {
+        ValueKind::Lit(Literal::Bool(b)) => Some(Val::Bool(b)),
+        ValueKind::Lit(Literal::Long(n)) => Some(Val::Long(n)),
+        ValueKind::ExtensionValue(value) => Some(Val::Extension(value)),
+        _ => None,
+    }
+}
+
 /// Returns a set's elements; `None` for what is no set.
 fn items<'x>(value: &Val<'x>) -> Option<Vec<Val<'x>>> {
     match value {
@@ -281,9 +322,14 @@ fn equal(left: &Val<'_>, right: &Val<'_>) -> Option<bool> {
         (Val::Long(left), Val::Long(right)) => Some(left == right),
         (Val::String(left), Val::String(right)) => Some(left == right),
         (Val::Uid(left), Val::Uid(right)) => Some(left == right),
-        (Val::Data(Value::Extension(left)), Val::Data(Value::Extension(right))) => {
-            // The same call makes the same value; different ones may, too.
-            (left == right).then_some(true)
+        // The same call makes the same value; different ones may, too.
+        (Val::Data(Value::Extension(left)), Val::Data(Value::Extension(right)))
+            if left == right =>
+        {
+            Some(true)
+        }
+        _ if is_extension(left) && is_extension(right) => {
+            Some(extension_of(left)? == extension_of(right)?)
         }
         (Val::Context, _) | (_, Val::Context) => None,
         _ if is_set(left) && is_set(right) => {
@@ -294,6 +340,10 @@ fn equal(left: &Val<'_>, right: &Val<'_>) -> Option<bool> {
         }
         _ => Some(false),
     }
+}
+
+fn is_extension(value: &Val<'_>) -> bool {
+    matches!(value, Val::Extension(_) | Val::Data(Value::Extension(_)))
 }
 
 fn is_set(value: &Val<'_>) -> bool {
@@ -331,7 +381,7 @@ fn canonical_val(value: &Val<'_>) -> Option<Value> {
         Val::String(s) => Some(Value::String((*s).into())),
         Val::Uid(uid) => Some(Value::Entity((*uid).clone())),
         Val::Data(value) => canonical(value),
-        Val::Context => None,
+        Val::Context | Val::Extension(_) => None,
         Val::Set(_) => canonical_items(value).map(Value::Set),
     }
 }

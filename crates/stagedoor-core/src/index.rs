@@ -10,6 +10,8 @@
 mod keys;
 mod tree;
 
+use std::ops::ControlFlow;
+
 use cedar_policy::Effect;
 use smallvec::SmallVec;
 
@@ -19,6 +21,7 @@ use crate::view::View;
 
 pub(crate) use keys::World;
 use keys::{PolicyKeys, Required};
+pub(crate) use tree::Take;
 use tree::{Indexed, Tree};
 
 /// A policy that can matter to a request, in 32 bits: policies are far fewer than 2³¹.
@@ -76,17 +79,32 @@ impl Index {
         Self { forbids: of(Effect::Forbid), permits: of(Effect::Permit) }
     }
 
-    /// Adds the policies of an effect that can matter, in their order in the policy set.
-    pub(crate) fn candidates(&self, effect: Effect, view: &View<'_>, found: &mut Candidates) {
+    /// Hands over the policies of an effect that can matter, until `take` breaks off. One may come
+    /// more than once.
+    pub(crate) fn walk(
+        &self,
+        effect: Effect,
+        view: &View<'_>,
+        take: &mut impl Take,
+    ) -> ControlFlow<()> {
         let groups = match effect {
             Effect::Forbid => &self.forbids,
             Effect::Permit => &self.permits,
         };
-        for group in &groups.0 {
+        groups.0.iter().try_for_each(|group| {
             let is_met = group.required.iter().all(|required| required.is_met(view));
             let tree = if is_met { &group.tree } else { &group.fallback };
-            tree.collect(view, found);
-        }
+            tree.walk(view, take)
+        })
+    }
+
+    /// Adds the policies of an effect that can matter, in their order in the policy set.
+    pub(crate) fn candidates(&self, effect: Effect, view: &View<'_>, found: &mut Candidates) {
+        // Nothing breaks off.
+        let _ = self.walk(effect, view, &mut |candidate| {
+            found.push(candidate);
+            ControlFlow::Continue(())
+        });
         if found.len() > 1 {
             found.sort_unstable();
             // Of a policy's places one where it is settled comes first.

@@ -13,6 +13,7 @@ mod entity;
 mod error;
 mod evaluate;
 mod explain;
+mod extension;
 mod glob;
 mod guard;
 mod hash;

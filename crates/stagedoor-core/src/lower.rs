@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal, UnaryOp};
+use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal, UnaryOp, Value, ValueKind};
 use smallvec::SmallVec;
 
 use crate::condition::{Clause, Operation, Term, Test};
+use crate::extension::Function;
 use crate::glob::Glob;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
 
@@ -76,6 +77,7 @@ impl Lowering<'_> {
                 Some(Test::Empty(Box::new(self.term(arg)?)))
             }
             ExprKind::ExtHasAttr { expr, attrs } => self.has_nested(expr, attrs.iter()),
+            ExprKind::ExtensionFunctionApp { .. } => Some(Test::Value(Box::new(self.term(expr)?))),
             ExprKind::BinaryApp { op, arg1, arg2 } => {
                 self.indexable(*op, arg1, arg2).or_else(|| self.relation(*op, arg1, arg2))
             }
@@ -134,10 +136,11 @@ impl Lowering<'_> {
                 };
                 Term::Arithmetic(operation, Box::new([self.term(arg1)?, self.term(arg2)?]))
             }
-            ExprKind::Record(_)
-            | ExprKind::ExtensionFunctionApp { .. }
-            | ExprKind::Slot(_)
-            | ExprKind::Unknown(_) => return None,
+            ExprKind::ExtensionFunctionApp { fn_name, args } => {
+                let terms = args.iter().map(|arg| self.term(arg)).collect::<Option<Box<[_]>>>()?;
+                call(Function::named(fn_name)?, terms)
+            }
+            ExprKind::Record(_) | ExprKind::Slot(_) | ExprKind::Unknown(_) => return None,
             _ => Term::Test(Box::new(self.test(expr)?)),
         })
     }
@@ -172,14 +175,9 @@ impl Lowering<'_> {
             BinaryOp::In => {
                 let var = entity_var(left)?;
                 let uids = match self.key(right) {
-                    Some(Key::Uid(uid)) => Box::new([uid]) as Box<[u32]>,
-                    Some(_) => return None,
+                    Some(key) => Box::new([key.as_uid()?]) as Box<[u32]>,
                     None => {
-                        let uid = |key: &Key| match key {
-                            Key::Uid(uid) => Some(*uid),
-                            _ => None,
-                        };
-                        self.keys(right)?.iter().map(uid).collect::<Option<_>>()?
+                        self.keys(right)?.iter().map(|key| key.as_uid()).collect::<Option<_>>()?
                     }
                 };
                 Some(Test::In { var, uids })
@@ -221,11 +219,11 @@ impl Lowering<'_> {
     fn key(&mut self, expr: &Expr) -> Option<Key> {
         let ExprKind::Lit(literal) = expr.expr_kind() else { return None };
         Some(match literal {
-            Literal::Bool(b) => Key::Bool(*b),
-            Literal::Long(n) => Key::Long(*n),
-            Literal::String(s) => Key::String(self.symbols.intern_string(s)),
+            Literal::Bool(b) => Key::bool(*b),
+            Literal::Long(n) => self.symbols.intern_long(*n),
+            Literal::String(s) => self.symbols.intern_string(s),
             Literal::EntityUID(uid) => {
-                Key::Uid(self.symbols.intern_uid(&ast::EntityUID::clone(uid).into()))
+                Key::uid(self.symbols.intern_uid(&ast::EntityUID::clone(uid).into()))
             }
         })
     }
@@ -234,6 +232,24 @@ impl Lowering<'_> {
         let ExprKind::Set(items) = expr.expr_kind() else { return None };
         let keys = items.iter().map(|i| self.key(i)).collect::<Option<BTreeSet<_>>>()?;
         Some(keys.into_iter().collect())
+    }
+}
+
+/// A call; of literals it is made now, unless it errs.
+fn call(function: Function, terms: Box<[Term]>) -> Term {
+    let literals = terms.iter().map(|term| match term {
+        Term::Bool(b) => Some(Value::from(*b)),
+        Term::Long(n) => Some(Value::from(*n)),
+        Term::String(s) => Some(Value::from(s.clone())),
+        Term::Extension(value) => {
+            Some(Value::new(ValueKind::ExtensionValue(Arc::clone(value)), None))
+        }
+        _ => None,
+    });
+    let made = literals.collect::<Option<Vec<_>>>().and_then(|literals| function.call(&literals));
+    match made.map(|made| made.value) {
+        Some(ValueKind::ExtensionValue(value)) => Term::Extension(value),
+        _ => Term::Call(function, terms),
     }
 }
 

@@ -12,14 +12,18 @@ mod action;
 mod principal;
 mod resource;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
-use crate::engine::Engine;
+use smallvec::SmallVec;
+
+use crate::engine::{Engine, Snapshot};
 use crate::entities::Entities;
 use crate::error::DecideError;
 use crate::evaluate::{Evaluation, ResourceKnown};
+use crate::node::Interned;
 use crate::outcome::{Outcome, Ruling};
 use crate::request::Request;
+use crate::symbols::Key;
 use crate::value::{Record, extent};
 use crate::view::View;
 
@@ -31,6 +35,8 @@ pub use resource::{Resource, ResourceType};
 static NO_CONTEXT: Record = Record::new();
 
 /// A request of prepared parts.
+///
+/// What the first decision finds out of its resource and context is kept for the next ones.
 ///
 /// # Examples
 ///
@@ -70,22 +76,30 @@ pub struct PreparedRequest<'a> {
     pub(crate) action: &'a Action,
     pub(crate) resource: Resource<'a>,
     pub(crate) context: &'a Record,
-    whole: OnceCell<Result<(Request, Entities), DecideError>>,
+    bound: OnceCell<Option<Bound>>,
+    whole: OnceCell<Box<Result<(Request, Entities), DecideError>>>,
+}
+
+/// What a request's resource is in the numbers of the engine that its handles were made for.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) resource: Interned,
+    /// The literals that its attributes equal, by slot, as far as they were asked for.
+    pub(crate) keys: SmallVec<[Cell<Option<Option<Key>>>; 8]>,
 }
 
 impl<'a> PreparedRequest<'a> {
     /// Returns a request with an empty context.
     #[must_use]
     pub fn new(principal: &'a Principal, action: &'a Action, resource: Resource<'a>) -> Self {
-        Self { principal, action, resource, context: &NO_CONTEXT, whole: OnceCell::new() }
+        let (bound, whole) = (OnceCell::new(), OnceCell::new());
+        Self { principal, action, resource, context: &NO_CONTEXT, bound, whole }
     }
 
     /// Sets the context.
     #[must_use]
-    pub fn with_context(mut self, context: &'a Record) -> Self {
-        self.context = context;
-        self.whole = OnceCell::new();
-        self
+    pub fn with_context(self, context: &'a Record) -> Self {
+        Self { context, ..Self::new(self.principal, self.action, self.resource) }
     }
 
     /// Returns the request and its entities, built at the first call.
@@ -95,37 +109,53 @@ impl<'a> PreparedRequest<'a> {
     /// [`DecideError`] if the resource has too many values, is among the principal's entities
     /// already, or passes a limit.
     pub(crate) fn whole(&self) -> Result<(&Request, &Entities), DecideError> {
-        let built = self.whole.get_or_init(|| {
-            let resource = self.resource.to_entity()?;
-            let (principal, action) = (self.principal.uid.clone(), self.action.uid.clone());
-            let mut request = Request::new(principal, action, resource.uid.clone());
-            request.context.clone_from(self.context);
-            Ok((request, self.principal.entities.with([resource])?))
-        });
-        match built {
+        let built = self.whole.get_or_init(|| Box::new(self.build()));
+        match built.as_ref() {
             Ok((request, entities)) => Ok((request, entities)),
             Err(error) => Err(error.clone()),
         }
     }
 
-    /// Returns whether the request surely passes an engine's checks, and means the same
-    /// without an entity for its resource.
-    fn is_plain(&self, engine: &Engine) -> bool {
+    fn build(&self) -> Result<(Request, Entities), DecideError> {
+        let resource = self.resource.to_entity()?;
+        let (principal, action) = (self.principal.uid.clone(), self.action.uid.clone());
+        let mut request = Request::new(principal, action, resource.uid.clone());
+        request.context.clone_from(self.context);
+        Ok((request, self.principal.entities.with([resource])?))
+    }
+
+    /// Returns what the request is in an engine's numbers, if it surely passes the engine's
+    /// checks, and means the same without an entity for its resource.
+    fn bound(&self, engine: &Snapshot) -> Option<&Bound> {
+        let numbering = engine.symbols.numbering;
+        let is_of_engine = self.principal.numbering == numbering
+            && self.action.numbering == numbering
+            && self.resource.numbering() == numbering;
+        if !is_of_engine {
+            return None;
+        }
+        let bind = || {
+            self.is_plain(engine).then(|| Bound {
+                resource: self.resource.interned(&engine.symbols),
+                keys: SmallVec::from_elem(Cell::new(None), self.resource.len()),
+            })
+        };
+        self.bound.get_or_init(bind).as_ref()
+    }
+
+    /// As [`bound`](Self::bound), of the engine that the handles were made for.
+    fn is_plain(&self, engine: &Snapshot) -> bool {
         let Self { principal, action, resource, context, .. } = self;
-        let snapshot = &engine.0;
-        let numbering = snapshot.symbols.numbering;
-        let limits = &snapshot.limits;
+        let limits = &engine.limits;
         let context_is_plain = context.is_empty() || {
             let (longest, depth) = extent(context);
             longest <= limits.string_bytes && depth <= limits.nesting
         };
-        principal.numbering == numbering
-            && action.numbering == numbering
-            && resource.is_plain(&snapshot.symbols, limits, principal)
+        resource.is_plain(&engine.symbols, limits, principal)
             && resource.type_number().is_some_and(|number| {
                 principal.is_apart_from(number)
                     && action.is_apart_from(number)
-                    && (snapshot.exact || action.fits(principal, number, context))
+                    && (engine.exact || action.fits(principal, number, context))
             })
             && context_is_plain
     }
@@ -159,8 +189,8 @@ impl Engine {
         asked: &PreparedRequest<'_>,
         evaluate: impl FnOnce(&Evaluation<'_, '_>) -> Result<R, DecideError>,
     ) -> Result<R, DecideError> {
-        if asked.is_plain(self) {
-            let view = View::prepared(asked, &self.0.symbols);
+        if let Some(bound) = asked.bound(&self.0) {
+            let view = View::prepared(asked, bound, &self.0.symbols);
             return evaluate(&Evaluation::new(&view, &self.0));
         }
         let (request, entities) = asked.whole()?;

@@ -39,7 +39,7 @@ impl Engine {
 impl crate::PolicyInfo<'_> {
     /// Returns whether every clause is decided on typed attributes. The others are left to
     /// Cedar's evaluator, which costs microseconds more where they are reached: those with
-    /// extension types or records in them, or all, if
+    /// records in them, or all, if
     /// [nothing is to be compiled](crate::EngineBuilder::compiled).
     #[must_use]
     pub fn is_compiled(&self) -> bool {

@@ -3,6 +3,7 @@
 //! A name that no policy mentions has no number and equals nothing that has one.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cedar_policy::{EntityTypeName, EntityUid};
@@ -45,14 +46,45 @@ pub(crate) struct Path {
     pub(crate) steps: SmallVec<[Step; 2]>,
 }
 
-/// A literal of a policy, or a request's value in terms of those literals.
+/// A literal of a policy, or a request's value in terms of those literals: what kind it is
+/// of, from 1, in the upper half, its number in the lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Key {
-    Uid(u32),
-    Type(u32),
-    String(u32),
-    Bool(bool),
-    Long(i64),
+pub(crate) struct Key(NonZeroU64);
+
+impl Key {
+    pub(crate) const fn uid(number: u32) -> Self {
+        Self::new(1, number)
+    }
+
+    pub(crate) const fn type_(number: u32) -> Self {
+        Self::new(2, number)
+    }
+
+    const fn string(number: u32) -> Self {
+        Self::new(3, number)
+    }
+
+    const fn long(number: u32) -> Self {
+        Self::new(4, number)
+    }
+
+    pub(crate) const fn bool(held: bool) -> Self {
+        Self::new(5, held as u32)
+    }
+
+    const fn new(kind: u64, number: u32) -> Self {
+        // The kind is not 0, so that the first bit changes nothing but the type.
+        match NonZeroU64::new(kind << 32 | number as u64) {
+            Some(key) => Self(key),
+            None => Self(NonZeroU64::MIN),
+        }
+    }
+
+    /// Returns the entity's number, if the literal is one.
+    pub(crate) const fn as_uid(self) -> Option<u32> {
+        let key = self.0.get();
+        if key >> 32 == 1 { Some(key as u32) } else { None }
+    }
 }
 
 /// An entity's id and its type's number: types are few, and comparing their names is slow.
@@ -85,6 +117,7 @@ pub(crate) struct Symbols {
     /// Types of which no entity is named, so that no id of theirs needs to be looked up.
     unnamed: Vec<bool>,
     strings: FastMap<SmolStr, u32>,
+    longs: FastMap<i64, u32>,
     path_numbers: FastMap<Path, u32>,
     paths: Vec<Path>,
     /// For each path its variable, and how many paths of the same variable come before it.
@@ -103,6 +136,7 @@ impl Symbols {
             types: FastMap::default(),
             unnamed: Vec::new(),
             strings: FastMap::default(),
+            longs: FastMap::default(),
             path_numbers: FastMap::default(),
             paths: Vec::new(),
             ordinals: Vec::new(),
@@ -132,8 +166,12 @@ impl Symbols {
         number
     }
 
-    pub(crate) fn intern_string(&mut self, string: &SmolStr) -> u32 {
-        intern(&mut self.strings, string)
+    pub(crate) fn intern_string(&mut self, string: &SmolStr) -> Key {
+        Key::string(intern(&mut self.strings, string))
+    }
+
+    pub(crate) fn intern_long(&mut self, long: i64) -> Key {
+        Key::long(intern(&mut self.longs, &long))
     }
 
     pub(crate) fn intern_path(&mut self, path: Path) -> u32 {
@@ -183,10 +221,10 @@ impl Symbols {
     /// Returns the literal that `value` equals, if a policy mentions it.
     pub(crate) fn key(&self, value: ValueRef<'_>) -> Option<Key> {
         match value {
-            ValueRef::String(s) => self.strings.get(s).copied().map(Key::String),
-            ValueRef::Entity(uid) => self.uid(uid).map(Key::Uid),
-            ValueRef::Bool(b) => Some(Key::Bool(b)),
-            ValueRef::Long(n) => Some(Key::Long(n)),
+            ValueRef::String(s) => self.strings.get(s).copied().map(Key::string),
+            ValueRef::Entity(uid) => self.uid(uid).map(Key::uid),
+            ValueRef::Bool(b) => Some(Key::bool(b)),
+            ValueRef::Long(n) => self.longs.get(&n).copied().map(Key::long),
             ValueRef::Value(_) => None,
         }
     }
@@ -195,6 +233,7 @@ impl Symbols {
         self.uids.shrink_to_fit();
         self.types.shrink_to_fit();
         self.strings.shrink_to_fit();
+        self.longs.shrink_to_fit();
     }
 }
 

@@ -1,6 +1,6 @@
 //! One request as the index and the tests of conditions see it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::entities::Entities;
 use crate::error::DecideError;
 use crate::node::{Interned, Node};
-use crate::prepared::{Place, PreparedRequest};
+use crate::prepared::{Bound, Place, PreparedRequest};
 use crate::request::Request;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
 use crate::value::{Record, Value, ValueRef};
@@ -29,7 +29,7 @@ pub(crate) enum Found<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Asked<'a> {
     Whole(&'a Request, &'a Entities),
-    Prepared(&'a PreparedRequest<'a>),
+    Prepared(&'a PreparedRequest<'a>, &'a Bound),
 }
 
 impl<'a> Asked<'a> {
@@ -41,7 +41,7 @@ impl<'a> Asked<'a> {
     pub(crate) fn whole(self) -> Result<(&'a Request, &'a Entities), DecideError> {
         match self {
             Self::Whole(request, entities) => Ok((request, entities)),
-            Self::Prepared(asked) => asked.whole(),
+            Self::Prepared(asked, _) => asked.whole(),
         }
     }
 }
@@ -59,8 +59,6 @@ pub(crate) struct View<'a> {
     action_ids: Ids<'a>,
     resource_ids: Ids<'a>,
     found: RefCell<SmallVec<[(u32, Found<'a>); 16]>>,
-    /// The literals that a prepared resource's attributes equal, as far as they were asked for.
-    slot_keys: SmallVec<[Cell<Option<Option<Key>>>; 8]>,
 }
 
 /// An entity's numbers, wherever they are kept.
@@ -97,16 +95,8 @@ impl<'a> Ids<'a> {
         }
     }
 
-    pub(crate) fn is(&self, uid: u32) -> bool {
-        self.get().is_some_and(|i| i.own == Some(uid))
-    }
-
     pub(crate) fn contains(&self, uid: u32) -> bool {
         self.get().is_some_and(|i| i.contains(uid))
-    }
-
-    pub(crate) fn all(&self) -> &[u32] {
-        self.get().map(|i| i.ids.as_slice()).unwrap_or_default()
     }
 
     pub(crate) fn type_(&self) -> Option<u32> {
@@ -141,28 +131,31 @@ impl<'a> View<'a> {
             symbols,
             any_resource: false,
             found: RefCell::new(SmallVec::new()),
-            slot_keys: SmallVec::new(),
         }
     }
 
     /// Returns the view of a prepared request that suits the engine of these symbols.
-    pub(crate) fn prepared(asked: &'a PreparedRequest<'a>, symbols: &'a Symbols) -> Self {
-        let PreparedRequest { principal, action, resource, .. } = asked;
+    #[inline]
+    pub(crate) fn prepared(
+        asked: &'a PreparedRequest<'a>,
+        bound: &'a Bound,
+        symbols: &'a Symbols,
+    ) -> Self {
+        let PreparedRequest { principal, action, .. } = asked;
         let action_ids = match &action.interned {
             Some(interned) => Ids::Known(interned),
             None => Ids::of(symbols, &action.uid, principal.entities.node(&action.uid)),
         };
         Self {
-            asked: Asked::Prepared(asked),
+            asked: Asked::Prepared(asked, bound),
             principal_ids: Ids::Known(&principal.interned),
             action_ids,
-            resource_ids: Ids::New(resource.interned(symbols)),
+            resource_ids: Ids::Known(&bound.resource),
             principal: principal.node(),
             resource: None,
             symbols,
             any_resource: false,
             found: RefCell::new(SmallVec::new()),
-            slot_keys: SmallVec::from_elem(Cell::new(None), resource.len()),
         }
     }
 
@@ -178,7 +171,7 @@ impl<'a> View<'a> {
     pub(crate) fn context(&self) -> &'a Record {
         match self.asked {
             Asked::Whole(request, _) => &request.context,
-            Asked::Prepared(asked) => asked.context,
+            Asked::Prepared(asked, _) => asked.context,
         }
     }
 
@@ -186,7 +179,7 @@ impl<'a> View<'a> {
     pub(crate) fn node(&self, uid: &EntityUid) -> Option<Option<&'a Node>> {
         match self.asked {
             // Of the resource's type a prepared request has no entity but the resource.
-            Asked::Prepared(asked) if uid.type_name() != asked.resource.type_name() => {
+            Asked::Prepared(asked, _) if uid.type_name() != asked.resource.type_name() => {
                 Some(asked.principal.entities.node(uid))
             }
             _ => self.whole().ok().map(|(_, entities)| entities.node(uid)),
@@ -213,23 +206,30 @@ impl<'a> View<'a> {
 
     /// Returns what stands at a path, looked up once a request.
     pub(crate) fn found(&self, path: u32) -> Found<'a> {
+        if let Some(found) = self.prepared_found(path) {
+            return found;
+        }
         if let Some((_, found)) = self.found.borrow().iter().find(|(p, _)| *p == path) {
             return *found;
-        }
-        if let Some((slot, asked)) = self.slot(path) {
-            return asked.resource.value(slot).map_or(Found::Missing, Found::Value);
         }
         let found = self.symbols.path(path).map_or(Found::Broken, |path| self.resolve(path));
         self.found.borrow_mut().push((path, found));
         found
     }
 
-    /// Returns the slot of a prepared resource that a path reads.
-    fn slot(&self, path: u32) -> Option<(usize, &'a PreparedRequest<'a>)> {
-        let Asked::Prepared(asked) = self.asked else { return None };
-        match asked.resource.place(self.symbols, path)? {
-            Place::Slot(slot) => Some((slot, asked)),
-            Place::Itself | Place::NoSlot | Place::Elsewhere => None,
+    /// As [`found`](Self::found), where a prepared request tells at once.
+    fn prepared_found(&self, path: u32) -> Option<Found<'a>> {
+        let Asked::Prepared(asked, _) = self.asked else { return None };
+        match self.symbols.ordinal(path)? {
+            (Var::Principal, ordinal) => asked.principal.found(ordinal),
+            (Var::Resource, ordinal) => match asked.resource.place_at(ordinal)? {
+                Place::Slot(slot) => {
+                    Some(asked.resource.value(slot).map_or(Found::Missing, Found::Value))
+                }
+                Place::NoSlot => Some(Found::Missing),
+                Place::Itself | Place::Elsewhere => None,
+            },
+            (Var::Action | Var::Context, _) => None,
         }
     }
 
@@ -240,7 +240,7 @@ impl<'a> View<'a> {
             Var::Principal => step_into(self.principal, first),
             Var::Resource => match self.asked {
                 Asked::Whole(..) => step_into(self.resource, first),
-                Asked::Prepared(asked) => {
+                Asked::Prepared(asked, _) => {
                     asked.resource.step(first).map_or(Found::Missing, Found::Value)
                 }
             },
@@ -268,8 +268,8 @@ impl<'a> View<'a> {
     fn variable(&self, var: Var) -> Found<'a> {
         let uid = match (self.asked, var) {
             (_, Var::Context) => None,
-            (Asked::Prepared(asked), Var::Principal) => Some(&asked.principal.uid),
-            (Asked::Prepared(asked), Var::Action) => Some(&asked.action.uid),
+            (Asked::Prepared(asked, _), Var::Principal) => Some(&asked.principal.uid),
+            (Asked::Prepared(asked, _), Var::Action) => Some(&asked.action.uid),
             _ => self.whole().ok().map(|(request, _)| match var {
                 Var::Principal => &request.principal,
                 Var::Action => &request.action,
@@ -285,7 +285,7 @@ impl<'a> View<'a> {
 
     /// Returns the literal at a path, `Some(None)` where it equals none that policies mention.
     pub(crate) fn key(&self, path: u32) -> Option<Option<Key>> {
-        if let Asked::Prepared(asked) = self.asked {
+        if let Asked::Prepared(asked, bound) = self.asked {
             match self.symbols.ordinal(path)? {
                 (Var::Principal, ordinal) => {
                     if let Some(known) = asked.principal.key(ordinal) {
@@ -293,7 +293,7 @@ impl<'a> View<'a> {
                     }
                 }
                 (Var::Resource, ordinal) => {
-                    if let Some(known) = self.slot_key(asked, ordinal) {
+                    if let Some(known) = self.slot_key(asked, bound, ordinal) {
                         return known;
                     }
                 }
@@ -309,21 +309,23 @@ impl<'a> View<'a> {
     /// As [`key`](Self::key), where slots tell.
     fn slot_key(
         &self,
-        asked: &'a PreparedRequest<'a>,
+        asked: &PreparedRequest<'_>,
+        bound: &Bound,
         ordinal: usize,
     ) -> Option<Option<Option<Key>>> {
         match asked.resource.place_at(ordinal)? {
             Place::Slot(slot) => {
+                let cell = bound.keys.get(slot)?;
+                if let Some(key) = cell.get() {
+                    return Some(Some(key));
+                }
                 let Some(value) = asked.resource.value(slot) else { return Some(None) };
-                let cell = self.slot_keys.get(slot)?;
-                let key = cell.get().unwrap_or_else(|| self.symbols.key(value));
+                let key = self.symbols.key(value);
                 cell.set(Some(key));
                 Some(Some(key))
             }
             Place::NoSlot => Some(None),
-            Place::Itself => {
-                Some(Some(self.resource_ids.get().and_then(|ids| ids.own).map(Key::Uid)))
-            }
+            Place::Itself => Some(Some(bound.resource.own.map(Key::uid))),
             Place::Elsewhere => None,
         }
     }

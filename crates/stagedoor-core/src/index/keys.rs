@@ -112,11 +112,11 @@ pub(crate) fn of(policy: &StoredPolicy, world: World<'_>) -> PolicyKeys {
         ActionScope::Any => {}
         // The keys of a feature are an entity's and its ancestors', which is more than `==`.
         ActionScope::Eq(uid) => {
-            let key = Box::new([Key::Uid(*uid)]);
+            let key = Box::new([Key::uid(*uid)]);
             keys.add_part(Feature::Action, key, single_actions.contains(uid));
         }
         ActionScope::In(uids) => {
-            keys.add_part(Feature::Action, uids.iter().copied().map(Key::Uid).collect(), true);
+            keys.add_part(Feature::Action, uids.iter().copied().map(Key::uid).collect(), true);
         }
     }
     for (number, clause) in policy.body.clauses.iter().enumerate() {
@@ -135,7 +135,7 @@ pub(crate) fn of(policy: &StoredPolicy, world: World<'_>) -> PolicyKeys {
             Test::Has { path } => keys.guards.push((*path, Parts::last(keys.parts))),
             Test::OneOf { path, keys: values } => keys.add(Feature::Path(*path), values.clone()),
             Test::True { path } => {
-                keys.add(Feature::Path(*path), Box::new([Key::Bool(true)]));
+                keys.add(Feature::Path(*path), Box::new([Key::bool(true)]));
             }
             Test::Contains { path, keys: values, all } => {
                 let one = values.iter().take(if *all { 1 } else { usize::MAX });
@@ -152,7 +152,7 @@ pub(crate) fn of(policy: &StoredPolicy, world: World<'_>) -> PolicyKeys {
                     Var::Resource => Feature::Resource,
                     Var::Context => continue,
                 };
-                keys.add(feature, uids.iter().copied().map(Key::Uid).collect());
+                keys.add(feature, uids.iter().copied().map(Key::uid).collect());
             }
             Test::Is { var, type_ } => {
                 let feature = match var {
@@ -160,7 +160,7 @@ pub(crate) fn of(policy: &StoredPolicy, world: World<'_>) -> PolicyKeys {
                     Var::Resource => Feature::ResourceType,
                     Var::Action | Var::Context => continue,
                 };
-                keys.add(feature, Box::new([Key::Type(*type_)]));
+                keys.add(feature, Box::new([Key::type_(*type_)]));
             }
             Test::All(tests) if tests.is_empty() => keys.parts -= 1,
             _ => {}
@@ -254,14 +254,20 @@ fn require(test: &Test, symbols: &Symbols, validated: bool, keys: &mut PolicyKey
         while let Some(term) = terms.pop() {
             match term {
                 Term::Path(path) => need(*path, false),
-                Term::Bool(_) | Term::Long(_) | Term::String(_) | Term::Uid(_) => {}
+                Term::Bool(_)
+                | Term::Long(_)
+                | Term::String(_)
+                | Term::Uid(_)
+                | Term::Extension(_) => {}
                 Term::Set(items) => terms.extend(items.iter()),
                 Term::Test(test) => open.push(test),
-                // What is reached through another entity may not be there; integers overflow.
+                // What is reached through another entity may not be there; integers and times
+                // overflow.
                 Term::Attribute(..)
                 | Term::Tag(_)
                 | Term::Negative(_)
                 | Term::Arithmetic(..)
+                | Term::Call(..)
                 | Term::If(..) => return false,
             }
         }
@@ -272,12 +278,12 @@ fn require(test: &Test, symbols: &Symbols, validated: bool, keys: &mut PolicyKey
 fn entity_scope(scope: &EntityScope, entity: Feature, type_: Feature, keys: &mut PolicyKeys) {
     match scope {
         EntityScope::Any => {}
-        EntityScope::Is(name) => keys.add_part(type_, Box::new([Key::Type(*name)]), true),
-        EntityScope::Eq(uid) => keys.add_part(entity, Box::new([Key::Uid(*uid)]), false),
-        EntityScope::In(uid) => keys.add_part(entity, Box::new([Key::Uid(*uid)]), true),
+        EntityScope::Is(name) => keys.add_part(type_, Box::new([Key::type_(*name)]), true),
+        EntityScope::Eq(uid) => keys.add_part(entity, Box::new([Key::uid(*uid)]), false),
+        EntityScope::In(uid) => keys.add_part(entity, Box::new([Key::uid(*uid)]), true),
         EntityScope::IsIn(name, uid) => {
-            keys.add_part(type_, Box::new([Key::Type(*name)]), true);
-            keys.add_part(entity, Box::new([Key::Uid(*uid)]), true);
+            keys.add_part(type_, Box::new([Key::type_(*name)]), true);
+            keys.add_part(entity, Box::new([Key::uid(*uid)]), true);
         }
     }
 }

@@ -1,12 +1,14 @@
 //! A decision tree over policies: each branch asks one feature of the request.
 
+use std::ops::ControlFlow;
+
 use smallvec::SmallVec;
 
+use super::Candidate;
 use super::keys::{Feature, FeatureKeys, Parts, PolicyKeys};
-use super::{Candidate, Candidates};
-use crate::hash::FastMap;
+use crate::hash::{FastMap, KeyMap};
 use crate::symbols::{Key, Var};
-use crate::view::View;
+use crate::view::{Ids, View};
 
 /// So few policies are checked one by one, where a request meets one leaf.
 const SMALL: usize = 4;
@@ -47,6 +49,11 @@ impl Entry {
     }
 }
 
+/// Takes candidates until it breaks off.
+pub(crate) trait Take: FnMut(Candidate) -> ControlFlow<()> {}
+
+impl<F: FnMut(Candidate) -> ControlFlow<()>> Take for F {}
+
 #[derive(Debug)]
 pub(crate) enum Tree {
     Leaf {
@@ -61,7 +68,7 @@ pub(crate) enum Tree {
 #[derive(Debug)]
 pub(crate) struct Branch {
     feature: Feature,
-    children: FastMap<Key, Tree>,
+    children: KeyMap<Tree>,
     /// Policies that this feature says nothing about.
     rest: Tree,
 }
@@ -103,7 +110,7 @@ impl Tree {
         let Some(feature) = feature.filter(|f| entries.len() > LEAF || !has_many_values(*f)) else {
             return Self::leaf(&entries);
         };
-        let mut groups: FastMap<Key, Vec<Entry>> = FastMap::default();
+        let mut groups: KeyMap<Vec<Entry>> = KeyMap::default();
         let mut rest = Vec::new();
         for mut entry in entries {
             let Some(at) = entry.usable(feature) else {
@@ -121,7 +128,7 @@ impl Tree {
             }
         }
         let below = if has_many_values(feature) { SMALL_OF_MANY } else { small };
-        let mut children: FastMap<Key, Self> =
+        let mut children: KeyMap<Self> =
             groups.into_iter().map(|(key, entries)| (key, Self::arrange(entries, below))).collect();
         children.shrink_to_fit();
         Self::Branch(Box::new(Branch { feature, children, rest: Self::arrange(rest, small) }))
@@ -136,73 +143,68 @@ impl Tree {
                 continue;
             };
             let candidate = entry.candidate(*settles);
-            members.extend(keys.iter().filter_map(|key| match key {
-                Key::Uid(uid) => Some((*uid, candidate)),
-                _ => None,
-            }));
+            members.extend(keys.iter().filter_map(|key| Some((key.as_uid()?, candidate))));
         }
         members.sort_unstable();
         Self::Leaf { all: all.into_boxed_slice(), members: members.into_boxed_slice() }
     }
 
-    /// Adds the policies whose keys the request has.
-    pub(crate) fn collect(&self, view: &View<'_>, found: &mut Candidates) {
+    /// Hands over the policies whose keys the request has, until `take` breaks off. One may come
+    /// more than once.
+    pub(crate) fn walk(&self, view: &View<'_>, take: &mut impl Take) -> ControlFlow<()> {
         let branch = match self {
             Self::Leaf { all, members } => {
-                found.extend_from_slice(all);
-                return collect_members(members, view, found);
+                all.iter().try_for_each(|candidate| take(*candidate))?;
+                return walk_members(members, view, take);
             }
             Self::Branch(branch) => branch,
         };
         if is_open(branch.feature, view) {
-            branch.children.values().for_each(|child| child.collect(view, found));
-            return branch.rest.collect(view, found);
+            branch.children.values().try_for_each(|child| child.walk(view, take))?;
+            return branch.rest.walk(view, take);
         }
         match branch.feature {
-            Feature::Principal => branch.any_of(view, Var::Principal, found),
-            Feature::Action => branch.any_of(view, Var::Action, found),
-            Feature::Resource => branch.any_of(view, Var::Resource, found),
+            Feature::Principal => branch.any_of(view, Var::Principal, take),
+            Feature::Action => branch.any_of(view, Var::Action, take),
+            Feature::Resource => branch.any_of(view, Var::Resource, take),
             Feature::PrincipalType => {
-                branch.child(view.type_(Var::Principal).map(Key::Type), view, found);
+                branch.child(view.type_(Var::Principal).map(Key::type_), view, take)
             }
             Feature::ResourceType => {
-                branch.child(view.type_(Var::Resource).map(Key::Type), view, found);
+                branch.child(view.type_(Var::Resource).map(Key::type_), view, take)
             }
-            Feature::Path(path) => branch.child(view.key(path).flatten(), view, found),
+            Feature::Path(path) => branch.child(view.key(path).flatten(), view, take),
             Feature::Elements(path) => {
                 let items = view.elements(path).unwrap_or_default().iter();
                 let mut keys: SmallVec<[Key; 8]> =
                     items.filter_map(|item| view.symbols.key(item.into())).collect();
                 keys.sort_unstable();
                 keys.dedup();
-                for key in keys {
-                    branch.child(Some(key), view, found);
-                }
+                keys.into_iter().try_for_each(|key| branch.child(Some(key), view, take))
             }
-        }
-        branch.rest.collect(view, found);
+        }?;
+        branch.rest.walk(view, take)
     }
 }
 
 impl Branch {
-    fn child(&self, key: Option<Key>, view: &View<'_>, found: &mut Candidates) {
-        if let Some(child) = key.and_then(|key| self.children.get(&key)) {
-            child.collect(view, found);
+    fn child(&self, key: Option<Key>, view: &View<'_>, take: &mut impl Take) -> ControlFlow<()> {
+        match key.and_then(|key| self.children.get(&key)) {
+            Some(child) => child.walk(view, take),
+            None => ControlFlow::Continue(()),
         }
     }
 
-    fn any_of(&self, view: &View<'_>, var: Var, found: &mut Candidates) {
-        let Some(ids) = view.ids(var) else { return };
-        if self.children.len() < ids.all().len() {
-            for (key, child) in &self.children {
-                if matches!(key, Key::Uid(uid) if ids.contains(*uid)) {
-                    child.collect(view, found);
-                }
-            }
+    fn any_of(&self, view: &View<'_>, var: Var, take: &mut impl Take) -> ControlFlow<()> {
+        let Some(ids) = view.ids(var).and_then(Ids::get) else { return ControlFlow::Continue(()) };
+        if self.children.len() < ids.ids.len() {
+            let mut children = self.children.iter();
+            children.try_for_each(|(key, child)| match key.as_uid() {
+                Some(uid) if ids.contains(uid) => child.walk(view, take),
+                _ => ControlFlow::Continue(()),
+            })
         } else {
-            for uid in ids.all() {
-                self.child(Some(Key::Uid(*uid)), view, found);
-            }
+            ids.ids.iter().try_for_each(|uid| self.child(Some(Key::uid(*uid)), view, take))
         }
     }
 }
@@ -218,10 +220,17 @@ fn is_open(feature: Feature, view: &View<'_>) -> bool {
     }
 }
 
-/// Adds the policies for the principal and its groups.
-fn collect_members(members: &[(u32, Candidate)], view: &View<'_>, found: &mut Candidates) {
-    let Some(ids) = view.ids(Var::Principal).and_then(|ids| ids.get()) else { return };
-    found.extend(members.iter().filter(|(uid, _)| ids.contains(*uid)).map(|(_, policy)| *policy));
+/// Hands over the policies for the principal and its groups.
+fn walk_members(
+    members: &[(u32, Candidate)],
+    view: &View<'_>,
+    take: &mut impl Take,
+) -> ControlFlow<()> {
+    let Some(ids) = view.ids(Var::Principal).and_then(Ids::get) else {
+        return ControlFlow::Continue(());
+    };
+    let mut own = members.iter().filter(|(uid, _)| ids.contains(*uid));
+    own.try_for_each(|(_, candidate)| take(*candidate))
 }
 
 /// Returns the feature that leaves the fewest policies to check, if any helps.
@@ -268,7 +277,7 @@ fn best_feature(entries: &[Entry]) -> Option<Feature> {
 #[derive(Default)]
 struct Tally {
     policies: usize,
-    keys: FastMap<Key, u32>,
+    keys: KeyMap<u32>,
 }
 
 fn has_many_values(feature: Feature) -> bool {

@@ -10,9 +10,10 @@ use crate::entities::Entities;
 use crate::error::{DecideError, RequestError};
 use crate::node::{Interned, Node};
 use crate::symbols::{Key, Path, Symbols, Var};
+use crate::value::Value;
 use crate::view::{Found, step_into};
 
-/// Beyond so many places at which policies look, literals are not looked up beforehand.
+/// Beyond so many places at which policies look, values are not looked up beforehand.
 const MANY_PATHS: usize = 256;
 
 /// A principal with its entities, ready for many requests and threads.
@@ -26,11 +27,19 @@ pub struct Principal {
     pub(crate) numbering: u64,
     pub(crate) interned: Arc<Interned>,
     node: Option<Arc<Node>>,
-    /// For each path of the principal, in order: the literal there. `None` where that is not
-    /// known beforehand, `Some(None)` where nothing is there.
-    keys: Arc<[Option<Option<Option<Key>>>]>,
+    /// For each path of the principal, in order, what is there; `None` where that is not known
+    /// beforehand.
+    known: Arc<[Option<Known>]>,
     /// Types of which the entities hold, or name as a parent, at least one.
     types: Arc<[u32]>,
+}
+
+/// What is at a path.
+#[derive(Debug)]
+struct Known {
+    value: Option<Value>,
+    /// As [`View::key`](crate::view::View::key) tells it.
+    key: Option<Option<Key>>,
 }
 
 impl Engine {
@@ -55,7 +64,7 @@ impl Engine {
         let interned = Interned::new(symbols, uid, ancestors);
         let is_few = symbols.paths_of(Var::Principal).nth(MANY_PATHS).is_none();
         let paths = symbols.paths_of(Var::Principal).filter(|_| is_few);
-        let keys = paths.map(|path| key(path, &interned, node.as_deref(), symbols)).collect();
+        let known = paths.map(|path| known(path, uid, node.as_deref(), symbols)).collect();
         let types = entities.types().filter_map(|name| symbols.type_(name)).collect();
         Ok(Principal {
             uid: uid.clone(),
@@ -63,7 +72,7 @@ impl Engine {
             numbering: symbols.numbering,
             interned: Arc::new(interned),
             node,
-            keys,
+            known,
             types,
         })
     }
@@ -94,7 +103,13 @@ impl Principal {
 
     /// Returns the literal at the principal's path with this number, where it is known.
     pub(crate) fn key(&self, ordinal: usize) -> Option<Option<Option<Key>>> {
-        self.keys.get(ordinal).copied().flatten()
+        self.known.get(ordinal)?.as_ref().map(|known| known.key)
+    }
+
+    /// Returns what is at the principal's path with this number, where it is known.
+    pub(crate) fn found(&self, ordinal: usize) -> Option<Found<'_>> {
+        let value = self.known.get(ordinal)?.as_ref()?.value.as_ref();
+        Some(value.map_or(Found::Missing, |value| Found::Value(value.into())))
     }
 
     /// Returns whether nothing among the principal's entities is, or names, one of this type.
@@ -109,19 +124,16 @@ impl fmt::Debug for Principal {
     }
 }
 
-fn key(
-    path: &Path,
-    interned: &Interned,
-    node: Option<&Node>,
-    symbols: &Symbols,
-) -> Option<Option<Option<Key>>> {
-    match path.steps.as_slice() {
-        [] => Some(Some(interned.own.map(Key::Uid))),
-        [step] => Some(match step_into(node, step) {
-            Found::Value(value) => Some(symbols.key(value)),
+fn known(path: &Path, uid: &EntityUid, node: Option<&Node>, symbols: &Symbols) -> Option<Known> {
+    let value = match path.steps.as_slice() {
+        [] => Some(Value::Entity(uid.clone())),
+        [step] => match step_into(node, step) {
+            Found::Value(value) => Some(value.to_value()),
             Found::Missing | Found::Broken => None,
-        }),
+        },
         // What is reached through other entities is looked up when it is asked for.
-        _ => None,
-    }
+        _ => return None,
+    };
+    let key = value.as_ref().map(|value| symbols.key(value.into()));
+    Some(Known { value, key })
 }

@@ -30,8 +30,9 @@ pub struct ResourceType {
     slots: Box<[Slot]>,
     /// Whether a resource can conform that has no more than the slots.
     is_complete: bool,
-    /// The types that a resource can be a member of; any, where nothing is validated.
-    parents: Option<Box<[EntityTypeName]>>,
+    /// The types that a resource can be a member of, with their numbers; any, where nothing is
+    /// validated.
+    parents: Option<Box<[(EntityTypeName, Option<u32>)]>>,
     /// Where each path of the resource leads, in order.
     places: Box<[Place]>,
 }
@@ -100,7 +101,10 @@ impl Engine {
             number: symbols.type_(name),
             slots: steps.iter().map(slot).collect::<Result<_, _>>()?,
             is_complete: self.0.exact || shape.is_some_and(|shape| shape.is_covered_by(&steps)),
-            parents: shape.map(|shape| shape.ancestors().into()),
+            parents: shape.map(|shape| {
+                let names = shape.ancestors().iter();
+                names.map(|name| (name.clone(), symbols.type_(name))).collect()
+            }),
             places,
         })
     }
@@ -112,6 +116,14 @@ impl ResourceType {
     #[must_use]
     pub fn resource<'a>(&'a self, id: &'a str, values: &'a [Option<ValueRef<'a>>]) -> Resource<'a> {
         Resource { type_: self, id, values, parents: &[] }
+    }
+
+    /// Returns the number of a type, if resources can be members of such; it may not have one.
+    fn parent(&self, symbols: &Symbols, name: &EntityTypeName) -> Option<Option<u32>> {
+        match &self.parents {
+            Some(known) => known.iter().find(|(known, _)| known == name).map(|(_, number)| *number),
+            None => Some(symbols.type_(name)),
+        }
     }
 
     /// Returns the type's name.
@@ -142,6 +154,10 @@ impl<'a> Resource<'a> {
         self.type_.number
     }
 
+    pub(super) fn numbering(&self) -> u64 {
+        self.type_.numbering
+    }
+
     /// Returns how many slots the resource has.
     pub(crate) fn len(&self) -> usize {
         self.type_.slots.len()
@@ -160,14 +176,6 @@ impl<'a> Resource<'a> {
         self.value(self.type_.slots.iter().position(|slot| slot.step == *step)?)
     }
 
-    /// Returns where a path leads, if it is the resource's.
-    pub(crate) fn place(&self, symbols: &Symbols, path: u32) -> Option<Place> {
-        match symbols.ordinal(path)? {
-            (Var::Resource, ordinal) => self.place_at(ordinal),
-            _ => None,
-        }
-    }
-
     /// Returns where the resource's path with this number leads.
     pub(crate) fn place_at(&self, ordinal: usize) -> Option<Place> {
         self.type_.places.get(ordinal).copied()
@@ -178,12 +186,13 @@ impl<'a> Resource<'a> {
         let type_ = self.type_.number;
         let own = type_.and_then(|type_| symbols.id(type_, self.id));
         let parents = self.parents.iter();
-        let parents = parents.filter_map(|(name, id)| symbols.id(symbols.type_(name)?, id));
+        let parents =
+            parents.filter_map(|(name, id)| symbols.id(self.type_.parent(symbols, name)??, id));
         Interned::of(symbols, own, type_, parents)
     }
 
-    /// Returns whether the resource was made for the engine of this numbering, surely
-    /// conforms to its schema, and its parents are none of the principal's entities.
+    /// Returns whether the resource surely conforms to the schema of the engine that its type was
+    /// made for, and its parents are none of the principal's entities.
     pub(super) fn is_plain(
         &self,
         symbols: &Symbols,
@@ -193,13 +202,11 @@ impl<'a> Resource<'a> {
         let Self { type_, id, values, parents } = self;
         let longest = limits.string_bytes.min(LIMITS.string_bytes);
         let parent_is_plain = |(name, id): &(&EntityTypeName, &str)| {
-            let is_allowed = type_.parents.as_ref().is_none_or(|names| names.contains(name));
-            let number = symbols.type_(name);
+            let number = type_.parent(symbols, name).flatten();
             let is_apart = number.is_some_and(|number| principal.is_apart_from(number));
-            is_allowed && is_apart && number != type_.number && id.len() <= longest
+            is_apart && number != type_.number && id.len() <= longest
         };
-        type_.numbering == symbols.numbering
-            && type_.is_complete
+        type_.is_complete
             && id.len() <= longest
             && values.len() <= type_.slots.len()
             && parents.iter().all(parent_is_plain)
