@@ -118,8 +118,15 @@ fn compare(arguments: Compare) -> Result<()> {
     let mut scaling = Vec::new();
     for &n in &sizes {
         let contest = contest::Contest::new(n, requests)?;
+        let mut known: Vec<(Engine, Loaded)> = Vec::new();
         for result in contest.run(rounds)? {
-            let Loaded { load_ms, peak_rss_mib } = load::in_children(result.loaded_as, n, loads)?;
+            let engine = result.loaded_as;
+            let loaded = match known.iter().find(|(known, _)| *known == engine) {
+                Some((_, loaded)) => *loaded,
+                None => load::in_children(engine, n, loads)?,
+            };
+            known.push((engine, loaded));
+            let Loaded { load_ms, peak_rss_mib } = loaded;
             let mut row = Row::new(result.engine, "rust", n, result.ns_per_decision, result.wrong);
             row.load_ms = Some(load_ms);
             row.peak_rss_mib = Some(peak_rss_mib);

@@ -1,8 +1,9 @@
 //! `casbin`: roles for groups, a line for each grant, and lines that deny for the forbids.
 
 use anyhow::{Context as _, Result};
-use casbin::{CoreApi, DefaultModel, Enforcer, MemoryAdapter, MgmtApi, OperatorFunction};
+use casbin::function_map::OperatorFunction;
 use casbin::rhai::Dynamic;
+use casbin::{CoreApi, DefaultModel, Enforcer, MemoryAdapter, MgmtApi};
 use serde::Serialize;
 
 use crate::Decide;
@@ -86,15 +87,25 @@ async fn enforcer(workload: &Workload) -> Result<Enforcer> {
     lines.extend(workload.grants.iter().map(|grant| {
         let namespace = grant.namespace.as_deref().unwrap_or("*");
         let verbs = grant.verbs.join("|");
-        line([&grant.group, &verbs, &grant.api_group, &grant.resource, namespace, "-", "-", "allow"])
+        line([
+            &grant.group,
+            &verbs,
+            &grant.api_group,
+            &grant.resource,
+            namespace,
+            "-",
+            "-",
+            "allow",
+        ])
     }));
     // Of equal grants casbin takes one.
     lines.sort_unstable();
     lines.dedup();
     enforcer.add_policies(lines).await?;
-    let members = workload.users.iter().flat_map(|user| {
-        user.groups.iter().map(|group| vec![user.name.clone(), group.clone()])
-    });
+    let members = workload
+        .users
+        .iter()
+        .flat_map(|user| user.groups.iter().map(|group| vec![user.name.clone(), group.clone()]));
     enforcer.add_grouping_policies(members.collect()).await?;
     Ok(enforcer)
 }
@@ -105,12 +116,10 @@ fn covers(verbs: Dynamic, verb: Dynamic) -> Dynamic {
 }
 
 fn holds(condition: Dynamic, user: Dynamic, object: Dynamic) -> Dynamic {
-    let field = |name: &str| {
-        object.read_lock::<casbin::rhai::Map>().and_then(|map| map.get(name).cloned())
-    };
-    let starts = |name: &str, start: &str| {
-        field(name).is_some_and(|value| text(&value).starts_with(start))
-    };
+    let field =
+        |name: &str| object.read_lock::<casbin::rhai::Map>().and_then(|map| map.get(name).cloned());
+    let starts =
+        |name: &str, start: &str| field(name).is_some_and(|value| text(&value).starts_with(start));
     let held = match text(&condition).as_str() {
         "suspended" => field("suspended").is_some_and(|value| value.as_bool() == Ok(true)),
         "contractor-in-production" => {

@@ -122,6 +122,9 @@ struct ExplainedPolicy<'a> {
     status: &'static str,
     failed: Option<Clause<'a>>,
     message: Option<&'a str>,
+    /// Cedar's evaluator decides it, which takes longer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    interpreted: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -168,9 +171,9 @@ impl<'a> ExplainedAnswer<'a> {
                 PolicyStatus::HeldBack => ("held-back", None, None),
                 _ => ("unknown", None, None),
             };
-            let effect = effect_word(policy.effect());
+            let (effect, interpreted) = (effect_word(policy.effect()), !policy.is_compiled());
             let policy = known.named(policy.policy());
-            ExplainedPolicy { policy, effect, status, failed, message }
+            ExplainedPolicy { policy, effect, status, failed, message, interpreted }
         });
         let nearest = explanation.nearest().iter().map(|near| Near {
             policy: known.named(near.policy()),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use cedar_policy::{EntityTypeName, EntityUid};
 use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal};
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::extension::{Extension, Function};
@@ -25,18 +26,22 @@ pub(crate) enum Clause {
     Cedar(Arc<Expr>),
 }
 
-/// A clause over typed attributes.
+/// Literals, sorted; one or two are kept in place.
+pub(crate) type Keys = SmallVec<[Key; 2]>;
+
+/// A clause over typed attributes. Kept small, since there may be some for each of very many
+/// policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Test {
     /// The value at the path is one of these.
     OneOf {
         path: u32,
-        keys: Box<[Key]>,
+        keys: Keys,
     },
     /// The set at the path contains any (or all) of these.
     Contains {
         path: u32,
-        keys: Box<[Key]>,
+        keys: Keys,
         all: bool,
     },
     /// The value at the path is `true`; Cedar's business if it is not a boolean.
@@ -72,19 +77,19 @@ pub(crate) enum Test {
     /// The string matches the pattern.
     Like {
         term: Box<Term>,
-        pattern: Glob,
+        pattern: Box<Glob>,
     },
     /// The first entity is the second, or a member of it, or of any if the second is a set.
     MemberOf(Box<[Term; 2]>),
     /// The entity is of this type.
     OfType {
         term: Box<Term>,
-        type_: EntityTypeName,
+        type_: Box<EntityTypeName>,
     },
     /// The entity or record has this attribute.
     HasAttribute {
         term: Box<Term>,
-        name: SmolStr,
+        name: Box<str>,
     },
     /// The entity (first) has this tag (second).
     HasTag(Box<[Term; 2]>),
@@ -199,5 +204,15 @@ fn operands(expr: &Expr) -> Vec<&Expr> {
         ExprKind::Set(items) => items.iter().collect(),
         ExprKind::Record(fields) => fields.values().collect(),
         ExprKind::Lit(_) | ExprKind::Var(_) | ExprKind::Slot(_) | ExprKind::Unknown(_) => vec![],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clause_is_small() {
+        assert!(size_of::<Clause>() <= 40, "{}", size_of::<Clause>());
     }
 }

@@ -54,6 +54,7 @@ pub struct PolicyExplanation {
     effect: Effect,
     status: PolicyStatus,
     guards: Vec<GuardOutcome>,
+    is_compiled: bool,
 }
 
 impl PolicyExplanation {
@@ -73,6 +74,12 @@ impl PolicyExplanation {
     #[must_use]
     pub fn status(&self) -> &PolicyStatus {
         &self.status
+    }
+
+    /// As [`PolicyInfo::is_compiled`].
+    #[must_use]
+    pub fn is_compiled(&self) -> bool {
+        self.is_compiled
     }
 
     /// Returns what came of its guards, if Cedar satisfies it.
@@ -199,8 +206,9 @@ pub(crate) fn explain(
             }
         };
         let guards = guards_of(&outcome, policy).cloned().collect();
-        let (policy, effect) = (policy.id().to_owned(), policy.effect());
-        policies.push(PolicyExplanation { policy, effect, status, guards });
+        let (id, effect, is_compiled) =
+            (policy.id().to_owned(), policy.effect(), policy.is_compiled());
+        policies.push(PolicyExplanation { policy: id, effect, status, guards, is_compiled });
     }
     near.sort_by_key(|(_, failed)| failed.len());
     near.truncate(NEAREST);

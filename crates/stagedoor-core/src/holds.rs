@@ -101,7 +101,7 @@ impl View<'_> {
                 }
             }
             Test::OfType { term, type_ } => match self.term(term)? {
-                Val::Uid(uid) => Some(uid.type_name() == type_),
+                Val::Uid(uid) => Some(uid.type_name() == type_.as_ref()),
                 _ => None,
             },
             Test::HasAttribute { term, name } => match self.attribute(&self.term(term)?, name) {

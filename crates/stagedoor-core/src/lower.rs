@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal, UnaryOp, Value, ValueKind};
 use smallvec::SmallVec;
 
-use crate::condition::{Clause, Operation, Term, Test};
+use crate::condition::{Clause, Keys, Operation, Term, Test};
 use crate::extension::Function;
 use crate::glob::Glob;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
@@ -52,7 +52,7 @@ impl Lowering<'_> {
             ExprKind::HasAttr { expr, attr } => {
                 self.has(expr, Step::Attribute(attr.clone())).or_else(|| {
                     let term = Box::new(self.term(expr)?);
-                    Some(Test::HasAttribute { term, name: attr.clone() })
+                    Some(Test::HasAttribute { term, name: attr.as_str().into() })
                 })
             }
             ExprKind::Is { expr, entity_type } => match entity_var(expr) {
@@ -62,7 +62,7 @@ impl Lowering<'_> {
                 }
                 None => {
                     let term = Box::new(self.term(expr)?);
-                    Some(Test::OfType { term, type_: entity_type.clone().into() })
+                    Some(Test::OfType { term, type_: Box::new(entity_type.clone().into()) })
                 }
             },
             ExprKind::If { test_expr, then_expr, else_expr } => Some(Test::If(Box::new([
@@ -70,9 +70,10 @@ impl Lowering<'_> {
                 self.test(then_expr)?,
                 self.test(else_expr)?,
             ]))),
-            ExprKind::Like { expr, pattern } => {
-                Some(Test::Like { term: Box::new(self.term(expr)?), pattern: Glob::new(pattern) })
-            }
+            ExprKind::Like { expr, pattern } => Some(Test::Like {
+                term: Box::new(self.term(expr)?),
+                pattern: Box::new(Glob::new(pattern)),
+            }),
             ExprKind::UnaryApp { op: UnaryOp::IsEmpty, arg } => {
                 Some(Test::Empty(Box::new(self.term(arg)?)))
             }
@@ -154,7 +155,10 @@ impl Lowering<'_> {
         let mut term = self.term(base)?;
         let mut tests = Vec::new();
         for name in names {
-            tests.push(Test::HasAttribute { term: Box::new(term.clone()), name: name.clone() });
+            tests.push(Test::HasAttribute {
+                term: Box::new(term.clone()),
+                name: name.as_str().into(),
+            });
             term = Term::Attribute(Box::new(term), name.clone());
         }
         Some(Test::All(tests.into_boxed_slice()))
@@ -169,7 +173,7 @@ impl Lowering<'_> {
                     (None, Some(path)) => (path, left),
                     _ => return None,
                 };
-                let keys = Box::new([self.key(literal)?]);
+                let keys = Keys::from_iter([self.key(literal)?]);
                 Some(Test::OneOf { path: self.symbols.intern_path(path), keys })
             }
             BinaryOp::In => {
@@ -184,7 +188,7 @@ impl Lowering<'_> {
             }
             BinaryOp::Contains => match path(left) {
                 Some(set) => {
-                    let keys = Box::new([self.key(right)?]);
+                    let keys = Keys::from_iter([self.key(right)?]);
                     Some(Test::Contains { path: self.symbols.intern_path(set), keys, all: false })
                 }
                 None => {
@@ -228,7 +232,7 @@ impl Lowering<'_> {
         })
     }
 
-    fn keys(&mut self, expr: &Expr) -> Option<Box<[Key]>> {
+    fn keys(&mut self, expr: &Expr) -> Option<Keys> {
         let ExprKind::Set(items) = expr.expr_kind() else { return None };
         let keys = items.iter().map(|i| self.key(i)).collect::<Option<BTreeSet<_>>>()?;
         Some(keys.into_iter().collect())

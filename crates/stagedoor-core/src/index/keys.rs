@@ -133,7 +133,9 @@ pub(crate) fn of(policy: &StoredPolicy, world: World<'_>) -> PolicyKeys {
         }
         match test {
             Test::Has { path } => keys.guards.push((*path, Parts::last(keys.parts))),
-            Test::OneOf { path, keys: values } => keys.add(Feature::Path(*path), values.clone()),
+            Test::OneOf { path, keys: values } => {
+                keys.add(Feature::Path(*path), values.as_slice().into());
+            }
             Test::True { path } => {
                 keys.add(Feature::Path(*path), Box::new([Key::bool(true)]));
             }
