@@ -149,6 +149,6 @@ mod tests {
         assert_eq!(drawn.matches("<polyline").count(), 2);
         assert!(drawn.contains(">a</text>") && drawn.contains("100.0 µs</text>"), "{drawn}");
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
-        assert_eq!(svg(&rows[..1]).matches("<polyline").count(), 0);
+        assert_eq!(svg(&[row("a", 10, 100.0)]).matches("<polyline").count(), 0);
     }
 }

@@ -51,7 +51,9 @@ fn main() -> Result<()> {
         let workload: Workload = serde_json::from_str(&text)?;
         let asked = &workload.requests;
         rows.push(row("rust-casbin", n, asked, &rbac::Casbin::new(&workload)?)?);
-        rows.push(row("rust-regorus", n, asked, &rego::Regorus::new(&workload)?)?);
+        let regorus = rego::Regorus::new(&workload)?;
+        rows.push(row("rust-regorus", n, asked, &regorus)?);
+        rows.push(row("rust-regorus-machine", n, asked, &rego::Machine(&regorus))?);
         eprintln!("{n} grants done");
     }
     println!("{}", serde_json::to_string_pretty(&rows)?);

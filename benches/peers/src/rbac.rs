@@ -1,17 +1,15 @@
 //! `casbin`: roles for groups, a line for each grant, and lines that deny for the forbids.
 
+use crate::Decide;
+use crate::workload::Workload;
 use anyhow::{Context as _, Result};
 use casbin::function_map::OperatorFunction;
 use casbin::rhai::Dynamic;
 use casbin::{CoreApi, DefaultModel, Enforcer, MemoryAdapter, MgmtApi};
-use serde::Serialize;
-
-use crate::Decide;
-use crate::workload::Workload;
 
 const MODEL: &str = r#"
 [request_definition]
-r = sub, act, obj
+r = sub, act, api, res, ns, name, suspended
 
 [policy_definition]
 p = sub, acts, api, res, ns, cond, except, eft
@@ -23,25 +21,16 @@ g = _, _
 e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
 
 [matchers]
-m = (p.sub == "*" || g(r.sub, p.sub)) && covers(p.acts, r.act) && (p.api == "*" || p.api == r.obj.api) && (p.res == "*" || p.res == r.obj.res) && (p.ns == "*" || p.ns == r.obj.ns) && (p.cond == "-" || holds(p.cond, r.sub, r.obj)) && (p.except == "-" || !g(r.sub, p.except))
+m = (p.res == "*" || p.res == r.res) && (p.ns == "*" || p.ns == r.ns) && (p.api == "*" || p.api == r.api) && covers(p.acts, r.act) && (p.sub == "*" || g(r.sub, p.sub)) && (p.cond == "-" || holds(p.cond, r.sub, r.ns, r.name, r.suspended)) && (p.except == "-" || !g(r.sub, p.except))
 "#;
 
 const READS: &str = "get|list|watch";
 const WRITES: &str = "create|update|patch|delete";
 
-/// What is asked about, and whether the user who asks is suspended.
-#[derive(Debug, Clone, Serialize, Hash)]
-struct Object {
-    api: String,
-    res: String,
-    ns: String,
-    name: String,
-    suspended: bool,
-}
-
 pub struct Casbin {
     enforcer: Enforcer,
-    requests: Vec<(String, String, Object)>,
+    /// As the model lists them.
+    requests: Vec<[String; 7]>,
 }
 
 impl Casbin {
@@ -50,14 +39,15 @@ impl Casbin {
         let enforcer = runtime.block_on(enforcer(workload))?;
         let request = |asked: &crate::workload::Asked| -> Result<_> {
             let user = workload.users.get(asked.user).context("a user")?;
-            let object = Object {
-                api: asked.api_group.clone(),
-                res: asked.resource.clone(),
-                ns: asked.namespace.clone().unwrap_or_default(),
-                name: asked.name.clone(),
-                suspended: user.suspended,
-            };
-            Ok((user.name.clone(), asked.verb.clone(), object))
+            Ok([
+                user.name.clone(),
+                asked.verb.clone(),
+                asked.api_group.clone(),
+                asked.resource.clone(),
+                asked.namespace.clone().unwrap_or_default(),
+                asked.name.clone(),
+                if user.suspended { "yes" } else { "no" }.to_owned(),
+            ])
         };
         let requests = workload.requests.iter().map(request).collect::<Result<_>>()?;
         Ok(Self { enforcer, requests })
@@ -66,8 +56,9 @@ impl Casbin {
 
 impl Decide for Casbin {
     fn is_allowed(&self, number: usize) -> Result<bool> {
-        let (user, verb, object) = self.requests.get(number).context("a request")?;
-        Ok(self.enforcer.enforce((user.as_str(), verb.as_str(), object.clone()))?)
+        let [user, verb, api, resource, namespace, name, suspended] =
+            self.requests.get(number).context("a request")?;
+        Ok(self.enforcer.enforce((user, verb, api, resource, namespace, name, suspended))?)
     }
 }
 
@@ -75,7 +66,7 @@ async fn enforcer(workload: &Workload) -> Result<Enforcer> {
     let model = DefaultModel::from_str(MODEL).await?;
     let mut enforcer = Enforcer::new(model, MemoryAdapter::default()).await?;
     enforcer.add_function("covers", OperatorFunction::Arg2(covers));
-    enforcer.add_function("holds", OperatorFunction::Arg3(holds));
+    enforcer.add_function("holds", OperatorFunction::Arg5(holds));
     let line = |parts: [&str; 8]| parts.map(str::to_owned).to_vec();
     let mut lines = vec![
         line(["*", READS, "", "secrets", "*", "-", "secret-readers", "deny"]),
@@ -115,17 +106,19 @@ fn covers(verbs: Dynamic, verb: Dynamic) -> Dynamic {
     (verbs == "*" || verbs.split('|').any(|covered| covered == verb)).into()
 }
 
-fn holds(condition: Dynamic, user: Dynamic, object: Dynamic) -> Dynamic {
-    let field =
-        |name: &str| object.read_lock::<casbin::rhai::Map>().and_then(|map| map.get(name).cloned());
-    let starts =
-        |name: &str, start: &str| field(name).is_some_and(|value| text(&value).starts_with(start));
+fn holds(
+    condition: Dynamic,
+    user: Dynamic,
+    namespace: Dynamic,
+    name: Dynamic,
+    suspended: Dynamic,
+) -> Dynamic {
     let held = match text(&condition).as_str() {
-        "suspended" => field("suspended").is_some_and(|value| value.as_bool() == Ok(true)),
+        "suspended" => text(&suspended) == "yes",
         "contractor-in-production" => {
-            text(&user).starts_with("contractor-") && starts("ns", "prod-")
+            text(&user).starts_with("contractor-") && text(&namespace).starts_with("prod-")
         }
-        "of-the-system" => starts("name", "system:"),
+        "of-the-system" => text(&name).starts_with("system:"),
         _ => false,
     };
     held.into()

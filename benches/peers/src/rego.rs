@@ -1,8 +1,12 @@
-//! `regorus`: the grants as data by group, the rules in Rego, compiled.
+//! `regorus`: the grants as data by group, the rules in Rego; compiled for its interpreter and for
+//! its virtual machine.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
+use regorus::languages::rego::compiler::Compiler;
+use regorus::rvm::RegoVM;
 use regorus::{CompiledPolicy, Engine, Value};
 use serde_json::json;
 
@@ -66,10 +70,16 @@ forbidden if {
 }
 "#;
 
+const ALLOW: &str = "data.k8s.allow";
+
 pub struct Regorus {
     policy: CompiledPolicy,
+    machine: RefCell<RegoVM>,
     inputs: Vec<Value>,
 }
+
+/// The virtual machine of a policy.
+pub struct Machine<'r>(pub &'r Regorus);
 
 impl Regorus {
     pub fn new(workload: &Workload) -> Result<Self> {
@@ -79,8 +89,12 @@ impl Regorus {
         }
         let mut engine = Engine::new();
         engine.add_policy("k8s.rego".to_owned(), RULES.to_owned())?;
-        engine.add_data_json(&json!({ "grants": by_group }).to_string())?;
-        let policy = engine.compile_with_entrypoint(&"data.k8s.allow".into())?;
+        let data = json!({ "grants": by_group }).to_string();
+        engine.add_data_json(&data)?;
+        let policy = engine.compile_with_entrypoint(&ALLOW.into())?;
+        let mut machine = RegoVM::new();
+        machine.load_program(Compiler::compile_from_policy(&policy, &[ALLOW])?);
+        machine.set_data(Value::from_json_str(&data)?)?;
         let input = |asked: &crate::workload::Asked| -> Result<Value> {
             let user = workload.users.get(asked.user).context("a user")?;
             let mut input = json!({
@@ -98,7 +112,7 @@ impl Regorus {
             Value::from_json_str(&input.to_string())
         };
         let inputs = workload.requests.iter().map(input).collect::<Result<_>>()?;
-        Ok(Self { policy, inputs })
+        Ok(Self { policy, machine: RefCell::new(machine), inputs })
     }
 }
 
@@ -106,5 +120,14 @@ impl Decide for Regorus {
     fn is_allowed(&self, number: usize) -> Result<bool> {
         let input = self.inputs.get(number).context("a request")?;
         Ok(self.policy.eval_with_input(input.clone())? == Value::Bool(true))
+    }
+}
+
+impl Decide for Machine<'_> {
+    fn is_allowed(&self, number: usize) -> Result<bool> {
+        let input = self.0.inputs.get(number).context("a request")?;
+        let mut machine = self.0.machine.borrow_mut();
+        machine.set_input(input.clone());
+        Ok(machine.execute()? == Value::Bool(true))
     }
 }
