@@ -71,8 +71,7 @@ fn decisions_take_as_many_instructions_as_recorded() -> Result<()> {
 fn count(turn: &str, function: &str) -> Result<u64> {
     let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("instructions-{turn}.out"));
     let run = Command::new("valgrind")
-        .args(["--tool=callgrind", "--toggle-collect"])
-        .arg(function)
+        .args(["--tool=callgrind", &format!("--toggle-collect={function}")])
         .arg(format!("--callgrind-out-file={}", written.display()))
         .arg(env!("CARGO_BIN_EXE_compare"))
         .args(["turn", "--engine", turn])
