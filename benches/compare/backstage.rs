@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::str::FromStr as _;
 
 use anyhow::{Context as _, Result};
-use cedar_policy::{Authorizer, Context, EntityUid, PolicySet, Schema};
+use cedar_policy::{Authorizer, Context, PolicySet, Schema};
 use stagedoor_core::{
     Action, Decision, Engine, Entities, Entity, PreparedRequest, Principal, Request, ResourceType,
     Value, ValueRef,
@@ -49,7 +48,7 @@ impl Asked {
     /// A request whose parts follow from its number, with few in step.
     fn new(number: usize) -> Self {
         let owner = format!("group:default/team-{}", number * 7 % TEAMS);
-        let guarded = (number % 11 == 0).then_some("group:default/guarded");
+        let guarded = number.is_multiple_of(11).then_some("group:default/guarded");
         let owners = [owner.as_str()].into_iter().chain(guarded).collect();
         let kind = KINDS.get(number / 3 % KINDS.len()).copied().unwrap_or_default();
         Self {
@@ -64,11 +63,10 @@ impl Asked {
 
     fn request(&self) -> Result<Request> {
         let action = ACTIONS.get(self.action).context("an action")?;
-        let uid = |text: String| EntityUid::from_str(&text);
         Ok(Request::new(
-            uid(format!("User::\"{}\"", self.user))?,
-            uid(format!("Action::\"{action}\""))?,
-            uid(format!("Item::\"{}\"", self.id))?,
+            format!("User::\"{}\"", self.user).parse()?,
+            format!("Action::\"{action}\"").parse()?,
+            format!("Item::\"{}\"", self.id).parse()?,
         ))
     }
 

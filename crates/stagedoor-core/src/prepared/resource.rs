@@ -32,10 +32,13 @@ pub struct ResourceType {
     is_complete: bool,
     /// The types that a resource can be a member of, with their numbers; any, where nothing is
     /// validated.
-    parents: Option<Box<[(EntityTypeName, Option<u32>)]>>,
+    parents: Option<Parents>,
     /// Where each path of the resource leads, in order.
     places: Box<[Place]>,
 }
+
+/// Types with their numbers, if they have any.
+type Parents = Box<[(EntityTypeName, Option<u32>)]>;
 
 /// Where a path of the resource leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
