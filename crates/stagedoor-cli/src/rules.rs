@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stagedoor_core::RuleEvaluator;
+use stagedoor_webhook::RuleSource;
 
 use crate::failure::Failure;
 
@@ -64,6 +65,38 @@ fn directories(directory: &Path) -> Vec<PathBuf> {
             && entry.file_type().is_ok_and(|of_type| of_type.is_dir())
     };
     entries.filter(is_looked_at).map(|entry| entry.path()).collect()
+}
+
+/// The rules of a server: of a directory, or else those beside its policies.
+#[derive(Debug)]
+pub(crate) struct RuleFiles {
+    named: Option<PathBuf>,
+    policies: Vec<PathBuf>,
+}
+
+impl RuleFiles {
+    pub(crate) fn new(named: Option<PathBuf>, policies: Vec<PathBuf>) -> Self {
+        Self { named, policies }
+    }
+}
+
+impl RuleSource for RuleFiles {
+    fn load(&self) -> Result<Option<Arc<dyn RuleEvaluator>>, String> {
+        named_or_beside(self.named.as_deref(), &self.policies).map_err(|e| e.to_string())
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let directories = match &self.named {
+            Some(directory) => vec![directory.clone()],
+            None => self.policies.iter().map(|path| path.join("rules")).collect(),
+        };
+        let entries = directories.iter().filter_map(|path| std::fs::read_dir(path).ok());
+        let mut files: Vec<_> = entries.flatten().flatten().map(|entry| entry.path()).collect();
+        // The rules and their limits.
+        files.retain(|path| path.extension().is_some_and(|e| e == "wasm" || e == "json"));
+        files.sort_unstable();
+        files
+    }
 }
 
 fn has_rules(directory: &Path) -> bool {

@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -14,7 +15,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::Ending;
 use crate::failure::Failure;
-use crate::rules;
+use crate::rules::RuleFiles;
 
 /// Serve decisions to a platform.
 #[derive(Debug, Args)]
@@ -41,7 +42,7 @@ struct KubernetesArgs {
     policies: Vec<PathBuf>,
 
     /// A directory of custom rules, `*.wasm`, that policies may be guarded by; else `rules` in
-    /// those of the policies. They are read once.
+    /// those of the policies. They are reloaded, too.
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
 
@@ -135,10 +136,8 @@ impl KubernetesArgs {
             Some(client_ca) => tls.with_client_ca(client_ca),
             None => tls,
         };
-        let mut policies = PolicySource::new(&self.policies);
-        if let Some(rules) = rules::named_or_beside(self.rules.as_deref(), &self.policies)? {
-            policies = policies.with_rules(rules);
-        }
+        let rules = RuleFiles::new(self.rules.clone(), self.policies.clone());
+        let policies = PolicySource::new(&self.policies).with_rules(Arc::new(rules));
         let mut config = ServerConfig::new(policies, tls);
         config.listen = self.listen;
         config.health_listen = self.health_listen;

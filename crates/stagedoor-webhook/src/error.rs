@@ -35,6 +35,9 @@ pub enum PoliciesError {
     /// Policies or schemas have problems.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The rules that policies are guarded by do not load.
+    #[error("{0}")]
+    Rules(String),
     /// The schema is not one for Kubernetes.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
-use stagedoor_core::{Engine, EngineBuilder, Limits, OpenEngine, RuleEvaluator};
+use stagedoor_core::{Engine, EngineBuilder, Limits, OpenEngine};
 use stagedoor_kubernetes::admission;
 use stagedoor_kubernetes::{Reviewer, SCHEMA};
 
 use crate::conditional;
 use crate::error::PoliciesError;
 use crate::files::{Fingerprint, is_schema, policy_files};
+use crate::rules::RuleSource;
 
 /// Where the policies of a webhook are.
 ///
@@ -25,7 +26,7 @@ pub struct PolicySource {
     paths: Vec<PathBuf>,
     limits: Limits,
     conditional: bool,
-    rules: Option<Arc<dyn RuleEvaluator>>,
+    rules: Option<Arc<dyn RuleSource>>,
 }
 
 impl PolicySource {
@@ -36,9 +37,9 @@ impl PolicySource {
         Self { paths, limits: Limits::default(), conditional: false, rules: None }
     }
 
-    /// Sets the rules that policies may be guarded by. They stay when policies are reloaded.
+    /// Sets the rules that policies may be guarded by. They are reloaded with the policies.
     #[must_use]
-    pub fn with_rules(mut self, rules: Arc<dyn RuleEvaluator>) -> Self {
+    pub fn with_rules(mut self, rules: Arc<dyn RuleSource>) -> Self {
         self.rules = Some(rules);
         self
     }
@@ -50,12 +51,16 @@ impl PolicySource {
         self
     }
 
-    /// Returns what builds an engine of the policies as they are now.
-    #[must_use]
-    pub fn builder(&self) -> EngineBuilder {
+    /// Returns what builds an engine of the policies and rules as they are now.
+    ///
+    /// # Errors
+    ///
+    /// [`PoliciesError::Rules`] if the rules do not load.
+    pub fn builder(&self) -> Result<EngineBuilder, PoliciesError> {
         let mut builder = Engine::builder().limits(self.limits.clone());
-        if let Some(rules) = &self.rules {
-            builder = builder.rules(Arc::clone(rules));
+        let rules = self.rules.as_ref().map(|rules| rules.load().map_err(PoliciesError::Rules));
+        if let Some(rules) = rules.transpose()?.flatten() {
+            builder = builder.rules(rules);
         }
         for path in &self.paths {
             builder = if path.is_dir() { builder.directory(path) } else { builder.file(path) };
@@ -68,11 +73,17 @@ impl PolicySource {
         if !schemas.iter().any(|text| declares(text, admission::OBJECT_TYPE)) {
             builder = builder.schema("(shipped) admission.cedarschema", admission::SCHEMA);
         }
-        builder
+        Ok(builder)
+    }
+
+    fn has_rules(&self) -> bool {
+        self.rules.as_ref().is_some_and(|rules| !rules.files().is_empty())
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(policy_files(&self.paths).iter().map(PathBuf::as_path))
+        let rules = self.rules.iter().flat_map(|rules| rules.files());
+        let files: Vec<PathBuf> = policy_files(&self.paths).into_iter().chain(rules).collect();
+        Fingerprint::of(files.iter().map(PathBuf::as_path))
     }
 
     /// Returns the schemas beside the policies; the engine reports those that cannot be read.
@@ -179,7 +190,8 @@ impl Policies {
     /// [`PoliciesError`]; what was in force stays.
     pub(crate) fn reload(&self) -> Result<Reload, PoliciesError> {
         let before = self.fingerprint();
-        let built = self.source.builder().build().map_err(PoliciesError::from).and_then(|engine| {
+        let built = self.source.builder().and_then(|builder| {
+            let engine = builder.build()?;
             let open = conditional::open(engine.clone(), self.source.conditional)?;
             Ok((Reviewer::new(engine)?, open))
         });
@@ -197,7 +209,9 @@ impl Policies {
         };
         self.failure.store(None);
         let revision = reviewer.engine().revision();
-        if self.current().is_some_and(|old| old.reviewer.engine().revision() == revision) {
+        let is_same = |old: Arc<Loaded>| old.reviewer.engine().revision() == revision;
+        // The limits of rules are not in the revision.
+        if !self.source.has_rules() && self.current().is_some_and(is_same) {
             return Ok(Reload::Same);
         }
         let loaded = Arc::new(Loaded { reviewer, open, since: SystemTime::now() });

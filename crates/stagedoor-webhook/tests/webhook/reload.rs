@@ -1,5 +1,6 @@
 //! Policies that change while requests are decided.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,6 +9,10 @@ use crate::support::{Client, Files, POLICIES, Running, eventually, review};
 use anyhow::Result;
 use http::StatusCode;
 use serde_json::json;
+use stagedoor_core::{
+    Entities, Guard, GuardAnswer, GuardFailure, GuardInputs, GuardRefusal, Request, RuleEvaluator,
+};
+use stagedoor_webhook::{PolicySource, RuleSource};
 
 const NOBODY: &str = r#"@id("nobody") forbid(principal, action, resource);"#;
 
@@ -117,4 +122,77 @@ async fn policies_that_do_not_load_at_the_start_end_the_server() -> Result<()> {
     let text = error.err().unwrap_or_default();
     assert!(text.contains("test.cedar:1:"), "{text}");
     Ok(())
+}
+
+/// A rule that says what stands in a file.
+#[derive(Debug)]
+struct Written(PathBuf);
+
+#[derive(Debug)]
+struct Says(String);
+
+impl RuleSource for Written {
+    fn load(&self) -> Result<Option<Arc<dyn RuleEvaluator>>, String> {
+        match std::fs::read_to_string(&self.0) {
+            Ok(text) if text == "broken" => Err("the rule is broken".to_owned()),
+            Ok(text) => Ok(Some(Arc::new(Says(text)))),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.0.clone()]
+    }
+}
+
+impl RuleEvaluator for Says {
+    fn guard(&self, _: &str, _: &str) -> Result<Arc<dyn Guard>, GuardRefusal> {
+        Ok(Arc::new(Says(self.0.clone())))
+    }
+}
+
+impl Guard for Says {
+    fn inputs(&self) -> GuardInputs {
+        GuardInputs::default()
+    }
+
+    fn digest(&self) -> &str {
+        "the same"
+    }
+
+    fn evaluate(&self, _: &Request, _: &Entities) -> Result<GuardAnswer, GuardFailure> {
+        Ok(GuardAnswer { holds: self.0 == "yes", reason: None })
+    }
+}
+
+#[tokio::test]
+async fn rules_are_reloaded_and_broken_ones_are_not() -> Result<()> {
+    let files = Files::new()?;
+    files.write_policies(r#"@id("p") @guard("says") permit(principal, action, resource);"#)?;
+    let rule = files.policies().join("rule.txt");
+    std::fs::write(&rule, "yes")?;
+    let mut config = files.config();
+    let source = PolicySource::new([files.policies()]);
+    config.policies = source.with_rules(Arc::new(Written(rule.clone())));
+    let running = Running::start(&files, config).await?;
+    let mut client = Client::connect(running.address, files.client(None)?).await?;
+    assert_eq!(client.review(review("list", "pods")).await?["allowed"], json!(true));
+    std::fs::write(&rule, "no")?;
+    eventually("the other rule is in force", async || {
+        Ok(client.review(review("list", "pods")).await?["allowed"] == json!(false))
+    })
+    .await?;
+    std::fs::write(&rule, "broken")?;
+    eventually("the failure shows", async || {
+        let (_, page) = client.get("/readyz?verbose").await?;
+        Ok(page.contains("[!]policy-reload failed") && page.contains("the rule is broken"))
+    })
+    .await?;
+    assert_eq!(client.review(review("list", "pods")).await?["allowed"], json!(false));
+    std::fs::write(&rule, "yes")?;
+    eventually("the rule is in force again", async || {
+        Ok(client.review(review("list", "pods")).await?["allowed"] == json!(true))
+    })
+    .await?;
+    running.stop().await
 }
