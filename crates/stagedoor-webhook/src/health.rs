@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::extract::State;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode, Uri};
+use stagedoor_core::LoadError;
 
 use crate::app::App;
 use crate::error::PoliciesError;
@@ -85,9 +86,17 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
 
 /// Lists where the problems are, without their messages, which may quote policies.
 fn problems(page: &mut String, error: &PoliciesError) -> std::fmt::Result {
-    let PoliciesError::Load(error) = error else {
-        return writeln!(page, "    the schema is not one for Kubernetes");
+    let what = match error {
+        PoliciesError::Load(error) => return places(page, error),
+        PoliciesError::Rules(_) => "the rules that guard policies do not load",
+        PoliciesError::Vocabulary(_) => "the schema is not one for Kubernetes",
+        PoliciesError::Conditional(_) => "a policy of authorization asks for the object",
+        PoliciesError::Open(_) => "policies that ask for objects cannot be taken apart",
     };
+    writeln!(page, "    {what}")
+}
+
+fn places(page: &mut String, error: &LoadError) -> std::fmt::Result {
     for problem in error.problems().iter().take(PROBLEMS) {
         let place = problem.file().unwrap_or("-");
         let (line, column) = (problem.line().unwrap_or(0), problem.column().unwrap_or(0));

@@ -185,7 +185,8 @@ async fn rules_are_reloaded_and_broken_ones_are_not() -> Result<()> {
     std::fs::write(&rule, "broken")?;
     eventually("the failure shows", async || {
         let (_, page) = client.get("/readyz?verbose").await?;
-        Ok(page.contains("[!]policy-reload failed") && page.contains("the rule is broken"))
+        Ok(page.contains("[!]policy-reload failed")
+            && page.contains("the rules that guard policies do not load"))
     })
     .await?;
     assert_eq!(client.review(review("list", "pods")).await?["allowed"], json!(false));
