@@ -13,6 +13,7 @@ const { setTimeout: pause } = require('node:timers/promises');
 
 const { READ, DELETE, PROXY } = require('./backend.js');
 const { shippedPolicies } = require('./policies.js');
+const real = require('./realEnvironment.js');
 
 const REFRESH = {
   ...READ,
@@ -105,11 +106,13 @@ before(
   async () => {
     const cleanups = [];
     policies = shippedPolicies({ after: cleanup => cleanups.push(cleanup) });
+    const environment = await real.environment();
     const port = await freePort();
     base = `http://127.0.0.1:${port}`;
     backend = fork(join(__dirname, 'realBackend.js'), [], {
       env: {
         ...process.env,
+        ...environment,
         PORT: `${port}`,
         POLICIES: policies,
         APP_CONFIG_auth_providers_named: '{}',

@@ -3,7 +3,7 @@
 // The tests of `real.test.js` with PostgreSQL as the database, in a cluster of its own.
 
 const assert = require('node:assert/strict');
-const { after, before, test } = require('node:test');
+const { after, test } = require('node:test');
 
 const { programs, startPostgres } = require('./postgres.js');
 
@@ -13,16 +13,16 @@ if (!bin) {
   test('the real backend with PostgreSQL', { skip }, () => {});
 } else {
   let postgres;
-  before(async () => {
+  require('./realEnvironment.js').environment = async () => {
     postgres = await startPostgres(bin);
-    Object.assign(process.env, {
+    return {
       POSTGRES: '1',
       POSTGRES_HOST: '127.0.0.1',
       POSTGRES_PORT: `${postgres.port}`,
       POSTGRES_USER: 'backstage',
       POSTGRES_PASSWORD: 'none',
-    });
-  });
+    };
+  };
   require('./real.test.js');
   test('the catalog was in PostgreSQL', async () => {
     const { Client } = require('pg');
