@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use smol_str::SmolStr;
+use stagedoor_core::is_passed_over;
 
 use crate::file_error::{FileError, Report};
 use crate::permission::{Permission, PermissionAction};
@@ -224,7 +225,7 @@ pub(crate) fn files_below(directory: &Path) -> Result<Vec<(String, String)>, Fil
                 }
             };
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-            if is_directory && depth < DIRECTORY_DEPTH && !name.starts_with('.') {
+            if is_directory && depth < DIRECTORY_DEPTH && !is_passed_over(name.as_ref()) {
                 open.push((path, depth + 1));
             } else if !is_directory && ENDINGS.iter().any(|ending| name.ends_with(ending)) {
                 files.push(path);

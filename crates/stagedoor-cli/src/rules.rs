@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stagedoor_core::RuleEvaluator;
+use stagedoor_core::{RuleEvaluator, is_passed_over};
 use stagedoor_webhook::RuleSource;
 
 use crate::failure::Failure;
@@ -57,11 +57,8 @@ fn directories(directory: &Path) -> Vec<PathBuf> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let is_looked_at = |entry: &std::fs::DirEntry| {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
         // Links are not followed, so that there is no circle.
-        !name.starts_with('.')
-            && name != "node_modules"
+        !is_passed_over(&entry.file_name())
             && entry.file_type().is_ok_and(|of_type| of_type.is_dir())
     };
     entries.filter(is_looked_at).map(|entry| entry.path()).collect()

@@ -97,7 +97,7 @@ impl EngineBuilder {
 
     /// Adds all such files below a directory, read when the engine is built.
     ///
-    /// Files and directories whose name starts with a dot are left out.
+    /// Files and directories whose name starts with a dot, and `node_modules`, are left out.
     #[must_use]
     pub fn directory(mut self, path: impl AsRef<Path>) -> Self {
         self.inputs.push(Input::Directory(path.as_ref().to_owned()));

@@ -67,7 +67,7 @@ pub use prepared::{Action, PreparedRequest, Principal, Resource, ResourceType};
 pub use problem::{LoadError, Problem, Severity};
 pub use request::Request;
 pub use residual::{Residual, ResidualCondition};
-pub use schema_files::declares_entity_type;
+pub use schema_files::{declares_entity_type, is_passed_over};
 pub use statistics::Statistics;
 pub use trial::{PolicyVerdict, Trial, Variants, Verdicts};
 pub use value::{Record, Value, ValueRef};

@@ -1,5 +1,6 @@
 //! Whether the schemas among some files declare a type, without loading them.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::limits::Limits;
@@ -27,6 +28,13 @@ pub fn declares_entity_type(paths: &[PathBuf], namespace: &str, entity_type: &st
     })
 }
 
+/// Returns whether what has this name in a directory of policies is no part of it: hidden files and
+/// directories, and Node's packages.
+#[must_use]
+pub fn is_passed_over(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".") || name == "node_modules"
+}
+
 /// Returns the schema files that the engine finds at these paths.
 fn schemas(paths: &[PathBuf]) -> Vec<PathBuf> {
     let is_schema = |path: &Path| {
@@ -45,7 +53,7 @@ fn schemas(paths: &[PathBuf]) -> Vec<PathBuf> {
     while let Some(directory) = open.pop() {
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
             let path = entry.path();
-            if entry.file_name().to_string_lossy().starts_with('.') {
+            if is_passed_over(&entry.file_name()) {
                 continue;
             }
             if entry.file_type().is_ok_and(|of_type| of_type.is_dir()) {

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use stagedoor_core::is_passed_over;
+
 use crate::cedar_files;
 use crate::file::TestFile;
 use crate::problem::{Problem, TestError};
@@ -49,10 +51,10 @@ fn below(directory: &Path, found: &mut Vec<PathBuf>, error: &mut TestError) {
         };
         for entry in entries {
             let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with('.') || name == "node_modules" {
+            if is_passed_over(&name) {
                 continue;
             }
+            let name = name.to_string_lossy();
             // Links to directories are not followed, so that there is no cycle.
             if entry.file_type().is_ok_and(|of_type| of_type.is_dir()) {
                 open.push(entry.path());

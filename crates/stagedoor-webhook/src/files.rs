@@ -4,6 +4,8 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use stagedoor_core::is_passed_over;
+
 /// Names, sizes and times of files. Two that are equal mean that nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fingerprint(Vec<(PathBuf, Option<Stamp>)>);
@@ -52,7 +54,7 @@ pub(crate) fn policy_files(paths: &[PathBuf]) -> Vec<PathBuf> {
         for entry in entries.flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with('.') {
+            if is_passed_over(&entry.file_name()) {
                 continue;
             }
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

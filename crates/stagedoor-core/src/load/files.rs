@@ -8,6 +8,7 @@ use super::Report;
 use crate::builder::{Input, Kind};
 use crate::limits::Limits;
 use crate::problem::Problem;
+use crate::schema_files::is_passed_over;
 use crate::source::Source;
 
 /// Returns all texts, in order.
@@ -69,7 +70,7 @@ fn directory(path: &Path, limits: &Limits, report: &mut Report, texts: &mut Vec<
             };
         for entry in entries {
             let path = entry.path();
-            if entry.file_name().to_string_lossy().starts_with('.') {
+            if is_passed_over(&entry.file_name()) {
                 continue;
             }
             let file_type = match entry.file_type() {
