@@ -19,19 +19,21 @@ const ENDINGS: [&str; 6] = ["cedar", "cedarschema", "json", "yaml", "yml", "wasm
 
 /// Runs the tests for ever, again after each change.
 pub(super) fn watch(args: &TestArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let mut sources: Vec<PathBuf> = Vec::new();
+    let named = || args.paths.iter().chain(&args.policies).chain(&args.rules).cloned();
+    let mut sources: Vec<PathBuf> = named().collect();
     loop {
         let started = SystemTime::now();
+        let read = Seen::of(&sources, args.coverage_file.as_deref());
         let (_, used) = once(args, output)?;
         output.flush()?;
         // What could not be loaded is mended in one of the files that were used before.
         if !used.is_empty() {
             sources = used;
         }
-        sources.extend(args.paths.iter().chain(&args.policies).chain(&args.rules).cloned());
+        sources.extend(named());
         let look = || Seen::of(&sources, args.coverage_file.as_deref());
         let before = look();
-        if before.changed_after(started) {
+        if before.changed_after(started) || read.is_partly_gone() {
             continue;
         }
         loop {
@@ -64,6 +66,11 @@ impl Seen {
             }
         }
         Self(seen)
+    }
+
+    /// Whether a file is there no more.
+    fn is_partly_gone(&self) -> bool {
+        self.0.keys().any(|path| !path.exists())
     }
 
     /// Whether a file changed while it may have been read already.
@@ -113,6 +120,7 @@ mod tests {
         std::fs::create_dir(place.path().join("below"))?;
         std::fs::write(&written, "{}")?;
         assert!(look() == empty);
+        assert!(!look().is_partly_gone());
         std::fs::write(place.path().join("below/a.cedar"), "a")?;
         let one = look();
         assert!(one != empty);
