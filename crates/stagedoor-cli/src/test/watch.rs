@@ -24,18 +24,18 @@ pub(super) fn watch(args: &TestArgs, output: &mut Output) -> Result<Ending, Fail
     loop {
         let started = SystemTime::now();
         let seen = |sources: &[PathBuf]| Seen::of(sources, args.coverage_file.as_deref());
-        let read = seen(&sources);
+        let known = sources.clone();
+        let read = seen(&known);
         let (_, used) = once(args, output)?;
         output.flush()?;
-        // Their times alone would not tell: they are as coarse as the kernel's clock.
-        let has_changed = seen(&sources) != read;
         // What could not be loaded is mended in one of the files that were used before.
         if !used.is_empty() {
             sources = used;
         }
         sources.extend(named());
         let before = seen(&sources);
-        if has_changed || before.changed_after(started) {
+        // Times alone would not tell: they are as coarse as the kernel's clock.
+        if seen(&known) != read || before.changed_after(started) {
             continue;
         }
         loop {
