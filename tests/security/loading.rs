@@ -202,6 +202,10 @@ fn a_link_to_a_directory_is_refused_and_one_to_a_file_is_read() -> Result<()> {
     ensure!(codes(load())? == ["directory::link"]);
     // As in Kubernetes' volumes, where the hidden link is what changes.
     std::fs::remove_file(folder.path().join("more"))?;
+    // Packages of Node link to each other, and are no policies.
+    std::fs::create_dir(folder.path().join("node_modules"))?;
+    symlink(other.path(), folder.path().join("node_modules/package"))?;
+    ensure!(load()?.policies().len() == 1);
     symlink(other.path(), folder.path().join("..data"))?;
     symlink("..data/b.cedar", folder.path().join("b.cedar"))?;
     ensure!(load()?.policies().len() == 2);

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
-use stagedoor_core::Limits;
+use stagedoor_core::{Limits, is_passed_over};
 
 use crate::failure::Failure;
 
@@ -94,8 +94,8 @@ impl Place {
             let Some((meta, path)) = entry.split_once('\t') else { continue };
             let mut words = meta.split(' ');
             let (mode, id) = (words.next().unwrap_or_default(), words.nth(1).unwrap_or_default());
-            let hidden = path.split('/').any(|part| part.starts_with('.'));
-            if hidden || !ENDINGS.iter().any(|ending| path.ends_with(ending)) {
+            let is_passed_over = path.split('/').any(|part| is_passed_over(part.as_ref()));
+            if is_passed_over || !ENDINGS.iter().any(|ending| path.ends_with(ending)) {
                 continue;
             }
             let joined = if directory.is_empty() || directory == "." {

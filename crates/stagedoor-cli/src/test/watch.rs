@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use stagedoor_core::is_passed_over;
+
 use super::{TestArgs, once};
 use crate::cli::Ending;
 use crate::failure::Failure;
@@ -94,8 +96,7 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
         let is_directory = entry.file_type().is_ok_and(|of_type| of_type.is_dir());
         let ending = name.rsplit('.').next().unwrap_or_default();
         let is_written_here = name == "coverage.json";
-        !name.starts_with('.')
-            && name != "node_modules"
+        !is_passed_over(&entry.file_name())
             && (is_directory || ENDINGS.contains(&ending) && !is_written_here)
     });
     of_tests.map(|entry| entry.path()).collect()

@@ -151,6 +151,9 @@ fn what_no_request_notices_is_remarked() -> Result<()> {
 fn revisions_are_read_from_git() -> Result<()> {
     let place = Place::new()?;
     place.write("policies", OLD)?;
+    // Neither a directory nor a revision takes Node's packages for policies.
+    std::fs::create_dir(place.0.path().join("policies/node_modules"))?;
+    std::fs::write(place.0.path().join("policies/node_modules/a.cedar"), "no policy")?;
     place.git(&["init", "--quiet"])?;
     place.git(&["add", "policies"])?;
     place.git(&["commit", "--quiet", "-m", "old"])?;
