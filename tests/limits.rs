@@ -10,7 +10,7 @@ use stagedoor_core::{
 use stagedoor_tests::bounded::{on_stack, within};
 
 /// Far more than anything here takes on a slow machine, far less than what is not bounded.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A quarter of the stack that a thread has where nobody asks for another.
 const STACK: usize = 512 << 10;

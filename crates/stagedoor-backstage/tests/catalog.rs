@@ -324,7 +324,7 @@ fn hostile_files_are_refused_in_time() -> Result<()> {
         let start = Instant::now();
         let found = first_problem(&text).with_context(|| name)?;
         ensure!(found.contains(expected), "{name}: {found}");
-        ensure!(start.elapsed() < Duration::from_secs(20), "{name}: {:?}", start.elapsed());
+        ensure!(start.elapsed() < Duration::from_secs(60), "{name}: {:?}", start.elapsed());
     }
     Ok(())
 }

@@ -357,7 +357,7 @@ fn many_policies_take_no_time() -> Result<()> {
     let json: Value = serde_json::from_str(&run.stdout)?;
     let subsumed = json["findings"].as_array().context("no findings")?.iter();
     assert_eq!(subsumed.filter(|f| f["code"] == "subsumed").count(), 7_500);
-    ensure!(took.as_secs() < 20, "{took:?}");
+    ensure!(took.as_secs() < 60, "{took:?}");
     Ok(())
 }
 

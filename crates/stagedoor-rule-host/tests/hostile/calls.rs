@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use stagedoor_core::Entities;
-use stagedoor_rule_host::{HostConfig, RuleHost, RuleLimits, WasmRule};
+use stagedoor_rule_host::{HostConfig, RuleHost, RuleLimits, WasmRule, WasmRuleError};
 
 use crate::rules::{Text, ask, host, load, request, that_does, with_items};
 
@@ -35,7 +35,7 @@ fn an_infinite_loop_runs_out_of_fuel_or_time() -> Result<()> {
     let Err(error) = rule.evaluate(&request()?, &Entities::empty(), "{}") else { bail!("a yes") };
     ensure!(error.code() == "wasm_rule::deadline", "{error}");
     // Far more than it takes, for a machine that does ten other things.
-    ensure!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
+    ensure!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     Ok(())
 }
 
@@ -247,16 +247,19 @@ fn a_full_pool_is_waited_for_and_then_told() -> Result<()> {
     config.patience = Duration::from_millis(1);
     let host = RuleHost::new(&config)?;
     let mut limits = RuleLimits::default();
-    (limits.fuel, limits.deadline) = (1 << 40, Duration::from_millis(300));
+    (limits.fuel, limits.deadline) = (1 << 40, Duration::from_secs(1));
     let endless = WasmRule::load(&host, &that_does("(loop $l (br $l))")?, limits)?;
     let good = load(&host, &that_does("")?)?;
     let asked = request()?;
+    let is_busy = |error: WasmRuleError| error.code() == "wasm_rule::busy";
     std::thread::scope(|scope| -> Result<()> {
-        let running = scope.spawn(|| endless.evaluate(&asked, &Entities::empty(), "{}").is_err());
+        // The good one may hold the only place when this one comes.
+        let running = scope.spawn(|| {
+            while endless.evaluate(&asked, &Entities::empty(), "{}").is_err_and(is_busy) {}
+        });
         let mut busy = false;
         while !running.is_finished() {
-            let given = good.evaluate(&asked, &Entities::empty(), "{}");
-            busy |= given.is_err_and(|error| error.code() == "wasm_rule::busy");
+            busy |= good.evaluate(&asked, &Entities::empty(), "{}").is_err_and(is_busy);
         }
         ensure!(busy, "it was never busy");
         ensure!(good.evaluate(&asked, &Entities::empty(), "{}").is_ok());

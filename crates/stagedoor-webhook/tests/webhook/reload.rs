@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::support::{Client, Files, POLICIES, Running, eventually, review};
 use anyhow::Result;
@@ -13,6 +12,7 @@ use stagedoor_core::{
     Entities, Guard, GuardAnswer, GuardFailure, GuardInputs, GuardRefusal, Request, RuleEvaluator,
 };
 use stagedoor_webhook::{PolicySource, RuleSource};
+use tokio::task::JoinHandle;
 
 const NOBODY: &str = r#"@id("nobody") forbid(principal, action, resource);"#;
 
@@ -76,40 +76,48 @@ async fn no_request_fails_while_policies_and_certificates_change() -> Result<()>
     let files = Arc::new(Files::new()?);
     let running = Running::start(&files, files.config()).await?;
     let done = Arc::new(AtomicBool::new(false));
+    // How often was denied, how often allowed.
+    let answers = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
     let mut clients = Vec::new();
     for n in 0..4 {
-        let (address, done, tls) = (running.address, Arc::clone(&done), files.client(None)?);
+        let (address, tls) = (running.address, files.client(None)?);
+        let (done, answers) = (Arc::clone(&done), Arc::clone(&answers));
         clients.push(tokio::spawn(async move {
             let mut client = match n % 2 {
                 0 => Client::connect(address, tls.clone()).await?,
                 _ => Client::connect_http2(address, tls.clone()).await?,
             };
-            let mut answers = [0_u32; 2];
+            let mut asked = 0;
             while !done.load(Ordering::Relaxed) {
                 let status = client.review(review("list", "pods")).await?;
                 let allowed = status["allowed"] == json!(true);
                 // Each answer is of one set or the other, never of a mixture.
                 anyhow::ensure!(allowed != (status["denied"] == json!(true)), "{status}");
-                answers[usize::from(allowed)] += 1;
-                if (answers[0] + answers[1]) % 50 == 0 {
+                answers[usize::from(allowed)].fetch_add(1, Ordering::Relaxed);
+                asked += 1;
+                if asked % 50 == 0 {
                     client = Client::connect(address, tls.clone()).await?;
                 }
             }
-            anyhow::Ok(answers)
+            anyhow::Ok(())
         }));
     }
     for n in 0..8 {
+        let given = &answers[n % 2];
+        let before = given.load(Ordering::Relaxed);
         files.write_policies(if n % 2 == 0 { NOBODY } else { POLICIES })?;
         files.write_certificate("localhost")?;
-        tokio::time::sleep(Duration::from_millis(120)).await;
+        eventually("the new set answers", async || {
+            Ok(given.load(Ordering::Relaxed) > before
+                || clients.iter().any(JoinHandle::is_finished))
+        })
+        .await?;
     }
     done.store(true, Ordering::Relaxed);
-    let mut total = [0; 2];
     for client in clients {
-        let [denied, allowed] = client.await??;
-        total = [total[0] + denied, total[1] + allowed];
+        client.await??;
     }
-    assert!(total.iter().all(|n| *n > 0), "both sets answered: {total:?}");
+    assert!(answers.iter().all(|n| n.load(Ordering::Relaxed) > 0), "{answers:?}");
     running.stop().await
 }
 

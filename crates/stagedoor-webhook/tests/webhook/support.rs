@@ -141,7 +141,7 @@ impl Running {
     pub async fn start(files: &Files, config: ServerConfig) -> Result<Self> {
         let running = Self::start_unready(config).await?;
         let mutual = files.client(Some(&files.client_authority))?;
-        for _ in 0..1000 {
+        for _ in 0..12_000 {
             if let Ok(mut client) = Client::connect(running.address, mutual.clone()).await
                 && client.get("/readyz").await?.0 == StatusCode::OK
             {
@@ -293,7 +293,7 @@ pub fn review(verb: &str, resource: &str) -> String {
 
 /// Waits until `check` holds.
 pub async fn eventually(what: &str, mut check: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
-    for _ in 0..500 {
+    for _ in 0..6_000 {
         if check().await? {
             return Ok(());
         }
