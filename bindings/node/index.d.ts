@@ -65,8 +65,10 @@ export declare class Engine {
   get policyCount(): number
   /** What was warned of while loading, and what of Backstage's policies its rules cannot say. */
   get warnings(): Array<Problem>
-  /** How many of Backstage's answers are kept at present. */
-  get cachedAnswers(): number
+  /** Tells the policies and groups in force from all others in this process. */
+  get generation(): number
+  /** How many of Backstage's answers are kept at the most. */
+  get cacheSize(): number
   /** Lets go of the policies at once. Whatever is called afterwards throws `engine::closed`. */
   close(): void
   /** Returns a handle for a principal, whose groups are among `entities`. */
@@ -143,6 +145,11 @@ export interface BackstageAnswer {
   findings: Problem[]
   /** The revision of the policies that decided. */
   revision: string
+  /**
+   * Whether the same question has the same answer as long as the engine's `generation` is
+   * the same. It is not where a guard gave no answer.
+   */
+  mayKeep: boolean
 }
 
 /** Rules, combined: `PermissionCriteria` of `@backstage/plugin-permission-common`. */

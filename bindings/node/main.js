@@ -1,5 +1,7 @@
 'use strict';
 
+const { keepAnswers } = require('./answers.js');
+
 // Loads the addon through the loader that `napi` generates, and says in one line what is
 // missing where there is none.
 
@@ -22,6 +24,8 @@ function firstLine(cause) {
   const first = [cause, ...(cause?.cause?.errors ?? [cause?.cause])].at(-1) ?? cause;
   return String(first?.message ?? first).split('\n', 1)[0];
 }
+
+keepAnswers(addon.Engine);
 
 module.exports.Engine = addon.Engine;
 module.exports.Entities = addon.Entities;

@@ -76,6 +76,12 @@ async function rounds(permission, count, each) {
   return times;
 }
 
+/** Returns the milliseconds of processor time that this process has used. */
+function usage() {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 const backend = createBackend();
 backend.add(load('@backstage/plugin-auth-backend'));
 backend.add(load('@backstage/plugin-auth-backend-module-guest-provider'));
@@ -90,6 +96,6 @@ backend.start().then(
   },
 );
 process.on('message', async ({ permission, count, each }) => {
-  process.send(await rounds(permission, count, each));
+  process.send(permission ? await rounds(permission, count, each) : usage());
 });
 process.on('disconnect', () => process.exit());

@@ -5,10 +5,11 @@
 
 const { execFileSync, fork } = require('node:child_process');
 const { once } = require('node:events');
-const { mkdtempSync, rmSync, writeFileSync } = require('node:fs');
+const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
 const { createServer } = require('node:net');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
+const { setTimeout: pause } = require('node:timers/promises');
 
 const { programs, startPostgres } = require('../test/postgres.js');
 
@@ -30,8 +31,10 @@ const REFRESH = {
 };
 const ENTITY = 'component:default/payments-service-1';
 
-/** The catalog is filled when it has as many entities so many times. */
-const AT_REST = 40;
+const ENTITIES = ['org.yaml', 'catalog.yaml'];
+
+/** A backend is at rest when it uses less than this share of a processor for so long (ms). */
+const REST = { share: 0.03, time: 3_000 };
 
 const median = values => [...values].sort((a, b) => a - b)[values.length >> 1];
 
@@ -74,6 +77,14 @@ conditions:
     },
   );
   return { csv, yaml, policies };
+}
+
+/** Returns how many entities the catalog is to have. */
+function entityCount() {
+  const texts = ENTITIES.map(name =>
+    readFileSync(join(OWN, 'example', name), 'utf8'),
+  );
+  return texts.join('\n').match(/^kind:/gm).length;
 }
 
 async function freePort() {
@@ -121,7 +132,7 @@ function configuration(port, { csv, yaml, policies, postgres }, name) {
         { allow: ['API', 'Component', 'Group', 'Resource', 'System', 'User'] },
       ],
       processingInterval: { minutes: 30 },
-      locations: [example('org.yaml'), example('catalog.yaml')],
+      locations: ENTITIES.map(example),
     },
     permission: {
       enabled: true,
@@ -184,30 +195,38 @@ async function start(policy, files, folder) {
       response.ok && body.items.every(({ result }) => result === 'ALLOW');
     return { allowed, took: performance.now() - began };
   };
-  // Until the catalog is filled, which is not counted.
   const entities = async () => {
     const response = await fetch(`${base}/catalog/entities/by-query?limit=0`, {
       headers: { authorization: `Bearer ${token}` },
     });
     return response.ok ? (await response.json()).totalItems : 0;
   };
-  let ready;
-  for (let count = 0, rest = 0; rest < AT_REST;) {
-    if (!ready && (await ask(PROXY, 1)).allowed)
-      ready = performance.now() - started;
-    const now = ready ? await entities() : 0;
-    rest = now > 0 && now === count ? rest + 1 : 0;
-    count = now;
-    await new Promise(resume => setTimeout(resume, 100));
-    if (performance.now() - started > 600_000)
-      throw new Error(`${policy} is never ready`);
-  }
+  const told = async message => {
+    child.send(message);
+    return (await once(child, 'message'))[0];
+  };
+  const until = async holds => {
+    while (!(await holds())) {
+      await pause(100);
+      if (performance.now() - started > 600_000)
+        throw new Error(`${policy} is never ready`);
+    }
+  };
+  await until(async () => (await ask(PROXY, 1)).allowed);
+  const ready = performance.now() - started;
+  // Until the catalog is filled and has nothing more to do, which is not counted.
+  const expected = entityCount();
+  await until(async () => (await entities()) >= expected);
+  await until(async () => {
+    const [used, from] = [await told({}), performance.now()];
+    await pause(REST.time);
+    const share = ((await told({})) - used) / (performance.now() - from);
+    return share < REST.share;
+  });
   if (!(await ask(REFRESH, 1, ENTITY)).allowed)
     throw new Error(`${policy} denies`);
-  const within = async (permission, count, each) => {
-    child.send({ permission, count, each });
-    return median((await once(child, 'message'))[0]);
-  };
+  const within = async (permission, count, each) =>
+    median(await told({ permission, count, each }));
   return { policy, ready, ask, within, child };
 }
 

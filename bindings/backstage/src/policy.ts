@@ -1,8 +1,5 @@
 import type { LoggerService } from '@backstage/backend-plugin-api';
-import type {
-  Permission,
-  PolicyDecision,
-} from '@backstage/plugin-permission-common';
+import type { PolicyDecision } from '@backstage/plugin-permission-common';
 import type {
   PermissionPolicy,
   PolicyQuery,
@@ -95,13 +92,12 @@ export class StagedoorPolicy implements PermissionPolicy {
     try {
       this.#sweep(user, waiting);
     } catch (error) {
+      // Those that were answered stay so.
+      waiting.forEach(({ resolve }) => resolve(DENY));
       this.#options.onFailure();
       this.#options.logger.error(
         `permissions are denied since deciding failed: ${String(error)}`,
       );
-    } finally {
-      // Those that were answered stay so.
-      waiting.forEach(({ resolve }) => resolve(DENY));
     }
   }
 
@@ -110,26 +106,16 @@ export class StagedoorPolicy implements PermissionPolicy {
     const principal = this.#principal(user);
     const queries = waiting.map(({ query }) => query);
     const started = performance.now();
-    // Mostly one permission is asked for many resources, of which the policy is not told.
-    const { distinct, places } = withoutRepetitions(
+    const answers = policies.answer(
       queries.map(({ permission }) => permission),
+      principal,
     );
-    const found = policies.answer(distinct, principal);
-    if (!found) {
-      this.#options.onFailure();
-      const { failure } = policies.status;
-      // Once for each reason: requests go on.
-      if (failure !== this.#told) {
-        logger.error(
-          `permissions are denied since no policies are in force: ${failure}`,
-        );
-      }
-      this.#told = failure;
+    const microseconds = (performance.now() - started) * 1000;
+    if (!answers) {
+      this.#deny(waiting);
       return;
     }
     this.#told = undefined;
-    const answers = places.map(place => found[place] ?? missing());
-    const microseconds = (performance.now() - started) * 1000;
     waiting.forEach(({ resolve }, index) =>
       resolve((answers[index]?.decision as PolicyDecision) ?? DENY),
     );
@@ -140,42 +126,24 @@ export class StagedoorPolicy implements PermissionPolicy {
     }
   }
 
+  /** Denies since no policies are in force. */
+  #deny(waiting: Waiting[]): void {
+    waiting.forEach(({ resolve }) => resolve(DENY));
+    this.#options.onFailure();
+    const { failure } = this.#options.policies.status;
+    // Once for each reason: requests go on.
+    if (failure !== this.#told) {
+      this.#options.logger.error(
+        `permissions are denied since no policies are in force: ${failure}`,
+      );
+    }
+    this.#told = failure;
+  }
+
   /** Returns who asks. Only where nobody is signed in it is the guest. */
   #principal(user: PolicyQueryUser | undefined): BackstageUser | undefined {
     if (!user) return this.#options.guest;
     if (!user.info) throw new Error('Backstage tells nothing about the user');
     return user.info;
   }
-}
-
-/** Returns permissions of which no two say the same, and the place of each among them. */
-function withoutRepetitions(permissions: readonly Permission[]) {
-  const distinct: Permission[] = [];
-  const named = new Map<string, number[]>();
-  const places = permissions.map(permission => {
-    const alike = named.get(permission.name) ?? [];
-    const known = alike.find(place => same(distinct[place], permission));
-    if (known !== undefined) return known;
-    const place = distinct.push(permission) - 1;
-    named.set(permission.name, [...alike, place]);
-    return place;
-  });
-  return { distinct, places };
-}
-
-function same(one: Permission | undefined, other: Permission): boolean {
-  return (
-    one?.attributes?.action === other.attributes?.action &&
-    resourceType(one) === resourceType(other)
-  );
-}
-
-function resourceType(permission: Permission | undefined): string | undefined {
-  return permission && 'resourceType' in permission
-    ? permission.resourceType
-    : undefined;
-}
-
-function missing(): never {
-  throw new Error('the engine left a permission without an answer');
 }

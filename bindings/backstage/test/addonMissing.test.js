@@ -11,7 +11,7 @@ const { policyDirectory, simple } = require('./policies.js');
 
 test(
   'without the addon everything is denied, and the log says why',
-  { timeout: 60_000 },
+  { timeout: 600_000 },
   async t => {
     const directory = policyDirectory(t, { 'simple.cedar': simple });
     const { authorize, health, lines } = await start(t, { directory });

@@ -75,7 +75,9 @@ function collectingAuditor() {
 async function start(t, settings, { features = [], enabled = true } = {}) {
   const { logger, lines } = collectingLogger();
   const { auditor, events } = collectingAuditor();
-  const data = { permission: { enabled, stagedoor: settings } };
+  // Requests wait for the policies, however slow the machine is.
+  const stagedoorSettings = settings && { startupWait: '10m', ...settings };
+  const data = { permission: { enabled, stagedoor: stagedoorSettings } };
   const factory = (service, implementation) =>
     createServiceFactory({
       service,

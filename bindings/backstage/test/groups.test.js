@@ -12,7 +12,8 @@ const { catalogServiceRef } = require('@backstage/plugin-catalog-node');
 const { start, until, DELETE, PROXY } = require('./backend.js');
 const { policyDirectory, simple } = require('./policies.js');
 
-const options = { timeout: 60_000 };
+// Only what hangs takes so long.
+const options = { timeout: 600_000 };
 const top = `
 @id("top-proxy")
 permit (

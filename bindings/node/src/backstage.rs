@@ -12,19 +12,14 @@ use stagedoor_backstage::{
     AskedPermission, ConditionParam, Criteria, EntityRef, Finding, PermissionCondition,
     PolicyAnswer, PolicyDecision, PolicyEngine, Principal, User,
 };
-
 use stagedoor_core::Entity;
 
-use crate::answers::Answers;
 use crate::failure::{Failure, Problem, Result, number};
-use crate::text::push_text;
+use crate::text::text;
 use crate::uid::ID_BYTES;
 
 /// The most ownership references that are read.
 const REFERENCES: u32 = 10_000;
-
-/// Room for what most users and permissions take.
-const KEY_BYTES: usize = 2048;
 
 /// A permission, as Backstage's `permission` has it. Other fields are left alone.
 #[napi(object, object_to_js = false, object_from_js = false)]
@@ -108,6 +103,10 @@ pub struct BackstageAnswer {
     /// The revision of the policies that decided.
     #[napi(ts_type = "string")]
     pub revision: (),
+    /// Whether the same question has the same answer as long as the engine's `generation` is
+    /// the same. It is not where a guard gave no answer.
+    #[napi(ts_type = "boolean")]
+    pub may_keep: (),
 }
 
 /// Rules, combined: `PermissionCriteria` of `@backstage/plugin-permission-common`.
@@ -134,52 +133,36 @@ pub struct BackstageCriteria {
     pub params: Option<()>,
 }
 
-/// Answers a list of permissions for one user.
-///
-/// All that JavaScript hands over is read first: a getter may call the engine again.
-pub(crate) fn answers<'env>(
+/// A permission that is asked for.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    name: String,
+    action: Option<String>,
+    resource_type: Option<String>,
+}
+
+/// Who asks, or why that cannot be told.
+pub(crate) type Who = std::result::Result<Option<Principal>, String>;
+
+/// Answers a permission for a user.
+pub(crate) fn answer<'env>(
     env: &'env Env,
     policy: &PolicyEngine,
-    permissions: &[Unknown<'_>],
-    user: Option<Unknown<'_>>,
-    known: impl FnOnce(
-        &mut dyn FnMut(&mut Answers) -> Result<Vec<Object<'env>>>,
-    ) -> Result<Vec<Object<'env>>>,
-) -> Result<Vec<Object<'env>>> {
-    let mut user_key = Vec::with_capacity(KEY_BYTES);
-    push_user(user, &mut user_key)?;
-    let mut keys = Vec::with_capacity(KEY_BYTES);
-    let mut ends = Vec::with_capacity(permissions.len());
-    for permission in permissions {
-        push_permission(*permission, &mut keys)?;
-        ends.push(keys.len());
-    }
-    known(&mut |known| {
-        let principal = known.principal(&user_key, || principal(&user_key));
-        let mut start = 0;
-        let mut answered = Vec::with_capacity(ends.len());
-        for end in &ends {
-            let key = keys.get(start..*end).unwrap_or_default();
-            start = *end;
-            if let Some(answer) = known.answer(env, principal, key)? {
-                answered.push(answer);
-                continue;
-            }
-            let (answer, may_keep) = match known.who(principal) {
-                Some(Ok(principal)) => {
-                    let answer = decide(policy, key, principal);
-                    (answer_object(env, &answer)?, policy.may_keep(&answer))
-                }
-                Some(Err(reason)) => (denial(env, reason, policy.revision())?, true),
-                None => (denial(env, "the principal was not kept", policy.revision())?, false),
+    asked: &Asked,
+    who: &Who,
+) -> Result<Object<'env>> {
+    match who {
+        Ok(principal) => {
+            let asked = AskedPermission {
+                name: &asked.name,
+                action: asked.action.as_deref(),
+                resource_type: asked.resource_type.as_deref(),
             };
-            if may_keep {
-                known.keep(env, principal, key, &answer)?;
-            }
-            answered.push(answer);
+            let answer = policy.decide(&asked, principal.as_ref());
+            answer_object(env, &answer, policy.may_keep(&answer))
         }
-        Ok(answered)
-    })
+        Err(reason) => denial(env, reason, policy.revision()),
+    }
 }
 
 /// Reads users; services and whoever cannot be made out are left out.
@@ -190,66 +173,59 @@ pub(crate) fn users(users: Unknown<'_>) -> Result<Vec<User>> {
     let array = Array::from_unknown(users)?;
     let mut users = Vec::new();
     for index in 0..array.len() {
-        let mut key = Vec::new();
-        push_user(Some(array.get_element(index)?), &mut key)?;
-        if let Ok(Some(Principal::User(user))) = principal(&key) {
+        if let Ok(Some(Principal::User(user))) = who(Some(array.get_element(index)?))? {
             users.push(user);
         }
     }
     Ok(users)
 }
 
-/// Who asks, or why that cannot be told.
-pub(crate) type Who = std::result::Result<Option<Principal>, String>;
-
-fn decide(policy: &PolicyEngine, key: &[u8], principal: Option<&Principal>) -> PolicyAnswer {
-    let mut parts = Parts(key);
-    let mut part = || parts.next().unwrap_or_default();
-    let name = part().unwrap_or_default();
-    policy.decide(&AskedPermission { name, action: part(), resource_type: part() }, principal)
-}
-
-/// Writes down a permission: each part is preceded by its length, so that no two are alike.
-fn push_permission(permission: Unknown<'_>, key: &mut Vec<u8>) -> Result<()> {
+/// Reads a permission.
+pub(crate) fn asked(permission: Unknown<'_>) -> Result<Asked> {
     if permission.get_type()? != ValueType::Object {
         return Err(Failure::mistyped("permission", "{name, attributes, resourceType}"));
     }
     let permission = Object::from_unknown(permission)?;
-    let name: Unknown<'_> = permission.get_c_named_property_unchecked(c"name")?;
-    push(name, "`name` of a permission", key)?;
+    let name = permission.get_c_named_property_unchecked(c"name")?;
+    let name = text(name, "`name` of a permission", ID_BYTES)?;
     let attributes: Unknown<'_> = permission.get_c_named_property_unchecked(c"attributes")?;
-    match attributes.get_type()? {
-        ValueType::Undefined | ValueType::Null => absent(key),
+    let action = match attributes.get_type()? {
+        ValueType::Undefined | ValueType::Null => None,
         ValueType::Object => {
             let attributes = Object::from_unknown(attributes)?;
             let action = attributes.get_c_named_property_unchecked(c"action")?;
-            push_optional(action, "`attributes.action` of a permission", key)?;
+            optional(action, "`attributes.action` of a permission")?
         }
         _ => return Err(Failure::mistyped("`attributes` of a permission", "an object")),
-    }
+    };
     let resource_type = permission.get_c_named_property_unchecked(c"resourceType")?;
-    push_optional(resource_type, "`resourceType` of a permission", key)
+    let resource_type = optional(resource_type, "`resourceType` of a permission")?;
+    Ok(Asked { name, action, resource_type })
 }
 
-/// Writes down who asks, in the same way. Nobody is nothing.
-fn push_user(user: Option<Unknown<'_>>, key: &mut Vec<u8>) -> Result<()> {
-    let Some(user) = user else { return Ok(()) };
+/// Reads who asks.
+pub(crate) fn who(user: Option<Unknown<'_>>) -> Result<Who> {
+    let Some(user) = user else { return Ok(Ok(None)) };
     match user.get_type()? {
-        ValueType::Undefined | ValueType::Null => return Ok(()),
+        ValueType::Undefined | ValueType::Null => return Ok(Ok(None)),
         ValueType::Object => {}
         _ => return Err(Failure::mistyped("user", "{userEntityRef, ownershipEntityRefs}")),
     }
     let user = Object::from_unknown(user)?;
-    let reference: Unknown<'_> = user.get_c_named_property_unchecked(c"userEntityRef")?;
-    if reference.get_type()? == ValueType::Undefined {
-        absent(key);
-        let service: Unknown<'_> = user.get_c_named_property_unchecked(c"service")?;
-        return push(service, "`userEntityRef` or `service` of a user", key);
-    }
-    push(reference, "`userEntityRef`", key)?;
-    let owned: Unknown<'_> = user.get_c_named_property_unchecked(c"ownershipEntityRefs")?;
+    let reference = user.get_c_named_property_unchecked(c"userEntityRef")?;
+    let Some(reference) = optional(reference, "`userEntityRef`")? else {
+        let service = user.get_c_named_property_unchecked(c"service")?;
+        let subject = text(service, "`userEntityRef` or `service` of a user", ID_BYTES)?;
+        return Ok(Ok(Some(Principal::Service(subject))));
+    };
+    let owned = user.get_c_named_property_unchecked(c"ownershipEntityRefs")?;
+    Ok(principal(&reference, &references(owned)?))
+}
+
+/// Reads ownership references.
+fn references(owned: Unknown<'_>) -> Result<Vec<String>> {
     if owned.get_type()? == ValueType::Undefined {
-        return Ok(());
+        return Ok(Vec::new());
     }
     if !owned.is_array()? {
         return Err(Failure::mistyped("`ownershipEntityRefs`", "an array of references"));
@@ -259,77 +235,30 @@ fn push_user(user: Option<Unknown<'_>>, key: &mut Vec<u8>) -> Result<()> {
         let message = format!("{} ownership references; the limit is {REFERENCES}", owned.len());
         return Err(Failure::new("argument::size", message));
     }
-    for index in 0..owned.len() {
-        push(owned.get_element(index)?, "one of `ownershipEntityRefs`", key)?;
-    }
-    Ok(())
+    let one = |index| text(owned.get_element(index)?, "one of `ownershipEntityRefs`", ID_BYTES);
+    (0..owned.len()).map(one).collect()
 }
 
-fn principal(key: &[u8]) -> Who {
-    let mut parts = Parts(key);
-    let text = |part: Option<Option<&str>>| part.flatten().map(str::to_owned);
-    let reference = match parts.next() {
-        None => return Ok(None),
-        Some(None) => {
-            let subject = text(parts.next()).ok_or("there is neither a user nor a service")?;
-            return Ok(Some(Principal::Service(subject)));
-        }
-        Some(Some(reference)) => reference,
-    };
-    // A reference that cannot be read might be one that a forbid is about.
+/// A reference that cannot be read might be one that a forbid is about.
+fn principal(reference: &str, owned: &[String]) -> Who {
     let read = |text: &str| EntityRef::from_str(text).map_err(|e| format!("{e}: denied"));
     let user = User::new(read(reference)?);
-    let owned = parts.flatten().map(read).collect::<std::result::Result<Vec<_>, _>>()?;
+    let owned = owned.iter().map(|text| read(text)).collect::<std::result::Result<Vec<_>, _>>()?;
     Ok(Some(user.with_ownership(owned).into()))
 }
 
-/// A length that no text has.
-const ABSENT: u32 = u32::MAX;
-
-fn absent(key: &mut Vec<u8>) {
-    key.extend_from_slice(&ABSENT.to_le_bytes());
-}
-
-fn push(value: Unknown<'_>, what: &str, key: &mut Vec<u8>) -> Result<()> {
-    let start = key.len();
-    absent(key);
-    // Shorter than `ID_BYTES`.
-    let length = push_text(value, what, ID_BYTES, key)?;
-    let length = u32::try_from(length).unwrap_or(ABSENT - 1);
-    if let Some(place) = key.get_mut(start..).and_then(<[u8]>::first_chunk_mut) {
-        *place = length.to_le_bytes();
-    }
-    Ok(())
-}
-
-fn push_optional(value: Unknown<'_>, what: &str, key: &mut Vec<u8>) -> Result<()> {
+fn optional(value: Unknown<'_>, what: &str) -> Result<Option<String>> {
     if value.get_type()? == ValueType::Undefined {
-        absent(key);
-        return Ok(());
+        return Ok(None);
     }
-    push(value, what, key)
+    text(value, what, ID_BYTES).map(Some)
 }
 
-/// The parts of a key: each a text, or none where there was none.
-struct Parts<'k>(&'k [u8]);
-
-impl<'k> Iterator for Parts<'k> {
-    type Item = Option<&'k str>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (length, rest) = self.0.split_first_chunk::<4>()?;
-        let length = u32::from_le_bytes(*length);
-        if length == ABSENT {
-            self.0 = rest;
-            return Some(None);
-        }
-        let (text, rest) = rest.split_at_checked(length as usize)?;
-        self.0 = rest;
-        Some(str::from_utf8(text).ok())
-    }
-}
-
-fn answer_object<'env>(env: &'env Env, answer: &PolicyAnswer) -> Result<Object<'env>> {
+fn answer_object<'env>(
+    env: &'env Env,
+    answer: &PolicyAnswer,
+    may_keep: bool,
+) -> Result<Object<'env>> {
     let mut object = Object::new(env)?;
     object.set_named_property("decision", decision_object(env, answer.decision())?)?;
     object.set_named_property("reasons", frozen_list(env, answer.reasons())?)?;
@@ -337,6 +266,7 @@ fn answer_object<'env>(env: &'env Env, answer: &PolicyAnswer) -> Result<Object<'
     let findings: Vec<Problem> = answer.findings().iter().map(Problem::from).collect();
     object.set_named_property("findings", frozen(env, findings)?)?;
     object.set_named_property("revision", answer.revision())?;
+    object.set_named_property("mayKeep", may_keep)?;
     object.freeze()?;
     Ok(object)
 }
@@ -349,6 +279,7 @@ fn denial<'env>(env: &'env Env, reason: &str, revision: &str) -> Result<Object<'
     object.set_named_property("errors", frozen_list(env, [reason])?)?;
     object.set_named_property("findings", frozen_list(env, [""; 0])?)?;
     object.set_named_property("revision", revision)?;
+    object.set_named_property("mayKeep", true)?;
     object.freeze()?;
     Ok(object)
 }

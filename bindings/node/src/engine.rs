@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use napi::Task;
 use napi::bindgen_prelude::{
-    Array, AsyncTask, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object,
-    ObjectFinalize, Unknown,
+    Array, AsyncTask, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object, Unknown,
 };
 use napi_derive::napi;
 use stagedoor_backstage::User;
 use stagedoor_core::{Decision as CoreDecision, Outcome};
 
-use crate::answers::Answers;
 use crate::backstage::{self, BackstageGroup, group_entities};
 use crate::decision::Decision;
 use crate::entities::prepared;
@@ -25,10 +23,9 @@ use crate::request::{Asked, decide, explain};
 /// Policies that were loaded, ready to decide.
 ///
 /// What it holds is freed with the last handle, or by `close`. Each worker thread loads its own.
-#[napi(custom_finalize)]
+#[napi]
 pub struct Engine {
     policies: RefCell<Option<Arc<Policies>>>,
-    answers: RefCell<Answers>,
 }
 
 /// What a reload came to.
@@ -149,11 +146,12 @@ impl Engine {
         #[napi(ts_arg_type = "BackstagePermission")] permission: Unknown<'_>,
         #[napi(ts_arg_type = "BackstageUser | undefined | null")] user: Option<Unknown<'_>>,
     ) -> napi::Result<Object<'env>> {
-        let answers = self.answers(env, &[permission], user);
-        let answer = answers.and_then(|mut answers| {
-            answers.pop().ok_or_else(|| Failure::new("internal::answer", "there is no answer"))
-        });
-        answer.map_err(|failure| failure.thrown(env))
+        let answer = || -> Result<Object<'env>> {
+            let policies = self.policies()?;
+            let (asked, who) = (backstage::asked(permission)?, backstage::who(user)?);
+            backstage::answer(env, policies.current().backstage()?, &asked, &who)
+        };
+        answer().map_err(|failure| failure.thrown(env))
     }
 
     /// Answers many permissions for one user, each as `decideBackstage` does.
@@ -168,9 +166,16 @@ impl Engine {
             if !permissions.is_array()? {
                 return Err(Failure::mistyped("permissions", "an array"));
             }
+            let policies = self.policies()?;
+            // All that JavaScript hands over is read first: a getter may call the engine again.
             let permissions = Array::from_unknown(permissions)?;
-            let permissions = (0..permissions.len()).map(|index| permissions.get_element(index));
-            self.answers(env, &permissions.collect::<napi::Result<Vec<_>>>()?, user)
+            let asked = (0..permissions.len())
+                .map(|index| backstage::asked(permissions.get_element(index)?))
+                .collect::<Result<Vec<_>>>()?;
+            let who = backstage::who(user)?;
+            let current = policies.current();
+            let policy = current.backstage()?;
+            asked.iter().map(|asked| backstage::answer(env, policy, asked, &who)).collect()
         };
         answers().map_err(|failure| failure.thrown(env))
     }
@@ -236,52 +241,44 @@ impl Engine {
         Ok(warnings.chain(findings.map(Problem::from)).collect())
     }
 
-    /// How many of Backstage's answers are kept at present.
+    /// Tells the policies and groups in force from all others in this process.
     #[napi(getter)]
-    pub fn cached_answers(&self) -> u32 {
-        self.answers.borrow().len()
+    pub fn generation(&self, env: Env) -> napi::Result<f64> {
+        let policies = self.policies.borrow();
+        let policies = policies.as_ref().ok_or_else(closed);
+        let policies = policies.map_err(|failure| failure.thrown(&env))?;
+        #[expect(clippy::cast_precision_loss, reason = "nobody loads policies 2^53 times")]
+        Ok(policies.current().generation as f64)
+    }
+
+    /// How many of Backstage's answers are kept at the most.
+    #[napi(getter)]
+    pub fn cache_size(&self, env: Env) -> napi::Result<u32> {
+        let policies = self.policies().map_err(|failure| failure.thrown(&env))?;
+        Ok(policies.cache_size())
     }
 
     /// Lets go of the policies at once. Whatever is called afterwards throws `engine::closed`.
     #[napi]
-    pub fn close(&self, env: Env) -> napi::Result<()> {
+    pub fn close(&self) {
         self.policies.replace(None);
-        self.answers.borrow_mut().clear(&env).map_err(|failure| failure.thrown(&env))
     }
 }
 
 impl Engine {
     fn of(policies: Policies) -> Self {
-        Self { policies: RefCell::new(Some(Arc::new(policies))), answers: RefCell::default() }
+        Self { policies: RefCell::new(Some(Arc::new(policies))) }
     }
 
     pub(crate) fn policies(&self) -> Result<Arc<Policies>> {
         let policies = self.policies.borrow();
-        policies.clone().ok_or_else(|| Failure::new("engine::closed", "the engine was closed"))
+        policies.clone().ok_or_else(closed)
     }
 
     fn outcome(&self, request: Unknown<'_>, entities: Option<Unknown<'_>>) -> Result<Outcome> {
         let policies = self.policies()?;
         let (request, entities) = Asked::read(request)?.over(&store(entities)?)?;
         decide(&policies.current().engine, request, &entities)
-    }
-
-    fn answers<'env>(
-        &self,
-        env: &'env Env,
-        permissions: &[Unknown<'_>],
-        user: Option<Unknown<'_>>,
-    ) -> Result<Vec<Object<'env>>> {
-        let policies = self.policies()?;
-        let loaded = policies.current();
-        let policy = loaded.backstage()?;
-        backstage::answers(env, policy, permissions, user, |key_and_all| {
-            let mut answers = self.answers.try_borrow_mut().map_err(|_| {
-                Failure::new("engine::busy", "the engine was asked while it was answering")
-            })?;
-            answers.renew(env, loaded.generation, policies.cache_size())?;
-            key_and_all(&mut answers)
-        })
     }
 }
 
@@ -291,11 +288,8 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-impl ObjectFinalize for Engine {
-    fn finalize(self, env: Env) -> napi::Result<()> {
-        let mut answers = self.answers.into_inner();
-        answers.clear(&env).map_err(|failure| failure.thrown(&env))
-    }
+fn closed() -> Failure {
+    Failure::new("engine::closed", "the engine was closed")
 }
 
 fn store(entities: Option<Unknown<'_>>) -> Result<stagedoor_core::Entities> {

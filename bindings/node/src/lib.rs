@@ -9,7 +9,6 @@
 
 #![expect(unsafe_code, reason = "Node-API is a C interface, and `#[napi]` expands to calls of it")]
 
-mod answers;
 mod backstage;
 mod decision;
 mod engine;

@@ -99,7 +99,7 @@ impl Policies {
     }
 
     /// Returns how many of Backstage's answers may be kept.
-    pub(crate) fn cache_size(&self) -> usize {
+    pub(crate) fn cache_size(&self) -> u32 {
         self.options.cache_size
     }
 }
@@ -127,10 +127,9 @@ impl Loaded {
     }
 
     fn of(policy: PolicyEngine, options: &Options, groups: &[Entity]) -> Result<Self> {
-        let policy = policy
-            .with_cache(options.cache_size)
-            .with_budget(options.budget)
-            .with_groups(groups.iter().cloned())?;
+        // Answers are kept in JavaScript (`answers.js`), next to who asks again.
+        let policy =
+            policy.with_cache(0).with_budget(options.budget).with_groups(groups.iter().cloned())?;
         let engine = policy.engine().clone();
         Ok(Self { engine, backstage: Some(policy), generation: generation() })
     }

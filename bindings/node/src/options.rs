@@ -81,7 +81,7 @@ pub(crate) struct Options {
     pub(crate) texts: Vec<SourceText>,
     pub(crate) bundle: Option<PathBuf>,
     pub(crate) backstage: bool,
-    pub(crate) cache_size: usize,
+    pub(crate) cache_size: u32,
     pub(crate) budget: Budget,
     pub(crate) rules: Option<PathBuf>,
     pub(crate) exact: bool,
@@ -187,7 +187,7 @@ impl Options {
         }
         let directory = directory.map(PathBuf::from);
         let paths = files.into_iter().map(PathBuf::from).collect();
-        let cache_size = cache_size.unwrap_or(CACHED) as usize;
+        let cache_size = cache_size.unwrap_or(CACHED);
         let budget = budget.unwrap_or_default().checked();
         let bundle = bundle.map(PathBuf::from);
         let rules = rules.map(PathBuf::from);

@@ -38,33 +38,6 @@ pub(crate) fn with_text<R>(
     read(checked(value, what, &buffer)?)
 }
 
-/// Adds a string's text to a buffer, and returns its length.
-///
-/// # Errors
-///
-/// As [`with_text`].
-pub(crate) fn push_text(
-    value: Unknown<'_>,
-    what: &str,
-    limit: usize,
-    buffer: &mut Vec<u8>,
-) -> Result<usize> {
-    let start = buffer.len();
-    buffer.reserve(SHORT);
-    let room = buffer.spare_capacity_mut();
-    let enough = room.len() - CHARACTER;
-    let written = utf8(value, what, room)?.len();
-    if written < enough && written <= limit {
-        // SAFETY: so many bytes after the buffer's were written.
-        unsafe { buffer.set_len(start + written) };
-    } else {
-        push_long(value, what, limit, buffer)?;
-    }
-    let text = buffer.get(start..).unwrap_or_default();
-    checked(value, what, text)?;
-    Ok(text.len())
-}
-
 fn push_long(value: Unknown<'_>, what: &str, limit: usize, buffer: &mut Vec<u8>) -> Result<()> {
     let length = utf8_length(value, what)?;
     if length > limit {

@@ -6,6 +6,7 @@ const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { test } = require('node:test');
 
+const { Answers } = require('../answers.js');
 const { Engine } = require('../main.js');
 const { texts } = require('./shop.js');
 
@@ -31,7 +32,14 @@ test('decisions are Backstage’s own', () => {
   assert.equal(result(PROXY, user('engineering')), 'DENY');
   assert.equal(result(PROXY, user('on-call')), 'ALLOW');
   const answer = engine.decideBackstage(DELETE, user('team-a'));
-  assert.deepEqual(Object.keys(answer), ['decision', 'reasons', 'errors', 'findings', 'revision']);
+  assert.deepEqual(Object.keys(answer), [
+    'decision',
+    'reasons',
+    'errors',
+    'findings',
+    'revision',
+    'mayKeep',
+  ]);
   assert.equal(answer.revision, engine.revision);
   assert.ok(answer.reasons.includes('owners-manage'));
   assert.deepEqual([answer.errors, answer.findings], [[], []]);
@@ -47,9 +55,8 @@ test('decisions are Backstage’s own', () => {
 
 test('the same question has the same answer, frozen; another order of references too', () => {
   const once = engine.decideBackstage(DELETE, user('a', 'b'));
-  const kept = engine.cachedAnswers;
   assert.equal(engine.decideBackstage({ ...DELETE }, user('a', 'b')), once);
-  assert.equal(engine.cachedAnswers, kept);
+  assert.equal(engine.decideBackstageBatch([PROXY, DELETE], user('a', 'b'))[1], once);
   assert.deepEqual(engine.decideBackstage(DELETE, user('b', 'a')), once);
   const frozen = value =>
     Object.isFrozen(value) &&
@@ -184,15 +191,78 @@ test('a reload drops what was answered before', async t => {
   assert.equal(own.decideBackstage(playlist, user()).decision.result, 'ALLOW');
 });
 
+test('whoever changes a user or a permission changes the question', () => {
+  const who = user('a');
+  const first = JSON.stringify(engine.decideBackstage(DELETE, who).decision);
+  who.ownershipEntityRefs.push('group:default/late');
+  const second = JSON.stringify(engine.decideBackstage(DELETE, who).decision);
+  assert.ok(!first.includes('late') && second.includes('late'));
+  who.ownershipEntityRefs.length = 2;
+  assert.equal(JSON.stringify(engine.decideBackstage(DELETE, who).decision), first);
+  const permission = { ...READ };
+  assert.notEqual(result(permission, who), 'DENY');
+  permission.attributes = {};
+  assert.equal(result(permission, who), 'DENY');
+  // A getter that tells another user the second time: what is kept is what was asked.
+  let times = 0;
+  const two = {
+    get userEntityRef() {
+      times += 1;
+      return times % 2 ? 'user:default/one' : 'user:default/two';
+    },
+  };
+  for (let n = 0; n < 4; n += 1) engine.decideBackstage(DELETE, two);
+  for (const name of ['one', 'two']) {
+    const { decision } = engine.decideBackstage(DELETE, { userEntityRef: `user:default/${name}` });
+    assert.match(JSON.stringify(decision), new RegExp(`"claims":\\["user:default/${name}"\\]`));
+  }
+});
+
+test('groups count from the moment that they are set', () => {
+  const own = Engine.loadSync({ directory: shipped, platform: 'backstage' });
+  const allowed = () => own.decideBackstage(PROXY, user('web')).decision.result;
+  assert.equal(allowed(), 'DENY');
+  const { generation } = own;
+  own.setGroups([{ entityRef: 'group:default/web', parents: ['group:default/on-call'] }]);
+  assert.notEqual(own.generation, generation);
+  assert.equal(allowed(), 'ALLOW');
+  own.setGroups([]);
+  assert.equal(allowed(), 'DENY');
+  own.close();
+  assert.throws(() => own.generation, { code: 'engine::closed' });
+});
+
 test('the answers that are kept are bounded, whatever is asked', () => {
   for (const cacheSize of [0, 1, 10]) {
     const own = Engine.loadSync({ directory: shipped, platform: 'backstage', cacheSize });
+    assert.equal(own.cacheSize, cacheSize);
     for (let n = 0; n < 200; n += 1) {
       const who = { userEntityRef: `user:default/u${n % 50}` };
       const { decision } = own.decideBackstage(n % 2 ? DELETE : READ, who);
       assert.notEqual(decision.result, 'DENY');
       assert.ok(JSON.stringify(decision).includes(n % 2 ? `u${n % 50}"` : 'result'));
-      assert.ok(own.cachedAnswers <= cacheSize, `${own.cachedAnswers} of ${cacheSize}`);
     }
+    const twice = [0, 1].map(() => own.decideBackstage(DELETE, user('x')));
+    assert.equal(twice[0] === twice[1], cacheSize > 0);
   }
+});
+
+test('what is kept is bounded in answers, in references and in names', () => {
+  const answers = new Answers(10);
+  const kept = (who, name) => {
+    const known = answers.of(who);
+    answers.keep(known, { name, attributes: {} }, { name });
+    assert.ok(answers.size <= 10);
+    return answers.of(who).answer({ name });
+  };
+  // One user, many permissions; then many users, some with many references.
+  for (let n = 0; n < 100; n += 1) assert.ok(kept(user('a'), `p${n}`));
+  let found = 0;
+  for (let n = 0; n < 100; n += 1) found += answers.of(user('a')).answer({ name: `p${n}` }) ? 1 : 0;
+  assert.equal(found, answers.size);
+  for (let n = 0; n < 100; n += 1) assert.ok(kept(user(...Array(200).fill(`g${n}`)), 'p'));
+  // 50 references for each of the ten answers: two users and not three.
+  assert.ok(answers.size <= 2);
+  assert.equal(kept(user('a'), 'p'.repeat(1_000)), undefined);
+  assert.equal(new Answers(0).of({ userEntityRef: 7 }), undefined);
 });

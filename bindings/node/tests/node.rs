@@ -35,7 +35,7 @@ fn rules() -> Result<()> {
     ] {
         fs::write(rules.join(format!("{name}.wasm")), rule(name, evaluate)?)?;
     }
-    // Time enough on a machine that does ten other things.
+    // The most that the host grants: time enough on a machine that does ten other things.
     for name in ["change-window", "willing", "refuser", "trapper"] {
         fs::write(rules.join(format!("{name}.limits.json")), r#"{"deadlineMs": 1000}"#)?;
     }

@@ -229,19 +229,47 @@ fn guarded(policy: &PolicyInfo<'_>) -> Option<Finding> {
         Effect::Permit => "the policy permits nothing there",
         Effect::Forbid => "the policy forbids there whatever the guard would say",
     };
-    Some(Finding {
-        code: FindingCode::Guarded,
+    let message = format!(
+        "guard `{}` looks at the resource, which is not known where conditions are asked for: \
+         {closed}",
+        guard.rule()
+    );
+    let help = "say it in Cedar, or guard permissions about no resource only";
+    Some(guard_finding(policy, FindingCode::Guarded, message, help))
+}
+
+/// Tells of a guard that looks at the context, of which there is none in Backstage.
+pub(crate) fn without_context(policy: &PolicyInfo<'_>) -> Option<Finding> {
+    let guard = policy.guards().find(|guard| guard.inputs().context)?;
+    let closed = match policy.effect() {
+        Effect::Permit => "permits nothing",
+        Effect::Forbid => "always forbids",
+    };
+    let message = format!(
+        "guard `{}` looks at the context, which is empty in Backstage: unless it answers without, \
+         the policy {closed}",
+        guard.rule()
+    );
+    let help = "Backstage tells its policy neither the time nor anything else of the request: use \
+                a rule that looks at principal and action only";
+    Some(guard_finding(policy, FindingCode::NoContext, message, help))
+}
+
+fn guard_finding(
+    policy: &PolicyInfo<'_>,
+    code: FindingCode,
+    message: String,
+    help: &str,
+) -> Finding {
+    Finding {
+        code,
         policy: Some(policy.id().into()),
         file: Some(policy.file().to_owned()),
         line: policy.line(),
         clause: None,
-        message: format!(
-            "guard `{}` looks at the resource, which is not known where conditions are asked \
-             for: {closed}",
-            guard.rule()
-        ),
-        help: "say it in Cedar, or guard permissions about no resource only".to_owned(),
-    })
+        message,
+        help: help.to_owned(),
+    }
 }
 
 fn finding(policy: &PolicyInfo<'_>, clause: Option<&str>, reason: &str) -> Finding {

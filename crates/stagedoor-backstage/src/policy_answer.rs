@@ -77,6 +77,8 @@ pub enum FindingCode {
     NoRules,
     /// A guard that looks at the resource, which a list is asked about without.
     Guarded,
+    /// A guard that looks at the context, which is empty in Backstage.
+    NoContext,
 }
 
 impl FindingCode {
@@ -88,6 +90,7 @@ impl FindingCode {
             Self::OverBudget => "conditions::over-budget",
             Self::NoRules => "conditions::no-rules",
             Self::Guarded => "conditions::guarded",
+            Self::NoContext => "conditions::no-context",
         }
     }
 }

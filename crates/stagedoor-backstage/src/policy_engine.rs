@@ -12,7 +12,7 @@ use stagedoor_core::{
 
 use crate::budget::Budget;
 use crate::bundle::{PolicyBundle, is_permission_file};
-use crate::conditions::{Combined, Conditions};
+use crate::conditions::{Combined, Conditions, without_context};
 use crate::criteria::PolicyDecision;
 use crate::decision_cache::DecisionCache;
 use crate::file_error::FileError;
@@ -277,14 +277,16 @@ impl PolicyEngine {
         !self.is_guarded || answer.errors().is_empty()
     }
 
-    /// Returns what in the policies cannot become conditions, whoever asks. Worked out when
-    /// it is first asked for.
+    /// Returns what in the policies cannot become conditions, whoever asks, and which guards miss
+    /// the context. Worked out when it is first asked for.
     pub fn findings(&self) -> &[Finding] {
         self.findings.get_or_init(|| {
             stacked(|| {
                 let types = self.permissions.iter().filter_map(Permission::resource_type);
                 let types: std::collections::BTreeSet<&str> = types.collect();
-                types.into_iter().flat_map(|of| self.findings_about(of)).collect()
+                let about_types = types.into_iter().flat_map(|of| self.findings_about(of));
+                let guarded = self.engine.policies();
+                about_types.chain(guarded.filter_map(|p| without_context(&p))).collect()
             })
         })
     }

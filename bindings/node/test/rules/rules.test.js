@@ -81,8 +81,16 @@ test('Backstage’s permissions about no resource: yes, no, and no answer', () =
   assert.equal(result(open, guarded('willing', 'forbid')), 'DENY');
   assert.equal(result(open, guarded('refuser', 'forbid')), 'ALLOW');
   assert.equal(result(open, guarded('trapper', 'forbid')), 'DENY');
-  // It looks at the context, which Backstage does not have.
+  // It looks at the context, which is empty in Backstage: told when it is loaded.
   assert.equal(result(guarded('change-window')), 'DENY');
+  const [warning, ...others] = backstage(guarded('change-window')).warnings;
+  const { code, policy, file, line } = warning;
+  assert.deepEqual(
+    [code, policy, file, line],
+    ['conditions::no-context', 'change-window-permit', 'p.cedar', 2],
+  );
+  assert.deepEqual(others, []);
+  assert.deepEqual(backstage(guarded('willing')).warnings, []);
 });
 
 test('Backstage’s conditions: a rule that looks at no resource is asked', () => {
@@ -106,15 +114,15 @@ test('an answer is not kept while a rule gives none', () => {
   );
   const create = { name: 'catalog.entity.create', attributes: { action: 'create' } };
   for (let time = 0; time < 3; time += 1) {
-    const { decision, errors } = engine.decideBackstage(PROXY, ana);
+    const { decision, errors, mayKeep } = engine.decideBackstage(PROXY, ana);
     assert.equal(decision.result, 'DENY');
     assert.match(errors.join(), /trapper.*trapped/);
-    assert.equal(engine.cachedAnswers, 0);
+    assert.equal(mayKeep, false);
   }
   const once = engine.decideBackstage(create, ana);
   assert.equal(once.decision.result, 'ALLOW');
+  assert.equal(once.mayKeep, true);
   assert.equal(engine.decideBackstage(create, ana), once);
-  assert.equal(engine.cachedAnswers, 1);
 });
 
 test('policies and rules that do not go together do not load', t => {
@@ -139,13 +147,18 @@ test('policies and rules that do not go together do not load', t => {
 test('a reload reads the rules again', async t => {
   const directory = mkdtempSync(join(tmpdir(), 'stagedoor-'));
   t.after(() => rmSync(directory, { recursive: true }));
-  const put = name => cpSync(join(rules, `${name}.wasm`), join(directory, `${name}.wasm`));
+  const put = name => {
+    for (const file of [`${name}.limits.json`, `${name}.wasm`]) {
+      cpSync(join(rules, file), join(directory, file));
+    }
+  };
   put('willing');
   const texts = [{ name: 'p.cedar', text: guarded('willing') }];
   const engine = await Engine.load({ texts, platform: 'backstage', rules: directory });
   const allowed = () => engine.decideBackstage(PROXY, ana).decision.result;
   assert.equal(allowed(), 'ALLOW');
   rmSync(join(directory, 'willing.wasm'));
+  rmSync(join(directory, 'willing.limits.json'));
   put('refuser');
   await assert.rejects(engine.reload(), { code: 'guard::unknown-rule' });
   assert.equal(allowed(), 'ALLOW');
