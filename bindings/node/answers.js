@@ -6,6 +6,9 @@
 /** The most ownership references that are kept, for each answer that may be kept. */
 const REFERENCES = 50;
 
+/** Users with more ownership references are left to the addon, which refuses them. */
+const OWNED = 10_000;
+
 /** Names of permissions that are longer are not kept: anybody may ask for them. */
 const NAME = 200;
 
@@ -119,8 +122,14 @@ class Answers {
 function userCopy(user) {
   const { userEntityRef, ownershipEntityRefs: owned = [] } = user ?? {};
   if (typeof userEntityRef !== 'string' || !Array.isArray(owned)) return undefined;
-  const ownershipEntityRefs = Array.from(owned);
-  if (!ownershipEntityRefs.every(reference => typeof reference === 'string')) return undefined;
+  const ownershipEntityRefs = [];
+  const { length } = owned;
+  if (length > OWNED) return undefined;
+  for (let n = 0; n < length; n += 1) {
+    const reference = owned[n];
+    if (typeof reference !== 'string') return undefined;
+    ownershipEntityRefs.push(reference);
+  }
   return { userEntityRef, ownershipEntityRefs };
 }
 

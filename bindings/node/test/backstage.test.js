@@ -119,10 +119,16 @@ test('misuse throws, and spoils nothing', () => {
   misuse(READ, { userEntityRef: 'user:default/ana', ownershipEntityRefs: 'x' });
   misuse(READ, { userEntityRef: 'user:default/ana', ownershipEntityRefs: [7] });
   assert.throws(() => engine.decideBackstageBatch(READ, user()), { code: 'argument::type' });
+  assert.throws(() => engine.decideBackstageBatch(Array(2), user()), { code: 'argument::type' });
+  assert.throws(() => Engine.prototype.decideBackstage.call({}, READ, user()), TypeError);
+  assert.throws(() => Object.create(engine).decideBackstage(READ, user()));
   assert.throws(() => engine.decideBackstage(READ, { userEntityRef: 'x'.repeat(1 << 20) }), {
     code: 'argument::size',
   });
   const many = { userEntityRef: 'user:default/x', ownershipEntityRefs: Array(10_001).fill('a') };
+  assert.throws(() => engine.decideBackstage(READ, many), { code: 'argument::size' });
+  // Nothing is copied of what is too long.
+  many.ownershipEntityRefs.length = 4_000_000_000;
   assert.throws(() => engine.decideBackstage(READ, many), { code: 'argument::size' });
   const other = Engine.loadSync({ texts });
   assert.throws(() => other.decideBackstage(READ, user()), { code: 'engine::platform' });
