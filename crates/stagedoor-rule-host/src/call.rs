@@ -4,10 +4,10 @@ use stacker::maybe_grow;
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap};
 
 use crate::contract::{Rule, RulePre};
+use crate::deadline::Allowance;
 use crate::error::{Beyond, WasmRuleError, causes};
 use crate::host::{STACK_BYTES, Shared};
 use crate::limits::RuleLimits;
-use crate::ticker::TICK;
 
 /// Room for the host's own frames below a rule's stack.
 const HOST_STACK_BYTES: usize = 256 << 10;
@@ -88,10 +88,9 @@ fn store(host: &Shared, limits: &RuleLimits) -> wasmtime::Result<Store<State>> {
     store.limiter(|state| state);
     store.set_fuel(limits.fuel)?;
     store.set_hostcall_fuel(limits.output_bytes);
-    // The current tick may be about to end.
-    let ticks = limits.deadline.as_nanos().div_ceil(TICK.as_nanos()) + 1;
-    store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
-    store.epoch_deadline_trap();
+    let mut allowance = Allowance::begin(limits.deadline);
+    store.set_epoch_deadline(allowance.first());
+    store.epoch_deadline_callback(move |_| Ok(allowance.passed()));
     Ok(store)
 }
 

@@ -21,6 +21,7 @@ mod arguments;
 mod cache;
 mod call;
 mod contract;
+mod deadline;
 mod error;
 mod gate;
 mod guard;

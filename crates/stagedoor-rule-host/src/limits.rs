@@ -6,8 +6,9 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuleLimits {
-    /// The longest that a call may take (5 ms), told to a millisecond. It bounds the time of a
-    /// decision, whatever the machine.
+    /// The longest that a call may run (5 ms), told to a millisecond: processor time of its
+    /// thread, so that a busy machine fails no rule. By the clock a call is cut after twenty
+    /// deadlines at the latest; time in which the machine stands still is not counted.
     pub deadline: Duration,
     /// Units of work that a call may use (10,000,000): about one an instruction, and the same
     /// on every run. Compiling under it costs up to a third of the speed.

@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use stagedoor_core::Entities;
 use stagedoor_rule_host::{RuleLimits, WasmRule};
 
-use crate::rules::{host, load, request, that_does, with_items};
+use crate::calls::reason;
+use crate::rules::{Text, host, load, request, that_does, with_items};
 
 /// Memory of this process that is in use, in KiB.
 fn resident() -> Result<usize> {
@@ -44,7 +45,24 @@ fn good_rules_answer_beside_bad_ones() -> Result<()> {
         )?,
         that_does("(loop $l (drop (memory.grow (i32.const 1))) (br $l))")?,
         with_items("(func $f (call $f))", "(call $f)")?,
+        with_items(
+            "(table $t 1 funcref)",
+            "(loop $l (drop (table.grow $t (ref.null func) (i32.const 1000))) (br $l))",
+        )?,
         that_does("unreachable")?,
+        // A reason that is too long, and one that is no UTF-8.
+        that_does(&reason("4096", "100000"))?,
+        that_does(&format!(
+            "(i32.store8 (i32.const 4096) (i32.const 0xff)) {}",
+            reason("4096", "1")
+        ))?,
+    ];
+    let unloadable = [
+        Text { imports: r#"(import "now" (func (result u64)))"#, ..Text::default() }.component()?,
+        Text { describe: "unreachable", ..Text::default() }.component()?,
+        Text { version: Some("9.0.0"), ..Text::default() }.component()?,
+        with_items(&"(func)".repeat(100_000), "")?,
+        that_does("")?.into_iter().take(500).collect(),
     ];
     let bad = bad.iter().map(|bytes| WasmRule::load(&host, bytes, limits.clone()));
     let bad: Vec<WasmRule> = bad.collect::<Result<_, _>>()?;
@@ -64,16 +82,29 @@ fn good_rules_answer_beside_bad_ones() -> Result<()> {
                     })
                 })
                 .collect();
-            for _ in 0..count {
+            let harm = || -> Result<()> {
                 for rule in &bad {
                     ensure!(rule.evaluate(&asked, &entities, "{}").is_err());
                 }
+                for bytes in &unloadable {
+                    ensure!(load(&host, bytes).is_err());
+                }
+                Ok(())
+            };
+            let mut harmed = Ok(());
+            // Until the neighbours had their turns as well, however slow the machine is.
+            for round in 0.. {
+                let all_answered = answered.load(Ordering::Relaxed) > 100;
+                if round >= count && (all_answered || neighbours.iter().any(|n| n.is_finished())) {
+                    break;
+                }
+                harmed = harmed.and_then(|()| harm());
             }
             done.store(true, Ordering::Relaxed);
             for neighbour in neighbours {
                 neighbour.join().map_err(|_| anyhow::anyhow!("a neighbour panicked"))??;
             }
-            Ok(())
+            harmed
         })?;
         Ok(answered.into_inner())
     };
