@@ -1,0 +1,209 @@
+//! Policies that were loaded, as those of a platform or as plain Cedar.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use stagedoor_backstage::{Budget, Permissions, PolicyBundle, PolicyEngine, PolicyEngineError};
+use stagedoor_core::{
+    DecideError, EngineBuilder, Entities, Entity, Explanation, Outcome, Request, RequestError,
+};
+use stagedoor_kubernetes::{Reviewer, SubjectAccessReview, SubjectAccessReviewStatus};
+
+use crate::answer::Problem;
+use crate::backstage::{self, Answered, Asked, Group, User};
+use crate::failure::{Failure, Result};
+use crate::request::by_schema;
+
+/// Answers that are kept unless the options say otherwise.
+const CACHED: usize = 20_000;
+
+/// What an engine is made of. JavaScript has checked it, and read the files.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Options {
+    #[serde(default)]
+    texts: Vec<Text>,
+    /// A bundle of Backstage's policies, in place of texts.
+    bundle: Option<Box<RawValue>>,
+    platform: Option<Platform>,
+    cache_size: Option<usize>,
+    #[serde(default)]
+    budget: ConditionBudget,
+    #[serde(default)]
+    exact_cedar: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Text {
+    name: String,
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Platform {
+    Backstage,
+    Kubernetes,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConditionBudget {
+    leaves: Option<usize>,
+    depth: Option<usize>,
+    bytes: Option<usize>,
+}
+
+impl From<ConditionBudget> for Budget {
+    fn from(given: ConditionBudget) -> Self {
+        let default = Self::default();
+        Self {
+            leaves: given.leaves.unwrap_or(default.leaves),
+            depth: given.depth.unwrap_or(default.depth),
+            bytes: given.bytes.unwrap_or(default.bytes),
+        }
+    }
+}
+
+/// Policies that were loaded.
+pub(crate) struct Engine {
+    policies: Policies,
+    /// Answers to Backstage that are kept, and how large they may be.
+    kept: (usize, Budget),
+    groups: Vec<Entity>,
+}
+
+enum Policies {
+    Cedar(stagedoor_core::Engine),
+    Backstage(Box<PolicyEngine>),
+    Kubernetes(Box<Reviewer>),
+}
+
+impl Engine {
+    pub(crate) fn load(options: Options, groups: &[Entity]) -> Result<Self> {
+        let kept = (options.cache_size.unwrap_or(CACHED), options.budget.into());
+        let policies = match options.platform {
+            None => Policies::Cedar(builder(&options).build()?),
+            Some(Platform::Backstage) => {
+                let policy = above_groups(backstage(&options)?, kept, groups)?;
+                Policies::Backstage(Box::new(policy))
+            }
+            Some(Platform::Kubernetes) => {
+                let shipped = ("(shipped) kubernetes.cedarschema", stagedoor_kubernetes::SCHEMA);
+                let engine = builder(&options).schema(shipped.0, shipped.1).build()?;
+                Policies::Kubernetes(Box::new(Reviewer::new(engine)?))
+            }
+        };
+        Ok(Self { policies, kept, groups: groups.to_vec() })
+    }
+
+    pub(crate) fn core(&self) -> &stagedoor_core::Engine {
+        match &self.policies {
+            Policies::Cedar(engine) => engine,
+            Policies::Backstage(policy) => policy.engine(),
+            Policies::Kubernetes(reviewer) => reviewer.engine(),
+        }
+    }
+
+    pub(crate) fn groups(&self) -> &[Entity] {
+        &self.groups
+    }
+
+    pub(crate) fn warnings(&self) -> Vec<Problem> {
+        let warnings = self.core().warnings().iter().map(Problem::from);
+        match &self.policies {
+            Policies::Backstage(policy) => {
+                warnings.chain(policy.findings().iter().map(Problem::from)).collect()
+            }
+            _ => warnings.collect(),
+        }
+    }
+
+    pub(crate) fn decide(&self, request: Request, entities: &Entities) -> Result<Outcome> {
+        self.fitting(request, |request| self.core().decide(request, entities))
+    }
+
+    pub(crate) fn explain(&self, request: Request, entities: &Entities) -> Result<Explanation> {
+        self.fitting(request, |request| self.core().explain(request, entities))
+    }
+
+    /// Asks again, with the context as the schema has it, if the request does not fit it.
+    fn fitting<T>(
+        &self,
+        request: Request,
+        ask: impl Fn(&Request) -> std::result::Result<T, DecideError>,
+    ) -> Result<T> {
+        let refused = match ask(&request) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let is_about_schema = matches!(refused, DecideError::Request(RequestError::Schema(_)));
+        match self.core().schema() {
+            Some(schema) if is_about_schema && !request.context.is_empty() => {
+                let request = by_schema(&request, schema).map_err(|_| refused)?;
+                Ok(ask(&request)?)
+            }
+            _ => Err(refused.into()),
+        }
+    }
+
+    pub(crate) fn answers(&self, asked: &[Asked], user: Option<User>) -> Result<Vec<Answered>> {
+        let Policies::Backstage(policy) = &self.policies else { return Err(not_for("backstage")) };
+        Ok(backstage::answers(policy, asked, user))
+    }
+
+    pub(crate) fn set_groups(&mut self, groups: Vec<Group>) -> Result<()> {
+        let Policies::Backstage(policy) = &mut self.policies else {
+            return Err(not_for("backstage"));
+        };
+        let groups = backstage::group_entities(groups)?;
+        let renewed = PolicyEngine::new(policy.engine().clone(), policy.permissions().clone());
+        **policy = above_groups(renewed, self.kept, &groups)?;
+        self.groups = groups;
+        Ok(())
+    }
+
+    pub(crate) fn review(&self, review: &str) -> Result<SubjectAccessReviewStatus> {
+        let Policies::Kubernetes(reviewer) = &self.policies else {
+            return Err(not_for("kubernetes"));
+        };
+        let review = SubjectAccessReview::from_json(review)?;
+        Ok(reviewer.answer(review).status.unwrap_or_default())
+    }
+}
+
+fn above_groups(
+    policy: PolicyEngine,
+    (cached, budget): (usize, Budget),
+    groups: &[Entity],
+) -> Result<PolicyEngine> {
+    Ok(policy.with_cache(cached).with_budget(budget).with_groups(groups.iter().cloned())?)
+}
+
+fn not_for(platform: &str) -> Failure {
+    Failure::new("engine::platform", format!("the engine was not loaded for {platform}"))
+        .with_help(&format!("load it with {{platform: '{platform}'}}"))
+}
+
+fn backstage(options: &Options) -> Result<PolicyEngine> {
+    if let Some(bundle) = &options.bundle {
+        let bundle = PolicyBundle::from_json("the bundle", bundle.get());
+        return Ok(PolicyEngine::from_bundle(&bundle.map_err(PolicyEngineError::from)?)?);
+    }
+    let shipped = ("(shipped) backstage.cedarschema", stagedoor_backstage::SCHEMA);
+    let engine = builder(options).schema(shipped.0, shipped.1).build()?;
+    let permissions = Permissions::known().map_err(PolicyEngineError::from)?;
+    Ok(PolicyEngine::new(engine, permissions))
+}
+
+fn builder(options: &Options) -> EngineBuilder {
+    let mut builder = stagedoor_core::Engine::builder();
+    for Text { name, text } in &options.texts {
+        builder = match name.as_str() {
+            name if name.ends_with(".cedarschema") => builder.schema(name, text),
+            name if name.ends_with(".cedarschema.json") => builder.schema_json(name, text),
+            name if name.ends_with(".json") => builder.policies_json(name, text),
+            name => builder.policies(name, text),
+        };
+    }
+    if options.exact_cedar { builder.exact_cedar() } else { builder }
+}

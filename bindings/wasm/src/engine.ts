@@ -1,0 +1,262 @@
+import type {
+  AccessReviewStatus,
+  BackstageAnswer,
+  BackstageGroup,
+  BackstagePermission,
+  BackstageUser,
+  Decision,
+  Explanation,
+  Reloaded,
+} from './answers.js';
+import { Entities } from './entities.js';
+import { mistyped, StagedoorError, type Problem } from './error.js';
+import { written, type EngineOptions } from './options.js';
+import { call, Handle } from './runtime.js';
+import { text, Writer, type RequestInput } from './values.js';
+
+interface Described {
+  engine: number;
+  revision: string;
+  policyCount: number;
+  warnings: Problem[];
+}
+
+/** Policies that were loaded, ready to decide. They are parsed once, and kept. */
+export class Engine {
+  readonly #options: EngineOptions;
+  /** What was read of the options: it is loaded again should the module trap. */
+  #read: string;
+  #groups: string | undefined;
+  #handle: Handle | undefined;
+  #described!: Described;
+
+  private constructor(options: EngineOptions) {
+    this.#options = structuredClone(options);
+    this.#read = written(options);
+    this.#handle = new Handle('engine', () => {
+      const described = call<Described>(`{"load":{"options":${this.#read}}}`);
+      if (this.#groups !== undefined) {
+        call(`{"setGroups":{"engine":${described.engine},"groups":${this.#groups}}}`);
+      }
+      this.#described = described;
+      return described.engine;
+    });
+  }
+
+  /** Loads policies. Throws everything that is wrong. */
+  static loadSync(options: EngineOptions): Engine {
+    return new Engine(options);
+  }
+
+  /** Loads policies. Rejects with everything that is wrong. */
+  // eslint-disable-next-line @typescript-eslint/require-await -- the same as the addon's
+  static async load(options: EngineOptions): Promise<Engine> {
+    return new Engine(options);
+  }
+
+  /**
+   * Decides a request. `entities` are laid under those of the request.
+   *
+   * Throws if the request is not one that the policies are about; take that as a denial. The
+   * result is an object and thus always truthy: compare its `decision`, or ask `isAllowed`.
+   */
+  decide(request: RequestInput, entities?: Entities | null): Decision {
+    return call(this.#about('decide', new Writer().request(request), entities));
+  }
+
+  /** Returns whether a request is allowed. */
+  isAllowed(request: RequestInput, entities?: Entities | null): boolean {
+    return this.decide(request, entities).decision === 'allow';
+  }
+
+  /** Decides many requests. One that cannot be decided is denied and says why in `failure`. */
+  decideBatch(requests: readonly RequestInput[], entities?: Entities | null): Decision[] {
+    if (!Array.isArray(requests)) {
+      throw mistyped('requests', 'an array');
+    }
+    const asked = (requests as readonly RequestInput[]).map(writtenOrDenied);
+    const fit = asked.filter(each => typeof each === 'string');
+    const fields = `"engine":${this.number},"requests":[${fit.join()}]${over(entities)}`;
+    const decided = call<Decision[]>(`{"decideBatch":{${fields}}}`).values();
+    return asked.map(each => (typeof each === 'string' ? decided.next().value : each) as Decision);
+  }
+
+  /**
+   * Explains the decision about a request: what every policy in question says, and, if nothing
+   * permits it, which permits came nearest. Looks at every policy.
+   */
+  explain(request: RequestInput, entities?: Entities | null): Explanation {
+    return call(this.#about('explain', new Writer().request(request), entities));
+  }
+
+  /**
+   * Answers whether a user has a permission of Backstage's, as Backstage's permission policy
+   * does: without a resource, in conditions. Whatever fails is denied; `errors` of the answer
+   * say why. The engine must have been loaded for the platform `backstage`.
+   */
+  decideBackstage(permission: BackstagePermission, user?: BackstageUser | null): BackstageAnswer {
+    const [answer] = this.decideBackstageBatch([permission], user);
+    if (answer === undefined) {
+      throw new StagedoorError({ code: 'internal::answer', message: 'there is no answer' });
+    }
+    return answer;
+  }
+
+  /** Answers many permissions for one user, each as `decideBackstage` does. */
+  decideBackstageBatch(
+    permissions: readonly BackstagePermission[],
+    user?: BackstageUser | null,
+  ): BackstageAnswer[] {
+    if (!Array.isArray(permissions)) {
+      throw mistyped('permissions', 'an array');
+    }
+    const asked = (permissions as readonly BackstagePermission[]).map(writtenPermission);
+    const who = user === undefined || user === null ? 'null' : writtenUser(user);
+    const fields = `"engine":${this.number},"permissions":[${asked.join()}],"user":${who}`;
+    return call<BackstageAnswer[]>(`{"decideBackstage":{${fields}}}`).map(frozen);
+  }
+
+  /**
+   * Sets the groups above Backstage's groups: a user of a group is then in those, too. Reloads
+   * keep them. Throws if they are no hierarchy; those before then stay in force.
+   */
+  setGroups(groups: readonly BackstageGroup[]): void {
+    if (!Array.isArray(groups)) {
+      throw mistyped('groups', 'an array');
+    }
+    const written = (groups as readonly BackstageGroup[]).map(({ entityRef, parents }) => {
+      const above = parents.map(parent => text(parent, 'one of `parents`'));
+      return `{"entityRef":${text(entityRef, '`entityRef`')},"parents":[${above.join()}]}`;
+    });
+    const json = `[${written.join()}]`;
+    call(`{"setGroups":{"engine":${this.number},"groups":${json}}}`);
+    this.#groups = json;
+  }
+
+  /**
+   * Answers Kubernetes' SubjectAccessReview, with its status. Whatever fails is denied. The
+   * engine must have been loaded for the platform `kubernetes`.
+   */
+  reviewAccess(review: object): AccessReviewStatus {
+    const json = JSON.stringify(review);
+    return call(`{"reviewAccess":{"engine":${this.number},"review":${json}}}`);
+  }
+
+  /**
+   * Reads the same files again and puts them in force. Throws everything that is wrong; the
+   * policies before then stay in force.
+   */
+  reloadSync(): Reloaded {
+    const number = this.number;
+    const before = this.#described.revision;
+    const read = written(this.#options);
+    this.#described = call(`{"reload":{"engine":${number},"options":${read}}}`);
+    this.#read = read;
+    const { revision } = this.#described;
+    return { changed: revision !== before, revision };
+  }
+
+  /** As `reloadSync`. Rejects with everything that is wrong. */
+  // eslint-disable-next-line @typescript-eslint/require-await -- the same as the addon's
+  async reload(): Promise<Reloaded> {
+    return this.reloadSync();
+  }
+
+  /** Hash of everything that was loaded, in hexadecimal: equal for equal policies. */
+  get revision(): string {
+    void this.number;
+    return this.#described.revision;
+  }
+
+  /** How many policies were loaded. */
+  get policyCount(): number {
+    void this.number;
+    return this.#described.policyCount;
+  }
+
+  /** What was warned of while loading, and what of Backstage's policies its rules cannot say. */
+  get warnings(): Problem[] {
+    void this.number;
+    return structuredClone(this.#described.warnings);
+  }
+
+  /** Lets go of the policies at once. Whatever is called afterwards throws `engine::closed`. */
+  close(): void {
+    this.#handle?.free();
+    this.#handle = undefined;
+  }
+
+  /** @internal */
+  get number(): number {
+    if (this.#handle === undefined) {
+      throw new StagedoorError({ code: 'engine::closed', message: 'the engine was closed' });
+    }
+    return this.#handle.number;
+  }
+
+  #about(name: string, request: string, entities: Entities | null | undefined): string {
+    return `{"${name}":{"engine":${this.number},"request":${request}${over(entities)}}}`;
+  }
+}
+
+function over(entities: Entities | null | undefined): string {
+  if (entities === undefined || entities === null) {
+    return '';
+  }
+  if (!(entities instanceof Entities)) {
+    throw mistyped('entities', 'an instance of Entities');
+  }
+  return `,"entities":${entities.number}`;
+}
+
+function writtenOrDenied(request: RequestInput): string | Decision {
+  try {
+    return new Writer().request(request);
+  } catch (error) {
+    const code = error instanceof StagedoorError ? error.code : 'argument::threw';
+    const message = error instanceof Error ? error.message : String(error);
+    return { decision: 'deny', reasons: [], failure: { code, message } };
+  }
+}
+
+function writtenPermission(permission: BackstagePermission): string {
+  const given: unknown = permission;
+  if (typeof given !== 'object' || given === null) {
+    throw mistyped('permission', '{name, attributes, resourceType}');
+  }
+  const { name, attributes, resourceType } = permission;
+  const fields = [`"name":${text(name, '`name` of a permission')}`];
+  const action = attributes?.action;
+  if (action !== undefined) {
+    const written = text(action, '`attributes.action` of a permission');
+    fields.push(`"attributes":{"action":${written}}`);
+  }
+  if (resourceType !== undefined) {
+    fields.push(`"resourceType":${text(resourceType, '`resourceType` of a permission')}`);
+  }
+  return `{${fields.join()}}`;
+}
+
+function writtenUser(user: BackstageUser): string {
+  if (typeof user !== 'object') {
+    throw mistyped('user', '{userEntityRef, ownershipEntityRefs}');
+  }
+  const { userEntityRef, ownershipEntityRefs = [], service } = user;
+  if (userEntityRef === undefined) {
+    return `{"service":${text(service, '`userEntityRef` or `service` of a user')}}`;
+  }
+  if (!Array.isArray(ownershipEntityRefs)) {
+    throw mistyped('`ownershipEntityRefs`', 'an array of references');
+  }
+  const owned = ownershipEntityRefs.map(each => text(each, 'one of `ownershipEntityRefs`'));
+  const reference = text(userEntityRef, '`userEntityRef`');
+  return `{"userEntityRef":${reference},"ownershipEntityRefs":[${owned.join()}]}`;
+}
+
+function frozen<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    Object.values(value).forEach(frozen);
+    Object.freeze(value);
+  }
+  return value;
+}

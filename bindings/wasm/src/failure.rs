@@ -1,0 +1,132 @@
+//! What JavaScript throws.
+
+use serde::Serialize;
+use stagedoor_backstage::PolicyEngineError;
+use stagedoor_core::{DecideError, EntitiesError, LoadError, RequestError};
+use stagedoor_kubernetes::{ReviewError, VocabularyError};
+
+use crate::answer::Problem;
+
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+/// A failure with a stable code, as the addon for Node has them.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Failure(Box<Told>);
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Told {
+    pub(crate) code: String,
+    pub(crate) message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problems: Option<Vec<Problem>>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self(Box::new(Told { code: code.to_owned(), message, ..Told::default() }))
+    }
+
+    pub(crate) fn with_help(mut self, help: &str) -> Self {
+        self.0.help = Some(help.to_owned());
+        self
+    }
+
+    pub(crate) fn told(self) -> Told {
+        *self.0
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        let problems: Vec<Problem> = error.problems().iter().map(Problem::from).collect();
+        let first = problems.iter().find(|problem| problem.severity == "error").cloned();
+        let message = error.to_string();
+        let problems = Some(problems);
+        match first {
+            Some(Problem { code, file, line, column, help, .. }) => {
+                Self(Box::new(Told { code, message, file, line, column, help, problems }))
+            }
+            None => {
+                let told = Self::new("policies::load", message).told();
+                Self(Box::new(Told { problems, ..told }))
+            }
+        }
+    }
+}
+
+impl From<PolicyEngineError> for Failure {
+    fn from(error: PolicyEngineError) -> Self {
+        match error {
+            PolicyEngineError::Policies(error) => error.into(),
+            error => Self::new("permissions::file", error.to_string())
+                .with_help("correct the `*.permissions.yaml`"),
+        }
+    }
+}
+
+impl From<VocabularyError> for Failure {
+    fn from(error: VocabularyError) -> Self {
+        Self::new("engine::platform", error.to_string())
+    }
+}
+
+impl From<ReviewError> for Failure {
+    fn from(error: ReviewError) -> Self {
+        Self::new("review::refused", error.to_string())
+    }
+}
+
+impl From<DecideError> for Failure {
+    fn from(error: DecideError) -> Self {
+        match error {
+            DecideError::Request(error) => error.into(),
+            DecideError::Entities(error) => error.into(),
+            error => Self::new("request::refused", error.to_string()),
+        }
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        let code = match &error {
+            RequestError::EntityUid { .. } => "request::uid",
+            RequestError::Context(_) => "request::context",
+            RequestError::StringTooLong { .. } => "limit::string-bytes",
+            RequestError::TooDeep { .. } => "limit::nesting",
+            RequestError::Schema(_) => "request::schema",
+            _ => "request::refused",
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<EntitiesError> for Failure {
+    fn from(error: EntitiesError) -> Self {
+        let code = match &error {
+            EntitiesError::Duplicate(_) => "entities::duplicate",
+            EntitiesError::Cycle(_) => "entities::cycle",
+            EntitiesError::TooManyAncestors { .. } | EntitiesError::TooManyMemberships { .. } => {
+                "limit::ancestors"
+            }
+            EntitiesError::TooMany { .. } => "limit::entities",
+            EntitiesError::StringTooLong { .. } => "limit::string-bytes",
+            EntitiesError::TooDeep { .. } => "limit::nesting",
+            EntitiesError::TooLarge { .. } => "limit::file-bytes",
+            EntitiesError::Json(_) => "entities::json",
+            EntitiesError::Value(_) => "entities::value",
+            EntitiesError::Schema(_) => "entities::schema",
+            _ => "entities::refused",
+        };
+        Self::new(code, error.to_string())
+    }
+}

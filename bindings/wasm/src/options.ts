@@ -1,0 +1,189 @@
+// What an engine is made of.
+
+import { mistyped, StagedoorError } from './error.js';
+import { text } from './values.js';
+
+/** A policy file or schema that is given as text. */
+export interface SourceText {
+  /** Its name in messages; the ending tells what it is, as for files. */
+  name: string;
+  /** The text. */
+  text: string;
+}
+
+/** Bounds on the conditions of one answer. What is left out keeps its default. */
+export interface ConditionBudget {
+  /** The most rules (64). */
+  leaves?: number;
+  /** How deep rules may nest (16). */
+  depth?: number;
+  /** The most bytes of the conditions as JSON (3,800). */
+  bytes?: number;
+}
+
+/** What an engine is made of. At least one of `directory`, `files` and `texts` is needed. */
+export interface EngineOptions {
+  /**
+   * In Node: a directory of which all `*.cedar`, `*.cedar.json`, `*.cedarschema` and
+   * `*.cedarschema.json` are read, below it too.
+   */
+  directory?: string;
+  /** In Node: such files. */
+  files?: string[];
+  /** Such files as texts. */
+  texts?: SourceText[];
+  /**
+   * In Node: a bundle of Backstage's policies, as `stagedoor backstage bundle` writes it, in
+   * place of the above.
+   */
+  bundle?: string;
+  /**
+   * Whose words the policies use. `backstage` adds Backstage's schema and the permissions in the
+   * directory's `*.permissions.yaml`, and is needed for `decideBackstage`; `kubernetes` adds
+   * Kubernetes' schema, and is needed for `reviewAccess`.
+   */
+  platform?: 'backstage' | 'kubernetes';
+  /** How many of Backstage's answers are kept (20,000). */
+  cacheSize?: number;
+  /** How large Backstage's conditions may be; larger ones are a denial with a finding. */
+  budget?: ConditionBudget;
+  /**
+   * Decide exactly as Cedar does: without a schema, and with a `forbid` that cannot be evaluated
+   * left out. For conformance tests.
+   */
+  exactCedar?: boolean;
+}
+
+/** Reads files, where there are any. */
+export interface Files {
+  directory(path: string): SourceText[];
+  file(path: string): SourceText;
+  /** The files of a directory for Backstage, by their names in it. */
+  bundle(directory: string): string;
+  text(path: string): string;
+}
+
+let files: Files | undefined;
+
+/** Tells how files are read. */
+export function readFilesBy(reader: Files): void {
+  files = reader;
+}
+
+const TYPES: Record<keyof EngineOptions, [(value: unknown) => boolean, string]> = {
+  directory: [isText, 'a path'],
+  files: [value => Array.isArray(value) && value.every(isText), 'a list of paths'],
+  texts: [value => Array.isArray(value) && value.every(isSource), 'a list of {name, text}'],
+  bundle: [isText, 'a path'],
+  platform: [isText, "'backstage' or 'kubernetes'"],
+  cacheSize: [isSize, 'a number'],
+  budget: [
+    value => isObject(value) && Object.values(value).every(isSize),
+    '{leaves, depth, bytes}',
+  ],
+  exactCedar: [value => typeof value === 'boolean', 'true or false'],
+};
+
+/** Checks options, and returns them as the module reads them, with the files' texts. */
+export function written(options: EngineOptions): string {
+  const given: unknown = options;
+  if (!isObject(given)) {
+    throw mistyped('options', "an object, such as {directory: 'policies'}");
+  }
+  for (const [name, value] of Object.entries(given)) {
+    const type = Object.hasOwn(TYPES, name) ? TYPES[name as keyof EngineOptions] : undefined;
+    if (type === undefined) {
+      const help = `the options are ${Object.keys(TYPES).join(', ')}`;
+      throw unfit(`\`${name}\` is not an option`, help);
+    }
+    if (value !== undefined && !type[0](value)) {
+      throw mistyped(`\`${name}\``, type[1]);
+    }
+  }
+  const { directory, files: paths = [], texts = [], bundle, platform, cacheSize, budget } = options;
+  consistent(options);
+  const reader = () => {
+    if (files === undefined) {
+      throw unfit('there are no files here', 'give `texts`');
+    }
+    return files;
+  };
+  const fields = [`"exactCedar":${options.exactCedar ?? false}`];
+  if (platform !== undefined) fields.push(`"platform":${text(platform, '`platform`')}`);
+  if (cacheSize !== undefined) fields.push(`"cacheSize":${cacheSize}`);
+  if (budget !== undefined) fields.push(`"budget":${JSON.stringify(budget)}`);
+  if (bundle !== undefined) {
+    fields.push(`"bundle":${embedded(reader().text(bundle), bundle)}`);
+  } else if (platform === 'backstage' && directory !== undefined) {
+    fields.push(`"bundle":${reader().bundle(directory)}`);
+  } else {
+    const all = [
+      ...(directory === undefined ? [] : reader().directory(directory)),
+      ...paths.map(path => reader().file(path)),
+      ...texts,
+    ];
+    const sources = all.map(
+      source => `{"name":${text(source.name, '`name`')},"text":${text(source.text, '`text`')}}`,
+    );
+    fields.push(`"texts":[${sources.join()}]`);
+  }
+  return `{${fields.join()}}`;
+}
+
+function consistent({
+  directory,
+  files = [],
+  texts = [],
+  bundle,
+  platform,
+  exactCedar,
+}: EngineOptions) {
+  const none = directory === undefined && files.length === 0 && texts.length === 0;
+  if (platform !== undefined && platform !== 'backstage' && platform !== 'kubernetes') {
+    const help = "leave it out, or write 'backstage' or 'kubernetes'";
+    throw unfit(`\`platform\` is \`${String(platform)}\`, which is not known`, help);
+  }
+  if (bundle !== undefined && !(none && platform === 'backstage')) {
+    throw unfit("`bundle` stands alone, with `platform: 'backstage'`");
+  }
+  if (none && bundle === undefined) {
+    throw unfit('no policies are named', 'give `directory`, `files`, `texts` or `bundle`');
+  }
+  if (exactCedar && platform !== undefined) {
+    throw unfit('`exactCedar` and `platform` do not go together');
+  }
+  if (platform === 'backstage' && directory !== undefined && files.length + texts.length > 0) {
+    throw unfit("of a platform's policies, either `directory` or others are given");
+  }
+}
+
+/** Returns the JSON of a file, which is put into a call, and could leave its place otherwise. */
+function embedded(json: string, file: string): string {
+  try {
+    JSON.parse(json);
+    return json;
+  } catch (cause) {
+    const message = `not a bundle of policies: ${String(cause)}`;
+    throw new StagedoorError({ code: 'permissions::file', message, file }, { cause });
+  }
+}
+
+function unfit(message: string, help?: string): StagedoorError {
+  return new StagedoorError({ code: 'argument::option', message, ...(help && { help }) });
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
+function isSize(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 32;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isSource(value: unknown): boolean {
+  return isObject(value) && isText(value.name) && isText(value.text);
+}

@@ -1,0 +1,269 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const {
+  mkdtempSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} = require('node:fs');
+const { tmpdir } = require('node:os');
+const { join } = require('node:path');
+const { after, test } = require('node:test');
+
+const { Engine, Entities, StagedoorError, initSync } = require('@stagedoor/wasm');
+
+const module_ = join(__dirname, '../dist/stagedoor.wasm');
+
+const SCHEMA = `
+  entity Team; entity User in [Team] = { level?: Long };
+  entity Service = { tier: String };
+  action deploy appliesTo { principal: User, resource: Service, context: { ip?: ipaddr, mfa?: Bool } };`;
+const POLICIES = `
+  @id("team-deploys") permit (principal in Team::"pay", action, resource);
+  @id("no-gold-without-mfa") forbid (principal, action, resource is Service)
+  when { resource.tier == "gold" && !(context has mfa && context.mfa) };
+  @id("from-home") permit (principal, action, resource)
+  when { context has ip && context.ip.isLoopback() };`;
+const texts = [
+  { name: 's.cedarschema', text: SCHEMA },
+  { name: 'p.cedar', text: POLICIES },
+];
+
+const people = () => new Entities([{ uid: 'User::"ana"', parents: ['Team::"pay"'] }]);
+const deploy = (tier, context, principal = 'User::"ana"') => ({
+  principal,
+  action: { type: 'Action', id: 'deploy' },
+  resource: 'Service::"ledger"',
+  ...(context && { context }),
+  entities: [{ uid: 'Service::"ledger"', attrs: { tier } }],
+});
+
+test('the module imports nothing', () => {
+  const module = new WebAssembly.Module(readFileSync(module_));
+  assert.deepEqual(WebAssembly.Module.imports(module), []);
+});
+
+test('decisions, reasons and explanations', () => {
+  const engine = Engine.loadSync({ texts });
+  assert.equal(engine.policyCount, 3);
+  assert.match(engine.revision, /^[0-9a-f]{32,}$/);
+  const allowed = engine.decide(deploy('silver'), people());
+  assert.deepEqual(allowed, { decision: 'allow', reasons: ['team-deploys'] });
+  const denied = engine.decide(deploy('gold'), people());
+  assert.deepEqual(denied, { decision: 'deny', reasons: ['no-gold-without-mfa'] });
+  assert.ok(engine.isAllowed(deploy('gold', { mfa: true }), people()));
+  assert.ok(!engine.isAllowed(deploy('silver')));
+  // What the schema tells of the context is left out.
+  assert.ok(engine.isAllowed(deploy('silver', { ip: '127.0.0.1' })));
+  const explained = engine.explain(deploy('silver'));
+  assert.equal(explained.decision.decision, 'deny');
+  assert.equal(explained.nearest[0].failed[0].file, 'p.cedar');
+  assert.ok(explained.policies.some(({ status }) => status === 'notSatisfied'));
+});
+
+test('a batch denies what cannot be decided', () => {
+  const engine = Engine.loadSync({ texts });
+  const batch = [deploy('silver'), deploy(1.5), deploy(1n), 7, deploy('gold'), deploy('silver')];
+  const decided = engine.decideBatch(batch, people());
+  assert.deepEqual(
+    decided.map(({ decision }) => decision),
+    ['allow', 'deny', 'deny', 'deny', 'deny', 'allow'],
+  );
+  assert.equal(decided[1].failure.code, 'argument::type');
+  assert.equal(decided[2].failure.code, 'entities::schema');
+  assert.equal(decided[3].failure.code, 'argument::type');
+  assert.equal(decided[4].failure, undefined);
+});
+
+test('policies that do not load are told with their place', () => {
+  const schema = { name: 's.cedarschema', text: SCHEMA };
+  const text = 'permit (principal, action, resource)\nwhen { 1 + };';
+  const wrong = [schema, { name: 'p.cedar', text }];
+  assert.throws(
+    () => Engine.loadSync({ texts: wrong }),
+    error =>
+      error instanceof StagedoorError &&
+      error.code === 'policy::parse' &&
+      error.file === 'p.cedar' &&
+      error.line === 2 &&
+      error.problems.length > 0,
+  );
+  const guarded = [
+    schema,
+    { name: 'p.cedar', text: '@id("x") @guard("r") permit (principal, action, resource);' },
+  ];
+  // There is no host for rules here: a guard is not left out in silence.
+  assert.throws(() => Engine.loadSync({ texts: guarded }), /guard/);
+});
+
+test('options are checked', () => {
+  for (const [options, code] of [
+    [undefined, 'argument::type'],
+    [{}, 'argument::option'],
+    [{ text: [] }, 'argument::option'],
+    [{ texts: 'x' }, 'argument::type'],
+    [{ texts, platform: 'nomad' }, 'argument::option'],
+    [{ texts, platform: 'backstage', exactCedar: true }, 'argument::option'],
+    [{ texts, bundle: 'b.json' }, 'argument::option'],
+    [{ texts, cacheSize: -1 }, 'argument::type'],
+    [{ directory: '/nowhere' }, 'file::read'],
+    [{ files: ['x.txt'] }, 'file::unknown'],
+  ]) {
+    assert.throws(
+      () => Engine.loadSync(options),
+      error => error.code === code || assert.fail(`${JSON.stringify(options)}: ${error.stack}`),
+    );
+  }
+});
+
+test('requests and entities are checked', () => {
+  const engine = Engine.loadSync({ texts });
+  const circle = {};
+  circle.circle = circle;
+  let wide = [];
+  for (let n = 0; n < 40; n++) wide = [wide, wide];
+  for (const [context, code] of [
+    [{ mfa: null }, 'argument::type'],
+    [{ mfa: 0.5 }, 'argument::type'],
+    [{ mfa: 2 ** 53 }, 'argument::type'],
+    [{ mfa: 2n ** 63n }, 'argument::type'],
+    [{ mfa: '\ud800' }, 'argument::unicode'],
+    [{ mfa: new Map() }, 'argument::type'],
+    [{ mfa: new Date() }, 'argument::type'],
+    [{ mfa: new Uint8Array(3) }, 'argument::type'],
+    [{ mfa: () => true }, 'argument::type'],
+    [circle, 'limit::nesting'],
+    [{ wide }, 'argument::size'],
+    [[], 'argument::type'],
+    [{ ip: { __extn: { fn: 'ip', arg: '1")' } } }, 'entities::value'],
+    [{ other: true }, 'request::schema'],
+  ]) {
+    assert.throws(
+      () => engine.decide(deploy('silver', context)),
+      error => error.code === code || assert.fail(`${code}: ${error.stack}`),
+    );
+  }
+  assert.throws(() => engine.decide(deploy('silver', undefined, 'ana')), { code: 'request::uid' });
+  assert.throws(() => engine.decide(deploy('silver'), []), { code: 'argument::type' });
+  assert.throws(() => new Entities([{ uid: 'T::"a"' }, { uid: 'T::"a"' }]), {
+    code: 'entities::duplicate',
+  });
+  assert.throws(() => new Entities([{ uid: 'T::"a"', attributes: {} }]), {
+    code: 'argument::type',
+  });
+  assert.throws(() => Entities.fromJson('[]}},{'), { code: 'entities::json' });
+  // Names that a careless reader would take for its own.
+  const proto = JSON.parse('{"__proto__": {"mfa": true}}');
+  assert.throws(() => engine.decide(deploy('gold', proto)), { code: 'request::schema' });
+});
+
+test('files are read again, and what is wrong leaves those before in force', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'stagedoor-wasm-'));
+  after(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, 'more'));
+  writeFileSync(join(folder, 's.cedarschema'), SCHEMA);
+  writeFileSync(join(folder, 'more/p.cedar'), POLICIES);
+  writeFileSync(join(folder, '.hidden.cedar'), 'this is not read');
+  mkdirSync(join(folder, 'node_modules'));
+  writeFileSync(join(folder, 'node_modules/p.cedar'), 'nor is this');
+  const engine = await Engine.load({ directory: folder });
+  assert.ok(engine.isAllowed(deploy('silver'), people()));
+  assert.equal((await engine.reload()).changed, false);
+  writeFileSync(join(folder, 'more/p.cedar'), 'permit (');
+  await assert.rejects(engine.reload(), { code: 'policy::parse' });
+  assert.ok(engine.isAllowed(deploy('silver'), people()));
+  writeFileSync(join(folder, 'more/p.cedar'), '@id("none") forbid (principal, action, resource);');
+  const { changed, revision } = engine.reloadSync();
+  assert.ok(changed && revision === engine.revision);
+  assert.deepEqual(engine.decide(deploy('silver'), people()).reasons, ['none']);
+  symlinkSync('/dev/zero', join(folder, 'device.cedar'));
+  assert.throws(() => engine.reloadSync(), { code: 'file::special' });
+  rmSync(join(folder, 'device.cedar'));
+  symlinkSync(join(folder, 'more'), join(folder, 'linked'));
+  assert.throws(() => engine.reloadSync(), { code: 'directory::link' });
+  assert.ok(!engine.isAllowed(deploy('silver'), people()));
+});
+
+test('Backstage gets conditions, and the same denials as from the addon', () => {
+  const directory = join(__dirname, '../../../policies/backstage');
+  const engine = Engine.loadSync({ directory, platform: 'backstage' });
+  engine.setGroups([
+    { entityRef: 'group:default/payments', parents: ['group:default/engineering'] },
+  ]);
+  const permission = {
+    name: 'catalog.entity.read',
+    attributes: { action: 'read' },
+    resourceType: 'catalog-entity',
+  };
+  const user = {
+    userEntityRef: 'user:default/bob',
+    ownershipEntityRefs: ['user:default/bob', 'group:default/payments'],
+  };
+  const answer = engine.decideBackstage(permission, user);
+  assert.equal(answer.decision.result, 'CONDITIONAL');
+  assert.equal(answer.decision.pluginId, 'catalog');
+  assert.ok(Object.isFrozen(answer.decision.conditions));
+  assert.equal(answer.revision, engine.revision);
+  for (const [asked, who] of [
+    [permission, undefined],
+    [permission, { userEntityRef: 'bob' }],
+    [{ name: 'nobody.knows' }, user],
+  ]) {
+    const { decision, errors } = engine.decideBackstage(asked, who);
+    assert.equal(decision.result, 'DENY');
+    assert.equal(errors.length, 1);
+  }
+  // A setting outlives other groups.
+  const tight = Engine.loadSync({ directory, platform: 'backstage', budget: { leaves: 1 } });
+  tight.setGroups([]);
+  assert.equal(tight.decideBackstage(permission, user).decision.result, 'DENY');
+  const loops = [{ entityRef: 'group:default/a', parents: ['group:default/a'] }];
+  assert.throws(() => engine.setGroups(loops), { code: 'entities::cycle' });
+  assert.throws(() => engine.reviewAccess({}), { code: 'engine::platform' });
+});
+
+test('Kubernetes gets the status of its review', () => {
+  const text = `@id("reads") permit (principal, action in k8s::Action::"readOnly", resource is k8s::Resource)
+    when { resource.resource == "pods" };`;
+  const engine = Engine.loadSync({ texts: [{ name: 'p.cedar', text }], platform: 'kubernetes' });
+  const review = verb => ({
+    apiVersion: 'authorization.k8s.io/v1',
+    kind: 'SubjectAccessReview',
+    spec: { user: 'ana', resourceAttributes: { verb, version: 'v1', resource: 'pods' } },
+  });
+  assert.equal(engine.reviewAccess(review('get')).allowed, true);
+  assert.equal(engine.reviewAccess(review('delete')).allowed, false);
+  assert.throws(() => engine.reviewAccess({ kind: 'Pod' }), { code: 'review::refused' });
+});
+
+test('policies that nest without end harm nobody', () => {
+  const engine = Engine.loadSync({ texts });
+  const people_ = people();
+  for (const open of ['(', '!', '[', 'if true then false else ', 'a.b(']) {
+    const text = `permit (principal, action, resource) when { ${open.repeat(200_000)}`;
+    assert.throws(() => Engine.loadSync({ texts: [{ name: 'p.cedar', text }] }), StagedoorError);
+    assert.ok(engine.isAllowed(deploy('silver'), people_));
+  }
+});
+
+test('what was closed is closed', () => {
+  const engine = Engine.loadSync({ texts });
+  engine.close();
+  engine.close();
+  assert.throws(() => engine.decide(deploy('silver')), { code: 'engine::closed' });
+  assert.throws(() => engine.revision, { code: 'engine::closed' });
+});
+
+test('after a trap the policies are loaded again', () => {
+  const engine = Engine.loadSync({ texts });
+  const entities = people().with([{ uid: 'User::"bo"' }]);
+  assert.equal(entities.size, 2);
+  const before = engine.revision;
+  // Another module in place of this one is what a trap comes to.
+  initSync(new WebAssembly.Module(readFileSync(module_)));
+  assert.ok(engine.isAllowed(deploy('silver'), entities));
+  assert.equal(engine.revision, before);
+});
