@@ -234,6 +234,8 @@ permit (principal is Backstage::User, action == Backstage::Action::"catalog.enti
     let (found, exit) = place.found()?;
     ensure!(found.contains(&"not-conditional odd 1".to_owned()), "{found:?}");
     ensure!(found.contains(&"list-guard guarded 4".to_owned()), "{found:?}");
+    // What the rule looks at is not known here.
+    ensure!(!found.contains(&"not-conditional guarded 4".to_owned()), "{found:?}");
     assert_eq!(exit, 1);
     Ok(())
 }

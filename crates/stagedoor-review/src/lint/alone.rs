@@ -90,7 +90,8 @@ pub(super) fn not_conditional(engine: &Engine, permissions: &Permissions) -> Vec
         let told = LintFinding::new(code, place, &finding.message).with_help(&finding.help);
         if code == LintCode::ListGuard { told.heuristic() } else { told }
     };
-    policy.findings().iter().map(of).collect()
+    // Without its rule, it is not known whether a guard looks at the context.
+    policy.findings().iter().filter(|f| f.code != FindingCode::NoContext).map(of).collect()
 }
 
 fn missing_annotations(policy: &Normal<'_>) -> Vec<LintFinding> {
