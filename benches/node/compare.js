@@ -54,6 +54,7 @@ function addonRows(workload) {
   const loaded = addon.load(workload);
   const { engine } = loaded;
   const { principals, actions, resources } = addon.handles(loaded, workload.requests);
+  const deciders = addon.deciders(loaded, workload.requests, { principals, actions, resources });
   const packed = workload.requests.map(addon.packed);
   return {
     'node-stagedoor-object': oneByOne(addon.objects(loaded)),
@@ -76,6 +77,17 @@ function addonRows(workload) {
           packed[index],
         );
         if (given !== allowed) wrong += 1;
+      }
+      return wrong;
+    },
+    'node-stagedoor-decider': oneByOne(request =>
+      deciders[request.user].get(request.verb)(addon.packed(request)),
+    ),
+    'node-stagedoor-decider-packed': (requests, start, end) => {
+      let wrong = 0;
+      for (let index = start; index < end; index += 1) {
+        const { user, verb, allowed } = requests[index];
+        if (deciders[user].get(verb)(packed[index]) !== allowed) wrong += 1;
       }
       return wrong;
     },

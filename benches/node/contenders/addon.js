@@ -54,10 +54,21 @@ function handles({ engine, store, users }, requests) {
   };
 }
 
+/** Functions that decide, by user and by those verbs that the user asks for. */
+function deciders({ engine, users }, requests, { principals, actions, resources }) {
+  const made = users.map(() => new Map());
+  for (const { user, verb } of requests) {
+    if (!made[user].has(verb)) {
+      made[user].set(verb, engine.decider(principals[user], actions.get(verb), resources));
+    }
+  }
+  return made;
+}
+
 /** The resource as one text, which is made of the request's words. */
 function packed({ id, apiGroup, resource, namespace, name }) {
   const space = namespace === null ? '' : `=${namespace}`;
   return `${id}\0=${apiGroup}\0=${resource}\0${space}\0=${name}`;
 }
 
-module.exports = { load, objects, handles, packed };
+module.exports = { load, objects, handles, deciders, packed };

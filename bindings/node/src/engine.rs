@@ -1,6 +1,7 @@
 //! The engine's handle in JavaScript.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use napi::Task;
@@ -25,7 +26,8 @@ use crate::request::{Asked, decide, explain};
 /// What it holds is freed with the last handle, or by `close`. Each worker thread loads its own.
 #[napi]
 pub struct Engine {
-    policies: RefCell<Option<Arc<Policies>>>,
+    /// Shared with the functions that it has made.
+    pub(crate) policies: Rc<RefCell<Option<Arc<Policies>>>>,
 }
 
 /// What a reload came to.
@@ -267,12 +269,11 @@ impl Engine {
 
 impl Engine {
     fn of(policies: Policies) -> Self {
-        Self { policies: RefCell::new(Some(Arc::new(policies))) }
+        Self { policies: Rc::new(RefCell::new(Some(Arc::new(policies)))) }
     }
 
     pub(crate) fn policies(&self) -> Result<Arc<Policies>> {
-        let policies = self.policies.borrow();
-        policies.clone().ok_or_else(closed)
+        self.policies.borrow().clone().ok_or_else(closed)
     }
 
     fn outcome(&self, request: Unknown<'_>, entities: Option<Unknown<'_>>) -> Result<Outcome> {
@@ -288,7 +289,8 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-fn closed() -> Failure {
+/// The failure of whatever is asked of an engine that was closed.
+pub(crate) fn closed() -> Failure {
     Failure::new("engine::closed", "the engine was closed")
 }
 

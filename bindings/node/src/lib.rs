@@ -10,6 +10,7 @@
 #![expect(unsafe_code, reason = "Node-API is a C interface, and `#[napi]` expands to calls of it")]
 
 mod backstage;
+mod decider;
 mod decision;
 mod engine;
 mod entities;

@@ -1,6 +1,7 @@
 //! Handles: what is the same for many requests crosses to Rust once.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use napi::bindgen_prelude::{
     Array, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Unknown,
@@ -15,6 +16,7 @@ use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::entities::prepared;
 use crate::failure::{Failure, Result};
+use crate::loading::Policies;
 use crate::text::{text, with_text};
 use crate::uid::{ID_BYTES, named_type, uid};
 
@@ -26,21 +28,25 @@ const RESOURCE_BYTES: usize = 1 << 20;
 /// It stays valid when policies are reloaded.
 #[napi]
 #[derive(Debug)]
-pub struct Principal(RefCell<stagedoor_core::Principal>);
+pub struct Principal(pub(crate) Rc<RefCell<stagedoor_core::Principal>>);
 
 /// An action, for many requests. Made by `engine.action`.
 ///
 /// It stays valid when policies are reloaded.
 #[napi]
 #[derive(Debug)]
-pub struct Action(RefCell<stagedoor_core::Action>);
+pub struct Action(pub(crate) Rc<RefCell<stagedoor_core::Action>>);
 
 /// A type of resources and the attributes that each is given. Made by `engine.resourceType`.
 ///
 /// It stays valid when policies are reloaded.
 #[napi]
 #[derive(Debug)]
-pub struct ResourceType {
+pub struct ResourceType(pub(crate) Rc<NamedType>);
+
+/// A type of resources, and what its handle is made of.
+#[derive(Debug)]
+pub(crate) struct NamedType {
     name: EntityTypeName,
     attributes: Vec<String>,
     handle: RefCell<stagedoor_core::ResourceType>,
@@ -64,7 +70,7 @@ impl Engine {
             let uid = uid(principal, "`principal`")?;
             let policies = self.policies()?;
             let handle = policies.current().engine.principal(&uid, &entities)?;
-            Ok(Principal(RefCell::new(handle)))
+            Ok(Principal(Rc::new(RefCell::new(handle))))
         };
         handle().map_err(|failure| failure.thrown(&env))
     }
@@ -80,7 +86,7 @@ impl Engine {
             let uid: EntityUid = uid(action, "`action`")?;
             let policies = self.policies()?;
             let handle = policies.current().engine.action(&uid).map_err(Failure::from)?;
-            Ok(Action(RefCell::new(handle)))
+            Ok(Action(Rc::new(RefCell::new(handle))))
         };
         handle().map_err(|failure| failure.thrown(&env))
     }
@@ -103,12 +109,13 @@ impl Engine {
             let attributes = strings(attributes, "attributes")?;
             let policies = self.policies()?;
             let handle = resource_type(&policies.current().engine, &name, &attributes)?;
-            Ok(ResourceType { name, attributes, handle: RefCell::new(handle) })
+            let handle = RefCell::new(handle);
+            Ok(ResourceType(Rc::new(NamedType { name, attributes, handle })))
         };
         handle().map_err(|failure| failure.thrown(&env))
     }
 
-    /// Returns whether a request of handles is allowed: the fastest way to a decision.
+    /// Returns whether a request of handles is allowed. `decider` is faster still.
     ///
     /// `resource` is the resource's id and, in the order of its type, each attribute as `=` and
     /// its value, or nothing if the resource does not have it, joined by `'\0'`:
@@ -123,7 +130,7 @@ impl Engine {
         resource_type: &ResourceType,
         #[napi(ts_arg_type = "string")] resource: Unknown<'_>,
     ) -> napi::Result<bool> {
-        let asked = Asked { principal, action, resource_type };
+        let asked = Asked::of(principal, action, resource_type);
         self.asked(&asked, |engine| asked.is_allowed(engine, resource))
             .map_err(|failure| failure.thrown(&env))
     }
@@ -139,7 +146,7 @@ impl Engine {
         resource_type: &ResourceType,
         #[napi(ts_arg_type = "string")] resource: Unknown<'_>,
     ) -> napi::Result<Decision> {
-        let asked = Asked { principal, action, resource_type };
+        let asked = Asked::of(principal, action, resource_type);
         let decide = |engine: &stagedoor_core::Engine| {
             asked.about(resource, |request| Ok((&engine.decide_prepared(request)?).into()))
         };
@@ -157,7 +164,7 @@ impl Engine {
         resource_type: &ResourceType,
         #[napi(ts_arg_type = "Array<string>")] resources: Unknown<'_>,
     ) -> napi::Result<Vec<bool>> {
-        let asked = Asked { principal, action, resource_type };
+        let asked = Asked::of(principal, action, resource_type);
         let decide = |engine: &stagedoor_core::Engine| {
             if !resources.is_array()? {
                 return Err(Failure::mistyped("resources", "an array of strings"));
@@ -178,40 +185,59 @@ impl Engine {
         asked: &Asked<'_>,
         ask: impl FnOnce(&stagedoor_core::Engine) -> Result<R>,
     ) -> Result<R> {
-        let policies = self.policies()?;
-        let current = policies.current();
-        asked.renew(&current.engine)?;
-        ask(&current.engine)
+        asked.ask(self.policies()?.as_ref(), ask)
     }
 }
 
 /// The handles of one request.
-struct Asked<'a> {
-    principal: &'a Principal,
-    action: &'a Action,
-    resource_type: &'a ResourceType,
+pub(crate) struct Asked<'a> {
+    pub(crate) principal: &'a RefCell<stagedoor_core::Principal>,
+    pub(crate) action: &'a RefCell<stagedoor_core::Action>,
+    pub(crate) resource_type: &'a NamedType,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    fn of(
+        Principal(principal): &'a Principal,
+        Action(action): &'a Action,
+        ResourceType(resource_type): &'a ResourceType,
+    ) -> Self {
+        Self { principal, action, resource_type }
+    }
+
+    /// Asks the engine in force, for which the handles are made anew where it is another one.
+    pub(crate) fn ask<R>(
+        &self,
+        policies: &Policies,
+        ask: impl FnOnce(&stagedoor_core::Engine) -> Result<R>,
+    ) -> Result<R> {
+        let current = policies.current();
+        self.renew(&current.engine)?;
+        ask(&current.engine)
+    }
+
     fn renew(&self, engine: &stagedoor_core::Engine) -> Result<()> {
-        let principal = &self.principal.0;
+        let Self { principal, action, resource_type: type_ } = self;
         if !principal.borrow().is_of(engine) {
             let new = engine.principal(principal.borrow().uid(), principal.borrow().entities())?;
             principal.replace(new);
         }
-        let action = &self.action.0;
         if !action.borrow().is_of(engine) {
             let new = engine.action(action.borrow().uid()).map_err(Failure::from)?;
             action.replace(new);
         }
-        let ResourceType { name, attributes, handle } = self.resource_type;
+        let NamedType { name, attributes, handle } = type_;
         if !handle.borrow().is_of(engine) {
             handle.replace(resource_type(engine, name, attributes)?);
         }
         Ok(())
     }
 
-    fn is_allowed(&self, engine: &stagedoor_core::Engine, resource: Unknown<'_>) -> Result<bool> {
+    pub(crate) fn is_allowed(
+        &self,
+        engine: &stagedoor_core::Engine,
+        resource: Unknown<'_>,
+    ) -> Result<bool> {
         self.about(resource, |request| {
             Ok(engine.ruling_prepared(request)?.decision() == CoreDecision::Allow)
         })
@@ -222,8 +248,8 @@ impl Asked<'_> {
         resource: Unknown<'_>,
         ask: impl FnOnce(&PreparedRequest<'_>) -> Result<R>,
     ) -> Result<R> {
-        let principal = self.principal.0.borrow();
-        let action = self.action.0.borrow();
+        let principal = self.principal.borrow();
+        let action = self.action.borrow();
         let type_ = self.resource_type.handle.borrow();
         let names = &self.resource_type.attributes;
         with_text(resource, "resource", RESOURCE_BYTES, |text| {

@@ -74,6 +74,7 @@ test('handles decide as whole requests do', () => {
           assert.deepEqual(decided, expected);
           const is = engine.isAllowedPrepared(h[who], h.get, h.pods, resource);
           assert.equal(is, expected.decision === 'allow');
+          assert.equal(engine.decider(h[who], h.get, h.pods)(resource), is);
           assert.deepEqual(engine.areAllowedPrepared(h[who], h.get, h.pods, [resource]), [is]);
           allowed += is;
         }
@@ -108,6 +109,51 @@ test('no value passes for another', () => {
   assert.throws(asked(packed('web', 'a', 'pods', 'shop')), { code: 'engine::closed' });
 });
 
+test('a decider takes one resource and nothing else', () => {
+  const engine = load();
+  const { ana, get, pods } = handles(engine);
+  const may = engine.decider(ana, get, pods);
+  assert.equal(may(packed('web', 'a', 'pods', 'shop')), true);
+  assert.equal(may(packed('web', 'a', 'pods', 'other')), false);
+  // Neither `this` nor further arguments change what is decided.
+  assert.equal(may.call(undefined, packed('web', 'a', 'pods', 'other'), ana), false);
+  for (const other of [undefined, null, 7, {}, ['web'], { toString: () => packed('w') }]) {
+    assert.throws(() => may(other), { code: 'argument::type' });
+  }
+  assert.throws(() => may(), { code: 'argument::type' });
+  assert.throws(() => may('web\0=a\0=pods'), { code: 'argument::resource' });
+  assert.throws(() => may('web\0=a\0=pods\0=x\0=shop'), { code: 'argument::resource' });
+  assert.throws(() => may('web\0=a\0pods\0=shop'), { code: 'argument::resource' });
+  assert.throws(() => may('web\0=\ud800\0=pods\0=shop'), { code: 'argument::unicode' });
+  assert.throws(() => may(packed('x'.repeat(2 << 20), 'a', 'pods')), { code: 'argument::size' });
+  // A required attribute is missing: not a request that the policies are about.
+  assert.throws(() => may(packed('web', 'a', undefined, 'shop')));
+  assert.throws(() => engine.decider(get, ana, pods));
+  assert.throws(() => engine.decider(ana, get));
+  assert.throws(() => engine.decider({}, get, pods));
+  engine.close();
+  assert.throws(() => may(packed('web', 'a', 'pods', 'shop')), { code: 'engine::closed' });
+  assert.throws(() => engine.decider(ana, get, pods), { code: 'engine::closed' });
+});
+
+test('a decider keeps what it needs, and no other engine decides for it', () => {
+  const engine = load();
+  const may = (() => {
+    const { ana, get, pods } = handles(engine);
+    return engine.decider(ana, get, pods);
+  })();
+  globalThis.gc?.();
+  const other = load('forbid (principal, action, resource);');
+  const { ana, get, pods } = handles(engine);
+  const shop = packed('web', 'a', 'pods', 'shop');
+  // Handles of the first engine serve the second, which decides by its own policies.
+  assert.equal(other.decider(ana, get, pods)(shop), false);
+  assert.equal(may(shop), true);
+  other.close();
+  assert.equal(may(shop), true);
+  engine.close();
+});
+
 test('handles outlive a reload', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'stagedoor-'));
   t.after(() => rmSync(folder, { recursive: true }));
@@ -116,7 +162,13 @@ test('handles outlive a reload', async t => {
   write(policies);
   const engine = Engine.loadSync({ directory: folder });
   const { ana, get, pods } = handles(engine);
-  const asked = () => engine.isAllowedPrepared(ana, get, pods, packed('w', 'a', 'pods', 'shop'));
+  const may = engine.decider(ana, get, pods);
+  const asked = () => {
+    const resource = packed('w', 'a', 'pods', 'shop');
+    const allowed = may(resource);
+    assert.equal(engine.isAllowedPrepared(ana, get, pods, resource), allowed);
+    return allowed;
+  };
   assert.equal(asked(), true);
   write('forbid (principal, action, resource);');
   assert.equal((await engine.reload()).changed, true);

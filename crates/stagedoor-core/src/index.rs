@@ -2,11 +2,13 @@
 //!
 //! Cedar walks all policies for each request. Its proof of
 //! [policy slicing](https://docs.cedarpolicy.com/) says that a policy may be left out
-//! when its scope cannot match; [`keys`] extends that to clauses of the condition, and
-//! [`tree`] arranges policies by whichever of these tell them apart best.
+//! when its scope cannot match; [`keys`] extends that to clauses of the condition,
+//! [`arrange`] orders policies by whichever of these tell them apart best, and [`tree`] is
+//! what a request walks.
 //!
 //! INVARIANT: a policy that is left out is neither satisfied nor errs for the request.
 
+mod arrange;
 mod keys;
 mod tree;
 
@@ -19,10 +21,11 @@ use crate::hash::FastMap;
 use crate::policy::StoredPolicy;
 use crate::view::View;
 
+use arrange::{Arrangement, Indexed};
 pub(crate) use keys::World;
 use keys::{PolicyKeys, Required};
 pub(crate) use tree::Take;
-use tree::{Indexed, Tree};
+use tree::Tree;
 
 /// A policy that can matter to a request, in 32 bits: policies are far fewer than 2³¹.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,8 +150,8 @@ impl Group {
         // Of nothing required nothing is missing.
         let careful: &[Keyed] = if required.is_empty() { &[] } else { &policies };
         Self {
-            fallback: Tree::build(careful.iter().map(Indexed::careful).collect()),
-            tree: Tree::build(policies.into_iter().map(Indexed::whole).collect()),
+            fallback: Arrangement::tree(careful.iter().map(Indexed::careful)),
+            tree: Arrangement::tree(policies.into_iter().map(Indexed::whole)),
             required: required.into_boxed_slice(),
         }
     }

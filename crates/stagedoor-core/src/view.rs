@@ -148,7 +148,7 @@ impl<'a> View<'a> {
         };
         Self {
             asked: Asked::Prepared(asked, bound),
-            principal_ids: Ids::Known(&principal.interned),
+            principal_ids: Ids::Known(principal.interned()),
             action_ids,
             resource_ids: Ids::Known(&bound.resource),
             principal: principal.node(),

@@ -1,296 +1,305 @@
-//! A decision tree over policies: each branch asks one feature of the request.
+//! A decision tree over policies, in few tables: each branch asks one feature of the request,
+//! and in a leaf every policy is checked by what of its keys is left.
 
 use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
 use super::Candidate;
-use super::keys::{Feature, FeatureKeys, Parts, PolicyKeys};
-use crate::hash::{FastMap, KeyMap};
+use super::keys::Feature;
+use crate::node::Interned;
 use crate::symbols::{Key, Var};
 use crate::view::{Ids, View};
-
-/// So few policies are checked one by one, where a request meets one leaf.
-const SMALL: usize = 4;
-/// The same below a branch on the principal: a request meets a leaf for each group.
-const SMALL_OF_MANY: usize = 1;
-/// So many policies are told apart by their principals within a leaf.
-const LEAF: usize = 64;
-/// A policy with more keys than this is kept with those that the feature does not tell apart.
-const MANY_KEYS: usize = 8;
-/// From so many policies a feature is judged by a sample.
-const SAMPLE: usize = 2_048;
-
-/// In so many places a policy may stand at the most; past that its keys are left unused.
-const COPIES: usize = 64;
-
-/// A policy, its keys, and in how many places below it may still stand.
-struct Entry {
-    policy: u32,
-    keys: SmallVec<[FeatureKeys; 4]>,
-    copies: usize,
-    /// What holds of the policy for requests that come here.
-    settled: Parts,
-    /// What has to; `None` if that cannot be told.
-    parts: Option<Parts>,
-}
-
-impl Entry {
-    /// Returns where among the keys those of `feature` are, if they can tell policies apart.
-    fn usable(&self, feature: Feature) -> Option<usize> {
-        let most = self.copies.min(MANY_KEYS);
-        self.keys.iter().position(|keys| keys.feature == feature && keys.keys.len() <= most)
-    }
-
-    /// Returns the policy as a candidate, for requests of which `more` holds as well.
-    fn candidate(&self, more: Parts) -> Candidate {
-        let settled = self.settled.with(more);
-        Candidate::new(self.policy, self.parts.is_some_and(|parts| settled.contains(parts)))
-    }
-}
 
 /// Takes candidates until it breaks off.
 pub(crate) trait Take: FnMut(Candidate) -> ControlFlow<()> {}
 
 impl<F: FnMut(Candidate) -> ControlFlow<()>> Take for F {}
 
+/// Nodes refer to each other and to what they hold by number: a request reads few and short
+/// pieces of memory, however many policies there are.
 #[derive(Debug)]
-pub(crate) enum Tree {
+pub(super) struct Tree {
+    /// None where there is no policy.
+    pub(super) root: Option<u32>,
+    pub(super) nodes: Box<[Node]>,
+    pub(super) slots: Box<[Slot]>,
+    pub(super) words: Box<[u64]>,
+    pub(super) places: Box<[Place]>,
+    pub(super) members: Box<[Member]>,
+    pub(super) lists: Box<[Span]>,
+    pub(super) checks: Box<[Check]>,
+    pub(super) keys: Box<[Key]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Node {
     Leaf {
         /// Policies for whoever comes here.
-        all: Box<[Candidate]>,
+        all: Span,
         /// A principal or group, and a policy for it; sorted.
-        members: Box<[(u32, Candidate)]>,
+        members: Span,
     },
-    Branch(Box<Branch>),
+    Branch {
+        feature: Feature,
+        table: Table,
+        /// Policies that this feature says nothing about.
+        rest: Option<u32>,
+    },
 }
 
-#[derive(Debug)]
-pub(crate) struct Branch {
-    feature: Feature,
-    children: KeyMap<Tree>,
-    /// Policies that this feature says nothing about.
-    rest: Tree,
+/// The children of a branch by key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table {
+    /// As many as a power of two, of which half are free.
+    pub(super) slots: Span,
+    /// Bits of the keys' numbers, so that most others are not searched for; none for few keys.
+    pub(super) filter: Span,
+    pub(super) count: u32,
 }
 
-/// A policy of the index and what must hold for it to matter.
-pub(crate) struct Indexed {
-    policy: u32,
-    keys: SmallVec<[FeatureKeys; 4]>,
-    parts: Option<Parts>,
+/// A place in a table; free without a key.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Slot {
+    pub(super) key: Option<Key>,
+    pub(super) child: u32,
 }
 
-impl Indexed {
-    /// Returns a policy with the keys that are sound for every request.
-    pub(crate) fn careful((policy, keys): &(u32, PolicyKeys)) -> Self {
-        Self { policy: *policy, keys: keys.safe.clone(), parts: keys.all_parts() }
+/// A policy, and by number the list of checks that must hold for it to matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// Settled, if all that is left of the policy are the checks.
+    pub(super) candidate: Candidate,
+    pub(super) checks: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Member {
+    pub(super) uid: u32,
+    pub(super) place: Place,
+}
+
+/// Of a feature one of these keys, which are sorted, must be the request's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Check {
+    pub(super) feature: Feature,
+    pub(super) keys: Span,
+}
+
+/// Consecutive items of a table.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Span {
+    start: u32,
+    len: u32,
+}
+
+impl Span {
+    /// Adds items to a table. Limits keep every table far below 2³² items.
+    pub(super) fn append<T>(table: &mut Vec<T>, items: impl IntoIterator<Item = T>) -> Self {
+        let start = table.len();
+        table.extend(items);
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self { start: number(start), len: number(table.len() - start) }
     }
 
-    /// Returns a policy with all its keys.
-    pub(crate) fn whole((policy, keys): (u32, PolicyKeys)) -> Self {
-        let parts = keys.all_parts();
-        let mut all = keys.safe;
-        all.extend(keys.late);
-        Self { policy, keys: all, parts }
+    #[inline]
+    fn of<T>(self, table: &[T]) -> &[T] {
+        let start = self.start as usize;
+        table.get(start..start + self.len as usize).unwrap_or_default()
+    }
+}
+
+impl Slot {
+    /// Returns where in a table of so many slots the search for a key begins.
+    #[inline]
+    pub(super) fn first(key: Key, slots: usize) -> usize {
+        (key.hash() >> 32) as usize & slots.wrapping_sub(1)
+    }
+}
+
+impl Table {
+    /// Returns the word and bit for an entity in a filter of so many words.
+    #[inline]
+    pub(super) fn place(uid: u32, words: usize) -> (usize, u64) {
+        ((uid >> 6) as usize & words.wrapping_sub(1), 1 << (uid & 63))
     }
 }
 
 impl Tree {
-    /// Arranges policies with their keys.
-    pub(crate) fn build(policies: Vec<Indexed>) -> Self {
-        let entry = |Indexed { policy, keys, parts }| {
-            let settled = Parts::default();
-            Entry { policy, keys, copies: COPIES, settled, parts }
-        };
-        Self::arrange(policies.into_iter().map(entry).collect(), SMALL)
-    }
-
-    fn arrange(entries: Vec<Entry>, small: usize) -> Self {
-        let feature = if entries.len() <= small { None } else { best_feature(&entries) };
-        let Some(feature) = feature.filter(|f| entries.len() > LEAF || !has_many_values(*f)) else {
-            return Self::leaf(&entries);
-        };
-        let mut groups: KeyMap<Vec<Entry>> = KeyMap::default();
-        let mut rest = Vec::new();
-        for mut entry in entries {
-            let Some(at) = entry.usable(feature) else {
-                rest.push(entry);
-                continue;
-            };
-            let FeatureKeys { keys: values, settles, .. } = entry.keys.remove(at);
-            let Entry { policy, parts, .. } = entry;
-            let copies = entry.copies / values.len().max(1);
-            let settled = entry.settled.with(settles);
-            for key in &values {
-                let keys = entry.keys.clone();
-                let entry = Entry { policy, keys, copies, settled, parts };
-                groups.entry(*key).or_default().push(entry);
-            }
-        }
-        let below = if has_many_values(feature) { SMALL_OF_MANY } else { small };
-        let mut children: KeyMap<Self> =
-            groups.into_iter().map(|(key, entries)| (key, Self::arrange(entries, below))).collect();
-        children.shrink_to_fit();
-        Self::Branch(Box::new(Branch { feature, children, rest: Self::arrange(rest, small) }))
-    }
-
-    fn leaf(entries: &[Entry]) -> Self {
-        let (mut all, mut members) = (Vec::new(), Vec::new());
-        for entry in entries {
-            let keys = entry.usable(Feature::Principal).and_then(|at| entry.keys.get(at));
-            let Some(FeatureKeys { keys, settles, .. }) = keys else {
-                all.push(entry.candidate(Parts::default()));
-                continue;
-            };
-            let candidate = entry.candidate(*settles);
-            members.extend(keys.iter().filter_map(|key| Some((key.as_uid()?, candidate))));
-        }
-        members.sort_unstable();
-        Self::Leaf { all: all.into_boxed_slice(), members: members.into_boxed_slice() }
-    }
-
     /// Hands over the policies whose keys the request has, until `take` breaks off. One may come
     /// more than once.
-    pub(crate) fn walk(&self, view: &View<'_>, take: &mut impl Take) -> ControlFlow<()> {
-        let branch = match self {
-            Self::Leaf { all, members } => {
-                all.iter().try_for_each(|candidate| take(*candidate))?;
-                return walk_members(members, view, take);
+    #[inline]
+    pub(super) fn walk(&self, view: &View<'_>, take: &mut impl Take) -> ControlFlow<()> {
+        self.walk_from(self.root, view, take)
+    }
+
+    fn walk_from(
+        &self,
+        mut next: Option<u32>,
+        view: &View<'_>,
+        take: &mut impl Take,
+    ) -> ControlFlow<()> {
+        while let Some(node) = next.and_then(|number| self.nodes.get(number as usize)) {
+            match *node {
+                Node::Leaf { all, members } => {
+                    let mut all = all.of(&self.places).iter();
+                    all.try_for_each(|place| self.offer(*place, view, take))?;
+                    return self.walk_members(members, view, take);
+                }
+                Node::Branch { feature, table, rest } => {
+                    self.walk_branch(feature, table, view, take)?;
+                    next = rest;
+                }
             }
-            Self::Branch(branch) => branch,
-        };
-        if is_open(branch.feature, view) {
-            branch.children.values().try_for_each(|child| child.walk(view, take))?;
-            return branch.rest.walk(view, take);
         }
-        match branch.feature {
-            Feature::Principal => branch.any_of(view, Var::Principal, take),
-            Feature::Action => branch.any_of(view, Var::Action, take),
-            Feature::Resource => branch.any_of(view, Var::Resource, take),
-            Feature::PrincipalType => {
-                branch.child(view.type_(Var::Principal).map(Key::type_), view, take)
-            }
-            Feature::ResourceType => {
-                branch.child(view.type_(Var::Resource).map(Key::type_), view, take)
-            }
-            Feature::Path(path) => branch.child(view.key(path).flatten(), view, take),
+        ControlFlow::Continue(())
+    }
+
+    fn walk_branch(
+        &self,
+        feature: Feature,
+        table: Table,
+        view: &View<'_>,
+        take: &mut impl Take,
+    ) -> ControlFlow<()> {
+        if is_open(feature, view) {
+            let mut slots = table.slots.of(&self.slots).iter().filter(|slot| slot.key.is_some());
+            return slots.try_for_each(|slot| self.walk_from(Some(slot.child), view, take));
+        }
+        match feature {
+            Feature::Principal => self.walk_ids(table, view.ids(Var::Principal), view, take),
+            Feature::Action => self.walk_ids(table, view.ids(Var::Action), view, take),
+            Feature::Resource => self.walk_ids(table, view.ids(Var::Resource), view, take),
             Feature::Elements(path) => {
                 let items = view.elements(path).unwrap_or_default().iter();
                 let mut keys: SmallVec<[Key; 8]> =
                     items.filter_map(|item| view.symbols.key(item.into())).collect();
                 keys.sort_unstable();
                 keys.dedup();
-                keys.into_iter().try_for_each(|key| branch.child(Some(key), view, take))
+                let mut children = keys.into_iter().map(|key| self.child(table, key));
+                children.try_for_each(|child| self.walk_from(child, view, take))
             }
-        }?;
-        branch.rest.walk(view, take)
+            Feature::PrincipalType | Feature::ResourceType | Feature::Path(_) => {
+                let child = key(feature, view).and_then(|key| self.child(table, key));
+                self.walk_from(child, view, take)
+            }
+        }
+    }
+
+    /// Walks the children for an entity and its ancestors.
+    fn walk_ids(
+        &self,
+        table: Table,
+        ids: Option<&Ids<'_>>,
+        view: &View<'_>,
+        take: &mut impl Take,
+    ) -> ControlFlow<()> {
+        let Some(ids) = ids.and_then(Ids::get) else { return ControlFlow::Continue(()) };
+        if (table.count as usize) < ids.ids.len() {
+            let slots = table.slots.of(&self.slots).iter();
+            let mut own = slots
+                .filter(|slot| slot.key.and_then(Key::as_uid).is_some_and(|uid| ids.contains(uid)));
+            return own.try_for_each(|slot| self.walk_from(Some(slot.child), view, take));
+        }
+        let words = table.filter.of(&self.words);
+        let is_known = |uid: u32| {
+            let (word, bit) = Table::place(uid, words.len());
+            words.get(word).is_none_or(|word| word & bit != 0)
+        };
+        let mut known = ids.ids.iter().filter(|uid| is_known(**uid));
+        known.try_for_each(|uid| self.walk_from(self.child(table, Key::uid(*uid)), view, take))
+    }
+
+    fn child(&self, table: Table, key: Key) -> Option<u32> {
+        let slots = table.slots.of(&self.slots);
+        let mut at = Slot::first(key, slots.len());
+        // INVARIANT: some slots are free, so that this ends.
+        loop {
+            let slot = slots.get(at)?;
+            match slot.key {
+                Some(known) if known == key => return Some(slot.child),
+                Some(_) => at = (at + 1) & slots.len().wrapping_sub(1),
+                None => return None,
+            }
+        }
+    }
+
+    /// Hands over the policies for the principal and its groups.
+    fn walk_members(
+        &self,
+        members: Span,
+        view: &View<'_>,
+        take: &mut impl Take,
+    ) -> ControlFlow<()> {
+        let Some(ids) = view.ids(Var::Principal).and_then(Ids::get) else {
+            return ControlFlow::Continue(());
+        };
+        let mut own = members.of(&self.members).iter().filter(|member| ids.contains(member.uid));
+        own.try_for_each(|member| self.offer(member.place, view, take))
+    }
+
+    /// Hands over a policy, unless a check says that it does not matter.
+    #[inline]
+    fn offer(&self, place: Place, view: &View<'_>, take: &mut impl Take) -> ControlFlow<()> {
+        let list = self.lists.get(place.checks as usize).copied().unwrap_or_default();
+        if !list.of(&self.checks).iter().all(|check| self.holds(*check, view)) {
+            return ControlFlow::Continue(());
+        }
+        let candidate = place.candidate;
+        // Of any resource not everything holds that led here.
+        take(if view.any_resource { Candidate::new(candidate.policy(), false) } else { candidate })
+    }
+
+    /// Decides a check; it holds where the request has every value of the feature.
+    #[inline]
+    fn holds(&self, check: Check, view: &View<'_>) -> bool {
+        if is_open(check.feature, view) {
+            return true;
+        }
+        let keys = check.keys.of(&self.keys);
+        let any_of = |var: Var| {
+            let contains = |ids: &Interned| {
+                keys.iter().any(|k| k.as_uid().is_some_and(|uid| ids.contains(uid)))
+            };
+            view.ids(var).and_then(Ids::get).is_some_and(contains)
+        };
+        let is_one = |key: Key| match keys {
+            [only] => *only == key,
+            _ => keys.binary_search(&key).is_ok(),
+        };
+        match check.feature {
+            Feature::Principal => any_of(Var::Principal),
+            Feature::Action => any_of(Var::Action),
+            Feature::Resource => any_of(Var::Resource),
+            Feature::Elements(path) => {
+                let mut items = view.elements(path).unwrap_or_default().iter();
+                items.any(|item| view.symbols.key(item.into()).is_some_and(is_one))
+            }
+            feature => key(feature, view).is_some_and(is_one),
+        }
     }
 }
 
-impl Branch {
-    fn child(&self, key: Option<Key>, view: &View<'_>, take: &mut impl Take) -> ControlFlow<()> {
-        match key.and_then(|key| self.children.get(&key)) {
-            Some(child) => child.walk(view, take),
-            None => ControlFlow::Continue(()),
-        }
-    }
-
-    fn any_of(&self, view: &View<'_>, var: Var, take: &mut impl Take) -> ControlFlow<()> {
-        let Some(ids) = view.ids(var).and_then(Ids::get) else { return ControlFlow::Continue(()) };
-        if self.children.len() < ids.ids.len() {
-            let mut children = self.children.iter();
-            children.try_for_each(|(key, child)| match key.as_uid() {
-                Some(uid) if ids.contains(uid) => child.walk(view, take),
-                _ => ControlFlow::Continue(()),
-            })
-        } else {
-            ids.ids.iter().try_for_each(|uid| self.child(Some(Key::uid(*uid)), view, take))
-        }
+/// Returns the only key that a request has of a feature.
+#[inline]
+fn key(feature: Feature, view: &View<'_>) -> Option<Key> {
+    match feature {
+        Feature::PrincipalType => view.type_(Var::Principal).map(Key::type_),
+        Feature::ResourceType => view.type_(Var::Resource).map(Key::type_),
+        Feature::Path(path) => view.key(path).flatten(),
+        Feature::Principal | Feature::Action | Feature::Resource | Feature::Elements(_) => None,
     }
 }
 
 /// Returns whether the request has every value of the feature: it is about any resource.
+#[inline]
 fn is_open(feature: Feature, view: &View<'_>) -> bool {
-    match feature {
-        Feature::Resource => view.any_resource,
-        Feature::Path(path) | Feature::Elements(path) => view.is_open(path),
-        Feature::Principal | Feature::Action => false,
-        // The type is known.
-        Feature::PrincipalType | Feature::ResourceType => false,
-    }
-}
-
-/// Hands over the policies for the principal and its groups.
-fn walk_members(
-    members: &[(u32, Candidate)],
-    view: &View<'_>,
-    take: &mut impl Take,
-) -> ControlFlow<()> {
-    let Some(ids) = view.ids(Var::Principal).and_then(Ids::get) else {
-        return ControlFlow::Continue(());
-    };
-    let mut own = members.iter().filter(|(uid, _)| ids.contains(*uid));
-    own.try_for_each(|(_, candidate)| take(*candidate))
-}
-
-/// Returns the feature that leaves the fewest policies to check, if any helps.
-///
-/// The principal comes last if it can: all of a user's groups are looked up, so that
-/// what follows is done for each of them.
-fn best_feature(entries: &[Entry]) -> Option<Feature> {
-    let stride = entries.len().div_ceil(SAMPLE);
-    let mut sampled = 0_usize;
-    let mut tallies: FastMap<Feature, Tally> = FastMap::default();
-    for entry in entries.iter().step_by(stride) {
-        sampled += 1;
-        for FeatureKeys { feature, keys: values, .. } in &entry.keys {
-            if entry.usable(*feature).is_none() {
-                continue;
-            }
-            let tally = tallies.entry(*feature).or_default();
-            tally.policies += 1;
-            for key in values {
-                *tally.keys.entry(*key).or_default() += 1;
-            }
+    view.any_resource
+        && match feature {
+            Feature::Resource => true,
+            Feature::Path(path) | Feature::Elements(path) => view.is_open(path),
+            Feature::Principal | Feature::Action => false,
+            // The type is known.
+            Feature::PrincipalType | Feature::ResourceType => false,
         }
-    }
-    let total = sampled as f64;
-    let left = |feature: Feature, tally: &Tally| {
-        // A request that some policy is meant for falls into a group as often as the
-        // group is large.
-        let squares: f64 = tally.keys.values().map(|n| f64::from(*n) * f64::from(*n)).sum();
-        let constrained = tally.policies as f64;
-        (total - constrained) + values_a_request(feature) * squares / constrained
-    };
-    let best = |most: f64, many: bool| {
-        tallies
-            .iter()
-            .filter(|(feature, _)| many || !has_many_values(**feature))
-            .map(|(feature, tally)| (left(*feature, tally), *feature))
-            .filter(|(left, _)| *left < most * total)
-            .min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
-            .map(|(_, feature)| feature)
-    };
-    best(0.5, false).or_else(|| best(0.9, true))
-}
-
-#[derive(Default)]
-struct Tally {
-    policies: usize,
-    keys: KeyMap<u32>,
-}
-
-fn has_many_values(feature: Feature) -> bool {
-    feature == Feature::Principal
-}
-
-/// How many values a request has of a feature, by rule of thumb. Users are in many groups,
-/// of which few are among those that a branch knows.
-fn values_a_request(feature: Feature) -> f64 {
-    match feature {
-        Feature::Principal => 4.0,
-        Feature::Action | Feature::Resource => 2.0,
-        Feature::Elements(_) => 3.0,
-        Feature::PrincipalType | Feature::ResourceType | Feature::Path(_) => 1.0,
-    }
 }

@@ -81,7 +81,7 @@ impl Action {
     /// circumstances.
     pub(super) fn fits(&self, principal: &Principal, resource: u32, context: &Record) -> bool {
         self.applies.as_ref().is_some_and(|applies| {
-            principal.interned.type_.is_some_and(|type_| applies.principals.contains(&type_))
+            principal.interned().type_.is_some_and(|type_| applies.principals.contains(&type_))
                 && applies.resources.contains(&resource)
                 && applies.shape.fits_context(context)
         })

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use cedar_policy::EntityUid;
+use smallvec::SmallVec;
 
 use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::error::{DecideError, RequestError};
 use crate::node::{Interned, Node};
-use crate::symbols::{Key, Path, Symbols, Var};
+use crate::symbols::{Key, Path, Var};
 use crate::value::Value;
 use crate::view::{Found, step_into};
 
@@ -25,21 +26,38 @@ pub struct Principal {
     pub(crate) uid: EntityUid,
     pub(crate) entities: Entities,
     pub(crate) numbering: u64,
-    pub(crate) interned: Arc<Interned>,
     node: Option<Arc<Node>>,
-    /// For each path of the principal, in order, what is there; `None` where that is not known
-    /// beforehand.
-    known: Arc<[Option<Known>]>,
-    /// Types of which the entities hold, or name as a parent, at least one.
-    types: Arc<[u32]>,
+    known: Arc<Known>,
 }
 
-/// What is at a path.
-#[derive(Debug)]
+/// What decisions look up of a principal, side by side in memory.
 struct Known {
-    value: Option<Value>,
-    /// As [`View::key`](crate::view::View::key) tells it.
-    key: Option<Option<Key>>,
+    interned: Interned,
+    /// Types of which the entities hold, or name as a parent, at least one.
+    types: Types,
+    /// For each path of the principal, in order, the literal there.
+    keys: SmallVec<[KnownKey; 4]>,
+    /// For each path of the principal, in order, what is there; `None` where that is not known
+    /// beforehand.
+    values: Box<[Option<Option<Value>>]>,
+}
+
+/// The literal at a path.
+#[derive(Clone, Copy)]
+enum KnownKey {
+    /// Looked up when it is asked for.
+    Unknown,
+    /// There is nothing at the path.
+    Missing,
+    /// What is there equals no literal of a policy, or this one.
+    There(Option<Key>),
+}
+
+/// Types by their numbers.
+struct Types {
+    /// The bits of numbers below 64.
+    low: u64,
+    high: Box<[u32]>,
 }
 
 impl Engine {
@@ -64,16 +82,20 @@ impl Engine {
         let interned = Interned::new(symbols, uid, ancestors);
         let is_few = symbols.paths_of(Var::Principal).nth(MANY_PATHS).is_none();
         let paths = symbols.paths_of(Var::Principal).filter(|_| is_few);
-        let known = paths.map(|path| known(path, uid, node.as_deref(), symbols)).collect();
-        let types = entities.types().filter_map(|name| symbols.type_(name)).collect();
+        let values: Box<[_]> = paths.map(|path| known(path, uid, node.as_deref())).collect();
+        let key = |value: &Option<Option<Value>>| match value {
+            None => KnownKey::Unknown,
+            Some(None) => KnownKey::Missing,
+            Some(Some(value)) => KnownKey::There(symbols.key(value.into())),
+        };
+        let keys = values.iter().map(key).collect();
+        let types = Types::of(entities.types().filter_map(|name| symbols.type_(name)));
         Ok(Principal {
             uid: uid.clone(),
             entities: entities.clone(),
             numbering: symbols.numbering,
-            interned: Arc::new(interned),
             node,
-            known,
-            types,
+            known: Arc::new(Known { interned, types, keys, values }),
         })
     }
 }
@@ -101,20 +123,50 @@ impl Principal {
         self.node.as_deref()
     }
 
+    pub(crate) fn interned(&self) -> &Interned {
+        &self.known.interned
+    }
+
     /// Returns the literal at the principal's path with this number, where it is known.
     pub(crate) fn key(&self, ordinal: usize) -> Option<Option<Option<Key>>> {
-        self.known.get(ordinal)?.as_ref().map(|known| known.key)
+        match self.known.keys.get(ordinal)? {
+            KnownKey::Unknown => None,
+            KnownKey::Missing => Some(None),
+            KnownKey::There(key) => Some(Some(*key)),
+        }
     }
 
     /// Returns what is at the principal's path with this number, where it is known.
     pub(crate) fn found(&self, ordinal: usize) -> Option<Found<'_>> {
-        let value = self.known.get(ordinal)?.as_ref()?.value.as_ref();
+        let value = self.known.values.get(ordinal)?.as_ref()?.as_ref();
         Some(value.map_or(Found::Missing, |value| Found::Value(value.into())))
     }
 
     /// Returns whether nothing among the principal's entities is, or names, one of this type.
     pub(super) fn is_apart_from(&self, type_: u32) -> bool {
-        self.interned.type_ != Some(type_) && !self.types.contains(&type_)
+        self.known.interned.type_ != Some(type_) && !self.known.types.contains(type_)
+    }
+}
+
+impl Types {
+    fn of(numbers: impl Iterator<Item = u32>) -> Self {
+        let (mut low, mut high) = (0_u64, Vec::new());
+        for number in numbers {
+            match 1_u64.checked_shl(number) {
+                Some(bit) => low |= bit,
+                None => high.push(number),
+            }
+        }
+        high.sort_unstable();
+        high.dedup();
+        Self { low, high: high.into_boxed_slice() }
+    }
+
+    fn contains(&self, number: u32) -> bool {
+        match 1_u64.checked_shl(number) {
+            Some(bit) => self.low & bit != 0,
+            None => self.high.binary_search(&number).is_ok(),
+        }
     }
 }
 
@@ -124,16 +176,15 @@ impl fmt::Debug for Principal {
     }
 }
 
-fn known(path: &Path, uid: &EntityUid, node: Option<&Node>, symbols: &Symbols) -> Option<Known> {
-    let value = match path.steps.as_slice() {
-        [] => Some(Value::Entity(uid.clone())),
-        [step] => match step_into(node, step) {
+/// Returns what is at a path; `None` where that is looked up when it is asked for.
+fn known(path: &Path, uid: &EntityUid, node: Option<&Node>) -> Option<Option<Value>> {
+    match path.steps.as_slice() {
+        [] => Some(Some(Value::Entity(uid.clone()))),
+        [step] => Some(match step_into(node, step) {
             Found::Value(value) => Some(value.to_value()),
             Found::Missing | Found::Broken => None,
-        },
-        // What is reached through other entities is looked up when it is asked for.
-        _ => return None,
-    };
-    let key = value.as_ref().map(|value| symbols.key(value.into()));
-    Some(Known { value, key })
+        }),
+        // What is reached through other entities may be a resource.
+        _ => None,
+    }
 }
