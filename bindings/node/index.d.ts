@@ -14,6 +14,15 @@ export declare class Action {}
  * What it holds is freed with the last handle, or by `close`. Each worker thread loads its own.
  */
 export declare class Engine {
+  /**
+   * Returns a function that tells whether the principal may do this to a resource of the
+   * type: the fastest way to a decision. Handles cross to Rust when it is made, and only the
+   * resource, as for `isAllowedPrepared`, when it is called.
+   *
+   * It decides by the policies that are in force when it is called, and throws what
+   * `isAllowedPrepared` throws.
+   */
+  decider(principal: Principal, action: Action, resourceType: ResourceType): (resource: string) => boolean
   /** Loads policies without holding up JavaScript. Rejects with everything that is wrong. */
   static load(options: EngineOptions): Promise<Engine>
   /** Loads policies. Throws everything that is wrong. */
@@ -81,7 +90,7 @@ export declare class Engine {
    */
   resourceType(name: string, attributes: Array<string>): ResourceType
   /**
-   * Returns whether a request of handles is allowed: the fastest way to a decision.
+   * Returns whether a request of handles is allowed. `decider` is faster still.
    *
    * `resource` is the resource's id and, in the order of its type, each attribute as `=` and
    * its value, or nothing if the resource does not have it, joined by `'\0'`:

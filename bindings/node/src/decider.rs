@@ -34,16 +34,16 @@ impl Engine {
     pub fn decider<'env>(
         &self,
         env: &'env Env,
-        Principal(principal): &Principal,
-        Action(action): &Action,
-        ResourceType(resource_type): &ResourceType,
+        principal: &Principal,
+        action: &Action,
+        resource_type: &ResourceType,
     ) -> napi::Result<Function<'env, String, bool>> {
         self.policies().map_err(|failure| failure.thrown(env))?;
         let decider = Decider {
             policies: Rc::clone(&self.policies),
-            principal: Rc::clone(principal),
-            action: Rc::clone(action),
-            resource_type: Rc::clone(resource_type),
+            principal: Rc::clone(&principal.0),
+            action: Rc::clone(&action.0),
+            resource_type: Rc::clone(&resource_type.0),
         };
         env.create_function_from_closure("isAllowed", move |call| {
             // No panic may pass through JavaScript's frames.
