@@ -62,6 +62,9 @@ impl Entry {
     }
 }
 
+/// What a list of checks asks: for each feature, one of these keys.
+type Asked = Vec<(Feature, Box<[Key]>)>;
+
 /// A tree in the making.
 #[derive(Default)]
 pub(super) struct Arrangement {
@@ -74,7 +77,7 @@ pub(super) struct Arrangement {
     checks: Vec<Check>,
     keys: Vec<Key>,
     /// Lists of checks by what they ask: most are asked of many policies.
-    known: FastMap<Vec<(Feature, Box<[Key]>)>, u32>,
+    known: FastMap<Asked, u32>,
 }
 
 impl Arrangement {
@@ -195,20 +198,20 @@ impl Arrangement {
         let Entry { policy, keys, settled, parts, .. } = entry;
         let settled = keys.iter().fold(settled, |settled, keys| settled.with(keys.settles));
         let is_settled = parts.is_some_and(|parts| settled.contains(parts));
-        let mut left: Vec<(Feature, Box<[Key]>)> = keys
+        let mut left: Asked = keys
             .into_iter()
             .map(|FeatureKeys { feature, mut keys, .. }| {
                 keys.sort_unstable();
                 (feature, keys)
             })
             .collect();
-        // What is quickest to look up comes first.
+        // Policies that ask the same share a list. Numbers come before what is looked up.
         left.sort_unstable();
         Place { candidate: Candidate::new(policy, is_settled), checks: self.checks(left) }
     }
 
     /// Returns the number of a list of checks.
-    fn checks(&mut self, left: Vec<(Feature, Box<[Key]>)>) -> u32 {
+    fn checks(&mut self, left: Asked) -> u32 {
         if let Some(number) = self.known.get(&left) {
             return *number;
         }
