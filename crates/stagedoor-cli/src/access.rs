@@ -16,6 +16,7 @@ use crate::input::Input;
 use crate::output::Output;
 use crate::platform::Platform;
 use crate::roles;
+use crate::rules::RulesArgs;
 use crate::table::Table;
 
 /// Size of a file of subjects, in bytes.
@@ -35,9 +36,10 @@ struct SourceArgs {
 }
 
 impl SourceArgs {
-    fn engine(&self) -> Result<Engine, Failure> {
+    fn engine(&self, rules: &RulesArgs) -> Result<Engine, Failure> {
         if self.rbac.is_empty() {
-            let builder = Platform::Kubernetes.builder(&self.policies, &mut Input::default())?;
+            let mut input = Input::default();
+            let builder = Platform::Kubernetes.builder(&self.policies, rules, &mut input)?;
             return Ok(builder.build()?);
         }
         let resolved = roles::resolved(&self.rbac, None)?;
@@ -81,6 +83,9 @@ pub(crate) struct WhoCanArgs {
     #[command(flatten)]
     source: SourceArgs,
 
+    #[command(flatten)]
+    rules: RulesArgs,
+
     /// Print CSV.
     #[arg(long)]
     csv: bool,
@@ -104,6 +109,9 @@ pub(crate) struct WhatCanArgs {
     #[command(flatten)]
     source: SourceArgs,
 
+    #[command(flatten)]
+    rules: RulesArgs,
+
     /// Print CSV.
     #[arg(long)]
     csv: bool,
@@ -111,7 +119,7 @@ pub(crate) struct WhatCanArgs {
 
 pub(crate) fn who_can(args: &WhoCanArgs, output: &mut Output) -> Result<Ending, Failure> {
     let question = question(args)?;
-    let engine = args.source.engine()?;
+    let engine = args.source.engine(&args.rules)?;
     let policies = AccessPolicies::of(&engine).map_err(|e| Failure::input(e.to_string()))?;
     let mut found = policies.who_can(&question);
     if let Some(path) = &args.subjects {
@@ -190,7 +198,7 @@ fn question(args: &WhoCanArgs) -> Result<AccessQuestion, Failure> {
 }
 
 pub(crate) fn what_can(args: &WhatCanArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let engine = args.source.engine()?;
+    let engine = args.source.engine(&args.rules)?;
     let policies = AccessPolicies::of(&engine).map_err(|e| Failure::input(e.to_string()))?;
     let found = match args.subject.strip_prefix("Group/") {
         Some(group) => policies.what_can_members_of(group),

@@ -7,7 +7,7 @@ use stagedoor_core::{Engine, EngineBuilder, Limits};
 
 use crate::failure::Failure;
 use crate::input::{Input, is_stdin, unreadable};
-use crate::rules;
+use crate::rules::RulesArgs;
 
 /// Endings by which the engine itself tells what is in a file.
 const KNOWN_ENDINGS: [&str; 4] = [".cedar", ".cedarschema", ".cedar.json", ".cedarschema.json"];
@@ -21,6 +21,9 @@ pub(crate) struct PolicyArgs {
     /// `*.cedarschema.json` below it are read. A file of another name is read as policies.
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     pub(crate) policies: Vec<PathBuf>,
+
+    #[command(flatten)]
+    rules: RulesArgs,
 
     /// A schema, as Cedar text or (`*.json`) as JSON; several are taken together.
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -37,17 +40,18 @@ pub(crate) struct PolicyArgs {
 
 impl PolicyArgs {
     pub(crate) fn engine(&self, input: &mut Input) -> Result<Engine, Failure> {
-        let builder = with_policies(Engine::builder(), &self.policies, input)?;
+        let builder = with_policies(Engine::builder(), &self.policies, &self.rules, input)?;
         let builder = with_schemas(builder, &self.schema, input)?;
         let builder = if self.exact_cedar { builder.exact_cedar() } else { builder };
         Ok(builder.build()?)
     }
 }
 
-/// Adds files and directories, and the rules beside them.
+/// Adds files and directories, and rules.
 pub(crate) fn with_policies(
     mut builder: EngineBuilder,
     paths: &[PathBuf],
+    rules: &RulesArgs,
     input: &mut Input,
 ) -> Result<EngineBuilder, Failure> {
     let limit = Limits::default().file_bytes;
@@ -72,10 +76,7 @@ pub(crate) fn with_policies(
             false => builder.policies(name, text),
         };
     }
-    Ok(match rules::beside(paths)? {
-        Some(rules) => builder.rules(rules),
-        None => builder,
-    })
+    rules.add_to(builder, paths)
 }
 
 /// Adds schemas, whatever their files are called.

@@ -9,6 +9,7 @@ use stagedoor_core::{Engine, EngineBuilder, declares_entity_type};
 use crate::engine::with_policies;
 use crate::failure::Failure;
 use crate::input::Input;
+use crate::rules::RulesArgs;
 
 /// A platform with a vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,9 +26,10 @@ impl Platform {
     pub(crate) fn builder(
         self,
         policies: &[PathBuf],
+        rules: &RulesArgs,
         input: &mut Input,
     ) -> Result<EngineBuilder, Failure> {
-        let mut builder = with_policies(Engine::builder(), policies, input)?;
+        let mut builder = with_policies(Engine::builder(), policies, rules, input)?;
         if !self.is_declared(policies) {
             let (name, text) = self.schema();
             builder = builder.schema(name, text);

@@ -11,6 +11,7 @@ use crate::cli::Ending;
 use crate::failure::Failure;
 use crate::input::{Input, unreadable};
 use crate::output::Output;
+use crate::rules;
 
 /// Loads policies at paths.
 pub(crate) fn policies(paths: &[PathBuf]) -> Result<Policies, Failure> {
@@ -49,7 +50,14 @@ pub(crate) fn catalog_entities(catalog: &Catalog) -> Vec<Entity> {
 
 /// Loads the tests at paths, if there are any; why they cannot be used is a remark.
 pub(crate) fn suite(paths: &[PathBuf], output: &Output) -> Option<TestSuite> {
-    match TestSuite::load(paths) {
+    let rules = match rules::load_any(&rules::below(paths)) {
+        Ok(rules) => rules,
+        Err(failure) => {
+            output.remark(&format!("the fixtures of the tests are not used: {failure}"));
+            return None;
+        }
+    };
+    match TestSuite::load_with_rules(paths, &[], rules) {
         Ok(suite) => Some(suite),
         Err(error) => {
             let none = error.problems().iter().all(|p| p.message.contains("there is no test file"));

@@ -5,37 +5,49 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stagedoor_core::{RuleEvaluator, is_passed_over};
+use clap::Args;
+use stagedoor_core::{EngineBuilder, RuleEvaluator, is_passed_over};
 use stagedoor_webhook::RuleSource;
 
 use crate::failure::Failure;
 
-/// Returns the rules of the directories `rules` in those of the policies, if there are any.
-pub(crate) fn beside(policies: &[PathBuf]) -> Result<Option<Arc<dyn RuleEvaluator>>, Failure> {
-    let directories: Vec<PathBuf> =
-        policies.iter().map(|path| path.join("rules")).filter(|path| has_rules(path)).collect();
-    if directories.is_empty() { Ok(None) } else { load(&directories).map(Some) }
+/// Where custom rules are.
+#[derive(Debug, Args)]
+pub(crate) struct RulesArgs {
+    /// Directories of custom rules, `*.wasm`, that policies may be guarded by; else `rules` in
+    /// those of the policies.
+    #[arg(long = "rules", value_name = "DIR", num_args = 1..)]
+    named: Vec<PathBuf>,
 }
 
-/// Returns the rules of a directory, or else those beside the policies.
-pub(crate) fn named_or_beside(
-    named: Option<&Path>,
-    policies: &[PathBuf],
-) -> Result<Option<Arc<dyn RuleEvaluator>>, Failure> {
-    match named {
-        Some(directory) => load(&[directory.to_owned()]).map(Some),
-        None => beside(policies),
+impl RulesArgs {
+    /// Adds the rules that policies at these paths may be guarded by.
+    pub(crate) fn add_to(
+        &self,
+        builder: EngineBuilder,
+        policies: &[PathBuf],
+    ) -> Result<EngineBuilder, Failure> {
+        let rules = load_any(&named_or_beside(&self.named, policies))?;
+        Ok(rules.into_iter().fold(builder, EngineBuilder::rules))
+    }
+
+    /// Returns the rules of a server, which are read again.
+    pub(crate) fn files(&self, policies: Vec<PathBuf>) -> RuleFiles {
+        RuleFiles { named: self.named.clone(), policies }
     }
 }
 
-/// Returns the rules of a directory, or else those in directories `rules` at or below the paths.
-pub(crate) fn named_or_below<'p>(
-    named: Option<&Path>,
-    paths: impl IntoIterator<Item = &'p PathBuf>,
-) -> Result<Option<Arc<dyn RuleEvaluator>>, Failure> {
-    if let Some(directory) = named {
-        return load(&[directory.to_owned()]).map(Some);
+/// Returns the directories that are named, or else those `rules` in the policies' that have
+/// rules.
+fn named_or_beside(named: &[PathBuf], policies: &[PathBuf]) -> Vec<PathBuf> {
+    if !named.is_empty() {
+        return named.to_vec();
     }
+    policies.iter().map(|path| path.join("rules")).filter(|path| has_rules(path)).collect()
+}
+
+/// Returns the directories `rules` with rules at or below the paths.
+pub(crate) fn below<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Vec<PathBuf> {
     let mut found = BTreeSet::new();
     for path in paths {
         let directory = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
@@ -47,8 +59,12 @@ pub(crate) fn named_or_below<'p>(
             found.extend(real.filter(|real| real.ends_with("rules") && has_rules(real)));
         }
     }
-    let found: Vec<PathBuf> = found.into_iter().collect();
-    if found.is_empty() { Ok(None) } else { load(&found).map(Some) }
+    found.into_iter().collect()
+}
+
+/// Returns the rules of directories, if there are any.
+pub(crate) fn load_any(directories: &[PathBuf]) -> Result<Option<Arc<dyn RuleEvaluator>>, Failure> {
+    if directories.is_empty() { Ok(None) } else { load(directories).map(Some) }
 }
 
 /// Returns the directories in one where policies may be; what cannot be read has none.
@@ -64,29 +80,20 @@ fn directories(directory: &Path) -> Vec<PathBuf> {
     entries.filter(is_looked_at).map(|entry| entry.path()).collect()
 }
 
-/// The rules of a server: of a directory, or else those beside its policies.
+/// The rules of a server: of directories, or else those beside its policies.
 #[derive(Debug)]
 pub(crate) struct RuleFiles {
-    named: Option<PathBuf>,
+    named: Vec<PathBuf>,
     policies: Vec<PathBuf>,
-}
-
-impl RuleFiles {
-    pub(crate) fn new(named: Option<PathBuf>, policies: Vec<PathBuf>) -> Self {
-        Self { named, policies }
-    }
 }
 
 impl RuleSource for RuleFiles {
     fn load(&self) -> Result<Option<Arc<dyn RuleEvaluator>>, String> {
-        named_or_beside(self.named.as_deref(), &self.policies).map_err(|e| e.to_string())
+        load_any(&named_or_beside(&self.named, &self.policies)).map_err(|e| e.to_string())
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        let directories = match &self.named {
-            Some(directory) => vec![directory.clone()],
-            None => self.policies.iter().map(|path| path.join("rules")).collect(),
-        };
+        let directories = named_or_beside(&self.named, &self.policies);
         let entries = directories.iter().filter_map(|path| std::fs::read_dir(path).ok());
         let mut files: Vec<_> = entries.flatten().flatten().map(|entry| entry.path()).collect();
         // The rules and their limits.

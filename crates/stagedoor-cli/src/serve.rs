@@ -15,7 +15,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::Ending;
 use crate::failure::Failure;
-use crate::rules::RuleFiles;
+use crate::rules::RulesArgs;
 
 /// Serve decisions to a platform.
 #[derive(Debug, Args)]
@@ -41,10 +41,8 @@ struct KubernetesArgs {
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     policies: Vec<PathBuf>,
 
-    /// A directory of custom rules, `*.wasm`, that policies may be guarded by; else `rules` in
-    /// those of the policies. They are reloaded, too.
-    #[arg(long, value_name = "DIR")]
-    rules: Option<PathBuf>,
+    #[command(flatten)]
+    rules: RulesArgs,
 
     /// The server's certificate and those between it and its authority, in PEM.
     #[arg(long, value_name = "FILE")]
@@ -136,7 +134,7 @@ impl KubernetesArgs {
             Some(client_ca) => tls.with_client_ca(client_ca),
             None => tls,
         };
-        let rules = RuleFiles::new(self.rules.clone(), self.policies.clone());
+        let rules = self.rules.files(self.policies.clone());
         let policies = PolicySource::new(&self.policies).with_rules(Arc::new(rules));
         let mut config = ServerConfig::new(policies, tls);
         config.listen = self.listen;

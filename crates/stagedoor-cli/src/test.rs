@@ -34,10 +34,10 @@ pub(crate) struct TestArgs {
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
 
-    /// A directory of custom rules, `*.wasm`, that policies may be guarded by. By default those
+    /// Directories of custom rules, `*.wasm`, that policies may be guarded by. By default those
     /// in directories `rules` at or below the tests and policies.
-    #[arg(long, value_name = "DIR")]
-    rules: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    rules: Vec<PathBuf>,
 
     /// Run only cases whose file, suite and name contain this.
     #[arg(long, value_name = "TEXT")]
@@ -147,12 +147,16 @@ fn load_and_run(
     sources: &mut Vec<PathBuf>,
     output: &mut Output,
 ) -> Result<Ending, Failure> {
-    let rules =
-        rules::named_or_below(args.rules.as_deref(), args.paths.iter().chain(&args.policies))?;
+    let mut options = Options::default();
+    options.rules = match args.rules.as_slice() {
+        [] => rules::below(args.paths.iter().chain(&args.policies)),
+        named => named.to_vec(),
+    };
+    let rules = rules::load_any(&options.rules)?;
     match TestSuite::load_with_rules(&args.paths, &args.policies, rules) {
         Ok(suite) => {
             *sources = suite.sources();
-            run_suite(args, &suite, output)
+            run_suite(args, &suite, options, output)
         }
         Err(error) => {
             unusable(&error, output)?;
@@ -161,8 +165,12 @@ fn load_and_run(
     }
 }
 
-fn run_suite(args: &TestArgs, suite: &TestSuite, output: &mut Output) -> Result<Ending, Failure> {
-    let mut options = Options::default();
+fn run_suite(
+    args: &TestArgs,
+    suite: &TestSuite,
+    mut options: Options,
+    output: &mut Output,
+) -> Result<Ending, Failure> {
     options.filter.clone_from(&args.filter);
     options.fail_fast = args.fail_fast;
     if args.is_for_people(output) && std::io::stderr().is_terminal() {

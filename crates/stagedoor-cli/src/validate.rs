@@ -13,6 +13,7 @@ use crate::failure::{Failure, FailureJson, ProblemJson, report};
 use crate::input::Input;
 use crate::output::Output;
 use crate::platform::{Platform, permissions};
+use crate::rules::RulesArgs;
 use crate::terminal::line;
 
 /// Check policies against their schema, and report every problem.
@@ -23,6 +24,9 @@ pub(crate) struct ValidateArgs {
     /// Policies and schemas: files or directories, `-` for the standard input.
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    rules: RulesArgs,
 
     /// A schema, as Cedar text or (`*.json`) as JSON; several are taken together.
     #[arg(long, value_name = "FILE")]
@@ -131,8 +135,8 @@ fn findings(args: &ValidateArgs, engine: &Engine) -> Result<Vec<Finding>, Failur
 fn load(args: &ValidateArgs) -> Result<Engine, Failure> {
     let mut input = Input::default();
     let builder = match args.platform {
-        Some(platform) => platform.builder(&args.paths, &mut input)?,
-        None => with_policies(Engine::builder(), &args.paths, &mut input)?,
+        Some(platform) => platform.builder(&args.paths, &args.rules, &mut input)?,
+        None => with_policies(Engine::builder(), &args.paths, &args.rules, &mut input)?,
     };
     Ok(with_schemas(builder, &args.schema, &mut input)?.build()?)
 }

@@ -10,6 +10,7 @@ use stagedoor_kubernetes::{
     Attributes, NonResourceAttributes, ResourceAttributes, Subject, SubjectAccessReview,
 };
 
+use crate::command::Command;
 use crate::file::{Action, Case, UserFixture};
 use crate::selection::ListQuestion;
 use crate::world::{Platform, World, parse_entities};
@@ -319,61 +320,4 @@ fn cedar(case: &Case, world: &World) -> Result<Question, String> {
         command.text
     });
     Ok(Question { request, entities, explain })
-}
-
-/// A command for a POSIX shell.
-struct Command {
-    text: String,
-}
-
-impl Command {
-    fn new(text: &str) -> Self {
-        Self { text: text.to_owned() }
-    }
-
-    fn piped(input: &str, text: &str) -> Self {
-        Self { text: format!("printf %s {} | {text}", quoted(input)) }
-    }
-
-    fn paths(&mut self, flag: &str, paths: &[std::path::PathBuf]) {
-        self.words(flag, paths.iter().map(|path| path.display().to_string()));
-    }
-
-    fn words(&mut self, flag: &str, words: impl IntoIterator<Item = String>) {
-        for (number, word) in words.into_iter().enumerate() {
-            if number == 0 {
-                self.text.push(' ');
-                self.text.push_str(flag);
-            }
-            self.text.push(' ');
-            self.text.push_str(&quoted(&word));
-        }
-    }
-}
-
-/// Quotes a word so that a shell takes it as it stands.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@,=+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        for (word, expected) in [
-            ("user:default/alice", "user:default/alice"),
-            ("", "''"),
-            ("a b", "'a b'"),
-            ("it's", r"'it'\''s'"),
-            ("$(reboot)", "'$(reboot)'"),
-        ] {
-            assert_eq!(quoted(word), expected);
-        }
-    }
 }

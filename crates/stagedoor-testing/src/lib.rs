@@ -38,7 +38,11 @@
 
 mod anatomy;
 mod ask;
+mod asked;
 mod cedar_files;
+mod collect;
+mod combinations;
+mod command;
 pub mod coverage;
 mod expectation;
 mod file;

@@ -5,7 +5,6 @@
 //! missing. If there is none, the mutant is equivalent as far as the fixtures can tell.
 
 mod edit;
-mod space;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,16 +21,19 @@ pub use edit::Operator;
 pub use text::text;
 
 use crate::ask::question;
+use crate::asked::Asked;
+use crate::combinations::Combinations;
 use crate::coverage::one_line;
 use crate::expectation::Found;
 use crate::file::Case;
 use crate::parallel;
 use crate::request_types::RequestTypes;
-use crate::suite::Asked;
 use crate::suppression::{COVERAGE, MUTANT, Suppressions, UnusedSuppression};
 use crate::world::World;
 use edit::{Edit, edits};
-use space::Space;
+
+/// More requests than this are looked at in even steps only.
+const REQUESTS: usize = 300_000;
 
 /// No request.
 const NONE: usize = usize::MAX;
@@ -382,7 +384,7 @@ impl Run<'_, '_> {
             .collect();
         let mut found: Vec<Search> = self.mutated.iter().map(|_| Search::Nothing).collect();
         for file in self.files {
-            let space = Space::of(&file.cases, file.world);
+            let space = Combinations::of(&file.cases, file.world, REQUESTS);
             let numbers = numbers(left.len());
             let all_looked_at = AtomicBool::new(true);
             parallel::fold(
@@ -418,12 +420,11 @@ impl Run<'_, '_> {
     fn look(
         &self,
         file: &Against<'_>,
-        space: &Space,
+        space: &Combinations,
         number: usize,
         left: &[(usize, &Mutated<'_>)],
         numbers: &[AtomicUsize],
     ) {
-        // Not every combination is a request: a path has no namespace.
         let asked = space.case(number).and_then(|case| question(&case, file.world).ok());
         let Some(asked) = asked else { return };
         // Nor does every one conform.
@@ -446,7 +447,7 @@ impl Run<'_, '_> {
     fn suggestion(
         &self,
         file: &Against<'_>,
-        space: &Space,
+        space: &Combinations,
         number: usize,
     ) -> Option<SuggestedCase> {
         let case = space.case(number)?;

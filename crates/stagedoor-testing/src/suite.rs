@@ -7,25 +7,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_saphyr::Spanned;
-use stagedoor_core::{
-    DecideError, Decision, Engine, Entity, EntityUid, Explanation, RuleEvaluator,
-};
+use stagedoor_core::{DecideError, Engine, Entity, EntityUid, RuleEvaluator};
 
-use crate::ask::{Question, list_question, platform, question};
-use crate::cedar_files;
+use crate::ask::platform;
+use crate::asked::Asked;
+use crate::collect::{Collector, parts, platforms};
+use crate::command::Command;
 use crate::coverage::{self, Coverage};
-use crate::expectation::{Expectation, Found};
-use crate::file::{Case, Invariant, Suite, Table, TestFile};
+use crate::expectation::Expectation;
+use crate::file::{Case, TestFile};
 use crate::mutation::{self, Against, Mutation};
 use crate::problem::{Place, Problem, TestError};
-use crate::report::{
-    CaseReport, CaseResult, ClausePlace, Failure, FileReport, GuardMessage, NearPolicy,
-    PolicyMessage, PolicyPlace, Report,
-};
+use crate::report::{CaseReport, CaseResult, Failure, FileReport, Report};
 use crate::selection::ListQuestion;
-use crate::world::{Engines, Platform, World};
-use crate::{invariant, parallel, read, table};
+use crate::world::{Engines, World};
+use crate::{cedar_files, invariant, parallel, read, table};
 
 /// So many requests of an invariant are told of.
 const TOLD: usize = 5;
@@ -70,6 +66,8 @@ pub struct Options {
     pub fail_fast: bool,
     /// Who is told how far a run is.
     pub progress: Progress,
+    /// Directories of custom rules, which commands that explain failures name.
+    pub rules: Vec<PathBuf>,
 }
 
 /// Is called with how many cases have been run and how many there are, from several threads.
@@ -104,21 +102,14 @@ pub(crate) struct LoadedFile {
 }
 
 /// One case, cell or invariant.
-struct Test {
-    suite: Option<String>,
-    name: String,
-    place: Place,
-    asked: Vec<Asked>,
+pub(crate) struct Test {
+    pub(crate) suite: Option<String>,
+    pub(crate) name: String,
+    pub(crate) place: Place,
+    pub(crate) asked: Vec<Asked>,
     /// The question about all resources of a permission; `asked` holds each of them to it.
-    list: Option<(ListQuestion, Expectation)>,
-    is_matrix: bool,
-}
-
-/// One request of a test.
-pub(crate) struct Asked {
-    name: String,
-    pub(crate) question: Question,
-    pub(crate) expect: Expectation,
+    pub(crate) list: Option<(ListQuestion, Expectation)>,
+    pub(crate) is_matrix: bool,
 }
 
 impl TestSuite {
@@ -234,7 +225,7 @@ impl TestSuite {
             .collect();
         for ((file, _, test), (time, result)) in chosen.iter().zip(results) {
             if let Some(file) = files.get_mut(*file) {
-                file.cases.push(test.report(time, result));
+                file.cases.push(test.report(time, naming(&options.rules, result)));
             }
         }
         Report { files, load: self.load, run: started.elapsed() }
@@ -304,7 +295,7 @@ impl LoadedFile {
     }
 
     /// Returns all cases of the file, those of tables and invariants, too.
-    fn cases(&self) -> Vec<Case> {
+    pub(crate) fn cases(&self) -> Vec<Case> {
         let mut all = Vec::new();
         for (_, cases, tables, invariants) in parts(&self.file) {
             all.extend(cases.iter().map(|case| case.value.clone()));
@@ -336,10 +327,10 @@ impl LoadedFile {
         let mut tests_of = Vec::new();
         for (suite, cases, tables, invariants) in parts(&file) {
             let suite = suite.map(str::to_owned);
-            let mut reader = Reader { world: &world, suite, path: &path, error: &mut error };
-            cases.iter().for_each(|case| tests_of.extend(reader.case(case)));
-            tables.iter().for_each(|table| tests_of.extend(reader.table(table)));
-            invariants.iter().for_each(|about| tests_of.extend(reader.invariant(about)));
+            let mut collector = Collector { world: &world, suite, path: &path, error: &mut error };
+            cases.iter().for_each(|case| tests_of.extend(collector.case(case)));
+            tables.iter().for_each(|table| tests_of.extend(collector.table(table)));
+            invariants.iter().for_each(|about| tests_of.extend(collector.invariant(about)));
         }
         let tests = tests_of;
         if tests.is_empty() && error.problems().is_empty() {
@@ -347,154 +338,6 @@ impl LoadedFile {
             error.add(Problem::new(&path, "the file has no cases").with_help(help));
         }
         error.or(Self { path, world, tests, file })
-    }
-}
-
-type Parts<'a> =
-    (Option<&'a str>, &'a [Spanned<Case>], &'a [Spanned<Table>], &'a [Spanned<Invariant>]);
-
-/// Returns what a file says outside suites and in each, with the suite's name.
-fn parts(file: &TestFile) -> impl Iterator<Item = Parts<'_>> {
-    let own = (None, &*file.cases, &*file.tables, &*file.invariants);
-    let suites = file.suites.iter().map(|suite| {
-        let Suite { name, cases, tables, invariants } = suite;
-        (Some(name.as_str()), &**cases, &**tables, &**invariants)
-    });
-    std::iter::once(own).chain(suites)
-}
-
-/// Returns the platforms of a file's cases, as far as they can be told before loading.
-fn platforms(file: &TestFile) -> Vec<Platform> {
-    let mut platforms = Vec::new();
-    let mut of_keys = |keys: &mut dyn Iterator<Item = &str>| {
-        for key in keys {
-            match key {
-                "permission" => platforms.push(Platform::Backstage),
-                "verb" => platforms.push(Platform::Kubernetes),
-                // Who asks for admission is somebody of authorization's schema.
-                "operation" => platforms.extend([Platform::Kubernetes, Platform::Admission]),
-                "principal" => platforms.push(Platform::Cedar),
-                _ => {}
-            }
-        }
-    };
-    for (_, cases, tables, invariants) in parts(file) {
-        for case in cases {
-            let Case { permission, verb, operation, principal, .. } = &case.value;
-            let keys = [
-                ("permission", permission),
-                ("verb", verb),
-                ("operation", operation),
-                ("principal", principal),
-            ];
-            of_keys(&mut keys.into_iter().filter(|(_, v)| v.is_some()).map(|(key, _)| key));
-        }
-        for table in tables {
-            let varied = [table.value.columns.as_str()];
-            let header = table.value.grid.split('|').map(str::trim);
-            of_keys(&mut table.value.with.keys().map(String::as_str).chain(varied).chain(header));
-        }
-        for about in invariants {
-            of_keys(&mut about.value.over.keys().map(String::as_str));
-        }
-    }
-    platforms
-}
-
-/// Makes tests of what a file says.
-struct Reader<'a> {
-    world: &'a World,
-    suite: Option<String>,
-    path: &'a std::path::Path,
-    error: &'a mut TestError,
-}
-
-impl Reader<'_> {
-    fn case(&mut self, case: &Spanned<Case>) -> Option<Test> {
-        let place = case.referenced.into();
-        let case = &case.value;
-        if case.expect.is_conditional() {
-            return self.list(case, place);
-        }
-        let asked = self.asked(case, place)?;
-        Some(self.test(case.name.clone(), place, vec![asked], false))
-    }
-
-    /// Makes the test about all resources of a permission: the answer, and for each entity of
-    /// the catalog the decision about it alone, which has to agree.
-    fn list(&mut self, case: &Case, place: Place) -> Option<Test> {
-        let question = match list_question(case, self.world) {
-            Ok(question) => question,
-            Err(message) => {
-                self.problem(&case.name, message, place);
-                return None;
-            }
-        };
-        let mut asked = Vec::new();
-        if let Some(selected) = case.expect.selects() {
-            for entity in self.world.catalog.references().map(ToString::to_string) {
-                let allowed = selected.contains(&entity);
-                let decision = if allowed { Decision::Allow } else { Decision::Deny };
-                let expect = Expectation::of(decision);
-                let name = entity.clone();
-                let one = Case { name, entity: Some(entity), expect, ..case.clone() };
-                asked.push(self.asked(&one, place)?);
-            }
-        }
-        let list = Some((question, case.expect.clone()));
-        Some(Test { list, ..self.test(case.name.clone(), place, asked, true) })
-    }
-
-    fn table(&mut self, table: &Spanned<Table>) -> Vec<Test> {
-        let place = table.referenced.into();
-        match table::cases(&table.value) {
-            Ok(cases) => cases
-                .iter()
-                .filter_map(|case| {
-                    let asked = self.asked(case, place)?;
-                    Some(self.test(case.name.clone(), place, vec![asked], false))
-                })
-                .collect(),
-            Err(message) => {
-                self.problem(&table.value.name, message, place);
-                Vec::new()
-            }
-        }
-    }
-
-    fn invariant(&mut self, about: &Spanned<Invariant>) -> Option<Test> {
-        let place = about.referenced.into();
-        match invariant::cases(&about.value, self.world) {
-            Ok(cases) => {
-                let asked = cases.iter().filter_map(|case| self.asked(case, place)).collect();
-                Some(self.test(about.value.name.clone(), place, asked, true))
-            }
-            Err(message) => {
-                self.problem(&about.value.name, message, place);
-                None
-            }
-        }
-    }
-
-    fn asked(&mut self, case: &Case, place: Place) -> Option<Asked> {
-        let asked = platform(case).and_then(|_| question(case, self.world));
-        match asked {
-            Ok(question) => {
-                Some(Asked { name: case.name.clone(), question, expect: case.expect.clone() })
-            }
-            Err(message) => {
-                self.problem(&case.name, message, place);
-                None
-            }
-        }
-    }
-
-    fn problem(&mut self, name: &str, message: impl std::fmt::Display, place: Place) {
-        self.error.add(Problem::new(self.path, format!("`{name}`: {message}")).at(place));
-    }
-
-    fn test(&self, name: String, place: Place, asked: Vec<Asked>, is_matrix: bool) -> Test {
-        Test { suite: self.suite.clone(), name, place, asked, list: None, is_matrix }
     }
 }
 
@@ -535,91 +378,14 @@ impl Test {
     }
 }
 
-impl Asked {
-    /// Decides the request; returns how it differs from what is expected.
-    fn run(&self, world: &World) -> Option<Failure> {
-        let engine = &world.engine;
-        let Question { request, entities, .. } = &self.question;
-        let explain = || engine.explain(request, entities);
-        let found = if self.expect.needs_explanation() {
-            explain().map(|explanation| Found::explained(&explanation))
-        } else {
-            engine.decide(request, entities).map(|outcome| Found::of(&outcome))
-        };
-        let differences = match found {
-            Ok(found) => self.expect.differences(&found.renamed(&world.names)),
-            Err(error) => return Some(self.refused(&error)),
-        };
-        if differences.is_empty() {
-            return None;
-        }
-        Some(match explain() {
-            Ok(explanation) => self.failure(engine, differences, &explanation),
-            Err(error) => self.refused(&error),
-        })
-    }
-
-    /// Returns the failure of a request that the engine does not decide.
-    fn refused(&self, error: &DecideError) -> Failure {
-        Failure {
-            differences: vec![format!("the request is refused: {error}")],
-            explain: self.question.explain.clone(),
-            ..Failure::default()
+/// Adds directories of rules to the commands that explain failures.
+fn naming(rules: &[PathBuf], mut result: CaseResult) -> CaseResult {
+    if let CaseResult::Failed(failures) = &mut result {
+        for command in failures.iter_mut().filter_map(|failure| failure.explain.as_mut()) {
+            let mut named = Command::resumed(std::mem::take(command));
+            named.paths("--rules", rules);
+            *command = named.text;
         }
     }
-
-    fn failure(
-        &self,
-        engine: &Engine,
-        differences: Vec<String>,
-        explanation: &Explanation,
-    ) -> Failure {
-        let outcome = explanation.outcome();
-        let place = |policy: stagedoor_core::PolicyInfo<'_>| PolicyPlace {
-            policy: policy.id().to_owned(),
-            file: policy.file().to_owned(),
-            line: policy.line(),
-        };
-        let nearest = explanation.nearest().iter().filter(|near| !near.failed().is_empty());
-        debug_assert_eq!(outcome.revision(), engine.revision());
-        Failure {
-            request: None,
-            differences,
-            determined_by: outcome.reasons().map(place).collect(),
-            nearest: nearest
-                .take(1)
-                .map(|near| NearPolicy {
-                    policy: near.policy().to_owned(),
-                    clauses: near.failed().iter().map(clause).collect(),
-                })
-                .collect(),
-            errors: outcome
-                .errors()
-                .iter()
-                .map(|error| PolicyMessage {
-                    policy: error.policy().to_owned(),
-                    message: error.message().to_owned(),
-                })
-                .collect(),
-            guards: outcome
-                .guards()
-                .iter()
-                .map(|guard| GuardMessage {
-                    policy: guard.policy().to_owned(),
-                    rule: guard.rule().to_owned(),
-                    verdict: guard.verdict().to_string(),
-                })
-                .collect(),
-            explain: self.question.explain.clone(),
-        }
-    }
-}
-
-fn clause(clause: &stagedoor_core::FailedClause) -> ClausePlace {
-    ClausePlace {
-        text: clause.text().to_owned(),
-        file: clause.file().to_owned(),
-        line: clause.line(),
-        column: clause.column(),
-    }
+    result
 }

@@ -18,6 +18,7 @@ use crate::input::Input;
 use crate::narrative::{self, Detail, Narrator};
 use crate::output::Output;
 use crate::platform::{Platform, permissions};
+use crate::rules::RulesArgs;
 use crate::terminal::{line, printable};
 
 /// Decide whether a user has a permission in Backstage.
@@ -35,6 +36,9 @@ pub(crate) struct BackstageArgs {
     /// plugins are read from `*.permissions.yaml` and `*.permissions.json` in directories.
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     pub(super) policies: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) rules: RulesArgs,
 
     /// Catalog files, as `catalog-info.yaml` or as the catalog's API returns them.
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -77,7 +81,7 @@ pub(crate) fn answer(
     explained: bool,
 ) -> Result<Ending, Failure> {
     let mut input = Input::default();
-    let engine = Platform::Backstage.builder(&args.policies, &mut input)?.build()?;
+    let engine = Platform::Backstage.builder(&args.policies, &args.rules, &mut input)?.build()?;
     let catalog = catalog(&args.catalog, &engine, &mut input)?;
     let user = user(args, &catalog, output);
     let permissions = permissions(&args.policies)?;

@@ -15,6 +15,7 @@ use crate::input::Input;
 use crate::narrative::{self, Detail, Narrator};
 use crate::output::Output;
 use crate::platform::Platform;
+use crate::rules::RulesArgs;
 use crate::terminal::{Paint, line};
 
 /// Size of a file of reviews, in bytes.
@@ -36,6 +37,9 @@ pub(crate) struct KubernetesArgs {
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     policies: Vec<PathBuf>,
 
+    #[command(flatten)]
+    rules: RulesArgs,
+
     /// SubjectAccessReviews of `authorization.k8s.io/v1`, `-` for the standard input.
     #[arg(long, value_name = "FILE")]
     review: PathBuf,
@@ -48,7 +52,7 @@ pub(crate) fn answer(
     explained: bool,
 ) -> Result<Ending, Failure> {
     let mut input = Input::default();
-    let engine = Platform::Kubernetes.builder(&args.policies, &mut input)?.build()?;
+    let engine = Platform::Kubernetes.builder(&args.policies, &args.rules, &mut input)?.build()?;
     let reviewer = Reviewer::new(engine).map_err(|e| Failure::input(e.to_string()))?;
     let name = Input::name(&args.review);
     let text = input.text(&args.review, REVIEW_BYTES)?;

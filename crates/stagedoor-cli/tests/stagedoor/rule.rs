@@ -199,6 +199,25 @@ fn rules_beside_policies_guard_them_in_tests_and_answers() -> Result<()> {
 }
 
 #[test]
+fn the_command_that_explains_a_failure_names_the_rules() -> Result<()> {
+    let directory = guarded("no.wasm", "allow", "deny")?;
+    std::fs::rename(directory.path().join("policies/rules"), directory.path().join("own"))?;
+    let tested = run(directory.path(), &["test", "policies", "--rules", "own"])?;
+    ensure!(tested.exit == 1, "{tested:?}");
+    let mut lines = tested.stdout.lines().filter_map(|line| line.split("explain with: ").nth(1));
+    let command = lines.next().context("no command")?;
+    let binary = Path::new(env!("CARGO_BIN_EXE_stagedoor"));
+    let binary = binary.parent().context("a directory")?.display();
+    let pasted = Command::new("sh")
+        .args(["-c", &format!("PATH=\"{binary}:$PATH\" && {command}")])
+        .current_dir(directory.path())
+        .output()?;
+    let told = String::from_utf8(pasted.stdout)?;
+    ensure!(told.contains("hostile"), "{command}: {told} {}", String::from_utf8(pasted.stderr)?);
+    Ok(())
+}
+
+#[test]
 fn a_directory_of_rules_that_cannot_be_read_is_told() -> Result<()> {
     let directory = guarded("yes.wasm", "allow", "deny")?;
     let text = run(directory.path(), &["test", "policies", "--rules", "nowhere"])?;

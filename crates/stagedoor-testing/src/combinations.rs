@@ -1,15 +1,18 @@
 //! The requests that the fixtures of a test file make possible: everybody who is known, times
-//! everything that can be asked for. It is where cases that are missing are looked for.
+//! everything that can be asked for. It is where cases that are missing are looked for, and
+//! what policies are compared by.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use stagedoor_backstage::EntityRef;
 
 use crate::file::{Action, Case};
 use crate::world::{Platform, World};
 
-/// More requests than this are looked at in even steps only.
-const REQUESTS: usize = 300_000;
+/// The verbs that are asked about each resource of Kubernetes that cases name.
+const VERBS: [&str; 8] =
+    ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 
 /// Who asks, times what is asked for. Of both, a case has only its own keys.
 #[derive(Default)]
@@ -18,15 +21,17 @@ struct Product {
     objects: Vec<Case>,
 }
 
-/// Requests, by number.
-pub(crate) struct Space {
+/// Requests, by number; not every one can be asked: a path has no namespace.
+pub(crate) struct Combinations {
     products: Vec<Product>,
     all: usize,
+    limit: usize,
 }
 
-impl Space {
-    /// Returns the requests that the cases of a file and its fixtures span.
-    pub(crate) fn of(cases: &[Case], world: &World) -> Self {
+impl Combinations {
+    /// Returns the requests that the cases of a file and its fixtures span: so many of them at
+    /// most, evenly chosen.
+    pub(crate) fn of(cases: &[Case], world: &World, limit: usize) -> Self {
         let of_platform = |platform: Platform| -> Vec<&Case> {
             cases.iter().filter(|c| crate::ask::platform(c) == Ok(platform)).collect()
         };
@@ -37,17 +42,22 @@ impl Space {
             cedar(&of_platform(Platform::Cedar), world),
         ];
         let all = products.iter().map(|p| p.subjects.len() * p.objects.len()).sum();
-        Self { products, all }
+        Self { products, all, limit }
     }
 
-    /// Returns how many requests are looked at.
+    /// Returns how many requests are chosen.
     pub(crate) fn len(&self) -> usize {
-        self.all.min(REQUESTS)
+        self.all.min(self.limit)
+    }
+
+    /// Returns how many are not.
+    pub(crate) fn left_out(&self) -> usize {
+        self.all - self.len()
     }
 
     /// Returns a request as a case without name and expectation.
     pub(crate) fn case(&self, number: usize) -> Option<Case> {
-        let mut at = match self.all.div_ceil(REQUESTS) {
+        let mut at = match self.all.div_ceil(self.limit.max(1)) {
             0 | 1 => number,
             // An odd step meets all objects and all subjects in turn.
             step => (number * (step | 1)) % self.all,
@@ -67,7 +77,10 @@ impl Space {
 
 /// Returns a case with the keys of both.
 fn joined(subject: &Case, object: &Case) -> Case {
+    let mut entities = object.entities.clone();
+    entities.extend(subject.entities.iter().filter(|own| !object.entities.contains(own)).cloned());
     Case {
+        entities,
         user: subject.user.clone(),
         service: subject.service.clone(),
         groups: subject.groups.clone(),
@@ -117,6 +130,13 @@ fn users(world: &World) -> impl Iterator<Item = Case> + '_ {
     named.map(|name| Case { user: Some(name.clone()), ..Case::default() })
 }
 
+/// Returns whether who asks is named as Backstage names users, or is none.
+fn is_reference(case: &Case, world: &World) -> bool {
+    let Some(named) = &case.user else { return true };
+    let user = world.fixtures.users.get(named).map_or(named, |user| &user.user);
+    user.parse::<EntityRef>().is_ok()
+}
+
 fn backstage(cases: &[&Case], world: &World) -> Product {
     let (mut subjects, mut objects) = (Distinct::default(), Distinct::default());
     if cases.is_empty() {
@@ -127,6 +147,8 @@ fn backstage(cases: &[&Case], world: &World) -> Product {
     let in_catalog = world.catalog.users();
     subjects
         .extend(in_catalog.map(|user| Case { user: Some(user.to_string()), ..Case::default() }));
+    // Among the fixtures are users of Kubernetes, too.
+    subjects.cases.retain(|case| is_reference(case, world));
 
     objects.extend(cases.iter().map(|case| object(case)));
     for permission in world.permissions.iter() {
@@ -173,7 +195,8 @@ fn kubernetes(cases: &[&Case], world: &World) -> Product {
     }
     objects.extend(cases.iter().map(|case| object(case)));
     let own = objects.cases.clone();
-    let verbs = values(cases, |case| &case.verb);
+    let mut verbs = values(cases, |case| &case.verb);
+    verbs.extend(VERBS.map(|verb| Some(verb.to_owned())));
     let subresources = values(cases, |case| &case.subresource);
     let namespaces = values(cases, |case| &case.namespace);
     let kinds: BTreeSet<_> =

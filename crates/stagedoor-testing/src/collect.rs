@@ -1,0 +1,163 @@
+//! Tests, collected from what a file says.
+
+use std::path::Path;
+
+use serde_saphyr::Spanned;
+use stagedoor_core::Decision;
+
+use crate::ask::{list_question, platform, question};
+use crate::asked::Asked;
+use crate::expectation::Expectation;
+use crate::file::{Case, Invariant, Suite, Table, TestFile};
+use crate::problem::{Place, Problem, TestError};
+use crate::suite::Test;
+use crate::world::{Platform, World};
+use crate::{invariant, table};
+
+type Parts<'a> =
+    (Option<&'a str>, &'a [Spanned<Case>], &'a [Spanned<Table>], &'a [Spanned<Invariant>]);
+
+/// Returns what a file says outside suites and in each, with the suite's name.
+pub(crate) fn parts(file: &TestFile) -> impl Iterator<Item = Parts<'_>> {
+    let own = (None, &*file.cases, &*file.tables, &*file.invariants);
+    let suites = file.suites.iter().map(|suite| {
+        let Suite { name, cases, tables, invariants } = suite;
+        (Some(name.as_str()), &**cases, &**tables, &**invariants)
+    });
+    std::iter::once(own).chain(suites)
+}
+
+/// Returns the platforms of a file's cases, as far as they can be told before loading.
+pub(crate) fn platforms(file: &TestFile) -> Vec<Platform> {
+    let mut platforms = Vec::new();
+    let mut of_keys = |keys: &mut dyn Iterator<Item = &str>| {
+        for key in keys {
+            match key {
+                "permission" => platforms.push(Platform::Backstage),
+                "verb" => platforms.push(Platform::Kubernetes),
+                // Who asks for admission is somebody of authorization's schema.
+                "operation" => platforms.extend([Platform::Kubernetes, Platform::Admission]),
+                "principal" => platforms.push(Platform::Cedar),
+                _ => {}
+            }
+        }
+    };
+    for (_, cases, tables, invariants) in parts(file) {
+        for case in cases {
+            let Case { permission, verb, operation, principal, .. } = &case.value;
+            let keys = [
+                ("permission", permission),
+                ("verb", verb),
+                ("operation", operation),
+                ("principal", principal),
+            ];
+            of_keys(&mut keys.into_iter().filter(|(_, v)| v.is_some()).map(|(key, _)| key));
+        }
+        for table in tables {
+            let varied = [table.value.columns.as_str()];
+            let header = table.value.grid.split('|').map(str::trim);
+            of_keys(&mut table.value.with.keys().map(String::as_str).chain(varied).chain(header));
+        }
+        for about in invariants {
+            of_keys(&mut about.value.over.keys().map(String::as_str));
+        }
+    }
+    platforms
+}
+
+/// Makes tests of what a file says.
+pub(crate) struct Collector<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) suite: Option<String>,
+    pub(crate) path: &'a Path,
+    pub(crate) error: &'a mut TestError,
+}
+
+impl Collector<'_> {
+    pub(crate) fn case(&mut self, case: &Spanned<Case>) -> Option<Test> {
+        let place = case.referenced.into();
+        let case = &case.value;
+        if case.expect.is_conditional() {
+            return self.list(case, place);
+        }
+        let asked = self.asked(case, place)?;
+        Some(self.test(case.name.clone(), place, vec![asked], false))
+    }
+
+    /// Makes the test about all resources of a permission: the answer, and for each entity of
+    /// the catalog the decision about it alone, which has to agree.
+    fn list(&mut self, case: &Case, place: Place) -> Option<Test> {
+        let question = match list_question(case, self.world) {
+            Ok(question) => question,
+            Err(message) => {
+                self.problem(&case.name, message, place);
+                return None;
+            }
+        };
+        let mut asked = Vec::new();
+        if let Some(selected) = case.expect.selects() {
+            for entity in self.world.catalog.references().map(ToString::to_string) {
+                let allowed = selected.contains(&entity);
+                let decision = if allowed { Decision::Allow } else { Decision::Deny };
+                let expect = Expectation::of(decision);
+                let name = entity.clone();
+                let one = Case { name, entity: Some(entity), expect, ..case.clone() };
+                asked.push(self.asked(&one, place)?);
+            }
+        }
+        let list = Some((question, case.expect.clone()));
+        Some(Test { list, ..self.test(case.name.clone(), place, asked, true) })
+    }
+
+    pub(crate) fn table(&mut self, table: &Spanned<Table>) -> Vec<Test> {
+        let place = table.referenced.into();
+        match table::cases(&table.value) {
+            Ok(cases) => cases
+                .iter()
+                .filter_map(|case| {
+                    let asked = self.asked(case, place)?;
+                    Some(self.test(case.name.clone(), place, vec![asked], false))
+                })
+                .collect(),
+            Err(message) => {
+                self.problem(&table.value.name, message, place);
+                Vec::new()
+            }
+        }
+    }
+
+    pub(crate) fn invariant(&mut self, about: &Spanned<Invariant>) -> Option<Test> {
+        let place = about.referenced.into();
+        match invariant::cases(&about.value, self.world) {
+            Ok(cases) => {
+                let asked = cases.iter().filter_map(|case| self.asked(case, place)).collect();
+                Some(self.test(about.value.name.clone(), place, asked, true))
+            }
+            Err(message) => {
+                self.problem(&about.value.name, message, place);
+                None
+            }
+        }
+    }
+
+    fn asked(&mut self, case: &Case, place: Place) -> Option<Asked> {
+        let asked = platform(case).and_then(|_| question(case, self.world));
+        match asked {
+            Ok(question) => {
+                Some(Asked { name: case.name.clone(), question, expect: case.expect.clone() })
+            }
+            Err(message) => {
+                self.problem(&case.name, message, place);
+                None
+            }
+        }
+    }
+
+    fn problem(&mut self, name: &str, message: impl std::fmt::Display, place: Place) {
+        self.error.add(Problem::new(self.path, format!("`{name}`: {message}")).at(place));
+    }
+
+    fn test(&self, name: String, place: Place, asked: Vec<Asked>, is_matrix: bool) -> Test {
+        Test { suite: self.suite.clone(), name, place, asked, list: None, is_matrix }
+    }
+}
