@@ -19,7 +19,8 @@ use crate::{Answer, Asked, Form, Grant, SCHEMA, User, Workload};
 pub fn builder(workload: &Workload, form: Form) -> Result<EngineBuilder> {
     let mut builder = Engine::builder()
         .schema("cluster.cedarschema", SCHEMA)
-        .policies("grants.cedar", workload.policies(form));
+        .policies("grants.cedar", workload.policies(form))
+        .unshadowed();
     if form == Form::Links {
         let names = Names::new()?;
         for (number, grant) in workload.grants().iter().enumerate() {

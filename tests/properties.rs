@@ -120,6 +120,26 @@ fn cedars_evaluator_alone_and_in_the_shadow_says_the_same() -> Result<()> {
 }
 
 #[test]
+fn debug_builds_let_cedar_decide_some_requests_as_well() -> Result<()> {
+    let builder = Engine::builder().policies("p", "permit (principal, action, resource);");
+    let builder = builder.exact_cedar();
+    let request =
+        Request::new(r#"U::"u""#.parse()?, r#"Action::"a""#.parse()?, r#"R::"r""#.parse()?);
+    let compared = |engine: Engine| -> Result<u64> {
+        for _ in 0..65 {
+            engine.ruling(&request, &Entities::empty())?;
+        }
+        Ok(engine.statistics().compared)
+    };
+    // The first one and the 65th.
+    let by_itself = if cfg!(debug_assertions) { 2 } else { 0 };
+    ensure!(compared(builder.clone().build()?)? == by_itself);
+    ensure!(compared(builder.clone().unshadowed().build()?)? == 0);
+    ensure!(compared(builder.compiled(false).build()?)? == 0);
+    Ok(())
+}
+
+#[test]
 fn strict_engine_is_cedar_but_for_erring_forbids() -> Result<()> {
     let schema = typed::schema()?;
     let validator = Validator::new(schema.clone());

@@ -181,6 +181,7 @@ pub fn exactly(files: &Files, index: bool) -> Result<Tally> {
             .policies(&case.policies, text(files, &case.policies)?)
             .exact_cedar()
             .index(index)
+            .unshadowed()
             .build()?;
         let entities = case.entities(files, Some(&schema))?;
         let given: Vec<_> = entities.iter().cloned().collect();
@@ -212,6 +213,7 @@ pub fn strictly(files: &Files) -> Result<Tally> {
         let loaded = Engine::builder()
             .schema(&case.schema, text(files, &case.schema)?)
             .policies(&case.policies, text(files, &case.policies)?)
+            .unshadowed()
             .build();
         let engine = match loaded {
             Ok(engine) => engine,
@@ -257,7 +259,8 @@ pub fn pooled(files: &Files, pool: usize) -> Result<Tally> {
         }
         let policies = PolicySet::from_str(&texts)?;
         let build = |index| {
-            Engine::builder().policies("pool", texts.as_str()).exact_cedar().index(index).build()
+            let builder = Engine::builder().policies("pool", texts.as_str()).exact_cedar();
+            builder.index(index).unshadowed().build()
         };
         let (indexed, whole) = (build(true)?, build(false)?);
         let mut tally = Tally { cases: pool.len(), ..Tally::default() };

@@ -205,10 +205,10 @@ impl Trial {
         self.policies.join("\n")
     }
 
-    /// Returns a builder that has loaded policies and links.
+    /// Returns a builder that has loaded policies and links. Nothing corrects what is compared.
     #[must_use]
     pub fn builder(&self) -> EngineBuilder {
-        let builder = Engine::builder().policies("trial.cedar", self.text());
+        let builder = Engine::builder().policies("trial.cedar", self.text()).unshadowed();
         self.links.iter().cloned().fold(builder, EngineBuilder::link)
     }
 

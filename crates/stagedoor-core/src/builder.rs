@@ -59,6 +59,7 @@ pub struct EngineBuilder {
     pub(crate) without_index: bool,
     pub(crate) interpreted: bool,
     pub(crate) shadow: Option<(NonZeroU32, Arc<dyn DifferenceSink>)>,
+    pub(crate) unshadowed: bool,
     pub(crate) limits: Limits,
 }
 
@@ -153,9 +154,21 @@ impl EngineBuilder {
     /// scope matches. If it says something else, `sink` is told,
     /// [`Statistics::differences`](crate::Statistics::differences) counts it, and the stricter
     /// answer is given: a permit counts if both satisfy it, a forbid if one does.
+    ///
+    /// Builds with debug assertions do so by themselves, for one in 64 decisions of engines with up
+    /// to 100 policies, and tell of differences on standard error; see
+    /// [`unshadowed`](Self::unshadowed).
     #[must_use]
     pub fn shadow(mut self, one_in: NonZeroU32, sink: Arc<dyn DifferenceSink>) -> Self {
         self.shadow = Some((one_in, sink));
+        self
+    }
+
+    /// Keeps debug builds from letting Cedar's evaluator decide as well, where it was not asked to
+    /// by [`shadow`](Self::shadow).
+    #[must_use]
+    pub fn unshadowed(mut self) -> Self {
+        self.unshadowed = true;
         self
     }
 

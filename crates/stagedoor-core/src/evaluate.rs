@@ -100,6 +100,20 @@ impl<'e, 'r> Evaluation<'e, 'r> {
         engine: &Engine,
         counts: impl Fn(u32) -> bool,
     ) -> Result<Tally, DecideError> {
+        self.tally_beside(self.due_shadow(), engine, counts)
+    }
+
+    /// Returns the shadow, if this decision is one that Cedar makes as well.
+    fn due_shadow(&self) -> Option<&'e Shadow> {
+        self.engine.shadow.as_ref().filter(|shadow| shadow.is_due())
+    }
+
+    fn tally_beside(
+        &self,
+        shadow: Option<&Shadow>,
+        engine: &Engine,
+        counts: impl Fn(u32) -> bool,
+    ) -> Result<Tally, DecideError> {
         let mut tally = Tally::default();
         for effect in [Effect::Forbid, Effect::Permit] {
             for candidate in engine.candidates(effect, self.view) {
@@ -125,7 +139,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
             }
         }
         tally.errors.sort_unstable_by_key(|(number, _)| *number);
-        if let Some(shadow) = self.engine.shadow.as_ref().filter(|shadow| shadow.is_due()) {
+        if let Some(shadow) = shadow {
             shadow.compare(self, engine, &counts, &mut tally)?;
         }
         Ok(tally)
@@ -139,8 +153,8 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     ///
     /// As [`policy`](Self::policy).
     pub(crate) fn ruling<'x>(&self, engine: &'x Engine) -> Result<Ruling<'x>, DecideError> {
-        if self.engine.shadow.is_some() {
-            return self.ruling_of_all(engine);
+        if let Some(shadow) = self.due_shadow() {
+            return self.ruling_of_all(Some(shadow), engine);
         }
         for (effect, decision) in
             [(Effect::Forbid, Decision::Deny), (Effect::Permit, Decision::Allow)]
@@ -177,15 +191,19 @@ impl<'e, 'r> Evaluation<'e, 'r> {
             }
             if is_guarded {
                 // The answer hangs on guards: which are asked depends on all policies.
-                return self.ruling_of_all(engine);
+                return self.ruling_of_all(None, engine);
             }
         }
         Ok(Ruling::new(Decision::Deny, None))
     }
 
     /// As [`ruling`](Self::ruling), looking at all policies that can matter.
-    fn ruling_of_all<'x>(&self, engine: &'x Engine) -> Result<Ruling<'x>, DecideError> {
-        let tally = self.tally(engine, |_| true)?;
+    fn ruling_of_all<'x>(
+        &self,
+        shadow: Option<&Shadow>,
+        engine: &'x Engine,
+    ) -> Result<Ruling<'x>, DecideError> {
+        let tally = self.tally_beside(shadow, engine, |_| true)?;
         let outcome = self.outcome(engine, tally, self.guards(ResourceKnown::Yes));
         let first = outcome.determining.first();
         let policy = first.and_then(|number| engine.policy(*number));

@@ -89,8 +89,17 @@ impl Report {
 }
 
 fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
-    let EngineBuilder { inputs, links, rules, exact, without_index, interpreted, shadow, limits } =
-        builder;
+    let EngineBuilder {
+        inputs,
+        links,
+        rules,
+        exact,
+        without_index,
+        interpreted,
+        shadow,
+        unshadowed,
+        limits,
+    } = builder;
     let mut report = Report::new(&limits);
     let sources = files::read(inputs, &limits, &mut report);
     let schema = schema::merge(&sources, &limits, &mut report);
@@ -147,6 +156,12 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     let single_actions = single(&actions);
     let world = World { symbols: &symbols, validated: !exact, single_actions: &single_actions };
     let index = (!without_index).then(|| Index::new(&policies, world));
+    let shadow = match shadow {
+        Some((one_in, sink)) => Some(Shadow::new(one_in, sink)),
+        // Cedar beside itself would tell nothing.
+        None if unshadowed || interpreted => None,
+        None => Shadow::of_debug_build(policies.len()),
+    };
     Ok(Engine(Arc::new(Snapshot {
         policies,
         sources: sources.into_iter().map(|(_, source)| source).collect(),
@@ -158,7 +173,7 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
         dereferenced: dereferenced.into_iter().collect(),
         action_entities,
         exact,
-        shadow: shadow.map(|(one_in, sink)| Shadow::new(one_in, sink)),
+        shadow,
         limits,
         revision,
         warnings,

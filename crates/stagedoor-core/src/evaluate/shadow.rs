@@ -29,6 +29,24 @@ pub(crate) struct Shadow {
     pub(crate) differences: AtomicU64,
 }
 
+/// In debug builds Cedar decides one in so many requests as well.
+const ONE_IN_DEBUG: NonZeroU32 = NonZeroU32::MIN.saturating_add(63);
+/// Up to so many policies: Cedar reads all of them again for each comparison.
+const FEW_POLICIES: usize = 100;
+
+/// Tells of differences on standard error.
+#[derive(Debug)]
+struct StandardError;
+
+impl DifferenceSink for StandardError {
+    fn differs(&self, request: &Request, policies: &[&str]) {
+        eprintln!(
+            "stagedoor: Cedar's evaluator says something else of {policies:?} about {request:?}; \
+             the stricter answer is given. Please report this"
+        );
+    }
+}
+
 /// What policies say: the number, and whether it is satisfied rather than in error.
 type Said = Vec<(u32, bool)>;
 
@@ -36,6 +54,12 @@ impl Shadow {
     pub(crate) fn new(one_in: NonZeroU32, sink: Arc<dyn DifferenceSink>) -> Self {
         let (decisions, compared) = (AtomicU32::new(0), AtomicU64::new(0));
         Self { one_in, sink, decisions, compared, differences: AtomicU64::new(0) }
+    }
+
+    /// Returns the shadow that engines have in debug builds without being asked for one.
+    pub(crate) fn of_debug_build(policies: usize) -> Option<Self> {
+        let is_wanted = cfg!(debug_assertions) && policies <= FEW_POLICIES;
+        is_wanted.then(|| Self::new(ONE_IN_DEBUG, Arc::new(StandardError)))
     }
 
     /// Returns whether this decision is one that Cedar makes as well.
