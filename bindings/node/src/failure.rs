@@ -260,45 +260,18 @@ fn causes(error: &dyn std::error::Error) -> String {
 
 impl From<DecideError> for Failure {
     fn from(error: DecideError) -> Self {
-        match error {
-            DecideError::Request(error) => error.into(),
-            DecideError::Entities(error) => error.into(),
-            error => Self::new("request::refused", error.to_string()),
-        }
+        Self::new(error.code(), error.to_string())
     }
 }
 
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
-        let code = match &error {
-            RequestError::EntityUid { .. } => "request::uid",
-            RequestError::Context(_) => "request::context",
-            RequestError::StringTooLong { .. } => "limit::string-bytes",
-            RequestError::TooDeep { .. } => "limit::nesting",
-            RequestError::Schema(_) => "request::schema",
-            _ => "request::refused",
-        };
-        Self::new(code, error.to_string())
+        Self::new(error.code(), error.to_string())
     }
 }
 
 impl From<EntitiesError> for Failure {
     fn from(error: EntitiesError) -> Self {
-        let code = match &error {
-            EntitiesError::Duplicate(_) => "entities::duplicate",
-            EntitiesError::Cycle(_) => "entities::cycle",
-            EntitiesError::TooManyAncestors { .. } | EntitiesError::TooManyMemberships { .. } => {
-                "limit::ancestors"
-            }
-            EntitiesError::TooMany { .. } => "limit::entities",
-            EntitiesError::StringTooLong { .. } => "limit::string-bytes",
-            EntitiesError::TooDeep { .. } => "limit::nesting",
-            EntitiesError::TooLarge { .. } => "limit::file-bytes",
-            EntitiesError::Json(_) => "entities::json",
-            EntitiesError::Value(_) => "entities::value",
-            EntitiesError::Schema(_) => "entities::schema",
-            _ => "entities::refused",
-        };
-        Self::new(code, error.to_string())
+        Self::new(error.code(), error.to_string())
     }
 }

@@ -71,6 +71,25 @@ pub enum EntitiesError {
     Schema(String),
 }
 
+impl EntitiesError {
+    /// Returns a stable code for programs: `entities::cycle`, `limit::nesting`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Duplicate(_) => "entities::duplicate",
+            Self::Cycle(_) => "entities::cycle",
+            Self::TooManyAncestors { .. } | Self::TooManyMemberships { .. } => "limit::ancestors",
+            Self::TooMany { .. } => "limit::entities",
+            Self::StringTooLong { .. } => "limit::string-bytes",
+            Self::TooDeep { .. } => "limit::nesting",
+            Self::TooLarge { .. } => "limit::file-bytes",
+            Self::Json(_) => "entities::json",
+            Self::Value(_) => "entities::value",
+            Self::Schema(_) => "entities::schema",
+        }
+    }
+}
+
 /// Failure to read a request.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -118,6 +137,21 @@ pub enum RequestError {
     Schema(String),
 }
 
+impl RequestError {
+    /// Returns a stable code for programs: `request::context`, `limit::nesting`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::EntityUid { .. } => "request::uid",
+            Self::Context(_) => "request::context",
+            Self::StringTooLong { .. } => "limit::string-bytes",
+            Self::TooDeep { .. } => "limit::nesting",
+            Self::Schema(_) => "request::schema",
+            Self::Json(_) | Self::ResourceType { .. } => "request::refused",
+        }
+    }
+}
+
 /// Failure to decide. The caller must treat it as a refusal.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -131,6 +165,18 @@ pub enum DecideError {
     /// The engine validates nothing, so that policies cannot be evaluated partially.
     #[error("partial evaluation needs a schema, which exact-Cedar mode does without")]
     SchemaMissing,
+}
+
+impl DecideError {
+    /// Returns a stable code for programs, that of the cause where there is one.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Request(error) => error.code(),
+            Self::Entities(error) => error.code(),
+            Self::SchemaMissing => "request::refused",
+        }
+    }
 }
 
 /// Joins an error and its causes into one line.
