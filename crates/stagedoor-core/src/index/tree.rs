@@ -241,13 +241,15 @@ impl Tree {
     /// Hands over a policy, unless a check says that it does not matter.
     #[inline]
     fn offer(&self, place: Place, view: &View<'_>, take: &mut impl Take) -> ControlFlow<()> {
-        let list = self.lists.get(place.checks as usize).copied().unwrap_or_default();
+        let candidate = place.candidate;
+        let unsettled = Candidate::new(candidate.policy(), false);
+        // INVARIANT: the list is there. Were it not, the policy itself would have to be asked.
+        let Some(list) = self.lists.get(place.checks as usize) else { return take(unsettled) };
         if !list.of(&self.checks).iter().all(|check| self.holds(*check, view)) {
             return ControlFlow::Continue(());
         }
-        let candidate = place.candidate;
         // Of any resource not everything holds that led here.
-        take(if view.any_resource { Candidate::new(candidate.policy(), false) } else { candidate })
+        take(if view.any_resource { unsettled } else { candidate })
     }
 
     /// Decides a check; it holds where the request has every value of the feature.
