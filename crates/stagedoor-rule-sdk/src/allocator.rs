@@ -1,20 +1,25 @@
 //! Memory for a rule that lives for one call: handed out, and never taken back.
 //!
-//! The first blocks come from an arena that a fresh instance has without asking the host;
-//! after that, the memory grows up to the host's limit.
+//! The first blocks come from what is left of the pages that a fresh instance begins with; after
+//! that, the memory grows up to the host's limit.
 
-use std::alloc::{GlobalAlloc, Layout};
-use std::cell::UnsafeCell;
-use std::ptr;
+use core::alloc::{GlobalAlloc, Layout};
+use core::arch::wasm32;
+use core::cell::Cell;
+use core::ptr;
 
-/// Enough for a request of some tens of kilobytes.
-const ARENA: usize = 128 << 10;
 const PAGE: usize = 64 << 10;
 
+#[expect(unsafe_code, reason = "the linker's name for where its data ends")]
+unsafe extern "C" {
+    safe static __heap_base: u8;
+}
+
 struct Bump {
-    arena: UnsafeCell<[u8; ARENA]>,
-    /// The next free address and the end of what may be handed out; 0 before the first call.
-    state: UnsafeCell<(usize, usize)>,
+    /// The next free address; 0 before the first call.
+    next: Cell<usize>,
+    /// Where the memory ends.
+    end: Cell<usize>,
 }
 
 // One thread: a component without threads runs nothing at the same time.
@@ -22,44 +27,31 @@ struct Bump {
 unsafe impl Sync for Bump {}
 
 #[global_allocator]
-static BUMP: Bump = Bump { arena: UnsafeCell::new([0; ARENA]), state: UnsafeCell::new((0, 0)) };
+static BUMP: Bump = Bump { next: Cell::new(0), end: Cell::new(0) };
 
 #[expect(unsafe_code, reason = "a global allocator is unsafe to implement")]
 unsafe impl GlobalAlloc for Bump {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: nothing else reads or writes the state while this runs.
-        let state = unsafe { &mut *self.state.get() };
-        if state.1 == 0 {
-            let start = self.arena.get() as usize;
-            *state = (start, start + ARENA);
+        if self.next.get() == 0 {
+            self.next.set((&raw const __heap_base).addr());
+            self.end.set(wasm32::memory_size(0) * PAGE);
         }
-        let Some(start) = state.0.checked_next_multiple_of(layout.align()) else {
-            return ptr::null_mut();
-        };
-        let Some(end) = start.checked_add(layout.size()) else { return ptr::null_mut() };
-        if end > state.1 {
-            return grown(state, layout);
-        }
-        state.0 = end;
-        start as *mut u8
+        let start = (self.next.get() + layout.align() - 1) & !(layout.align() - 1);
+        let has_room = self.take(start, layout.size());
+        ptr::with_exposed_provenance_mut(if has_room { start } else { 0 })
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        let state = unsafe { &mut *self.state.get() };
         // The last block is free again: a string that grows stays where it is.
-        if block as usize + layout.size() == state.0 {
-            state.0 = block as usize;
+        if block.addr() + layout.size() == self.next.get() {
+            self.next.set(block.addr());
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: as above.
-        let state = unsafe { &mut *self.state.get() };
-        let start = block as usize;
-        if start + layout.size() == state.0 && start.saturating_add(new_size) <= state.1 {
-            state.0 = start + new_size;
-            return block;
+        if block.addr() + layout.size() == self.next.get() {
+            let has_room = self.take(block.addr(), new_size);
+            return if has_room { block } else { ptr::null_mut() };
         }
         // SAFETY: the caller's alignment is valid, and the new block is another one.
         unsafe {
@@ -72,15 +64,25 @@ unsafe impl GlobalAlloc for Bump {
     }
 }
 
-/// Takes more memory from the host, and a block from it.
-fn grown(state: &mut (usize, usize), layout: Layout) -> *mut u8 {
-    let wanted = layout.size().max(PAGE);
-    let pages = wanted.div_ceil(PAGE);
-    let before = core::arch::wasm32::memory_grow(0, pages);
-    if before == usize::MAX {
-        return ptr::null_mut();
+impl Bump {
+    /// Hands out bytes from an address on, if there are so many.
+    fn take(&self, start: usize, size: usize) -> bool {
+        let Some(end) = start.checked_add(size) else { return false };
+        let has_room = end <= self.end.get() || self.grow(end);
+        if has_room {
+            self.next.set(end);
+        }
+        has_room
     }
-    let start = before * PAGE;
-    *state = (start + layout.size(), start + pages * PAGE);
-    start as *mut u8
+
+    /// Takes more memory from the host, up to an address.
+    #[cold]
+    fn grow(&self, end: usize) -> bool {
+        let pages = (end - self.end.get()).div_ceil(PAGE);
+        if wasm32::memory_grow(0, pages) == usize::MAX {
+            return false;
+        }
+        self.end.set(self.end.get() + pages * PAGE);
+        true
+    }
 }

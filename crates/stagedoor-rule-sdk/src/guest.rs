@@ -1,10 +1,14 @@
 //! The rule as a component: [`export!`](crate::export) calls it, nobody else has to.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::ToString as _;
+
+pub use alloc::string::String;
+
 use crate::request::{self, Entity, EntityUid};
 use crate::rule::Rule;
 
 #[expect(missing_docs, reason = "generated from the contract")]
-#[expect(clippy::all, clippy::pedantic, reason = "generated from the contract")]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "wit",
@@ -44,7 +48,10 @@ pub fn evaluate<R: Rule>(request: Request) -> Result<Verdict, String> {
         context,
         related: related.into_iter().map(entity).collect(),
     };
-    let verdict = R::evaluate_json(&request, &arguments).map_err(|e| e.to_string())?;
+    let verdict = R::evaluate_json(&request, &arguments).map_err(|e| e.to_string());
+    // The instance ends with the call.
+    core::mem::forget((request, arguments));
+    let verdict = verdict?;
     Ok(Verdict { holds: verdict.holds, reason: verdict.reason })
 }
 

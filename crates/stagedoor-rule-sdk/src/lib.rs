@@ -1,4 +1,7 @@
 #![doc = include_str!("../README.md")]
+#![no_std]
+
+extern crate alloc;
 
 #[cfg(target_arch = "wasm32")]
 mod allocator;
@@ -6,11 +9,12 @@ mod error;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod guest;
+mod json;
 mod request;
 mod rule;
 mod verdict;
 
 pub use error::Error;
-pub use request::{Entity, EntityUid, Request};
+pub use request::{Entity, EntityUid, Extension, Request};
 pub use rule::{Inputs, Rule};
 pub use verdict::Verdict;

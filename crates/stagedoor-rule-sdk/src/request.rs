@@ -1,11 +1,15 @@
 //! What a rule is asked.
 
-use std::fmt;
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::json;
 
 /// The id of a Cedar entity.
 ///
@@ -47,6 +51,36 @@ impl EntityUid {
 impl fmt::Display for EntityUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}::\"{}\"", self.type_, self.id.escape_debug())
+    }
+}
+
+/// A value of Cedar's that JSON has not: a `datetime`, `decimal`, `duration` or `ip`.
+///
+/// Serde reads it from Cedar's JSON form, `{"__extn": {"fn": …, "arg": …}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Escaped")]
+#[non_exhaustive]
+pub struct Extension {
+    /// The function that makes it, such as `datetime`.
+    pub function: String,
+    /// What the function is given, such as `2026-11-22`.
+    pub argument: String,
+}
+
+#[derive(Deserialize)]
+struct Escaped {
+    __extn: Call,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    r#fn: String,
+    arg: String,
+}
+
+impl From<Escaped> for Extension {
+    fn from(Escaped { __extn: Call { r#fn: function, arg: argument } }: Escaped) -> Self {
+        Self { function, argument }
     }
 }
 
@@ -93,7 +127,7 @@ impl Entity {
     /// # Errors
     ///
     /// [`Error`] if they do not fit.
-    pub fn attributes<T: DeserializeOwned>(&self) -> Result<T, Error> {
+    pub fn attributes<'r, T: Deserialize<'r>>(&'r self) -> Result<T, Error> {
         read("attributes", &self.attributes)
     }
 
@@ -102,7 +136,7 @@ impl Entity {
     /// # Errors
     ///
     /// [`Error`] if they do not fit.
-    pub fn tags<T: DeserializeOwned>(&self) -> Result<T, Error> {
+    pub fn tags<'r, T: Deserialize<'r>>(&'r self) -> Result<T, Error> {
         read("tags", &self.tags)
     }
 }
@@ -201,7 +235,7 @@ impl Request {
     /// # Errors
     ///
     /// [`Error`] if the rule does not declare it, or it does not fit.
-    pub fn context<T: DeserializeOwned>(&self) -> Result<T, Error> {
+    pub fn context<'r, T: Deserialize<'r>>(&'r self) -> Result<T, Error> {
         let context = self.context.as_ref().ok_or_else(|| undeclared("context"))?;
         read("context", context)
     }
@@ -211,8 +245,8 @@ fn undeclared(input: &str) -> Error {
     Error::new(format!("the rule does not declare that it looks at the {input}"))
 }
 
-fn read<T: DeserializeOwned>(what: &str, json: &str) -> Result<T, Error> {
-    serde_json::from_str(json).map_err(|e| Error::new(format!("the {what} cannot be read: {e}")))
+fn read<'r, T: Deserialize<'r>>(what: &str, json: &'r str) -> Result<T, Error> {
+    json::read(json).map_err(|e| Error::new(format!("the {what} cannot be read: {e}")))
 }
 
 fn written(value: impl Serialize) -> Result<String, Error> {

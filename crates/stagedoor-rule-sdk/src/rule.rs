@@ -1,8 +1,11 @@
 //! What an author implements.
 
+use alloc::format;
+
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
+use crate::json;
 use crate::request::Request;
 use crate::verdict::Verdict;
 
@@ -38,7 +41,7 @@ pub trait Rule {
     ///
     /// As [`evaluate`](Self::evaluate), and if the arguments cannot be read.
     fn evaluate_json(request: &Request, arguments: &str) -> Result<Verdict, Error> {
-        let arguments = serde_json::from_str(arguments)
+        let arguments = json::read(arguments)
             .map_err(|e| Error::new(format!("the arguments cannot be read: {e}")))?;
         Self::evaluate(request, arguments)
     }
@@ -112,7 +115,7 @@ macro_rules! export {
 
                 fn evaluate(
                     request: $crate::guest::Request,
-                ) -> ::core::result::Result<$crate::guest::Verdict, ::std::string::String> {
+                ) -> ::core::result::Result<$crate::guest::Verdict, $crate::guest::String> {
                     $crate::guest::evaluate::<$rule>(request)
                 }
             }

@@ -1,5 +1,7 @@
 //! What a rule answers.
 
+use alloc::string::String;
+
 /// A rule's answer: whether the policy counts, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -105,7 +105,7 @@ fn components_are_small_and_describe_themselves() -> Result<()> {
         let bytes = bytes(file)?;
         let rule = WasmRule::load(&host, &bytes, RuleLimits::default())?;
         ensure!(rule.name() == name && rule.version() == "0.1.0", "{rule:?}");
-        ensure!(bytes.len() < 128 << 10, "{name} has {} bytes", bytes.len());
+        ensure!(bytes.len() < 64 << 10, "{name} has {} bytes", bytes.len());
         ensure!(rule.contents().imports.is_empty());
     }
     Ok(())

@@ -2,43 +2,54 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use stagedoor_rule_sdk::Extension;
 
 const SECOND: i64 = 1000;
 const MINUTE: i64 = 60 * SECOND;
 const DAY: i64 = 24 * 60 * MINUTE;
 
 /// Milliseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "MomentJson")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(i64);
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum MomentJson {
-    Milliseconds(i64),
-    Text(String),
-    Extension { __extn: Call },
-}
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
 
-#[derive(Deserialize)]
-struct Call {
-    r#fn: String,
-    arg: String,
-}
+        impl<'de> Visitor<'de> for Written {
+            type Value = Moment;
 
-impl TryFrom<MomentJson> for Moment {
-    type Error = String;
-
-    fn try_from(json: MomentJson) -> Result<Self, String> {
-        match json {
-            MomentJson::Milliseconds(since) => Ok(Self(since)),
-            MomentJson::Text(text) => Self::parse(&text),
-            MomentJson::Extension { __extn: call } if call.r#fn == "datetime" => {
-                Self::parse(&call.arg)
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time")
             }
-            MomentJson::Extension { __extn: call } => Err(format!("`{}` is no time", call.r#fn)),
+
+            fn visit_i64<E: de::Error>(self, since: i64) -> Result<Moment, E> {
+                Ok(Moment(since))
+            }
+
+            fn visit_u64<E: de::Error>(self, since: u64) -> Result<Moment, E> {
+                i64::try_from(since).map(Moment).map_err(E::custom)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Moment, E> {
+                Moment::parse(text).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, value: A) -> Result<Moment, A::Error> {
+                let Extension { function, argument, .. } =
+                    Extension::deserialize(MapAccessDeserializer::new(value))?;
+                if function != "datetime" {
+                    return Err(de::Error::custom(format_args!("`{function}` is no time")));
+                }
+                self.visit_str(&argument)
+            }
         }
+
+        // What is not an integer is handed over too.
+        deserializer.deserialize_i64(Written)
     }
 }
 

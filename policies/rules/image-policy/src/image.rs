@@ -31,13 +31,9 @@ impl<'n> Image<'n> {
             return None;
         }
         // A colon in the first part is a port's.
-        let last = rest.rfind('/').map_or(0, |slash| slash + 1);
-        let (rest, tag) = match rest.get(last..)?.find(':') {
-            Some(colon) => {
-                let (rest, tag) = rest.split_at_checked(last + colon)?;
-                (rest, Some(tag.strip_prefix(':')?))
-            }
-            None => (rest, None),
+        let (rest, tag) = match rest.rsplit_once(':') {
+            Some((rest, tag)) if !tag.contains('/') => (rest, Some(tag)),
+            _ => (rest, None),
         };
         if tag.is_some_and(|tag| !is_tag(tag)) {
             return None;
@@ -53,7 +49,7 @@ impl<'n> Image<'n> {
             Path::Written(text) if host == DOCKER_HUB && !text.contains('/') => Path::Library(text),
             path => path,
         };
-        text.split('/').all(is_component).then_some(Self { host, path, tag, digest })
+        are_components(text).then_some(Self { host, path, tag, digest })
     }
 
     /// Returns whether the image is in a registry: its host, and the whole parts of its path.
@@ -63,7 +59,7 @@ impl<'n> Image<'n> {
             Some((host, path)) => (host, Some(path)),
             None => (registry, None),
         };
-        if !host.eq_ignore_ascii_case(self.host) {
+        if host != self.host && !host.eq_ignore_ascii_case(self.host) {
             return false;
         }
         let Some(path) = path else { return true };
@@ -79,31 +75,74 @@ impl<'n> Image<'n> {
 
 /// The first part is a host if it could be nothing else.
 fn is_host(part: &str) -> bool {
-    let host = part.contains(['.', ':']) || part == "localhost";
-    let allowed =
-        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
-    host && part.bytes().all(allowed)
+    let host = part.bytes().any(|b| matches!(b, b'.' | b':')) || part == "localhost";
+    host && part.bytes().all(|b| is(b, HOST))
 }
 
-fn is_component(part: &str) -> bool {
-    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let inner =
-        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
-    edge(part.bytes().next()) && edge(part.bytes().last()) && part.bytes().all(inner)
+/// Parts of a path begin and end with a letter or digit.
+fn are_components(path: &str) -> bool {
+    let mut before = b'/';
+    for byte in path.bytes().chain([b'/']) {
+        let allowed = if before == b'/' { ALPHANUMERIC } else { COMPONENT };
+        let ends = byte == b'/' && is(before, ALPHANUMERIC);
+        if !ends && !is(byte, allowed) {
+            return false;
+        }
+        before = byte;
+    }
+    true
 }
 
 fn is_tag(tag: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-    !tag.is_empty() && tag.len() <= 128 && tag.bytes().all(allowed)
+    !tag.is_empty() && tag.len() <= 128 && tag.bytes().all(|b| is(b, TAG))
+}
+
+/// What a byte may be part of.
+const ALPHANUMERIC: u8 = 1;
+const COMPONENT: u8 = 1 << 1;
+const TAG: u8 = 1 << 2;
+const HOST: u8 = 1 << 3;
+
+fn is(byte: u8, part: u8) -> bool {
+    #[expect(clippy::indexing_slicing, reason = "at compile time")]
+    const OF: [u8; 256] = {
+        let mut of = [0; 256];
+        let mut byte = 0_u8;
+        while byte < 0x80 {
+            of[byte as usize] = match byte {
+                b'a'..=b'z' | b'0'..=b'9' => ALPHANUMERIC | COMPONENT | TAG | HOST,
+                b'A'..=b'Z' => TAG | HOST,
+                b'.' | b'-' => COMPONENT | TAG | HOST,
+                b'_' => COMPONENT | TAG,
+                b':' | b'[' | b']' => HOST,
+                _ => 0,
+            };
+            byte += 1;
+        }
+        of
+    };
+    OF.get(usize::from(byte)).is_some_and(|parts| parts & part != 0)
 }
 
 fn is_digest(digest: &str) -> bool {
-    let hex = |text: &str, length| {
-        text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    let (hex, length) = match digest.split_at_checked("sha256:".len()) {
+        Some(("sha256:", hex)) => (hex, 64),
+        Some(("sha512:", hex)) => (hex, 128),
+        _ => return false,
     };
-    match digest.split_once(':') {
-        Some(("sha256", text)) => hex(text, 64),
-        Some(("sha512", text)) => hex(text, 128),
-        _ => false,
+    let (words, _) = hex.as_bytes().as_chunks();
+    hex.len() == length && words.iter().all(|word| are_hex(u64::from_le_bytes(*word)))
+}
+
+/// Returns whether eight bytes are `0-9a-f`, at once: most of a name is its digest.
+const fn are_hex(word: u64) -> bool {
+    const EACH: u64 = u64::MAX / 0xFF;
+    const HIGH: u64 = EACH << 7;
+    /// Sets the high bit of each byte that is not below, if none has it yet.
+    const fn from(word: u64, byte: u8) -> u64 {
+        word.wrapping_add(EACH * (0x80 - byte as u64))
     }
+    let digits = from(word, b'0') & !from(word, b'9' + 1);
+    let letters = from(word, b'a') & !from(word, b'f' + 1);
+    word & HIGH == 0 && (digits | letters) & HIGH == HIGH
 }

@@ -14,9 +14,10 @@
 
 mod image;
 
-use std::collections::BTreeMap;
+use std::fmt::{self, Formatter};
 
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use stagedoor_rule_sdk::{EntityUid, Error, Inputs, Request, Rule, Verdict, export};
 
 use image::Image;
@@ -36,15 +37,34 @@ pub struct Arguments {
     forbidden_tags: Vec<String>,
 }
 
-/// Kinds of containers, and where pods and what makes pods keep them.
-const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
-const POD_SPECS: [&str; 3] =
-    ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];
+/// A tag of the admitted object, by its path.
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum Tag {
+    /// The list is in the path, so that each of its elements has an image, or none has.
+    #[serde(
+        rename = "/spec/containers/*/image",
+        alias = "/spec/initContainers/*/image",
+        alias = "/spec/ephemeralContainers/*/image",
+        alias = "/spec/template/spec/containers/*/image",
+        alias = "/spec/template/spec/initContainers/*/image",
+        alias = "/spec/template/spec/ephemeralContainers/*/image",
+        alias = "/spec/jobTemplate/spec/template/spec/containers/*/image",
+        alias = "/spec/jobTemplate/spec/template/spec/initContainers/*/image",
+        alias = "/spec/jobTemplate/spec/template/spec/ephemeralContainers/*/image"
+    )]
+    Images,
+    #[serde(other)]
+    Other,
+}
 
 #[derive(Deserialize)]
 struct Admitted {
     object: Option<EntityUid>,
 }
+
+/// The images among an object's tags.
+struct Images(Vec<String>);
 
 impl Rule for ImagePolicy {
     const INPUTS: Inputs = Inputs::NONE.and_resource();
@@ -55,19 +75,40 @@ impl Rule for ImagePolicy {
         let Admitted { object } = request.resource()?.attributes()?;
         let Some(object) = object else { return Ok(Verdict::yes()) };
         let object = request.related(&object).ok_or("the admitted object is not known")?;
-        let fields: BTreeMap<String, Vec<String>> = object.tags()?;
-        for spec in POD_SPECS {
-            for containers in CONTAINERS {
-                // The list is there, so that each of its elements has an image, or none has.
-                let path = format!("{spec}/{containers}/*/image");
-                for name in fields.get(&path).into_iter().flatten() {
-                    if let Err(reason) = arguments.check(name) {
-                        return Ok(Verdict::no(format!("image `{name}` {reason}")));
-                    }
-                }
+        let Images(images) = object.tags()?;
+        for name in &images {
+            if let Err(reason) = arguments.check(name) {
+                return Ok(Verdict::no(format!("image `{name}` {reason}")));
             }
         }
         Ok(Verdict::yes())
+    }
+}
+
+impl<'de> Deserialize<'de> for Images {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Tags;
+
+        impl<'de> Visitor<'de> for Tags {
+            type Value = Images;
+
+            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                f.write_str("an object's tags")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut tags: A) -> Result<Images, A::Error> {
+                let mut images = Vec::new();
+                while let Some(tag) = tags.next_key()? {
+                    match tag {
+                        Tag::Images => images.append(&mut tags.next_value()?),
+                        Tag::Other => drop(tags.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(Images(images))
+            }
+        }
+
+        deserializer.deserialize_map(Tags)
     }
 }
 
