@@ -1,17 +1,23 @@
-//! Calls all rules of a directory on two threads for some seconds, and prints the calls and the
-//! memory once in ten seconds. Fails if the memory grows after the first tenth of the time.
+//! Calls all rules of a directory on two threads for some seconds, and prints the calls, the
+//! failures by their codes and the memory once in ten seconds. Fails if the memory grows after the
+//! first tenth of the time.
 //!
 //! ```sh
 //! cargo run --release --example soak -- DIRECTORY 600
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use stagedoor_core::{Entities, Entity, Request, Value};
 use stagedoor_rule_host::{HostConfig, RuleHost, WasmRules};
+
+/// Calls that gave no answer, by code.
+type Failures = Mutex<BTreeMap<&'static str, u64>>;
 
 /// What the memory may grow by, in KiB: a page here and there.
 const SLACK: u64 = 8 << 10;
@@ -23,7 +29,8 @@ fn main() -> Result<()> {
     let seconds: u64 = seconds.to_string_lossy().parse()?;
     let host = RuleHost::new(&HostConfig::default())?;
     let rules = WasmRules::load(&host, directory)?;
-    let (done, answers, failures) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let (done, answers) = (AtomicBool::new(false), AtomicU64::new(0));
+    let failures = Failures::default();
     let (request, entities) = asked()?;
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -35,11 +42,10 @@ fn main() -> Result<()> {
                             "name-convention" => r#"{"template": "{namespace}-<words>"}"#,
                             _ => "{}",
                         };
-                        let counted = match rule.evaluate(&request, &entities, arguments) {
-                            Ok(_) => &answers,
-                            Err(_) => &failures,
-                        };
-                        counted.fetch_add(1, Ordering::Relaxed);
+                        match rule.evaluate(&request, &entities, arguments) {
+                            Ok(_) => _ = answers.fetch_add(1, Ordering::Relaxed),
+                            Err(error) => count(&failures, error.code()),
+                        }
                     }
                 }
             });
@@ -50,16 +56,21 @@ fn main() -> Result<()> {
     })
 }
 
-fn watch(seconds: u64, answers: &AtomicU64, failures: &AtomicU64) -> Result<()> {
+fn count(failures: &Failures, code: &'static str) {
+    let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+    *failures.entry(code).or_default() += 1;
+}
+
+fn watch(seconds: u64, answers: &AtomicU64, failures: &Failures) -> Result<()> {
     let started = Instant::now();
     let mut level = None;
     loop {
         let passed = started.elapsed().as_secs();
         let (resident, reserved) = (status("VmRSS:")?, status("VmSize:")?);
-        let (answers, failures) =
-            (answers.load(Ordering::Relaxed), failures.load(Ordering::Relaxed));
+        let answers = answers.load(Ordering::Relaxed);
+        let failures = failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
         println!(
-            "{passed:>4} s  {answers:>10} answers  {failures:>6} failures  {resident:>7} KiB \
+            "{passed:>4} s  {answers:>10} answers  failures {failures:?}  {resident:>7} KiB \
              resident  {reserved:>8} KiB reserved"
         );
         ensure!(reserved < 4 << 20, "{reserved} KiB are reserved");

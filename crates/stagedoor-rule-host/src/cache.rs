@@ -2,21 +2,26 @@
 //!
 //! Compiled code is run as it stands, so whoever can write it can do whatever this process
 //! can. Hence: the directory and the key must be this user's own and closed to others, each
-//! entry carries a code over its name and content that only the key's owner can make, and it is
-//! checked on the bytes that are then loaded. What does not pass is compiled again and replaced.
+//! entry carries a code over its name and content that only the key's owner can make (BLAKE3 with
+//! a key), and it is checked on the bytes that are then loaded. What does not pass is compiled again
+//! and replaced. An entry says what was found out about the rule as well, so that it is neither
+//! validated nor asked to describe itself again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::{Digest as _, Sha256};
+use blake3::{Hash, Hasher, KEY_LEN, OUT_LEN};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-const KEY_BYTES: usize = 32;
-const CODE_BYTES: usize = 32;
+use crate::contract::VERSION;
+
+/// How many bytes tell the length of what is known of a rule.
+const LENGTH_BYTES: usize = 4;
 /// No compiled rule is larger.
 const ENTRY_BYTES: u64 = 256 << 20;
 
@@ -40,8 +45,8 @@ pub enum CacheError {
 #[derive(Debug)]
 pub(crate) struct Cache {
     directory: PathBuf,
-    key: [u8; KEY_BYTES],
-    /// What a compiled rule depends on beside the rule: Wasmtime, its settings, the processor.
+    key: [u8; KEY_LEN],
+    /// What an entry depends on beside the rule.
     engine: String,
 }
 
@@ -56,31 +61,44 @@ impl Cache {
         Ok(Self { directory: directory.to_owned(), key, engine: fingerprint(engine) })
     }
 
-    /// Returns the compiled form of a rule, if there is one that can be trusted.
-    pub(crate) fn get(&self, digest: &str, engine: &Engine) -> Option<Component> {
-        let name = self.name(digest);
-        let file = File::open(self.directory.join(&name)).ok()?;
-        let mut entry = Vec::new();
-        file.take(ENTRY_BYTES).read_to_end(&mut entry).ok()?;
-        let (code, compiled) = entry.split_at_checked(CODE_BYTES)?;
-        self.code(&name, compiled)?.verify_slice(code).ok()?;
+    /// Returns what is known of a rule, and its compiled form, if there is an entry of it that
+    /// can be trusted.
+    pub(crate) fn get<K: DeserializeOwned>(
+        &self,
+        rule: &[u8],
+        engine: &Engine,
+    ) -> Option<(K, Component)> {
+        let name = self.name(rule);
+        let entry = read(&self.directory.join(&name)).ok()?;
+        let (code, entry) = entry.split_first_chunk::<OUT_LEN>()?;
+        // Compares in constant time.
+        if self.code(&name, &[entry]) != *code {
+            return None;
+        }
+        let (length, entry) = entry.split_first_chunk::<LENGTH_BYTES>()?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+        let (known, compiled) = entry.split_at_checked(length)?;
+        let known = serde_json::from_slice(known).ok()?;
         // SAFETY: these bytes were written by `put`, which had them from Wasmtime: nobody
         // else has the key. Wasmtime checks that they are of its version and settings.
         #[expect(unsafe_code, reason = "compiled code is trusted by its authentication code")]
         let component = unsafe { Component::deserialize(engine, compiled) };
-        component.ok()
+        Some((known, component.ok()?))
     }
 
-    /// Keeps the compiled form of a rule. Nothing is lost if that fails but time.
-    pub(crate) fn put(&self, digest: &str, component: &Component) {
-        let name = self.name(digest);
+    /// Keeps what is known of a rule, and its compiled form. Nothing is lost if that fails but
+    /// time.
+    pub(crate) fn put(&self, rule: &[u8], known: &impl Serialize, component: &Component) {
+        let name = self.name(rule);
         let Ok(compiled) = component.serialize() else { return };
-        let Some(code) = self.code(&name, &compiled) else { return };
-        let code = code.finalize().into_bytes();
+        let Ok(known) = serde_json::to_vec(known) else { return };
+        let Ok(length) = u32::try_from(known.len()) else { return };
+        let parts: [&[u8]; 3] = [&length.to_le_bytes(), &known, &compiled];
+        let code = self.code(&name, &parts);
         let write = |path: &Path| -> io::Result<()> {
             let mut file = create_new(path)?;
-            file.write_all(&code)?;
-            file.write_all(&compiled)?;
+            file.write_all(code.as_bytes())?;
+            parts.iter().try_for_each(|part| file.write_all(part))?;
             fs::rename(path, self.directory.join(&name))
         };
         let unfinished = self.directory.join(unique("entry"));
@@ -89,24 +107,36 @@ impl Cache {
         }
     }
 
-    fn name(&self, digest: &str) -> String {
-        format!("{digest}-{}.cwasm", self.engine)
+    fn name(&self, rule: &[u8]) -> String {
+        format!("{}-{}.cwasm", blake3::hash(rule).to_hex(), self.engine)
     }
 
-    fn code(&self, name: &str, compiled: &[u8]) -> Option<Hmac<Sha256>> {
-        let mut code = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
-        code.update(&(name.len() as u64).to_le_bytes());
-        code.update(name.as_bytes());
-        code.update(compiled);
-        Some(code)
+    fn code(&self, name: &str, parts: &[&[u8]]) -> Hash {
+        let mut hasher = Hasher::new_keyed(&self.key);
+        hasher.update(&(name.len() as u64).to_le_bytes());
+        hasher.update(name.as_bytes());
+        for part in parts {
+            hasher.update(part);
+        }
+        hasher.finalize()
     }
 }
 
-/// Returns the hash of everything that compiled code depends on beside its source.
+/// Reads an entry at once, since growing would copy megabytes.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len().min(ENTRY_BYTES);
+    let mut entry = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    file.take(ENTRY_BYTES).read_to_end(&mut entry)?;
+    Ok(entry)
+}
+
+/// Returns the hash of everything that an entry depends on beside its rule: this version,
+/// which has checked it, the contract, Wasmtime, its settings and the processor.
 fn fingerprint(engine: &Engine) -> String {
     /// Hashes what is written, so that the hash is the same in every build.
-    struct Hasher(Sha256);
-    impl std::hash::Hasher for Hasher {
+    struct Written(Hasher);
+    impl std::hash::Hasher for Written {
         fn write(&mut self, bytes: &[u8]) {
             self.0.update(bytes);
         }
@@ -114,9 +144,10 @@ fn fingerprint(engine: &Engine) -> String {
             0
         }
     }
-    let mut hasher = Hasher(Sha256::new());
+    let mut hasher = Written(Hasher::new());
+    std::hash::Hash::hash(&(env!("CARGO_PKG_VERSION"), VERSION), &mut hasher);
     std::hash::Hash::hash(&engine.precompile_compatibility_hash(), &mut hasher);
-    hex(hasher.0.finalize().iter().take(8))
+    hex(hasher.0.finalize().as_bytes().iter().take(8))
 }
 
 pub(crate) fn hex<'b>(bytes: impl IntoIterator<Item = &'b u8>) -> String {
@@ -129,7 +160,7 @@ fn unique(what: &str) -> String {
     format!(".{what}.{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn read_key(path: &Path, owner: Option<&u32>) -> Result<[u8; KEY_BYTES], CacheError> {
+fn read_key(path: &Path, owner: Option<&u32>) -> Result<[u8; KEY_LEN], CacheError> {
     let failed = |e| CacheError::Io(path.display().to_string(), e);
     match make_key(path) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(e)),
@@ -149,7 +180,7 @@ fn make_key(path: &Path) -> io::Result<()> {
     if path.symlink_metadata().is_ok() {
         return Ok(());
     }
-    let mut key = [0; KEY_BYTES];
+    let mut key = [0; KEY_LEN];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
     let unfinished = path.with_file_name(unique("key"));
     create_new(&unfinished)?.write_all(&key)?;

@@ -1,5 +1,6 @@
 //! Looks through a component before anything of it is compiled.
 
+use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use crate::contract::{EXPORT, VERSION};
@@ -7,7 +8,7 @@ use crate::error::WasmRuleLoadError;
 use crate::limits::ComponentLimits;
 
 /// What is in a component.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Contents {
     /// Size of the file, in bytes.
@@ -18,6 +19,8 @@ pub struct Contents {
     pub functions: u64,
     /// Types.
     pub types: u64,
+    /// How deep modules and components nest in it.
+    pub nesting: usize,
     /// What it imports.
     pub imports: Vec<String>,
     /// What it exports.
@@ -46,10 +49,8 @@ pub(crate) fn contents(
     bytes: &[u8],
     limits: &ComponentLimits,
 ) -> Result<Contents, WasmRuleLoadError> {
-    if bytes.len() > limits.bytes {
-        return Err(WasmRuleLoadError::too_large(bytes.len(), limits));
-    }
     let mut contents = Contents { bytes: bytes.len(), ..Contents::default() };
+    contents.within(limits)?;
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(|e| WasmRuleLoadError::invalid(&e))?;
@@ -61,10 +62,7 @@ pub(crate) fn contents(
             Payload::End(_) => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > limits.nesting {
-            let limit = limits.nesting as u64;
-            return Err(WasmRuleLoadError::TooMany { what: "levels of nesting", limit });
-        }
+        contents.nesting = contents.nesting.max(depth);
         contents.count(&payload, depth)?;
         contents.within(limits)?;
     }
@@ -96,8 +94,13 @@ impl Contents {
         Ok(())
     }
 
-    fn within(&self, limits: &ComponentLimits) -> Result<(), WasmRuleLoadError> {
+    /// Checks it against limits.
+    pub(crate) fn within(&self, limits: &ComponentLimits) -> Result<(), WasmRuleLoadError> {
+        if self.bytes > limits.bytes {
+            return Err(WasmRuleLoadError::too_large(self.bytes, limits));
+        }
         for (what, given, limit) in [
+            ("levels of nesting", self.nesting as u64, limits.nesting as u64),
             ("modules", self.modules, limits.modules),
             ("functions", self.functions, limits.functions),
             ("types", self.types, limits.types),

@@ -22,6 +22,7 @@ mod cache;
 mod call;
 mod contract;
 mod deadline;
+mod description;
 mod error;
 mod gate;
 mod guard;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use stagedoor_core::{Entities, GuardInputs, Request};
 use wasmtime::component::Component;
@@ -10,15 +11,14 @@ use wasmtime::component::Component;
 use crate::arguments::Schema;
 use crate::cache::hex;
 use crate::call::{State, call};
-use crate::contract::{Inputs, RuleInfo, RulePre};
+use crate::contract::RulePre;
+use crate::description::Description;
 use crate::error::{WasmRuleError, WasmRuleLoadError, causes};
 use crate::host::RuleHost;
 use crate::inspect::{Contents, contents, inspect};
 use crate::limits::RuleLimits;
 use crate::request::request;
 
-/// The longest name or version that a rule may give itself, in bytes.
-const NAME_BYTES: usize = 64;
 /// The longest deadline that a rule may have.
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -27,13 +27,18 @@ pub struct WasmRule {
     host: RuleHost,
     component: RulePre<State>,
     limits: RuleLimits,
-    digest: String,
-    name: String,
-    version: String,
-    inputs: GuardInputs,
+    known: Known,
     schema: Schema,
-    contents: Contents,
     from_cache: bool,
+}
+
+/// What was found out about a rule when it was compiled.
+#[derive(Debug, Serialize, Deserialize)]
+struct Known {
+    /// The SHA-256 of the component.
+    digest: String,
+    contents: Contents,
+    description: Description,
 }
 
 /// What a rule answered.
@@ -61,27 +66,17 @@ impl WasmRule {
         limits: RuleLimits,
     ) -> Result<Self, WasmRuleLoadError> {
         within_host(&limits, host)?;
-        let contents = inspect(bytes, &host.config().component)?;
-        let digest = hex(Sha256::digest(bytes).iter());
-        let (component, from_cache) = compiled(host, bytes, &digest)?;
-        let unfit = |e: wasmtime::Error| WasmRuleLoadError::Contract(causes(&e));
-        let component = host.0.linker.instantiate_pre(&component).map_err(unfit)?;
-        let component = RulePre::new(component).map_err(unfit)?;
-        let info = describe(host, &component, &limits)?;
-        let (inputs, schema) = checked(&info)?;
-        let (host, RuleInfo { name, version, .. }) = (host.clone(), info);
-        Ok(Self {
-            host,
-            component,
-            limits,
-            digest,
-            name,
-            version,
-            inputs,
-            schema,
-            contents,
-            from_cache,
-        })
+        let kept = host.0.cache.as_ref().and_then(|cache| cache.get(bytes, &host.0.engine));
+        let from_cache = kept.is_some();
+        let (known, component): (Known, Component) = match kept {
+            Some(kept) => kept,
+            None => compiled(host, bytes, &limits)?,
+        };
+        // A host with other limits may have kept it.
+        known.contents.within(&host.config().component)?;
+        let schema = known.description.checked()?;
+        let component = linked(host, &component)?;
+        Ok(Self { host: host.clone(), component, limits, known, schema, from_cache })
     }
 
     /// Returns what is in a component, whether or not it follows the contract.
@@ -104,7 +99,7 @@ impl WasmRule {
         entities: &Entities,
         arguments: &str,
     ) -> Result<Evaluated, WasmRuleError> {
-        let asked = request(asked, entities, self.inputs, arguments, self.limits.input_bytes)?;
+        let asked = request(asked, entities, self.inputs(), arguments, self.limits.input_bytes)?;
         let (given, fuel) = call(&self.host.0, &self.component, &self.limits, |rule, store| {
             rule.stagedoor_rule_guard().call_evaluate(store, &asked)
         })?;
@@ -127,19 +122,19 @@ impl WasmRule {
     /// Returns what policies call it.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.known.description.name
     }
 
     /// Returns its version, as it says itself.
     #[must_use]
     pub fn version(&self) -> &str {
-        &self.version
+        &self.known.description.version
     }
 
     /// Returns what it looks at.
     #[must_use]
     pub fn inputs(&self) -> GuardInputs {
-        self.inputs
+        self.known.description.inputs()
     }
 
     /// Returns the JSON schema of its arguments.
@@ -157,13 +152,13 @@ impl WasmRule {
     /// Returns the SHA-256 of the component, in hexadecimal.
     #[must_use]
     pub fn digest(&self) -> &str {
-        &self.digest
+        &self.known.digest
     }
 
     /// Returns what is in the component.
     #[must_use]
     pub fn contents(&self) -> &Contents {
-        &self.contents
+        &self.known.contents
     }
 
     /// Returns whether it was compiled before, and came from the cache.
@@ -176,72 +171,50 @@ impl WasmRule {
 impl fmt::Debug for WasmRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WasmRule")
-            .field("name", &self.name)
-            .field("version", &self.version)
-            .field("digest", &self.digest)
+            .field("name", &self.name())
+            .field("version", &self.version())
+            .field("digest", &self.digest())
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
 
-/// Returns the compiled component, and whether it came from the cache.
+/// Compiles a component that follows the contract, lets it describe itself, and keeps it.
 fn compiled(
     host: &RuleHost,
     bytes: &[u8],
-    digest: &str,
-) -> Result<(Component, bool), WasmRuleLoadError> {
-    let (engine, cache) = (&host.0.engine, host.0.cache.as_ref());
-    if let Some(component) = cache.and_then(|cache| cache.get(digest, engine)) {
-        return Ok((component, true));
+    limits: &RuleLimits,
+) -> Result<(Known, Component), WasmRuleLoadError> {
+    let contents = inspect(bytes, &host.config().component)?;
+    let component = Component::new(&host.0.engine, bytes)
+        .map_err(|e| WasmRuleLoadError::Compile(causes(&e)))?;
+    let description = describe(host, &linked(host, &component)?, limits)?;
+    description.checked()?;
+    let digest = hex(Sha256::digest(bytes).iter());
+    let known = Known { digest, contents, description };
+    if let Some(cache) = &host.0.cache {
+        cache.put(bytes, &known, &component);
     }
-    let component =
-        Component::new(engine, bytes).map_err(|e| WasmRuleLoadError::Compile(causes(&e)))?;
-    if let Some(cache) = cache {
-        cache.put(digest, &component);
-    }
-    Ok((component, false))
+    Ok((known, component))
+}
+
+/// Checks a component against the contract.
+fn linked(host: &RuleHost, component: &Component) -> Result<RulePre<State>, WasmRuleLoadError> {
+    let unfit = |e: wasmtime::Error| WasmRuleLoadError::Contract(causes(&e));
+    RulePre::new(host.0.linker.instantiate_pre(component).map_err(unfit)?).map_err(unfit)
 }
 
 fn describe(
     host: &RuleHost,
     component: &RulePre<State>,
     limits: &RuleLimits,
-) -> Result<RuleInfo, WasmRuleLoadError> {
+) -> Result<Description, WasmRuleLoadError> {
     let limits = limits.for_description();
     call(&host.0, component, &limits, |rule, store| {
         rule.stagedoor_rule_guard().call_describe(store)
     })
-    .map(|(info, _)| info)
+    .map(|(info, _)| info.into())
     .map_err(|error| WasmRuleLoadError::Describe(error.to_string(), error))
-}
-
-/// Checks what a rule says of itself.
-fn checked(info: &RuleInfo) -> Result<(GuardInputs, Schema), WasmRuleLoadError> {
-    let wrong = |message: String| WasmRuleLoadError::Description(message);
-    let in_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let name = &info.name;
-    if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(in_name) {
-        let name: String = name.escape_debug().take(NAME_BYTES).collect();
-        return Err(wrong(format!(
-            "`{name}` is no name, which has lower-case letters, digits and `-`"
-        )));
-    }
-    let version = &info.version;
-    if version.is_empty()
-        || version.len() > NAME_BYTES
-        || !version.bytes().all(|b| b.is_ascii_graphic())
-    {
-        return Err(wrong("its version is no short text".to_owned()));
-    }
-    let schema = Schema::parse(&info.arguments_schema)
-        .map_err(|e| wrong(format!("the schema of its arguments {e}")))?;
-    let inputs = GuardInputs {
-        principal: info.inputs.contains(Inputs::PRINCIPAL),
-        action: info.inputs.contains(Inputs::ACTION),
-        resource: info.inputs.contains(Inputs::RESOURCE),
-        context: info.inputs.contains(Inputs::CONTEXT),
-    };
-    Ok((inputs, schema))
 }
 
 /// Checks that limits bound something, and that the pool has room for them.

@@ -84,6 +84,19 @@ fn a_tampered_entry_is_compiled_again() -> Result<()> {
 }
 
 #[test]
+fn a_kept_rule_is_held_to_other_limits() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let bytes = that_does("")?;
+    load(&host(directory.path())?, &bytes)?;
+    let mut config = HostConfig::default().with_cache(directory.path());
+    config.component.nesting = 0;
+    let refused = load(&RuleHost::new(&config)?, &bytes);
+    let told = refused.err().context("it was loaded")?.to_string();
+    ensure!(told.contains("more than 0 levels of nesting"), "{told}");
+    Ok(())
+}
+
+#[test]
 fn another_key_makes_other_entries() -> Result<()> {
     let (ours, theirs) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let bytes = that_does("")?;
