@@ -7,8 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { componentize } from 'componentize-qjs';
 import { build as bundle } from 'esbuild';
 
+import { flattened } from './flatten.js';
+
 const contract = fileURLToPath(new URL('../wit', import.meta.url));
-const component = fileURLToPath(new URL('component.js', import.meta.url));
+const guard = fileURLToPath(new URL('component.js', import.meta.url));
 
 /** Where a component was written, and how large it is. */
 export interface Built {
@@ -22,7 +24,7 @@ export async function build(entry: string, out: string): Promise<Built> {
   const bundled = await bundle({
     stdin: {
       contents: `import rule from ${JSON.stringify(path)};
-        import { guardOf } from ${JSON.stringify(component)};
+        import { guardOf } from ${JSON.stringify(guard)};
         export const guard = guardOf(rule);`,
       resolveDir: dirname(path),
     },
@@ -34,7 +36,7 @@ export async function build(entry: string, out: string): Promise<Built> {
     write: false,
     logLevel: 'silent',
   });
-  const { component: bytes } = await componentize({
+  const { component } = await componentize({
     witPath: contract,
     world: 'rule',
     jsSource: bundled.outputFiles[0]?.text ?? '',
@@ -44,6 +46,7 @@ export async function build(entry: string, out: string): Promise<Built> {
     // It lives for one call.
     disableGc: true,
   });
+  const bytes = flattened(component);
   const file = resolve(out);
   await mkdir(dirname(file), { recursive: true });
   await writeFile(file, bytes);

@@ -8,6 +8,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { bytes, COMPONENT, Reader, section, sections, u32 } from '../dist/binary.js';
+import { flattened } from '../dist/flatten.js';
+
 const sdk = fileURLToPath(new URL('..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'stagedoor-rule-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -28,9 +31,32 @@ test('a rule becomes a component', () => {
   const { status, stdout, stderr } = run('build', 'rule.ts', '--out', 'out/r.wasm');
   assert.equal(status, 0, stderr);
   assert.match(stdout, /^out\/r\.wasm: \d+ bytes$/m);
-  const bytes = readFileSync(join(folder, 'out/r.wasm'));
-  // WebAssembly, and the layer of components.
-  assert.equal(bytes.subarray(0, 8).toString('hex'), '0061736d0d000100');
+  const component = readFileSync(join(folder, 'out/r.wasm'));
+  assert.deepEqual(component.subarray(0, 8), Buffer.from(COMPONENT));
+  // One module, which imports nothing, and the contract's types.
+  const modules = sections(component).filter(({ id }) => id === 1);
+  assert.equal(modules.length, 1);
+  const imports = sections(modules[0].body).filter(({ id }) => id === 2);
+  assert.equal(imports.length, 0);
+  const nested = sections(component).filter(({ id }) => id === 4);
+  assert.ok(nested.every(({ body }) => sections(body).every(({ id }) => id !== 1)));
+});
+
+test('what is no component of a rule is refused', () => {
+  const empty = bytes(COMPONENT);
+  assert.throws(() => flattened(empty), /does not follow the contract/);
+  assert.throws(() => flattened(empty.subarray(0, 5)), /ends too early/);
+  assert.throws(() => flattened(bytes(COMPONENT, 1, u32(300), 0)), /ends too early/);
+  // An instance of a module that is not there, and a function of a kind that there is not.
+  assert.throws(() => flattened(bytes(COMPONENT, section(2, 1, 0, 7, 0))), /no such module/);
+  assert.throws(() => flattened(bytes(COMPONENT, section(8, 1, 9))), /unknown kind, 9/);
+});
+
+test('numbers are read as they were written', () => {
+  for (const number of [0, 1, 127, 128, 300, 16_383, 16_384, 2 ** 32 - 1]) {
+    assert.equal(new Reader(u32(number)).u32(), number);
+  }
+  assert.throws(() => new Reader(Buffer.alloc(6, 0xff)).u32(), /too long/);
 });
 
 test('what is wrong is told', () => {
