@@ -210,6 +210,29 @@ fn nothing_is_left_for_the_next_call() -> Result<()> {
 }
 
 #[test]
+fn what_one_rule_writes_all_over_its_memory_no_rule_reads() -> Result<()> {
+    // More pages, further apart, than the host keeps and clears one by one.
+    let rule = |stride: u32| {
+        that_does(&format!(
+            "(drop (memory.grow (i32.const 158)))
+             (local.set 0 (i32.const 65536))
+             (loop $l
+               (if (i32.load8_u (local.get 0))
+                 (then (i32.store8 (i32.const 604) (i32.const 0))))
+               (i32.store8 (local.get 0) (i32.const 1))
+               (local.set 0 (i32.add (local.get 0) (i32.const {stride})))
+               (br_if $l (i32.lt_u (local.get 0) (i32.const 10485760))))"
+        ))
+    };
+    let host = host()?;
+    let rules = [load(&host, &rule(4096)?)?, load(&host, &rule(12_288)?)?];
+    for rule in rules.iter().cycle().take(50) {
+        ensure!(rule.evaluate(&request()?, &Entities::empty(), "{}")?.holds);
+    }
+    Ok(())
+}
+
+#[test]
 fn a_request_too_large_is_not_handed_over() -> Result<()> {
     let rule = load(&host()?, &that_does("")?)?;
     let arguments = format!("{{\"a\": \"{}\"}}", "x".repeat(5 << 20));
