@@ -59,16 +59,25 @@ function isRecord(value: Value | undefined): value is CedarRecord {
 
 /** Reads a record as the host writes it. */
 export function readRecord(json: string): CedarRecord {
-  // Most have no integer that a number would round.
-  if (!/\d{16}/.test(json)) {
-    return JSON.parse(json) as CedarRecord;
+  const record = JSON.parse(json) as CedarRecord;
+  return isRounded(record) ? readExactly(json) : record;
+}
+
+/** Returns whether there is a number that may round an integer: cheaper than a search of the text. */
+function isRounded(value: unknown): boolean {
+  if (typeof value === 'number') {
+    return value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER;
   }
+  return typeof value === 'object' && value !== null && Object.values(value).some(isRounded);
+}
+
+function readExactly(json: string): CedarRecord {
   let mark = '__integer';
   while (json.includes(mark)) {
     mark += '_';
   }
-  const marked = json.replace(/"(?:[^"\\]|\\.)*"|-?\d{16,}/g, found =>
-    found.startsWith('"') ? found : `{"${mark}":"${found}"}`,
+  const marked = json.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, found =>
+    /^-?\d{16,}$/.test(found) ? `{"${mark}":"${found}"}` : found,
   );
   return JSON.parse(marked, (_, value: unknown) => {
     const marks = typeof value === 'object' && value !== null && Object.hasOwn(value, mark);

@@ -1,6 +1,6 @@
 // The rule as a component: the build calls it, nobody else has to.
 
-import { readRecord, type Entity, type EntityUid } from './cedar.js';
+import { readRecord, type CedarRecord, type Entity, type EntityUid } from './cedar.js';
 import type { Input, Rule } from './rule.js';
 import type { ObjectSchema } from './schema.js';
 
@@ -66,12 +66,15 @@ function argumentsOf<A>(wire: WireRequest): A {
   return readRecord(wire.arguments) as A;
 }
 
-/** A request, read as far as the rule looks at it. */
+/** A request, read as far as the rule looks at it, and once. */
 class Asked {
+  private readEntities: { principal?: Entity; resource?: Entity } = {};
+  private readContext: CedarRecord | undefined;
+
   constructor(private readonly wire: WireRequest) {}
 
   get principal(): Entity {
-    return new Read(declared(this.wire.principal, 'principal'));
+    return (this.readEntities.principal ??= new Read(declared(this.wire.principal, 'principal')));
   }
 
   get action(): EntityUid {
@@ -79,19 +82,20 @@ class Asked {
   }
 
   get resource(): Entity {
-    return new Read(declared(this.wire.resource, 'resource'));
+    return (this.readEntities.resource ??= new Read(declared(this.wire.resource, 'resource')));
   }
 
-  get context() {
-    return readRecord(declared(this.wire.context, 'context'));
+  get context(): CedarRecord {
+    return (this.readContext ??= readRecord(declared(this.wire.context, 'context')));
   }
 
-  related(uid: EntityUid): Entity | undefined {
+  /** Rules may take it out of the request: it knows what it belongs to. */
+  readonly related = (uid: EntityUid): Entity | undefined => {
     const found = this.wire.related.find(
       ({ uid: { type, id } }) => type === uid.type && id === uid.id,
     );
     return found && new Read(found);
-  }
+  };
 }
 
 function declared<T>(input: T | null | undefined, name: Input): T {
@@ -102,20 +106,25 @@ function declared<T>(input: T | null | undefined, name: Input): T {
 }
 
 class Read implements Entity {
-  readonly uid: EntityUid;
-  readonly ancestors: readonly EntityUid[];
+  private readAttributes: CedarRecord | undefined;
+  private readTags: CedarRecord | undefined;
 
-  constructor(private readonly wire: WireEntity) {
-    this.uid = wire.uid;
-    this.ancestors = wire.ancestors;
+  constructor(private readonly wire: WireEntity) {}
+
+  get uid(): EntityUid {
+    return this.wire.uid;
   }
 
-  get attributes() {
-    return readRecord(this.wire.attributes);
+  get ancestors(): readonly EntityUid[] {
+    return this.wire.ancestors;
   }
 
-  get tags() {
-    return readRecord(this.wire.tags);
+  get attributes(): CedarRecord {
+    return (this.readAttributes ??= readRecord(this.wire.attributes));
+  }
+
+  get tags(): CedarRecord {
+    return (this.readTags ??= readRecord(this.wire.tags));
   }
 }
 

@@ -93,6 +93,28 @@ test('integers are exact', async () => {
   // What looks like the mark of such an integer is not taken for one.
   const context = '{"n":12345678901234567890,"m":{"__integer":"1"},"s":"x"}';
   assert.match(guard.evaluate({ ...wire, context }).reason, /^bigint .*,object \[object/);
+  // Fractions stay what they are beside it, however many digits they have.
+  const fractions = '{"n":0.30000000000000004,"m":1.2345678901234568e-5,"s":[[-9007199254740993]]}';
+  assert.equal(
+    guard.evaluate({ ...wire, context: fractions }).reason,
+    'number 0.30000000000000004,number 0.000012345678901234568,object -9007199254740993',
+  );
+});
+
+test('an input is read once, and related entities stand by themselves', async () => {
+  const guard = await guardOf(
+    `({ resource, related }) => ({
+      holds: resource.attributes === resource.attributes,
+      reason: related(resource.attributes.owner.__entity)?.tags.team,
+    })`,
+    ['resource'],
+  );
+  const owner = { type: 'User', id: 'ana' };
+  const entity = (uid, attributes, tags) => ({ uid, attributes, tags, ancestors: [] });
+  const resource = entity(owner, JSON.stringify({ owner: { __entity: owner } }), '{}');
+  const related = [entity(owner, '{}', '{"team":"pay"}')];
+  const verdict = guard.evaluate({ ...wire, resource, related });
+  assert.deepEqual({ ...verdict }, { holds: true, reason: 'pay' });
 });
 
 test('what varies is missing', async () => {

@@ -3,42 +3,52 @@
 // `{field}` stands for what the resource has there, `<class>` for one or more characters of a
 // class, and everything else for itself.
 
-/** Characters that a class stands for. */
-const CLASSES: Readonly<Record<string, (character: string) => boolean>> = {
-  word: c => (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'),
-  letters: c => c >= 'a' && c <= 'z',
-  number: c => c >= '0' && c <= '9',
-  words: c => (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c === '-',
+/** Characters that a class stands for, by their codes: it is asked of each one of a name. */
+const CLASSES: Readonly<Record<string, (code: number) => boolean>> = {
+  word: c => (c >= LETTER_A && c <= LETTER_Z) || (c >= DIGIT_0 && c <= DIGIT_9),
+  letters: c => c >= LETTER_A && c <= LETTER_Z,
+  number: c => c >= DIGIT_0 && c <= DIGIT_9,
+  words: c => (c >= LETTER_A && c <= LETTER_Z) || (c >= DIGIT_0 && c <= DIGIT_9) || c === DASH,
 };
+
+const LETTER_A = 0x61;
+const LETTER_Z = 0x7a;
+const DIGIT_0 = 0x30;
+const DIGIT_9 = 0x39;
+const DASH = 0x2d;
 
 type Part =
   | { readonly text: string }
   | { readonly field: string }
-  | { readonly some: (character: string) => boolean };
+  | { readonly some: (code: number) => boolean };
 
 /** Reads a template. Throws what is wrong with it. */
 export function parseTemplate(template: string): readonly Part[] {
-  const parts: Part[] = [];
-  let rest = template;
-  while (rest !== '') {
-    const found = /^(?:\{([^{}<>]+)\}|<([^{}<>]+)>|([^{}<>]+))/.exec(rest);
-    if (found === null) {
-      throw new Error(`the template cannot be read from \`${rest}\` on`);
+  let at = 0;
+  const parts = (template.match(/\{[^{}<>]+\}|<[^{}<>]+>|[^{}<>]+/g) ?? []).map(part => {
+    if (template.startsWith(part, at)) {
+      at += part.length;
     }
-    const [whole, field, name, text] = found;
-    rest = rest.slice(whole.length);
-    if (field !== undefined) {
-      parts.push({ field });
-    } else if (name !== undefined) {
-      parts.push({ some: classOf(name) });
-    } else if (text !== undefined) {
-      parts.push({ text });
-    }
+    return partOf(part);
+  });
+  if (at < template.length) {
+    throw new Error(`the template cannot be read from \`${template.slice(at)}\` on`);
   }
   return parts;
 }
 
-function classOf(name: string): (character: string) => boolean {
+function partOf(written: string): Part {
+  switch (written[0]) {
+    case '{':
+      return { field: written.slice(1, -1) };
+    case '<':
+      return { some: classOf(written.slice(1, -1)) };
+    default:
+      return { text: written };
+  }
+}
+
+function classOf(name: string): (code: number) => boolean {
   const some = Object.hasOwn(CLASSES, name) ? CLASSES[name] : undefined;
   if (some === undefined) {
     throw new Error(
@@ -57,31 +67,29 @@ export function matches(
   parts: readonly Part[],
   fieldOf: (field: string) => string,
 ): boolean {
-  let ends = new Set([0]);
+  // Where what is read so far may end, in order.
+  let ends = [0];
   for (const part of parts) {
-    const next = new Set<number>();
+    const next: number[] = [];
     if ('some' in part) {
-      // Sorted, so that a run of characters is gone over once.
       let reached = 0;
       for (const start of ends) {
-        for (
-          let at = Math.max(start, reached);
-          at < name.length && part.some(name.charAt(at));
-          at++
-        ) {
-          next.add(at + 1);
-          reached = at + 1;
+        // A run of characters is gone over once.
+        let at = Math.max(start, reached);
+        while (at < name.length && part.some(name.charCodeAt(at))) {
+          next.push(++at);
         }
+        reached = at;
       }
     } else {
       const text = 'field' in part ? fieldOf(part.field) : part.text;
       for (const start of ends) {
         if (name.startsWith(text, start)) {
-          next.add(start + text.length);
+          next.push(start + text.length);
         }
       }
     }
     ends = next;
   }
-  return ends.has(name.length);
+  return ends.at(-1) === name.length;
 }
