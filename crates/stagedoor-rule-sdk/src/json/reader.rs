@@ -64,7 +64,7 @@ impl<'de> Reader<'de> {
     #[inline(always)]
     pub(super) fn peek(&mut self) -> Option<u8> {
         match self.byte() {
-            Some(b' ' | b'\n' | b'\r' | b'\t') => self.after_space(),
+            Some(..=b' ') => self.after_space(),
             byte => byte,
         }
     }
