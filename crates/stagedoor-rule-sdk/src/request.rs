@@ -124,6 +124,9 @@ impl Entity {
 
     /// Reads the attributes into a type with the fields that the rule looks at.
     ///
+    /// A `&str` in it borrows; text with escapes, which JSON has for quotes and backslashes,
+    /// needs a `String`.
+    ///
     /// # Errors
     ///
     /// [`Error`] if they do not fit.

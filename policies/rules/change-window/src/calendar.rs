@@ -68,7 +68,7 @@ impl Moment {
         let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
         let days = days_since_1970(year, month, day)?;
         let Some(time) = time else { return Some(Self(days * DAY)) };
-        let zone = time.find(['Z', '+', '-'])?;
+        let zone = time.bytes().position(|b| matches!(b, b'Z' | b'+' | b'-'))?;
         let (time, zone) = time.split_at_checked(zone)?;
         let (time, milliseconds) = match time.split_once('.') {
             Some((time, after)) => (time, number(after, 3)?),
@@ -129,8 +129,8 @@ fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> O
 }
 
 fn number(text: &str, digits: usize) -> Option<i64> {
-    let plain = text.len() == digits && text.bytes().all(|b| b.is_ascii_digit());
-    plain.then(|| text.parse().ok()).flatten()
+    let read = |number, byte| Some(10 * number + i64::from(char::from(byte).to_digit(10)?));
+    if text.len() == digits { text.bytes().try_fold(0, read) } else { None }
 }
 
 /// Milliseconds east of Greenwich.
