@@ -210,6 +210,12 @@ fn nothing_is_left_for_the_next_call() -> Result<()> {
 }
 
 #[test]
+fn a_module_may_have_several_tables() -> Result<()> {
+    ensure!(ask(&with_items("(table 1 funcref) (table 2 funcref)", "")?)?.is_ok_and(|holds| holds));
+    Ok(())
+}
+
+#[test]
 fn what_one_rule_writes_all_over_its_memory_no_rule_reads() -> Result<()> {
     // More pages, further apart, than the host keeps and clears one by one.
     let rule = |stride: u32| {
