@@ -33,7 +33,7 @@ struct Writer<'a> {
     limit: usize,
     /// Bytes that may still be written.
     left: usize,
-    seen: BTreeSet<(String, String)>,
+    seen: BTreeSet<&'a EntityUid>,
     /// Entities that were referred to.
     open: Vec<&'a EntityUid>,
 }
@@ -54,7 +54,7 @@ impl<'a> Writer<'a> {
     }
 
     fn entity(&mut self, own: &'a EntityUid) -> Result<contract::Entity, WasmRuleError> {
-        self.seen.insert(key(own));
+        self.seen.insert(own);
         let known = self.entities.get(own);
         let (attributes, tags) = match known {
             Some(entity) => (self.record(&entity.attributes)?, self.record(&entity.tags)?),
@@ -79,7 +79,7 @@ impl<'a> Writer<'a> {
                 .entities
                 .get(uid)
                 .is_none_or(|entity| entity.attributes.is_empty() && entity.tags.is_empty());
-            if !says_nothing && !self.seen.contains(&key(uid)) {
+            if !says_nothing && !self.seen.contains(uid) {
                 related.push(self.entity(uid)?);
             }
         }
