@@ -3,7 +3,7 @@
 use cedar_policy::EntityId;
 use serde::Deserialize;
 use serde_json::Value as Json;
-use stagedoor_core::{Entities, Entity, EntityUid, Record, Request, Value};
+use stagedoor_core::{Entities, Entity, EntityUid, Record, Request, Value, entity_uid};
 
 use crate::failure::{Failure, Result};
 
@@ -52,7 +52,7 @@ impl Uid {
                 .with_help("write `Type::\"id\"`, such as `User::\"alice\"`, or {type, id}")
         };
         match self {
-            Self::Text(text) => text.parse().map_err(|_| invalid(&text)),
+            Self::Text(text) => entity_uid(&text).ok_or_else(|| invalid(&text)),
             Self::Parts { r#type, id } => {
                 let name = r#type.parse().map_err(|_| invalid(&r#type))?;
                 Ok(EntityUid::from_type_name_and_id(name, EntityId::new(id)))

@@ -14,7 +14,7 @@ mod translate;
 use std::collections::BTreeSet;
 
 use cedar_policy::pst::Clause;
-use cedar_policy::{EntityTypeName, EntityUid, Policy, Template};
+use cedar_policy::{EntityTypeName, EntityUid};
 use smol_str::SmolStr;
 use stagedoor_core::{Effect, Engine, Entities, PolicyInfo, Residual, ResidualCondition};
 
@@ -162,10 +162,12 @@ impl<'a> Conditions<'a> {
             if policy.text().matches("resource").count() < 2 {
                 continue;
             }
-            for clause in clauses(&policy) {
+            // It parses, or it would not have been loaded.
+            let Ok(written) = policy.written() else { continue };
+            for clause in written.clauses() {
                 let (Clause::When(expr) | Clause::Unless(expr)) = clause;
                 let mut translator = self.translator().open();
-                let outcomes = translator.outcomes(&expr);
+                let outcomes = translator.outcomes(expr);
                 let (mut numbers, mut facets) = (BTreeSet::new(), BTreeSet::new());
                 for formula in [&outcomes.holds, &outcomes.fails] {
                     formula.not_sayables(&mut numbers, &mut facets);
@@ -178,19 +180,6 @@ impl<'a> Conditions<'a> {
         findings.dedup();
         findings
     }
-}
-
-/// Parses the clauses of a policy again; none if that fails, which loading would have told.
-fn clauses(policy: &PolicyInfo<'_>) -> Vec<Clause> {
-    let parsed = match policy.link() {
-        None => Policy::parse(None, policy.text())
-            .ok()
-            .and_then(|policy| policy.to_pst().ok().map(|policy| policy.body().clauses().clone())),
-        Some(_) => Template::parse(None, policy.text())
-            .ok()
-            .and_then(|template| template.to_pst().ok().map(|t| t.clauses().clone())),
-    };
-    parsed.unwrap_or_default()
 }
 
 /// Returns the policies that lead to the decision.

@@ -346,7 +346,7 @@ fn negates(clause: &ast::Expr, written: Option<&str>) -> bool {
     let is_not =
         matches!(clause.expr_kind(), ast::ExprKind::UnaryApp { op: ast::UnaryOp::Not, .. });
     is_not
-        && written.is_some_and(|text| {
-            text.parse::<ast::Expr>().is_ok_and(|parsed| parsed.to_string() != clause.to_string())
-        })
+        && written
+            .and_then(parse::expression)
+            .is_some_and(|parsed| parsed.to_string() != clause.to_string())
 }

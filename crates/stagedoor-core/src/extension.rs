@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+use cedar_policy::RestrictedExpression;
 use cedar_policy_core::ast::{
     BinaryOp, ExtensionFunction, Literal, Name, PartialValue, RepresentableExtensionValue, Value,
     ValueKind,
@@ -55,13 +56,27 @@ impl PartialEq for Function {
 
 impl Eq for Function {}
 
-/// Returns the value that a plain call such as `ip("10.0.0.1")` makes; `None` for all others.
-pub(crate) fn made_by(call: &str) -> Option<Extension> {
+/// Returns function and text of a plain call such as `ip("10.0.0.1")`; `None` for all others.
+fn plain(call: &str) -> Option<(&str, &str)> {
     let (name, rest) = call.split_once('(')?;
     let text = rest.strip_prefix('"')?.strip_suffix("\")")?;
-    if text.contains(['"', '\\']) {
-        return None;
-    }
+    (!text.contains(['"', '\\'])).then_some((name, text))
+}
+
+/// Returns a plain call as an expression, without Cedar's parser; `None` for all others.
+pub(crate) fn expression(call: &str) -> Option<RestrictedExpression> {
+    Some(match plain(call)? {
+        ("datetime", text) => RestrictedExpression::new_datetime(text),
+        ("decimal", text) => RestrictedExpression::new_decimal(text),
+        ("duration", text) => RestrictedExpression::new_duration(text),
+        ("ip", text) => RestrictedExpression::new_ip(text),
+        _ => return None,
+    })
+}
+
+/// Returns the value that a plain call makes; `None` for all others.
+pub(crate) fn made_by(call: &str) -> Option<Extension> {
+    let (name, text) = plain(call)?;
     let (_, function) = CONSTRUCTORS.iter().find(|(known, _)| *known == name)?;
     match function.call(&[Value::from(text)])?.value {
         ValueKind::ExtensionValue(value) => Some(value),
@@ -94,6 +109,17 @@ mod tests {
             [r#"ip("x")"#, r#"ip("a\u{62}")"#, r#"ip ("::1")"#, "ip(1)", "ip(\"", "x(\"\")"]
         {
             assert_eq!(made_by(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn plain_calls_are_what_cedar_parses() {
+        for name in ["datetime", "decimal", "duration", "ip"] {
+            let call = format!("{name}(\"1.5 \n\u{301}\")");
+            assert_eq!(expression(&call), call.parse().ok(), "{call}");
+        }
+        for other in [r#"ip("\u{62}")"#, r#"other("1")"#, r#"ip ("::1")"#, "ip(\""] {
+            assert_eq!(expression(other), None, "{other}");
         }
     }
 

@@ -62,6 +62,7 @@ pub use open::{
     OpenCondition, OpenConditionError, OpenEngine, OpenError, OpenOutcome, OpenResidual,
 };
 pub use outcome::{Outcome, PolicyError, Ruling};
+pub use parse::entity_uid;
 pub use policy::PolicyInfo;
 pub use prepared::{Action, PreparedRequest, Principal, Resource, ResourceType};
 pub use problem::{LoadError, Problem, Severity};

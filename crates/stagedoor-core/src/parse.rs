@@ -1,20 +1,66 @@
 //! Cedar's parser, for one statement or for several in a row.
+//!
+//! Cedar has more parsers of one grammar: for a statement, an expression, an entity id. Each is a
+//! copy of its tables, too large for the engine as WebAssembly; the one for policies reads them
+//! all.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use cedar_policy_core::ast;
-use cedar_policy_core::parser::err::ParseErrors;
+use cedar_policy::{EntityId, EntityUid};
+use cedar_policy_core::parser::err::{ParseErrors, ToASTError, ToASTErrorKind};
 use cedar_policy_core::parser::text_to_cst::parse_policies;
-use cedar_policy_core::parser::{Node, cst, parse_policy_or_template};
+use cedar_policy_core::parser::unescape::to_unescaped_string;
+use cedar_policy_core::parser::{Node, cst};
+use cedar_policy_core::{ast, est, pst};
 
 use crate::error::causes;
 use crate::policy::PolicyInfo;
 
 /// Parses one policy or template.
 pub(crate) fn statement(text: &str, id: &str) -> Result<ast::Template, Box<ParseErrors>> {
-    parse_policy_or_template(Some(ast::PolicyID::from_string(id)), text).map_err(Box::new)
+    one(text)?.to_template(ast::PolicyID::from_string(id)).map_err(Box::new)
+}
+
+/// Parses one policy or template into Cedar's public syntax tree, which keeps what is written.
+pub(crate) fn written(text: &str) -> Result<pst::Template, String> {
+    let node = one(text).map_err(|e| causes(&e))?;
+    // Finds mistakes that what follows does not look for.
+    node.to_template(ast::PolicyID::from_string("policy0")).map_err(|e| causes(&e))?;
+    let syntax = node.try_into_inner().map_err(|e| causes(&e))?;
+    let syntax = est::Policy::try_from(syntax).map_err(|e| causes(&e))?;
+    pst::Template::try_from(syntax).map_err(|e| causes(&e))
+}
+
+/// Parses an expression: the condition of a policy that is made of it.
+pub(crate) fn expression(text: &str) -> Option<ast::Expr> {
+    // In lines of its own: the text may end with a comment.
+    let policy = format!("permit(principal,action,resource)when{{\n{text}\n}};");
+    statement(&policy, "expression").ok()?.non_scope_constraints().cloned()
+}
+
+/// Returns the entity of an id as Cedar writes it, `Type::"id"`; `None` for any other text.
+#[must_use]
+pub fn entity_uid(text: &str) -> Option<EntityUid> {
+    let (type_name, id) = text.strip_suffix('"')?.split_once("::\"")?;
+    let id = EntityId::new(to_unescaped_string(id).ok()?);
+    let uid = EntityUid::from_type_name_and_id(type_name.parse().ok()?, id);
+    (uid.to_string() == text).then_some(uid)
+}
+
+fn one(text: &str) -> Result<Node<Option<cst::Policy>>, Box<ParseErrors>> {
+    let parsed = parse_policies(text).map_err(Box::new)?;
+    let loc = parsed.loc.clone();
+    let mut policies = parsed.node.map(|policies| policies.0).unwrap_or_default();
+    match (policies.pop(), policies.len()) {
+        (Some(policy), 0) => Ok(policy),
+        (last, more) => {
+            let found = format!("{} policies", more + usize::from(last.is_some()));
+            let kind = ToASTErrorKind::wrong_node("one policy", found, None::<String>);
+            Err(Box::new(ToASTError::new(kind, loc).into()))
+        }
+    }
 }
 
 /// Parses a text of the statements at `spans`, into their concrete syntax.
@@ -55,4 +101,73 @@ pub(crate) fn in_place(policy: PolicyInfo<'_>, text: &str) -> Result<ast::Policy
         }
     };
     linked.map_err(|e| causes(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_as_cedar_reads_them() {
+        let texts = [
+            r#"User::"alice""#,
+            r#"A::B::"x y""#,
+            r#"User::"""#,
+            r#"User::"a\"b""#,
+            r#"User::"a\\b\n""#,
+            r#"User::"\u{202e}""#,
+            r#"User::"größe""#,
+            r#"User::"a::"b""#,
+            r#"User::"\x41""#,
+            r#"User::"a"b""#,
+            r#"User::"a\""#,
+            r#"User::"a\q""#,
+            r#" User::"a""#,
+            r#"User :: "a""#,
+            r#"User::"a" // alice"#,
+            r#"if::"a""#,
+            r#"__cedar::"a""#,
+            r#"::"a""#,
+            r#"User::a"#,
+            "User",
+            "\"",
+            "",
+        ];
+        for text in texts {
+            assert_eq!(entity_uid(text), text.parse().ok(), "{text}");
+        }
+        assert_eq!(texts.iter().filter(|text| entity_uid(text).is_some()).count(), 7);
+    }
+
+    #[test]
+    fn expressions_are_read_as_cedar_reads_them() {
+        for text in ["1", r#"ip("10.0.0.1")"#, "principal.a && !context.b // why", "[{a: 1}]"] {
+            assert_eq!(expression(text), text.parse().ok(), "{text}");
+            assert!(expression(text).is_some(), "{text}");
+        }
+        for text in ["", "1 2", "}; permit(principal, action, resource) when { 1"] {
+            assert_eq!(expression(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_policy_is_one() {
+        let policy = "permit (principal, action, resource);";
+        assert!(statement(policy, "a").is_ok_and(|template| template.id().to_string() == "a"));
+        for (text, found) in [("// none", 0), (&format!("{policy}\n{policy}"), 2)] {
+            let told = statement(text, "a").map_err(|e| e.to_string()).err().unwrap_or_default();
+            assert_eq!(told, format!("expected one policy, found {found} policies"));
+        }
+    }
+
+    #[test]
+    fn what_is_written_stays() -> Result<(), String> {
+        let text = "permit (principal, action, resource) when { 1 != 2 } unless { false };";
+        let clauses = written(text)?.into_clauses();
+        assert!(matches!(clauses.as_slice(), [pst::Clause::When(_), pst::Clause::Unless(_)]));
+        // Cedar's tree of what is written takes it.
+        assert!(written("permit (principal, action, resource) when { principal };").is_ok());
+        assert!(written("permit (principal, action, resource) when { f(1) };").is_err());
+        Ok(())
+    }
 }

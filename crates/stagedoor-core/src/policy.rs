@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use cedar_policy::{Effect, EntityUid};
+use cedar_policy::{Effect, EntityUid, pst};
 use cedar_policy_core::ast;
 use cedar_policy_core::ast::Expr;
 use smol_str::SmolStr;
@@ -198,6 +198,16 @@ impl<'a> PolicyInfo<'a> {
     /// Cedar's reason, which a policy that was loaded does not give.
     pub fn tree(&self) -> Result<ast::Policy, String> {
         with_room(|| parse::again(*self))
+    }
+
+    /// Parses the policy's text again into Cedar's public syntax tree, clause by clause as it is
+    /// written; of a link, that is its template.
+    ///
+    /// # Errors
+    ///
+    /// As [`tree`](Self::tree).
+    pub fn written(&self) -> Result<pst::Template, String> {
+        with_room(|| parse::written(self.text()))
     }
 
     pub(crate) fn source(&self) -> Option<&'a Source> {

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use crate::error::RequestError;
 use crate::json::{Unambiguous, unambiguous};
 use crate::limits::Limits;
+use crate::parse::entity_uid;
 use crate::value::{Record, Value, extent, pairs};
 
 /// Who wants to do what to which resource, and in which circumstances.
@@ -141,7 +142,8 @@ fn uid(field: &'static str, json: Unambiguous) -> Result<EntityUid, RequestError
     let error = |reason: String| RequestError::EntityUid { field, reason };
     match json.0 {
         serde_json::Value::String(text) => {
-            text.parse().map_err(|e| error(format!("`{text}`: {e}")))
+            let expected = || error(format!("`{text}` is not an id such as `User::\"alice\"`"));
+            entity_uid(&text).ok_or_else(expected)
         }
         json => EntityUid::from_json(json).map_err(|e| error(e.to_string())),
     }

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use cedar_policy::pst::{Clause, Expr, Literal, UnaryOp};
 use cedar_policy::{
     Context, EntityId, EntityTypeName, EntityUid, PartialEntities, PartialEntityUid,
-    PartialRequest, PolicyId, PolicySet, Schema, SlotId, Template, pst,
+    PartialRequest, PolicyId, PolicySet, Schema, SlotId, pst,
 };
+use cedar_policy_core::ast;
 
 use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::error::{DecideError, causes};
 use crate::evaluate::{Evaluation, Guards, ResourceKnown, Standing, guard_errors, with_room};
 use crate::guard::GuardOutcome;
+use crate::parse;
 use crate::policy::{EntityScope, PolicyInfo};
 use crate::request::Request;
 use crate::view::View;
@@ -193,7 +195,9 @@ impl<'a> Partial<'a> {
         let condition = |id: &PolicyId| {
             let reduced = response.get_policy(id);
             let reduced = reduced.ok_or("partial evaluation lost the policy")?;
-            reduced.to_pst().map_err(|e| causes(&e)).and_then(|policy| of_clauses(&policy))
+            let reduced: &ast::Policy = reduced.as_ref();
+            let policy = pst::Policy::try_from(reduced.clone()).map_err(|e| causes(&e))?;
+            of_clauses(&policy)
         };
         let failed = |reason: String| ResidualCondition::Failed(reason);
         Ok(ids.iter().map(|id| condition(id).unwrap_or_else(failed)).collect())
@@ -236,9 +240,8 @@ fn link(
 ) -> Result<PolicyId, String> {
     let (id, template_id) = (format!("link {number}"), format!("template {number}"));
     let (id, template_id) = (PolicyId::new(id), PolicyId::new(template_id));
-    let template =
-        Template::parse(Some(template_id.clone()), policy.text()).map_err(|e| causes(&e))?;
-    set.add_template(template).map_err(|e| causes(&e))?;
+    let template = parse::statement(policy.text(), template_id.as_ref()).map_err(|e| causes(&e))?;
+    set.add_template(template.into()).map_err(|e| causes(&e))?;
     let values = [(SlotId::principal(), principal), (SlotId::resource(), resource)];
     let values = values.into_iter().filter_map(|(slot, uid)| Some((slot, uid?.clone()))).collect();
     set.link(template_id, id.clone(), values).map_err(|e| causes(&e))?;

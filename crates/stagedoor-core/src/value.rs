@@ -4,12 +4,13 @@
 //! policy; the index reads it as it stands.
 
 use std::collections::BTreeMap;
-use std::str::FromStr as _;
 
 use cedar_policy::{EntityUid, EvalResult, RestrictedExpression};
+use cedar_policy_core::ast;
 use smol_str::SmolStr;
 
 use crate::error::EntitiesError;
+use crate::{extension, parse};
 
 /// Attributes by name: an entity's attributes or tags, a record, a request's context.
 pub type Record = BTreeMap<SmolStr, Value>;
@@ -84,10 +85,20 @@ impl Value {
             ),
             Self::Record(fields) => RestrictedExpression::new_record(pairs(fields)?)
                 .map_err(|e| EntitiesError::Value(e.to_string()))?,
-            Self::Extension(call) => RestrictedExpression::from_str(call)
-                .map_err(|e| EntitiesError::Value(format!("`{call}`: {e}")))?,
+            Self::Extension(call) => match extension::expression(call) {
+                Some(plain) => plain,
+                None => parsed(call)?,
+            },
         })
     }
+}
+
+fn parsed(call: &str) -> Result<RestrictedExpression, EntitiesError> {
+    let expression = parse::expression(call)
+        .ok_or_else(|| EntitiesError::Value(format!("`{call}` is not an expression")))?;
+    let restricted = ast::RestrictedExpr::new(expression)
+        .map_err(|e| EntitiesError::Value(format!("`{call}`: {e}")))?;
+    Ok(restricted.into())
 }
 
 /// Returns a record's fields as Cedar expressions.

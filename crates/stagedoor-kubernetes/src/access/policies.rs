@@ -174,15 +174,7 @@ impl<'e> AccessPolicies<'e> {
 impl Body {
     fn of(info: PolicyInfo<'_>) -> Result<Self, AccessError> {
         let failed = |reason: String| AccessError::Policy { policy: info.id().to_owned(), reason };
-        let template = if info.link().is_some() {
-            let template = cedar_policy::Template::parse(None, info.text())
-                .map_err(|e| failed(e.to_string()))?;
-            template.to_pst().map_err(|e| failed(e.to_string()))?
-        } else {
-            let policy = cedar_policy::Policy::parse(None, info.text())
-                .map_err(|e| failed(e.to_string()))?;
-            policy.to_pst().map_err(|e| failed(e.to_string()))?.body().clone()
-        };
+        let template = info.written().map_err(failed)?;
         let mut clauses = Vec::new();
         for clause in template.clauses() {
             match clause {
