@@ -7,7 +7,7 @@ use cedar_policy::EntityId;
 use napi::ValueType;
 use napi::bindgen_prelude::{FromNapiValue as _, JsObjectValue as _, Object, Unknown};
 use napi_derive::napi;
-use stagedoor_core::{EntityTypeName, EntityUid};
+use stagedoor_core::{EntityTypeName, EntityUid, entity_uid};
 
 use crate::failure::{Failure, Result};
 use crate::text::{text, with_text};
@@ -52,7 +52,7 @@ pub(crate) fn uid(value: Unknown<'_>, what: &str) -> Result<EntityUid> {
 }
 
 fn parse(text: &str, what: &str) -> Result<EntityUid> {
-    // Escapes, and whatever else is unusual, are left to Cedar.
+    // Escapes, and whatever else is unusual, take longer.
     let parts = text.strip_suffix('"').and_then(|text| text.split_once("::\""));
     if let Some((type_name, id)) = parts
         && !id.contains(['\\', '"', '\r'])
@@ -60,7 +60,7 @@ fn parse(text: &str, what: &str) -> Result<EntityUid> {
     {
         return Ok(EntityUid::from_type_name_and_id(type_name, EntityId::new(id)));
     }
-    text.parse().map_err(|_| invalid(what, text))
+    entity_uid(text).ok_or_else(|| invalid(what, text))
 }
 
 fn invalid(what: &str, text: &str) -> Failure {

@@ -33,8 +33,8 @@ type Exports = (name: string) => Item;
 const CORE = 0;
 /** Kinds of functions between a component and a module. */
 const CANON = { lift: 0, lower: 1, lastOfResources: 4 } as const;
-/** Options of these that name something of the module. */
-const OPTION = { memory: 3, realloc: 4, postReturn: 5 } as const;
+/** Options of these. */
+const OPTION = { utf8: 0, memory: 3, realloc: 4, postReturn: 5 } as const;
 
 /** Reads the components in a component, and itself. */
 export function linked(component: Uint8Array): Linked[] {
@@ -150,7 +150,7 @@ class Linking implements Linked {
         found.realloc = this.item(CORE_SORT.function, reader.u32());
       } else if (option === OPTION.postReturn) {
         found.postReturn = this.item(CORE_SORT.function, reader.u32());
-      } else if (option > OPTION.postReturn) {
+      } else if (option !== OPTION.utf8) {
         throw new Error(`the component has a function with an unknown option, ${option}`);
       }
     });

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use cedar_policy::{EntityId, EntityUid};
 use cedar_policy_core::parser::err::{ParseErrors, ToASTError, ToASTErrorKind};
 use cedar_policy_core::parser::text_to_cst::parse_policies;
-use cedar_policy_core::parser::unescape::to_unescaped_string;
 use cedar_policy_core::parser::{Node, cst};
 use cedar_policy_core::{ast, est, pst};
 
@@ -36,17 +35,51 @@ pub(crate) fn written(text: &str) -> Result<pst::Template, String> {
 /// Parses an expression: the condition of a policy that is made of it.
 pub(crate) fn expression(text: &str) -> Option<ast::Expr> {
     // In lines of its own: the text may end with a comment.
-    let policy = format!("permit(principal,action,resource)when{{\n{text}\n}};");
-    statement(&policy, "expression").ok()?.non_scope_constraints().cloned()
+    let policy = one(&format!("permit(principal,action,resource)when{{\n{text}\n}};")).ok()?;
+    // The text may end this condition and begin another.
+    let cst::Policy::Policy(written) = policy.as_inner()?;
+    if written.conds.len() != 1 {
+        return None;
+    }
+    let policy = policy.to_template(ast::PolicyID::from_string("expression")).ok()?;
+    policy.non_scope_constraints().cloned()
 }
 
 /// Returns the entity of an id as Cedar writes it, `Type::"id"`; `None` for any other text.
 #[must_use]
 pub fn entity_uid(text: &str) -> Option<EntityUid> {
     let (type_name, id) = text.strip_suffix('"')?.split_once("::\"")?;
-    let id = EntityId::new(to_unescaped_string(id).ok()?);
+    let id = EntityId::new(unescaped(id)?);
     let uid = EntityUid::from_type_name_and_id(type_name.parse().ok()?, id);
     (uid.to_string() == text).then_some(uid)
+}
+
+/// Reads Cedar's escapes. Cedar's own function keeps the whole text with each of its mistakes,
+/// of which an untrusted text can have as many as it has characters.
+fn unescaped(text: &str) -> Option<String> {
+    let mut unescaped = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        unescaped.push(if c == '\\' { escape(&mut rest)? } else { c });
+    }
+    Some(unescaped)
+}
+
+/// Reads what follows a backslash.
+fn escape(rest: &mut std::str::Chars<'_>) -> Option<char> {
+    Some(match rest.next()? {
+        '0' => '\0',
+        't' => '\t',
+        'r' => '\r',
+        'n' => '\n',
+        c @ ('\'' | '"' | '\\') => c,
+        'u' => {
+            let (code, after) = rest.as_str().strip_prefix('{')?.split_once('}')?;
+            *rest = after.chars();
+            char::from_u32(u32::from_str_radix(code, 16).ok()?)?
+        }
+        _ => return None,
+    })
 }
 
 fn one(text: &str) -> Result<Node<Option<cst::Policy>>, Box<ParseErrors>> {
@@ -117,6 +150,11 @@ mod tests {
             r#"User::"a\\b\n""#,
             r#"User::"\u{202e}""#,
             r#"User::"größe""#,
+            r#"User::"\0\t\'""#,
+            r#"User::"\u{}""#,
+            r#"User::"\u{110000}""#,
+            r#"User::"\u{202e""#,
+            "User::\"a\rb\"",
             r#"User::"a::"b""#,
             r#"User::"\x41""#,
             r#"User::"a"b""#,
@@ -140,12 +178,19 @@ mod tests {
     }
 
     #[test]
+    fn a_text_of_mistakes_takes_no_more_memory_than_itself() {
+        let text = format!("User::\"{}\"", "\\q".repeat(1 << 20));
+        assert_eq!(entity_uid(&text), None);
+    }
+
+    #[test]
     fn expressions_are_read_as_cedar_reads_them() {
         for text in ["1", r#"ip("10.0.0.1")"#, "principal.a && !context.b // why", "[{a: 1}]"] {
             assert_eq!(expression(text), text.parse().ok(), "{text}");
             assert!(expression(text).is_some(), "{text}");
         }
-        for text in ["", "1 2", "}; permit(principal, action, resource) when { 1"] {
+        let others = ["", "1 2", "}; permit(principal, action, resource) when { 1"];
+        for text in others.into_iter().chain(["true } when { true", "1 } unless { 2"]) {
             assert_eq!(expression(text), None, "{text}");
         }
     }

@@ -93,7 +93,15 @@ impl Value {
     }
 }
 
+/// Brackets that an extension value may have: each may nest in the one before.
+const BRACKETS: usize = 64;
+
 fn parsed(call: &str) -> Result<RestrictedExpression, EntitiesError> {
+    if call.matches(['(', '[', '{']).count() > BRACKETS {
+        return Err(EntitiesError::Value(format!(
+            "an extension value has over {BRACKETS} brackets"
+        )));
+    }
     let expression = parse::expression(call)
         .ok_or_else(|| EntitiesError::Value(format!("`{call}` is not an expression")))?;
     let restricted = ast::RestrictedExpr::new(expression)

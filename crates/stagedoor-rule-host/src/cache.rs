@@ -19,6 +19,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::contract::VERSION;
+use crate::inspect::INSPECTION;
 
 /// How many bytes tell the length of what is known of a rule.
 const LENGTH_BYTES: usize = 4;
@@ -145,7 +146,7 @@ fn fingerprint(engine: &Engine) -> String {
         }
     }
     let mut hasher = Written(Hasher::new());
-    std::hash::Hash::hash(&(env!("CARGO_PKG_VERSION"), VERSION), &mut hasher);
+    std::hash::Hash::hash(&(env!("CARGO_PKG_VERSION"), VERSION, INSPECTION), &mut hasher);
     std::hash::Hash::hash(&engine.precompile_compatibility_hash(), &mut hasher);
     hex(hasher.0.finalize().as_bytes().iter().take(8))
 }

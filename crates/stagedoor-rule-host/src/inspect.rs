@@ -7,6 +7,10 @@ use crate::contract::{EXPORT, VERSION};
 use crate::error::WasmRuleLoadError;
 use crate::limits::ComponentLimits;
 
+/// Tells this inspection from others: to be raised whenever it refuses more or less, so that
+/// what another one let pass does not come from a cache.
+pub(crate) const INSPECTION: u32 = 1;
+
 /// What is in a component.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -79,7 +79,9 @@ impl Bump {
     #[cold]
     fn grow(&self, end: usize) -> bool {
         let pages = (end - self.end.get()).div_ceil(PAGE);
-        if wasm32::memory_grow(0, pages) == usize::MAX {
+        let before = wasm32::memory_grow(0, pages);
+        // Elsewhere where somebody else has grown the memory, or there is none.
+        if before != self.end.get() / PAGE {
             return false;
         }
         self.end.set(self.end.get() + pages * PAGE);
