@@ -174,7 +174,7 @@ mod tests {
         for text in texts {
             assert_eq!(entity_uid(text), text.parse().ok(), "{text}");
         }
-        assert_eq!(texts.iter().filter(|text| entity_uid(text).is_some()).count(), 7);
+        assert_eq!(texts.iter().filter(|text| entity_uid(text).is_some()).count(), 8);
     }
 
     #[test]
