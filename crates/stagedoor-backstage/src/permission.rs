@@ -13,7 +13,7 @@ use crate::permission_file;
 use crate::permission_rules::PermissionRules;
 
 /// The permissions of the official plugins, in the form of a permission file.
-const KNOWN: &str = include_str!("../../../policies/backstage/permissions.json");
+const KNOWN: &str = include_str!("../policies/permissions.json");
 
 /// What a permission lets its holder do: `attributes.action`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

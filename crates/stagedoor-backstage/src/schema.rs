@@ -7,7 +7,7 @@ use crate::names::NAMESPACE;
 use crate::permission::{Permission, PermissionAction, Permissions};
 
 /// The schema of the known permissions, as it ships in `policies/backstage`.
-pub const SCHEMA: &str = include_str!("../../../policies/backstage/backstage.cedarschema");
+pub const SCHEMA: &str = include_str!("../policies/backstage.cedarschema");
 
 /// The types of entities, up to the first action.
 const ENTITY_TYPES: &str = include_str!("entity_types.cedarschema");

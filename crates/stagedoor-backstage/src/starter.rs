@@ -29,12 +29,12 @@
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub const STARTER_POLICIES: [(&str, &str); 4] = [
-    ("catalog.cedar", include_str!("../../../policies/backstage/catalog.cedar")),
-    ("kubernetes.cedar", include_str!("../../../policies/backstage/kubernetes.cedar")),
-    ("platform.cedar", include_str!("../../../policies/backstage/platform.cedar")),
-    ("scaffolder.cedar", include_str!("../../../policies/backstage/scaffolder.cedar")),
+    ("catalog.cedar", include_str!("../policies/catalog.cedar")),
+    ("kubernetes.cedar", include_str!("../policies/kubernetes.cedar")),
+    ("platform.cedar", include_str!("../policies/platform.cedar")),
+    ("scaffolder.cedar", include_str!("../policies/scaffolder.cedar")),
 ];
 
 /// Catalog files of a small organisation: four teams, their users, components,
 /// APIs, systems, resources and a template.
-pub const DEMO_CATALOG: &str = include_str!("../../../policies/backstage/demo/catalog-info.yaml");
+pub const DEMO_CATALOG: &str = include_str!("../policies/demo/catalog-info.yaml");

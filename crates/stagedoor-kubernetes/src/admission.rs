@@ -14,7 +14,7 @@ pub use wire::{AdmissionRequest, GroupVersionKind, GroupVersionResource, UserInf
 
 /// The Cedar schema of admission, namespace `k8s::admission`.
 pub const SCHEMA: &str =
-    include_str!("../../../policies/kubernetes/admission/admission.cedarschema");
+    include_str!("../policies/admission/admission.cedarschema");
 
 /// The type of an object, by which a schema of admission is known.
 pub const OBJECT_TYPE: &str = "AdmittedObject";

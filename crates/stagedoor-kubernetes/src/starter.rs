@@ -1,7 +1,7 @@
 //! The schema and the starter policies that ship with Stagedoor, as text.
 
 /// The Cedar schema of Kubernetes authorization, namespace `k8s`.
-pub const SCHEMA: &str = include_str!("../../../policies/kubernetes/kubernetes.cedarschema");
+pub const SCHEMA: &str = include_str!("../policies/kubernetes.cedarschema");
 
 /// The starter policies, by file name: what a platform team begins with.
 ///
@@ -17,8 +17,8 @@ pub const SCHEMA: &str = include_str!("../../../policies/kubernetes/kubernetes.c
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub const STARTER_POLICIES: &[(&str, &str)] = &[
-    ("guards.cedar", include_str!("../../../policies/kubernetes/guards.cedar")),
-    ("owners.cedar", include_str!("../../../policies/kubernetes/owners.cedar")),
-    ("platform.cedar", include_str!("../../../policies/kubernetes/platform.cedar")),
-    ("readers.cedar", include_str!("../../../policies/kubernetes/readers.cedar")),
+    ("guards.cedar", include_str!("../policies/guards.cedar")),
+    ("owners.cedar", include_str!("../policies/owners.cedar")),
+    ("platform.cedar", include_str!("../policies/platform.cedar")),
+    ("readers.cedar", include_str!("../policies/readers.cedar")),
 ];

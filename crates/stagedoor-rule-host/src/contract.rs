@@ -7,7 +7,7 @@ pub(crate) const EXPORT: &str = "stagedoor:rule/guard";
 
 mod generated {
     wasmtime::component::bindgen!({
-        path: "../stagedoor-rule-sdk/wit",
+        path: "wit",
         world: "rule",
     });
 }
