@@ -13,8 +13,7 @@ pub use objects::{object, resource_uid};
 pub use wire::{AdmissionRequest, GroupVersionKind, GroupVersionResource, UserInfo};
 
 /// The Cedar schema of admission, namespace `k8s::admission`.
-pub const SCHEMA: &str =
-    include_str!("../policies/admission/admission.cedarschema");
+pub const SCHEMA: &str = include_str!("../policies/admission/admission.cedarschema");
 
 /// The type of an object, by which a schema of admission is known.
 pub const OBJECT_TYPE: &str = "AdmittedObject";
