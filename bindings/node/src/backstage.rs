@@ -2,15 +2,14 @@
 
 use std::str::FromStr as _;
 
-use cedar_policy::{EntityTypeName, ParseErrors};
 use napi::ValueType;
 use napi::bindgen_prelude::{
     Array, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object, Unknown,
 };
 use napi_derive::napi;
 use stagedoor_backstage::{
-    AskedPermission, ConditionParam, Criteria, EntityRef, Finding, PermissionCondition,
-    PolicyAnswer, PolicyDecision, PolicyEngine, Principal, User,
+    ConditionParam, Criteria, EntityRef, EntityRefError, Finding, PermissionCondition,
+    PermissionQuery, PolicyAnswer, PolicyDecision, PolicyEngine, Principal, User, read_groups,
 };
 use stagedoor_core::Entity;
 
@@ -61,24 +60,19 @@ pub struct BackstageGroup {
     pub parents: Vec<String>,
 }
 
-/// Returns groups in Cedar's words.
-///
-/// # Errors
-///
-/// `argument::group` for what is no reference.
-pub(crate) fn group_entities(groups: Vec<BackstageGroup>) -> Result<Vec<Entity>> {
-    let failed = |message: String| Failure::new("argument::group", message);
-    let of_type: EntityTypeName =
-        "Backstage::Group".parse().map_err(|e: ParseErrors| failed(e.to_string()))?;
-    let uid = |reference: &str| match EntityRef::from_str(reference) {
-        Ok(reference) => Ok(reference.uid(of_type.clone())),
-        Err(error) => Err(failed(error.to_string())),
-    };
-    let entity = |group: BackstageGroup| {
-        let entity = Entity::new(uid(&group.entity_ref)?);
-        group.parents.iter().try_fold(entity, |entity, above| Ok(entity.with_parent(uid(above)?)))
-    };
-    groups.into_iter().map(entity).collect()
+/// How many entities an owner has.
+#[napi(object, object_to_js = false)]
+#[derive(Debug)]
+pub struct BackstageOwner {
+    /// The owner's reference, such as `group:default/web`.
+    pub entity_ref: String,
+    /// How many entities it owns.
+    pub count: u32,
+}
+
+/// Returns groups in Cedar's words, and what is odd about them.
+pub(crate) fn group_entities(groups: Vec<BackstageGroup>) -> (Vec<Entity>, Vec<Finding>) {
+    read_groups(groups.into_iter().map(|group| (group.entity_ref, group.parents)))
 }
 
 /// An answer for Backstage. It is frozen, and the same one may be returned again.
@@ -142,7 +136,7 @@ pub(crate) struct Asked {
 }
 
 /// Who asks, or why that cannot be told.
-pub(crate) type Who = std::result::Result<Option<Principal>, String>;
+pub(crate) type Who = std::result::Result<Option<Principal>, EntityRefError>;
 
 /// Answers a permission for a user.
 pub(crate) fn answer<'env>(
@@ -153,7 +147,7 @@ pub(crate) fn answer<'env>(
 ) -> Result<Object<'env>> {
     match who {
         Ok(principal) => {
-            let asked = AskedPermission {
+            let asked = PermissionQuery {
                 name: &asked.name,
                 action: asked.action.as_deref(),
                 resource_type: asked.resource_type.as_deref(),
@@ -161,7 +155,7 @@ pub(crate) fn answer<'env>(
             let answer = policy.decide(&asked, principal.as_ref());
             answer_object(env, &answer, policy.may_keep(&answer))
         }
-        Err(reason) => denial(env, reason, policy.revision()),
+        Err(error) => answer_object(env, &policy.refuse_user(error), true),
     }
 }
 
@@ -239,12 +233,10 @@ fn references(owned: Unknown<'_>) -> Result<Vec<String>> {
     (0..owned.len()).map(one).collect()
 }
 
-/// A reference that cannot be read might be one that a forbid is about.
+/// Ownership references that cannot be read stop nothing but themselves.
 fn principal(reference: &str, owned: &[String]) -> Who {
-    let read = |text: &str| EntityRef::from_str(text).map_err(|e| format!("{e}: denied"));
-    let user = User::new(read(reference)?);
-    let owned = owned.iter().map(|text| read(text)).collect::<std::result::Result<Vec<_>, _>>()?;
-    Ok(Some(user.with_ownership(owned).into()))
+    let user = User::new(EntityRef::from_str(reference)?);
+    Ok(Some(user.with_ownership_refs(owned).into()))
 }
 
 fn optional(value: Unknown<'_>, what: &str) -> Result<Option<String>> {
@@ -267,19 +259,6 @@ fn answer_object<'env>(
     object.set_named_property("findings", frozen(env, findings)?)?;
     object.set_named_property("revision", answer.revision())?;
     object.set_named_property("mayKeep", may_keep)?;
-    object.freeze()?;
-    Ok(object)
-}
-
-/// The answer to somebody who cannot be made out.
-fn denial<'env>(env: &'env Env, reason: &str, revision: &str) -> Result<Object<'env>> {
-    let mut object = Object::new(env)?;
-    object.set_named_property("decision", decision_object(env, &PolicyDecision::Deny)?)?;
-    object.set_named_property("reasons", frozen_list(env, [""; 0])?)?;
-    object.set_named_property("errors", frozen_list(env, [reason])?)?;
-    object.set_named_property("findings", frozen_list(env, [""; 0])?)?;
-    object.set_named_property("revision", revision)?;
-    object.set_named_property("mayKeep", true)?;
     object.freeze()?;
     Ok(object)
 }

@@ -12,7 +12,7 @@ use napi_derive::napi;
 use stagedoor_backstage::User;
 use stagedoor_core::{Decision as CoreDecision, Outcome};
 
-use crate::backstage::{self, BackstageGroup, group_entities};
+use crate::backstage::{self, BackstageGroup, BackstageOwner, group_entities};
 use crate::decision::Decision;
 use crate::entities::prepared;
 use crate::explanation::Explanation;
@@ -184,19 +184,41 @@ impl Engine {
 
     /// Sets the groups above Backstage's groups: a user of a group is then in those, too.
     /// Without, users are in the groups of their ownership references and in no other. Reloads
-    /// keep them. Throws if they are no hierarchy; those before then stay in force.
-    #[napi(catch_unwind)]
+    /// keep them. Returns what is odd about them: groups that are above each other, of which a
+    /// member of one counts as a member of all, and what is no reference. Throws if there are
+    /// more than the limits let through; those before then stay in force.
+    #[napi(ts_return_type = "Array<Problem>", catch_unwind)]
     pub fn set_groups(
         &self,
         env: Env,
         #[napi(ts_arg_type = "Array<BackstageGroup>")] groups: Vec<BackstageGroup>,
+    ) -> napi::Result<Vec<Problem>> {
+        let set = || -> Result<Vec<Problem>> {
+            let (groups, unreadable) = group_entities(groups);
+            let policies = self.policies()?;
+            policies.set_groups(groups)?;
+            let current = policies.current();
+            let circles = current.backstage()?.group_findings();
+            Ok(unreadable.iter().chain(circles).map(Problem::from).collect())
+        };
+        set().map_err(|failure| failure.thrown(&env))
+    }
+
+    /// Sets how many entities each owner has. Conditions that are too large then lose the claims
+    /// that own nothing, and keep those that own most. Reloads keep them.
+    #[napi(catch_unwind)]
+    pub fn set_owners(
+        &self,
+        env: Env,
+        #[napi(ts_arg_type = "Array<BackstageOwner>")] owners: Vec<BackstageOwner>,
     ) -> napi::Result<()> {
-        let set = || -> Result<()> { self.policies()?.set_groups(group_entities(groups)?) };
+        let owners = owners.into_iter().map(|owner| (owner.entity_ref, u64::from(owner.count)));
+        let set = || -> Result<()> { self.policies()?.set_owners(owners.collect()) };
         set().map_err(|failure| failure.thrown(&env))
     }
 
     /// Returns for which of these users, and which permissions of Backstage's, conditions are
-    /// larger than the budget, so that they are denied. Does not hold up JavaScript.
+    /// larger than the budget, so that they are cut. Does not hold up JavaScript.
     #[napi(ts_return_type = "Promise<Array<Problem>>", catch_unwind)]
     pub fn over_budget(
         &self,

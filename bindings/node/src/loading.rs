@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use stagedoor_backstage::{
-    Permissions, PolicyBundle, PolicyEngine, PolicyEngineError, SCHEMA, User,
+    OwnerCounts, Permissions, PolicyBundle, PolicyEngine, PolicyEngineError, SCHEMA, User,
 };
 use stagedoor_core::{Engine, EngineBuilder, Entity, RuleEvaluator};
 use stagedoor_rule_host::{HostConfig, RuleHost, WasmRules};
@@ -35,9 +35,16 @@ pub(crate) struct Loaded {
 pub struct Policies {
     options: Options,
     loaded: ArcSwap<Loaded>,
-    /// Held while policies are made, with Backstage's groups: of two reloads, the later one has
-    /// the last word.
-    making: Mutex<Vec<Entity>>,
+    /// Held while policies are made, with what the catalog tells: of two reloads, the later one
+    /// has the last word.
+    making: Mutex<CatalogFacts>,
+}
+
+/// What Backstage's catalog tells beside the policies.
+#[derive(Debug, Clone, Default)]
+struct CatalogFacts {
+    groups: Vec<Entity>,
+    owners: OwnerCounts,
 }
 
 impl Policies {
@@ -47,7 +54,8 @@ impl Policies {
     ///
     /// [`Failure`] with everything that is wrong.
     pub(crate) fn load(options: Options) -> Result<Self> {
-        let loaded = ArcSwap::from_pointee(guarded(|| Loaded::load(&options, &[]))?);
+        let loaded =
+            ArcSwap::from_pointee(guarded(|| Loaded::load(&options, &CatalogFacts::default()))?);
         Ok(Self { options, loaded, making: Mutex::default() })
     }
 
@@ -58,8 +66,8 @@ impl Policies {
     ///
     /// As [`load`](Self::load); what was in force stays so.
     pub(crate) fn reload(&self) -> Result<(bool, String)> {
-        let groups = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = guarded(|| Loaded::load(&self.options, &groups))?;
+        let facts = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = guarded(|| Loaded::load(&self.options, &facts))?;
         let revision = loaded.engine.revision().to_owned();
         // Taken up in any case: what permission files say of rules is not in the revision.
         let before = self.loaded.swap(Arc::new(loaded));
@@ -70,15 +78,30 @@ impl Policies {
     ///
     /// # Errors
     ///
-    /// [`Failure`] if they are no hierarchy, or the policies are not Backstage's. What was in
+    /// [`Failure`] if they are too many, or the policies are not Backstage's. What was in
     /// force stays so.
     pub(crate) fn set_groups(&self, groups: Vec<Entity>) -> Result<()> {
+        self.set_facts(|facts| facts.groups = groups)
+    }
+
+    /// Sets how many entities each owner has, for the policies in force and those to come.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the policies are not Backstage's.
+    pub(crate) fn set_owners(&self, owners: OwnerCounts) -> Result<()> {
+        self.set_facts(|facts| facts.owners = owners)
+    }
+
+    fn set_facts(&self, change: impl FnOnce(&mut CatalogFacts)) -> Result<()> {
         let mut before = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut facts = before.clone();
+        change(&mut facts);
         let current = self.current();
         let policy = current.backstage()?;
         let policy = PolicyEngine::new(policy.engine().clone(), policy.permissions().clone());
-        self.loaded.store(Arc::new(Loaded::of(policy, &self.options, &groups)?));
-        *before = groups;
+        self.loaded.store(Arc::new(Loaded::of(policy, &self.options, &facts)?));
+        *before = facts;
         Ok(())
     }
 
@@ -105,7 +128,7 @@ impl Policies {
 }
 
 impl Loaded {
-    fn load(options: &Options, groups: &[Entity]) -> Result<Self> {
+    fn load(options: &Options, facts: &CatalogFacts) -> Result<Self> {
         let rules = options.rules.as_deref().map(rules).transpose()?;
         if !options.backstage {
             let engine = builder(options, rules).build()?;
@@ -123,13 +146,14 @@ impl Loaded {
                 PolicyEngine::new(builder.build()?, permissions)
             }
         };
-        Self::of(policy, options, groups)
+        Self::of(policy, options, facts)
     }
 
-    fn of(policy: PolicyEngine, options: &Options, groups: &[Entity]) -> Result<Self> {
+    fn of(policy: PolicyEngine, options: &Options, facts: &CatalogFacts) -> Result<Self> {
         // Answers are kept in JavaScript (`answers.js`), next to who asks again.
-        let policy =
-            policy.with_cache(0).with_budget(options.budget).with_groups(groups.iter().cloned())?;
+        let policy = policy.with_cache(0).with_budget(options.budget);
+        let policy = policy.with_owners(facts.owners.clone());
+        let policy = policy.with_groups(facts.groups.iter().cloned())?;
         let engine = policy.engine().clone();
         Ok(Self { engine, backstage: Some(policy), generation: generation() })
     }

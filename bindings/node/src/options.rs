@@ -29,7 +29,7 @@ pub struct EngineOptions {
     pub platform: Option<String>,
     /// How many of Backstage's answers are kept (20,000).
     pub cache_size: Option<u32>,
-    /// How large Backstage's conditions may be; larger ones are a denial with a finding.
+    /// How large Backstage's conditions may be; larger ones are cut, with a finding.
     pub budget: Option<ConditionBudget>,
     /// A directory of custom rules in WebAssembly (`*.wasm`), which policies name in `@guard`.
     /// Reloads read it again.
@@ -47,7 +47,7 @@ pub struct ConditionBudget {
     pub leaves: Option<u32>,
     /// How deep rules may nest (16).
     pub depth: Option<u32>,
-    /// The most bytes of the conditions as JSON (3,800).
+    /// The most bytes of the conditions as JSON (1,647).
     pub bytes: Option<u32>,
 }
 

@@ -2,13 +2,14 @@
 
 use std::str::FromStr as _;
 
-use cedar_policy::{EntityTypeName, ParseErrors};
 use serde::{Deserialize, Serialize};
-use stagedoor_backstage::{AskedPermission, EntityRef, PolicyDecision, PolicyEngine, Principal};
+use stagedoor_backstage::{
+    EntityRef, EntityRefError, PermissionQuery, PolicyAnswer, PolicyDecision, PolicyEngine,
+    Principal, read_groups,
+};
 use stagedoor_core::Entity;
 
 use crate::answer::Problem;
-use crate::failure::{Failure, Result};
 
 /// A permission, as Backstage states it.
 #[derive(Debug, Deserialize)]
@@ -58,25 +59,21 @@ pub(crate) fn answers(policy: &PolicyEngine, asked: &[Asked], user: Option<User>
     let principal = user.map(principal).transpose();
     let answer = |asked: &Asked| match &principal {
         Ok(principal) => answered(policy, asked, principal.as_ref()),
-        // A reference that cannot be read might be one that a forbid is about.
-        Err(reason) => Answered {
-            decision: PolicyDecision::Deny,
-            reasons: Vec::new(),
-            errors: vec![reason.clone()],
-            findings: Vec::new(),
-            revision: policy.revision().to_owned(),
-        },
+        Err(error) => described(&policy.refuse_user(error)),
     };
     asked.iter().map(answer).collect()
 }
 
 fn answered(policy: &PolicyEngine, asked: &Asked, principal: Option<&Principal>) -> Answered {
-    let asked = AskedPermission {
+    let asked = PermissionQuery {
         name: &asked.name,
         action: asked.attributes.action.as_deref(),
         resource_type: asked.resource_type.as_deref(),
     };
-    let answer = policy.decide(&asked, principal);
+    described(&policy.decide(&asked, principal))
+}
+
+fn described(answer: &PolicyAnswer) -> Answered {
     Answered {
         decision: answer.decision().clone(),
         reasons: answer.reasons().map(str::to_owned).collect(),
@@ -86,29 +83,19 @@ fn answered(policy: &PolicyEngine, asked: &Asked, principal: Option<&Principal>)
     }
 }
 
-fn principal(user: User) -> std::result::Result<Principal, String> {
-    let Some(reference) = user.user_entity_ref else {
-        let subject = user.service.ok_or("there is neither a user nor a service")?;
-        return Ok(Principal::Service(subject));
-    };
-    let read = |text: &String| EntityRef::from_str(text).map_err(|e| format!("{e}: denied"));
-    let owned = user.ownership_entity_refs.iter().map(read);
-    let owned = owned.collect::<std::result::Result<Vec<_>, _>>()?;
-    Ok(stagedoor_backstage::User::new(read(&reference)?).with_ownership(owned).into())
+/// Ownership references that cannot be read stop nothing but themselves.
+fn principal(user: User) -> std::result::Result<Principal, EntityRefError> {
+    match (user.user_entity_ref, user.service) {
+        (None, Some(subject)) => Ok(Principal::Service(subject)),
+        (reference, _) => {
+            let reference = EntityRef::from_str(&reference.unwrap_or_default())?;
+            let user_refs = user.ownership_entity_refs;
+            Ok(stagedoor_backstage::User::new(reference).with_ownership_refs(user_refs).into())
+        }
+    }
 }
 
-/// Returns groups in Cedar's words.
-pub(crate) fn group_entities(groups: Vec<Group>) -> Result<Vec<Entity>> {
-    let failed = |message: String| Failure::new("argument::group", message);
-    let of_type: EntityTypeName =
-        "Backstage::Group".parse().map_err(|e: ParseErrors| failed(e.to_string()))?;
-    let uid = |reference: &str| match EntityRef::from_str(reference) {
-        Ok(reference) => Ok(reference.uid(of_type.clone())),
-        Err(error) => Err(failed(error.to_string())),
-    };
-    let entity = |group: Group| {
-        let entity = Entity::new(uid(&group.entity_ref)?);
-        group.parents.iter().try_fold(entity, |entity, above| Ok(entity.with_parent(uid(above)?)))
-    };
-    groups.into_iter().map(entity).collect()
+/// Returns groups in Cedar's words. What is no reference is kept as it is written.
+pub(crate) fn group_entities(groups: Vec<Group>) -> Vec<Entity> {
+    read_groups(groups.into_iter().map(|group| (group.entity_ref, group.parents))).0
 }

@@ -155,7 +155,7 @@ impl Engine {
         let Policies::Backstage(policy) = &mut self.policies else {
             return Err(not_for("backstage"));
         };
-        let groups = backstage::group_entities(groups)?;
+        let groups = backstage::group_entities(groups);
         let renewed = PolicyEngine::new(policy.engine().clone(), policy.permissions().clone());
         **policy = above_groups(renewed, self.kept, &groups)?;
         self.groups = groups;

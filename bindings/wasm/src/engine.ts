@@ -118,7 +118,7 @@ export class Engine {
 
   /**
    * Sets the groups above Backstage's groups: a user of a group is then in those, too. Reloads
-   * keep them. Throws if they are no hierarchy; those before then stay in force.
+   * keep them. Groups that are above each other count as one. Throws if they are too many; those before then stay in force.
    */
   setGroups(groups: readonly BackstageGroup[]): void {
     if (!Array.isArray(groups)) {

@@ -17,7 +17,7 @@ export interface ConditionBudget {
   leaves?: number;
   /** How deep rules may nest (16). */
   depth?: number;
-  /** The most bytes of the conditions as JSON (3,800). */
+  /** The most bytes of the conditions as JSON (1,647). */
   bytes?: number;
 }
 

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use stagedoor_backstage::{
-    AskedPermission, Permissions, PolicyEngine, Principal, SCHEMA, STARTER_POLICIES, User,
+    PermissionQuery, Permissions, PolicyEngine, Principal, SCHEMA, STARTER_POLICIES, User,
 };
 use stagedoor_core::Engine;
 
@@ -31,8 +31,8 @@ fn main() -> anyhow::Result<()> {
     let groups: Result<Vec<_>, _> =
         (0..30).map(|n| format!("group:default/g{n}").parse()).collect();
     let user: Principal = User::new("user:default/ana".parse()?).with_ownership(groups?).into();
-    let basic = AskedPermission { name: "kubernetes.proxy", action: None, resource_type: None };
-    let delete = AskedPermission {
+    let basic = PermissionQuery { name: "kubernetes.proxy", action: None, resource_type: None };
+    let delete = PermissionQuery {
         name: "catalog.entity.delete",
         action: Some("delete"),
         resource_type: Some("catalog-entity"),

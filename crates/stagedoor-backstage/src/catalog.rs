@@ -6,10 +6,14 @@ use cedar_policy::EntityUid;
 use stagedoor_core::Entity;
 
 use crate::catalog_entity::CatalogEntity;
+use crate::circles::{circles, straightened};
 use crate::entity_ref::EntityRef;
-use crate::file_error::{FileError, Report};
+use crate::file_error::{FileError, FileProblem, Report};
+use crate::groups::{CIRCLE_HELP, circle_message, distinct};
 use crate::names;
+use crate::owners::OwnerCounts;
 use crate::principal::User;
+use crate::relations::SetAside;
 use crate::request::Resource;
 use crate::yaml::{Content, Node, Place, documents};
 
@@ -50,8 +54,11 @@ pub struct Catalog {
     entities: BTreeMap<EntityRef, CatalogEntity>,
     /// Every group that is there or spoken of, with the groups it is below.
     groups: BTreeMap<EntityRef, BTreeSet<EntityRef>>,
+    /// For each group on a circle, all that are on it.
+    circles: BTreeMap<EntityRef, BTreeSet<EntityRef>>,
     /// Every user, with the groups that name it or that it names.
     users: BTreeMap<EntityRef, BTreeSet<EntityRef>>,
+    warnings: FileError,
 }
 
 /// A reference to an entity that the catalog does not hold.
@@ -66,7 +73,9 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// [`FileError`] with everything that is wrong; then nothing is loaded.
+    /// [`FileError`] with everything that is wrong; then nothing is loaded. A membership that
+    /// cannot be read, and groups that are above each other, stop nobody else: see
+    /// [`warnings`](Self::warnings).
     pub fn from_files<N: AsRef<str>, T: AsRef<str>>(
         files: impl IntoIterator<Item = (N, T)>,
     ) -> Result<Self, FileError> {
@@ -84,15 +93,34 @@ impl Catalog {
     /// state other groups than the catalog does.
     pub fn entities(&self) -> impl Iterator<Item = Entity> {
         let resources = self.entities.values().flat_map(CatalogEntity::to_entities);
-        resources.chain(self.groups())
+        resources.chain(self.hierarchy())
     }
 
-    /// Returns the hierarchy of groups in Cedar's words.
+    /// Returns the groups with what is above them, circles in one place.
+    pub(crate) fn hierarchy(&self) -> impl Iterator<Item = Entity> + use<> {
+        let straight = straightened(&self.groups, &self.circles);
+        straight.into_iter().map(|(group, above)| group_entity(&group, &above))
+    }
+
+    /// Returns what was set aside: memberships that cannot be read, groups that are above each
+    /// other. The first hundred.
+    #[must_use]
+    pub fn warnings(&self) -> &[FileProblem] {
+        self.warnings.problems()
+    }
+
+    /// Returns how many entities each owner has.
+    #[must_use]
+    pub fn owners(&self) -> OwnerCounts {
+        let owners = self.entities.values().flat_map(|entity| &entity.relations.owned_by);
+        owners.map(|owner| (owner.to_string(), 1)).collect()
+    }
+
+    /// Returns the groups in Cedar's words, each with those right above it, for
+    /// [`PolicyEngine::with_groups`](crate::PolicyEngine::with_groups). Some may be above each
+    /// other, which [`entities`](Self::entities) are not.
     pub fn groups(&self) -> impl Iterator<Item = Entity> {
-        self.groups.iter().map(|(group, above)| {
-            let entity = Entity::new(names::group(group));
-            above.iter().fold(entity, |entity, above| entity.with_parent(names::group(above)))
-        })
+        self.groups.iter().map(|(group, above)| group_entity(group, above))
     }
 
     /// Returns the references of all entities, sorted.
@@ -105,7 +133,17 @@ impl Catalog {
     #[must_use]
     pub fn user(&self, reference: &EntityRef) -> Option<User> {
         let groups = self.users.get(reference)?;
-        Some(User::new(reference.clone()).with_ownership(groups.iter().cloned()))
+        let user = User::new(reference.clone()).with_ownership(groups.iter().cloned());
+        Some(self.with_circles(user))
+    }
+
+    /// Returns a user in all groups of a circle, if it is in one of them.
+    #[must_use]
+    pub fn with_circles(&self, user: User) -> User {
+        let owned = user.ownership_entity_refs();
+        let beside = owned.iter().filter_map(|group| self.circles.get(group)).flatten();
+        let beside: Vec<EntityRef> = beside.cloned().collect();
+        user.with_memberships(beside)
     }
 
     /// Returns the references of all users, sorted.
@@ -172,6 +210,7 @@ struct Source {
 struct Reader {
     entities: BTreeMap<EntityRef, (CatalogEntity, Source)>,
     error: FileError,
+    warnings: FileError,
 }
 
 impl Reader {
@@ -201,6 +240,11 @@ impl Reader {
             let help = format!("it is already in {}:{}", first.file, first.place.line);
             report.problem(node.place, message, &help);
             return;
+        }
+        let mut warnings = Report { file, document, error: &mut self.warnings };
+        for SetAside { place, message, help } in &entity.relations.set_aside {
+            let message = format!("`{}`: {message}: left out", entity.reference);
+            warnings.problem(*place, message, help);
         }
         let source = Source { file: file.to_owned(), document, place: node.place };
         self.entities.insert(entity.reference.clone(), (entity, source));
@@ -234,41 +278,24 @@ impl Reader {
                 of_user.insert(group.clone());
             }
         }
-        for group in cyclic(&groups) {
-            let Some((_, source)) = self.entities.get(group) else { continue };
+        let circles = circles(&groups);
+        for circle in distinct(&circles) {
+            let Some((_, source)) = circle.iter().find_map(|group| self.entities.get(group)) else {
+                continue;
+            };
             let Source { file, document, place } = source;
-            let mut report = Report { file, document: *document, error: &mut self.error };
-            let message = format!("group `{group}` is above itself, or below a group that is");
-            report.problem(*place, message, "look at `spec.parent` and `spec.children`");
+            let mut report = Report { file, document: *document, error: &mut self.warnings };
+            let names: Vec<String> = circle.iter().map(ToString::to_string).collect();
+            let message = circle_message(names.iter().map(String::as_str));
+            report.problem(*place, message, CIRCLE_HELP);
         }
         let entities = self.entities.into_iter().map(|(k, (entity, _))| (k, entity)).collect();
-        self.error.or(Catalog { entities, groups, users })
+        let warnings = self.warnings;
+        self.error.or(Catalog { entities, groups, circles, users, warnings })
     }
 }
 
-/// Returns the groups on cycles, and those below them, by taking away again and
-/// again the groups that have nothing left above them.
-fn cyclic(groups: &BTreeMap<EntityRef, BTreeSet<EntityRef>>) -> Vec<&EntityRef> {
-    let mut below: BTreeMap<&EntityRef, Vec<&EntityRef>> = BTreeMap::new();
-    let mut left: BTreeMap<&EntityRef, usize> = BTreeMap::new();
-    for (group, above) in groups {
-        left.insert(group, above.iter().filter(|above| groups.contains_key(*above)).count());
-        for above in above {
-            below.entry(above).or_default().push(group);
-        }
-    }
-    let mut free: Vec<&EntityRef> =
-        left.iter().filter(|(_, above)| **above == 0).map(|(group, _)| *group).collect();
-    while let Some(group) = free.pop() {
-        left.remove(group);
-        for next in below.get(group).map(Vec::as_slice).unwrap_or_default() {
-            if let Some(above) = left.get_mut(next) {
-                *above -= 1;
-                if *above == 0 {
-                    free.push(next);
-                }
-            }
-        }
-    }
-    left.into_keys().collect()
+fn group_entity(group: &EntityRef, above: &BTreeSet<EntityRef>) -> Entity {
+    let entity = Entity::new(names::group(group));
+    above.iter().fold(entity, |entity, above| entity.with_parent(names::group(above)))
 }

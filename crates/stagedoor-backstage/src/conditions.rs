@@ -6,24 +6,27 @@
 
 mod advice;
 mod facet;
+mod fit;
 mod formula;
 mod path;
 mod render;
 mod translate;
-
-use std::collections::BTreeSet;
 
 use cedar_policy::pst::Clause;
 use cedar_policy::{EntityTypeName, EntityUid};
 use smol_str::SmolStr;
 use stagedoor_core::{Effect, Engine, Entities, PolicyInfo, Residual, ResidualCondition};
 
+use crate::budget::Budget;
 use crate::criteria::Criteria;
+use crate::owners::OwnerCounts;
 use crate::permission::{Permission, Permissions};
 use crate::permission_rules::PermissionRules;
 use crate::policy_answer::{Finding, FindingCode};
 
-use facet::Sayable;
+use facet::Expressible;
+use fit::{Cut, Fitted, Fitting};
+use formula::UnsupportedParts;
 use path::Model;
 use render::Renderer;
 use translate::Translator;
@@ -43,15 +46,32 @@ pub(crate) struct Conditions<'a> {
 pub(crate) struct Combined {
     /// Holds for resources that are allowed; it has nothing that rules cannot say.
     pub(crate) formula: Formula,
+    /// The rules that say it; none where it is a constant.
+    pub(crate) criteria: Option<Criteria>,
     pub(crate) reasons: Vec<SmolStr>,
     pub(crate) findings: Vec<Finding>,
+}
+
+/// What conditions may take, and what decides what of them stays.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room<'a> {
+    pub(crate) budget: Budget,
+    pub(crate) owners: Option<&'a OwnerCounts>,
+    /// The principal's own reference.
+    pub(crate) own: &'a str,
 }
 
 /// One policy's part in the decision.
 struct Part<'e> {
     policy: PolicyInfo<'e>,
     /// Holds where a permit permits, or where a forbid does not forbid.
-    lets_pass: Formula,
+    allows: Formula,
+}
+
+impl Part<'_> {
+    fn is_permit(&self) -> bool {
+        self.policy.effect() == Effect::Permit
+    }
 }
 
 impl<'a> Conditions<'a> {
@@ -70,34 +90,55 @@ impl<'a> Conditions<'a> {
         Translator::new(self.model, self.type_name, self.entities)
     }
 
-    /// Combines permits and forbids.
-    pub(crate) fn combined(&self, residuals: &[Residual<'_>]) -> Combined {
+    /// Combines permits and forbids, within the room that there is.
+    pub(crate) fn combined(&self, residuals: &[Residual<'_>], room: Room<'_>) -> Combined {
         let mut translator = self.translator();
         let parts: Vec<Part<'_>> = residuals
             .iter()
             .map(|residual| {
                 let permits = residual.policy.effect() == Effect::Permit;
-                let lets_pass = match &residual.condition {
+                let allows = match &residual.condition {
                     ResidualCondition::Always => Formula::Constant(permits),
                     ResidualCondition::Never => Formula::Constant(!permits),
                     // A permit must not count then, and a forbid must.
                     ResidualCondition::Failed(_) => Formula::FALSE,
                     ResidualCondition::Expression(expr) => {
-                        let outcomes = translator.outcomes(expr);
+                        let truth = translator.truth(expr);
                         // A forbid that errs forbids.
-                        if permits { outcomes.holds } else { outcomes.fails }
+                        if permits { truth.when_true } else { truth.when_false }
                     }
                 };
-                Part { policy: residual.policy, lets_pass }
+                Part { policy: residual.policy, allows }
             })
             .collect();
-        let of = |effect| parts.iter().filter(move |part| part.policy.effect() == effect);
-        let permits = Formula::any(of(Effect::Permit).map(|part| part.lets_pass.clone()));
-        let forbids = Formula::all(of(Effect::Forbid).map(|part| part.lets_pass.clone()));
-        let exact = Formula::all([permits, forbids]);
-        let formula = exact.narrowed();
-        let findings = self.closed(&exact, &parts, &translator);
-        Combined { reasons: reasons(&formula, &parts), formula, findings }
+        let of = |permits| {
+            let parts = parts.iter().filter(move |part| part.is_permit() == permits);
+            parts.map(|part| part.allows.clone())
+        };
+        let exact = Formula::all([Formula::any(of(true)), Formula::all(of(false))]);
+        let mut findings = self.closed(&exact, &parts, &translator);
+
+        let narrowed = |permits| of(permits).map(|formula| formula.narrowed());
+        let permits: Vec<Formula> = narrowed(true).collect();
+        let renderer = Renderer { resource_type: self.resource_type, rules: self.rules };
+        let Room { budget, owners, own } = room;
+        let owners = owners.filter(|owners| !owners.is_empty());
+        let fitting = Fitting { renderer, budget, owners, own };
+        let whole = exact.narrowed();
+        let Fitted { formula, criteria, cut } =
+            fitting.fit(&whole, &permits, &Formula::all(narrowed(false)));
+        let mut reasons = reasons(&formula, &parts);
+        if let Some(cut) = cut {
+            let policies: Vec<&PolicyInfo<'_>> =
+                parts.iter().filter(|part| part.is_permit()).map(|part| &part.policy).collect();
+            let named = |places: &[usize]| -> Vec<&str> {
+                places.iter().filter_map(|place| policies.get(*place)).map(|p| p.id()).collect()
+            };
+            let dropped = named(&cut.dropped);
+            reasons.retain(|reason| !dropped.contains(&reason.as_str()));
+            findings.push(over_budget(&cut, &dropped, &named(&cut.shortened)));
+        }
+        Combined { formula, criteria, reasons, findings }
     }
 
     /// Tells what of the formula rules cannot say, and whose it is.
@@ -107,47 +148,27 @@ impl<'a> Conditions<'a> {
         parts: &[Part<'_>],
         translator: &Translator<'_>,
     ) -> Vec<Finding> {
-        let (mut numbers, mut facets) = (BTreeSet::new(), BTreeSet::new());
-        exact.not_sayables(&mut numbers, &mut facets);
+        let mut all = UnsupportedParts::default();
+        exact.unsupported_parts(&mut all);
         let mut findings: Vec<Finding> = Vec::new();
-        if numbers.is_empty() && facets.is_empty() {
+        if all.is_empty() {
             return findings;
         }
         for part in parts {
-            let (mut own_numbers, mut own_facets) = (BTreeSet::new(), BTreeSet::new());
-            part.lets_pass.not_sayables(&mut own_numbers, &mut own_facets);
-            for number in own_numbers.intersection(&numbers) {
-                let Some(unsaid) = translator.not_sayable().get(number / 2) else { continue };
-                findings.push(finding(&part.policy, Some(&unsaid.clause), unsaid.reason));
+            let mut own = UnsupportedParts::default();
+            part.allows.unsupported_parts(&mut own);
+            for id in own.exprs.intersection(&all.exprs) {
+                let Some(expr) = translator.unsupported(*id) else { continue };
+                findings.push(unsupported(&part.policy, Some(&expr.clause), expr.reason));
             }
-            for facet in own_facets.intersection(&facets) {
-                if let Sayable::No(reason) = facet.presence() {
-                    findings.push(finding(&part.policy, None, reason));
+            for facet in own.facets.intersection(&all.facets) {
+                if let Expressible::No(reason) = facet.presence() {
+                    findings.push(unsupported(&part.policy, None, reason));
                 }
             }
         }
         findings.dedup();
         findings
-    }
-
-    /// Returns the criteria that say the formula; `None` for a constant.
-    pub(crate) fn decision(&self, formula: &Formula) -> Result<Option<Criteria>, Box<Finding>> {
-        if let Formula::Constant(_) = formula {
-            return Ok(None);
-        }
-        let renderer = Renderer { resource_type: self.resource_type, rules: self.rules };
-        renderer.criteria(formula).map(Some).ok_or_else(|| {
-            Box::new(Finding {
-                code: FindingCode::NotSayable,
-                policy: None,
-                file: None,
-                line: None,
-                clause: None,
-                message: "the policies cannot be said in rules, so that the answer is a denial"
-                    .to_owned(),
-                help: "report this: it should have been found in a single policy".to_owned(),
-            })
-        })
     }
 
     /// Returns what no rule can say in the policies about this resource type, whoever asks.
@@ -167,14 +188,13 @@ impl<'a> Conditions<'a> {
             for clause in written.clauses() {
                 let (Clause::When(expr) | Clause::Unless(expr)) = clause;
                 let mut translator = self.translator().open();
-                let outcomes = translator.outcomes(expr);
-                let (mut numbers, mut facets) = (BTreeSet::new(), BTreeSet::new());
-                for formula in [&outcomes.holds, &outcomes.fails] {
-                    formula.not_sayables(&mut numbers, &mut facets);
+                let truth = translator.truth(expr);
+                let mut found = UnsupportedParts::default();
+                for formula in [&truth.when_true, &truth.when_false] {
+                    formula.unsupported_parts(&mut found);
                 }
-                let numbers: BTreeSet<usize> = numbers.into_iter().map(|n| n / 2).collect();
-                let unsaid = numbers.iter().filter_map(|n| translator.not_sayable().get(*n));
-                findings.extend(unsaid.map(|u| finding(&policy, Some(&u.clause), u.reason)));
+                let exprs = found.exprs.iter().filter_map(|id| translator.unsupported(*id));
+                findings.extend(exprs.map(|e| unsupported(&policy, Some(&e.clause), e.reason)));
             }
         }
         findings.dedup();
@@ -185,7 +205,7 @@ impl<'a> Conditions<'a> {
 /// Returns the policies that lead to the decision.
 fn reasons(formula: &Formula, parts: &[Part<'_>]) -> Vec<SmolStr> {
     let narrowed: Vec<(&PolicyInfo<'_>, Formula)> =
-        parts.iter().map(|part| (&part.policy, part.lets_pass.narrowed())).collect();
+        parts.iter().map(|part| (&part.policy, part.allows.narrowed())).collect();
     let ids = |wanted: &dyn Fn(Effect, &Formula) -> bool| -> Vec<SmolStr> {
         let wanted = narrowed.iter().filter(|(policy, passes)| wanted(policy.effect(), passes));
         wanted.map(|(policy, _)| policy.id().into()).collect()
@@ -194,10 +214,10 @@ fn reasons(formula: &Formula, parts: &[Part<'_>]) -> Vec<SmolStr> {
     match formula {
         Formula::Constant(true) => ids(&|effect, passes| !forbids(effect) && passes.is_true()),
         Formula::Constant(false) => {
-            let outright = ids(&|effect, passes| forbids(effect) && *passes == Formula::FALSE);
+            let outright = ids(&|effect, passes| forbids(effect) && passes.is_false());
             let is_permitted = narrowed
                 .iter()
-                .any(|(policy, passes)| !forbids(policy.effect()) && *passes != Formula::FALSE);
+                .any(|(policy, passes)| !forbids(policy.effect()) && !passes.is_false());
             if outright.is_empty() && is_permitted {
                 ids(&|effect, passes| forbids(effect) && !passes.is_true())
             } else {
@@ -206,8 +226,44 @@ fn reasons(formula: &Formula, parts: &[Part<'_>]) -> Vec<SmolStr> {
         }
         _ => ids(&|effect, passes| match forbids(effect) {
             true => !passes.is_true(),
-            false => *passes != Formula::FALSE,
+            false => !passes.is_false(),
         }),
+    }
+}
+
+/// Tells what was left out since it does not fit.
+fn over_budget(cut: &Cut, dropped: &[&str], shortened: &[&str]) -> Finding {
+    let Cut { excess, kept, grants, values, fewer_exceptions, .. } = cut;
+    let answer = match kept {
+        0 => "nothing of them fits, so that the answer is a denial".to_owned(),
+        kept => format!("{kept} of {grants} grants are answered, and the rest is denied"),
+    };
+    let mut message = format!("the conditions are too large ({excess}): {answer}");
+    let mut also = |lead: &str, names: &[&str]| {
+        if !names.is_empty() {
+            message.push_str(&format!("; {lead} {}", listed(names)));
+        }
+    };
+    also("left out:", dropped);
+    also("cut short:", shortened);
+    let values: Vec<&str> = values.iter().map(SmolStr::as_str).collect();
+    also("among what is missing:", &values);
+    if *fewer_exceptions {
+        message.push_str("; exceptions of forbids hold for less, too");
+    }
+    let help = "write policies about labels, kinds and owners rather than one for each entity; \
+                let users sign in with fewer groups; or raise the budget, if requests are about \
+                fewer resources or Backstage sends them batched";
+    Finding::general(FindingCode::OverBudget, message, help)
+}
+
+/// Returns the first few names in backticks, and how many more there are.
+fn listed(names: &[&str]) -> String {
+    const NAMES: usize = 3;
+    let shown: Vec<String> = names.iter().take(NAMES).map(|name| format!("`{name}`")).collect();
+    match names.len().saturating_sub(NAMES) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
@@ -261,14 +317,14 @@ fn guard_finding(
     }
 }
 
-fn finding(policy: &PolicyInfo<'_>, clause: Option<&str>, reason: &str) -> Finding {
+fn unsupported(policy: &PolicyInfo<'_>, clause: Option<&str>, reason: &str) -> Finding {
     let closed = match policy.effect() {
         Effect::Permit => "what it permits there is denied",
         Effect::Forbid => "whatever it may forbid there is denied",
     };
     let clause_text = clause.map(|clause| format!("`{clause}` ")).unwrap_or_default();
     Finding {
-        code: FindingCode::NotSayable,
+        code: FindingCode::Unsupported,
         policy: Some(policy.id().into()),
         file: Some(policy.file().to_owned()),
         line: policy.line(),

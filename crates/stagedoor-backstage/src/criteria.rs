@@ -98,6 +98,29 @@ impl Criteria {
     }
 }
 
+impl Criteria {
+    /// Returns whether nothing in it is empty. Backstage takes an empty list for all resources
+    /// in one place and for none in another.
+    pub(crate) fn is_definite(&self) -> bool {
+        match self {
+            Self::AllOf(items) | Self::AnyOf(items) => {
+                !items.is_empty() && items.iter().all(Self::is_definite)
+            }
+            Self::Not(item) => item.is_definite(),
+            Self::Condition(condition) => condition.params.values().all(|param| match param {
+                ConditionParam::Strings(texts) => !texts.is_empty(),
+                ConditionParam::Number(number) => number.is_finite(),
+                ConditionParam::String(_) | ConditionParam::Bool(_) => true,
+            }),
+        }
+    }
+
+    /// Returns how many bytes it takes as JSON.
+    pub(crate) fn json_length(&self) -> usize {
+        serde_json::to_string(self).map_or(usize::MAX, |json| json.len())
+    }
+}
+
 impl Serialize for PolicyDecision {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

@@ -120,10 +120,10 @@ mod tests {
     use super::*;
     use crate::User;
     use crate::criteria::PolicyDecision;
-    use crate::policy_answer::Answered;
+    use crate::policy_answer::AnswerInner;
 
     fn answer(revision: &str) -> PolicyAnswer {
-        PolicyAnswer(Arc::new(Answered {
+        PolicyAnswer(Arc::new(AnswerInner {
             decision: PolicyDecision::Deny,
             reasons: Vec::new(),
             errors: Vec::new(),

@@ -125,7 +125,7 @@ impl Permissions {
         let (mut permissions, mut rules) = (0, 0);
         for plugin in plugins {
             let new_permissions = self.new_permissions(plugin, &mut remarks);
-            let new_rules = new_rules(plugin, &mut remarks);
+            let new_rules = self.new_rules(plugin, &mut remarks);
             if new_permissions.is_empty() && new_rules.is_empty() {
                 continue;
             }
@@ -144,6 +144,29 @@ impl Permissions {
         Ok(Discovery { file, permissions, rules, remarks })
     }
 
+    /// Adds what plugins of a running Backstage have and this table has not. A plugin whose
+    /// metadata cannot be taken is left out alone. Returns remarks about what is left out.
+    #[must_use]
+    pub fn with_plugins(self, plugins: &[PluginMetadata]) -> (Self, Vec<String>) {
+        let (mut permissions, mut remarks) = (self, Vec::new());
+        for plugin in plugins {
+            let id = &plugin.plugin_id;
+            let added = permissions.discover(std::slice::from_ref(plugin)).and_then(|found| {
+                remarks.extend(found.remarks);
+                permissions.clone().with_files([(format!("(what `{id}` told)"), found.file)])
+            });
+            match added {
+                Ok(added) => permissions = added,
+                Err(error) => {
+                    let why = error.problems().first().map(|p| p.message.clone());
+                    let why = why.unwrap_or_default();
+                    remarks.push(format!("plugin `{id}` is left out: {why}"));
+                }
+            }
+        }
+        (permissions, remarks)
+    }
+
     fn new_permissions<'a>(
         &self,
         plugin: &'a PluginMetadata,
@@ -158,8 +181,8 @@ impl Permissions {
                 if action != attributes.action.as_deref() || known.resource_type() != resource_type
                 {
                     remarks.push(format!(
-                        "permission `{name}` is known with other attributes than `{}` tells: it \
-                         will be denied",
+                        "permission `{name}` is known with other attributes than plugin `{}` \
+                         states: it is denied until Stagedoor, or the plugin, is updated",
                         plugin.plugin_id
                     ));
                 }
@@ -169,37 +192,42 @@ impl Permissions {
         }
         new
     }
-}
 
-fn new_rules<'a>(plugin: &'a PluginMetadata, remarks: &mut Vec<String>) -> Vec<FileRule<'a>> {
-    let mut new: Vec<FileRule<'a>> = Vec::new();
-    let mut taken: BTreeSet<(&str, String)> = BTreeSet::new();
-    for told in &plugin.metadata.rules {
-        let resource_type = told.resource_type.as_str();
-        if is_known_type(resource_type) {
-            continue;
+    fn new_rules<'a>(
+        &self,
+        plugin: &'a PluginMetadata,
+        remarks: &mut Vec<String>,
+    ) -> Vec<FileRule<'a>> {
+        let mut new: Vec<FileRule<'a>> = Vec::new();
+        let mut taken: BTreeSet<(&str, String)> = BTreeSet::new();
+        for told in &plugin.metadata.rules {
+            let resource_type = told.resource_type.as_str();
+            // A table that lists rules of the type has names for its tags.
+            if is_known_type(resource_type) || self.rules().has(resource_type) {
+                continue;
+            }
+            let Some((key, value, values)) = params(&told.params_schema) else {
+                remarks.push(format!(
+                    "rule `{}` of `{resource_type}` is left out: no tag can fill its parameters",
+                    told.name
+                ));
+                continue;
+            };
+            let name = told.name.to_lowercase().replace('_', "-");
+            let name = name.strip_prefix("is-").or(name.strip_prefix("has-")).unwrap_or(&name);
+            let mut tag = name.to_owned();
+            let mut number = 2;
+            while !taken.insert((resource_type, tag.clone())) {
+                tag = format!("{name}-{number}");
+                number += 1;
+            }
+            if key.is_some() {
+                tag.push_str(":*");
+            }
+            new.push(FileRule { rule: &told.name, resource_type, tag, key, value, values });
         }
-        let Some((key, value, values)) = params(&told.params_schema) else {
-            remarks.push(format!(
-                "rule `{}` of `{resource_type}` is left out: no tag can fill its parameters",
-                told.name
-            ));
-            continue;
-        };
-        let name = told.name.to_lowercase().replace('_', "-");
-        let name = name.strip_prefix("is-").or(name.strip_prefix("has-")).unwrap_or(&name);
-        let mut tag = name.to_owned();
-        let mut number = 2;
-        while !taken.insert((resource_type, tag.clone())) {
-            tag = format!("{name}-{number}");
-            number += 1;
-        }
-        if key.is_some() {
-            tag.push_str(":*");
-        }
-        new.push(FileRule { rule: &told.name, resource_type, tag, key, value, values });
+        new
     }
-    new
 }
 
 type Params<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>);

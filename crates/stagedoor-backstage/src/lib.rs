@@ -53,11 +53,16 @@
 //! | annotations and labels of over 200 characters | rules see them, the database does not | a policy that compares with so long a text is closed |
 //! | a template's run that nobody started | `not` of `IS_TASK_OWNER` holds in single checks, not in lists | nothing says that nobody started it: such clauses are closed |
 //! | inputs such as `owner` of an action on GitHub | compared without regard to case | a policy must write them in lower case, or is closed |
+//! | digits in such inputs | compared as numbers since 4.3 of the scaffolder | closed |
 //! | paths of inputs such as `a.length` | lead into JavaScript's own properties | closed |
 //!
 //! Backstage sends conditions once for each resource of a request, and its databases suffer
-//! from many rules. So claims, kinds and common parts merge, and conditions beyond a
-//! [`Budget`] are a denial with a finding.
+//! from many rules. So claims, kinds and common parts merge. What is beyond a [`Budget`] then
+//! is cut on the side that narrows, one grant of a permit after the other, with a finding:
+//! claims that own nothing first ([`PolicyEngine::with_owners`]).
+//!
+//! A question that states no resource type, as Backstage's frontend asks, is answered by the
+//! permission's name: with a denial where the answer hangs on the resource.
 //!
 //! # Permissions of other plugins
 //!
@@ -106,13 +111,17 @@ mod budget;
 mod bundle;
 mod catalog;
 mod catalog_entity;
+mod circles;
 mod conditions;
 mod criteria;
 mod decision_cache;
 mod discovery;
 mod entity_ref;
+mod evaluation;
 mod file_error;
+mod groups;
 mod names;
+mod owners;
 mod permission;
 mod permission_file;
 mod permission_rules;
@@ -135,8 +144,10 @@ pub use criteria::{ConditionParam, Criteria, PermissionCondition, PolicyDecision
 pub use discovery::{Discovery, PluginMetadata};
 pub use entity_ref::{EntityRef, EntityRefError};
 pub use file_error::{FileError, FileProblem};
+pub use groups::read_groups;
+pub use owners::OwnerCounts;
 pub use permission::{Permission, PermissionAction, Permissions, UnknownPermission};
-pub use policy_answer::{AskedPermission, Finding, FindingCode, PolicyAnswer};
+pub use policy_answer::{Finding, FindingCode, PermissionQuery, PolicyAnswer};
 pub use policy_engine::{PolicyEngine, PolicyEngineError};
 pub use principal::{Principal, User};
 pub use request::{PermissionRequest, PermissionRequestError, Resource};

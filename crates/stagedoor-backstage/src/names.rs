@@ -29,6 +29,7 @@ entity_types! {
     "Annotations": fn annotations(id: &str);
     "CatalogEntity": fn catalog_entity(id: &EntityRef);
     "Group": fn group(id: &EntityRef);
+    "Group": fn unreadable_group(id: &str);
     "Labels": fn labels(id: &str);
     "Plugin": fn plugin(id: &str);
     "PolicyEntity": fn policy_entity(id: &str);
@@ -58,6 +59,7 @@ mod tests {
             scaffolder_task,
             scaffolder_template,
             service,
+            unreadable_group,
         ];
         for name in of_text {
             assert_eq!(name("x").id().unescaped(), "x");

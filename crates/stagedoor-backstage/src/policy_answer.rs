@@ -9,7 +9,7 @@ use crate::criteria::PolicyDecision;
 
 /// A permission as Backstage states it to its policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AskedPermission<'a> {
+pub struct PermissionQuery<'a> {
     /// `permission.name`
     pub name: &'a str,
     /// `permission.attributes.action`, if it is stated.
@@ -20,10 +20,10 @@ pub struct AskedPermission<'a> {
 
 /// An answer to Backstage, with what an audit wants to know. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct PolicyAnswer(pub(crate) Arc<Answered>);
+pub struct PolicyAnswer(pub(crate) Arc<AnswerInner>);
 
 #[derive(Debug)]
-pub(crate) struct Answered {
+pub(crate) struct AnswerInner {
     pub(crate) decision: PolicyDecision,
     pub(crate) reasons: Vec<SmolStr>,
     pub(crate) errors: Vec<String>,
@@ -51,8 +51,8 @@ impl PolicyAnswer {
         &self.0.errors
     }
 
-    /// Returns where the decision is narrower than the policies, since Backstage has no rule
-    /// that says what they say.
+    /// Returns why the decision is narrower than the policies, and what was odd about the
+    /// question: an unknown permission, a reference that is none.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.0.findings
@@ -70,8 +70,8 @@ impl PolicyAnswer {
 #[non_exhaustive]
 pub enum FindingCode {
     /// A clause that none of the resource type's rules can say.
-    NotSayable,
-    /// Conditions that are too large for Backstage or its database.
+    Unsupported,
+    /// Conditions that are too large for Backstage or its database, and are cut.
     OverBudget,
     /// A resource type without rules.
     NoRules,
@@ -79,24 +79,43 @@ pub enum FindingCode {
     Guarded,
     /// A guard that looks at the context, which is empty in Backstage.
     NoContext,
+    /// A permission that is not in the table.
+    UnknownPermission,
+    /// A permission that is known with another action, or about other resources.
+    PermissionMismatch,
+    /// A permission that hangs on the resource, asked without saying so.
+    NeedsResource,
+    /// A question of nobody.
+    NoUser,
+    /// A reference of a user that is none.
+    UnreadableReference,
+    /// Groups that are above each other.
+    GroupCircle,
 }
 
 impl FindingCode {
-    /// Returns a stable name, such as `conditions::not-sayable`.
+    /// Returns a stable name, such as `conditions::unsupported`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::NotSayable => "conditions::not-sayable",
+            Self::Unsupported => "conditions::unsupported",
             Self::OverBudget => "conditions::over-budget",
             Self::NoRules => "conditions::no-rules",
             Self::Guarded => "conditions::guarded",
             Self::NoContext => "conditions::no-context",
+            Self::UnknownPermission => "permission::unknown",
+            Self::PermissionMismatch => "permission::mismatch",
+            Self::NeedsResource => "permission::needs-resource",
+            Self::NoUser => "user::none",
+            Self::UnreadableReference => "user::reference",
+            Self::GroupCircle => "groups::circle",
         }
     }
 }
 
-/// Something that keeps policies from becoming conditions. The answer is then the closed
-/// one: a `permit` loses that part, a `forbid` gains it.
+/// Something that makes an answer narrower than the policies, or that is odd about what was
+/// asked. Where policies cannot become conditions, a `permit` loses that part and a `forbid`
+/// gains it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
@@ -114,6 +133,14 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub help: String,
+}
+
+impl Finding {
+    /// Returns a finding that is about no policy.
+    pub(crate) fn general(code: FindingCode, message: String, help: impl Into<String>) -> Self {
+        let help = help.into();
+        Self { code, policy: None, file: None, line: None, clause: None, message, help }
+    }
 }
 
 impl fmt::Display for Finding {

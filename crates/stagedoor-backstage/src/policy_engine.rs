@@ -3,24 +3,24 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use cedar_policy::EntityTypeName;
-use smol_str::SmolStr;
 use stagedoor_core::{
-    Decision, Effect, Engine, EngineBuilder, Entities, EntitiesError, GuardVerdict, LoadError,
-    Residual, ResidualCondition, RuleEvaluator, declares_entity_type,
+    Engine, EngineBuilder, EntitiesError, LoadError, RuleEvaluator, declares_entity_type,
 };
 
 use crate::budget::Budget;
 use crate::bundle::{PolicyBundle, is_permission_file};
-use crate::conditions::{Combined, Conditions, without_context};
-use crate::criteria::PolicyDecision;
+use crate::conditions::without_context;
 use crate::decision_cache::DecisionCache;
+use crate::entity_ref::EntityRefError;
+use crate::evaluation::{nobody, stacked, unreadable_user};
 use crate::file_error::FileError;
+use crate::groups::Groups;
 use crate::names;
-use crate::permission::{Permission, PermissionAction, Permissions};
-use crate::policy_answer::{Answered, AskedPermission, Finding, FindingCode, PolicyAnswer};
+use crate::owners::OwnerCounts;
+use crate::permission::{Permission, Permissions};
+use crate::policy_answer::{Finding, FindingCode, PermissionQuery, PolicyAnswer};
 use crate::principal::{Principal, User};
-use crate::schema::{SCHEMA, entity_type};
+use crate::schema::SCHEMA;
 
 /// Answers that are kept unless [`PolicyEngine::with_cache`] says otherwise.
 const CACHED: usize = 20_000;
@@ -35,7 +35,7 @@ const CACHED: usize = 20_000;
 /// # Examples
 ///
 /// ```
-/// use stagedoor_backstage::{AskedPermission, Permissions, PolicyEngine, SCHEMA, User};
+/// use stagedoor_backstage::{PermissionQuery, Permissions, PolicyEngine, SCHEMA, User};
 /// use stagedoor_core::Engine;
 ///
 /// let engine = Engine::builder()
@@ -51,7 +51,7 @@ const CACHED: usize = 20_000;
 ///     )
 ///     .build()?;
 /// let policy = PolicyEngine::new(engine, Permissions::known()?);
-/// let delete = AskedPermission {
+/// let delete = PermissionQuery {
 ///     name: "catalog.entity.delete",
 ///     action: Some("delete"),
 ///     resource_type: Some("catalog-entity"),
@@ -68,12 +68,14 @@ const CACHED: usize = 20_000;
 /// ```
 #[derive(Debug)]
 pub struct PolicyEngine {
-    engine: Engine,
-    permissions: Permissions,
+    pub(crate) engine: Engine,
+    pub(crate) permissions: Permissions,
     /// The groups above groups, where they are known.
-    groups: Entities,
-    budget: Budget,
-    revision: Arc<str>,
+    pub(crate) groups: Groups,
+    /// How many entities each owner has, where that is known.
+    pub(crate) owners: OwnerCounts,
+    pub(crate) budget: Budget,
+    pub(crate) revision: Arc<str>,
     /// Some policy asks custom rules.
     is_guarded: bool,
     cache: DecisionCache,
@@ -181,7 +183,8 @@ impl PolicyEngine {
             is_guarded,
             engine,
             permissions,
-            groups: Entities::empty(),
+            groups: Groups::default(),
+            owners: OwnerCounts::default(),
             budget: Budget::default(),
             cache: DecisionCache::new(CACHED),
             findings: OnceLock::new(),
@@ -191,16 +194,31 @@ impl PolicyEngine {
     /// Sets the groups above groups, as [`Catalog::groups`](crate::Catalog::groups) tells
     /// them. Without, a user is in the groups of its ownership references and in no other.
     ///
+    /// Groups that are above each other count as one place in the hierarchy: a member of one is
+    /// a member of all of them. [`group_findings`](Self::group_findings) tells of them.
+    ///
     /// # Errors
     ///
-    /// [`EntitiesError`] if they are not a hierarchy.
+    /// [`EntitiesError`] if there are more than the engine's limits let through.
     pub fn with_groups(
         mut self,
         groups: impl IntoIterator<Item = stagedoor_core::Entity>,
     ) -> Result<Self, EntitiesError> {
-        self.groups = Entities::within(groups, self.engine.limits())?;
+        self.groups = Groups::new(groups, self.engine.limits())?;
         self.cache = self.cache.emptied();
         Ok(self)
+    }
+
+    /// Sets how many entities each owner has. Where conditions are too large, claims that own
+    /// nothing are then left out of permits, and those that own most are kept. Nothing is left
+    /// out by it as long as nothing is known.
+    #[must_use]
+    pub fn with_owners(mut self, owners: OwnerCounts) -> Self {
+        if owners != self.owners {
+            self.owners = owners;
+            self.cache = self.cache.emptied();
+        }
+        self
     }
 
     /// Sets how large conditions may be.
@@ -249,24 +267,33 @@ impl PolicyEngine {
     #[must_use]
     pub fn decide(
         &self,
-        asked: &AskedPermission<'_>,
+        asked: &PermissionQuery<'_>,
         principal: Option<&Principal>,
     ) -> PolicyAnswer {
         let permission = match self.known(asked) {
             Ok(permission) => permission,
-            Err(reason) => return self.refusal(reason),
+            Err(finding) => return self.refusal(*finding),
         };
         let Some(principal) = principal else {
-            return self.refusal("nobody is signed in".to_owned());
+            return self.refusal(nobody());
         };
-        if let Some(answer) = self.cache.get(permission.name(), principal) {
-            return answer;
+        let answer = self.cache.get(permission.name(), principal).unwrap_or_else(|| {
+            let answer = self.evaluate(permission, principal);
+            if self.may_keep(&answer) {
+                self.cache.put(&permission.name, principal, &answer);
+            }
+            answer
+        });
+        match asked.resource_type {
+            None => self.without_conditions(permission, answer),
+            Some(_) => answer,
         }
-        let answer = self.work_out(permission, principal);
-        if self.may_keep(&answer) {
-            self.cache.put(&permission.name, principal, &answer);
-        }
-        answer
+    }
+
+    /// Answers somebody whose own reference is none: a denial, with the reason.
+    #[must_use]
+    pub fn refuse_user(&self, error: &EntityRefError) -> PolicyAnswer {
+        self.refusal(unreadable_user(error))
     }
 
     /// Returns whether the answer to a question stays the same as long as these policies, and
@@ -291,14 +318,21 @@ impl PolicyEngine {
         })
     }
 
-    /// Returns for which of these users, and which permissions, conditions are too large.
+    /// Returns what is odd about the groups that are in force.
+    #[must_use]
+    pub fn group_findings(&self) -> &[Finding] {
+        &self.groups.findings
+    }
+
+    /// Returns for which of these users, and which permissions, conditions are too large, so
+    /// that they are cut.
     pub fn over_budget(&self, users: impl IntoIterator<Item = User>) -> Vec<Finding> {
         let mut findings = Vec::new();
         for user in users {
             let reference = user.reference().clone();
             let principal = Principal::User(user);
             for permission in self.permissions.iter().filter(|p| p.resource_type().is_some()) {
-                let answer = self.work_out(permission, &principal);
+                let answer = self.evaluate(permission, &principal);
                 let large = answer.findings().iter().filter(|f| f.code == FindingCode::OverBudget);
                 findings.extend(large.cloned().map(|finding| Finding {
                     message: format!("`{reference}` `{}`: {}", permission.name(), finding.message),
@@ -308,177 +342,6 @@ impl PolicyEngine {
         }
         findings
     }
-
-    fn findings_about(&self, resource_type: &str) -> Vec<Finding> {
-        let Some(type_name) = type_name(resource_type) else { return Vec::new() };
-        let conditions =
-            Conditions::new(resource_type, &type_name, self.permissions.rules(), &self.groups);
-        match conditions {
-            Some(conditions) => conditions.findings(&self.engine, &self.permissions),
-            None => Vec::new(),
-        }
-    }
-
-    /// Returns the permission that is asked for, if it is the one that is known by its name.
-    fn known(&self, asked: &AskedPermission<'_>) -> Result<&Permission, String> {
-        let permission = self.permissions.get(asked.name).map_err(|e| e.to_string())?;
-        let action = permission.action().map(PermissionAction::as_str);
-        if action != asked.action || permission.resource_type() != asked.resource_type {
-            let told = |action: Option<&str>, of_type: Option<&str>| {
-                let action = action.map_or("no action".into(), |a| format!("action `{a}`"));
-                let of_type = of_type.map_or("no resources".into(), |t| format!("`{t}`"));
-                format!("{action} on {of_type}")
-            };
-            return Err(format!(
-                "permission `{}` is known with {}, but asked with {}: denied",
-                asked.name,
-                told(action, permission.resource_type()),
-                told(asked.action, asked.resource_type),
-            ));
-        }
-        Ok(permission)
-    }
-
-    fn refusal(&self, reason: String) -> PolicyAnswer {
-        self.answer(PolicyDecision::Deny, Vec::new(), vec![reason], Vec::new())
-    }
-
-    fn answer(
-        &self,
-        decision: PolicyDecision,
-        reasons: Vec<SmolStr>,
-        errors: Vec<String>,
-        findings: Vec<Finding>,
-    ) -> PolicyAnswer {
-        let revision = Arc::clone(&self.revision);
-        PolicyAnswer(Arc::new(Answered { decision, reasons, errors, findings, revision }))
-    }
-
-    fn work_out(&self, permission: &Permission, principal: &Principal) -> PolicyAnswer {
-        let worked_out = match permission.resource_type() {
-            None => self.basic(permission, principal),
-            Some(resource_type) => {
-                stacked(|| self.conditional(permission, resource_type, principal))
-            }
-        };
-        worked_out.unwrap_or_else(|reason| self.refusal(reason))
-    }
-
-    /// Decides a permission that is about no resource.
-    fn basic(
-        &self,
-        permission: &Permission,
-        principal: &Principal,
-    ) -> Result<PolicyAnswer, String> {
-        let asked = permission.request(principal, None).map_err(|e| e.to_string())?;
-        let entities = self.groups.with(asked.entities).map_err(|e| e.to_string())?;
-        let outcome = self.engine.decide(&asked.request, &entities).map_err(|e| e.to_string())?;
-        let decision = match outcome.decision() {
-            Decision::Allow => PolicyDecision::Allow,
-            Decision::Deny => PolicyDecision::Deny,
-        };
-        let reasons = outcome.reasons().map(|policy| policy.id().into()).collect();
-        let errors = outcome.errors().iter().map(|e| failed(e.policy(), e.message())).collect();
-        Ok(self.answer(decision, reasons, errors, Vec::new()))
-    }
-
-    fn conditional(
-        &self,
-        permission: &Permission,
-        resource_type: &str,
-        principal: &Principal,
-    ) -> Result<PolicyAnswer, String> {
-        let type_name =
-            type_name(resource_type).ok_or_else(|| format!("`{resource_type}` has no type"))?;
-        let entities = self.groups.with([principal.to_entity()]).map_err(|e| e.to_string())?;
-        let residuals = self
-            .engine
-            .residuals(&principal.uid(), &permission.uid(), &type_name, &entities)
-            .map_err(|e| e.to_string())?;
-        let errors = residuals.iter().filter_map(|residual| match &residual.condition {
-            ResidualCondition::Failed(reason) => Some(failed(residual.policy.id(), reason)),
-            // A forbid that counts although a guard of it gave no answer.
-            _ => residual.guards.iter().find_map(|guard| match guard.verdict() {
-                GuardVerdict::Failed(failure) => {
-                    let reason = format!("guard `{}`: {failure}", guard.rule());
-                    Some(failed(residual.policy.id(), &reason))
-                }
-                _ => None,
-            }),
-        });
-        let errors: Vec<String> = errors.collect();
-        let rules = self.permissions.rules();
-        let Some(conditions) = Conditions::new(resource_type, &type_name, rules, &entities) else {
-            return Ok(self.without_rules(resource_type, &residuals, errors));
-        };
-        let Combined { formula, reasons, mut findings } = conditions.combined(&residuals);
-        let decision = match conditions.decision(&formula) {
-            Ok(None) if formula.is_true() => PolicyDecision::Allow,
-            Ok(None) => PolicyDecision::Deny,
-            Ok(Some(criteria)) => match self.budget.exceeded_by(&criteria) {
-                None => PolicyDecision::Conditional {
-                    plugin_id: self.plugin_id(resource_type, permission),
-                    resource_type: resource_type.into(),
-                    conditions: criteria,
-                },
-                Some(finding) => {
-                    findings.push(finding);
-                    PolicyDecision::Deny
-                }
-            },
-            Err(finding) => {
-                findings.push(*finding);
-                PolicyDecision::Deny
-            }
-        };
-        Ok(self.answer(decision, reasons, errors, findings))
-    }
-
-    /// Decides about resources that no rule tells apart: all of them or none.
-    fn without_rules(
-        &self,
-        resource_type: &str,
-        residuals: &[Residual<'_>],
-        errors: Vec<String>,
-    ) -> PolicyAnswer {
-        let may_forbid = |r: &&Residual<'_>| {
-            r.policy.effect() == Effect::Forbid && r.condition != ResidualCondition::Never
-        };
-        let permits = |r: &&Residual<'_>| {
-            r.policy.effect() == Effect::Permit && r.condition == ResidualCondition::Always
-        };
-        let is_open = |r: &&Residual<'_>| matches!(r.condition, ResidualCondition::Expression(_));
-        let ids = |list: Vec<&Residual<'_>>| list.iter().map(|r| r.policy.id().into()).collect();
-        let forbids: Vec<_> = residuals.iter().filter(may_forbid).collect();
-        let permits: Vec<_> = residuals.iter().filter(permits).collect();
-        let findings = residuals.iter().filter(is_open).map(|residual| Finding {
-            code: FindingCode::NoRules,
-            policy: Some(residual.policy.id().into()),
-            file: Some(residual.policy.file().to_owned()),
-            line: residual.policy.line(),
-            clause: None,
-            message: format!("no rules are known for `{resource_type}`: the policy is closed"),
-            help: "list the rules of the plugin in a `*.permissions.yaml`; `stagedoor backstage \
-                   discover` writes one"
-                .to_owned(),
-        });
-        let findings = findings.collect();
-        if forbids.is_empty() && !permits.is_empty() {
-            return self.answer(PolicyDecision::Allow, ids(permits), errors, findings);
-        }
-        self.answer(PolicyDecision::Deny, ids(forbids), errors, findings)
-    }
-
-    fn plugin_id(&self, resource_type: &str, permission: &Permission) -> SmolStr {
-        let known = match resource_type {
-            "catalog-entity" => Some("catalog".into()),
-            "scaffolder-template" | "scaffolder-action" | "scaffolder-task" => {
-                Some("scaffolder".into())
-            }
-            listed => self.permissions.rules().plugin_id(listed).cloned(),
-        };
-        known.unwrap_or_else(|| permission.plugin_id().into())
-    }
 }
 
 fn with_rules(builder: EngineBuilder, rules: Option<Arc<dyn RuleEvaluator>>) -> EngineBuilder {
@@ -486,18 +349,4 @@ fn with_rules(builder: EngineBuilder, rules: Option<Arc<dyn RuleEvaluator>>) -> 
         Some(rules) => builder.rules(rules),
         None => builder,
     }
-}
-
-/// Returns the entity type that stands for a resource type.
-fn type_name(resource_type: &str) -> Option<EntityTypeName> {
-    format!("{}::{}", names::NAMESPACE, entity_type(resource_type)?).parse().ok()
-}
-
-fn failed(policy: &str, reason: &str) -> String {
-    format!("policy `{policy}` cannot be evaluated: {reason}")
-}
-
-/// Runs what walks expressions with room enough for whatever the limits let through.
-fn stacked<R>(work: impl FnOnce() -> R) -> R {
-    stacker::maybe_grow(1 << 20, 16 << 20, work)
 }

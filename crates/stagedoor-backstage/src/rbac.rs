@@ -20,14 +20,14 @@
 //! Not in the files, and so not here: super users, the administrators' role and the default
 //! role of the plugin's configuration, and what was entered in its user interface.
 
+mod compare;
 mod conditional_file;
+mod convert;
+mod emit;
 mod import;
-mod parity;
 mod policy_file;
-mod reading;
-mod samples;
-mod spelling;
+mod witnesses;
 
+pub use compare::{Difference, Parity};
 pub use import::{RbacImport, Remark};
-pub use parity::{Difference, Parity};
 pub use policy_file::{Precedence, RbacFiles};

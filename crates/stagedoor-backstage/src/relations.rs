@@ -6,7 +6,7 @@
 
 use crate::entity_ref::EntityRef;
 use crate::file_error::Report;
-use crate::yaml::{Content, Node};
+use crate::yaml::{Content, Node, Place};
 
 /// Kinds whose `spec.owner` the catalog reads.
 const OWNED: [&str; 7] =
@@ -25,6 +25,16 @@ pub(crate) struct Relations {
     pub(crate) child_of: Vec<EntityRef>,
     /// Groups that are below this group.
     pub(crate) parent_of: Vec<EntityRef>,
+    /// What could not be read, and is set aside.
+    pub(crate) set_aside: Vec<SetAside>,
+}
+
+/// A relation that cannot be read. The others hold without it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SetAside {
+    pub(crate) place: Place,
+    pub(crate) message: String,
+    pub(crate) help: &'static str,
 }
 
 impl Relations {
@@ -39,13 +49,14 @@ impl Relations {
             return Self::stated(relations, report);
         }
         let spec = entity.get("spec");
-        let mut complete = true;
+        let mut set_aside = Vec::new();
         let mut field = |field: &str, default_kind: &str| {
-            let refs = spec
-                .and_then(|spec| spec.get(field))
-                .map(|node| references(node, field, default_kind, namespace, report));
-            complete &= !matches!(refs, Some(None));
-            refs.flatten().unwrap_or_default()
+            let node = spec.and_then(|spec| spec.get(field));
+            let (read, wrong) = node.map_or_else(Default::default, |node| {
+                references(node, field, default_kind, namespace)
+            });
+            set_aside.extend(wrong);
+            read
         };
         let mut relations = Self::default();
         match kind {
@@ -58,7 +69,15 @@ impl Relations {
             kind if OWNED.contains(&kind) => relations.owned_by = field("owner", "Group"),
             _ => {}
         }
-        complete.then_some(relations)
+        // An entity without the owner that it states would be another one: the catalog refuses it.
+        if OWNED.contains(&kind) && !set_aside.is_empty() {
+            for SetAside { place, message, help } in set_aside {
+                report.problem(place, message, help);
+            }
+            return None;
+        }
+        relations.set_aside = set_aside;
+        Some(relations)
     }
 
     /// Reads relations as the catalog's API returns them.
@@ -73,14 +92,22 @@ impl Relations {
             }
         };
         let mut relations = Self::default();
-        let mut complete = true;
         for item in items {
             let text = |field: &str| item.get(field).and_then(Node::as_str);
+            let mut set_aside = |message: String| {
+                let help = "only the catalog itself writes this field; the relation is left out";
+                relations.set_aside.push(SetAside { place: item.place, message, help });
+            };
             let (Some(relation), Some(target)) = (text("type"), text("targetRef")) else {
-                let message = "a relation needs `type` and `targetRef`";
-                report.problem(item.place, message, "only the catalog itself writes this field");
-                complete = false;
+                set_aside("a relation needs `type` and `targetRef`".to_owned());
                 continue;
+            };
+            let target = match target.parse() {
+                Ok(target) => target,
+                Err(error) => {
+                    set_aside(format!("relation `{relation}`: {error}"));
+                    continue;
+                }
             };
             let into = match relation {
                 "ownedBy" => &mut relations.owned_by,
@@ -90,36 +117,28 @@ impl Relations {
                 "parentOf" => &mut relations.parent_of,
                 _ => continue,
             };
-            match target.parse() {
-                Ok(target) => into.push(target),
-                Err(error) => {
-                    report.problem(item.place, format!("{error}"), "");
-                    complete = false;
-                }
-            }
+            into.push(target);
         }
-        complete.then_some(relations)
+        Some(relations)
     }
 }
 
-/// Reads one reference or a list of them. Like the catalog, passes over an
-/// empty string or nothing where one reference is expected.
+/// Reads one reference or a list of them, and tells what is none. Like the catalog, passes over
+/// an empty string or nothing where one reference is expected.
 fn references(
     node: &Node,
     field: &str,
     default_kind: &str,
     namespace: &str,
-    report: &mut Report<'_>,
-) -> Option<Vec<EntityRef>> {
+) -> (Vec<EntityRef>, Vec<SetAside>) {
     let one = [node];
     let items: Vec<&Node> = match &node.content {
-        Content::Null => return Some(Vec::new()),
-        Content::String(text) if text.is_empty() => return Some(Vec::new()),
+        Content::Null => return Default::default(),
+        Content::String(text) if text.is_empty() => return Default::default(),
         Content::List(items) => items.iter().collect(),
         _ => one.to_vec(),
     };
-    let mut read = Vec::with_capacity(items.len());
-    let mut complete = true;
+    let (mut read, mut wrong) = (Vec::with_capacity(items.len()), Vec::new());
     for item in items {
         let reference = match item.as_str() {
             Some(text) => EntityRef::parse_within(text, default_kind, namespace)
@@ -129,10 +148,10 @@ fn references(
         match reference {
             Ok(reference) => read.push(reference),
             Err(message) => {
-                report.problem(item.place, message, "write it as `kind:namespace/name`");
-                complete = false;
+                let help = "write it as `kind:namespace/name`";
+                wrong.push(SetAside { place: item.place, message, help });
             }
         }
     }
-    complete.then_some(read)
+    (read, wrong)
 }

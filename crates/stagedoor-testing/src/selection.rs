@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 use stagedoor_backstage::{
-    AskedPermission, Catalog, ConditionParam, Criteria, EntityRef, PermissionCondition,
+    Catalog, ConditionParam, Criteria, EntityRef, PermissionCondition, PermissionQuery,
     PolicyDecision, Principal,
 };
 use stagedoor_core::{Entities, Entity, Record, Value};
@@ -35,7 +35,7 @@ impl ListQuestion {
     pub(crate) fn ask(&self, world: &World) -> Result<Selection, String> {
         let policy = world.policy_engine.as_ref().map_err(Clone::clone)?;
         let permission = world.permissions.get(&self.permission).map_err(|e| e.to_string())?;
-        let asked = AskedPermission {
+        let asked = PermissionQuery {
             name: permission.name(),
             action: permission.action().map(|action| action.as_str()),
             resource_type: permission.resource_type(),

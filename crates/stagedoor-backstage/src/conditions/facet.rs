@@ -31,7 +31,7 @@ pub(crate) enum Facet {
 
 /// Whether rules can tell that a facet has a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sayable {
+pub(crate) enum Expressible {
     /// They can.
     Yes,
     /// No resource has this value.
@@ -80,56 +80,66 @@ impl Facet {
     }
 
     /// Returns whether rules can tell that the facet is there.
-    pub(crate) fn presence(&self) -> Sayable {
+    pub(crate) fn presence(&self) -> Expressible {
         match self {
-            Self::Row(path) if !is_row(path) => Sayable::Never,
-            Self::Label(key) | Self::Annotation(key) if !is_lower(key) => Sayable::Never,
+            Self::Row(path) if !is_row(path) => Expressible::Never,
+            Self::Label(key) | Self::Annotation(key) if !is_lower(key) => Expressible::Never,
             Self::Label(key) if is_long(&format!("metadata.labels.{key}"), INDEXED) => {
-                Sayable::No(LONG_KEY)
+                Expressible::No(LONG_KEY)
             }
             Self::Annotation(key) if is_long(&format!("metadata.annotations.{key}"), INDEXED) => {
-                Sayable::No(LONG_KEY)
+                Expressible::No(LONG_KEY)
             }
-            Self::Input(path) if !is_plain_input(path) => Sayable::No(
+            Self::Input(path) if !is_plain_input(path) => Expressible::No(
                 "the scaffolder reads this path in another way: write names of inputs with dots \
                  between them",
             ),
-            Self::CreatedBy => Sayable::No(
+            Self::CreatedBy => Expressible::No(
                 "no rule tells whether anyone started a run: compare `resource.createdBy` with \
                  users",
             ),
-            _ => Sayable::Yes,
+            _ => Expressible::Yes,
         }
     }
 
     /// Returns whether rules can tell that this is one of the facet's values.
-    pub(crate) fn value(&self, value: &str) -> Sayable {
+    pub(crate) fn value(&self, value: &str) -> Expressible {
         match self.presence() {
-            Sayable::Never => return Sayable::Never,
-            Sayable::No(reason) if *self != Self::CreatedBy => return Sayable::No(reason),
-            Sayable::No(_) | Sayable::Yes => {}
+            Expressible::Never => return Expressible::Never,
+            Expressible::No(reason) if *self != Self::CreatedBy => return Expressible::No(reason),
+            Expressible::No(_) | Expressible::Yes => {}
         }
         match self {
             // Cedar sees all of these in lower case, and the rules know no case.
-            Self::Kind | Self::Owner if !is_lower(value) => Sayable::Never,
-            Self::Row(_) if !is_lower(value) || is_long(value, INDEXED) => Sayable::Never,
-            Self::Label(_) | Self::Annotation(_) if !is_lower(value) => Sayable::Never,
-            Self::Label(_) | Self::Annotation(_) if is_long(value, INDEXED) => Sayable::No(
+            Self::Kind | Self::Owner if !is_lower(value) => Expressible::Never,
+            Self::Row(_) if !is_lower(value) || is_long(value, INDEXED) => Expressible::Never,
+            Self::Label(_) | Self::Annotation(_) if !is_lower(value) => Expressible::Never,
+            Self::Label(_) | Self::Annotation(_) if is_long(value, INDEXED) => Expressible::No(
                 "the catalog's database does not hold labels and annotations of over 200 \
                  characters, so that its lists would differ from single checks",
             ),
             Self::Input(key) if CASELESS_INPUTS.contains(&key.as_str()) && !is_lower(value) => {
-                Sayable::No(
+                Expressible::No(
                     "for some actions the scaffolder compares this input without regard to \
                      case: write the value in lower case",
                 )
             }
+            Self::Input(key)
+                if CASELESS_INPUTS.contains(&key.as_str())
+                    && !value.is_empty()
+                    && value.bytes().all(|b| b.is_ascii_digit()) =>
+            {
+                Expressible::No(
+                    "since its version 4.3 the scaffolder compares digits in this input as \
+                     numbers for some actions, `042` with `42`: compare with a name",
+                )
+            }
             Self::Flag(_) => {
-                Sayable::No("the rule of this tag has no parameters: ask `hasTag` alone")
+                Expressible::No("the rule of this tag has no parameters: ask `hasTag` alone")
             }
             // The scaffolder takes an empty reference for none.
-            Self::CreatedBy if value.is_empty() => Sayable::Never,
-            _ => Sayable::Yes,
+            Self::CreatedBy if value.is_empty() => Expressible::Never,
+            _ => Expressible::Yes,
         }
     }
 }

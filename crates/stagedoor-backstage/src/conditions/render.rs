@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use smol_str::SmolStr;
 
 use super::facet::Facet;
-use super::formula::{Fact, Formula, Literal, Values};
+use super::formula::{Fact, Formula, Junction, Literal, Values};
 use crate::criteria::{ConditionParam, Criteria, PermissionCondition};
 use crate::permission_rules::{PermissionRules, RuleParams};
 
 /// Says formulas in the rules of one resource type.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Renderer<'a> {
     pub(crate) resource_type: &'a str,
     pub(crate) rules: &'a PermissionRules,
@@ -21,26 +22,31 @@ impl Renderer<'_> {
         match formula {
             Formula::Constant(_) => None,
             Formula::Literal(literal) => self.literal(literal),
-            Formula::Many(all, parts) => {
-                let mut items = Vec::with_capacity(parts.len());
-                for part in parts {
-                    match (all, self.criteria(part)?) {
-                        (true, Criteria::AllOf(parts)) | (false, Criteria::AnyOf(parts)) => {
-                            items.extend(parts);
-                        }
-                        (_, item) => items.push(item),
-                    }
+            Formula::All(parts) => self.items(parts, Junction::All).map(Criteria::AllOf),
+            Formula::Any(parts) => self.items(parts, Junction::Any).map(Criteria::AnyOf),
+        }
+    }
+
+    /// Returns the criteria of parts; a list within a list of the same sort is not kept apart.
+    fn items(&self, parts: &[Formula], of: Junction) -> Option<Vec<Criteria>> {
+        let mut items = Vec::with_capacity(parts.len());
+        for part in parts {
+            match (of, self.criteria(part)?) {
+                (Junction::All, Criteria::AllOf(parts))
+                | (Junction::Any, Criteria::AnyOf(parts)) => {
+                    items.extend(parts);
                 }
-                Some(if *all { Criteria::AllOf(items) } else { Criteria::AnyOf(items) })
+                (_, item) => items.push(item),
             }
         }
+        Some(items)
     }
 
     fn literal(&self, literal: &Literal) -> Option<Criteria> {
         let mut conditions = match &literal.fact {
             Fact::Present(facet) => self.present(facet),
             Fact::OneOf(facet, values) => self.one_of(facet, values),
-            Fact::NotSayable(_) => Vec::new(),
+            Fact::Unsupported { .. } => Vec::new(),
         };
         let said = match conditions.len() {
             0 => return None,

@@ -1,6 +1,6 @@
 //! What is left of a policy, as formulas over facts about the resource.
 //!
-//! Cedar's conditions have three outcomes: true, false, and an error, which switches the
+//! Cedar's conditions have three truth: true, false, and an error, which switches the
 //! policy off. So each expression becomes two formulas, one that holds exactly where Cedar
 //! says true and one for false; where neither holds, Cedar errs. What no rule can say is a
 //! fact of its own in both, so that it can be struck out on the narrow side of a permit
@@ -15,8 +15,8 @@ use super::advice::{
     EMPTINESS, KEY, MEMBERSHIP, NO_RULE, OPERATOR, PATTERN, SET_EQUALITY, SUPERSET, TOO_LARGE,
     TWO_SIDED, UNKNOWN,
 };
-use super::facet::{Facet, NAME_ROW, NAMESPACE_ROW, Sayable};
-use super::formula::{Formula, Values};
+use super::facet::{Expressible, Facet, NAME_ROW, NAMESPACE_ROW};
+use super::formula::{ExprId, Formula, Polarity, Values};
 use super::path::{Model, Path, excerpt, mentions_resource};
 use crate::entity_ref::EntityRef;
 
@@ -27,16 +27,16 @@ const EXPRESSIONS: usize = 200_000;
 
 /// Where Cedar evaluates an expression to true, and where to false.
 #[derive(Debug, Clone)]
-pub(crate) struct Outcomes {
-    pub(crate) holds: Formula,
-    pub(crate) fails: Formula,
+pub(crate) struct Truth {
+    pub(crate) when_true: Formula,
+    pub(crate) when_false: Formula,
     /// Cedar never errs on the expression.
-    is_total: bool,
+    never_errors: bool,
 }
 
 /// An expression that no rule can say.
 #[derive(Debug, Clone)]
-pub(crate) struct NotSayable {
+pub(crate) struct Unsupported {
     pub(crate) clause: String,
     pub(crate) reason: &'static str,
 }
@@ -47,31 +47,35 @@ pub(crate) struct Translator<'a> {
     resource_type: &'a EntityTypeName,
     /// The principal and the groups.
     entities: &'a Entities,
-    /// The principal is not known: whatever is said of it alone counts as sayable.
+    /// The principal is not known: whatever is said of it alone counts as supported.
     is_open: bool,
-    not_sayable: Vec<NotSayable>,
+    unsupported: Vec<Unsupported>,
     expressions: usize,
 }
 
-impl Outcomes {
+impl Truth {
     pub(crate) fn constant(value: bool) -> Self {
         Self::total(Formula::Constant(value))
     }
 
-    fn total(holds: Formula) -> Self {
-        Self { fails: holds.not(), holds, is_total: true }
+    fn total(when_true: Formula) -> Self {
+        Self { when_false: when_true.not(), when_true, never_errors: true }
     }
 
     fn negated(self) -> Self {
-        Self { holds: self.fails, fails: self.holds, is_total: self.is_total }
+        Self {
+            when_true: self.when_false,
+            when_false: self.when_true,
+            never_errors: self.never_errors,
+        }
     }
 
     fn size(&self) -> usize {
-        self.holds.size() + self.fails.size()
+        self.when_true.size() + self.when_false.size()
     }
 }
 
-type Translated = Result<Outcomes, &'static str>;
+type Translated = Result<Truth, &'static str>;
 
 impl<'a> Translator<'a> {
     pub(crate) fn new(
@@ -79,8 +83,8 @@ impl<'a> Translator<'a> {
         resource_type: &'a EntityTypeName,
         entities: &'a Entities,
     ) -> Self {
-        let not_sayable = Vec::new();
-        Self { model, resource_type, entities, is_open: false, not_sayable, expressions: 0 }
+        let unsupported = Vec::new();
+        Self { model, resource_type, entities, is_open: false, unsupported, expressions: 0 }
     }
 
     /// Returns a translator for policies as they are written, whoever the principal is.
@@ -88,67 +92,73 @@ impl<'a> Translator<'a> {
         Self { is_open: true, ..self }
     }
 
-    /// Returns what no rule could say; a formula has each under twice its number, and one more.
-    pub(crate) fn not_sayable(&self) -> &[NotSayable] {
-        &self.not_sayable
+    /// Returns an expression that no rule could say.
+    pub(crate) fn unsupported(&self, id: ExprId) -> Option<&Unsupported> {
+        self.unsupported.get(id.0)
     }
 
-    pub(crate) fn outcomes(&mut self, expr: &Expr) -> Outcomes {
+    pub(crate) fn truth(&mut self, expr: &Expr) -> Truth {
         self.expressions += 1;
         let translated = match self.expressions <= EXPRESSIONS {
             true => self.translated(expr),
             false => Err(TOO_LARGE),
         };
-        let translated = translated.and_then(|outcomes| match outcomes.size() <= FORMULA_SIZE {
-            true => Ok(outcomes),
+        let translated = translated.and_then(|truth| match truth.size() <= FORMULA_SIZE {
+            true => Ok(truth),
             false => Err(TOO_LARGE),
         });
         translated.unwrap_or_else(|reason| {
-            let (holds, fails) = self.unsaid(expr, reason);
-            Outcomes { holds, fails, is_total: false }
+            let (when_true, when_false) = self.unsupported_expr(expr, reason);
+            Truth { when_true, when_false, never_errors: false }
         })
     }
 
-    fn unsaid(&mut self, expr: &Expr, reason: &'static str) -> (Formula, Formula) {
-        let number = self.not_sayable.len();
-        self.not_sayable.push(NotSayable { clause: excerpt(expr), reason });
-        (Formula::not_sayable(2 * number), Formula::not_sayable(2 * number + 1))
+    fn unsupported_expr(&mut self, expr: &Expr, reason: &'static str) -> (Formula, Formula) {
+        let expr_id = ExprId(self.unsupported.len());
+        self.unsupported.push(Unsupported { clause: excerpt(expr), reason });
+        (
+            Formula::unsupported(expr_id, Polarity::True),
+            Formula::unsupported(expr_id, Polarity::False),
+        )
     }
 
     fn translated(&mut self, expr: &Expr) -> Translated {
         if self.is_given(expr) {
             // Any fact will do: it is known when the decision is made.
             let given = Facet::Flag(excerpt(expr).into());
-            let (holds, fails) = (Formula::present(given.clone()), Formula::present(given).not());
-            return Ok(Outcomes { holds, fails, is_total: false });
+            let (when_true, when_false) =
+                (Formula::present(given.clone()), Formula::present(given).not());
+            return Ok(Truth { when_true, when_false, never_errors: false });
         }
         match expr {
-            Expr::Literal(Literal::Bool(value)) => Ok(Outcomes::constant(*value)),
-            Expr::ResidualError => {
-                Ok(Outcomes { holds: Formula::FALSE, fails: Formula::FALSE, is_total: false })
-            }
-            Expr::UnaryOp { op: UnaryOp::Not, expr } => Ok(self.outcomes(expr).negated()),
+            Expr::Literal(Literal::Bool(value)) => Ok(Truth::constant(*value)),
+            Expr::ResidualError => Ok(Truth {
+                when_true: Formula::FALSE,
+                when_false: Formula::FALSE,
+                never_errors: false,
+            }),
+            Expr::UnaryOp { op: UnaryOp::Not, expr } => Ok(self.truth(expr).negated()),
             Expr::UnaryOp { op: UnaryOp::IsEmpty, .. } => Err(EMPTINESS),
             Expr::BinaryOp { op, left, right } => self.binary(*op, left, right, expr),
             Expr::IfThenElse { cond, then_expr, else_expr } => {
-                let condition = self.outcomes(cond);
-                let (then, other) = (self.outcomes(then_expr), self.outcomes(else_expr));
+                let condition = self.truth(cond);
+                let (then, other) = (self.truth(then_expr), self.truth(else_expr));
                 let choose = |then: Formula, other: Formula| {
                     Formula::any([
-                        Formula::all([condition.holds.clone(), then]),
-                        Formula::all([condition.fails.clone(), other]),
+                        Formula::all([condition.when_true.clone(), then]),
+                        Formula::all([condition.when_false.clone(), other]),
                     ])
                 };
-                Ok(Outcomes {
-                    holds: choose(then.holds, other.holds),
-                    fails: choose(then.fails, other.fails),
-                    is_total: condition.is_total && then.is_total && other.is_total,
+                Ok(Truth {
+                    when_true: choose(then.when_true, other.when_true),
+                    when_false: choose(then.when_false, other.when_false),
+                    never_errors: condition.never_errors && then.never_errors && other.never_errors,
                 })
             }
             Expr::HasAttr { expr, attrs } if attrs.len() == 1 => {
                 let of = self.model.path(expr).ok_or(UNKNOWN)?;
                 let path = self.model.attribute(&of, attrs.first()).ok_or(UNKNOWN)?;
-                Ok(Outcomes::total(path.presence().map_or(Formula::TRUE, present)))
+                Ok(Truth::total(path.presence().map_or(Formula::TRUE, present)))
             }
             Expr::Like { expr: of, pattern } => self.like(of, pattern, expr),
             Expr::Is { expr, entity_type, in_expr } => {
@@ -158,7 +168,7 @@ impl<'a> Translator<'a> {
                 let is_type = entity_type.to_string() == self.resource_type.to_string();
                 match in_expr {
                     Some(groups) if is_type => self.member(expr, groups),
-                    _ => Ok(Outcomes::constant(is_type)),
+                    _ => Ok(Truth::constant(is_type)),
                 }
             }
             Expr::GetAttr { .. } => Err(UNKNOWN),
@@ -171,18 +181,16 @@ impl<'a> Translator<'a> {
             BinaryOp::And => Ok(self.and(left, right)),
             // Either holds unless both fail.
             BinaryOp::Or => {
-                let left = self.outcomes(left).negated();
-                Ok(self.and_then(left, |translator| translator.outcomes(right).negated()).negated())
+                let left = self.truth(left).negated();
+                Ok(self.and_then(left, |translator| translator.truth(right).negated()).negated())
             }
             BinaryOp::Eq => self.equal(left, right, whole),
-            BinaryOp::NotEq => self.equal(left, right, whole).map(Outcomes::negated),
+            BinaryOp::NotEq => self.equal(left, right, whole).map(Truth::negated),
             BinaryOp::HasTag => {
                 let of = self.model.path(left).ok_or(UNKNOWN)?;
                 let tag = self.strings(right).and_then(|tags| tags.first().cloned()).ok_or(KEY)?;
                 match self.model.tag(&of, &tag) {
-                    Some(path) => {
-                        Ok(Outcomes::total(path.presence().map_or(Formula::TRUE, present)))
-                    }
+                    Some(path) => Ok(Truth::total(path.presence().map_or(Formula::TRUE, present))),
                     None => Err(NO_RULE),
                 }
             }
@@ -201,30 +209,30 @@ impl<'a> Translator<'a> {
         }
     }
 
-    fn and(&mut self, left: &Expr, right: &Expr) -> Outcomes {
-        let left = self.outcomes(left);
-        self.and_then(left, |translator| translator.outcomes(right))
+    fn and(&mut self, left: &Expr, right: &Expr) -> Truth {
+        let left = self.truth(left);
+        self.and_then(left, |translator| translator.truth(right))
     }
 
     /// Cedar evaluates the right side only where the left one holds.
-    fn and_then(&mut self, left: Outcomes, right: impl FnOnce(&mut Self) -> Outcomes) -> Outcomes {
-        if left.holds == Formula::FALSE {
+    fn and_then(&mut self, left: Truth, right: impl FnOnce(&mut Self) -> Truth) -> Truth {
+        if left.when_true == Formula::FALSE {
             return left;
         }
         let right = right(self);
-        let guard = if left.is_total { Formula::TRUE } else { left.holds.clone() };
-        Outcomes {
-            holds: Formula::all([left.holds, right.holds]),
-            fails: Formula::any([left.fails, Formula::all([guard, right.fails])]),
-            is_total: left.is_total && right.is_total,
+        let guard = if left.never_errors { Formula::TRUE } else { left.when_true.clone() };
+        Truth {
+            when_true: Formula::all([left.when_true, right.when_true]),
+            when_false: Formula::any([left.when_false, Formula::all([guard, right.when_false])]),
+            never_errors: left.never_errors && right.never_errors,
         }
     }
 
     fn equal(&mut self, left: &Expr, right: &Expr, whole: &Expr) -> Translated {
         for (side, other) in [(left, right), (right, left)] {
             if let Expr::Literal(Literal::Bool(value)) = other {
-                let outcomes = self.outcomes(side);
-                return Ok(if *value { outcomes } else { outcomes.negated() });
+                let truth = self.truth(side);
+                return Ok(if *value { truth } else { truth.negated() });
             }
         }
         let (path, other) = self.path_and(left, right)?;
@@ -232,7 +240,7 @@ impl<'a> Translator<'a> {
             Path::Resource => {
                 let uids = self.uids(other).ok_or(UNKNOWN)?;
                 let uid = uids.first().ok_or(UNKNOWN)?;
-                self.is_entity(uid).map(Outcomes::total)
+                self.is_entity(uid).map(Truth::total)
             }
             Path::One(facet) => {
                 let values = self.strings(other).ok_or(UNKNOWN)?;
@@ -286,40 +294,43 @@ impl<'a> Translator<'a> {
         if !all {
             return Ok(self.one_of(&facet, values, whole));
         }
-        let mut whole_set =
-            Outcomes { holds: present(&facet), fails: Formula::FALSE, is_total: facet.is_always() };
+        let mut whole_set = Truth {
+            when_true: present(&facet),
+            when_false: Formula::FALSE,
+            never_errors: facet.is_always(),
+        };
         for value in values {
             let one = self.one_of(&facet, vec![value], whole);
-            whole_set = Outcomes {
-                holds: Formula::all([whole_set.holds, one.holds]),
-                fails: Formula::any([whole_set.fails, one.fails]),
-                is_total: whole_set.is_total,
+            whole_set = Truth {
+                when_true: Formula::all([whole_set.when_true, one.when_true]),
+                when_false: Formula::any([whole_set.when_false, one.when_false]),
+                never_errors: whole_set.never_errors,
             };
         }
         Ok(whole_set)
     }
 
     /// The facet has one of the values; Cedar errs where the facet is not there.
-    fn one_of(&mut self, facet: &Facet, values: Vec<SmolStr>, whole: &Expr) -> Outcomes {
-        let (mut said, mut unsaid) = (Values::new(), None);
+    fn one_of(&mut self, facet: &Facet, values: Vec<SmolStr>, whole: &Expr) -> Truth {
+        let (mut said, mut reason) = (Values::new(), None);
         for value in values {
             match facet.value(&value) {
-                Sayable::Yes => {
+                Expressible::Yes => {
                     said.insert(value);
                 }
-                Sayable::Never => {}
-                Sayable::No(reason) => unsaid = Some(reason),
+                Expressible::Never => {}
+                Expressible::No(why) => reason = Some(why),
             }
         }
         let (is_there, has_value) = (present(facet), Formula::one_of(facet.clone(), said));
-        let mut fails = Formula::all([is_there.clone(), has_value.not()]);
-        let mut holds = Formula::all([is_there.clone(), has_value]);
-        if let Some(reason) = unsaid {
-            let (also_holds, also_fails) = self.unsaid(whole, reason);
-            holds = Formula::any([holds, Formula::all([is_there, also_holds])]);
-            fails = Formula::all([fails, also_fails]);
+        let mut when_false = Formula::all([is_there.clone(), has_value.not()]);
+        let mut when_true = Formula::all([is_there.clone(), has_value]);
+        if let Some(reason) = reason {
+            let (also_true, also_false) = self.unsupported_expr(whole, reason);
+            when_true = Formula::any([when_true, Formula::all([is_there, also_true])]);
+            when_false = Formula::all([when_false, also_false]);
         }
-        Outcomes { holds, fails, is_total: facet.is_always() }
+        Truth { when_true, when_false, never_errors: facet.is_always() }
     }
 
     fn like(&mut self, of: &Expr, pattern: &[PatternElem], whole: &Expr) -> Translated {
@@ -335,8 +346,12 @@ impl<'a> Translator<'a> {
             return Ok(self.one_of(&facet, vec![text.into()], whole));
         }
         if pattern.iter().all(|element| *element == PatternElem::Wildcard) {
-            let is_total = facet.is_always();
-            return Ok(Outcomes { holds: present(&facet), fails: Formula::FALSE, is_total });
+            let never_errors = facet.is_always();
+            return Ok(Truth {
+                when_true: present(&facet),
+                when_false: Formula::FALSE,
+                never_errors,
+            });
         }
         Err(PATTERN)
     }
@@ -356,7 +371,7 @@ impl<'a> Translator<'a> {
                 let is_member = members
                     .iter()
                     .any(|uid| self.with_ancestors(uid).iter().any(|above| groups.contains(above)));
-                Ok(Outcomes::constant(is_member))
+                Ok(Truth::constant(is_member))
             }
             (Some(Path::Resource), None) => Err(MEMBERSHIP),
             (Some(_), Some(_)) => Err(TWO_SIDED),
@@ -428,8 +443,8 @@ impl<'a> Translator<'a> {
 
 fn present(facet: &Facet) -> Formula {
     match facet.presence() {
-        Sayable::Never => Formula::FALSE,
-        Sayable::Yes | Sayable::No(_) => Formula::present(facet.clone()),
+        Expressible::Never => Formula::FALSE,
+        Expressible::Yes | Expressible::No(_) => Formula::present(facet.clone()),
     }
 }
 

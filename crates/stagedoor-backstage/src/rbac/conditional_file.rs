@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
+use super::emit;
 use super::policy_file::action;
-use super::spelling;
 use crate::criteria::{ConditionParam, Criteria, PermissionCondition};
 use crate::file_error::{FileError, Report};
 use crate::permission::PermissionAction;
@@ -263,7 +263,7 @@ impl CriteriaReader<'_, '_> {
         };
         let (resource_type, rule) = (SmolStr::from(self.resource_type), SmolStr::from(rule));
         let condition = PermissionCondition { resource_type, rule, params };
-        if let Err(message) = spelling::check(&condition, self.rules) {
+        if let Err(message) = emit::check(&condition, self.rules) {
             let help = "Backstage refuses requests with such a condition";
             self.report.problem(node.place, message, help);
             return None;

@@ -25,8 +25,8 @@ use std::fmt::Write as _;
 use smol_str::SmolStr;
 
 use super::conditional_file::RoleCondition;
+use super::emit::{Clause, clause, quoted};
 use super::policy_file::{Members, Precedence, RbacFiles, Row, Subject, action_word};
-use super::spelling::{Clause, clause, quoted};
 use crate::permission::{Permission, PermissionAction, Permissions};
 use crate::schema::entity_type;
 

@@ -1,6 +1,6 @@
 //! What each form of a condition becomes.
 
-use stagedoor_backstage::{AskedPermission, Permissions, Principal};
+use stagedoor_backstage::{FindingCode, PermissionQuery, Permissions, Principal, User};
 
 use crate::policies::{alice, ask, conditions, policy, readers, said, user, with_permissions};
 
@@ -235,19 +235,140 @@ fn basic_permissions_are_definitive() -> anyhow::Result<()> {
 fn what_is_not_known_is_denied() -> anyhow::Result<()> {
     let policy = policy("permit (principal is Backstage::User, action, resource);")?;
     let alice = alice()?;
-    for (name, action, resource_type, reason) in [
-        ("no.such", None, None, "unknown permission"),
-        ("catalog.entity.read", Some("read"), None, "on no resources"),
-        ("catalog.entity.read", Some("delete"), Some("catalog-entity"), "action `delete`"),
-        ("kubernetes.proxy", None, Some("catalog-entity"), "`catalog-entity`"),
+    for (name, action, resource_type, reason, code) in [
+        ("no.such", None, None, "unknown permission", FindingCode::UnknownPermission),
+        (
+            "catalog.entity.read",
+            Some("delete"),
+            None,
+            "asked with action `delete`",
+            FindingCode::PermissionMismatch,
+        ),
+        (
+            "catalog.entity.read",
+            Some("delete"),
+            Some("catalog-entity"),
+            "action `delete`",
+            FindingCode::PermissionMismatch,
+        ),
+        (
+            "kubernetes.proxy",
+            None,
+            Some("catalog-entity"),
+            "on no resources",
+            FindingCode::PermissionMismatch,
+        ),
     ] {
-        let answer = policy.decide(&AskedPermission { name, action, resource_type }, Some(&alice));
+        let query = PermissionQuery { name, action, resource_type };
+        let answer = policy.decide(&query, Some(&alice));
         assert_eq!(said(&answer)?, "DENY", "{name}");
         let errors = answer.errors().join("\n");
         assert!(errors.contains(reason), "{errors}");
+        let codes: Vec<FindingCode> = answer.findings().iter().map(|f| f.code).collect();
+        assert_eq!(codes, [code], "{name}");
     }
-    let proxy = AskedPermission { name: "kubernetes.proxy", action: None, resource_type: None };
-    assert_eq!(said(&policy.decide(&proxy, None))?, "DENY");
+    let proxy = PermissionQuery { name: "kubernetes.proxy", action: None, resource_type: None };
+    let nobody = policy.decide(&proxy, None);
+    assert_eq!(said(&nobody)?, "DENY");
+    assert_eq!(nobody.findings().first().map(|f| f.code), Some(FindingCode::NoUser));
     assert_eq!(said(&policy.decide(&proxy, Some(&alice)))?, "ALLOW");
+    Ok(())
+}
+
+/// Backstage's new frontend asks by the name, and by the name and the action.
+#[test]
+fn a_name_is_enough_where_the_answer_does_not_hang_on_the_resource() -> anyhow::Result<()> {
+    let admin = user("user:default/root", &["group:default/admins"])?;
+    let policy = policy(
+        r#"permit (principal in Backstage::Group::"group:default/admins", action, resource);
+           permit (principal is Backstage::User, action, resource is Backstage::CatalogEntity)
+             when { resource.owners.containsAny(principal.claims) };"#,
+    )?;
+    let alice = alice()?;
+    for (name, action) in [
+        ("catalog.entity.read", "read"),
+        ("catalog.location.create", "create"),
+        ("techdocs.actions.read", "read"),
+    ] {
+        for action in [None, Some(action)] {
+            let query = PermissionQuery { name, action, resource_type: None };
+            assert_eq!(said(&policy.decide(&query, Some(&admin)))?, "ALLOW", "{query:?}");
+            let answer = policy.decide(&query, Some(&alice));
+            assert_eq!(said(&answer)?, "DENY", "{query:?}");
+        }
+    }
+    // Conditions would fail the whole page there, and are told in place of that.
+    let query = PermissionQuery { name: "catalog.entity.read", action: None, resource_type: None };
+    let codes = |answer: &stagedoor_backstage::PolicyAnswer| -> Vec<FindingCode> {
+        answer.findings().iter().map(|finding| finding.code).collect()
+    };
+    assert_eq!(codes(&policy.decide(&query, Some(&alice))), [FindingCode::NeedsResource]);
+    // The answer that is kept is that of the whole question.
+    assert!(said(&ask(&policy, "catalog.entity.read", &alice)?)?.contains("IS_ENTITY_OWNER"));
+    assert_eq!(codes(&policy.decide(&query, Some(&alice))), [FindingCode::NeedsResource]);
+    Ok(())
+}
+
+#[test]
+fn a_reference_that_is_none_takes_nothing_from_the_others() -> anyhow::Result<()> {
+    let policy = policy(
+        r#"permit (principal is Backstage::User, action, resource is Backstage::CatalogEntity)
+             when { resource.owners.containsAny(principal.claims) };
+           permit (principal in Backstage::Group::"group:default/a",
+             action == Backstage::Action::"kubernetes.proxy", resource);
+           forbid (principal in Backstage::Group::"team-x",
+             action == Backstage::Action::"catalog.entity.delete", resource);"#,
+    )?;
+    let refs = ["group:default/a", "Team-X", ""];
+    let odd = User::new("user:default/alice".parse()?).with_ownership_refs(refs).into();
+    let read = ask(&policy, "catalog.entity.read", &odd)?;
+    assert_eq!(
+        said(&read)?,
+        r#"{"rule":"IS_ENTITY_OWNER","params":{"claims":["","group:default/a","team-x","user:default/alice"]}}"#
+    );
+    let told: Vec<FindingCode> = read.findings().iter().map(|finding| finding.code).collect();
+    assert_eq!(told, [FindingCode::UnreadableReference; 2]);
+    assert_eq!(said(&ask(&policy, "kubernetes.proxy", &odd)?)?, "ALLOW");
+    // What forbids something to a group of that name still does.
+    assert_eq!(said(&ask(&policy, "catalog.entity.delete", &odd)?)?, "DENY");
+    Ok(())
+}
+
+#[test]
+fn groups_that_are_above_each_other_lock_nobody_out() -> anyhow::Result<()> {
+    let policy = policy(
+        r#"permit (principal in Backstage::Group::"group:default/top",
+             action == Backstage::Action::"kubernetes.proxy", resource);
+           permit (principal is Backstage::User, action == Backstage::Action::"devtools.info", resource);
+           forbid (principal in Backstage::Group::"group:default/c",
+             action == Backstage::Action::"devtools.info", resource);"#,
+    )?;
+    let group = |name: &str, parents: &[&str]| -> anyhow::Result<stagedoor_core::Entity> {
+        let uid = |name: &str| format!(r#"Backstage::Group::"group:default/{name}""#).parse();
+        let mut group = stagedoor_core::Entity::new(uid(name)?);
+        for parent in parents {
+            group = group.with_parent(uid(parent)?);
+        }
+        Ok(group)
+    };
+    let policy = policy.with_groups([
+        group("a", &["b"])?,
+        group("b", &["c"])?,
+        group("c", &["a", "top"])?,
+        group("d", &["d", "b"])?,
+        group("e", &[])?,
+    ])?;
+    let told: Vec<FindingCode> = policy.group_findings().iter().map(|f| f.code).collect();
+    assert_eq!(told, [FindingCode::GroupCircle]);
+    for (of, proxy, info) in [
+        ("a", "ALLOW", "DENY"),
+        ("c", "ALLOW", "DENY"),
+        ("d", "ALLOW", "DENY"),
+        ("e", "DENY", "ALLOW"),
+    ] {
+        let user = user("user:default/u", &[&format!("group:default/{of}")])?;
+        assert_eq!(said(&ask(&policy, "kubernetes.proxy", &user)?)?, proxy, "{of}");
+        assert_eq!(said(&ask(&policy, "devtools.info", &user)?)?, info, "{of}");
+    }
     Ok(())
 }

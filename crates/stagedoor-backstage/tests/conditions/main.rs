@@ -3,6 +3,7 @@
 mod agreement;
 mod answers;
 mod closed;
+mod fitting;
 mod policies;
 mod random;
 mod rules;

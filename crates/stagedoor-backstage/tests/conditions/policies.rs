@@ -1,7 +1,7 @@
 //! Policies to ask, and what they answer as JSON.
 
 use stagedoor_backstage::{
-    AskedPermission, PermissionAction, Permissions, PolicyAnswer, PolicyDecision, PolicyEngine,
+    PermissionAction, PermissionQuery, Permissions, PolicyAnswer, PolicyDecision, PolicyEngine,
     Principal, SCHEMA, User,
 };
 use stagedoor_core::Engine;
@@ -40,7 +40,7 @@ pub(crate) fn ask(
     principal: &Principal,
 ) -> anyhow::Result<PolicyAnswer> {
     let known = policy.permissions().get(permission)?;
-    let asked = AskedPermission {
+    let asked = PermissionQuery {
         name: permission,
         action: known.action().map(PermissionAction::as_str),
         resource_type: known.resource_type(),

@@ -1,8 +1,8 @@
 //! `check backstage` without an entity: the answer that Backstage gets, in its words.
 
 use stagedoor_backstage::{
-    AskedPermission, Catalog, ConditionParam, Criteria, Permission, PermissionAction,
-    PermissionCondition, Permissions, PolicyAnswer, PolicyDecision, PolicyEngine, User,
+    Catalog, ConditionParam, Criteria, Permission, PermissionAction, PermissionCondition,
+    PermissionQuery, Permissions, PolicyAnswer, PolicyDecision, PolicyEngine, User,
 };
 use stagedoor_core::{Decision, Engine};
 
@@ -34,7 +34,7 @@ pub(super) fn answer(
         .with_groups(catalog.groups())
         .map_err(|e| Failure::input(e.to_string()))?;
     let known = known.as_ref();
-    let asked = AskedPermission {
+    let asked = PermissionQuery {
         name: question.permission,
         action: known.ok().and_then(Permission::action).map(PermissionAction::as_str),
         resource_type: known.ok().and_then(Permission::resource_type),

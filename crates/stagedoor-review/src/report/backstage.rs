@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use stagedoor_backstage::{
-    AskedPermission, EntityRef, Permission, PolicyDecision, PolicyEngine, User,
+    EntityRef, Permission, PermissionQuery, PolicyDecision, PolicyEngine, User,
 };
 use stagedoor_core::{Entity, EntityUid};
 
@@ -32,7 +32,7 @@ pub(super) fn matrix(policies: &Policies, known: &[Entity]) -> Option<AccessMatr
     let row = |name: String, user: User| {
         let principal = user.into();
         let cell = |permission: &&Permission| {
-            let asked = AskedPermission {
+            let asked = PermissionQuery {
                 name: permission.name(),
                 action: permission.action().map(|action| action.as_str()),
                 resource_type: permission.resource_type(),

@@ -127,7 +127,7 @@ fn fact(seed: &mut Seed) -> String {
             r#"resource {equals} Backstage::CatalogEntity::"{}""#,
             seed.pick(&["component:default/ledger", "api:shop/pay.api", "Component:default/x"])
         ),
-        20 => not_sayable(seed),
+        20 => unsupported(seed),
         21 => "9223372036854775807 + 1 > 0".to_owned(),
         22 => format!(r#"resource.name like "{}""#, seed.pick(&["*", "x", "n1*"])),
         _ => format!("(resource.hasTag({row:?}) == {})", seed.pick(&["true", "false"])),
@@ -135,7 +135,7 @@ fn fact(seed: &mut Seed) -> String {
 }
 
 /// What Backstage's rules cannot say.
-fn not_sayable(seed: &mut Seed) -> String {
+fn unsupported(seed: &mut Seed) -> String {
     let long = "x".repeat(201);
     let long = format!(
         "(resource.annotations.hasTag(\"long\") && resource.annotations.getTag(\"long\") == {long:?})"

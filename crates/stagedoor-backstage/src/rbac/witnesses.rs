@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use smol_str::SmolStr;
 use stagedoor_core::{Entity, Value};
 
-use super::reading::Asker;
+use super::convert::Asker;
 use crate::catalog::Catalog;
 use crate::catalog_entity::{CatalogEntity, KNOWN_KINDS};
 use crate::criteria::{ConditionParam, Criteria, PermissionCondition};

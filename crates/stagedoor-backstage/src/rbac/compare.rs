@@ -5,9 +5,9 @@ use std::fmt;
 
 use stagedoor_core::{DecideError, Decision, Engine, Entities};
 
+use super::convert::{Asker, Read, Reading};
 use super::policy_file::{Precedence, RbacFiles};
-use super::reading::{Asker, Read, Reading};
-use super::samples::{Sample, Samples, hold};
+use super::witnesses::{Sample, Samples, hold};
 use crate::catalog::Catalog;
 use crate::entity_ref::EntityRef;
 use crate::permission::{Permission, Permissions};
@@ -94,7 +94,7 @@ impl Parity {
     ) -> Result<Self, DecideError> {
         let criteria = files.conditions.iter().map(|condition| &condition.criteria);
         let samples = Samples::new(criteria, &owners(files), catalog);
-        let known = samples.entities.iter().cloned().chain(catalog.groups());
+        let known = samples.entities.iter().cloned().chain(catalog.hierarchy());
         let known = Entities::within(known, engine.limits()).map_err(DecideError::from)?;
         let mut run = Run {
             reading: Reading { files, precedence },
