@@ -73,8 +73,8 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// [`FileError`] with everything that is wrong; then nothing is loaded. A membership that
-    /// cannot be read, and groups that are above each other, stop nobody else: see
+    /// [`FileError`] with everything that is wrong; then nothing is loaded. A relation that
+    /// cannot be read, and groups that are above each other, stop nothing else: see
     /// [`warnings`](Self::warnings).
     pub fn from_files<N: AsRef<str>, T: AsRef<str>>(
         files: impl IntoIterator<Item = (N, T)>,
@@ -102,8 +102,8 @@ impl Catalog {
         straight.into_iter().map(|(group, above)| group_entity(&group, &above))
     }
 
-    /// Returns what was set aside: memberships that cannot be read, groups that are above each
-    /// other. The first hundred.
+    /// Returns what was set aside: memberships that cannot be read, entities whose owners cannot,
+    /// groups that are above each other. The first hundred.
     #[must_use]
     pub fn warnings(&self) -> &[FileProblem] {
         self.warnings.problems()
@@ -242,9 +242,15 @@ impl Reader {
             return;
         }
         let mut warnings = Report { file, document, error: &mut self.warnings };
-        for SetAside { place, message, help } in &entity.relations.set_aside {
-            let message = format!("`{}`: {message}: left out", entity.reference);
+        let mut is_whole = true;
+        for SetAside { place, message, help, may_be_owner } in &entity.relations.set_aside {
+            let what = if *may_be_owner { "the entity" } else { "this" };
+            let message = format!("`{}`: {message}: {what} is left out", entity.reference);
             warnings.problem(*place, message, help);
+            is_whole &= !may_be_owner;
+        }
+        if !is_whole {
+            return;
         }
         let source = Source { file: file.to_owned(), document, place: node.place };
         self.entities.insert(entity.reference.clone(), (entity, source));

@@ -35,6 +35,8 @@ pub(crate) struct SetAside {
     pub(crate) place: Place,
     pub(crate) message: String,
     pub(crate) help: &'static str,
+    /// It may tell an owner: without it the entity would be another one.
+    pub(crate) may_be_owner: bool,
 }
 
 impl Relations {
@@ -71,7 +73,7 @@ impl Relations {
         }
         // An entity without the owner that it states would be another one: the catalog refuses it.
         if OWNED.contains(&kind) && !set_aside.is_empty() {
-            for SetAside { place, message, help } in set_aside {
+            for SetAside { place, message, help, .. } in set_aside {
                 report.problem(place, message, help);
             }
             return None;
@@ -94,9 +96,11 @@ impl Relations {
         let mut relations = Self::default();
         for item in items {
             let text = |field: &str| item.get(field).and_then(Node::as_str);
+            let may_be_owner = matches!(text("type"), None | Some("ownedBy"));
             let mut set_aside = |message: String| {
-                let help = "only the catalog itself writes this field; the relation is left out";
-                relations.set_aside.push(SetAside { place: item.place, message, help });
+                let help = "only the catalog itself writes this field";
+                let place = item.place;
+                relations.set_aside.push(SetAside { place, message, help, may_be_owner });
             };
             let (Some(relation), Some(target)) = (text("type"), text("targetRef")) else {
                 set_aside("a relation needs `type` and `targetRef`".to_owned());
@@ -149,7 +153,8 @@ fn references(
             Ok(reference) => read.push(reference),
             Err(message) => {
                 let help = "write it as `kind:namespace/name`";
-                wrong.push(SetAside { place: item.place, message, help });
+                let (place, may_be_owner) = (item.place, false);
+                wrong.push(SetAside { place, message, help, may_be_owner });
             }
         }
     }

@@ -252,21 +252,9 @@ fn bad_files_are_refused_where_they_are_wrong() -> Result<()> {
             "apiVersion: v1\nkind: Component\nmetadata: {name: a}\nspec: {owner: 'group:'}",
             "1:4:15: `spec.owner`: `group:` is not",
         ),
-        (
-            "apiVersion: v1\nkind: Component\nmetadata: {name: a}\nrelations: [{type: ownedBy, targetRef: team-a}]",
-            "1:4:13: `team-a` is not a full",
-        ),
-        (
-            "apiVersion: v1\nkind: Component\nmetadata: {name: a}\nrelations: [{type: ownedBy}]",
-            "1:4:13: a relation needs",
-        ),
         // Later documents.
         (&format!("{OK}---\n{OK}"), "3:4:1: `component:default/a` is given twice"),
         (&format!("{OK}kind: Component\nmetadata: {{name: b}}"), "2:3:1: `apiVersion` is missing"),
-        (
-            "{apiVersion: v1, kind: Group, metadata: {name: a}, spec: {parent: b}}\n---\n{apiVersion: v1, kind: Group, metadata: {name: b}, spec: {parent: a}}",
-            "1:1:1: group `group:default/a` is above itself",
-        ),
     ] {
         let found = first_problem(text)?;
         if !found.starts_with(expected) {
@@ -274,6 +262,58 @@ fn bad_files_are_refused_where_they_are_wrong() -> Result<()> {
         }
     }
     ensure!(differences.is_empty(), "{}", differences.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn one_bad_relation_stops_only_itself() -> Result<()> {
+    let group = |name: &str, spec: &str| {
+        format!("{{apiVersion: v1, kind: Group, metadata: {{name: {name}}}, spec: {spec}}}\n---\n")
+    };
+    let component = |name: &str, relation: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Component, metadata: {{name: {name}}}, relations: [{relation}]}}\n---\n"
+        )
+    };
+    let text = [
+        group("a", "{parent: b}"),
+        group("b", "{parent: a, children: ['group:']}"),
+        group("above", "{children: [a]}"),
+        "{apiVersion: v1, kind: User, metadata: {name: u}, spec: {memberOf: [a, 'group:', 7]}}\n---\n"
+            .to_owned(),
+        component("one", "{type: ownedBy, targetRef: team-a}"),
+        component("two", "{targetRef: 'group:default/a'}"),
+        component("three", "{type: likes, targetRef: odd}, {type: ownedBy, targetRef: 'group:default/b'}"),
+    ]
+    .concat();
+    let catalog = read(&text)?;
+    let warnings: Vec<String> = catalog.warnings().iter().map(ToString::to_string).collect();
+    for expected in [
+        "`group:default/b`: `spec.children`: `group:` is not",
+        "`user:default/u`: `spec.memberOf`: `group:` is not",
+        "`user:default/u`: `spec.memberOf` must be a string, not a number",
+        "`component:default/one`: relation `ownedBy`: `team-a` is not a full",
+        "`component:default/two`: a relation needs `type`",
+        "`component:default/three`: relation `likes`: `odd` is not a full",
+        "groups `group:default/a`, `group:default/b` are above each other",
+    ] {
+        let times = warnings.iter().filter(|warning| warning.contains(expected)).count();
+        ensure!(times == 1, "{expected}: {}", warnings.join("\n"));
+    }
+    ensure!(warnings.len() == 7, "{}", warnings.join("\n"));
+    // Without the owner that they state, the first two would be other entities.
+    let names: Vec<String> = catalog.references().map(ToString::to_string).collect();
+    ensure!(names.join(" ").contains("component:default/three"), "{names:?}");
+    ensure!(!names.join(" ").contains("component:default/one"), "{names:?}");
+    ensure!(!names.join(" ").contains("component:default/two"), "{names:?}");
+    let user = catalog.user(&"user:default/u".parse()?).context("no user")?;
+    let entities = Entities::from_entities(catalog.entities())?.with([user.to_entity()])?;
+    let groups: Vec<String> = entities.ancestors(&user.uid()).map(ToString::to_string).collect();
+    for group in ["a", "b", "above"] {
+        let uid = format!(r#"Backstage::Group::"group:default/{group}""#);
+        ensure!(groups.contains(&uid), "{group}: {groups:?}");
+    }
+    ensure!(user.ownership_entity_refs().len() == 2, "{user:?}");
     Ok(())
 }
 

@@ -39,7 +39,7 @@ fn every_permission_is_an_action_in_two_groups() -> Result<()> {
     let schema = schema_of(&[SCHEMA])?;
     let actions = schema.action_entities()?;
     let permissions = Permissions::known()?;
-    assert_eq!(permissions.iter().count(), 40);
+    assert_eq!(permissions.iter().count(), 42);
     for permission in permissions.iter() {
         let action =
             actions.get(&permission.uid()).with_context(|| permission.name().to_owned())?;

@@ -113,15 +113,13 @@ fn discover(args: &DiscoverArgs, output: &mut Output) -> Result<Ending, Failure>
         [] => PLUGINS.to_vec(),
         named => named.iter().map(String::as_str).collect(),
     };
-    let mut told = Vec::new();
+    let (mut told, mut answered, mut silent) = (Vec::new(), Vec::new(), Vec::new());
     for plugin in plugins {
-        let named = !args.plugins.is_empty();
         let Some(json) = metadata(&agent, base, plugin, token.as_deref())? else {
-            if named {
-                output.remark(&format!("plugin `{plugin}` tells of no permissions"));
-            }
+            silent.push(format!("`{plugin}`"));
             continue;
         };
+        answered.push(format!("`{plugin}`"));
         told.push(PluginMetadata::from_json(plugin, &json).map_err(|e| {
             Failure::input(format!("plugin `{plugin}` answered with no permission metadata: {e}"))
         })?);
@@ -134,12 +132,22 @@ fn discover(args: &DiscoverArgs, output: &mut Output) -> Result<Ending, Failure>
     for remark in &found.remarks {
         output.remark(remark);
     }
+    if !silent.is_empty() {
+        output.remark(&format!("without permissions, or not installed: {}", silent.join(", ")));
+    }
     output.remark(&format!(
-        "{} plugins answered: {} permissions and {} rules are not known here",
+        "{} plugins answered ({}): {} permissions and {} rules are not known here",
         told.len(),
+        answered.join(", "),
         found.permissions,
         found.rules
     ));
+    if args.plugins.is_empty() {
+        output.remark(
+            "plugins of other ids were not asked: a backend does not tell from outside which it \
+             has, so name each with `--plugin`",
+        );
+    }
     output.bytes(found.file.as_bytes())?;
     Ok(Ending::Done)
 }

@@ -83,6 +83,9 @@ pub(crate) fn answer(
     let mut input = Input::default();
     let engine = Platform::Backstage.builder(&args.policies, &args.rules, &mut input)?.build()?;
     let catalog = catalog(&args.catalog, &engine, &mut input)?;
+    for warning in catalog.warnings() {
+        output.remark(&warning.to_string());
+    }
     let user = user(args, &catalog, output);
     let permissions = permissions(&args.policies)?;
     if args.entities.is_some() {
@@ -192,7 +195,8 @@ fn catalog(files: &[PathBuf], engine: &Engine, input: &mut Input) -> Result<Cata
 
 fn user(args: &BackstageArgs, catalog: &Catalog, output: &Output) -> User {
     if !args.groups.is_empty() {
-        return User::new(args.user.clone()).with_ownership(args.groups.iter().cloned());
+        let groups = args.groups.iter().cloned();
+        return catalog.with_circles(User::new(args.user.clone()).with_ownership(groups));
     }
     catalog.user(&args.user).unwrap_or_else(|| {
         output.remark(&format!(

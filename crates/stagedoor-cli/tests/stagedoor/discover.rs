@@ -86,7 +86,7 @@ fn what_is_not_known_is_written_and_loads() -> Result<()> {
         ensure!(!run.stdout.contains(text), "{text} is in\n{}", run.stdout);
     }
     ensure!(run.stderr.contains("rule `HAS_LENGTH`"), "{}", run.stderr);
-    ensure!(run.stderr.contains("`none` tells of no permissions"), "{}", run.stderr);
+    ensure!(run.stderr.contains("without permissions, or not installed: `none`"), "{}", run.stderr);
     ensure!(run.stderr.contains("2 permissions and 3 rules"), "{}", run.stderr);
 
     // The file serves policies about the plugin's resources.
