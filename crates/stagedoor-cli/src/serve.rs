@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use stagedoor_webhook::{
-    PoliciesError, PolicySource, ServeError, Server, ServerConfig, ServerLimits, TlsFiles,
-};
+use stagedoor_webhook::{PolicySource, ServeError, Server, ServerConfig, ServerLimits, TlsFiles};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -197,7 +195,10 @@ async fn asked_to_stop() {
 
 fn failure(error: ServeError) -> Failure {
     match error {
-        ServeError::Policies(PoliciesError::Load(error)) => Failure::Load(error),
+        ServeError::Load(failure) => match failure.problems {
+            Some(error) => Failure::Load(error),
+            None => Failure::input(failure.message),
+        },
         ServeError::Listen { address, source } => {
             Failure::input(format!("cannot listen at {address}: {source}"))
         }

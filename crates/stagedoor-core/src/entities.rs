@@ -15,6 +15,7 @@ use cedar_policy_core::entities::{
 use cedar_policy_core::extensions::Extensions;
 use cedar_policy_core::validator::CoreSchema;
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use crate::entity::Entity;
 use crate::error::EntitiesError;
@@ -22,6 +23,7 @@ use crate::hash::{FastMap, FastSet};
 use crate::hierarchy;
 use crate::limits::Limits;
 use crate::node::Node;
+use crate::value::Value;
 
 #[derive(Default)]
 struct Store {
@@ -185,6 +187,49 @@ impl Entities {
         Ok(Self { store: Arc::clone(&self.store), added })
     }
 
+    /// Returns this set with attributes laid over those of one entity, for one request say.
+    /// An entity that the set does not hold comes to be in it; its tags and parents stay.
+    ///
+    /// # Errors
+    ///
+    /// [`EntitiesError`] if a limit is passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stagedoor_core::{Entities, Entity, Value};
+    ///
+    /// let alice = r#"User::"alice""#.parse()?;
+    /// let people = Entities::from_entities([
+    ///     Entity::new(alice).with_attribute("department", "ops").with_attribute("level", 3),
+    /// ])?;
+    /// let alice = r#"User::"alice""#.parse()?;
+    /// let now = people.with_attributes(&alice, [("level".into(), Value::Long(4))])?;
+    /// let attribute = |name| now.get(&alice).and_then(|e| e.attributes.get(name).cloned());
+    /// assert_eq!(attribute("level"), Some(Value::Long(4)));
+    /// assert_eq!(attribute("department"), Some("ops".into()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_attributes(
+        &self,
+        uid: &EntityUid,
+        attributes: impl IntoIterator<Item = (SmolStr, Value)>,
+    ) -> Result<Self, EntitiesError> {
+        let Some(node) = self.node(uid) else {
+            let mut entity = Entity::new(uid.clone());
+            entity.attributes.extend(attributes);
+            return self.with([entity]);
+        };
+        let mut entity = node.entity.clone();
+        entity.attributes.extend(attributes);
+        entity.check(&Limits::default())?;
+        // The parents stay, and so do the ancestors: of this entity and of those below it.
+        let node = Node::new(entity, node.ancestors.clone());
+        let others = self.added.iter().filter(|other| other.entity.uid != *uid);
+        let added = others.cloned().chain([node]).collect();
+        Ok(Self { store: Arc::clone(&self.store), added })
+    }
+
     /// Returns the entity with this id.
     #[must_use]
     pub fn get(&self, uid: &EntityUid) -> Option<&Entity> {
@@ -205,7 +250,8 @@ impl Entities {
     /// Returns how many entities the set holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.store.nodes.len() + self.added.len()
+        let laid_over = |node: &&Arc<Node>| self.store.nodes.contains_key(&node.entity.uid);
+        self.store.nodes.len() + self.added.len() - self.added.iter().filter(laid_over).count()
     }
 
     /// Returns whether the set holds no entity.
@@ -243,7 +289,9 @@ impl Entities {
     }
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.stored().chain(self.added.iter().map(AsRef::as_ref))
+        let is_stored =
+            |node: &&Node| !self.added.iter().any(|other| other.entity.uid == node.entity.uid);
+        self.stored().filter(is_stored).chain(self.added.iter().map(AsRef::as_ref))
     }
 
     /// Returns whether the store is known to conform to the schema of this numbering.

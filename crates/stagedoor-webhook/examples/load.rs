@@ -190,7 +190,7 @@ fn policy_set(policies: usize, generation: u32) -> Result<String> {
 
 /// Returns the bound in µs below which this share of the server's own times lies.
 fn own_time(metrics: &str, share: f64) -> Option<f64> {
-    let prefix = r#"stagedoor_decision_duration_seconds_bucket{webhook="authorize",le=""#;
+    let prefix = r#"stagedoor_decision_duration_seconds_bucket{endpoint="authorize",le=""#;
     let buckets: Vec<(f64, f64)> = metrics
         .lines()
         .filter_map(|line| {

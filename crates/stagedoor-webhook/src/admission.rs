@@ -11,25 +11,22 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use stagedoor_kubernetes::SubjectAccessReviewStatus;
 use stagedoor_kubernetes::admission::AdmissionRequest;
+use stagedoor_server::Outcome;
 
-use crate::app::{Answered, App};
-use crate::metrics::Answer;
+use crate::app::{self, Answered, App};
 use crate::policies::Loaded;
 use crate::status::json;
 
 use review::{Response, ReviewReply};
 
-pub(crate) fn answer(app: &App, loaded: &Loaded, body: &str) -> Answered {
+pub(crate) fn answer(_: &App, loaded: &Loaded, body: &str) -> Answered {
     let review = review::read(body)?;
     let decided = decide(loaded, &review);
-    if !decided.evaluation_error.is_empty() {
-        app.metrics.evaluation_error();
-    }
-    let answer = if decided.allowed { Answer::Allowed } else { Answer::Denied };
+    let outcome = if decided.allowed { Outcome::Allowed } else { Outcome::Denied };
     tracing::debug!(
         user = review.user_info.username,
         operation = review.operation,
-        outcome = answer.as_str(),
+        outcome = outcome.as_str(),
         reason = decided.reason,
         error = decided.evaluation_error,
         "decided"
@@ -41,7 +38,8 @@ pub(crate) fn answer(app: &App, loaded: &Loaded, body: &str) -> Answered {
         audit_annotations.insert("evaluation-error", &decided.evaluation_error);
     }
     let response = Response::new(&review.uid, decided.allowed, &decided.reason, audit_annotations);
-    Ok((json(StatusCode::OK, &ReviewReply::new(response)), answer))
+    let erred = !decided.evaluation_error.is_empty();
+    Ok(app::answer(json(StatusCode::OK, &ReviewReply::new(response)), outcome, erred))
 }
 
 /// Decides by the policies; what cannot be decided is refused.

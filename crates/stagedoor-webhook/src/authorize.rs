@@ -3,10 +3,10 @@
 use http::StatusCode;
 use serde::Serialize;
 use stagedoor_kubernetes::{SubjectAccessReview, SubjectAccessReviewStatus};
+use stagedoor_server::Outcome;
 
-use crate::app::{Answered, App};
+use crate::app::{self, Answered, App};
 use crate::conditional::{self, ConditionSet};
-use crate::metrics::Answer;
 use crate::policies::Loaded;
 use crate::status::{Refusal, json};
 
@@ -39,19 +39,16 @@ pub(crate) fn answer(app: &App, loaded: &Loaded, body: &str) -> Answered {
     if app.no_opinion_denies && !status.allowed && conditions.is_none() {
         status.denied = true;
     }
-    if !status.evaluation_error.is_empty() {
-        app.metrics.evaluation_error();
-    }
-    let answer = match (status.allowed, status.denied) {
-        (true, _) => Answer::Allowed,
-        (false, true) => Answer::Denied,
-        (false, false) if conditions.is_some() => Answer::Conditional,
-        (false, false) => Answer::NoOpinion,
+    let outcome = match (status.allowed, status.denied) {
+        (true, _) => Outcome::Allowed,
+        (false, true) => Outcome::Denied,
+        (false, false) if conditions.is_some() => Outcome::Conditional,
+        (false, false) => Outcome::NoOpinion,
     };
     tracing::debug!(
         user = spec.subject.user,
         verb = spec.attributes.verb(),
-        outcome = answer.as_str(),
+        outcome = outcome.as_str(),
         reason = status.reason,
         error = status.evaluation_error,
         "decided"
@@ -61,5 +58,6 @@ pub(crate) fn answer(app: &App, loaded: &Loaded, body: &str) -> Answered {
         kind: "SubjectAccessReview",
         status: Status { status: &status, conditions_chain: conditions.map(|set| [set]) },
     };
-    Ok((json(StatusCode::OK, &reply), answer))
+    let erred = !status.evaluation_error.is_empty();
+    Ok(app::answer(json(StatusCode::OK, &reply), outcome, erred))
 }

@@ -1,8 +1,9 @@
-//! What a server is to serve, and the bounds that it keeps.
+//! What a server of webhooks is to serve.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
+
+use stagedoor_server::{ServerLimits, ServerOptions, TlsFiles};
 
 use crate::policies::PolicySource;
 
@@ -44,6 +45,10 @@ pub struct ServerConfig {
     /// How often policies and certificates are looked at for changes (2 s). A change is taken
     /// up when two looks in a row find the same.
     pub reload_interval: Duration,
+    /// Size of the body of a SubjectAccessReview, in bytes (1 MiB).
+    pub review_bytes: usize,
+    /// Size of the body of an AdmissionReview, in bytes (8 MiB): it carries up to two objects.
+    pub admission_bytes: usize,
     /// The bounds.
     pub limits: ServerLimits,
 }
@@ -60,85 +65,19 @@ impl ServerConfig {
             no_opinion_denies: false,
             experimental_conditional: false,
             reload_interval: Duration::from_secs(2),
+            review_bytes: 1 << 20,
+            admission_bytes: 8 << 20,
             limits: ServerLimits::default(),
         }
     }
-}
 
-/// Where certificates and keys are, in PEM.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct TlsFiles {
-    /// The server's certificate, followed by those between it and its authority.
-    pub certificate: PathBuf,
-    /// The key of the certificate.
-    pub key: PathBuf,
-    /// The authorities of clients. With it, nobody gets past the handshake without a
-    /// certificate of one of them.
-    pub client_ca: Option<PathBuf>,
-}
-
-impl TlsFiles {
-    /// Returns the files of a server that asks clients for no certificate.
-    #[must_use]
-    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        Self { certificate: certificate.into(), key: key.into(), client_ca: None }
-    }
-
-    /// Sets the authorities of clients.
-    #[must_use]
-    pub fn with_client_ca(mut self, client_ca: impl Into<PathBuf>) -> Self {
-        self.client_ca = Some(client_ca.into());
-        self
-    }
-}
-
-/// Bounds on what clients may cost. None can be switched off.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ServerLimits {
-    /// Size of the body of a SubjectAccessReview, in bytes (1 MiB).
-    pub review_bytes: usize,
-    /// Size of the body of an AdmissionReview, in bytes (8 MiB): it carries up to two objects.
-    pub admission_bytes: usize,
-    /// Bytes of all bodies being read at a time, beyond the first 16 KiB of each (128 MiB).
-    pub body_bytes_in_flight: usize,
-    /// Requests at a time (1,024). One more puts out the request whose body has been awaited
-    /// longest, or is refused with 503.
-    pub requests: usize,
-    /// Connections at a time (4,096). One more puts out the connection that has been idle
-    /// longest, those first on which nothing was ever answered.
-    pub connections: usize,
-    /// Time for a TLS handshake (5 s).
-    pub handshake: Duration,
-    /// Time for the head of a request, and for a connection without request (10 s; HTTP/2: for
-    /// the first).
-    pub head: Duration,
-    /// Time for the body of a request (5 s).
-    pub body: Duration,
-    /// Time for an HTTP/2 connection without request (5 min).
-    pub idle: Duration,
-    /// Time for which connections are still taken after the signal to shut down, while
-    /// `/readyz` says no already (0 s).
-    pub shutdown_delay: Duration,
-    /// Time for what is in flight to be answered when a connection or the server ends (20 s).
-    pub shutdown_grace: Duration,
-}
-
-impl Default for ServerLimits {
-    fn default() -> Self {
-        Self {
-            review_bytes: 1 << 20,
-            admission_bytes: 8 << 20,
-            body_bytes_in_flight: 128 << 20,
-            requests: 1024,
-            connections: 4096,
-            handshake: Duration::from_secs(5),
-            head: Duration::from_secs(10),
-            body: Duration::from_secs(5),
-            idle: Duration::from_secs(300),
-            shutdown_delay: Duration::ZERO,
-            shutdown_grace: Duration::from_secs(20),
-        }
+    /// Returns how the server listens.
+    pub(crate) fn into_options(self) -> ServerOptions {
+        let mut options = ServerOptions::new(self.listen);
+        options.tls = Some(self.tls);
+        options.health_listen = self.health_listen;
+        options.reload_interval = self.reload_interval;
+        options.limits = self.limits;
+        options
     }
 }

@@ -1,32 +1,8 @@
-//! What keeps a server from serving.
-
-use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+//! What keeps policies from being served.
 
 use stagedoor_core::{LoadError, OpenError};
 use stagedoor_kubernetes::VocabularyError;
-
-/// Failure to start or to go on serving.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// An address cannot be listened at.
-    #[error("cannot listen at {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Certificates or keys cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The policies do not load.
-    #[error(transparent)]
-    Policies(#[from] PoliciesError),
-}
+use stagedoor_server::LoadFailure;
 
 /// Failure to load the policies of a webhook.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -53,26 +29,15 @@ pub enum PoliciesError {
     Open(#[from] OpenError),
 }
 
-/// Failure to use certificates or keys.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// A file cannot be read as PEM.
-    #[error("`{}`: {reason}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The certificate cannot be used with the key.
-    #[error("certificate `{}` cannot be used with key `{}`: {reason}", certificate.display(), key.display())]
-    Pair {
-        /// The file of the certificate.
-        certificate: PathBuf,
-        /// The file of the key.
-        key: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+impl From<PoliciesError> for LoadFailure {
+    fn from(error: PoliciesError) -> Self {
+        let public = match &error {
+            PoliciesError::Load(problems) => return problems.clone().into(),
+            PoliciesError::Rules(_) => "the rules that guard policies do not load",
+            PoliciesError::Vocabulary(_) => "the schema is not one for Kubernetes",
+            PoliciesError::Conditional(_) => "a policy of authorization asks for the object",
+            PoliciesError::Open(_) => "policies that ask for objects cannot be taken apart",
+        };
+        Self::new(error.to_string(), public)
+    }
 }

@@ -11,24 +11,18 @@
 mod admission;
 mod app;
 mod authorize;
-mod body;
 mod conditional;
 mod config;
-mod connection;
 mod error;
 mod files;
-mod health;
-mod metrics;
-mod places;
 mod policies;
 mod rules;
 mod server;
 mod status;
-mod tls;
-mod watch;
 
-pub use config::{ServerConfig, ServerLimits, TlsFiles};
-pub use error::{PoliciesError, ServeError, TlsError};
+pub use config::ServerConfig;
+pub use error::PoliciesError;
 pub use policies::PolicySource;
 pub use rules::RuleSource;
 pub use server::Server;
+pub use stagedoor_server::{ServeError, ServerHandle, ServerLimits, TlsError, TlsFiles};

@@ -11,10 +11,11 @@ use arc_swap::ArcSwapOption;
 use stagedoor_core::{Engine, EngineBuilder, Limits, OpenEngine};
 use stagedoor_kubernetes::admission;
 use stagedoor_kubernetes::{Reviewer, SCHEMA};
+use stagedoor_server::{Commit, Fingerprint, InForce, LoadFailure, Replaced, Source};
 
 use crate::conditional;
 use crate::error::PoliciesError;
-use crate::files::{Fingerprint, is_schema, policy_files};
+use crate::files::{is_schema, policy_files};
 use crate::rules::RuleSource;
 
 /// Where the policies of a webhook are.
@@ -125,42 +126,16 @@ pub(crate) struct Loaded {
     pub(crate) since: SystemTime,
 }
 
-/// Why the files as they are now are not in force.
-#[derive(Debug)]
-pub(crate) struct ReloadFailure {
-    pub(crate) error: PoliciesError,
-    pub(crate) at: SystemTime,
-}
-
 /// The policies in force.
 pub(crate) struct Policies {
     source: PolicySource,
-    loaded: ArcSwapOption<Loaded>,
-    failure: ArcSwapOption<ReloadFailure>,
-    /// What the files looked like when they were last read.
-    read: ArcSwapOption<Fingerprint>,
-}
-
-/// What a reload came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reload {
-    /// Another set is in force.
-    Replaced,
-    /// The files say what is in force already.
-    Same,
-    /// The files changed while they were read: nothing was done.
-    Unsettled,
+    loaded: Arc<ArcSwapOption<Loaded>>,
 }
 
 impl Policies {
     /// Returns policies to be loaded; with `conditional` they may depend on objects.
     pub(crate) fn new(source: PolicySource, conditional: bool) -> Self {
-        Self {
-            source: PolicySource { conditional, ..source },
-            loaded: ArcSwapOption::empty(),
-            failure: ArcSwapOption::empty(),
-            read: ArcSwapOption::empty(),
-        }
+        Self { source: PolicySource { conditional, ..source }, loaded: Arc::default() }
     }
 
     /// Returns the set in force, if one was loaded.
@@ -168,57 +143,55 @@ impl Policies {
         self.loaded.load_full()
     }
 
-    /// Returns why the last reload failed, if it did.
-    pub(crate) fn failure(&self) -> Option<Arc<ReloadFailure>> {
-        self.failure.load_full()
+    fn read(&self) -> Result<Loaded, PoliciesError> {
+        let engine = self.source.builder()?.build()?;
+        let open = conditional::open(engine.clone(), self.source.conditional)?;
+        Ok(Loaded { reviewer: Reviewer::new(engine)?, open, since: SystemTime::now() })
+    }
+}
+
+impl Source for Policies {
+    fn name(&self) -> &'static str {
+        "policies"
     }
 
-    /// Returns what the files look like now.
-    pub(crate) fn fingerprint(&self) -> Fingerprint {
+    fn fingerprint(&self) -> Fingerprint {
         self.source.fingerprint()
     }
 
-    /// Returns whether the files look as they did when they were last read.
-    pub(crate) fn are_read(&self, now: &Fingerprint) -> bool {
-        self.read.load().as_deref() == Some(now)
+    fn load(&self) -> Result<Commit, LoadFailure> {
+        let new = self.read()?;
+        let (loaded, has_rules) = (Arc::clone(&self.loaded), self.source.has_rules());
+        Ok(Box::new(move || {
+            let engine = new.reviewer.engine();
+            let is_same = |old: &Arc<Loaded>| old.reviewer.engine().revision() == engine.revision();
+            // The limits of rules are not in the revision.
+            if !has_rules && loaded.load_full().as_ref().is_some_and(is_same) {
+                return Replaced::Same;
+            }
+            for warning in engine.warnings() {
+                tracing::warn!(
+                    code = warning.code(),
+                    file = warning.file(),
+                    line = warning.line(),
+                    "{}",
+                    warning.message()
+                );
+            }
+            Replaced::With(Box::new(loaded.swap(Some(Arc::new(new)))))
+        }))
     }
 
-    /// Reads the files and puts them in force. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// [`PoliciesError`]; what was in force stays.
-    pub(crate) fn reload(&self) -> Result<Reload, PoliciesError> {
-        let before = self.fingerprint();
-        let built = self.source.builder().and_then(|builder| {
-            let engine = builder.build()?;
-            let open = conditional::open(engine.clone(), self.source.conditional)?;
-            Ok((Reviewer::new(engine)?, open))
-        });
-        if self.fingerprint() != before {
-            return Ok(Reload::Unsettled);
-        }
-        self.read.store(Some(Arc::new(before)));
-        let (reviewer, open) = match built {
-            Ok(built) => built,
-            Err(error) => {
-                let failure = ReloadFailure { error: error.clone(), at: SystemTime::now() };
-                self.failure.store(Some(Arc::new(failure)));
-                return Err(error);
-            }
-        };
-        self.failure.store(None);
-        let revision = reviewer.engine().revision();
-        let is_same = |old: Arc<Loaded>| old.reviewer.engine().revision() == revision;
-        // The limits of rules are not in the revision.
-        if !self.source.has_rules() && self.current().is_some_and(is_same) {
-            return Ok(Reload::Same);
-        }
-        let loaded = Arc::new(Loaded { reviewer, open, since: SystemTime::now() });
-        let old = self.loaded.swap(Some(loaded));
-        // Here, where it may take its time, and not in a request, if no request has it still.
-        drop(old);
-        Ok(Reload::Replaced)
+    fn in_force(&self) -> Option<InForce> {
+        let loaded = self.current()?;
+        let engine = loaded.reviewer.engine();
+        let policies = engine.policies().len();
+        Some(InForce {
+            summary: format!("{policies} policies"),
+            revision: Some(engine.revision().to_owned()),
+            policies: Some(policies),
+            since: loaded.since,
+        })
     }
 }
 

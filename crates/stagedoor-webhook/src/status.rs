@@ -1,19 +1,11 @@
 //! Refusals as Kubernetes writes them: a `Status` of kind `v1`.
 
 use axum::body::Body;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-/// The longest message in an answer: what a client sent may come back in it.
-const MESSAGE_BYTES: usize = 1024;
-
-/// A request that gets no decision, and why.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    code: StatusCode,
-    message: String,
-}
+pub(crate) use stagedoor_server::Refusal;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,56 +19,20 @@ struct Status<'a> {
     code: u16,
 }
 
-impl Refusal {
-    pub(crate) fn new(code: StatusCode, message: impl Into<String>) -> Self {
-        let mut message = message.into();
-        if message.len() > MESSAGE_BYTES {
-            let end = (0..=MESSAGE_BYTES).rev().find(|n| message.is_char_boundary(*n));
-            message.truncate(end.unwrap_or_default());
-            message.push('…');
-        }
-        Self { code, message }
-    }
-
-    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, message)
-    }
-
-    pub(crate) fn too_large(limit: usize) -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is larger than the limit of {limit} bytes"),
-        )
-    }
-
-    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
-    }
-
-    pub(crate) fn code(&self) -> StatusCode {
-        self.code
-    }
-
-    pub(crate) fn message(&self) -> &str {
-        &self.message
-    }
-
-    pub(crate) fn response(&self) -> Response<Body> {
-        let status = Status {
-            api_version: "v1",
-            kind: "Status",
-            metadata: serde_json::Map::new(),
-            status: "Failure",
-            message: &self.message,
-            reason: reason(self.code),
-            code: self.code.as_u16(),
-        };
-        let mut response = json(self.code, &status);
-        if self.code == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
-    }
+/// Returns a refusal as Kubernetes writes it.
+pub(crate) fn response(refusal: &Refusal) -> Response<Body> {
+    let status = Status {
+        api_version: "v1",
+        kind: "Status",
+        metadata: serde_json::Map::new(),
+        status: "Failure",
+        message: refusal.message(),
+        reason: reason(refusal.code()),
+        code: refusal.code().as_u16(),
+    };
+    let mut response = json(refusal.code(), &status);
+    response.headers_mut().extend(refusal.headers().clone());
+    response
 }
 
 /// Returns a response with a JSON body.

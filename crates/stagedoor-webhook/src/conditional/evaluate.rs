@@ -8,13 +8,13 @@ use cedar_policy::EntityUid;
 use http::StatusCode;
 use stagedoor_core::{Entities, Entity, OpenCondition};
 use stagedoor_kubernetes::admission::{object, resource_uid};
+use stagedoor_server::Outcome;
 
 use super::review::{
     Condition, ConditionEffect, ConditionSet, ConditionsRequest, Response, ReviewReply, read,
 };
 use super::{ATTRIBUTES, CONDITION_BYTES, CONDITION_TYPE};
-use crate::app::{Answered, App};
-use crate::metrics::Answer;
+use crate::app::{self, Answered, App};
 use crate::status::json;
 
 /// How many errors an answer tells.
@@ -26,21 +26,20 @@ pub(crate) fn answer(app: &App, body: &str) -> Answered {
     if app.no_opinion_denies && !response.allowed {
         response.denied = true;
     }
-    if !response.evaluation_error.is_empty() {
-        app.metrics.evaluation_error();
-    }
-    let answer = match (response.allowed, response.denied) {
-        (true, _) => Answer::Allowed,
-        (false, true) => Answer::Denied,
-        (false, false) => Answer::NoOpinion,
+    let outcome = match (response.allowed, response.denied) {
+        (true, _) => Outcome::Allowed,
+        (false, true) => Outcome::Denied,
+        (false, false) => Outcome::NoOpinion,
     };
     tracing::debug!(
-        outcome = answer.as_str(),
+        outcome = outcome.as_str(),
         reason = response.reason,
         error = response.evaluation_error,
         "evaluated"
     );
-    Ok((json(StatusCode::OK, &ReviewReply::new(&api_version, response)), answer))
+    let erred = !response.evaluation_error.is_empty();
+    let reply = json(StatusCode::OK, &ReviewReply::new(&api_version, response));
+    Ok(app::answer(reply, outcome, erred))
 }
 
 /// The first set that has an opinion decides, as the first authorizer of a chain does.

@@ -122,7 +122,7 @@ async fn malformed_reviews_are_refused_with_a_status() -> Result<()> {
     assert_eq!(client.review(review("list", "pods")).await?["allowed"], json!(true));
     let (_, metrics) = client.get("/metrics").await?;
     let refused = malformed().len();
-    let count = r#"stagedoor_decisions_total{outcome="refused",webhook="authorize"}"#;
+    let count = r#"stagedoor_decisions_total{endpoint="authorize",outcome="refused"}"#;
     assert!(metrics.contains(&format!("{count} {refused}\n")), "{metrics}");
     running.stop().await
 }

@@ -148,7 +148,7 @@ async fn what_depends_on_the_object_is_told_and_evaluated() -> Result<()> {
     let (_, metrics) = client.get("/metrics").await?;
     assert!(
         metrics
-            .contains(r#"stagedoor_decisions_total{outcome="conditional",webhook="authorize"} 2"#)
+            .contains(r#"stagedoor_decisions_total{endpoint="authorize",outcome="conditional"} 2"#)
     );
     running.stop().await
 }

@@ -7,60 +7,16 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-/// A webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Webhook {
-    Authorize,
-    Admit,
-    Conditions,
-}
-
-/// What a request to a webhook came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Allowed,
-    Denied,
-    NoOpinion,
-    /// Conditions instead of an answer.
-    Conditional,
-    /// No decision: the request was refused.
-    Refused,
-}
-
-impl Webhook {
-    const ALL: [Self; 3] = [Self::Authorize, Self::Admit, Self::Conditions];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Authorize => "authorize",
-            Self::Admit => "admit",
-            Self::Conditions => "conditions",
-        }
-    }
-}
-
-impl Answer {
-    const ALL: [Self; 5] =
-        [Self::Allowed, Self::Denied, Self::NoOpinion, Self::Conditional, Self::Refused];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Allowed => "allowed",
-            Self::Denied => "denied",
-            Self::NoOpinion => "no_opinion",
-            Self::Conditional => "conditional",
-            Self::Refused => "refused",
-        }
-    }
-}
+use crate::protocol::Outcome;
 
 /// The metrics of one server.
 pub(crate) struct Metrics {
     registry: Registry,
-    answers: Vec<(Webhook, Answer, IntCounter)>,
-    seconds: Vec<(Webhook, Histogram)>,
+    answers: Vec<(&'static str, Outcome, IntCounter)>,
+    seconds: Vec<(&'static str, Histogram)>,
     refusals: IntCounterVec,
-    evaluation_errors: IntCounter,
+    pub(crate) evaluation_errors: IntCounter,
+    pub(crate) panics: IntCounter,
     pub(crate) connections: IntGauge,
     pub(crate) connections_refused: IntCounter,
     pub(crate) connections_put_out: IntCounter,
@@ -73,18 +29,21 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Returns metrics at zero.
+    /// Returns metrics at zero, for endpoints and sources of these names.
     #[expect(clippy::expect_used, reason = "names and labels are the constants of this file")]
-    pub(crate) fn new() -> Self {
-        Self::registered().expect("metrics of different names")
+    pub(crate) fn new(endpoints: &[&'static str], sources: &[&'static str]) -> Self {
+        Self::registered(endpoints, sources).expect("metrics of different names")
     }
 
-    fn registered() -> Result<Self, prometheus::Error> {
+    fn registered(
+        endpoints: &[&'static str],
+        sources: &[&'static str],
+    ) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let decisions = counters(
             &registry,
-            ("stagedoor_decisions_total", "Requests to the webhooks, by what they came to."),
-            &["webhook", "outcome"],
+            ("stagedoor_decisions_total", "Decisions and refusals, by what they came to."),
+            &["endpoint", "outcome"],
         )?;
         let durations = HistogramVec::new(
             HistogramOpts::new(
@@ -94,14 +53,17 @@ impl Metrics {
             .buckets(vec![
                 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.5, 1.0,
             ]),
-            &["webhook"],
+            &["endpoint"],
         )?;
         registry.register(Box::new(durations.clone()))?;
-        let every = Webhook::ALL.into_iter().flat_map(|w| Answer::ALL.map(|a| (w, a)));
+        let every = endpoints.iter().flat_map(|name| Outcome::ALL.map(|outcome| (*name, outcome)));
         let answers = every
-            .map(|(w, a)| (w, a, decisions.with_label_values(&[w.as_str(), a.as_str()])))
+            .map(|(name, outcome)| {
+                (name, outcome, decisions.with_label_values(&[name, outcome.as_str()]))
+            })
             .collect();
-        let seconds = Webhook::ALL.map(|w| (w, durations.with_label_values(&[w.as_str()]))).into();
+        let seconds = endpoints.iter();
+        let seconds = seconds.map(|name| (*name, durations.with_label_values(&[name]))).collect();
         let metrics = Self {
             answers,
             seconds,
@@ -114,6 +76,11 @@ impl Metrics {
                 &registry,
                 "stagedoor_evaluation_errors_total",
                 "Decisions in which a policy could not be evaluated, or that failed.",
+            )?,
+            panics: counter(
+                &registry,
+                "stagedoor_panics_total",
+                "Requests refused because deciding them panicked, which is a bug.",
             )?,
             connections: gauge(&registry, "stagedoor_connections", "Open connections.")?,
             connections_refused: counter(
@@ -134,7 +101,7 @@ impl Metrics {
             requests_in_flight: gauge(
                 &registry,
                 "stagedoor_requests_in_flight",
-                "Requests to the webhooks that are being read or answered.",
+                "Requests for decisions that are being read or answered.",
             )?,
             reloads: counters(
                 &registry,
@@ -157,7 +124,7 @@ impl Metrics {
             policies: gauge(&registry, "stagedoor_policies", "Policies in force.")?,
             registry,
         };
-        for what in [POLICIES, CERTIFICATES] {
+        for what in sources {
             for result in [SUCCESS, FAILURE] {
                 metrics.reloads.with_label_values(&[what, result]).reset();
             }
@@ -166,18 +133,18 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Counts what a request to a webhook came to.
-    pub(crate) fn answered(&self, webhook: Webhook, answer: Answer) {
+    /// Counts what a request for decisions came to.
+    pub(crate) fn answered(&self, endpoint: &str, outcome: Outcome) {
         if let Some((.., counter)) =
-            self.answers.iter().find(|(w, a, _)| (*w, *a) == (webhook, answer))
+            self.answers.iter().find(|(name, o, _)| *name == endpoint && *o == outcome)
         {
             counter.inc();
         }
     }
 
     /// Records the time of an answer.
-    pub(crate) fn took(&self, webhook: Webhook, time: Duration) {
-        if let Some((_, histogram)) = self.seconds.iter().find(|(w, _)| *w == webhook) {
+    pub(crate) fn took(&self, endpoint: &str, time: Duration) {
+        if let Some((_, histogram)) = self.seconds.iter().find(|(name, _)| *name == endpoint) {
             histogram.observe(time.as_secs_f64());
         }
     }
@@ -186,11 +153,7 @@ impl Metrics {
         self.refusals.with_label_values(&[code.as_str()]).inc();
     }
 
-    pub(crate) fn evaluation_error(&self) {
-        self.evaluation_errors.inc();
-    }
-
-    /// Records a reload of [`POLICIES`] or [`CERTIFICATES`].
+    /// Records a reload of a source.
     pub(crate) fn reloaded(&self, what: &str, succeeded: bool) {
         let result = if succeeded { SUCCESS } else { FAILURE };
         self.reloads.with_label_values(&[what, result]).inc();
@@ -215,9 +178,6 @@ impl Metrics {
     }
 }
 
-/// Names of what is reloaded.
-pub(crate) const POLICIES: &str = "policies";
-pub(crate) const CERTIFICATES: &str = "certificates";
 const SUCCESS: &str = "success";
 const FAILURE: &str = "failure";
 

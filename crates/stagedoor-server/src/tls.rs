@@ -8,6 +8,7 @@
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use crate::config::TlsFiles;
 use crate::error::TlsError;
 use crate::files::Fingerprint;
+use crate::reload::Replaced;
 
 /// The largest file of certificates, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
@@ -30,16 +32,15 @@ pub(crate) struct Tls {
     files: TlsFiles,
     current: ArcSwap<Settings>,
     authorities: watch::Sender<u64>,
-    /// What the files looked like when they were last read.
-    read: ArcSwap<Fingerprint>,
 }
 
 #[derive(Debug)]
-struct Settings {
+pub(crate) struct Settings {
     server: Arc<rustls::ServerConfig>,
     /// Hash of everything that was read, and of the authorities alone.
     content: [u8; 32],
     authorities: [u8; 32],
+    since: SystemTime,
 }
 
 impl Tls {
@@ -49,19 +50,22 @@ impl Tls {
     ///
     /// [`TlsError`], which names the file.
     pub(crate) fn load(files: TlsFiles) -> Result<Self, TlsError> {
-        let read = fingerprint(&files);
         let settings = settings(&files)?;
         Ok(Self {
             files,
             current: ArcSwap::from_pointee(settings),
             authorities: watch::Sender::new(0),
-            read: ArcSwap::from_pointee(read),
         })
     }
 
     /// Returns the settings for a handshake that begins now.
     pub(crate) fn current(&self) -> Arc<rustls::ServerConfig> {
         Arc::clone(&self.current.load().server)
+    }
+
+    /// Returns since when the settings are in force.
+    pub(crate) fn since(&self) -> SystemTime {
+        self.current.load().since
     }
 
     /// Returns whether clients have to show a certificate.
@@ -74,34 +78,32 @@ impl Tls {
         self.authorities.subscribe()
     }
 
-    /// Reads the files again. Returns whether they say anything new.
+    /// Reads the files again.
     ///
     /// # Errors
     ///
     /// As [`load`](Self::load); what was in force stays.
-    pub(crate) fn reload(&self) -> Result<bool, TlsError> {
-        self.read.store(Arc::new(self.fingerprint()));
-        let new = settings(&self.files)?;
+    pub(crate) fn read(&self) -> Result<Settings, TlsError> {
+        settings(&self.files)
+    }
+
+    /// Puts in force what was read.
+    pub(crate) fn put_in_force(&self, new: Settings) -> Replaced {
         let old = self.current.load();
         if old.content == new.content {
-            return Ok(false);
+            return Replaced::Same;
         }
         let other_authorities = old.authorities != new.authorities;
-        self.current.store(Arc::new(new));
+        let old = self.current.swap(Arc::new(new));
         if other_authorities {
             self.authorities.send_modify(|generation| *generation += 1);
         }
-        Ok(true)
+        Replaced::With(Box::new(old))
     }
 
     /// Returns what the files look like now.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         fingerprint(&self.files)
-    }
-
-    /// Returns whether the files look as they did when they were last read.
-    pub(crate) fn are_read(&self, now: &Fingerprint) -> bool {
-        self.read.load().as_ref() == now
     }
 }
 
@@ -146,6 +148,7 @@ fn settings(files: &TlsFiles) -> Result<Settings, TlsError> {
         server: Arc::new(server),
         content: hash([certificate.as_slice(), &key, client_ca.as_deref().unwrap_or_default()]),
         authorities: hash([client_ca.as_deref().unwrap_or_default()]),
+        since: SystemTime::now(),
     })
 }
 

@@ -1,32 +1,34 @@
 //! Reading the body of a request within bounds of size, time and memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::places::Place;
-use crate::status::Refusal;
+use crate::refusal::Refusal;
 
 /// What every body may hold without asking the budget, in bytes: more than nearly all reviews.
-const FREE: usize = 16 << 10;
+pub(crate) const FREE: usize = 16 << 10;
 /// The unit of the budget, in bytes.
 const UNIT: usize = 1 << 10;
 
 /// Bounds on bodies.
 pub(crate) struct BodyLimits {
     pub(crate) time: Duration,
-    budget: Semaphore,
+    budget: Arc<Semaphore>,
 }
 
 impl BodyLimits {
     /// Returns bounds with `in_flight` bytes for all bodies together.
     pub(crate) fn new(time: Duration, in_flight: usize) -> Self {
-        Self { time, budget: Semaphore::new((in_flight / UNIT).min(Semaphore::MAX_PERMITS)) }
+        let permits = (in_flight / UNIT).min(Semaphore::MAX_PERMITS);
+        Self { time, budget: Arc::new(Semaphore::new(permits)) }
     }
 
     /// Reads a body of at most `most` bytes as UTF-8, while the request gives way to others.
@@ -35,7 +37,7 @@ impl BodyLimits {
         body: Body,
         most: usize,
         place: &Place,
-    ) -> Result<Text<'_>, Refusal> {
+    ) -> Result<Text, Refusal> {
         let deadline = Instant::now() + self.time;
         tokio::select! {
             biased;
@@ -50,13 +52,13 @@ impl BodyLimits {
         }
     }
 
-    async fn read_all(&self, mut body: Body, most: usize) -> Result<Text<'_>, Refusal> {
+    async fn read_all(&self, mut body: Body, most: usize) -> Result<Text, Refusal> {
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > most {
             return Err(Refusal::too_large(most));
         }
         let mut bytes = Vec::with_capacity(announced.min(FREE));
-        let mut permits: Option<SemaphorePermit<'_>> = None;
+        let mut permits: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
             let frame =
                 frame.map_err(|e| Refusal::bad_request(format!("the body cannot be read: {e}")))?;
@@ -75,19 +77,20 @@ impl BodyLimits {
     }
 
     /// Claims a body's part of the budget.
-    fn claim<'a>(
-        &'a self,
+    fn claim(
+        &self,
         size: usize,
-        permits: &mut Option<SemaphorePermit<'a>>,
+        permits: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<(), Refusal> {
-        let held = permits.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let held = permits.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = size.saturating_sub(FREE).div_ceil(UNIT).saturating_sub(held);
         if more == 0 {
             return Ok(());
         }
         let refusal = || Refusal::unavailable("too many large bodies at a time");
         let more = u32::try_from(more).map_err(|_| refusal())?;
-        let claimed = self.budget.try_acquire_many(more).map_err(|_| refusal())?;
+        let claimed =
+            Arc::clone(&self.budget).try_acquire_many_owned(more).map_err(|_| refusal())?;
         match permits {
             Some(permits) => permits.merge(claimed),
             None => *permits = Some(claimed),
@@ -98,12 +101,12 @@ impl BodyLimits {
 
 /// The body of a request, with its part of the budget.
 #[derive(Debug)]
-pub(crate) struct Text<'a> {
+pub(crate) struct Text {
     text: String,
-    _permits: Option<SemaphorePermit<'a>>,
+    _permits: Option<OwnedSemaphorePermit>,
 }
 
-impl Text<'_> {
+impl Text {
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }

@@ -19,9 +19,10 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use crate::app::App;
 use crate::config::ServerLimits;
+use crate::house::House;
 use crate::places::{Place, Standing};
+use crate::request_id::RequestId;
 use crate::tls::Tls;
 
 /// Size of the head of a request, in bytes.
@@ -31,11 +32,13 @@ const STREAMS: u32 = 256;
 
 /// What connections of one listener have in common.
 pub(crate) struct Endpoint {
-    pub(crate) app: Arc<App>,
+    pub(crate) house: Arc<House>,
     pub(crate) router: Router,
     /// Without it, connections are not encrypted.
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) limits: ServerLimits,
+    /// Whether this is for probes alone.
+    pub(crate) is_health: bool,
 }
 
 impl Endpoint {
@@ -59,7 +62,7 @@ impl Endpoint {
         let handshake = TlsAcceptor::from(tls.current()).accept(stream);
         let accepted = tokio::select! {
             accepted = tokio::time::timeout(self.limits.handshake, handshake) => accepted,
-            () = place.put_out() => return self.app.metrics.connections_put_out.inc(),
+            () = place.put_out() => return self.house.metrics.connections_put_out.inc(),
         };
         match accepted {
             Ok(Ok(stream)) => {
@@ -67,11 +70,11 @@ impl Endpoint {
                 self.serve_http(stream, is_http2, place, stopping, authorities).await;
             }
             Ok(Err(error)) => {
-                self.app.metrics.handshakes_failed.inc();
+                self.house.metrics.handshakes_failed.inc();
                 tracing::debug!(%error, "TLS handshake failed");
             }
             Err(_) => {
-                self.app.metrics.handshakes_failed.inc();
+                self.house.metrics.handshakes_failed.inc();
                 tracing::debug!("TLS handshake ran out of time");
             }
         }
@@ -91,7 +94,11 @@ impl Endpoint {
             let working = activity.begin();
             async move {
                 let is_work = request.method() == Method::POST;
-                let Ok(response) = router.oneshot(request.map(Body::new)).await;
+                let mut request = request.map(Body::new);
+                let id = RequestId::of(request.headers());
+                request.extensions_mut().insert(id.clone());
+                let Ok(mut response) = router.oneshot(request).await;
+                id.stamp(response.headers_mut());
                 working.end(is_work && response.status().is_success());
                 Ok::<Response<Body>, Infallible>(response)
             }
@@ -114,7 +121,7 @@ impl Endpoint {
                     }
                     return;
                 }
-                () = place.put_out() => return self.app.metrics.connections_put_out.inc(),
+                () = place.put_out() => return self.house.metrics.connections_put_out.inc(),
                 () = &mut end, if ending => return,
                 // Before the first request HTTP/2 knows no orderly end.
                 () = &mut idle, if !ending => if activity.begun() == 0 { return },

@@ -1,0 +1,295 @@
+//! The log: records from many threads, written by one.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::form::Form;
+use crate::record::{DecisionRecord, Outcome};
+use crate::rules::Rules;
+use crate::sink::DecisionSink;
+
+/// How many records are written at a time.
+const BATCH: usize = 256;
+
+/// How records are taken.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LogOptions {
+    /// Which are kept, and what of them is masked.
+    pub rules: Rules,
+    /// How many may wait to be written (10,000). One more is dropped, and counted.
+    pub buffer: usize,
+    /// Whether each record is written before its decision is told.
+    pub required: bool,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { rules: Rules::default(), buffer: 10_000, required: false }
+    }
+}
+
+/// A record that is required and could not be written: the decision must not allow anything.
+#[derive(Debug, thiserror::Error)]
+#[error("the decision cannot be recorded")]
+pub struct NotRecorded(#[source] io::Error);
+
+/// How many records there were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Written.
+    pub written: u64,
+    /// Dropped, since too many were waiting.
+    pub dropped: u64,
+    /// Lost, since they could not be written.
+    pub failed: u64,
+    /// Left out by rules.
+    pub excluded: u64,
+}
+
+/// Takes records of decisions.
+///
+/// Dropping it writes what waits.
+pub struct DecisionLog {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    form: Form,
+    rules: Rules,
+    required: bool,
+    buffer: usize,
+    /// Distinguishes the ids of this process from those of others.
+    instance: String,
+    next: AtomicU64,
+    queue: Mutex<Queue>,
+    /// Told when there is something to do, or when nothing is left to do.
+    changed: Condvar,
+    sink: Mutex<Box<dyn DecisionSink>>,
+    written: AtomicU64,
+    dropped: AtomicU64,
+    failed: AtomicU64,
+    excluded: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<DecisionRecord>,
+    reopen: bool,
+    closed: bool,
+    /// Whether the writer has records in its hands.
+    busy: bool,
+    /// Whether the last write failed: told once, until one succeeds.
+    failing: bool,
+}
+
+impl DecisionLog {
+    /// Returns a log that writes here, on a thread of its own.
+    #[must_use]
+    pub fn new(options: LogOptions, form: Form, sink: Box<dyn DecisionSink>) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let shared = Arc::new(Shared {
+            form,
+            rules: options.rules,
+            required: options.required,
+            buffer: options.buffer.max(1),
+            instance: format!("{:x}-{:x}", since.as_micros(), std::process::id()),
+            next: AtomicU64::new(0),
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            sink: Mutex::new(sink),
+            written: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            excluded: AtomicU64::new(0),
+        });
+        let writing = Arc::clone(&shared);
+        let writer = std::thread::Builder::new()
+            .name("decision-log".to_owned())
+            .spawn(move || writing.write_for_ever());
+        let writer = writer.inspect_err(|error| {
+            tracing::error!(%error, "decisions are not recorded: no thread to write them");
+        });
+        Self { shared, writer: Mutex::new(writer.ok()) }
+    }
+
+    /// Records a decision, if the rules want it: only then `record` is called.
+    ///
+    /// `is_change` says whether it allows a change of something, as far as that is known.
+    ///
+    /// # Errors
+    ///
+    /// [`NotRecorded`] if records are required and this one could not be written.
+    pub fn record(
+        &self,
+        outcome: Outcome,
+        is_change: bool,
+        record: impl FnOnce() -> DecisionRecord,
+    ) -> Result<(), NotRecorded> {
+        let shared = &self.shared;
+        let Some(sample) = shared.rules.wants(outcome, is_change) else { return Ok(()) };
+        let mut record = record();
+        let number = shared.next.fetch_add(1, Ordering::Relaxed);
+        record.id = format!("{}-{number:x}", shared.instance);
+        record.sample = (sample < 1.0).then_some(sample);
+        if shared.required {
+            return shared.write_now(&record).map_err(NotRecorded);
+        }
+        let mut queue = shared.queue();
+        if queue.closed || queue.waiting.len() >= shared.buffer {
+            drop(queue);
+            shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
+        queue.waiting.push_back(record);
+        drop(queue);
+        shared.changed.notify_all();
+        Ok(())
+    }
+
+    /// Returns whether records are required.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.shared.required
+    }
+
+    /// Returns how many records there were so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let shared = &self.shared;
+        Counts {
+            written: read(&shared.written),
+            dropped: read(&shared.dropped),
+            failed: read(&shared.failed),
+            excluded: read(&shared.excluded),
+        }
+    }
+
+    /// Returns the counts in Prometheus' text format.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let Counts { written, dropped, failed, excluded } = self.counts();
+        format!(
+            "# HELP stagedoor_decision_records_total Records of decisions, by what became of \
+             them.\n# TYPE stagedoor_decision_records_total counter\n\
+             stagedoor_decision_records_total{{result=\"written\"}} {written}\n\
+             stagedoor_decision_records_total{{result=\"dropped\"}} {dropped}\n\
+             stagedoor_decision_records_total{{result=\"failed\"}} {failed}\n\
+             stagedoor_decision_records_total{{result=\"excluded\"}} {excluded}\n"
+        )
+    }
+
+    /// Has the sink let go of its file and take it up again by name.
+    pub fn reopen(&self) {
+        self.shared.queue().reopen = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until everything that waits is written.
+    pub fn flush(&self) {
+        let mut queue = self.shared.queue();
+        // Without a writer nothing would ever be.
+        let writes = self.writer.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        while writes && (queue.busy || !queue.waiting.is_empty()) {
+            queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Writes what waits and takes no more: what comes later is dropped and counted.
+    pub fn close(&self) {
+        self.shared.queue().closed = true;
+        self.shared.changed.notify_all();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if writer.is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!("the writer of decision records ended early");
+        }
+    }
+}
+
+impl Drop for DecisionLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // The queue is consistent whenever the lock is free, even after a panic elsewhere.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_for_ever(&self) {
+        let mut batch: Vec<DecisionRecord> = Vec::new();
+        loop {
+            let mut queue = self.queue();
+            queue.busy = false;
+            while queue.waiting.is_empty() && !queue.reopen && !queue.closed {
+                self.changed.notify_all();
+                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            let reopen = std::mem::take(&mut queue.reopen);
+            let end = queue.closed && queue.waiting.is_empty();
+            let some = queue.waiting.len().min(BATCH);
+            batch.extend(queue.waiting.drain(..some));
+            queue.busy = !batch.is_empty();
+            drop(queue);
+            let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+            if reopen && let Err(error) = sink.reopen() {
+                tracing::error!(%error, "the decision log cannot be reopened; it goes on as before");
+            }
+            if end {
+                self.changed.notify_all();
+                return;
+            }
+            let lines: Vec<String> = batch.drain(..).filter_map(|r| self.line(&r)).collect();
+            let result = self.put(sink.as_mut(), &lines);
+            drop(sink);
+            self.tell(result);
+        }
+    }
+
+    fn write_now(&self, record: &DecisionRecord) -> io::Result<()> {
+        let Some(line) = self.line(record) else { return Ok(()) };
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put(sink.as_mut(), &[line])
+    }
+
+    fn put(&self, sink: &mut dyn DecisionSink, lines: &[String]) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let result = sink.write(lines).and_then(|()| sink.flush());
+        let counter = if result.is_ok() { &self.written } else { &self.failed };
+        counter.fetch_add(lines.len() as u64, Ordering::Relaxed);
+        result
+    }
+
+    /// Returns a record as it is written; `None` if the rules leave it out.
+    fn line(&self, record: &DecisionRecord) -> Option<String> {
+        let line = self.form.line(record, &self.rules);
+        if line.is_none() {
+            self.excluded.fetch_add(1, Ordering::Relaxed);
+        }
+        line
+    }
+
+    /// Says once that records are lost, and once that they are not any more.
+    fn tell(&self, result: io::Result<()>) {
+        let mut queue = self.queue();
+        let was_failing = std::mem::replace(&mut queue.failing, result.is_err());
+        drop(queue);
+        match result {
+            Err(error) if !was_failing => {
+                tracing::error!(%error, "decision records cannot be written and are lost");
+            }
+            Ok(()) if was_failing => tracing::info!("decision records are written again"),
+            _ => {}
+        }
+    }
+}

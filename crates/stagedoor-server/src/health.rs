@@ -1,0 +1,129 @@
+//! `/livez`, `/readyz` and `/metrics`.
+//!
+//! These may be asked without a certificate, so they tell where policies are broken but
+//! quote nothing of them: the log has the messages.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::body::Body;
+use axum::extract::State;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode, Uri};
+use stagedoor_core::LoadError;
+
+use crate::house::House;
+use crate::refusal::Refusal;
+use crate::reload::LoadFailure;
+
+/// How many problems are listed.
+const PROBLEMS: usize = 20;
+
+pub(crate) async fn livez() -> Response<Body> {
+    text(StatusCode::OK, "ok\n".to_owned())
+}
+
+/// Whether requests are decided: not before everything is loaded, nor while shutting down.
+pub(crate) async fn readyz(State(house): State<Arc<House>>, uri: Uri) -> Response<Body> {
+    let ready = house.is_ready();
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let verbose = uri.query().is_some_and(|query| {
+        query.split('&').any(|part| part == "verbose" || part.starts_with("verbose="))
+    });
+    if !verbose {
+        return text(code, if ready { "ok\n" } else { "not ready\n" }.to_owned());
+    }
+    // Writing to a string does not fail.
+    let page = report(&house, ready).unwrap_or_default();
+    text(code, page)
+}
+
+fn report(house: &House, ready: bool) -> Result<String, std::fmt::Error> {
+    let mut page = String::new();
+    for watched in house.watched.iter() {
+        let name = watched.source.name();
+        match watched.source.in_force() {
+            Some(now) => {
+                write!(page, "[+]{name} ok: {} in force, loaded {}", now.summary, ago(now.since))?;
+                match now.revision {
+                    Some(revision) => writeln!(page, ", revision {revision}")?,
+                    None => writeln!(page)?,
+                }
+            }
+            None => writeln!(page, "[-]{name} not loaded yet")?,
+        }
+        let reload = format!("{}-reload", singular(name));
+        match watched.failure() {
+            None => writeln!(page, "[+]{reload} ok")?,
+            Some(failed) => {
+                writeln!(
+                    page,
+                    "[!]{reload} failed {}: the files as they are now are not in force",
+                    ago(failed.at)
+                )?;
+                problems(&mut page, &failed.failure)?;
+            }
+        }
+    }
+    match house.is_stopping() {
+        false => writeln!(page, "[+]shutdown ok: not asked for")?,
+        true => writeln!(page, "[-]shutdown in progress")?,
+    }
+    page.push_str(if ready { "readyz check passed\n" } else { "readyz check failed\n" });
+    Ok(page)
+}
+
+/// Returns the name of one of several: `policy` of `policies`.
+fn singular(name: &str) -> String {
+    match name.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => name.strip_suffix('s').unwrap_or(name).to_owned(),
+    }
+}
+
+pub(crate) async fn metrics(State(house): State<Arc<House>>) -> Response<Body> {
+    match house.metrics.text() {
+        Ok(page) => {
+            let mut response = text(StatusCode::OK, page);
+            let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, format);
+            response
+        }
+        Err(error) => {
+            let code = StatusCode::INTERNAL_SERVER_ERROR;
+            house.protocol.refuse(&Refusal::new(code, error.to_string()))
+        }
+    }
+}
+
+/// Lists where the problems are, without their messages, which may quote policies.
+fn problems(page: &mut String, failure: &LoadFailure) -> std::fmt::Result {
+    match &failure.problems {
+        Some(error) => places(page, error),
+        None => writeln!(page, "    {}", failure.public),
+    }
+}
+
+fn places(page: &mut String, error: &LoadError) -> std::fmt::Result {
+    for problem in error.problems().iter().take(PROBLEMS) {
+        let place = problem.file().unwrap_or("-");
+        let (line, column) = (problem.line().unwrap_or(0), problem.column().unwrap_or(0));
+        writeln!(page, "    {place}:{line}:{column}: {}", problem.code())?;
+    }
+    let more = error.problems().len().saturating_sub(PROBLEMS) + error.unreported();
+    if more > 0 { writeln!(page, "    and {more} more") } else { Ok(()) }
+}
+
+fn ago(then: SystemTime) -> String {
+    let seconds = then.elapsed().unwrap_or_default().as_secs();
+    format!("{seconds} s ago")
+}
+
+fn text(code: StatusCode, page: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(page));
+    *response.status_mut() = code;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, plain);
+    response
+}

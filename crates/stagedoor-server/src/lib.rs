@@ -1,0 +1,41 @@
+//! What every server of Stagedoor has in common.
+//!
+//! A [`Server`] takes connections over TLS, asks clients for certificates where it is told to,
+//! keeps bounds on what clients may cost, reloads what it decides by when files change, tells its
+//! health and its metrics, and ends in good order. What is asked and how it is answered is a
+//! [`Protocol`]: Kubernetes' webhooks and AuthZEN are two; another one brings its endpoints and its
+//! words, and nothing else.
+//!
+//! # Isolation
+//!
+//! Connections, `/livez`, `/readyz` and `/metrics` are served by the threads of the runtime, which
+//! never decide. Requests are decided by a bounded number of other threads; those with large
+//! bodies leave at least one of these to the small ones, and their estimated memory is bounded
+//! together. A panic while deciding is an answer of refusal, is counted, and ends nothing else.
+
+mod body;
+mod certificates;
+mod config;
+mod connection;
+mod error;
+mod files;
+mod health;
+mod house;
+mod metrics;
+mod places;
+mod pool;
+mod protocol;
+mod refusal;
+mod reload;
+mod request_id;
+mod server;
+mod tls;
+
+pub use config::{ServerLimits, ServerOptions, TlsFiles};
+pub use error::{ServeError, TlsError};
+pub use files::Fingerprint;
+pub use protocol::{Answer, Endpoint, Outcome, Page, Protocol, Question};
+pub use refusal::Refusal;
+pub use reload::{Commit, InForce, LoadFailure, Replaced, Source};
+pub use request_id::REQUEST_ID;
+pub use server::{Server, ServerHandle};

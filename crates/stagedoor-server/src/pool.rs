@@ -1,0 +1,140 @@
+//! Where requests are decided: a bounded number of threads, apart from those of connections.
+//!
+//! What is large takes its turn in a lane of its own, which leaves at least one thread to what
+//! is small, and claims the memory that it may need before it begins. So neither a body of
+//! megabytes nor a search over all entities holds up a small decision for longer than it takes.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The unit of memory, in bytes.
+const UNIT: usize = 1 << 10;
+
+/// Threads that decide.
+pub(crate) struct Pool {
+    threads: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
+    memory_units: u32,
+    patience: Duration,
+}
+
+/// How much a request may take while it is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weight {
+    Small,
+    /// So many bytes, as an estimate.
+    Large(usize),
+}
+
+/// Why nothing was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Undecided {
+    /// No thread became free in time.
+    Busy,
+    /// The thread panicked.
+    Panicked,
+}
+
+impl Pool {
+    /// Returns a pool of `threads`, whose large requests take `memory` bytes together, and in
+    /// which a request waits for its turn for `patience` at most.
+    pub(crate) fn new(threads: NonZeroUsize, memory: usize, patience: Duration) -> Self {
+        // One for what is large, one for what is small.
+        let threads = threads.get().max(2);
+        let memory_units = u32::try_from((memory / UNIT).max(1)).unwrap_or(u32::MAX);
+        let permits = usize::try_from(memory_units).unwrap_or(usize::MAX);
+        Self {
+            threads: Arc::new(Semaphore::new(threads.min(Semaphore::MAX_PERMITS))),
+            large: Arc::new(Semaphore::new(threads - 1)),
+            memory: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            memory_units,
+            patience,
+        }
+    }
+
+    /// Runs `work` on a thread of the pool, when it is its turn.
+    pub(crate) async fn run<R: Send + 'static>(
+        &self,
+        weight: Weight,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Undecided> {
+        let turn = tokio::time::timeout(self.patience, self.turn(weight)).await;
+        let turn = turn.ok().flatten().ok_or(Undecided::Busy)?;
+        // INVARIANT: the turn moves into the thread. If the caller goes away, the thread goes on,
+        // and still counts.
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(turn);
+            result
+        });
+        done.await.map_err(|_| Undecided::Panicked)
+    }
+
+    async fn turn(&self, weight: Weight) -> Option<Vec<OwnedSemaphorePermit>> {
+        let mut turn = Vec::with_capacity(3);
+        if let Weight::Large(bytes) = weight {
+            // INVARIANT: lane, memory, thread, always in this order, so that nobody waits for a
+            // thread's end while holding what that thread needs.
+            turn.push(Arc::clone(&self.large).acquire_owned().await.ok()?);
+            // What is larger than all of the memory runs when nothing else that is large does.
+            let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+            let units = units.clamp(1, self.memory_units);
+            turn.push(Arc::clone(&self.memory).acquire_many_owned(units).await.ok()?);
+        }
+        turn.push(Arc::clone(&self.threads).acquire_owned().await.ok()?);
+        Some(turn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
+    use super::{Pool, Undecided, Weight};
+
+    fn pool(patience: Duration) -> Arc<Pool> {
+        Arc::new(Pool::new(NonZeroUsize::MIN, 1 << 20, patience))
+    }
+
+    #[tokio::test]
+    async fn what_is_small_does_not_wait_for_what_is_large() {
+        let pool = pool(Duration::from_secs(60));
+        let (end, ended) = mpsc::channel::<()>();
+        let other = Arc::clone(&pool);
+        let large = tokio::spawn(async move {
+            other.run(Weight::Large(usize::MAX), move || ended.recv().is_err()).await
+        });
+        for n in 0..100 {
+            assert_eq!(pool.run(Weight::Small, move || n).await, Ok(n));
+        }
+        assert!(!large.is_finished());
+        drop(end);
+        assert_eq!(large.await.ok(), Some(Ok(true)));
+    }
+
+    #[tokio::test]
+    async fn who_waits_too_long_is_sent_away_and_a_panic_ends_nothing() {
+        let pool = pool(Duration::from_millis(20));
+        let (end, ended) = mpsc::channel::<()>();
+        let other = Arc::clone(&pool);
+        let (began, begin) = tokio::sync::oneshot::channel();
+        let large = tokio::spawn(async move {
+            let work = move || began.send(()).is_ok() && ended.recv().is_err();
+            other.run(Weight::Large(1), work).await
+        });
+        assert!(begin.await.is_ok());
+        assert_eq!(pool.run(Weight::Large(1), || ()).await, Err(Undecided::Busy));
+        drop(end);
+        assert_eq!(large.await.ok(), Some(Ok(true)));
+        #[expect(clippy::panic, reason = "what is tried here")]
+        let panicked = pool.run(Weight::Large(1), || panic!("tried")).await;
+        assert_eq!(panicked, Err::<(), _>(Undecided::Panicked));
+        assert_eq!(pool.run(Weight::Large(1), || 7).await, Ok(7));
+    }
+}

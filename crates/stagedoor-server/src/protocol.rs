@@ -1,0 +1,133 @@
+//! What a server is asked, in the words of one protocol.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::Response;
+use http::request::Parts;
+
+use crate::refusal::Refusal;
+use crate::reload::Source;
+
+/// What is asked of a server and how it is answered: everything that Kubernetes' webhooks and
+/// AuthZEN do not have in common.
+pub trait Protocol: Send + Sync + 'static {
+    /// Returns the paths at which decisions are asked for, by POST.
+    fn endpoints(&self) -> Vec<Endpoint>;
+
+    /// Returns the paths that are read, by GET.
+    fn pages(&self) -> Vec<Page> {
+        Vec::new()
+    }
+
+    /// Returns what is read from files and reloaded when they change. The server is ready when
+    /// all of it was loaded once.
+    fn sources(&self) -> Vec<Arc<dyn Source>>;
+
+    /// Looks at the head of a request for a decision, before its body is read.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, of callers that may not ask say.
+    fn admit(&self, endpoint: &'static str, head: &Parts) -> Result<(), Refusal>;
+
+    /// Answers a question. Runs on a thread of its own and may block.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, if there is no decision.
+    fn answer(&self, question: &Question<'_>) -> Result<Answer, Refusal>;
+
+    /// Returns a refusal as clients of this protocol read it.
+    fn refuse(&self, refusal: &Refusal) -> Response<Body>;
+}
+
+/// A path at which decisions are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The name in metrics and logs: `authorize`.
+    pub name: &'static str,
+    /// The path: `/authorize`. `{name}` in it stands for one part.
+    pub path: String,
+    /// The largest body, in bytes.
+    pub body_bytes: usize,
+    /// How many bytes of memory a byte of a large body may cost while it is decided.
+    pub memory_per_byte: usize,
+    /// Whether a request may take long whatever the size of its body, so that it counts as large.
+    pub is_heavy: bool,
+}
+
+/// A path that is read.
+#[derive(Clone)]
+pub struct Page {
+    /// The path.
+    pub path: String,
+    /// Returns what is there now.
+    pub content: Arc<dyn Fn() -> Response<Body> + Send + Sync>,
+}
+
+/// A request for decisions that has been read.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The name of the endpoint.
+    pub endpoint: &'static str,
+    /// The head of the request.
+    pub head: &'a Parts,
+    /// The id of the request: the caller's, or one made up.
+    pub request_id: &'a str,
+    /// The body.
+    pub body: &'a str,
+}
+
+/// The answer to a request for decisions.
+#[derive(Debug)]
+pub struct Answer {
+    /// The response.
+    pub response: Response<Body>,
+    /// What was decided: one outcome for each decision.
+    pub outcomes: Vec<Outcome>,
+    /// How many of the decisions had a policy that could not be evaluated, or failed.
+    pub errors: u64,
+}
+
+/// What a decision came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Allowed.
+    Allowed,
+    /// Denied.
+    Denied,
+    /// Neither: others may decide.
+    NoOpinion,
+    /// Conditions instead of an answer.
+    Conditional,
+    /// A list of what is allowed.
+    Listed,
+    /// No decision: the request was refused.
+    Refused,
+}
+
+impl Outcome {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Allowed,
+        Self::Denied,
+        Self::NoOpinion,
+        Self::Conditional,
+        Self::Listed,
+        Self::Refused,
+    ];
+
+    /// Returns the name in metrics and logs: `no_opinion`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::NoOpinion => "no_opinion",
+            Self::Conditional => "conditional",
+            Self::Listed => "listed",
+            Self::Refused => "refused",
+        }
+    }
+}

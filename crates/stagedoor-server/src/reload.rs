@@ -1,0 +1,258 @@
+//! What a server decides by: read from files, and read again when they change.
+//!
+//! By polling: it sees ConfigMaps and Secrets that are mounted, where a link is swapped, as
+//! well as files that an editor replaces, on every file system. What does not load changes
+//! nothing; the failure is kept to be shown.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use stagedoor_core::{LoadError, Severity};
+use tokio::sync::Notify;
+
+use crate::files::Fingerprint;
+use crate::metrics::Metrics;
+
+/// Something that is read from files: policies, entities, keys or certificates.
+pub trait Source: Send + Sync + 'static {
+    /// Returns the name in metrics and logs: `policies`.
+    fn name(&self) -> &'static str;
+
+    /// Returns what the files look like now.
+    fn fingerprint(&self) -> Fingerprint;
+
+    /// Reads the files, and returns what puts that in force. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Why they do not load. What was in force stays.
+    fn load(&self) -> Result<Commit, LoadFailure>;
+
+    /// Returns what is in force, if anything was loaded.
+    fn in_force(&self) -> Option<InForce>;
+}
+
+/// Puts in force what was loaded.
+pub type Commit = Box<dyn FnOnce() -> Replaced + Send>;
+
+/// What putting something in force came to.
+pub enum Replaced {
+    /// The files say what is in force already.
+    Same,
+    /// Something else is in force, in place of this. It is dropped later, when requests have let
+    /// go of it: freeing a large policy set would hold up the request that was its last user.
+    With(Box<dyn Any + Send>),
+}
+
+/// What is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// How much there is, in words: `12 policies`.
+    pub summary: String,
+    /// The revision, if it has one.
+    pub revision: Option<String>,
+    /// Policies, if it has any.
+    pub policies: Option<usize>,
+    /// Since when.
+    pub since: SystemTime,
+}
+
+/// Why the files as they are now are not in force.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct LoadFailure {
+    /// The reason. It may quote what is in the files.
+    pub message: String,
+    /// The reason for those who may not read the files.
+    pub public: String,
+    /// The problems of policies and schemas, if they are the reason.
+    pub problems: Option<LoadError>,
+}
+
+impl LoadFailure {
+    /// Returns a failure of which everybody may know `public`.
+    #[must_use]
+    pub fn new(message: impl Into<String>, public: impl Into<String>) -> Self {
+        Self { message: message.into(), public: public.into(), problems: None }
+    }
+}
+
+impl From<LoadError> for LoadFailure {
+    fn from(error: LoadError) -> Self {
+        let message = error.to_string();
+        Self {
+            message,
+            public: "policies or schemas have problems".to_owned(),
+            problems: Some(error),
+        }
+    }
+}
+
+/// The last failure of a source.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) failure: LoadFailure,
+    pub(crate) at: SystemTime,
+}
+
+/// A source that is watched.
+pub(crate) struct Watched {
+    pub(crate) source: Arc<dyn Source>,
+    failure: ArcSwapOption<Failed>,
+    looks: Mutex<Looks>,
+}
+
+#[derive(Default)]
+struct Looks {
+    /// What the files looked like when they were last read, and at the last look.
+    read: Option<Fingerprint>,
+    last: Option<Fingerprint>,
+    replaced: Option<Box<dyn Any + Send>>,
+}
+
+/// What a reload came to.
+#[derive(Debug)]
+enum Reloaded {
+    Replaced,
+    Same,
+    /// The files changed while they were read: nothing was done.
+    Unsettled,
+}
+
+impl Watched {
+    pub(crate) fn new(source: Arc<dyn Source>) -> Self {
+        Self { source, failure: ArcSwapOption::empty(), looks: Mutex::default() }
+    }
+
+    /// Returns why the last reload failed, if it did.
+    pub(crate) fn failure(&self) -> Option<Arc<Failed>> {
+        self.failure.load_full()
+    }
+
+    /// Loads for the first time. Blocks until the files rest.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadFailure`].
+    pub(crate) fn first(&self, metrics: &Metrics) -> Result<(), LoadFailure> {
+        while matches!(self.reload()?, Reloaded::Unsettled) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        self.tell(metrics);
+        Ok(())
+    }
+
+    /// Looks at the files, and reloads if they changed and two looks in a row saw the same; with
+    /// `now` in any case.
+    pub(crate) fn look(&self, metrics: &Metrics, now: bool) {
+        let seen = self.source.fingerprint();
+        let due = {
+            let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+            looks.replaced = None;
+            let rests = looks.last.as_ref() == Some(&seen);
+            let changed = looks.read.as_ref() != Some(&seen);
+            looks.last = Some(seen);
+            now || (rests && changed)
+        };
+        if !due {
+            return;
+        }
+        let name = self.source.name();
+        match self.reload() {
+            // Looked at again next time.
+            Ok(Reloaded::Unsettled) => {}
+            Ok(Reloaded::Same) => metrics.settled(name, true),
+            Ok(Reloaded::Replaced) => {
+                metrics.reloaded(name, true);
+                self.tell(metrics);
+            }
+            Err(failure) => {
+                metrics.reloaded(name, false);
+                report(name, &failure);
+            }
+        }
+    }
+
+    fn reload(&self) -> Result<Reloaded, LoadFailure> {
+        let before = self.source.fingerprint();
+        let loaded = self.source.load();
+        if self.source.fingerprint() != before {
+            return Ok(Reloaded::Unsettled);
+        }
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.read = Some(before);
+        match loaded {
+            Ok(commit) => {
+                self.failure.store(None);
+                match commit() {
+                    Replaced::Same => Ok(Reloaded::Same),
+                    Replaced::With(old) => {
+                        looks.replaced = Some(old);
+                        Ok(Reloaded::Replaced)
+                    }
+                }
+            }
+            Err(failure) => {
+                let failed = Failed { failure: failure.clone(), at: SystemTime::now() };
+                self.failure.store(Some(Arc::new(failed)));
+                Err(failure)
+            }
+        }
+    }
+
+    fn tell(&self, metrics: &Metrics) {
+        let Some(now) = self.source.in_force() else { return };
+        if let (Some(revision), Some(policies)) = (&now.revision, now.policies) {
+            metrics.in_force(revision, policies);
+        }
+        tracing::info!(revision = now.revision, "{} in force", now.summary);
+    }
+}
+
+/// Reloads what changes, for ever: every `interval`, and at once when `asked`.
+pub(crate) async fn watch(
+    watched: Arc<[Watched]>,
+    metrics: Arc<Metrics>,
+    interval: Duration,
+    asked: Arc<Notify>,
+) {
+    loop {
+        let now = tokio::select! {
+            () = tokio::time::sleep(interval) => false,
+            () = asked.notified() => true,
+        };
+        let looking = (Arc::clone(&watched), Arc::clone(&metrics));
+        let looked = tokio::task::spawn_blocking(move || {
+            let (watched, metrics) = looking;
+            watched.iter().for_each(|source| source.look(&metrics, now));
+        });
+        if let Err(error) = looked.await {
+            tracing::error!(%error, "looking at files for changes was broken off");
+        }
+    }
+}
+
+fn report(name: &str, failure: &LoadFailure) {
+    let Some(error) = &failure.problems else {
+        tracing::error!("{failure}; the {name} before stay in force");
+        return;
+    };
+    let problems = error.problems();
+    for problem in problems.iter().filter(|p| p.severity() == Severity::Error) {
+        tracing::error!(
+            code = problem.code(),
+            file = problem.file(),
+            line = problem.line(),
+            column = problem.column(),
+            help = problem.help(),
+            "{}",
+            problem.message()
+        );
+    }
+    tracing::error!(
+        problems = problems.len() + error.unreported(),
+        "the {name} as they are now do not load; those before stay in force"
+    );
+}

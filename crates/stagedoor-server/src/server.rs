@@ -1,0 +1,226 @@
+//! The server: listeners, their connections, and an orderly end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::certificates::Certificates;
+use crate::config::ServerOptions;
+use crate::connection::Endpoint;
+use crate::error::ServeError;
+use crate::house::{self, House};
+use crate::places::Places;
+use crate::protocol::Protocol;
+use crate::reload::{self, LoadFailure, Source};
+use crate::tls::Tls;
+
+/// Connections of probes at a time.
+const HEALTH_CONNECTIONS: usize = 64;
+/// Time to wait when the process has no file descriptor left for a connection.
+const OUT_OF_FILES: Duration = Duration::from_millis(20);
+
+/// A server that is bound to its addresses and has read its certificates.
+pub struct Server {
+    options: ServerOptions,
+    house: Arc<House>,
+    tls: Option<Arc<Tls>>,
+    listener: TcpListener,
+    health_listener: Option<TcpListener>,
+    asked: Arc<Notify>,
+}
+
+/// What a running server is told by.
+#[derive(Debug, Clone)]
+pub struct ServerHandle {
+    asked: Arc<Notify>,
+}
+
+impl ServerHandle {
+    /// Has everything read again now, as if it had changed.
+    pub fn reload(&self) {
+        self.asked.notify_one();
+    }
+}
+
+impl Server {
+    /// Reads the certificates and binds the addresses. Connections wait until [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Tls`] or [`ServeError::Listen`].
+    pub async fn bind(
+        options: ServerOptions,
+        protocol: Arc<dyn Protocol>,
+    ) -> Result<Self, ServeError> {
+        let tls = options.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
+        let listener = listen(options.listen).await?;
+        let health_listener = match options.health_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let mut sources = protocol.sources();
+        if let Some(tls) = &tls {
+            let certificates: Arc<dyn Source> = Arc::new(Certificates(Arc::clone(tls)));
+            sources.push(certificates);
+        }
+        let house = House::new(&options, protocol, sources);
+        let asked = Arc::new(Notify::new());
+        Ok(Self { options, house, tls, listener, health_listener, asked })
+    }
+
+    /// Returns the address at which decisions are asked for.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listener.local_addr().ok()
+    }
+
+    /// Returns the address of health without TLS, if there is one.
+    #[must_use]
+    pub fn health_address(&self) -> Option<SocketAddr> {
+        self.health_listener.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Returns what the server can be told by while it runs.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { asked: Arc::clone(&self.asked) }
+    }
+
+    /// Serves until `shutdown` resolves and what is in flight is answered.
+    ///
+    /// Connections are taken from the beginning; until everything is loaded `/readyz` says no and
+    /// requests for decisions get 503.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Load`] if something does not load at the start. Later it is not an error:
+    /// what was loaded before stays in force.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let Self { options, house, tls, listener, health_listener, asked } = self;
+        let limits = options.limits.clone();
+        let endpoint = |router, tls, is_health| {
+            let (house, limits) = (Arc::clone(&house), limits.clone());
+            Arc::new(Endpoint { house, router, tls, limits, is_health })
+        };
+        let decisions = endpoint(house::routes(&house), tls.clone(), false);
+        let health = endpoint(house::health(&house), None, true);
+
+        let (closed, stop) = (watch::Sender::new(false), watch::Sender::new(false));
+        let mut tasks = JoinSet::new();
+        let take = Taking { closed: closed.subscribe(), stopping: stop.subscribe() };
+        tracing::info!(
+            address = %listener.local_addr().map(|a| a.to_string()).unwrap_or_default(),
+            tls = tls.is_some(),
+            client_certificates = tls.as_ref().is_some_and(|tls| tls.is_mutual()),
+            "listening"
+        );
+        let places = Places::new(limits.connections, Duration::ZERO);
+        tasks.spawn(take.clone().connections(listener, decisions, places));
+        if let Some(listener) = health_listener {
+            let places = Places::new(HEALTH_CONNECTIONS, Duration::ZERO);
+            tasks.spawn(take.connections(listener, health, places));
+        }
+
+        let mut watching = JoinSet::new();
+        let ended = tokio::select! {
+            failure = load(&house, options.reload_interval, &asked, &mut watching) => {
+                Err(failure.into())
+            }
+            () = shutdown => Ok(()),
+        };
+        house.stop();
+        if ended.is_ok() {
+            tracing::info!("shutting down");
+            tokio::time::sleep(limits.shutdown_delay).await;
+        }
+        closed.send_replace(true);
+        stop.send_replace(true);
+        let all_ended = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(limits.shutdown_grace, all_ended).await.is_err() {
+            tracing::warn!("connections were still busy when the time to shut down was out");
+        }
+        ended
+    }
+}
+
+/// Loads everything and watches it for ever, or returns why something does not load.
+async fn load(
+    house: &Arc<House>,
+    interval: Duration,
+    asked: &Arc<Notify>,
+    watching: &mut JoinSet<()>,
+) -> LoadFailure {
+    let loading = Arc::clone(house);
+    let loaded = tokio::task::spawn_blocking(move || {
+        loading.watched.iter().try_for_each(|source| source.first(&loading.metrics))
+    });
+    match loaded.await {
+        Ok(Ok(())) => house.set_loaded(),
+        Ok(Err(failure)) => return failure,
+        Err(error) => {
+            let message = format!("loading was broken off: {error}");
+            return LoadFailure::new(message, "loading was broken off");
+        }
+    }
+    let (watched, metrics) = (Arc::clone(&house.watched), Arc::clone(&house.metrics));
+    watching.spawn(reload::watch(watched, metrics, interval, Arc::clone(asked)));
+    std::future::pending().await
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let listening = TcpListener::bind(address).await;
+    listening.map_err(|source| ServeError::Listen { address, source })
+}
+
+/// Takes connections of a listener.
+#[derive(Clone)]
+struct Taking {
+    closed: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Taking {
+    async fn connections(
+        mut self,
+        listener: TcpListener,
+        endpoint: Arc<Endpoint>,
+        places: Arc<Places>,
+    ) {
+        let mut connections = JoinSet::new();
+        let metrics = Arc::clone(&endpoint.house.metrics);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = self.closed.wait_for(|closed| *closed) => break,
+                _ = connections.join_next(), if !connections.is_empty() => continue,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => match places.take() {
+                    Some(place) => {
+                        let (endpoint, stopping) = (Arc::clone(&endpoint), self.stopping.clone());
+                        connections.spawn(async move {
+                            endpoint.serve(stream, place, stopping).await;
+                        });
+                    }
+                    None => metrics.connections_refused.inc(),
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be taken");
+                    places.make_room();
+                    tokio::time::sleep(OUT_OF_FILES).await;
+                }
+            }
+            if !endpoint.is_health {
+                metrics.connections.set(i64::try_from(places.taken()).unwrap_or(i64::MAX));
+            }
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    }
+}
