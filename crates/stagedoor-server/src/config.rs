@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use stagedoor_audit::DecisionLog;
 
 /// How a [`Server`](crate::Server) listens and what it keeps to.
 ///
@@ -16,7 +19,7 @@ use std::time::Duration;
 /// options.tls = Some(TlsFiles::new("tls.crt", "tls.key").with_client_ca("clients.crt"));
 /// assert_eq!(options.limits.requests, 1024);
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct ServerOptions {
     /// The address at which decisions are asked for.
@@ -29,6 +32,8 @@ pub struct ServerOptions {
     /// How often files are looked at for changes (2 s). A change is taken up when two looks in
     /// a row find the same.
     pub reload_interval: Duration,
+    /// Where decisions are recorded, and what they are made by.
+    pub log: Option<Arc<DecisionLog>>,
     /// The bounds.
     pub limits: ServerLimits,
 }
@@ -42,6 +47,7 @@ impl ServerOptions {
             tls: None,
             health_listen: None,
             reload_interval: Duration::from_secs(2),
+            log: None,
             limits: ServerLimits::default(),
         }
     }

@@ -84,7 +84,8 @@ fn singular(name: &str) -> String {
 
 pub(crate) async fn metrics(State(house): State<Arc<House>>) -> Response<Body> {
     match house.metrics.text() {
-        Ok(page) => {
+        Ok(mut page) => {
+            page.push_str(&house.log.as_ref().map(|log| log.metrics()).unwrap_or_default());
             let mut response = text(StatusCode::OK, page);
             let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             response.headers_mut().insert(CONTENT_TYPE, format);

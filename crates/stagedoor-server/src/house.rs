@@ -11,6 +11,8 @@ use axum::routing::{get, post};
 use http::header::ALLOW;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 
+use stagedoor_audit::DecisionLog;
+
 use crate::body::{BodyLimits, FREE};
 use crate::config::ServerOptions;
 use crate::health;
@@ -29,6 +31,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 pub(crate) struct House {
     pub(crate) protocol: Arc<dyn Protocol>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log: Option<Arc<DecisionLog>>,
     /// What is reloaded. Ready is who has loaded all of it once.
     pub(crate) watched: Arc<[Watched]>,
     stopping: AtomicBool,
@@ -50,6 +53,7 @@ impl House {
         Arc::new(Self {
             metrics: Arc::new(Metrics::new(&endpoints, &names)),
             protocol,
+            log: options.log.clone(),
             watched: sources.into_iter().map(Watched::new).collect(),
             stopping: AtomicBool::new(false),
             loaded: AtomicBool::new(false),
@@ -154,8 +158,8 @@ async fn read_and_answer(
 ) -> Result<Answer, Refusal> {
     let full = || Refusal::unavailable("too many requests at a time");
     let place = house.places.take().ok_or_else(full)?;
-    let (head, body) = request.into_parts();
-    house.protocol.admit(endpoint.name, &head)?;
+    let (mut head, body) = request.into_parts();
+    house.protocol.admit(endpoint.name, &mut head)?;
     let text = house.bodies.read(body, endpoint.body_bytes, &place).await?;
     if !place.work() {
         return Err(full());

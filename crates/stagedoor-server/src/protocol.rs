@@ -24,12 +24,13 @@ pub trait Protocol: Send + Sync + 'static {
     /// all of it was loaded once.
     fn sources(&self) -> Vec<Arc<dyn Source>>;
 
-    /// Looks at the head of a request for a decision, before its body is read.
+    /// Looks at the head of a request for a decision, before its body is read. What it finds out
+    /// about the caller it may leave in the extensions of the head.
     ///
     /// # Errors
     ///
     /// The refusal, of callers that may not ask say.
-    fn admit(&self, endpoint: &'static str, head: &Parts) -> Result<(), Refusal>;
+    fn admit(&self, endpoint: &'static str, head: &mut Parts) -> Result<(), Refusal>;
 
     /// Answers a question. Runs on a thread of its own and may block.
     ///

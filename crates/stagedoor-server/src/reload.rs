@@ -9,10 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
+use serde_json::{Value, json};
+use stagedoor_audit::{DecisionLog, DecisionRecord, Outcome, Platform, RequestError};
 use stagedoor_core::{LoadError, Severity};
 use tokio::sync::Notify;
 
 use crate::files::Fingerprint;
+use crate::house::House;
 use crate::metrics::Metrics;
 
 /// Something that is read from files: policies, entities, keys or certificates.
@@ -136,17 +139,21 @@ impl Watched {
     /// # Errors
     ///
     /// [`LoadFailure`].
-    pub(crate) fn first(&self, metrics: &Metrics) -> Result<(), LoadFailure> {
+    pub(crate) fn first(
+        &self,
+        metrics: &Metrics,
+        log: Option<&DecisionLog>,
+    ) -> Result<(), LoadFailure> {
         while matches!(self.reload()?, Reloaded::Unsettled) {
             std::thread::sleep(Duration::from_millis(100));
         }
-        self.tell(metrics);
+        self.tell(metrics, log);
         Ok(())
     }
 
     /// Looks at the files, and reloads if they changed and two looks in a row saw the same; with
     /// `now` in any case.
-    pub(crate) fn look(&self, metrics: &Metrics, now: bool) {
+    pub(crate) fn look(&self, metrics: &Metrics, log: Option<&DecisionLog>, now: bool) {
         let seen = self.source.fingerprint();
         let due = {
             let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,11 +173,16 @@ impl Watched {
             Ok(Reloaded::Same) => metrics.settled(name, true),
             Ok(Reloaded::Replaced) => {
                 metrics.reloaded(name, true);
-                self.tell(metrics);
+                self.tell(metrics, log);
             }
             Err(failure) => {
                 metrics.reloaded(name, false);
                 report(name, &failure);
+                record(log, Outcome::Failed, || {
+                    let message = failure.public.clone();
+                    let error = RequestError { code: "reload::failed".to_owned(), message };
+                    (json!({"source": name}), None, Some(error))
+                });
             }
         }
     }
@@ -202,31 +214,49 @@ impl Watched {
         }
     }
 
-    fn tell(&self, metrics: &Metrics) {
+    fn tell(&self, metrics: &Metrics, log: Option<&DecisionLog>) {
         let Some(now) = self.source.in_force() else { return };
         if let (Some(revision), Some(policies)) = (&now.revision, now.policies) {
             metrics.in_force(revision, policies);
         }
         tracing::info!(revision = now.revision, "{} in force", now.summary);
+        record(log, Outcome::Changed, || {
+            let request = json!({"source": self.source.name(), "inForce": now.summary});
+            (request, now.revision.clone(), None)
+        });
+    }
+}
+
+/// Records that what decisions are made by has changed, or could not be.
+fn record(
+    log: Option<&DecisionLog>,
+    outcome: Outcome,
+    what: impl FnOnce() -> (Value, Option<String>, Option<RequestError>),
+) {
+    let Some(log) = log else { return };
+    let recorded = log.record(outcome, true, || {
+        let mut record = DecisionRecord::new(Platform::Stagedoor, "reload", outcome);
+        let revision;
+        (record.request, revision, record.error) = what();
+        record.revision = revision.unwrap_or_default();
+        record
+    });
+    if let Err(error) = recorded {
+        tracing::error!(%error, "a reload is not recorded");
     }
 }
 
 /// Reloads what changes, for ever: every `interval`, and at once when `asked`.
-pub(crate) async fn watch(
-    watched: Arc<[Watched]>,
-    metrics: Arc<Metrics>,
-    interval: Duration,
-    asked: Arc<Notify>,
-) {
+pub(crate) async fn watch(house: Arc<House>, interval: Duration, asked: Arc<Notify>) {
     loop {
         let now = tokio::select! {
             () = tokio::time::sleep(interval) => false,
             () = asked.notified() => true,
         };
-        let looking = (Arc::clone(&watched), Arc::clone(&metrics));
+        let looking = Arc::clone(&house);
         let looked = tokio::task::spawn_blocking(move || {
-            let (watched, metrics) = looking;
-            watched.iter().for_each(|source| source.look(&metrics, now));
+            let log = looking.log.as_deref();
+            looking.watched.iter().for_each(|source| source.look(&looking.metrics, log, now));
         });
         if let Err(error) = looked.await {
             tracing::error!(%error, "looking at files for changes was broken off");

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stagedoor_audit::DecisionLog;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -35,14 +36,18 @@ pub struct Server {
 }
 
 /// What a running server is told by.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ServerHandle {
     asked: Arc<Notify>,
+    log: Option<Arc<DecisionLog>>,
 }
 
 impl ServerHandle {
-    /// Has everything read again now, as if it had changed.
+    /// Has everything read again now, as if it had changed, and the decision log reopened.
     pub fn reload(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
         self.asked.notify_one();
     }
 }
@@ -88,7 +93,7 @@ impl Server {
     /// Returns what the server can be told by while it runs.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { asked: Arc::clone(&self.asked) }
+        ServerHandle { asked: Arc::clone(&self.asked), log: self.house.log.clone() }
     }
 
     /// Serves until `shutdown` resolves and what is in flight is answered.
@@ -144,6 +149,13 @@ impl Server {
         if tokio::time::timeout(limits.shutdown_grace, all_ended).await.is_err() {
             tracing::warn!("connections were still busy when the time to shut down was out");
         }
+        if let Some(log) = house.log.clone() {
+            // It writes what waits, which may block.
+            let flushed = tokio::task::spawn_blocking(move || log.flush());
+            if tokio::time::timeout(limits.shutdown_grace, flushed).await.is_err() {
+                tracing::warn!("decision records were still waiting when the time was out");
+            }
+        }
         ended
     }
 }
@@ -157,7 +169,8 @@ async fn load(
 ) -> LoadFailure {
     let loading = Arc::clone(house);
     let loaded = tokio::task::spawn_blocking(move || {
-        loading.watched.iter().try_for_each(|source| source.first(&loading.metrics))
+        let log = loading.log.as_deref();
+        loading.watched.iter().try_for_each(|source| source.first(&loading.metrics, log))
     });
     match loaded.await {
         Ok(Ok(())) => house.set_loaded(),
@@ -167,8 +180,7 @@ async fn load(
             return LoadFailure::new(message, "loading was broken off");
         }
     }
-    let (watched, metrics) = (Arc::clone(&house.watched), Arc::clone(&house.metrics));
-    watching.spawn(reload::watch(watched, metrics, interval, Arc::clone(asked)));
+    watching.spawn(reload::watch(Arc::clone(house), interval, Arc::clone(asked)));
     std::future::pending().await
 }
 

@@ -71,7 +71,7 @@ impl Protocol for App {
         vec![Arc::clone(&self.policies) as Arc<dyn Source>]
     }
 
-    fn admit(&self, _: &'static str, head: &Parts) -> Result<(), Refusal> {
+    fn admit(&self, _: &'static str, head: &mut Parts) -> Result<(), Refusal> {
         check_content_type(&head.headers)
     }
 

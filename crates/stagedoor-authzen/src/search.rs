@@ -1,0 +1,269 @@
+//! Lists of what is allowed: every stored entity, or every action, for which a single evaluation
+//! says yes.
+
+use std::collections::HashSet;
+
+use stagedoor_core::{Decision, EntityUid, Request};
+
+use crate::answer::{ActionResult, EntityResult, PageInfo, Results};
+use crate::json::{Json, Object};
+use crate::page::Page;
+use crate::query::{ActionRef, BadRequest, EntityRef, Given, action, context, entity, entity_type};
+use crate::shape::Reader;
+use crate::world::{Sent, Undecidable, World};
+
+/// The most results of one page, and of an answer for which no page was asked.
+const RESULTS: usize = 10_000;
+/// The most evaluations for one page. What is left is in the pages after it.
+const EVALUATIONS: usize = 20_000;
+
+/// Which of subject and resource is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sought {
+    Subject,
+    Resource,
+}
+
+/// A list, with what is told of it in the record.
+pub(crate) struct Found<R> {
+    pub(crate) results: Results<R>,
+    pub(crate) summary: Summary,
+}
+
+/// What is told of a search in its record.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) results: usize,
+    pub(crate) evaluations: usize,
+    pub(crate) errors: u64,
+    pub(crate) error: Option<Undecidable>,
+    pub(crate) pruned: (Vec<String>, usize),
+}
+
+/// Lists the subjects who may do this to this resource.
+pub(crate) fn subjects(world: &World, object: &Object) -> Result<Found<EntityResult>, BadRequest> {
+    let given = Given::of(object);
+    let sought = entity_type("subject", given.subject)?;
+    let asked = Asked {
+        sought: Sought::Subject,
+        type_: sought,
+        other: entity("resource", given.resource)?,
+        action: action(given.action)?,
+        context: context(given.context)?,
+    };
+    let type_ = Json::String(sought.to_owned());
+    entities(world, object, &asked, [Some(&type_), given.action, given.resource, given.context])
+}
+
+/// Lists the resources to which this subject may do this.
+pub(crate) fn resources(world: &World, object: &Object) -> Result<Found<EntityResult>, BadRequest> {
+    let given = Given::of(object);
+    let sought = entity_type("resource", given.resource)?;
+    let asked = Asked {
+        sought: Sought::Resource,
+        type_: sought,
+        other: entity("subject", given.subject)?,
+        action: action(given.action)?,
+        context: context(given.context)?,
+    };
+    let type_ = Json::String(sought.to_owned());
+    entities(world, object, &asked, [given.subject, given.action, Some(&type_), given.context])
+}
+
+/// A search for entities.
+struct Asked<'a> {
+    sought: Sought,
+    type_: &'a str,
+    /// The entity that is given.
+    other: EntityRef<'a>,
+    action: ActionRef<'a>,
+    context: Option<&'a Object>,
+}
+
+fn entities(
+    world: &World,
+    object: &Object,
+    asked: &Asked<'_>,
+    query: [Option<&Json>; 4],
+) -> Result<Found<EntityResult>, BadRequest> {
+    let null = Json::Null;
+    let page = Page::of(object, &query.map(|part| part.unwrap_or(&null)))?;
+    let mut reader = Reader::new(&world.names);
+    let mut walk = Walk::new(&page);
+    let listed = walk.entities(world, asked, &mut reader);
+    let mut summary = walk.summary(listed.err());
+    summary.pruned = reader.into_pruned();
+    let results = walk
+        .found
+        .iter()
+        .map(|uid| EntityResult {
+            type_: asked.type_.to_owned(),
+            id: uid.id().unescaped().to_owned(),
+        })
+        .collect();
+    Ok(Found { results: page_of(&page, results, walk.next), summary })
+}
+
+/// A walk over what is stored.
+struct Walk<'p> {
+    page: &'p Page,
+    found: Vec<EntityUid>,
+    evaluations: usize,
+    errors: u64,
+    /// The token of the next page, if there is more.
+    next: Option<String>,
+}
+
+impl<'p> Walk<'p> {
+    fn new(page: &'p Page) -> Self {
+        Self { page, found: Vec::new(), evaluations: 0, errors: 0, next: None }
+    }
+
+    fn summary(&self, error: Option<Undecidable>) -> Summary {
+        Summary {
+            results: self.found.len(),
+            evaluations: self.evaluations,
+            errors: self.errors,
+            error,
+            ..Summary::default()
+        }
+    }
+
+    fn entities(
+        &mut self,
+        world: &World,
+        asked: &Asked<'_>,
+        reader: &mut Reader<'_>,
+    ) -> Result<(), Undecidable> {
+        let type_ = world.names.type_or_error(asked.type_)?;
+        let action = world.names.action(asked.action.name)?;
+        let (given, types) = match asked.sought {
+            Sought::Subject => ("resource", &action.principals),
+            Sought::Resource => ("subject", &action.resources),
+        };
+        let other = world.sent(given, asked.other, reader)?;
+        let context = world.context(action, asked.action, asked.context, reader)?;
+        // What is not stored could be anything: there is nothing to list for it.
+        if world.entities.get(&other.uid).is_none() || !types.contains(type_) {
+            return Ok(());
+        }
+        let nobody = Sent { uid: other.uid.clone(), attributes: Default::default() };
+        let entities = world.with(&nobody, &other)?;
+        let limit = self.page.limit.unwrap_or(RESULTS).min(RESULTS);
+        let candidates = after(world.stored(type_), self.page.after.as_deref());
+        let mut last: Option<&EntityUid> = None;
+        for uid in candidates {
+            let is_over = self.page.is_asked && self.evaluations >= EVALUATIONS;
+            if self.found.len() >= limit || is_over {
+                self.next = Some(self.page.next(last.map(|uid| uid.id().unescaped().to_owned())));
+                break;
+            }
+            let (principal, resource) = match asked.sought {
+                Sought::Subject => (uid.clone(), other.uid.clone()),
+                Sought::Resource => (other.uid.clone(), uid.clone()),
+            };
+            let mut request = Request::new(principal, action.uid.clone(), resource);
+            request.context = context.clone();
+            self.evaluations += 1;
+            match world.engine.ruling(&request, &entities) {
+                Ok(ruling) if ruling.decision() == Decision::Allow => self.found.push(uid.clone()),
+                Ok(_) => {}
+                // As in a single evaluation: what cannot be decided is denied.
+                Err(_) => self.errors += 1,
+            }
+            last = Some(uid);
+        }
+        Ok(())
+    }
+}
+
+/// Returns what comes after an id.
+fn after<'u>(sorted: &'u [EntityUid], id: Option<&str>) -> &'u [EntityUid] {
+    let Some(id) = id else { return sorted };
+    let from = sorted.partition_point(|uid| uid.id().unescaped() <= id);
+    sorted.get(from..).unwrap_or_default()
+}
+
+/// Lists what this subject may do to this resource.
+pub(crate) fn actions(world: &World, object: &Object) -> Result<Found<ActionResult>, BadRequest> {
+    let given = Given::of(object);
+    let subject = entity("subject", given.subject)?;
+    let resource = entity("resource", given.resource)?;
+    let context = context(given.context)?;
+    let null = Json::Null;
+    let query = [given.subject, given.resource, given.context];
+    let page = Page::of(object, &query.map(|part| part.unwrap_or(&null)))?;
+    let mut summary = Summary::default();
+    let names = match allowed(world, subject, resource, context, &mut summary) {
+        Ok(names) => names,
+        Err(error) => {
+            summary.error = Some(error);
+            Vec::new()
+        }
+    };
+    let from = match &page.after {
+        Some(after) => names.partition_point(|name| name <= after),
+        None => 0,
+    };
+    let limit = page.limit.unwrap_or(RESULTS).min(RESULTS);
+    let rest = names.get(from..).unwrap_or_default();
+    let shown = rest.get(..limit.min(rest.len())).unwrap_or_default();
+    let next = (shown.len() < rest.len()).then(|| page.next(shown.last().cloned()));
+    summary.results = shown.len();
+    let results = shown.iter().map(|name| ActionResult { name: name.clone() }).collect();
+    Ok(Found { results: page_of(&page, results, next), summary })
+}
+
+fn allowed(
+    world: &World,
+    subject: EntityRef<'_>,
+    resource: EntityRef<'_>,
+    context: Option<&Object>,
+    summary: &mut Summary,
+) -> Result<Vec<String>, Undecidable> {
+    let mut reader = Reader::new(&world.names);
+    let subject = world.sent("subject", subject, &mut reader)?;
+    let resource = world.sent("resource", resource, &mut reader)?;
+    let is_stored = |sent: &Sent| world.entities.get(&sent.uid).is_some();
+    if !is_stored(&subject) || !is_stored(&resource) {
+        return Ok(Vec::new());
+    }
+    let entities = world.with(&subject, &resource)?;
+    let mut pruned: HashSet<String> = HashSet::new();
+    let mut names = Vec::new();
+    for (name, action) in world.names.actions() {
+        let applies = action.principals.contains(subject.uid.type_name())
+            && action.resources.contains(resource.uid.type_name());
+        if !applies {
+            continue;
+        }
+        summary.evaluations += 1;
+        let given = ActionRef { name, properties: None };
+        let mut reader = Reader::new(&world.names);
+        let decision = world.context(action, given, context, &mut reader).and_then(|context| {
+            let (subject, resource) = (subject.uid.clone(), resource.uid.clone());
+            let mut request = Request::new(subject, action.uid.clone(), resource);
+            request.context = context;
+            Ok(world.engine.ruling(&request, &entities)?.decision())
+        });
+        pruned.extend(reader.into_pruned().0);
+        match decision {
+            Ok(Decision::Allow) => names.push(name.to_owned()),
+            Ok(Decision::Deny) => {}
+            Err(_) => summary.errors += 1,
+        }
+    }
+    let (mut paths, more) = reader.into_pruned();
+    paths.extend(pruned);
+    paths.sort_unstable();
+    summary.pruned = (paths, more);
+    Ok(names)
+}
+
+/// Returns a list, with a page where one was asked for or there is more.
+fn page_of<R>(page: &Page, results: Vec<R>, next: Option<String>) -> Results<R> {
+    let count = results.len();
+    let has_page = page.is_asked || next.is_some();
+    let info = PageInfo { next_token: next.unwrap_or_default(), count };
+    Results { page: has_page.then_some(info), results }
+}

@@ -1,0 +1,351 @@
+//! The five operations of the API: from the body of a request to the body of its answer.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use stagedoor_audit::{Caller, DecisionLog, DecisionRecord, NotRecorded, Outcome, Platform};
+
+use crate::answer::{Evaluation, Evaluations, Explained};
+use crate::json::{Json, Object, member};
+use crate::query::{BadRequest, Given, Options, Query, body};
+use crate::search::{self, Found, Summary};
+use crate::world::{Verdict, World};
+
+/// The most evaluations of one request.
+const EVALUATIONS: usize = 10_000;
+
+/// An operation of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// May this subject do this to this resource?
+    Evaluation,
+    /// Several such questions at once.
+    Evaluations,
+    /// Which subjects may?
+    SearchSubject,
+    /// To which resources?
+    SearchResource,
+    /// What may they do?
+    SearchAction,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Evaluation,
+        Self::Evaluations,
+        Self::SearchSubject,
+        Self::SearchResource,
+        Self::SearchAction,
+    ];
+
+    /// Returns the path, as the specification proposes it.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Evaluation => "/access/v1/evaluation",
+            Self::Evaluations => "/access/v1/evaluations",
+            Self::SearchSubject => "/access/v1/search/subject",
+            Self::SearchResource => "/access/v1/search/resource",
+            Self::SearchAction => "/access/v1/search/action",
+        }
+    }
+
+    /// Returns the name in metrics and records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Evaluation => "evaluation",
+            Self::Evaluations => "evaluations",
+            Self::SearchSubject => "search-subject",
+            Self::SearchResource => "search-resource",
+            Self::SearchAction => "search-action",
+        }
+    }
+
+    /// Returns the key in the metadata.
+    pub(crate) const fn metadata(self) -> &'static str {
+        match self {
+            Self::Evaluation => "access_evaluation_endpoint",
+            Self::Evaluations => "access_evaluations_endpoint",
+            Self::SearchSubject => "search_subject_endpoint",
+            Self::SearchResource => "search_resource_endpoint",
+            Self::SearchAction => "search_action_endpoint",
+        }
+    }
+
+    /// Returns whether it is a search.
+    #[must_use]
+    pub const fn is_search(self) -> bool {
+        !matches!(self, Self::Evaluation | Self::Evaluations)
+    }
+
+    /// Returns the operation of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The body: JSON.
+    pub body: Vec<u8>,
+    /// The decisions, in order; none for a list.
+    pub decisions: Vec<bool>,
+    /// How many of the decisions had a policy that could not be evaluated, or could not be made.
+    pub errors: u64,
+}
+
+/// Who asks by which request, and where decisions are recorded.
+#[derive(Clone, Copy, Default)]
+pub struct Recording<'a> {
+    /// Where decisions are recorded.
+    pub log: Option<&'a DecisionLog>,
+    /// The id of the request.
+    pub request_id: &'a str,
+    /// Who asks.
+    pub caller: Option<&'a Caller>,
+}
+
+/// Answers a request.
+///
+/// # Errors
+///
+/// [`BadRequest`] if the body is not one of the specification's: 400.
+pub fn answer(
+    world: &World,
+    operation: Operation,
+    text: &str,
+    recording: Recording<'_>,
+) -> Result<Reply, BadRequest> {
+    let object = body(text)?;
+    let desk = Desk { world, operation, recording };
+    match operation {
+        Operation::Evaluation => desk.evaluation(&object),
+        Operation::Evaluations => desk.evaluations(&object),
+        Operation::SearchSubject => desk.list(&object, search::subjects),
+        Operation::SearchResource => desk.list(&object, search::resources),
+        Operation::SearchAction => desk.list(&object, search::actions),
+    }
+}
+
+struct Desk<'a> {
+    world: &'a World,
+    operation: Operation,
+    recording: Recording<'a>,
+}
+
+impl Desk<'_> {
+    fn evaluation(&self, object: &Object) -> Result<Reply, BadRequest> {
+        let query = Query::of(Given::of(object))?;
+        let explain = member(object, "options")
+            .and_then(Json::as_object)
+            .is_some_and(|options| options.get("explain") == Some(&Json::Bool(true)));
+        let (evaluation, erred) = self.evaluate(&query, explain);
+        Ok(reply(&evaluation, vec![evaluation.decision], u64::from(erred)))
+    }
+
+    fn evaluations(&self, object: &Object) -> Result<Reply, BadRequest> {
+        let items = match member(object, "evaluations") {
+            None => return self.evaluation(object),
+            Some(Json::Array(items)) if items.is_empty() => return self.evaluation(object),
+            Some(Json::Array(items)) => items,
+            Some(other) => {
+                let kind = other.kind();
+                return Err(BadRequest::new(format!("`evaluations` is {kind}, not an array")));
+            }
+        };
+        if items.len() > EVALUATIONS {
+            let given = items.len();
+            return Err(BadRequest::new(format!(
+                "{given} evaluations are more than the limit of {EVALUATIONS}"
+            )));
+        }
+        let options = Options::of(object)?;
+        let defaults = Given::of(object);
+        let mut evaluations = Vec::with_capacity(items.len());
+        let mut errors = 0;
+        for item in items {
+            let (evaluation, erred) = self.item(item, defaults, options);
+            errors += u64::from(erred);
+            let decision = evaluation.decision;
+            evaluations.push(evaluation);
+            if options.semantic.ends_with(decision) {
+                break;
+            }
+        }
+        let decisions = evaluations.iter().map(|evaluation| evaluation.decision).collect();
+        Ok(reply(&Evaluations { evaluations }, decisions, errors))
+    }
+
+    /// Evaluates one of several. What is wrong with it denies it, and nothing else.
+    fn item(&self, item: &Json, defaults: Given<'_>, options: Options) -> (Evaluation, bool) {
+        let query = match item.as_object() {
+            Some(object) => Query::of(Given::of(object).or(defaults)),
+            None => {
+                Err(BadRequest::new(format!("an evaluation is {}, not an object", item.kind())))
+            }
+        };
+        match query {
+            Ok(query) => self.evaluate(&query, options.explain),
+            Err(error) => {
+                let message = error.to_string();
+                let explained = Explained::error("authzen::bad-request", message.clone());
+                self.record_refused(item, &message);
+                let context = options.explain.then_some(explained);
+                (Evaluation { decision: false, context }, true)
+            }
+        }
+    }
+
+    fn evaluate(&self, query: &Query<'_>, explain: bool) -> (Evaluation, bool) {
+        let begun = Instant::now();
+        let verdict = self.world.decide(query);
+        let erred = match &verdict.outcome {
+            Ok(outcome) => !outcome.errors().is_empty(),
+            Err(_) => true,
+        };
+        let recorded = self.record(query, &verdict, begun);
+        // INVARIANT: where records are required, nothing is allowed that is not recorded.
+        let decision = verdict.decision() && recorded.is_ok();
+        let context = explain.then(|| match recorded {
+            Ok(()) => Explained::of(&verdict),
+            Err(error) => Explained::error("audit::not-recorded", error.to_string()),
+        });
+        (Evaluation { decision, context }, erred)
+    }
+
+    fn record(
+        &self,
+        query: &Query<'_>,
+        verdict: &Verdict,
+        begun: Instant,
+    ) -> Result<(), NotRecorded> {
+        let Some(log) = self.recording.log else { return Ok(()) };
+        let outcome = if verdict.decision() { Outcome::Allowed } else { Outcome::Denied };
+        let duration = begun.elapsed();
+        // Nothing says which actions only read, so that each counts as a change.
+        log.record(outcome, true, || {
+            let mut record = self.blank(outcome).with_duration(duration);
+            match &verdict.outcome {
+                Ok(outcome) => record = record.with_outcome(outcome),
+                Err(error) => {
+                    record.error = Some(stagedoor_audit::RequestError {
+                        code: error.code().to_owned(),
+                        message: error.to_string(),
+                    });
+                }
+            }
+            record.pruned = pruned(&verdict.pruned);
+            record.request = json!({
+                "subject": entity(&query.subject),
+                "action": with_properties(json!({"name": query.action.name}), query.action.properties),
+                "resource": entity(&query.resource),
+            });
+            if let (Some(members), Some(context)) = (record.request.as_object_mut(), query.context) {
+                members.insert("context".to_owned(), to_value(context));
+            }
+            record
+        })
+    }
+
+    fn record_refused(&self, item: &Json, message: &str) {
+        let Some(log) = self.recording.log else { return };
+        let recorded = log.record(Outcome::Denied, false, || {
+            let mut record = self.blank(Outcome::Denied);
+            record.request = match item {
+                Json::Object(_) => to_value(item),
+                other => json!({"evaluation": to_value(other)}),
+            };
+            let code = "authzen::bad-request".to_owned();
+            record.error =
+                Some(stagedoor_audit::RequestError { code, message: message.to_owned() });
+            record
+        });
+        if let Err(error) = recorded {
+            // It is a denial already.
+            tracing::debug!(%error, "a denial is not recorded");
+        }
+    }
+
+    fn list<R: Serialize>(
+        &self,
+        object: &Object,
+        search: fn(&World, &Object) -> Result<Found<R>, BadRequest>,
+    ) -> Result<Reply, BadRequest> {
+        let begun = Instant::now();
+        let Found { mut results, summary } = search(self.world, object)?;
+        if self.record_list(object, &summary, begun).is_err() {
+            // INVARIANT: what is required to be recorded and is not, is not told.
+            results.results.clear();
+            results.page = None;
+        }
+        let errors = summary.errors + u64::from(summary.error.is_some());
+        Ok(reply(&results, Vec::new(), errors))
+    }
+
+    fn record_list(
+        &self,
+        object: &Object,
+        summary: &Summary,
+        begun: Instant,
+    ) -> Result<(), NotRecorded> {
+        let Some(log) = self.recording.log else { return Ok(()) };
+        let duration = begun.elapsed();
+        log.record(Outcome::Listed, false, || {
+            let mut record = self.blank(Outcome::Listed).with_duration(duration);
+            let known = ["subject", "action", "resource", "context", "page"];
+            let asked = object.iter().filter(|(name, _)| known.contains(&name.as_str()));
+            record.request =
+                Value::Object(asked.map(|(name, value)| (name.clone(), to_value(value))).collect());
+            record.results = u64::try_from(summary.results).ok();
+            record.pruned = pruned(&summary.pruned);
+            record.error = summary.error.as_ref().map(|error| stagedoor_audit::RequestError {
+                code: error.code().to_owned(),
+                message: error.to_string(),
+            });
+            record
+        })
+    }
+
+    fn blank(&self, outcome: Outcome) -> DecisionRecord {
+        let mut record = DecisionRecord::new(Platform::AuthZen, self.operation.name(), outcome);
+        self.recording.request_id.clone_into(&mut record.request_id);
+        record.caller = self.recording.caller.cloned();
+        self.world.engine().revision().clone_into(&mut record.revision);
+        record
+    }
+}
+
+fn reply(body: &impl Serialize, decisions: Vec<bool>, errors: u64) -> Reply {
+    // No answer has keys or values that JSON lacks.
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    Reply { body, decisions, errors }
+}
+
+fn pruned((paths, more): &(Vec<String>, usize)) -> Vec<String> {
+    let mut pruned = paths.clone();
+    if *more > 0 {
+        pruned.push(format!("and {more} more"));
+    }
+    pruned
+}
+
+fn entity(entity: &crate::query::EntityRef<'_>) -> Value {
+    with_properties(json!({"type": entity.type_, "id": entity.id}), entity.properties)
+}
+
+fn with_properties(mut value: Value, properties: Option<&Object>) -> Value {
+    if let (Some(members), Some(properties)) = (value.as_object_mut(), properties) {
+        members.insert("properties".to_owned(), to_value(properties));
+    }
+    value
+}
+
+fn to_value(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}

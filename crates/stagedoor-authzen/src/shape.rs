@@ -1,0 +1,249 @@
+//! What the schema declares, and JSON values in its terms.
+//!
+//! What is not declared is pruned, at every depth, and told: policies that were validated cannot
+//! read it, so that this changes no decision. What is declared and of another type is an error:
+//! left out, it could widen an `unless`.
+
+use cedar_policy_core::validator::types::{Attributes, EntityKind, Type};
+use smol_str::SmolStr;
+use stagedoor_core::{EntityTypeName, EntityUid, Record, Value};
+
+use crate::datetime;
+use crate::json::{Json, Object, member};
+use crate::names::Names;
+
+/// How many of the pruned are named.
+const PRUNED: usize = 32;
+
+/// What a value may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Bool,
+    Long,
+    String,
+    Entity,
+    Set(Box<Shape>),
+    Record(Fields),
+    Extension(Constructor),
+    /// Something that no JSON value can be said to be.
+    Never,
+}
+
+/// The attributes of an entity, a record or a context, with what each may be.
+pub(crate) type Fields = Vec<(SmolStr, Shape)>;
+
+/// The function that makes a value of an extension type from a string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Constructor {
+    Ip,
+    Decimal,
+    Datetime,
+    Duration,
+}
+
+impl Constructor {
+    fn of_type(name: &str) -> Option<Self> {
+        Some(match name {
+            "ipaddr" => Self::Ip,
+            "decimal" => Self::Decimal,
+            "datetime" => Self::Datetime,
+            "duration" => Self::Duration,
+            _ => return None,
+        })
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Decimal => "decimal",
+            Self::Datetime => "datetime",
+            Self::Duration => "duration",
+        }
+    }
+}
+
+impl Shape {
+    fn of(type_: &Type) -> Self {
+        match type_ {
+            Type::Bool(_) => Self::Bool,
+            Type::Long => Self::Long,
+            Type::String => Self::String,
+            // Which type, the engine checks.
+            Type::Entity(EntityKind::Entity(_)) => Self::Entity,
+            Type::Set { element_type: Some(element) } => Self::Set(Box::new(Self::of(element))),
+            Type::Record { attrs, .. } => Self::Record(fields(attrs)),
+            Type::ExtensionType { name } => {
+                Constructor::of_type(&name.to_string()).map_or(Self::Never, Self::Extension)
+            }
+            Type::Never
+            | Type::Entity(EntityKind::AnyEntity)
+            | Type::Set { element_type: None } => Self::Never,
+        }
+    }
+
+    fn describe(&self) -> &'static str {
+        match self {
+            Self::Bool => "a boolean",
+            Self::Long => "an integer",
+            Self::String => "a string",
+            Self::Entity => "an entity, as {\"type\", \"id\"}",
+            Self::Set(_) => "an array",
+            Self::Record(_) => "an object",
+            Self::Extension(Constructor::Ip) => "an IP address, as a string",
+            Self::Extension(Constructor::Decimal) => "a decimal, as a string",
+            Self::Extension(Constructor::Datetime) => "a time, as a string of RFC 3339",
+            Self::Extension(Constructor::Duration) => "a duration, as a string such as `1h30m`",
+            Self::Never => "something that JSON cannot say",
+        }
+    }
+}
+
+/// Returns what attributes may be.
+pub(crate) fn fields(attributes: &Attributes) -> Fields {
+    let shape = |(name, type_): (&SmolStr, _)| (name.clone(), shape_of(type_));
+    attributes.iter().map(shape).collect()
+}
+
+fn shape_of(attribute: &cedar_policy_core::validator::types::AttributeType) -> Shape {
+    Shape::of(&attribute.attr_type)
+}
+
+/// A value that the schema declares to be something else.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct ValueError(String);
+
+/// Turns JSON into values, and keeps what it pruned.
+pub(crate) struct Reader<'w> {
+    names: &'w Names,
+    pruned: Vec<String>,
+    unnamed: usize,
+}
+
+impl<'w> Reader<'w> {
+    pub(crate) fn new(names: &'w Names) -> Self {
+        Self { names, pruned: Vec::new(), unnamed: 0 }
+    }
+
+    /// Returns the paths of what was pruned, and how many more there are.
+    pub(crate) fn into_pruned(self) -> (Vec<String>, usize) {
+        (self.pruned, self.unnamed)
+    }
+
+    /// Says that something is not declared.
+    pub(crate) fn prune(&mut self, path: impl FnOnce() -> String) {
+        if self.pruned.len() < PRUNED { self.pruned.push(path()) } else { self.unnamed += 1 }
+    }
+
+    /// Returns the members of an object that the schema declares.
+    pub(crate) fn record(
+        &mut self,
+        fields: &Fields,
+        object: &Object,
+        path: &str,
+    ) -> Result<Record, ValueError> {
+        for (name, value) in object {
+            if *value != Json::Null && !fields.iter().any(|(field, _)| field == name) {
+                self.prune(|| format!("{path}.{name}"));
+            }
+        }
+        let mut record = Record::new();
+        for (name, shape) in fields {
+            if let Some(value) = member(object, name) {
+                let value = self.value(shape, value, &format!("{path}.{name}"))?;
+                record.insert(name.clone(), value);
+            }
+        }
+        Ok(record)
+    }
+
+    fn value(&mut self, shape: &Shape, json: &Json, path: &str) -> Result<Value, ValueError> {
+        let wrong = || {
+            let (given, expected) = (json.kind(), shape.describe());
+            ValueError(format!("`{path}` is {given}; the schema declares {expected}"))
+        };
+        Ok(match (shape, json) {
+            (Shape::Bool, Json::Bool(value)) => Value::Bool(*value),
+            (Shape::Long, Json::Integer(value)) => Value::Long(*value),
+            (Shape::String, Json::String(text)) => Value::String(text.as_str().into()),
+            (Shape::Set(element), Json::Array(items)) => {
+                let mut values = Vec::with_capacity(items.len());
+                for (n, item) in items.iter().enumerate() {
+                    values.push(self.value(element, item, &format!("{path}[{n}]"))?);
+                }
+                Value::Set(values)
+            }
+            (Shape::Record(fields), Json::Object(object)) => {
+                Value::Record(self.record(fields, object, path)?)
+            }
+            (Shape::Entity, Json::Object(object)) => {
+                Value::Entity(self.entity(object).ok_or_else(wrong)?)
+            }
+            (Shape::Extension(constructor), json) => {
+                let text = extension_text(*constructor, json).ok_or_else(wrong)?;
+                let value = extension(*constructor, text);
+                let value = value.filter(|value| value.to_cedar().is_ok_and(|e| is_valid(&e)));
+                let expected = shape.describe();
+                value.ok_or_else(|| {
+                    ValueError(format!("`{path}` does not read as {expected}, as declared"))
+                })?
+            }
+            _ => return Err(wrong()),
+        })
+    }
+
+    /// Reads `{"type", "id"}`, in Cedar's `__entity` or without.
+    fn entity(&self, object: &Object) -> Option<EntityUid> {
+        let inner = match object.get("__entity") {
+            Some(inner) if object.len() == 1 => inner.as_object()?,
+            Some(_) => return None,
+            None => object,
+        };
+        if inner.keys().any(|name| name != "type" && name != "id") {
+            return None;
+        }
+        let type_: &EntityTypeName = self.names.entity_type(inner.get("type")?.as_str()?)?;
+        Some(uid(type_, inner.get("id")?.as_str()?))
+    }
+}
+
+/// Returns an entity's uid; every string is an id.
+pub(crate) fn uid(type_: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(type_.clone(), cedar_policy_id(id))
+}
+
+fn cedar_policy_id(id: &str) -> cedar_policy::EntityId {
+    cedar_policy::EntityId::new(id)
+}
+
+/// Returns the text of an extension value: a string, or Cedar's `__extn` of the same function.
+fn extension_text(constructor: Constructor, json: &Json) -> Option<&str> {
+    match json {
+        Json::String(text) => Some(text),
+        Json::Object(object) if object.len() == 1 => {
+            let call = object.get("__extn")?.as_object()?;
+            let is_plain = call.len() == 2 && call.get("fn")?.as_str()? == constructor.name();
+            call.get("arg")?.as_str().filter(|_| is_plain)
+        }
+        _ => None,
+    }
+}
+
+fn extension(constructor: Constructor, text: &str) -> Option<Value> {
+    let normal;
+    let text = if constructor == Constructor::Datetime {
+        normal = datetime::normalize(text)?;
+        &normal
+    } else {
+        text
+    };
+    // None of these has a character that would need an escape.
+    let plain = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'));
+    plain.then(|| Value::Extension(format!("{}(\"{text}\")", constructor.name()).into()))
+}
+
+/// Returns whether an expression makes a value: `ip("x")` makes none.
+fn is_valid(expression: &cedar_policy::RestrictedExpression) -> bool {
+    cedar_policy::Context::from_pairs([("value".to_owned(), expression.clone())])
+        .is_ok_and(|context| context.get("value").is_some())
+}
