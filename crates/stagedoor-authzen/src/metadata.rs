@@ -1,5 +1,7 @@
 //! What a decision point says of itself, and the address at which it says so.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value};
 
 use crate::service::Operation;
@@ -37,7 +39,9 @@ impl PublicUrl {
         if authority.as_str().contains('@') || authority.host().is_empty() {
             return Err(error("give a host, and no user"));
         }
-        let is_loopback = matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]");
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let is_loopback =
+            host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         let scheme = match uri.scheme_str() {
             Some("https") => "https",
             Some("http") if is_loopback => "http",

@@ -79,6 +79,14 @@ pub(crate) fn with_policies(
     rules.add_to(builder, paths)
 }
 
+/// Adds files and directories that are read when the engine is built.
+pub(crate) fn with_paths(builder: EngineBuilder, paths: &[PathBuf]) -> EngineBuilder {
+    paths.iter().fold(builder, |builder, path| match path.is_dir() {
+        true => builder.directory(path),
+        false => builder.file(path),
+    })
+}
+
 /// Adds schemas, whatever their files are called.
 pub(crate) fn with_schemas(
     mut builder: EngineBuilder,

@@ -62,8 +62,21 @@ impl Server {
         options: ServerOptions,
         protocol: Arc<dyn Protocol>,
     ) -> Result<Self, ServeError> {
-        let tls = options.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let listener = listen(options.listen).await?;
+        Self::on(listener, options, protocol).await
+    }
+
+    /// As [`bind`](Self::bind), with an address that is bound already.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Tls`] or [`ServeError::Listen`].
+    pub async fn on(
+        listener: TcpListener,
+        options: ServerOptions,
+        protocol: Arc<dyn Protocol>,
+    ) -> Result<Self, ServeError> {
+        let tls = options.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let health_listener = match options.health_listen {
             Some(address) => Some(listen(address).await?),
             None => None,

@@ -1,8 +1,10 @@
 //! What a server of webhooks is to serve.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use stagedoor_audit::DecisionLog;
 use stagedoor_server::{ServerLimits, ServerOptions, TlsFiles};
 
 use crate::policies::PolicySource;
@@ -21,7 +23,7 @@ use crate::policies::PolicySource;
 /// config.no_opinion_denies = true;
 /// assert_eq!(config.listen.port(), 8443);
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct ServerConfig {
     /// Where the policies are.
@@ -49,6 +51,8 @@ pub struct ServerConfig {
     pub review_bytes: usize,
     /// Size of the body of an AdmissionReview, in bytes (8 MiB): it carries up to two objects.
     pub admission_bytes: usize,
+    /// Where decisions are recorded, and what they are made by.
+    pub log: Option<Arc<DecisionLog>>,
     /// The bounds.
     pub limits: ServerLimits,
 }
@@ -67,6 +71,7 @@ impl ServerConfig {
             reload_interval: Duration::from_secs(2),
             review_bytes: 1 << 20,
             admission_bytes: 8 << 20,
+            log: None,
             limits: ServerLimits::default(),
         }
     }
@@ -77,6 +82,7 @@ impl ServerConfig {
         options.tls = Some(self.tls);
         options.health_listen = self.health_listen;
         options.reload_interval = self.reload_interval;
+        options.log = self.log;
         options.limits = self.limits;
         options
     }

@@ -6,7 +6,8 @@ use stagedoor_core::is_passed_over;
 
 /// Returns the files below `paths` that an engine reads, sorted: of directories those whose
 /// names say that they hold policies or schemas, and everything that is named itself.
-pub(crate) fn policy_files(paths: &[PathBuf]) -> Vec<PathBuf> {
+#[must_use]
+pub fn policy_files(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open: Vec<PathBuf> = Vec::new();
     for path in paths {

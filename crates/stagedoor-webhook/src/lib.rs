@@ -22,6 +22,8 @@ mod status;
 
 pub use config::ServerConfig;
 pub use error::PoliciesError;
+#[doc(hidden)]
+pub use files::policy_files;
 pub use policies::PolicySource;
 pub use rules::RuleSource;
 pub use server::Server;

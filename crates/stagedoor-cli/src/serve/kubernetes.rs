@@ -1,0 +1,96 @@
+//! `stagedoor serve kubernetes`: authorization and admission webhooks.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use stagedoor_webhook::{PolicySource, Server, ServerConfig};
+
+use super::audit_log::AuditLogArgs;
+use super::options::{ListenArgs, LogArgs, tls_files};
+use super::signals::Signals;
+use super::{failure, runtime};
+use crate::cli::Ending;
+use crate::failure::Failure;
+use crate::rules::RulesArgs;
+
+/// Answer Kubernetes' authorization and admission webhooks.
+///
+/// `POST /authorize` answers SubjectAccessReviews, `POST /admit` AdmissionReviews; `/livez`,
+/// `/readyz` (with `?verbose`) and `/metrics` tell how the server is. Policies and certificates
+/// are reloaded when their files change, and at SIGHUP. Decisions are recorded: see
+/// `--audit-log`. SIGTERM and SIGINT end the server when what is in flight is answered.
+#[derive(Debug, Args)]
+pub(crate) struct KubernetesArgs {
+    /// Policies: files or directories. Schemas among them are added to those that ship.
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    policies: Vec<PathBuf>,
+
+    #[command(flatten)]
+    rules: RulesArgs,
+
+    /// The server's certificate and those between it and its authority, in PEM.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: PathBuf,
+
+    /// The key of the certificate, in PEM.
+    #[arg(long, value_name = "FILE")]
+    tls_key: PathBuf,
+
+    /// Authorities of clients, in PEM: only clients with a certificate of theirs get in.
+    ///
+    /// Without it anybody who reaches the address may ask.
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+
+    /// Deny what no policy permits, instead of leaving it to the next authorizer.
+    #[arg(long)]
+    no_opinion_denies: bool,
+
+    /// Let policies depend on the object that is written, and tell conditions to callers that
+    /// understand them. `POST /conditions` evaluates them.
+    ///
+    /// An alpha of Kubernetes to come (KEP-5681): what it says may change. With it, `resource`
+    /// has `object`, `oldObject` and `options` in policies of authorization, as in admission.
+    #[arg(long)]
+    experimental_conditional: bool,
+
+    #[command(flatten)]
+    listen: ListenArgs,
+
+    #[command(flatten)]
+    audit_log: AuditLogArgs,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+impl KubernetesArgs {
+    fn config(&self) -> Result<ServerConfig, Failure> {
+        let tls = tls_files(&self.tls_cert, &self.tls_key, self.client_ca.as_ref());
+        let rules = self.rules.files(self.policies.clone());
+        let policies = PolicySource::new(&self.policies).with_rules(Arc::new(rules));
+        let mut config = ServerConfig::new(policies, tls);
+        config.listen = self.listen.listen;
+        config.health_listen = self.listen.health_listen;
+        config.no_opinion_denies = self.no_opinion_denies;
+        config.experimental_conditional = self.experimental_conditional;
+        config.reload_interval = self.listen.reload_interval();
+        config.log = self.audit_log.log()?;
+        config.limits = self.listen.limits();
+        Ok(config)
+    }
+}
+
+/// Serves until a signal says to stop.
+pub(crate) fn run(args: &KubernetesArgs) -> Result<Ending, Failure> {
+    args.log.start();
+    let config = args.config()?;
+    runtime()?.block_on(async {
+        let signals = Signals::take()?;
+        let server = Server::bind(config).await.map_err(failure)?;
+        let stop = signals.asked_to_stop(server.handle());
+        server.run(stop).await.map_err(failure)
+    })?;
+    Ok(Ending::Done)
+}

@@ -1,0 +1,119 @@
+//! What all servers are told alike: addresses, certificates, bounds and the log.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use stagedoor_server::{ServerLimits, TlsFiles};
+use tracing_subscriber::filter::LevelFilter;
+
+/// How a server listens, and what it keeps to.
+#[derive(Debug, Args)]
+pub(crate) struct ListenArgs {
+    /// The address at which decisions are asked for.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    pub(crate) listen: SocketAddr,
+
+    /// An address at which `/livez`, `/readyz` and `/metrics` answer without TLS, for probes.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) health_listen: Option<SocketAddr>,
+
+    /// How often files are looked at for changes, in seconds. SIGHUP has them read at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    reload_interval: u64,
+
+    /// Requests at a time; more are refused at once with 503.
+    #[arg(long, value_name = "N", default_value_t = ServerLimits::default().requests, value_parser = positive)]
+    max_requests: usize,
+
+    /// Connections at a time; one more closes the one that has been idle longest.
+    #[arg(long, value_name = "N", default_value_t = ServerLimits::default().connections, value_parser = positive)]
+    max_connections: usize,
+
+    /// For how long connections are still taken after the signal to end, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=600))]
+    shutdown_delay: u64,
+}
+
+impl ListenArgs {
+    pub(crate) fn reload_interval(&self) -> Duration {
+        Duration::from_secs(self.reload_interval)
+    }
+
+    pub(crate) fn limits(&self) -> ServerLimits {
+        let mut limits = ServerLimits::default();
+        limits.requests = self.max_requests;
+        limits.connections = self.max_connections;
+        limits.shutdown_delay = Duration::from_secs(self.shutdown_delay);
+        limits
+    }
+}
+
+/// Returns where certificates are.
+pub(crate) fn tls_files(
+    certificate: &PathBuf,
+    key: &PathBuf,
+    client_ca: Option<&PathBuf>,
+) -> TlsFiles {
+    let files = TlsFiles::new(certificate, key);
+    client_ca.into_iter().fold(files, |files, ca| files.with_client_ca(ca))
+}
+
+/// How a server tells what it does.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// How the log is written, to the standard error.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+
+    /// How much is logged.
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// Text for people.
+    Text,
+    /// JSON, one object a line.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl LogArgs {
+    /// Begins to log.
+    pub(crate) fn start(&self) {
+        let level = match self.log_level {
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+        };
+        let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+        match self.log_format {
+            LogFormat::Json => log.json().flatten_event(true).init(),
+            LogFormat::Text => {
+                let colour =
+                    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+                log.with_ansi(colour).init();
+            }
+        }
+    }
+}
+
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,121 @@
+//! Policies, entities and a mapping in files.
+
+use std::path::{Path, PathBuf};
+
+use stagedoor_authzen::{Mapping, World, WorldError, WorldLoader};
+use stagedoor_core::{Engine, Entities, Entity, Limits, is_passed_over};
+use stagedoor_server::{Fingerprint, LoadFailure};
+use stagedoor_webhook::{RuleSource as _, policy_files};
+
+use crate::engine::with_paths;
+use crate::failure::Failure;
+use crate::rules::RuleFiles;
+
+/// Where a world is read from.
+pub(crate) struct WorldFiles {
+    pub(crate) policies: Vec<PathBuf>,
+    pub(crate) rules: RuleFiles,
+    pub(crate) entities: Vec<PathBuf>,
+    pub(crate) mapping: Option<PathBuf>,
+}
+
+impl WorldFiles {
+    fn engine(&self) -> Result<Engine, LoadFailure> {
+        let rules = self.rules.load();
+        let rules =
+            rules.map_err(|e| LoadFailure::new(e, "the rules that guard policies do not load"))?;
+        let builder = with_paths(Engine::builder(), &self.policies);
+        let builder = rules.into_iter().fold(builder, |builder, rules| builder.rules(rules));
+        Ok(builder.build()?)
+    }
+}
+
+impl WorldLoader for WorldFiles {
+    fn fingerprint(&self) -> Fingerprint {
+        let mut files = policy_files(&self.policies);
+        files.extend(self.rules.files());
+        files.extend(entity_files(&self.entities));
+        files.extend(self.mapping.clone());
+        Fingerprint::of(files.iter().map(PathBuf::as_path))
+    }
+
+    fn load(&self) -> Result<World, LoadFailure> {
+        let engine = self.engine()?;
+        let entities = entities(&self.entities, &engine)?;
+        let failure = |message: String| LoadFailure::new(message, "the mapping does not load");
+        let mapping = match &self.mapping {
+            None => Mapping::default(),
+            Some(path) => {
+                let text = read(path).map_err(&failure)?;
+                Mapping::from_yaml(&text).map_err(|e| failure(named(path, e)))?
+            }
+        };
+        World::new(engine, entities, &mapping).map_err(|error| match error {
+            WorldError::Entities(_) => entities_failure(error.to_string()),
+            error => failure(error.to_string()),
+        })
+    }
+}
+
+/// Reads the entities of all files together.
+pub(crate) fn entities(paths: &[PathBuf], engine: &Engine) -> Result<Entities, LoadFailure> {
+    let limits = Limits::default();
+    let mut all: Vec<Entity> = Vec::new();
+    for path in entity_files(paths) {
+        let text = read(&path).map_err(entities_failure)?;
+        let read = Entities::from_json_within(&text, engine.schema(), &limits)
+            .map_err(|e| entities_failure(named(&path, e)))?;
+        // The schema's actions are in each of them.
+        all.extend(read.iter().filter(|entity| !is_action(entity)).cloned());
+    }
+    Entities::within(all, &limits).map_err(|e| entities_failure(e.to_string()))
+}
+
+fn is_action(entity: &Entity) -> bool {
+    entity.uid.type_name().basename() == "Action"
+}
+
+fn entities_failure(message: String) -> LoadFailure {
+    LoadFailure::new(message, "the entities do not load")
+}
+
+/// Returns the files of entities: those that are named, and in directories all `*.json` that are
+/// neither policies nor schemas.
+fn entity_files(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut open = Vec::new();
+    for path in paths {
+        if path.is_dir() { open.push(path.clone()) } else { files.push(path.clone()) }
+    }
+    while let Some(directory) = open.pop() {
+        let Ok(entries) = std::fs::read_dir(&directory) else {
+            // Told by whoever reads it.
+            files.push(directory);
+            continue;
+        };
+        for entry in entries.flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            if is_passed_over(&entry.file_name()) {
+                continue;
+            }
+            let is_cedar = name.ends_with(".cedar.json") || name.ends_with(".cedarschema.json");
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push(path);
+            } else if name.ends_with(".json") && !is_cedar {
+                files.push(path);
+            }
+        }
+    }
+    files.sort_unstable();
+    files
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let limit = Limits::default().file_bytes;
+    crate::input::Input::default().text(path, limit).map_err(|failure: Failure| failure.to_string())
+}
+
+fn named(path: &Path, error: impl std::fmt::Display) -> String {
+    format!("`{}`: {error}", path.display())
+}
