@@ -7,6 +7,7 @@ use stagedoor_core::{
     DecideError, Engine, EngineBuilder, Entities, EntitiesError, Entity, EntityUid, Limits, Record,
     Request, RequestError, TemplateLink, Value,
 };
+use stagedoor_source::FromFiles as _;
 use stagedoor_tests::bounded::{on_stack, within};
 
 /// Far more than anything here takes on a slow machine, far less than what is not bounded.

@@ -87,7 +87,7 @@ fn suite(cases: &[[&str; 3]]) -> Result<TestSuite> {
     let files = [("a.cedarschema", SCHEMA), ("a.cedar", POLICIES), ("a.test.yaml", &tests)];
     let place = Place::with(&files)?;
     let paths = [place.path().to_owned()];
-    Ok(TestSuite::load_with_rules(&paths, &[], Some(Arc::new(Duties)))?)
+    Ok(TestSuite::builder().tests(paths).rules(Arc::new(Duties)).build()?)
 }
 
 const ALL: [[&str; 3]; 6] = [

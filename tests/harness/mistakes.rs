@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use stagedoor_core::Engine;
+use stagedoor_core::{Engine, Limits};
+use stagedoor_review::Policies;
 use stagedoor_review::diff::{Comparison, format::markdown};
 use stagedoor_review::lint::{Linter, format};
-use stagedoor_review::{Policies, PolicyFiles};
+use stagedoor_source::{PolicySources, RealFileSystem};
 use stagedoor_testing::{Options, TestSuite, coverage, mutation};
 
 use crate::place::{repository, run};
@@ -43,13 +44,16 @@ fn policies(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn engine(folder: &Path) -> Result<Engine> {
-    Ok(Policies::load(&PolicyFiles::Paths(policies(folder)))?.engine)
+    let limits = Limits::default();
+    let sources = PolicySources::read(&RealFileSystem, &policies(folder), &limits);
+    let set = Policies::all(sources, None, &limits)?.into_iter().next();
+    Ok(set.context("there is no set")?.engine)
 }
 
 /// The tests of the right policies, for others.
 fn right_tests(folder: &Path) -> Result<TestSuite> {
     let tests = repository(CASES).join("right/app.test.yaml");
-    Ok(TestSuite::load_with(&[tests], &policies(folder))?)
+    Ok(TestSuite::builder().tests([tests]).policies(policies(folder)).build()?)
 }
 
 /// Runs the tests of the right policies with others.

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use stagedoor_core::{
     Engine, EngineBuilder, EngineHolder, Entities, Entity, LoadError, Request, TemplateLink,
 };
+use stagedoor_source::FromFiles as _;
 
 use super::{SCHEMA, codes, decided, doc, exact, request, strict, uid, user};
 

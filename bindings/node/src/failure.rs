@@ -221,11 +221,6 @@ impl From<PolicyEngineError> for Failure {
     fn from(error: PolicyEngineError) -> Self {
         match error {
             PolicyEngineError::Policies(error) => error.into(),
-            PolicyEngineError::Directory(directory, cause) => {
-                Self::new("file::read", format!("`{directory}` cannot be read: {cause}"))
-                    .with_help("check the path and its permissions")
-                    .with_file(directory)
-            }
             error => Self::new("permissions::file", error.to_string())
                 .with_help("correct the `*.permissions.yaml`"),
         }

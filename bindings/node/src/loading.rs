@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use stagedoor_backstage::{
-    OwnerCounts, Permissions, PolicyBundle, PolicyEngine, PolicyEngineError, SCHEMA, User,
-};
+use stagedoor_backstage::{OwnerCounts, PolicyBundle, PolicyEngine, User};
 use stagedoor_core::{Engine, EngineBuilder, Entity, RuleEvaluator};
 use stagedoor_rule_host::{HostConfig, RuleHost, WasmRules};
+use stagedoor_source::FromFiles as _;
 
 use crate::failure::{Failure, Problem, Result};
 use crate::options::Options;
@@ -134,19 +133,16 @@ impl Loaded {
             let engine = builder(options, rules).build()?;
             return Ok(Self { engine, backstage: None, generation: generation() });
         }
-        let policy = match (&options.directory, &options.bundle) {
-            (Some(directory), _) => PolicyEngine::load_guarded(directory, rules)?,
-            (None, Some(bundle)) => {
-                PolicyEngine::from_bundle_guarded(&read_bundle(bundle)?, rules)?
-            }
-            (None, None) => {
-                let builder = builder(options, rules);
-                let builder = builder.schema("(shipped) backstage.cedarschema", SCHEMA);
-                let permissions = Permissions::known().map_err(PolicyEngineError::from)?;
-                PolicyEngine::new(builder.build()?, permissions)
-            }
-        };
-        Self::of(policy, options, facts)
+        let mut builder = PolicyEngine::builder();
+        for path in options.directory.iter().chain(&options.paths) {
+            builder = builder.file(path);
+        }
+        if let Some(bundle) = &options.bundle {
+            builder = builder.bundle(&read_bundle(bundle)?);
+        }
+        builder = builder.texts(options.texts.iter().map(|t| (t.name.clone(), t.text.clone())));
+        let builder = rules.into_iter().fold(builder, |builder, rules| builder.rules(rules));
+        Self::of(builder.build()?, options, facts)
     }
 
     fn of(policy: PolicyEngine, options: &Options, facts: &CatalogFacts) -> Result<Self> {
@@ -188,8 +184,11 @@ fn read_bundle(path: &Path) -> Result<PolicyBundle> {
             false => Ok(text),
         }
     };
-    let json = read().map_err(|error| PolicyEngineError::Directory(name.clone(), error))?;
-    Ok(PolicyBundle::from_json(&name, &json).map_err(PolicyEngineError::from)?)
+    let json = read().map_err(|error| {
+        let message = format!("`{name}` cannot be read: {error}");
+        Failure::new("file::read", message).with_help("check the path and its permissions")
+    })?;
+    Ok(PolicyBundle::from_json(&name, &json)?)
 }
 
 /// Loads the rules of a directory. Each time they get a place of their own to run, which goes
@@ -211,13 +210,7 @@ fn builder(options: &Options, rules: Option<Arc<dyn RuleEvaluator>>) -> EngineBu
         builder = builder.file(path);
     }
     for source in &options.texts {
-        let (name, text) = (source.name.clone(), source.text.clone());
-        builder = match name.as_str() {
-            name if name.ends_with(".cedarschema") => builder.schema(name, text),
-            name if name.ends_with(".cedarschema.json") => builder.schema_json(name, text),
-            name if name.ends_with(".json") => builder.policies_json(name, text),
-            name => builder.policies(name, text),
-        };
+        builder = builder.source(source.name.clone(), source.text.clone());
     }
     if options.exact { builder.exact_cedar() } else { builder }
 }

@@ -2,11 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use stagedoor_backstage::{Budget, Permissions, PolicyBundle, PolicyEngine, PolicyEngineError};
+use stagedoor_backstage::{Budget, PolicyBundle, PolicyEngine};
 use stagedoor_core::{
-    DecideError, EngineBuilder, Entities, Entity, Explanation, Outcome, Request, RequestError,
+    DecideError, EngineBuilder, Entities, Entity, Explanation, Limits, Outcome, Request,
+    RequestError,
 };
 use stagedoor_kubernetes::{Reviewer, SubjectAccessReview, SubjectAccessReviewStatus};
+use stagedoor_source::{PolicySet, PolicySources, Vocabulary};
 
 use crate::answer::Problem;
 use crate::backstage::{self, Answered, Asked, Group, User};
@@ -82,14 +84,13 @@ impl Engine {
     pub(crate) fn load(options: Options, groups: &[Entity]) -> Result<Self> {
         let kept = (options.cache_size.unwrap_or(CACHED), options.budget.into());
         let policies = match options.platform {
-            None => Policies::Cedar(builder(&options).build()?),
+            None => Policies::Cedar(builder(&options, None).build()?),
             Some(Platform::Backstage) => {
                 let policy = above_groups(backstage(&options)?, kept, groups)?;
                 Policies::Backstage(Box::new(policy))
             }
             Some(Platform::Kubernetes) => {
-                let shipped = ("(shipped) kubernetes.cedarschema", stagedoor_kubernetes::SCHEMA);
-                let engine = builder(&options).schema(shipped.0, shipped.1).build()?;
+                let engine = builder(&options, Some("kubernetes")).build()?;
                 Policies::Kubernetes(Box::new(Reviewer::new(engine)?))
             }
         };
@@ -184,26 +185,29 @@ fn not_for(platform: &str) -> Failure {
         .with_help(&format!("load it with {{platform: '{platform}'}}"))
 }
 
+/// The platforms that policies may be about.
+const PLATFORMS: [Vocabulary; 2] =
+    [stagedoor_backstage::VOCABULARY, stagedoor_kubernetes::VOCABULARY];
+
 fn backstage(options: &Options) -> Result<PolicyEngine> {
+    let mut builder = PolicyEngine::builder().beside(stagedoor_kubernetes::VOCABULARY);
     if let Some(bundle) = &options.bundle {
-        let bundle = PolicyBundle::from_json("the bundle", bundle.get());
-        return Ok(PolicyEngine::from_bundle(&bundle.map_err(PolicyEngineError::from)?)?);
+        builder = builder.bundle(&PolicyBundle::from_json("the bundle", bundle.get())?);
     }
-    let shipped = ("(shipped) backstage.cedarschema", stagedoor_backstage::SCHEMA);
-    let engine = builder(options).schema(shipped.0, shipped.1).build()?;
-    let permissions = Permissions::known().map_err(PolicyEngineError::from)?;
-    Ok(PolicyEngine::new(engine, permissions))
+    Ok(builder.texts(texts(options)).build()?)
 }
 
-fn builder(options: &Options) -> EngineBuilder {
-    let mut builder = stagedoor_core::Engine::builder();
-    for Text { name, text } in &options.texts {
-        builder = match name.as_str() {
-            name if name.ends_with(".cedarschema") => builder.schema(name, text),
-            name if name.ends_with(".cedarschema.json") => builder.schema_json(name, text),
-            name if name.ends_with(".json") => builder.policies_json(name, text),
-            name => builder.policies(name, text),
-        };
+fn texts(options: &Options) -> impl Iterator<Item = (&str, &str)> {
+    options.texts.iter().map(|Text { name, text }| (name.as_str(), text.as_str()))
+}
+
+/// Returns what builds an engine with the schemas of the platforms that the texts are about, and
+/// of the one that is named.
+fn builder(options: &Options, platform: Option<&str>) -> EngineBuilder {
+    let sources = PolicySources::from_texts(texts(options));
+    if options.exact_cedar {
+        return sources.add_to(stagedoor_core::Engine::builder()).exact_cedar();
     }
-    if options.exact_cedar { builder.exact_cedar() } else { builder }
+    let platforms: Vec<&str> = platform.into_iter().collect();
+    PolicySet::of(sources, &PLATFORMS, &platforms, &Limits::default()).builder()
 }

@@ -76,6 +76,7 @@ impl Source for Worlds {
         Some(InForce {
             summary: format!("{policies} policies and {entities} entities"),
             revision: Some(engine.revision().to_owned()),
+            lost_forbids: 0,
             policies: Some(policies),
             since: loaded.since,
         })
@@ -130,7 +131,7 @@ impl Source for KeyFile {
         let current = self.current()?;
         let (keys, since) = current.as_ref();
         let summary = format!("{} keys of tokens", keys.len());
-        Some(InForce { summary, revision: None, policies: None, since: *since })
+        Some(InForce { summary, revision: None, policies: None, lost_forbids: 0, since: *since })
     }
 }
 

@@ -108,7 +108,6 @@
 //! ```
 
 mod budget;
-mod bundle;
 mod catalog;
 mod catalog_entity;
 mod circles;
@@ -116,6 +115,7 @@ mod conditions;
 mod criteria;
 mod decision_cache;
 mod discovery;
+mod engine_builder;
 mod entity_ref;
 mod evaluation;
 mod file_error;
@@ -138,10 +138,10 @@ mod starter;
 mod yaml;
 
 pub use budget::Budget;
-pub use bundle::PolicyBundle;
 pub use catalog::{Catalog, UnknownEntity};
 pub use criteria::{ConditionParam, Criteria, PermissionCondition, PolicyDecision};
 pub use discovery::{Discovery, PluginMetadata};
+pub use engine_builder::PolicyEngineBuilder;
 pub use entity_ref::{EntityRef, EntityRefError};
 pub use file_error::{FileError, FileProblem};
 pub use groups::read_groups;
@@ -151,5 +151,6 @@ pub use policy_answer::{Finding, FindingCode, PermissionQuery, PolicyAnswer};
 pub use policy_engine::{PolicyEngine, PolicyEngineError};
 pub use principal::{Principal, User};
 pub use request::{PermissionRequest, PermissionRequestError, Resource};
-pub use schema::SCHEMA;
+pub use schema::{SCHEMA, VOCABULARY};
+pub use stagedoor_source::Bundle as PolicyBundle;
 pub use starter::{DEMO_CATALOG, STARTER_POLICIES};

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use cedar_policy::EntityUid;
 use smol_str::SmolStr;
+use stagedoor_source::PolicySources;
 
 use crate::file_error::FileError;
 use crate::names;
@@ -207,6 +208,15 @@ impl Permissions {
     /// As [`with_files`](Self::with_files), and if a file cannot be read.
     pub fn with_directory(self, directory: &Path) -> Result<Self, FileError> {
         self.with_files(permission_file::files_below(directory)?)
+    }
+
+    /// Adds the permissions of the permission files of a policy set.
+    ///
+    /// # Errors
+    ///
+    /// As [`with_files`](Self::with_files).
+    pub fn with_sources(self, sources: &PolicySources) -> Result<Self, FileError> {
+        self.with_files(sources.permission_files())
     }
 
     /// Returns the permission of this name.

@@ -1,10 +1,11 @@
 //! Files that list a plugin's permissions.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use smol_str::SmolStr;
-use stagedoor_core::is_passed_over;
+use stagedoor_core::{Problem, without_byte_order_mark};
+use stagedoor_source::{FileKind, FileSystem as _, Listing, RealFileSystem};
 
 use crate::file_error::{FileError, Report};
 use crate::permission::{Permission, PermissionAction};
@@ -12,12 +13,8 @@ use crate::permission_rules::PermissionRules;
 use crate::schema::{self, entity_type};
 use crate::yaml::{Content, Node, documents};
 
-pub(crate) const ENDINGS: [&str; 3] =
-    [".permissions.yaml", ".permissions.yml", ".permissions.json"];
-
-/// A permission file is small; a directory is not followed without end.
-const FILE_BYTES: u64 = 1 << 20;
-const DIRECTORY_DEPTH: usize = 16;
+/// A permission file is small.
+const FILE_BYTES: usize = 1 << 20;
 
 /// Adds the permissions of one file to `table`; returns the names of those that
 /// were not there.
@@ -29,6 +26,11 @@ pub(crate) fn read(
     error: &mut FileError,
 ) -> Vec<SmolStr> {
     let mut added = Vec::new();
+    let text = without_byte_order_mark(text);
+    if text.len() > FILE_BYTES {
+        error.file(file, format!("the file is larger than the limit of {FILE_BYTES} bytes"));
+        return added;
+    }
     let documents = match documents(text) {
         Ok(documents) => documents,
         Err(e) => {
@@ -205,51 +207,27 @@ fn type_clash<'a>(
 /// Returns name and text of the permission files below `directory`, sorted.
 pub(crate) fn files_below(directory: &Path) -> Result<Vec<(String, String)>, FileError> {
     let mut error = FileError::default();
-    let mut files: Vec<PathBuf> = Vec::new();
-    let mut open = vec![(directory.to_path_buf(), 0)];
-    while let Some((directory, depth)) = open.pop() {
-        let entries = match std::fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(e) => {
-                error.file(&directory.display().to_string(), e.to_string());
-                continue;
-            }
-        };
-        for entry in entries {
-            // Links to directories are not followed: they may lead in a circle.
-            let (path, is_directory) = match entry.and_then(|e| Ok((e.path(), e.file_type()?))) {
-                Ok((path, of_type)) => (path, of_type.is_dir()),
-                Err(e) => {
-                    error.file(&directory.display().to_string(), e.to_string());
-                    continue;
-                }
-            };
-            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-            if is_directory && depth < DIRECTORY_DEPTH && !is_passed_over(name.as_ref()) {
-                open.push((path, depth + 1));
-            } else if !is_directory && ENDINGS.iter().any(|ending| name.ends_with(ending)) {
-                files.push(path);
-            }
-        }
+    let listing = Listing::of(&RealFileSystem, directory);
+    // What lies there beside permission files is for whoever loads the policies to tell of.
+    let concerns = |problem: &&Problem| {
+        let file = problem.file().unwrap_or_default();
+        problem.code() == "file::read" && !FileKind::of(file).is_policies()
+            || FileKind::of(file) == FileKind::Permissions
+    };
+    for problem in listing.problems.iter().filter(concerns) {
+        error.file(problem.file().unwrap_or_default(), problem.message());
     }
-    files.sort_unstable();
-    let mut read = Vec::with_capacity(files.len());
-    for path in files {
-        let name = path.display().to_string();
-        let meta = std::fs::metadata(&path);
-        if meta.as_ref().is_ok_and(|meta| !meta.is_file()) {
-            // A pipe would be waited for, a device read without end.
-            error.file(&name, "not a file".to_owned());
-            continue;
-        }
-        let size = meta.map(|m| m.len()).unwrap_or_default();
-        if size > FILE_BYTES {
-            error.file(&name, format!("{size} bytes are more than the limit of {FILE_BYTES}"));
-            continue;
-        }
-        match std::fs::read_to_string(&path) {
-            Ok(text) => read.push((name, text)),
-            Err(e) => error.file(&name, e.to_string()),
+    let mut read = Vec::new();
+    for file in listing.files.iter().filter(|file| file.kind == FileKind::Permissions) {
+        let name = file.path.display().to_string();
+        let bytes = RealFileSystem.read(&file.path, FILE_BYTES as u64);
+        match bytes.map(String::from_utf8) {
+            Ok(Ok(text)) => read.push((name, text)),
+            Ok(Err(wrong)) => {
+                let at = wrong.utf8_error().valid_up_to();
+                error.file(&name, format!("not UTF-8 after byte {at}"));
+            }
+            Err(wrong) => error.file(&name, wrong.to_string()),
         }
     }
     error.or(read)

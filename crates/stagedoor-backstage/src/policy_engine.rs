@@ -3,24 +3,20 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use stagedoor_core::{
-    Engine, EngineBuilder, EntitiesError, LoadError, RuleEvaluator, declares_entity_type,
-};
+use stagedoor_core::{Engine, EntitiesError, LoadError};
 
 use crate::budget::Budget;
-use crate::bundle::{PolicyBundle, is_permission_file};
 use crate::conditions::without_context;
 use crate::decision_cache::DecisionCache;
+use crate::engine_builder::PolicyEngineBuilder;
 use crate::entity_ref::EntityRefError;
 use crate::evaluation::{nobody, stacked, unreadable_user};
 use crate::file_error::FileError;
 use crate::groups::Groups;
-use crate::names;
 use crate::owners::OwnerCounts;
 use crate::permission::{Permission, Permissions};
 use crate::policy_answer::{Finding, FindingCode, PermissionQuery, PolicyAnswer};
 use crate::principal::{Principal, User};
-use crate::schema::SCHEMA;
 
 /// Answers that are kept unless [`PolicyEngine::with_cache`] says otherwise.
 const CACHED: usize = 20_000;
@@ -82,13 +78,10 @@ pub struct PolicyEngine {
     findings: OnceLock<Vec<Finding>>,
 }
 
-/// Failure to load a policy directory. Nothing of it is used.
+/// Failure to load a policy set. Nothing of it is used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyEngineError {
-    /// The directory cannot be read.
-    #[error("`{0}` cannot be read")]
-    Directory(String, #[source] std::io::Error),
     /// Policies or schemas do not load.
     #[error(transparent)]
     Policies(#[from] LoadError),
@@ -98,6 +91,12 @@ pub enum PolicyEngineError {
 }
 
 impl PolicyEngine {
+    /// Returns a builder, to load policies with.
+    #[must_use]
+    pub fn builder() -> PolicyEngineBuilder {
+        PolicyEngineBuilder::default()
+    }
+
     /// Loads policies, schema and permission files of a directory, with all below it. The
     /// schema that ships is added unless the directory has its own.
     ///
@@ -105,71 +104,7 @@ impl PolicyEngine {
     ///
     /// [`PolicyEngineError`] with everything that is wrong.
     pub fn load(directory: &Path) -> Result<Self, PolicyEngineError> {
-        Self::load_guarded(directory, None)
-    }
-
-    /// Loads a directory as [`load`](Self::load) does, with the rules that its policies may be
-    /// guarded by.
-    ///
-    /// # Errors
-    ///
-    /// As [`load`](Self::load).
-    pub fn load_guarded(
-        directory: &Path,
-        rules: Option<Arc<dyn RuleEvaluator>>,
-    ) -> Result<Self, PolicyEngineError> {
-        let unreadable = |e| PolicyEngineError::Directory(directory.display().to_string(), e);
-        // Said here; the engine would list it among problems of policies.
-        std::fs::read_dir(directory).map_err(unreadable)?;
-        let permissions = Permissions::known()?.with_directory(directory)?;
-        let mut builder = with_rules(Engine::builder(), rules).directory(directory);
-        if !declares_entity_type(&[directory.to_path_buf()], names::NAMESPACE, "CatalogEntity") {
-            builder = builder.schema("(shipped) backstage.cedarschema", SCHEMA);
-        }
-        if let Some(fragment) = permissions.schema_fragment() {
-            builder = builder.schema("(schema of added permissions)", fragment);
-        }
-        Ok(Self::new(builder.build()?, permissions))
-    }
-
-    /// Loads the files of a bundle as [`load`](Self::load) does those of a directory. The schema
-    /// that ships is added unless the bundle has a `backstage.cedarschema`.
-    ///
-    /// # Errors
-    ///
-    /// [`PolicyEngineError`] with everything that is wrong.
-    pub fn from_bundle(bundle: &PolicyBundle) -> Result<Self, PolicyEngineError> {
-        Self::from_bundle_guarded(bundle, None)
-    }
-
-    /// Loads a bundle as [`from_bundle`](Self::from_bundle) does, with the rules that its
-    /// policies may be guarded by.
-    ///
-    /// # Errors
-    ///
-    /// As [`from_bundle`](Self::from_bundle).
-    pub fn from_bundle_guarded(
-        bundle: &PolicyBundle,
-        rules: Option<Arc<dyn RuleEvaluator>>,
-    ) -> Result<Self, PolicyEngineError> {
-        let listed = bundle.files().filter(|(name, _)| is_permission_file(name));
-        let permissions = Permissions::known()?.with_files(listed)?;
-        let mut builder = with_rules(Engine::builder(), rules);
-        for (name, text) in bundle.files().filter(|(name, _)| !is_permission_file(name)) {
-            builder = match name {
-                name if name.ends_with(".cedarschema") => builder.schema(name, text),
-                name if name.ends_with(".cedarschema.json") => builder.schema_json(name, text),
-                name if name.ends_with(".json") => builder.policies_json(name, text),
-                name => builder.policies(name, text),
-            };
-        }
-        if bundle.files().all(|(name, _)| name != "backstage.cedarschema") {
-            builder = builder.schema("(shipped) backstage.cedarschema", SCHEMA);
-        }
-        if let Some(fragment) = permissions.schema_fragment() {
-            builder = builder.schema("(schema of added permissions)", fragment);
-        }
-        Ok(Self::new(builder.build()?, permissions))
+        Self::builder().directory(directory).build()
     }
 
     /// Returns the policy that an engine and a table of permissions make. The engine's
@@ -341,12 +276,5 @@ impl PolicyEngine {
             }
         }
         findings
-    }
-}
-
-fn with_rules(builder: EngineBuilder, rules: Option<Arc<dyn RuleEvaluator>>) -> EngineBuilder {
-    match rules {
-        Some(rules) => builder.rules(rules),
-        None => builder,
     }
 }

@@ -1,13 +1,28 @@
 //! The Cedar schema of Backstage, made from the table of permissions.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+
+use stagedoor_source::{ShippedSchema, Vocabulary};
 
 use crate::names::NAMESPACE;
 use crate::permission::{Permission, PermissionAction, Permissions};
 
 /// The schema of the known permissions, as it ships in `policies/backstage`.
 pub const SCHEMA: &str = include_str!("../policies/backstage.cedarschema");
+
+/// What tells that policies are about Backstage, and the schema that they need.
+pub const VOCABULARY: Vocabulary = Vocabulary {
+    name: "backstage",
+    namespace: NAMESPACE,
+    schemas: Cow::Borrowed(&[ShippedSchema {
+        name: "(shipped) backstage.cedarschema",
+        text: Cow::Borrowed(SCHEMA),
+        marker: "Backstage::CatalogEntity",
+    }]),
+    has_permission_files: true,
+};
 
 /// The types of entities, up to the first action.
 const ENTITY_TYPES: &str = include_str!("entity_types.cedarschema");

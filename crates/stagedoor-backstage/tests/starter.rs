@@ -10,6 +10,7 @@ use stagedoor_backstage::{
     Catalog, DEMO_CATALOG, EntityRef, Permissions, Resource, SCHEMA, STARTER_POLICIES, User,
 };
 use stagedoor_core::{Decision, Effect, Engine, Entities};
+use stagedoor_source::FromFiles as _;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

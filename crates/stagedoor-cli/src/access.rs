@@ -10,13 +10,13 @@ use stagedoor_kubernetes::access::{
 use stagedoor_kubernetes::rbac::RbacImport;
 use stagedoor_kubernetes::{SCHEMA, Subject};
 
-use crate::cli::Ending;
+use crate::ending::Ending;
+use crate::engine::LoadArgs;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::output::Output;
 use crate::platform::Platform;
 use crate::roles;
-use crate::rules::RulesArgs;
 use crate::table::Table;
 
 /// Size of a file of subjects, in bytes.
@@ -36,11 +36,9 @@ struct SourceArgs {
 }
 
 impl SourceArgs {
-    fn engine(&self, rules: &RulesArgs) -> Result<Engine, Failure> {
+    fn engine(&self, load: &LoadArgs, output: &Output) -> Result<Engine, Failure> {
         if self.rbac.is_empty() {
-            let mut input = Input::default();
-            let builder = Platform::Kubernetes.builder(&self.policies, rules, &mut input)?;
-            return Ok(builder.build()?);
+            return Ok(load.load(&self.policies, Some(Platform::Kubernetes), output)?.engine);
         }
         let resolved = roles::resolved(&self.rbac, None)?;
         let import = RbacImport::of(&resolved).map_err(|e| Failure::input(e.to_string()))?;
@@ -84,7 +82,7 @@ pub(crate) struct WhoCanArgs {
     source: SourceArgs,
 
     #[command(flatten)]
-    rules: RulesArgs,
+    load: LoadArgs,
 
     /// Print CSV.
     #[arg(long)]
@@ -110,7 +108,7 @@ pub(crate) struct WhatCanArgs {
     source: SourceArgs,
 
     #[command(flatten)]
-    rules: RulesArgs,
+    load: LoadArgs,
 
     /// Print CSV.
     #[arg(long)]
@@ -119,7 +117,7 @@ pub(crate) struct WhatCanArgs {
 
 pub(crate) fn who_can(args: &WhoCanArgs, output: &mut Output) -> Result<Ending, Failure> {
     let question = question(args)?;
-    let engine = args.source.engine(&args.rules)?;
+    let engine = args.source.engine(&args.load, output)?;
     let policies = AccessPolicies::of(&engine).map_err(|e| Failure::input(e.to_string()))?;
     let mut found = policies.who_can(&question);
     if let Some(path) = &args.subjects {
@@ -198,7 +196,7 @@ fn question(args: &WhoCanArgs) -> Result<AccessQuestion, Failure> {
 }
 
 pub(crate) fn what_can(args: &WhatCanArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let engine = args.source.engine(&args.rules)?;
+    let engine = args.source.engine(&args.load, output)?;
     let policies = AccessPolicies::of(&engine).map_err(|e| Failure::input(e.to_string()))?;
     let found = match args.subject.strip_prefix("Group/") {
         Some(group) => policies.what_can_members_of(group),

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use stagedoor_kubernetes::rbac::{AuditFinding, AuditReport, AuditSeverity};
 
-use crate::cli::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::roles::RoleArgs;

@@ -6,7 +6,7 @@ use clap::Args;
 use stagedoor_core::{Decision, Engine, Entities, Outcome, Request};
 
 use crate::answer::{Answer, ExplainedAnswer};
-use crate::cli::Ending;
+use crate::ending::Ending;
 use crate::engine::PolicyArgs;
 use crate::failure::Failure;
 use crate::input::Input;
@@ -53,7 +53,7 @@ pub(crate) fn answer(
     explained: bool,
 ) -> Result<Ending, Failure> {
     let mut input = Input::default();
-    let engine = args.policies.engine(&mut input)?;
+    let engine = args.policies.engine(&mut input, output)?;
     let entities = match &args.entities {
         Some(path) => entities(path, &engine, &mut input)?,
         None => Entities::empty(),
@@ -69,7 +69,8 @@ pub(crate) fn answer(
         }
         (None, Some(path)) => {
             let reader = input.open(path)?;
-            desk.many(Requests::new(Input::name(path), reader, engine.schema()), output)
+            let requests = Requests::new(Input::name(path), reader, engine.schema(), &entities);
+            desk.many(requests, output)
         }
         (None, None) => Err(Failure::input("give `--request` or `--requests`")),
     }
@@ -111,7 +112,10 @@ impl Desk<'_> {
 
     fn many(&self, mut requests: Requests<'_>, output: &mut Output) -> Result<Ending, Failure> {
         while let Some(read) = requests.next()? {
-            let told = read.and_then(|request| self.tell(&request, output, &requests.place()));
+            let told = read.and_then(|line| {
+                let entities = line.entities.as_ref().unwrap_or(self.entities);
+                self.tell(&line.request, entities, output, &requests.place())
+            });
             match told {
                 Ok(told) => told?,
                 Err(reason) if output.is_json() => {
@@ -134,12 +138,13 @@ impl Desk<'_> {
     fn tell(
         &self,
         request: &Request,
+        entities: &Entities,
         output: &mut Output,
         place: &str,
     ) -> Result<Result<(), Failure>, String> {
         if self.explained {
             let explanation =
-                self.engine.explain(request, self.entities).map_err(|e| format!("{place}: {e}"))?;
+                self.engine.explain(request, entities).map_err(|e| format!("{place}: {e}"))?;
             if output.is_json() {
                 return Ok(output.json(&ExplainedAnswer::of(&explanation, self.engine)));
             }
@@ -147,8 +152,7 @@ impl Desk<'_> {
             let narrator = Narrator { engine: self.engine, paint: output.paint(), detail };
             return Ok(output.line(narrator.tell(&question(request), &explanation)));
         }
-        let outcome =
-            self.engine.decide(request, self.entities).map_err(|e| format!("{place}: {e}"))?;
+        let outcome = self.engine.decide(request, entities).map_err(|e| format!("{place}: {e}"))?;
         if output.is_json() {
             return Ok(output.json(&Answer::of(&outcome)));
         }

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use stagedoor_backstage::{
-    Permissions, PluginMetadata, PolicyBundle, PolicyEngine, PolicyEngineError,
-};
+use stagedoor_backstage::{Permissions, PluginMetadata};
 
-use crate::cli::Ending;
+use crate::bundle;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::output::Output;
+use crate::platform::Platform;
 
 /// Plugins that are asked unless `--plugin` names others.
 const PLUGINS: [&str; 12] = [
@@ -43,18 +43,7 @@ pub(crate) struct BackstageArgs {
 #[derive(Debug, Subcommand)]
 enum BackstageCommand {
     Discover(DiscoverArgs),
-    Bundle(BundleArgs),
-}
-
-/// Write a directory of policies as one file, for `permission.stagedoor.bundle`.
-///
-/// Policies, schemas and permission files are taken, those below the directory too. Nothing is
-/// written unless they load.
-#[derive(Debug, Args)]
-struct BundleArgs {
-    /// The directory.
-    #[arg(value_name = "DIR")]
-    directory: PathBuf,
+    Bundle(bundle::BundleArgs),
 }
 
 /// Write a permission file of the permissions and rules that are not known here.
@@ -79,21 +68,8 @@ struct DiscoverArgs {
 pub(crate) fn run(args: &BackstageArgs, output: &mut Output) -> Result<Ending, Failure> {
     match &args.command {
         BackstageCommand::Discover(args) => discover(args, output),
-        BackstageCommand::Bundle(args) => bundle(args, output),
+        BackstageCommand::Bundle(args) => bundle::run(args, Some(Platform::Backstage), output),
     }
-}
-
-fn bundle(args: &BundleArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let bundle = PolicyBundle::from_directory(&args.directory)?;
-    let policies = PolicyEngine::from_bundle(&bundle).map_err(|error| match error {
-        PolicyEngineError::Policies(error) => Failure::Load(error),
-        PolicyEngineError::Permissions(error) => Failure::Files(error),
-        other => Failure::input(other.to_string()),
-    })?;
-    output.line(bundle.to_json())?;
-    let (count, revision) = (policies.engine().policies().len(), policies.revision());
-    output.remark(&format!("{count} policies, revision {revision}"));
-    Ok(Ending::Done)
 }
 
 fn discover(args: &DiscoverArgs, output: &mut Output) -> Result<Ending, Failure> {

@@ -6,7 +6,7 @@ pub(crate) mod kubernetes;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
 

@@ -4,18 +4,13 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::ending::UNUSABLE;
 use crate::output::Output;
 use crate::{
-    access, audit, authorize, backstage, check, completions, demo, diff, explain, fmt, import,
-    lint, man, report, serve, test, validate,
+    access, audit, authorize, backstage, bundle, check, completions, demo, diff, explain, fmt,
+    import, lint, man, manifest, report, serve, test, validate,
 };
 
-/// Exit code of a decision to deny; 0 allows, 1 is a failure.
-const DENIED: u8 = 2;
-/// Exit code of a decision that hangs on conditions.
-const CONDITIONAL: u8 = 3;
-/// Exit code of the commands that check where what was given cannot be used.
-const UNUSABLE: u8 = 2;
 /// The commands that check: 1 says that something was found.
 const CHECKS: [&str; 4] = ["test", "lint", "diff", "fmt"];
 
@@ -74,24 +69,11 @@ enum Command {
     #[cfg(feature = "rules")]
     Rule(crate::rule::RuleArgs),
     Backstage(backstage::BackstageArgs),
+    Bundle(bundle::BundleArgs),
+    Manifest(manifest::ManifestArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
-}
-
-/// How a command ended that did what it was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// Allowed, or there was nothing to decide.
-    Done,
-    /// Denied.
-    Denied,
-    /// Neither: it depends on what is not known.
-    Conditional,
-    /// Failed, and what failed is printed already.
-    Failed,
-    /// What was given could not be used, and why is printed already.
-    Unusable,
 }
 
 /// Runs the command that the arguments name.
@@ -128,17 +110,15 @@ pub(crate) fn run() -> ExitCode {
         #[cfg(feature = "rules")]
         Command::Rule(args) => crate::rule::run(&args, &mut output),
         Command::Backstage(args) => backstage::run(&args, &mut output),
+        Command::Bundle(args) => bundle::run(&args, None, &mut output),
+        Command::Manifest(args) => manifest::run(&args, &mut output),
         Command::Demo(_) => demo::run(&mut output),
         Command::Completions(args) => completions::run(&args, &mut output),
         Command::Man(args) => man::run(&args, &mut output),
     };
     let ending = ending.and_then(|ending| output.flush().map(|()| ending));
     match ending {
-        Ok(Ending::Done) => ExitCode::SUCCESS,
-        Ok(Ending::Denied) => ExitCode::from(DENIED),
-        Ok(Ending::Conditional) => ExitCode::from(CONDITIONAL),
-        Ok(Ending::Failed) => ExitCode::FAILURE,
-        Ok(Ending::Unusable) => ExitCode::from(UNUSABLE),
+        Ok(ending) => ending.into(),
         Err(failure) => {
             output.failure(&failure);
             ExitCode::FAILURE

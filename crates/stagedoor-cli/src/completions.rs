@@ -3,7 +3,8 @@
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
-use crate::cli::{Cli, Ending};
+use crate::cli::Cli;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
 

@@ -12,7 +12,7 @@ use stagedoor_kubernetes::{
 
 use crate::answer::word;
 use crate::check::kubernetes::wish;
-use crate::cli::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::narrative;
 use crate::output::Output;

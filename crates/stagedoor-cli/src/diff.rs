@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use serde_json::Value;
-use stagedoor_core::{Decision, Entities, Limits, Request, Schema};
+use stagedoor_core::{Decision, Entities, Limits, Schema, without_byte_order_mark};
 use stagedoor_review::diff::{AccessRow, Comparison, Direction, PolicyChanges, format};
-use stagedoor_review::{Policies, PolicyFiles};
+use stagedoor_review::{Platform, Policies};
+use stagedoor_source::{GitTree, PolicySources};
 use stagedoor_testing::{Space, SpaceRequest};
 
-use crate::cli::Ending;
+use crate::ending::Ending;
+use crate::engine::{LoadArgs, tell_of_files};
 use crate::failure::Failure;
-use crate::git::Place;
 use crate::input::{Input, unreadable};
 use crate::output::Output;
-use crate::requests::REQUEST_BYTES;
+use crate::requests::{REQUEST_BYTES, RequestLine};
 use crate::review::{catalog, or_unusable, policies, suite};
 use crate::terminal::line;
 
@@ -41,6 +41,9 @@ pub(crate) struct DiffArgs {
     /// Take OLD and NEW for revisions, even where a file or directory has that name.
     #[arg(long)]
     git: bool,
+
+    #[command(flatten)]
+    load: LoadArgs,
 
     /// Test files whose fixtures say what can be asked, or directories with such files; those
     /// among the policies by default.
@@ -125,16 +128,33 @@ pub(crate) fn run(args: &DiffArgs, output: &mut Output) -> Result<Ending, Failur
 }
 
 fn compare(args: &DiffArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let (old, old_place) = side(&args.old, args.git)?;
-    let (new, new_place) = side(&args.new, args.git)?;
-    let asked = asked(args, &new, [new_place, old_place], output)?;
+    let (old, old_place) = side(args, &args.old, output)?;
+    let (new, new_place) = side(args, &args.new, output)?;
+    let mut ending = Ending::Done;
+    for (old, new) in pairs(old, new)? {
+        let places = [new_place.clone(), old_place.clone()];
+        if compare_sets(args, &old, &new, places, output)? == Ending::Failed {
+            ending = Ending::Failed;
+        }
+    }
+    Ok(ending)
+}
+
+fn compare_sets(
+    args: &DiffArgs,
+    old: &Policies,
+    new: &Policies,
+    places: [PathBuf; 2],
+    output: &mut Output,
+) -> Result<Ending, Failure> {
+    let asked = asked(args, new, places, output)?.about(old, new);
     if asked.requests.is_empty() {
         return Err(Failure::input("there is nothing to compare the policies by").with_help(
             "give test files with `--tests`, a catalog with `--catalog`, or `--requests`",
         ));
     }
     let comparison = Comparison::of(&old.engine, &new.engine, &asked.requests);
-    let contradicted = asked.contradicted(&old);
+    let contradicted = asked.contradicted(old);
     match args.report {
         Some(ReportFormat::Markdown) => {
             output.bytes(format::markdown(&comparison, args.rows).as_bytes())?;
@@ -165,14 +185,54 @@ fn compare(args: &DiffArgs, output: &mut Output) -> Result<Ending, Failure> {
 }
 
 /// Loads one side; returns where its test files may be, too.
-fn side(given: &str, git: bool) -> Result<(Policies, PathBuf), Failure> {
+fn side(
+    args: &DiffArgs,
+    given: &str,
+    output: &Output,
+) -> Result<(Vec<Policies>, PathBuf), Failure> {
     let path = Path::new(given);
-    if !git && path.exists() {
-        return Ok((policies(&[path.to_owned()])?, path.to_owned()));
+    if !args.git && path.exists() {
+        return Ok((policies(&[path.to_owned()], &args.load, output)?, path.to_owned()));
     }
-    let place = Place::parse(given)?;
-    let loaded = Policies::load(&PolicyFiles::Texts(place.texts()?))?;
-    Ok((loaded, PathBuf::from(place.path())))
+    let tree = GitTree::open(given)
+        .map_err(|error| Failure::input(error.to_string()).with_help(error.help()))?;
+    let limits = args.load.limits()?;
+    let sources = PolicySources::read_with(&tree, &[tree.path()], &limits, args.load.manifest());
+    let sets = Policies::all(sources, None, &limits)?;
+    sets.iter().for_each(|set| tell_of_files(set.engine.warnings(), output));
+    Ok((sets, here(&tree)))
+}
+
+/// Returns the path in a commit as one from here, where that can be told.
+fn here(tree: &GitTree) -> PathBuf {
+    match tree.path() {
+        path if path.as_os_str().is_empty() => PathBuf::from("."),
+        path => path.to_owned(),
+    }
+}
+
+/// Returns the sets of both sides, each with the one of the other side about the same platform.
+fn pairs(old: Vec<Policies>, new: Vec<Policies>) -> Result<Vec<(Policies, Policies)>, Failure> {
+    if let ([_], [_]) = (old.as_slice(), new.as_slice()) {
+        return Ok(old.into_iter().zip(new).collect());
+    }
+    let mut pairs = Vec::new();
+    let mut new = new;
+    for old in old {
+        let at = new.iter().position(|new| new.platform == old.platform);
+        let at = at.ok_or_else(|| unpaired(&old, "NEW"))?;
+        pairs.push((old, new.swap_remove(at)));
+    }
+    match new.first() {
+        Some(new) => Err(unpaired(new, "OLD")),
+        None => Ok(pairs),
+    }
+}
+
+fn unpaired(set: &Policies, side: &str) -> Failure {
+    let platform = format!("{:?}", set.platform);
+    Failure::input(format!("{side} has no policies about {platform}, which the other side has"))
+        .with_help("compare the directory of each platform")
 }
 
 fn asked(
@@ -219,6 +279,28 @@ impl Asked {
     fn add(&mut self, space: Space) {
         self.requests.extend(space.requests);
         self.left_out += space.left_out;
+    }
+
+    /// Returns what is asked about these policies: where there are those of another platform beside
+    /// them, its requests are left to those.
+    fn about(mut self, old: &Policies, new: &Policies) -> Self {
+        if new.platform == Platform::Cedar || !self.recorded.is_empty() {
+            return self;
+        }
+        let of_namespace = |name: &str, namespace: &str| {
+            name.split("::").next().is_some_and(|first| first == namespace)
+        };
+        let of_other = |asked: &SpaceRequest| {
+            let action = asked.request.action.type_name().to_string();
+            let known = |namespace| of_namespace(&action, namespace);
+            match (old.platform, new.platform) {
+                (Platform::Backstage, Platform::Backstage) => known("k8s"),
+                (Platform::Kubernetes, Platform::Kubernetes) => known("Backstage"),
+                _ => false,
+            }
+        };
+        self.requests.retain(|asked| !of_other(asked));
+        self
     }
 
     /// Reads requests, one JSON object a line.
@@ -281,27 +363,10 @@ fn one(
     entities: &Entities,
     schema: Option<&Schema>,
 ) -> Result<(SpaceRequest, Option<Decision>), String> {
-    let mut object: serde_json::Map<String, Value> =
-        serde_json::from_slice(json).map_err(|e| e.to_string())?;
-    let own = object.remove("entities");
-    let decision = match object.get("decision").and_then(Value::as_str) {
-        Some("allow" | "Allow" | "ALLOW") => Some(Decision::Allow),
-        Some("deny" | "Deny" | "DENY") => Some(Decision::Deny),
-        _ => None,
-    };
-    let text = Value::Object(object).to_string();
-    let request = Request::from_json_str(&text, schema).map_err(|e| e.to_string())?;
-    let entities = match own {
-        None => entities.clone(),
-        Some(own) => {
-            let own =
-                Entities::from_json_str(&own.to_string(), schema).map_err(|e| e.to_string())?;
-            // Cedar adds the schema's actions, which the shared entities have, too.
-            let new = own.iter().filter(|entity| entities.get(&entity.uid).is_none()).cloned();
-            entities.with(new).map_err(|e| e.to_string())?
-        }
-    };
-    Ok((SpaceRequest::new(request, entities), decision))
+    let json = std::str::from_utf8(json).map_err(|_| "not UTF-8".to_owned())?;
+    let line = RequestLine::read(without_byte_order_mark(json), entities, schema)?;
+    let entities = line.entities.unwrap_or_else(|| entities.clone());
+    Ok((SpaceRequest::new(line.request, entities), line.decision))
 }
 
 fn tell(comparison: &Comparison<'_>, shown: usize, output: &mut Output) -> Result<(), Failure> {

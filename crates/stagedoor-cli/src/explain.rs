@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use crate::authorize::{self, AuthorizeArgs};
 use crate::check::{backstage, kubernetes};
-use crate::cli::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
 

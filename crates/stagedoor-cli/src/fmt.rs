@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use stagedoor_core::Limits;
+use stagedoor_core::{Limits, LoadError, Problem, Severity, SourceKind};
 use stagedoor_review::fmt::{Style, formatted};
+use stagedoor_source::{FileKind, Listing, RealFileSystem};
 
-use crate::cli::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
-use crate::input::{Input, is_stdin, unreadable};
+use crate::input::{Input, is_stdin};
 use crate::output::Output;
 use crate::review::or_unusable;
 use crate::terminal::line;
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &FmtArgs, output: &mut Output) -> Result<Ending, Failure
 
 fn format(args: &FmtArgs, output: &mut Output) -> Result<Ending, Failure> {
     let style = Style { line_width: args.line_width, indent_width: args.indent_width };
-    let files = files(&args.paths)?;
+    let files = files(&args.paths, output)?;
     let mut input = Input::default();
     let mut changes = Vec::new();
     // All are formatted before the first is written.
@@ -73,7 +74,7 @@ fn format(args: &FmtArgs, output: &mut Output) -> Result<Ending, Failure> {
     let names: Vec<String> = changes.iter().map(|(_, name, _)| name.clone()).collect();
     if !args.check {
         for (path, name, text) in &changes {
-            write(path, text)
+            replace(path, text)
                 .map_err(|e| Failure::input(format!("`{name}` cannot be written: {e}")))?;
         }
     }
@@ -89,47 +90,39 @@ fn format(args: &FmtArgs, output: &mut Output) -> Result<Ending, Failure> {
 }
 
 /// Replaces a file as a whole, so that whoever reads it meanwhile sees the one or the other.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let real = std::fs::canonicalize(path)?;
-    let permissions = std::fs::metadata(&real)?.permissions();
+pub(crate) fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let permissions = std::fs::metadata(&real).ok().map(|metadata| metadata.permissions());
     let name = real.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let beside = real.with_file_name(format!(".{name}.{}.new", std::process::id()));
     std::fs::write(&beside, text)
-        .and_then(|()| std::fs::set_permissions(&beside, permissions))
+        .and_then(|()| permissions.map_or(Ok(()), |p| std::fs::set_permissions(&beside, p)))
         .and_then(|()| std::fs::rename(&beside, &real))
         .inspect_err(|_| drop(std::fs::remove_file(&beside)))
 }
 
 /// Returns the files at the paths: files as they are given, and all `*.cedar` below directories.
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+fn files(paths: &[PathBuf], output: &Output) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {
         if is_stdin(path) || !path.is_dir() {
             files.push(path.clone());
             continue;
         }
-        let mut open = vec![path.clone()];
-        while let Some(directory) = open.pop() {
-            let failed = |e| unreadable(&directory.display().to_string(), &e);
-            for entry in std::fs::read_dir(&directory).map_err(failed)? {
-                let entry = entry.map_err(failed)?;
-                let name = entry.file_name();
-                let name = name.to_string_lossy();
-                if name.starts_with('.') || name == "node_modules" {
-                    continue;
-                }
-                // Links to directories are not followed, so that there is no circle.
-                if entry.file_type().is_ok_and(|of_type| of_type.is_dir()) {
-                    open.push(entry.path());
-                } else if name.ends_with(".cedar") {
-                    let path = entry.path();
-                    // A pipe would be waited for.
-                    if std::fs::metadata(&path).is_ok_and(|meta| !meta.is_file()) {
-                        let message = format!("`{}` is not a file", path.display());
-                        return Err(Failure::input(message));
-                    }
-                    files.push(path);
-                }
+        let listing = Listing::of(&RealFileSystem, path);
+        let errors = listing.problems.iter().filter(|p| p.severity() == Severity::Error);
+        let errors: Vec<Problem> = errors.cloned().collect();
+        if !errors.is_empty() {
+            return Err(LoadError::of(errors).into());
+        }
+        for file in listing.files {
+            match file.kind {
+                FileKind::Source(SourceKind::Policies) => files.push(file.path),
+                FileKind::Lookalike => output.remark(&format!(
+                    "`{}` is not formatted: by its name it is no file of policies",
+                    file.path.display()
+                )),
+                _ => {}
             }
         }
     }

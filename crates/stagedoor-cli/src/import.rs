@@ -12,7 +12,7 @@ use stagedoor_core::Engine;
 use stagedoor_kubernetes::SCHEMA;
 use stagedoor_kubernetes::rbac::RbacImport;
 
-use crate::cli::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::roles::RoleArgs;

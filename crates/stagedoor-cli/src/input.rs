@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
+use stagedoor_core::without_byte_order_mark;
+
 use crate::failure::Failure;
 
 /// What stands for the standard input.
@@ -35,10 +37,14 @@ impl Input {
             let message = format!("`{name}` is larger than the limit of {limit} bytes");
             return Err(Failure::input(message));
         }
-        String::from_utf8(bytes).map_err(|error| {
+        let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             Failure::input(format!("`{name}` is not UTF-8 after byte {at}"))
                 .with_help("save the file as UTF-8")
+        })?;
+        Ok(match without_byte_order_mark(&text) {
+            whole if whole.len() == text.len() => text,
+            rest => rest.to_owned(),
         })
     }
 

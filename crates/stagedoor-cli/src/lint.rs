@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use stagedoor_review::Policies;
 use stagedoor_review::lint::{
     Certainty, LintCode, LintFinding, LintLevel, LintPlace, LintReport, Linter, format,
 };
 
-use crate::cli::Ending;
+use crate::ending::Ending;
+use crate::engine::LoadArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::review::{catalog, catalog_entities, or_unusable, policies, suite};
@@ -30,6 +32,9 @@ pub(crate) struct LintArgs {
     /// ships is added where they bring none.
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    load: LoadArgs,
 
     /// Catalog files of Backstage: the groups and entities that exist.
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -86,15 +91,19 @@ pub(crate) fn run(args: &LintArgs, output: &mut Output) -> Result<Ending, Failur
 }
 
 fn look(args: &LintArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let policies = policies(&args.paths)?;
+    let sets = policies(&args.paths, &args.load, output)?;
     let catalog = catalog(&args.catalog)?;
-    let mut linter = Linter::new(&policies.engine)
-        .with_permissions(policies.permissions.clone())
-        .with_entities(catalog_entities(&catalog));
-    if let Some(suite) = suite(&args.paths, output) {
-        linter = linter.with_entities(suite.entities()).with_entities(suite.principals());
-    }
-    let report = linter.run();
+    let suite = suite(&args.paths, output);
+    let lint = |policies: &Policies| {
+        let mut linter = Linter::new(&policies.engine)
+            .with_permissions(policies.permissions.clone())
+            .with_entities(catalog_entities(&catalog));
+        if let Some(suite) = &suite {
+            linter = linter.with_entities(suite.entities()).with_entities(suite.principals());
+        }
+        linter.run()
+    };
+    let report = sets.iter().map(lint).reduce(LintReport::and).unwrap_or_default();
     match args.report {
         Some(ReportFormat::Sarif) => output.bytes(format::sarif(&report).as_bytes())?,
         None if output.is_json() => output.json(&report)?,

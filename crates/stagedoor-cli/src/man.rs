@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _};
 
-use crate::cli::{Cli, Ending};
+use crate::cli::Cli;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
 

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, Write as _};
 
 use serde::Serialize;
+use stagedoor_core::Problem;
 
 use crate::cli::Format;
 use crate::failure::Failure;
@@ -59,6 +60,20 @@ impl Output {
         let paint = Paint::of(&io::stderr());
         // Remarks that nobody can read are not worth a failure.
         let _ = writeln!(io::stderr(), "{} {}", paint.notable("note:"), line(text));
+    }
+
+    /// Tells people, on the standard error, of a problem that stops nothing.
+    pub(crate) fn warning(&self, problem: &Problem) {
+        let paint = Paint::of(&io::stderr());
+        let file = problem.file().map(|file| format!("{}: ", line(file))).unwrap_or_default();
+        let message = line(problem.message());
+        // As a remark.
+        let _ = writeln!(
+            io::stderr(),
+            "{} {file}{message} [{}]",
+            paint.notable("warning:"),
+            problem.code()
+        );
     }
 
     /// Tells people, on the standard error, what is wrong.

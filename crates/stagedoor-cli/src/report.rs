@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use stagedoor_review::lint::Linter;
+use stagedoor_core::Engine;
+use stagedoor_review::Policies;
+use stagedoor_review::lint::{LintReport, Linter};
 use stagedoor_review::report::{AccessMatrix, AccessReport, PolicyReach};
 use stagedoor_testing::Options;
 
-use crate::cli::Ending;
+use crate::ending::Ending;
+use crate::engine::LoadArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::review::{catalog, catalog_entities, policies, suite};
@@ -23,6 +26,9 @@ pub(crate) struct ReportArgs {
     /// ships is added where they bring none.
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    load: LoadArgs,
 
     /// The file to write, `-` for the standard output.
     #[arg(long, value_name = "FILE")]
@@ -42,7 +48,7 @@ pub(crate) fn run(args: &ReportArgs, output: &mut Output) -> Result<Ending, Fail
         return Err(Failure::input("`--html FILE` is missing")
             .with_help("or ask for the grids with `--format json`"));
     }
-    let policies = policies(&args.paths)?;
+    let sets = policies(&args.paths, &args.load, output)?;
     let catalog = catalog(&args.catalog)?;
     let mut known = catalog_entities(&catalog);
     let suite = suite(&args.paths, output);
@@ -50,20 +56,23 @@ pub(crate) fn run(args: &ReportArgs, output: &mut Output) -> Result<Ending, Fail
         let uids: std::collections::HashSet<_> = known.iter().map(|e| e.uid.clone()).collect();
         known.extend(suite.entities().filter(|entity| !uids.contains(&entity.uid)));
     }
-    let matrices = AccessMatrix::of(&policies, &known);
+    let matrices: Vec<AccessMatrix> =
+        sets.iter().flat_map(|policies| AccessMatrix::of(policies, &known)).collect();
     let Some(path) = &args.html else {
         output.json(&matrices)?;
         return Ok(Ending::Done);
     };
-    let lint = Linter::new(&policies.engine)
-        .with_permissions(policies.permissions.clone())
-        .with_entities(known)
-        .run();
+    let lint = |policies: &Policies| {
+        let linter = Linter::new(&policies.engine);
+        linter.with_permissions(policies.permissions.clone()).with_entities(known.clone()).run()
+    };
+    let lint = sets.iter().map(lint).reduce(LintReport::and).unwrap_or_default();
+    let engines: Vec<&Engine> = sets.iter().map(|policies| &policies.engine).collect();
     let coverage = suite.and_then(|suite| suite.coverage(&Options::default()).ok());
     let coverage = coverage.as_ref().map(PolicyReach::of);
     let page = AccessReport {
         title: &args.title,
-        engine: &policies.engine,
+        engines: &engines,
         matrices: &matrices,
         lint: &lint,
         coverage: coverage.as_deref(),

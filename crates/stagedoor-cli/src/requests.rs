@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
-use stagedoor_core::{Request, Schema};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use stagedoor_core::{Decision, Entities, Request, Schema};
 
 use crate::failure::Failure;
 use crate::input::unreadable;
@@ -10,14 +12,84 @@ use crate::input::unreadable;
 /// Size of one request, in bytes.
 pub(crate) const REQUEST_BYTES: usize = 8 << 20;
 
+/// What some editors put before a file.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A line longer than this is none of a file of requests: reading ends.
 const LINE_BYTES: usize = 64 << 20;
+
+/// One line of a file of requests.
+#[derive(Debug)]
+pub(crate) struct RequestLine {
+    pub(crate) request: Request,
+    /// The entities that stand in the line, with those that all lines share; without, only these.
+    pub(crate) entities: Option<Entities>,
+    /// What was decided, where the line is the record of a decision.
+    pub(crate) decision: Option<Decision>,
+}
+
+/// The fields of a line as they are written, so that a key given twice stays an error.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LineJson<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    principal: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    action: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    resource: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    context: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    entities: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    decision: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    description: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    validate_request: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    errors: Option<&'a RawValue>,
+}
+
+impl RequestLine {
+    /// Reads a line: the request, with `entities` and `decision` beside it if it has them.
+    pub(crate) fn read(
+        json: &str,
+        shared: &Entities,
+        schema: Option<&Schema>,
+    ) -> Result<Self, String> {
+        let request = |json: &str| Request::from_json_str(json, schema).map_err(|e| e.to_string());
+        // Nearly all lines are requests alone.
+        if !json.contains("entities") && !json.contains("decision") && !json.contains("\\u") {
+            return Ok(Self { request: request(json)?, entities: None, decision: None });
+        }
+        let mut line: LineJson<'_> = serde_json::from_str(json).map_err(|e| e.to_string())?;
+        let decision = line.decision.and_then(|decision| match decision.get() {
+            "\"allow\"" | "\"Allow\"" | "\"ALLOW\"" => Some(Decision::Allow),
+            "\"deny\"" | "\"Deny\"" | "\"DENY\"" => Some(Decision::Deny),
+            _ => None,
+        });
+        let own = line.entities.take();
+        let request = request(&serde_json::to_string(&line).map_err(|e| e.to_string())?)?;
+        let with = |own: &RawValue| -> Result<Entities, String> {
+            let own = Entities::from_json_str(own.get(), schema).map_err(|e| e.to_string())?;
+            // Cedar adds the schema's actions, which the shared entities have, too.
+            let new = own.iter().filter(|entity| shared.get(&entity.uid).is_none()).cloned();
+            shared.with(new).map_err(|e| e.to_string())
+        };
+        Ok(Self { request, entities: own.map(with).transpose()?, decision })
+    }
+}
 
 /// Reads one request after another, so that a file may be longer than the memory.
 pub(crate) struct Requests<'s> {
     name: String,
     reader: BufReader<Box<dyn Read>>,
     schema: Option<&'s Schema>,
+    shared: &'s Entities,
     line: usize,
     buffer: Vec<u8>,
 }
@@ -27,15 +99,16 @@ impl<'s> Requests<'s> {
         name: String,
         reader: BufReader<Box<dyn Read>>,
         schema: Option<&'s Schema>,
+        shared: &'s Entities,
     ) -> Self {
-        Self { name, reader, schema, line: 0, buffer: Vec::new() }
+        Self { name, reader, schema, shared, line: 0, buffer: Vec::new() }
     }
 
     /// Returns the next request, or what is wrong with its line; `None` at the end.
     /// Empty lines are passed over.
     ///
     /// The failure is that of reading: what follows is not known then.
-    pub(crate) fn next(&mut self) -> Result<Option<Result<Request, String>>, Failure> {
+    pub(crate) fn next(&mut self) -> Result<Option<Result<RequestLine, String>>, Failure> {
         loop {
             let whole = self.next_line().map_err(|e| unreadable(&self.name, &e))?;
             let place = format!("{}:{}", self.name, self.line);
@@ -47,9 +120,12 @@ impl<'s> Requests<'s> {
                 }
                 Some(true) => {}
             }
+            if self.line == 1 && self.buffer.starts_with(BYTE_ORDER_MARK) {
+                self.buffer.drain(..BYTE_ORDER_MARK.len());
+            }
             let request = match std::str::from_utf8(&self.buffer) {
                 Ok(text) if text.trim().is_empty() => continue,
-                Ok(text) => Request::from_json_str(text, self.schema).map_err(|e| e.to_string()),
+                Ok(text) => RequestLine::read(text, self.shared, self.schema),
                 Err(_) => Err("not UTF-8".to_owned()),
             };
             return Ok(Some(request.map_err(|reason| format!("{place}: {reason}"))));
@@ -110,10 +186,11 @@ mod tests {
 
     fn read(text: Vec<u8>) -> Result<Vec<Result<String, String>>, Failure> {
         let reader = BufReader::with_capacity(16, Box::new(Cursor::new(text)) as Box<dyn Read>);
-        let mut requests = Requests::new("r.jsonl".to_owned(), reader, None);
+        let shared = Entities::empty();
+        let mut requests = Requests::new("r.jsonl".to_owned(), reader, None, &shared);
         let mut all = Vec::new();
         while let Some(request) = requests.next()? {
-            all.push(request.map(|r| r.principal.id().unescaped().to_owned()));
+            all.push(request.map(|r| r.request.principal.id().unescaped().to_owned()));
         }
         Ok(all)
     }

@@ -1,25 +1,38 @@
 //! What `lint`, `diff` and `report` have in common: policies, and entities that exist.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use stagedoor_backstage::Catalog;
 use stagedoor_core::{Entity, Limits};
-use stagedoor_review::{LoadingError, Policies, PolicyFiles};
+use stagedoor_review::{LoadingError, Policies};
 use stagedoor_testing::TestSuite;
 
-use crate::cli::Ending;
+use crate::ending::Ending;
+use crate::engine::{LoadArgs, is_about_files};
 use crate::failure::Failure;
-use crate::input::{Input, unreadable};
+use crate::input::Input;
 use crate::output::Output;
 use crate::rules;
 
-/// Loads policies at paths.
-pub(crate) fn policies(paths: &[PathBuf]) -> Result<Policies, Failure> {
-    for path in paths {
-        // Said here on one line; the engine would list it among problems of policies.
-        std::fs::metadata(path).map_err(|e| unreadable(&path.display().to_string(), &e))?;
+/// Loads policies at paths: one set, or one for each platform.
+pub(crate) fn policies(
+    paths: &[PathBuf],
+    load: &LoadArgs,
+    output: &Output,
+) -> Result<Vec<Policies>, Failure> {
+    let sources = load.sources(paths, &[], &mut Input::default())?;
+    let rules = rules::load(&load.rules, sources.rules())?;
+    let sets = Policies::all(sources, rules, &load.limits()?)?;
+    // Each set has the warnings of all files.
+    let mut told = BTreeSet::new();
+    for warning in sets.iter().flat_map(|set| set.engine.warnings()) {
+        let about = (warning.code(), warning.file(), warning.message());
+        if is_about_files(warning) && told.insert(about) {
+            output.warning(warning);
+        }
     }
-    Ok(Policies::load(&PolicyFiles::Paths(paths.to_vec()))?)
+    Ok(sets)
 }
 
 impl From<LoadingError> for Failure {
@@ -50,14 +63,15 @@ pub(crate) fn catalog_entities(catalog: &Catalog) -> Vec<Entity> {
 
 /// Loads the tests at paths, if there are any; why they cannot be used is a remark.
 pub(crate) fn suite(paths: &[PathBuf], output: &Output) -> Option<TestSuite> {
-    let rules = match rules::load_any(&rules::below(paths)) {
+    let rules = match rules::load(&[], &rules::below(paths)) {
         Ok(rules) => rules,
         Err(failure) => {
             output.remark(&format!("the fixtures of the tests are not used: {failure}"));
             return None;
         }
     };
-    match TestSuite::load_with_rules(paths, &[], rules) {
+    let builder = TestSuite::builder().tests(paths);
+    match rules.into_iter().fold(builder, |builder, rules| builder.rules(rules)).build() {
         Ok(suite) => Some(suite),
         Err(error) => {
             let none = error.problems().iter().all(|p| p.message.contains("there is no test file"));

@@ -10,7 +10,7 @@ use serde::Serialize;
 use stagedoor_core::{Entities, GuardInputs, Limits, Request};
 use stagedoor_rule_host::{WasmRule, WasmRules};
 
-use crate::cli::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::output::Output;

@@ -1,100 +1,74 @@
-//! Custom rules that policies may be guarded by: `rules/*.wasm` beside them, or a directory
-//! that is named.
+//! Custom rules that policies may be guarded by: `*.wasm` in directories `rules` beside them, or
+//! in directories that are named.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::Args;
-use stagedoor_core::{EngineBuilder, RuleEvaluator, is_passed_over};
+use stagedoor_core::RuleEvaluator;
+use stagedoor_source::{FileKind, Listing, RealFileSystem};
 use stagedoor_webhook::RuleSource;
 
 use crate::failure::Failure;
 
-/// Where custom rules are.
-#[derive(Debug, Args)]
-pub(crate) struct RulesArgs {
-    /// Directories of custom rules, `*.wasm`, that policies may be guarded by; else `rules` in
-    /// those of the policies.
-    #[arg(long = "rules", value_name = "DIR", num_args = 1..)]
-    named: Vec<PathBuf>,
-}
-
-impl RulesArgs {
-    /// Adds the rules that policies at these paths may be guarded by.
-    pub(crate) fn add_to(
-        &self,
-        builder: EngineBuilder,
-        policies: &[PathBuf],
-    ) -> Result<EngineBuilder, Failure> {
-        let rules = load_any(&named_or_beside(&self.named, policies))?;
-        Ok(rules.into_iter().fold(builder, EngineBuilder::rules))
-    }
-
-    /// Returns the rules of a server, which are read again.
-    pub(crate) fn files(&self, policies: Vec<PathBuf>) -> RuleFiles {
-        RuleFiles { named: self.named.clone(), policies }
+/// Returns the rules of directories that are named, or else those that were found.
+pub(crate) fn load(
+    named: &[PathBuf],
+    found: &[PathBuf],
+) -> Result<Option<Arc<dyn RuleEvaluator>>, Failure> {
+    match (named, found) {
+        ([], []) => Ok(None),
+        ([], found) => load_found(found).map(Some),
+        (named, _) => load_named(named).map(Some),
     }
 }
 
-/// Returns the directories that are named, or else those `rules` in the policies' that have
-/// rules.
-fn named_or_beside(named: &[PathBuf], policies: &[PathBuf]) -> Vec<PathBuf> {
-    if !named.is_empty() {
-        return named.to_vec();
-    }
-    policies.iter().map(|path| path.join("rules")).filter(|path| has_rules(path)).collect()
-}
-
-/// Returns the directories `rules` with rules at or below the paths.
+/// Returns the rules in directories `rules` at or below the paths; of a file, beside it.
 pub(crate) fn below<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Vec<PathBuf> {
-    let mut found = BTreeSet::new();
+    let mut found = Vec::new();
     for path in paths {
         let directory = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
-        let mut open = vec![directory.to_owned()];
-        while let Some(directory) = open.pop() {
-            open.extend(directories(&directory));
-            // By its real path, which several paths may lead to.
-            let real = std::fs::canonicalize(directory).ok();
-            found.extend(real.filter(|real| real.ends_with("rules") && has_rules(real)));
-        }
+        found.extend(files_below(directory).into_iter().filter(|path| is_rule(path)));
     }
-    found.into_iter().collect()
+    // By its real path, which several paths may lead to.
+    let real = |path: PathBuf| std::fs::canonicalize(&path).unwrap_or(path);
+    let mut found: Vec<PathBuf> = found.into_iter().map(real).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
-/// Returns the rules of directories, if there are any.
-pub(crate) fn load_any(directories: &[PathBuf]) -> Result<Option<Arc<dyn RuleEvaluator>>, Failure> {
-    if directories.is_empty() { Ok(None) } else { load(directories).map(Some) }
+fn is_rule(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "wasm")
 }
 
-/// Returns the directories in one where policies may be; what cannot be read has none.
-fn directories(directory: &Path) -> Vec<PathBuf> {
-    // The current directory, where a path has no other part.
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let is_looked_at = |entry: &std::fs::DirEntry| {
-        // Links are not followed, so that there is no circle.
-        !is_passed_over(&entry.file_name())
-            && entry.file_type().is_ok_and(|of_type| of_type.is_dir())
-    };
-    entries.filter(is_looked_at).map(|entry| entry.path()).collect()
+/// Returns the rules below a directory, and their limits.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let is_of_rules = |path: &Path| path.parent().is_some_and(|parent| parent.ends_with("rules"));
+    let listing = Listing::of(&RealFileSystem, directory);
+    let files = listing.files.into_iter();
+    let files = files.filter(|f| matches!(f.kind, FileKind::Rule | FileKind::RuleLimits));
+    files.map(|file| file.path).filter(|path| is_of_rules(path)).collect()
 }
 
-/// The rules of a server: of directories, or else those beside its policies.
+/// The rules of a server: of directories that are named, or else those beside its policies.
 #[derive(Debug)]
 pub(crate) struct RuleFiles {
-    named: Vec<PathBuf>,
-    policies: Vec<PathBuf>,
+    pub(crate) named: Vec<PathBuf>,
+    pub(crate) policies: Vec<PathBuf>,
 }
 
 impl RuleSource for RuleFiles {
     fn load(&self) -> Result<Option<Arc<dyn RuleEvaluator>>, String> {
-        load_any(&named_or_beside(&self.named, &self.policies)).map_err(|e| e.to_string())
+        let found: Vec<PathBuf> = self.files().into_iter().filter(|path| is_rule(path)).collect();
+        load(&self.named, &found).map_err(|e| e.to_string())
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        let directories = named_or_beside(&self.named, &self.policies);
-        let entries = directories.iter().filter_map(|path| std::fs::read_dir(path).ok());
+        if self.named.is_empty() {
+            let directories = self.policies.iter().filter(|path| path.is_dir());
+            return directories.flat_map(|path| files_below(path)).collect();
+        }
+        let entries = self.named.iter().filter_map(|path| std::fs::read_dir(path).ok());
         let mut files: Vec<_> = entries.flatten().flatten().map(|entry| entry.path()).collect();
         // The rules and their limits.
         files.retain(|path| path.extension().is_some_and(|e| e == "wasm" || e == "json"));
@@ -103,13 +77,8 @@ impl RuleSource for RuleFiles {
     }
 }
 
-fn has_rules(directory: &Path) -> bool {
-    let is_rule = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|e| e == "wasm");
-    std::fs::read_dir(directory).is_ok_and(|entries| entries.flatten().any(is_rule))
-}
-
 #[cfg(feature = "rules")]
-fn load(directories: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
+fn load_named(directories: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
     use stagedoor_rule_host::WasmRules;
 
     let host = host()?;
@@ -120,9 +89,21 @@ fn load(directories: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
     Ok(Arc::new(rules))
 }
 
+#[cfg(feature = "rules")]
+fn load_found(files: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
+    use stagedoor_rule_host::WasmRules;
+
+    Ok(Arc::new(WasmRules::found(&host()?, files).map_err(|error| failed(&error))?))
+}
+
 #[cfg(not(feature = "rules"))]
-fn load(directories: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
-    let names: Vec<_> = directories.iter().map(|path| path.display().to_string()).collect();
+fn load_named(paths: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
+    load_found(paths)
+}
+
+#[cfg(not(feature = "rules"))]
+fn load_found(paths: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
+    let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
     let message = format!("this build runs no custom rules, which are in `{}`", names.join("`, `"));
     Err(Failure::input(message).with_help("build it with the feature `rules`"))
 }

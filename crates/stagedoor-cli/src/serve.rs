@@ -10,7 +10,7 @@ pub(crate) mod world;
 use clap::{Args, Subcommand};
 use stagedoor_server::ServeError;
 
-use crate::cli::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
 
 /// Serve decisions to a platform.

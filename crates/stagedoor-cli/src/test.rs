@@ -15,7 +15,8 @@ use stagedoor_testing::{
     TestSuite, file_schema, format,
 };
 
-use crate::cli::Ending;
+use crate::ending::Ending;
+use crate::engine::{LoadArgs, tell_of_files};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::review::or_unusable;
@@ -34,10 +35,8 @@ pub(crate) struct TestArgs {
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
 
-    /// Directories of custom rules, `*.wasm`, that policies may be guarded by. By default those
-    /// in directories `rules` at or below the tests and policies.
-    #[arg(long, value_name = "DIR", num_args = 1..)]
-    rules: Vec<PathBuf>,
+    #[command(flatten)]
+    load: LoadArgs,
 
     /// Run only cases whose file, suite and name contain this.
     #[arg(long, value_name = "TEXT")]
@@ -148,13 +147,25 @@ fn load_and_run(
     output: &mut Output,
 ) -> Result<Ending, Failure> {
     let mut options = Options::default();
-    options.rules = match args.rules.as_slice() {
-        [] => rules::below(args.paths.iter().chain(&args.policies)),
+    let found = rules::below(args.paths.iter().chain(&args.policies));
+    let rules = rules::load(&args.load.rules, &found)?;
+    options.rules = match args.load.rules.as_slice() {
+        [] => {
+            let mut directories: Vec<PathBuf> =
+                found.iter().filter_map(|file| Some(file.parent()?.to_owned())).collect();
+            directories.dedup();
+            directories
+        }
         named => named.to_vec(),
     };
-    let rules = rules::load_any(&options.rules)?;
-    match TestSuite::load_with_rules(&args.paths, &args.policies, rules) {
+    let builder = TestSuite::builder()
+        .tests(&args.paths)
+        .policies(&args.policies)
+        .limits(args.load.limits()?)
+        .manifest(args.load.manifest());
+    match rules.into_iter().fold(builder, |builder, rules| builder.rules(rules)).build() {
         Ok(suite) => {
+            suite.engines().for_each(|engine| tell_of_files(engine.warnings(), output));
             *sources = suite.sources();
             run_suite(args, &suite, options, output)
         }

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use stagedoor_backstage::{Catalog, Finding, PolicyEngine};
-use stagedoor_core::{Effect, Engine};
+use stagedoor_core::Effect;
+use stagedoor_source::PolicySet;
 
-use crate::cli::Ending;
-use crate::engine::{with_policies, with_schemas};
+use crate::ending::Ending;
+use crate::engine::{LoadArgs, Loaded};
 use crate::failure::{Failure, FailureJson, ProblemJson, report};
 use crate::input::Input;
 use crate::output::Output;
-use crate::platform::{Platform, permissions};
-use crate::rules::RulesArgs;
+use crate::platform::{PLATFORMS, Platform};
 use crate::terminal::line;
 
 /// Check policies against their schema, and report every problem.
@@ -26,19 +26,20 @@ pub(crate) struct ValidateArgs {
     paths: Vec<PathBuf>,
 
     #[command(flatten)]
-    rules: RulesArgs,
+    load: LoadArgs,
 
     /// A schema, as Cedar text or (`*.json`) as JSON; several are taken together.
     #[arg(long, value_name = "FILE")]
     schema: Vec<PathBuf>,
 
-    /// Add the schema that ships for a platform, unless the policies bring their own.
+    /// Check the policies of one platform. Without it, those of all platforms that the policies
+    /// are about, each with the schema that ships unless they bring their own.
     #[arg(long, value_enum)]
     platform: Option<Platform>,
 
     /// Catalog files of Backstage: for each user in them it is checked that conditions stay
     /// within what Backstage takes.
-    #[arg(long, value_name = "FILE", num_args = 1.., requires = "platform")]
+    #[arg(long, value_name = "FILE", num_args = 1..)]
     catalog: Vec<PathBuf>,
 }
 
@@ -60,26 +61,57 @@ struct Invalid<'a> {
 }
 
 pub(crate) fn run(args: &ValidateArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let engine = match load(args) {
-        Ok(engine) => engine,
-        Err(failure @ (Failure::Load(_) | Failure::Files(_))) if output.is_json() => {
-            output.json(&Invalid { valid: false, failure: failure.to_json() })?;
-            return Ok(Ending::Failed);
+    let sets = match sets(args) {
+        Ok(sets) => sets,
+        Err(failure) => return invalid(failure, output),
+    };
+    let mut ending = Ending::Done;
+    for set in sets {
+        match args.load.build_quietly(set) {
+            Ok(loaded) => valid(args, &loaded, output)?,
+            Err(failure) => ending = invalid(failure, output)?,
         }
-        Err(failure) => {
-            if args.platform.is_none() && failure.lacks_schema() {
-                output.remark(
-                    "policies about a platform need no schema of their own: \
-                     `--platform backstage` or `--platform kubernetes`",
-                );
-            }
+    }
+    Ok(ending)
+}
+
+/// Returns the sets that the paths hold.
+fn sets(args: &ValidateArgs) -> Result<Vec<PolicySet>, Failure> {
+    let mut input = Input::default();
+    let sources = args.load.sources(&args.paths, &args.schema, &mut input)?;
+    let limits = args.load.limits()?;
+    Ok(match args.platform {
+        Some(platform) => vec![PolicySet::of(sources, &PLATFORMS, &[platform.name()], &limits)],
+        None => PolicySet::all_within(sources, &PLATFORMS, &limits),
+    })
+}
+
+/// Tells of a set that does not load.
+fn invalid(failure: Failure, output: &mut Output) -> Result<Ending, Failure> {
+    if output.is_json() {
+        if !matches!(failure, Failure::Load(_) | Failure::Files(_)) {
             return Err(failure);
         }
-    };
-    let findings = findings(args, &engine)?;
+        output.json(&Invalid { valid: false, failure: failure.to_json() })?;
+        return Ok(Ending::Failed);
+    }
+    if failure.lacks_schema() {
+        output.remark(
+            "policies about a platform need no schema of their own: if these are, say so by \
+             `--platform backstage` or `--platform kubernetes`",
+        );
+    }
+    output.failure(&failure);
+    Ok(Ending::Failed)
+}
+
+/// Tells of a set that loads.
+fn valid(args: &ValidateArgs, loaded: &Loaded, output: &mut Output) -> Result<(), Failure> {
+    let engine = &loaded.engine;
+    let findings = findings(args, loaded)?;
     let warnings = engine.warnings();
     if output.is_json() {
-        output.json(&Valid {
+        return output.json(&Valid {
             valid: true,
             policies: engine.policies().len(),
             revision: engine.revision(),
@@ -88,8 +120,7 @@ pub(crate) fn run(args: &ValidateArgs, output: &mut Output) -> Result<Ending, Fa
                 .map(ProblemJson::of)
                 .chain(findings.iter().map(ProblemJson::of_finding))
                 .collect(),
-        })?;
-        return Ok(Ending::Done);
+        });
     }
     for warning in warnings {
         output.bytes(report(warning, output.paint()).as_bytes())?;
@@ -109,34 +140,29 @@ pub(crate) fn run(args: &ValidateArgs, output: &mut Output) -> Result<Ending, Fa
     if warned > 0 {
         told.push_str(&format!(", {}", count(warned, "warning")));
     }
-    output.line(format_args!("{told}, revision {short}"))?;
-    Ok(Ending::Done)
+    let platforms: Vec<&str> = loaded.set.platforms().collect();
+    if !platforms.is_empty() {
+        told.push_str(&format!(", about {}", platforms.join(" and ")));
+    }
+    output.line(format_args!("{told}, revision {short}"))
 }
 
 /// Returns what in the policies cannot become conditions for Backstage.
-fn findings(args: &ValidateArgs, engine: &Engine) -> Result<Vec<Finding>, Failure> {
-    if args.platform != Some(Platform::Backstage) {
+fn findings(args: &ValidateArgs, loaded: &Loaded) -> Result<Vec<Finding>, Failure> {
+    if !loaded.set.is_about(Platform::Backstage.name()) {
         return Ok(Vec::new());
     }
+    let engine = &loaded.engine;
     let mut input = Input::default();
     let mut texts = Vec::with_capacity(args.catalog.len());
     for path in &args.catalog {
         texts.push((Input::name(path), input.text(path, engine.limits().file_bytes)?));
     }
     let catalog = Catalog::from_files(texts)?;
-    let policy = PolicyEngine::new(engine.clone(), permissions(&args.paths)?)
+    let policy = PolicyEngine::new(engine.clone(), loaded.permissions.clone())
         .with_groups(catalog.groups())
         .map_err(|e| Failure::input(e.to_string()))?;
     let mut findings = policy.findings().to_vec();
     findings.extend(policy.over_budget(catalog.users().filter_map(|user| catalog.user(user))));
     Ok(findings)
-}
-
-fn load(args: &ValidateArgs) -> Result<Engine, Failure> {
-    let mut input = Input::default();
-    let builder = match args.platform {
-        Some(platform) => platform.builder(&args.paths, &args.rules, &mut input)?,
-        None => with_policies(Engine::builder(), &args.paths, &args.rules, &mut input)?,
-    };
-    Ok(with_schemas(builder, &args.schema, &mut input)?.build()?)
 }

@@ -1,7 +1,6 @@
 //! What an engine is to be made of.
 
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cedar_policy::EntityUid;
@@ -11,25 +10,8 @@ use crate::evaluate::DifferenceSink;
 use crate::guard::RuleEvaluator;
 use crate::limits::Limits;
 use crate::load;
-use crate::problem::LoadError;
-use crate::source::Source;
-
-/// How a text is to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Policies,
-    PoliciesJson,
-    Schema,
-    SchemaJson,
-}
-
-/// One thing to load.
-#[derive(Debug, Clone)]
-pub(crate) enum Input {
-    Text(Kind, Source),
-    File(PathBuf),
-    Directory(PathBuf),
-}
+use crate::problem::{LoadError, Problem};
+use crate::source::{Source, SourceKind};
 
 /// A template filled with a principal, a resource or both.
 ///
@@ -48,13 +30,16 @@ pub struct TemplateLink {
 
 /// Collects policies and schemas, and builds an [`Engine`] of them.
 ///
-/// Policies are numbered in the order in which their texts are given; files of a
-/// directory are sorted by path.
+/// Policies are numbered in the order in which their texts are given. The engine reads no
+/// files: `stagedoor-source` does, and hands over names and texts.
 #[derive(Debug, Clone, Default)]
 pub struct EngineBuilder {
-    pub(crate) inputs: Vec<Input>,
+    pub(crate) sources: Vec<(SourceKind, Source)>,
+    /// What was found wrong before loading, with the texts.
+    pub(crate) problems: Vec<Problem>,
     pub(crate) links: Vec<TemplateLink>,
     pub(crate) rules: Option<Arc<dyn RuleEvaluator>>,
+    pub(crate) pinned_rules: Vec<(String, String)>,
     pub(crate) exact: bool,
     pub(crate) without_index: bool,
     pub(crate) interpreted: bool,
@@ -67,41 +52,41 @@ impl EngineBuilder {
     /// Adds policies and templates in Cedar's syntax. `name` stands in messages: the file's name.
     #[must_use]
     pub fn policies(self, name: impl Into<String>, text: impl Into<String>) -> Self {
-        self.text(Kind::Policies, name, text)
+        self.text(SourceKind::Policies, name, text)
     }
 
     /// Adds a policy set in Cedar's JSON form: `templates`, `staticPolicies`, `templateLinks`.
     #[must_use]
     pub fn policies_json(self, name: impl Into<String>, json: impl Into<String>) -> Self {
-        self.text(Kind::PoliciesJson, name, json)
+        self.text(SourceKind::PoliciesJson, name, json)
     }
 
     /// Adds a schema in Cedar's syntax. Several schemas are taken together.
     #[must_use]
     pub fn schema(self, name: impl Into<String>, text: impl Into<String>) -> Self {
-        self.text(Kind::Schema, name, text)
+        self.text(SourceKind::Schema, name, text)
     }
 
     /// Adds a schema in Cedar's JSON form.
     #[must_use]
     pub fn schema_json(self, name: impl Into<String>, json: impl Into<String>) -> Self {
-        self.text(Kind::SchemaJson, name, json)
+        self.text(SourceKind::SchemaJson, name, json)
     }
 
-    /// Adds a file, read when the engine is built: `*.cedar`, `*.cedarschema`,
-    /// `*.cedar.json` or `*.cedarschema.json`.
+    /// Adds a text whose name tells what it is: `*.cedar`, `*.cedar.json`, `*.cedarschema` or
+    /// `*.cedarschema.json`. A text of any other name holds policies, in JSON if its first
+    /// character is `{`.
     #[must_use]
-    pub fn file(mut self, path: impl AsRef<Path>) -> Self {
-        self.inputs.push(Input::File(path.as_ref().to_owned()));
-        self
+    pub fn source(self, name: impl Into<String>, text: impl Into<String>) -> Self {
+        let (name, text) = (name.into(), text.into());
+        self.text(SourceKind::of_text(&name, &text), name, text)
     }
 
-    /// Adds all such files below a directory, read when the engine is built.
-    ///
-    /// Files and directories whose name starts with a dot, and `node_modules`, are left out.
+    /// Adds a problem that was found while texts were looked for: an error keeps the engine from
+    /// being built, a warning is one of [`Engine::warnings`].
     #[must_use]
-    pub fn directory(mut self, path: impl AsRef<Path>) -> Self {
-        self.inputs.push(Input::Directory(path.as_ref().to_owned()));
+    pub fn problem(mut self, problem: Problem) -> Self {
+        self.problems.push(problem);
         self
     }
 
@@ -118,6 +103,14 @@ impl EngineBuilder {
     #[must_use]
     pub fn rules(mut self, rules: Arc<dyn RuleEvaluator>) -> Self {
         self.rules = Some(rules);
+        self
+    }
+
+    /// Pins rules to their digests, given by name: with other rules the policies that they guard
+    /// do not load. Where any is pinned, all that policies name must be.
+    #[must_use]
+    pub fn pinned_rules(mut self, digests: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.pinned_rules.extend(digests);
         self
     }
 
@@ -188,8 +181,8 @@ impl EngineBuilder {
         load::engine(self)
     }
 
-    fn text(mut self, kind: Kind, name: impl Into<String>, text: impl Into<String>) -> Self {
-        self.inputs.push(Input::Text(kind, Source::new(name, text)));
+    fn text(mut self, kind: SourceKind, name: impl Into<String>, text: impl Into<String>) -> Self {
+        self.sources.push((kind, Source::new(name, text)));
         self
     }
 }

@@ -23,6 +23,7 @@ use crate::hash::{FastMap, FastSet};
 use crate::hierarchy;
 use crate::limits::Limits;
 use crate::node::Node;
+use crate::source::without_byte_order_mark;
 use crate::value::Value;
 
 #[derive(Default)]
@@ -137,6 +138,7 @@ impl Entities {
         schema: Option<&Schema>,
         limits: &Limits,
     ) -> Result<Self, EntitiesError> {
+        let json = without_byte_order_mark(json);
         if json.len() > limits.file_bytes {
             let (given, limit) = (json.len(), limits.file_bytes);
             return Err(EntitiesError::TooLarge { given, limit });

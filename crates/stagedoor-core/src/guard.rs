@@ -22,6 +22,7 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use crate::entities::Entities;
+use crate::problem::Problem;
 use crate::request::Request;
 
 /// The rules that policies may name, and how they are run.
@@ -37,6 +38,12 @@ pub trait RuleEvaluator: fmt::Debug + Send + Sync {
     ///
     /// [`GuardRefusal`]; the policies are then not loaded.
     fn guard(&self, rule: &str, arguments: &str) -> Result<Arc<dyn Guard>, GuardRefusal>;
+
+    /// Returns what is wrong with rules that no policy may name, for
+    /// [`Engine::warnings`](crate::Engine::warnings): a file that is no rule, say.
+    fn warnings(&self) -> Vec<Problem> {
+        Vec::new()
+    }
 }
 
 /// A rule with its arguments.
@@ -106,6 +113,9 @@ pub enum GuardRefusal {
     /// The rule does not take these arguments, for this reason.
     #[error("{0}")]
     Arguments(String),
+    /// What should be the rule cannot be used, for this reason.
+    #[error("{0}")]
+    Broken(String),
 }
 
 /// What came of one guard of one policy that Cedar satisfied.
@@ -178,6 +188,12 @@ impl<'a> GuardInfo<'a> {
     #[must_use]
     pub fn arguments(&self) -> &'a str {
         &self.0.arguments
+    }
+
+    /// Returns what tells this version of the rule from any other.
+    #[must_use]
+    pub fn digest(&self) -> &'a str {
+        self.0.guard.digest()
     }
 
     /// Returns what the rule looks at.

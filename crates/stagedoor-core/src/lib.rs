@@ -25,6 +25,7 @@ mod json;
 mod limits;
 mod load;
 mod lower;
+mod namespaces;
 mod node;
 mod open;
 mod outcome;
@@ -34,7 +35,6 @@ mod prepared;
 mod problem;
 mod request;
 mod residual;
-mod schema_files;
 mod shape;
 mod source;
 mod statement;
@@ -57,7 +57,8 @@ pub use guard::{
     GuardVerdict, RuleEvaluator,
 };
 pub use holder::EngineHolder;
-pub use limits::Limits;
+pub use limits::{Limits, UnknownLimit};
+pub use namespaces::{declared_entity_types, has_policies, names_namespace};
 pub use open::{
     OpenCondition, OpenConditionError, OpenEngine, OpenError, OpenOutcome, OpenResidual,
 };
@@ -68,7 +69,7 @@ pub use prepared::{Action, PreparedRequest, Principal, Resource, ResourceType};
 pub use problem::{LoadError, Problem, Severity};
 pub use request::Request;
 pub use residual::{Residual, ResidualCondition};
-pub use schema_files::{declares_entity_type, is_passed_over};
+pub use source::{SourceKind, without_byte_order_mark};
 pub use statistics::Statistics;
 pub use trial::{PolicyVerdict, Trial, Variants, Verdicts};
 pub use value::{Record, Value, ValueRef};

@@ -49,3 +49,85 @@ impl Default for Limits {
         }
     }
 }
+
+/// Beyond these bounds Cedar's recursion needs more room than the threads have that load and
+/// decide.
+const NESTING_CAP: usize = 256;
+const OPERATORS_CAP: usize = 8_000;
+
+impl Limits {
+    /// The limits by the names that settings give them.
+    pub const NAMES: [&'static str; 11] = [
+        "fileBytes",
+        "policyBytes",
+        "policies",
+        "nesting",
+        "operators",
+        "schemaParts",
+        "entities",
+        "ancestors",
+        "memberships",
+        "stringBytes",
+        "problems",
+    ];
+
+    /// Sets a limit by the name that settings give it: `policyBytes` for
+    /// [`policy_bytes`](Self::policy_bytes).
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownLimit`] if there is none of this name, or if it cannot be so large.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut limits = stagedoor_core::Limits::default();
+    /// limits.set("policyBytes", 128 << 10)?;
+    /// assert_eq!(limits.policy_bytes, 128 << 10);
+    /// assert!(limits.set("policy-bytes", 1).is_err());
+    /// # Ok::<(), stagedoor_core::UnknownLimit>(())
+    /// ```
+    pub fn set(&mut self, name: &str, value: usize) -> Result<(), UnknownLimit> {
+        let capped = |most: usize| match value > most {
+            true => Err(UnknownLimit::TooLarge { name: name.to_owned(), most }),
+            false => Ok(value),
+        };
+        match name {
+            "fileBytes" => self.file_bytes = capped(u32::MAX as usize)?,
+            "policyBytes" => self.policy_bytes = value,
+            "policies" => self.policies = value,
+            "nesting" => self.nesting = capped(NESTING_CAP)?,
+            "operators" => self.operators = capped(OPERATORS_CAP)?,
+            "schemaParts" => self.schema_parts = value,
+            "entities" => self.entities = value,
+            "ancestors" => self.ancestors = value,
+            "memberships" => self.memberships = value,
+            "stringBytes" => self.string_bytes = value,
+            "problems" => self.problems = value,
+            _ => return Err(UnknownLimit::Name(name.to_owned())),
+        }
+        Ok(())
+    }
+}
+
+/// Says how a limit is raised; `name` is the one that settings have.
+pub(crate) fn raise(name: &str) -> String {
+    format!("raise the limit `{name}`: `--limits FILE`, or `limits` in options and settings")
+}
+
+/// A limit that cannot be set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnknownLimit {
+    /// There is no such limit.
+    #[error("there is no limit `{0}`; the limits are {names}", names = Limits::NAMES.join(", "))]
+    Name(String),
+    /// What is loaded would need more stack than there is.
+    #[error("the limit `{name}` cannot be more than {most}")]
+    TooLarge {
+        /// The limit.
+        name: String,
+        /// The largest that it can be.
+        most: usize,
+    },
+}

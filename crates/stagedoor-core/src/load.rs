@@ -4,7 +4,6 @@
 //! nothing of it outlives the loading but what decisions need.
 
 mod compile;
-mod files;
 mod guards;
 mod json;
 mod links;
@@ -21,7 +20,7 @@ use cedar_policy::{EntityUid, Schema};
 use cedar_policy_core::ast;
 use sha2::{Digest as _, Sha256};
 
-use crate::builder::{EngineBuilder, Kind, TemplateLink};
+use crate::builder::{EngineBuilder, TemplateLink};
 use crate::engine::{Engine, Snapshot};
 use crate::evaluate::Shadow;
 use crate::guard::BoundGuard;
@@ -31,11 +30,13 @@ use crate::limits::Limits;
 use crate::node::Interned;
 use crate::problem::{LoadError, Problem, Severity};
 use crate::shape::Shapes;
-use crate::source::Source;
+use crate::source::{Source, SourceKind};
 use crate::symbols::Symbols;
 
 use compile::Compiler;
 use guards::Guards;
+pub(crate) use json::policies_in_json;
+pub(crate) use stack::with_room;
 
 /// Builds an engine.
 pub(crate) fn engine(builder: EngineBuilder) -> Result<Engine, LoadError> {
@@ -90,9 +91,11 @@ impl Report {
 
 fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     let EngineBuilder {
-        inputs,
+        sources,
+        problems,
         links,
         rules,
+        pinned_rules,
         exact,
         without_index,
         interpreted,
@@ -101,7 +104,10 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
         limits,
     } = builder;
     let mut report = Report::new(&limits);
-    let sources = files::read(inputs, &limits, &mut report);
+    for problem in problems {
+        report.add(problem.severity(), || problem);
+    }
+    let sources = within_limit(sources, &limits, &mut report);
     let schema = schema::merge(&sources, &limits, &mut report);
     if schema.is_none() && !exact && !report.has_errors() {
         report.error(|| {
@@ -117,26 +123,35 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
         return Err(report.into_error());
     }
 
-    let mut compiler = Compiler::new(exact, !interpreted, Guards::new(rules, exact));
+    if let Some(rules) = &rules {
+        for warning in rules.warnings() {
+            report.add(warning.severity(), || warning);
+        }
+    }
+    let texts = sources.iter().map(|(_, source)| source.clone()).collect();
+    let mut compiler = Compiler::new(texts, exact, !interpreted, Guards::new(rules, exact));
     let validated = schema.as_ref().filter(|_| !exact);
     let mut linked = Vec::new();
     for (number, (kind, source)) in (0_u32..).zip(&sources) {
         match kind {
-            Kind::Policies => {
+            SourceKind::Policies => {
                 policies::load(number, source, validated, &limits, &mut compiler, &mut report);
             }
-            Kind::PoliciesJson => {
+            SourceKind::PoliciesJson => {
                 let links =
                     json::load(number, source, validated, &limits, &mut compiler, &mut report);
                 linked.push((source, links));
             }
-            Kind::Schema | Kind::SchemaJson => {}
+            SourceKind::Schema | SourceKind::SchemaJson => {}
         }
     }
     for (source, links) in linked {
         links::load(&links, Some(source), validated, &limits, &mut compiler, &mut report);
     }
     links::load(&links, None, validated, &limits, &mut compiler, &mut report);
+    if !pinned_rules.is_empty() {
+        check_pinned(&pinned_rules, &compiler.guards.all(), &mut report);
+    }
     let revision = revision(&sources, &links, &compiler.guards.all(), exact);
     if report.has_errors() {
         return Err(report.into_error());
@@ -180,10 +195,45 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     })))
 }
 
-/// Hashes what was loaded. Every part is preceded by its length, so that no two
+/// Checks that the rules that policies name are those that they were shipped with.
+fn check_pinned(pinned: &[(String, String)], guards: &[&BoundGuard], report: &mut Report) {
+    for guard in guards {
+        let pins: Vec<&str> = pinned
+            .iter()
+            .filter(|(rule, _)| *rule == guard.rule)
+            .map(|(_, digest)| digest.as_str())
+            .collect();
+        if pins.is_empty() || pins.iter().any(|digest| *digest != guard.guard.digest()) {
+            report.error(|| {
+                let rule = &guard.rule;
+                let message =
+                    format!("rule `{rule}` is not the one that the policies were shipped with");
+                Problem::error("guard::digest", message)
+                    .with_help("ship the rules with the bundle that was made with them")
+            });
+        }
+    }
+}
+
+/// Returns the texts that are not larger than they may be.
+fn within_limit(
+    sources: Vec<(SourceKind, Source)>,
+    limits: &Limits,
+    report: &mut Report,
+) -> Vec<(SourceKind, Source)> {
+    let (taken, refused): (Vec<_>, Vec<_>) =
+        sources.into_iter().partition(|(_, source)| source.text.len() <= limits.file_bytes);
+    for (_, source) in &refused {
+        report.error(|| Problem::file_too_large(&source.name, limits.file_bytes));
+    }
+    taken
+}
+
+/// Hashes what was loaded. Names are not part of it, so that a directory has one revision
+/// wherever it lies. Every part is preceded by its length, so that no two
 /// different inputs run together.
 fn revision(
-    sources: &[(Kind, Source)],
+    sources: &[(SourceKind, Source)],
     links: &[TemplateLink],
     guards: &[&BoundGuard],
     exact: bool,
@@ -196,10 +246,10 @@ fn revision(
     part(if exact { b"exact" } else { b"strict" });
     for (kind, source) in sources {
         part(match kind {
-            Kind::Policies => b"policies",
-            Kind::PoliciesJson => b"policies-json",
-            Kind::Schema => b"schema",
-            Kind::SchemaJson => b"schema-json",
+            SourceKind::Policies => b"policies",
+            SourceKind::PoliciesJson => b"policies-json",
+            SourceKind::Schema => b"schema",
+            SourceKind::SchemaJson => b"schema-json",
         });
         part(source.text.as_bytes());
     }

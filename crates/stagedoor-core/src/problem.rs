@@ -4,7 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::limits::raise;
 use crate::source::Source;
+
+mod excerpt;
 
 /// How much a [`Problem`] matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,28 +41,40 @@ struct Place {
     column: usize,
 }
 
+/// A longer message is cut: it quotes a text that nobody reads to its end.
+const MESSAGE_BYTES: usize = 2_000;
+
 impl Problem {
-    pub(crate) fn error(code: &'static str, message: impl Into<String>) -> Self {
+    /// Returns a problem that keeps policies from being loaded. `code` is stable, of the form
+    /// `file::read`.
+    #[must_use]
+    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
             code,
-            message: message.into(),
+            message: shortened(message.into()),
             help: None,
             policy: None,
             place: None,
         }
     }
 
-    pub(crate) fn warning(code: &'static str, message: impl Into<String>) -> Self {
+    /// Returns a problem that is told while loading goes on.
+    #[must_use]
+    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
-    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
+    /// Says what to do about it.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    pub(crate) fn with_policy(mut self, policy: impl Into<String>) -> Self {
+    /// Names the policy that is meant.
+    #[must_use]
+    pub fn with_policy(mut self, policy: impl Into<String>) -> Self {
         self.policy = Some(policy.into());
         self
     }
@@ -76,11 +91,21 @@ impl Problem {
         self
     }
 
-    /// Places the problem in a file whose text is not known.
-    pub(crate) fn in_file(mut self, name: &str) -> Self {
+    /// Places the problem in a file, as a whole.
+    #[must_use]
+    pub fn in_file(mut self, name: &str) -> Self {
         self.place =
             Some(Place { file: name.into(), text: "".into(), span: 0..0, line: 0, column: 0 });
         self
+    }
+
+    /// Says that a file is larger than it may be.
+    #[must_use]
+    pub fn file_too_large(name: &str, limit: usize) -> Self {
+        let message = format!("the file is larger than the limit of {limit} bytes");
+        Self::error("limit::file-bytes", message)
+            .with_help(format!("split the file, or {}", raise("fileBytes")))
+            .in_file(name)
     }
 
     /// Returns how much it matters.
@@ -162,7 +187,7 @@ impl miette::Diagnostic for Problem {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
         let place = self.place.as_ref().filter(|p| p.line > 0)?;
-        let span = miette::LabeledSpan::underline(place.span.clone());
+        let span = miette::LabeledSpan::underline(excerpt::label(&place.text, &place.span));
         Some(Box::new(std::iter::once(span)))
     }
 }
@@ -174,6 +199,16 @@ impl miette::SourceCode for Place {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn miette::SpanContents<'a> + 'a>, miette::MietteError> {
+        if let Some(excerpt) = excerpt::of(&self.text, span, before + after > 0) {
+            return Ok(Box::new(miette::MietteSpanContents::new_named(
+                self.file.to_string(),
+                self.text.get(excerpt.range.clone()).unwrap_or_default().as_bytes(),
+                (excerpt.range.start, excerpt.range.len()).into(),
+                self.line.saturating_sub(1),
+                excerpt.column,
+                1,
+            )));
+        }
         let read = self.text.as_ref().read_span(span, before, after)?;
         Ok(Box::new(miette::MietteSpanContents::new_named(
             self.file.to_string(),
@@ -186,6 +221,17 @@ impl miette::SourceCode for Place {
     }
 }
 
+/// Cuts a message that is too long, and says so.
+fn shortened(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES {
+        let end = message.floor_char_boundary(MESSAGE_BYTES);
+        let more = message.len() - end;
+        message.truncate(end);
+        message.push_str(&format!("… ({more} bytes more)"));
+    }
+    message
+}
+
 /// Failure to load policies: every problem that was found. Nothing was loaded.
 #[derive(Debug, Clone)]
 pub struct LoadError {
@@ -194,6 +240,12 @@ pub struct LoadError {
 }
 
 impl LoadError {
+    /// Returns the failure that these problems are.
+    #[must_use]
+    pub fn of(problems: Vec<Problem>) -> Self {
+        Self::new(problems, 0)
+    }
+
     pub(crate) fn new(problems: Vec<Problem>, unreported: usize) -> Self {
         Self { problems, unreported }
     }

@@ -8,6 +8,7 @@ use crate::error::RequestError;
 use crate::json::{Unambiguous, unambiguous};
 use crate::limits::Limits;
 use crate::parse::entity_uid;
+use crate::source::without_byte_order_mark;
 use crate::value::{Record, Value, extent, pairs};
 
 /// Who wants to do what to which resource, and in which circumstances.
@@ -86,8 +87,8 @@ impl Request {
     ///
     /// [`RequestError`], which names the field that is wrong.
     pub fn from_json_str(json: &str, schema: Option<&Schema>) -> Result<Self, RequestError> {
-        let read: RequestJson<'_> =
-            serde_json::from_str(json).map_err(|e| RequestError::Json(e.to_string()))?;
+        let read: RequestJson<'_> = serde_json::from_str(without_byte_order_mark(json))
+            .map_err(|e| RequestError::Json(e.to_string()))?;
         let action = uid("action", read.action)?;
         let context = match read.context {
             Some(raw) => context(raw.get(), schema.map(|s| (s, &action)))?,

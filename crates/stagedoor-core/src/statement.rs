@@ -49,6 +49,11 @@ pub(crate) fn statements(text: &str, limits: &Limits) -> (Vec<Statement>, Vec<Re
     (found, refused)
 }
 
+/// Returns whether a text has no statement: only blanks and comments.
+pub(crate) fn is_blank(text: &str) -> bool {
+    Scan::new(text).skip_blanks().is_none()
+}
+
 /// Returns the first place where brackets nest deeper than allowed, in a schema say.
 pub(crate) fn too_deep(text: &str, limits: &Limits) -> Option<usize> {
     let mut scan = Scan::new(text);

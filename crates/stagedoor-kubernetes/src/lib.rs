@@ -67,6 +67,6 @@ pub use review::{
 };
 pub use reviewer::Reviewer;
 pub use selector::{FieldSelectorAttributes, LabelSelectorAttributes, SelectorRequirement};
-pub use starter::{SCHEMA, STARTER_POLICIES};
+pub use starter::{SCHEMA, STARTER_POLICIES, VOCABULARY};
 pub use subject::{Principal, PrincipalIds, Subject};
 pub use vocabulary::{AttributesError, Vocabulary, VocabularyError};

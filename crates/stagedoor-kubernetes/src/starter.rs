@@ -1,7 +1,31 @@
 //! The schema and the starter policies that ship with Stagedoor, as text.
 
+use std::borrow::Cow;
+
+use stagedoor_source::{ShippedSchema, Vocabulary};
+
 /// The Cedar schema of Kubernetes authorization, namespace `k8s`.
 pub const SCHEMA: &str = include_str!("../policies/kubernetes.cedarschema");
+
+/// What tells that policies are about Kubernetes, and the schemas that they need: those of
+/// authorization and of admission, which are always loaded together.
+pub const VOCABULARY: Vocabulary = Vocabulary {
+    name: "kubernetes",
+    namespace: "k8s",
+    schemas: Cow::Borrowed(&[
+        ShippedSchema {
+            name: "(shipped) kubernetes.cedarschema",
+            text: Cow::Borrowed(SCHEMA),
+            marker: "k8s::NonResourceURL",
+        },
+        ShippedSchema {
+            name: "(shipped) admission.cedarschema",
+            text: Cow::Borrowed(crate::admission::SCHEMA),
+            marker: "k8s::admission::AdmittedObject",
+        },
+    ]),
+    has_permission_files: false,
+};
 
 /// The starter policies, by file name: what a platform team begins with.
 ///

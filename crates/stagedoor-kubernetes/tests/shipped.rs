@@ -9,6 +9,7 @@ use stagedoor_core::{Decision, Effect, Engine};
 use stagedoor_kubernetes::{
     Attributes, NonResourceAttributes, ResourceAttributes, STARTER_POLICIES, Subject, Vocabulary,
 };
+use stagedoor_source::FromFiles as _;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -14,5 +14,5 @@ mod loading;
 mod platform;
 pub mod report;
 
-pub use loading::{LoadingError, Policies, PolicyFiles};
+pub use loading::{LoadingError, Policies};
 pub use platform::Platform;

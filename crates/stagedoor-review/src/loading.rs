@@ -1,23 +1,17 @@
-//! Policies to review, from paths or from texts.
+//! Policies to review.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use stagedoor_backstage::{FileError, Permissions};
-use stagedoor_core::{Engine, EngineBuilder, LoadError};
+use stagedoor_core::{Engine, Limits, LoadError, RuleEvaluator};
+use stagedoor_source::{PolicySet, PolicySources, Vocabulary};
 
 use crate::absent_rules::AbsentRules;
 use crate::platform::Platform;
 
-/// Where policies are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PolicyFiles {
-    /// Files, and directories with all below them.
-    Paths(Vec<PathBuf>),
-    /// Texts by their names, of a commit say. The ending of a name tells what the text is, as
-    /// that of a file does.
-    Texts(Vec<(String, String)>),
-}
+/// The platforms that policies may be about.
+const PLATFORMS: [Vocabulary; 2] =
+    [stagedoor_backstage::VOCABULARY, stagedoor_kubernetes::VOCABULARY];
 
 /// Policies that load, and what they are about.
 #[derive(Debug, Clone)]
@@ -43,98 +37,37 @@ pub enum LoadingError {
     Permissions(#[from] FileError),
 }
 
-/// The schemas that ship, by what is tried one after the other.
-const SHIPPED: [&[(&str, &str)]; 4] = {
-    const BACKSTAGE: (&str, &str) =
-        ("(shipped) backstage.cedarschema", stagedoor_backstage::SCHEMA);
-    const KUBERNETES: (&str, &str) =
-        ("(shipped) kubernetes.cedarschema", stagedoor_kubernetes::SCHEMA);
-    [&[], &[BACKSTAGE], &[KUBERNETES], &[BACKSTAGE, KUBERNETES]]
-};
-
 impl Policies {
-    /// Loads policies with their own schema, or else with one that ships.
+    /// Loads policies with their own schema, or else with those that ship: one set, or one for
+    /// each platform that has directories of its own.
     ///
-    /// Rules that guard policies are not run: a guarded permit is off, a guarded forbid on.
+    /// Without `rules`, those that guard policies are not run: a guarded permit is off, a guarded
+    /// forbid on.
     ///
     /// # Errors
     ///
-    /// [`LoadingError`] with everything that is wrong.
-    pub fn load(files: &PolicyFiles) -> Result<Self, LoadingError> {
-        let permissions = files.permissions()?;
-        let mut failed: Option<LoadError> = None;
-        for shipped in SHIPPED {
-            let mut builder = files.builder().rules(Arc::new(AbsentRules));
-            if let Some(fragment) = permissions.schema_fragment() {
-                builder = builder.schema("(schema of added permissions)", fragment);
-            }
-            for (name, text) in shipped {
-                builder = builder.schema(*name, *text);
-            }
-            match builder.build() {
-                Ok(engine) => {
-                    let platform = engine.schema().map_or(Platform::Cedar, Platform::of);
-                    return Ok(Self { engine, permissions, platform });
-                }
-                Err(error) => {
-                    // A schema that does not fit makes every policy wrong: the shortest list
-                    // of problems is the one to read.
-                    let count = |e: &LoadError| e.problems().len() + e.unreported();
-                    let lacks_schema =
-                        |e: &LoadError| e.problems().iter().any(|p| p.code() == "schema::missing");
-                    let other = !error.problems().iter().any(|p| {
-                        p.code().starts_with("schema::") || p.code() == "policy::validate"
-                    });
-                    if failed.as_ref().is_none_or(|f| lacks_schema(f) || count(&error) < count(f)) {
-                        failed = Some(error);
-                    }
-                    if other {
-                        break;
-                    }
-                }
-            }
-        }
-        Err(failed.map_or_else(|| FileError::default().into(), LoadingError::Policies))
-    }
-}
-
-impl PolicyFiles {
-    fn builder(&self) -> EngineBuilder {
-        match self {
-            Self::Paths(paths) => paths.iter().fold(Engine::builder(), |builder, path| {
-                if path.is_dir() { builder.directory(path) } else { builder.file(path) }
-            }),
-            Self::Texts(texts) => texts.iter().fold(Engine::builder(), |builder, (name, text)| {
-                if name.ends_with(".cedarschema.json") {
-                    builder.schema_json(name, text)
-                } else if name.ends_with(".cedarschema") {
-                    builder.schema(name, text)
-                } else if name.ends_with(".cedar.json") {
-                    builder.policies_json(name, text)
-                } else if name.ends_with(".cedar") {
-                    builder.policies(name, text)
-                } else {
-                    builder
-                }
-            }),
-        }
+    /// [`LoadingError`] with everything that is wrong with the first set that does not load.
+    pub fn all(
+        sources: PolicySources,
+        rules: Option<Arc<dyn RuleEvaluator>>,
+        limits: &Limits,
+    ) -> Result<Vec<Self>, LoadingError> {
+        let rules = rules.unwrap_or_else(|| Arc::new(AbsentRules));
+        let sets = PolicySet::all_within(sources, &PLATFORMS, limits);
+        sets.into_iter().map(|set| Self::of(set, Arc::clone(&rules))).collect()
     }
 
-    fn permissions(&self) -> Result<Permissions, FileError> {
-        let known = Permissions::known()?;
-        match self {
-            Self::Paths(paths) => paths
-                .iter()
-                .filter(|path| path.is_dir())
-                .try_fold(known, |permissions, path| permissions.with_directory(path)),
-            Self::Texts(texts) => {
-                let is_permissions = |name: &str| {
-                    let endings = [".permissions.yaml", ".permissions.yml", ".permissions.json"];
-                    endings.iter().any(|ending| name.ends_with(ending))
-                };
-                let files = texts.iter().filter(|(name, _)| is_permissions(name));
-                known.with_files(files.map(|(name, text)| (name, text)))
+    fn of(set: PolicySet, rules: Arc<dyn RuleEvaluator>) -> Result<Self, LoadingError> {
+        let mut permissions = Permissions::known()?;
+        let set = match set.is_about(stagedoor_backstage::VOCABULARY.name) {
+            true => {
+                permissions = permissions.with_sources(set.sources())?;
+                permissions.add_to(set)
             }
-        }
+            false => set,
+        };
+        let engine = set.builder().rules(rules).build()?;
+        let platform = engine.schema().map_or(Platform::Cedar, Platform::of);
+        Ok(Self { engine, permissions, platform })
     }
 }

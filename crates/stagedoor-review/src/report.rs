@@ -140,8 +140,8 @@ impl PolicyReach {
 pub struct AccessReport<'a> {
     /// What the page is called.
     pub title: &'a str,
-    /// The policies.
-    pub engine: &'a Engine,
+    /// The policies: one set, or one for each platform.
+    pub engines: &'a [&'a Engine],
     /// Who may do what.
     pub matrices: &'a [AccessMatrix],
     /// What is wrong.

@@ -2,9 +2,10 @@
 //! prefer is not.
 
 use anyhow::{Context as _, Result, ensure};
-use stagedoor_core::{Entities, Entity};
+use stagedoor_core::{Entities, Entity, Limits};
+use stagedoor_review::Policies;
 use stagedoor_review::lint::{LintCode, LintFinding, Linter};
-use stagedoor_review::{Policies, PolicyFiles};
+use stagedoor_source::PolicySources;
 
 #[test]
 fn what_a_page_says_to_avoid_is_found_and_what_it_prefers_is_not() -> Result<()> {
@@ -37,7 +38,9 @@ fn lint(page: &str, policies: &str) -> Result<Vec<LintFinding>> {
     if let Some(schema) = block(page, supporting, "cedarschema") {
         texts.push(("page.cedarschema".to_owned(), schema.to_owned()));
     }
-    let loaded = Policies::load(&PolicyFiles::Texts(texts))?;
+    let sources = PolicySources::from_texts(texts);
+    let sets = Policies::all(sources, None, &Limits::default())?;
+    let loaded = sets.into_iter().next().context("there is no set")?;
     let entities: Vec<Entity> = match block(page, supporting, "json") {
         Some(json) => {
             Entities::from_json_str(json, loaded.engine.schema())?.iter().cloned().collect()

@@ -10,6 +10,7 @@
 //!
 //! use stagedoor_core::Engine;
 //! use stagedoor_rule_host::{HostConfig, RuleHost, WasmRules};
+//! use stagedoor_source::FromFiles as _;
 //!
 //! let host = RuleHost::new(&HostConfig::default())?;
 //! let rules = WasmRules::load(&host, "policies/rules")?;

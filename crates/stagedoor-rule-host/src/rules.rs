@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use stagedoor_core::{Guard, GuardRefusal, RuleEvaluator};
+use stagedoor_core::{Guard, GuardRefusal, Problem, RuleEvaluator};
 
 use crate::error::WasmRuleLoadError;
 use crate::guard::WasmGuard;
@@ -18,7 +18,11 @@ use crate::rule::WasmRule;
 
 /// Rules by name, for policies to be guarded by.
 #[derive(Debug, Default)]
-pub struct WasmRules(BTreeMap<String, Arc<WasmRule>>);
+pub struct WasmRules {
+    rules: BTreeMap<String, Arc<WasmRule>>,
+    /// Files that are no rules, with the reasons. No policy may need them.
+    broken: BTreeMap<PathBuf, String>,
+}
 
 /// Failure to load the rules of a directory. None of them is used.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +87,37 @@ impl WasmRules {
         Ok(rules)
     }
 
+    /// Loads the rules of files that were found beside policies. A file that is no rule is told of
+    /// ([`RuleEvaluator::warnings`]); policies that name it do not load.
+    ///
+    /// # Errors
+    ///
+    /// [`WasmRulesError::Duplicate`] if two files have rules of one name.
+    pub fn found(
+        host: &RuleHost,
+        files: impl IntoIterator<Item = impl AsRef<Path>>,
+    ) -> Result<Self, WasmRulesError> {
+        let mut rules = Self::default();
+        for path in files {
+            let path = path.as_ref();
+            match Self::file(host, path) {
+                Ok(rule) => {
+                    let name = rule.name().to_owned();
+                    if rules.add(rule).is_err() {
+                        let file = path.display().to_string();
+                        return Err(WasmRulesError::Duplicate { file, name });
+                    }
+                }
+                Err(error) => {
+                    let cause = std::error::Error::source(&error);
+                    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                    rules.broken.insert(path.to_owned(), format!("{error}{cause}"));
+                }
+            }
+        }
+        Ok(rules)
+    }
+
     /// Adds every rule of a directory, as [`load`](Self::load) does.
     ///
     /// # Errors
@@ -137,27 +172,43 @@ impl WasmRules {
     ///
     /// Gives it back if there is one of its name.
     pub fn add(&mut self, rule: WasmRule) -> Result<(), Box<WasmRule>> {
-        if self.0.contains_key(rule.name()) {
+        if self.rules.contains_key(rule.name()) {
             return Err(Box::new(rule));
         }
-        self.0.insert(rule.name().to_owned(), Arc::new(rule));
+        self.rules.insert(rule.name().to_owned(), Arc::new(rule));
         Ok(())
     }
 
     /// Returns the rules, by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &WasmRule> {
-        self.0.values().map(AsRef::as_ref)
+        self.rules.values().map(AsRef::as_ref)
     }
 }
 
 impl RuleEvaluator for WasmRules {
     fn guard(&self, rule: &str, arguments: &str) -> Result<Arc<dyn Guard>, GuardRefusal> {
-        let Some(known) = self.0.get(rule) else {
-            return Err(GuardRefusal::Unknown { known: self.0.keys().cloned().collect() });
+        let Some(known) = self.rules.get(rule) else {
+            return Err(match self.broken.is_empty() {
+                true => GuardRefusal::Unknown { known: self.rules.keys().cloned().collect() },
+                // Which rule a broken file was to be is not known.
+                false => {
+                    let reasons: Vec<&str> = self.broken.values().map(String::as_str).collect();
+                    GuardRefusal::Broken(reasons.join("; "))
+                }
+            });
         };
         known.check_arguments(arguments).map_err(GuardRefusal::Arguments)?;
         let (rule, arguments) = (Arc::clone(known), arguments.to_owned());
         Ok(Arc::new(WasmGuard { rule, arguments }))
+    }
+
+    fn warnings(&self) -> Vec<Problem> {
+        let problem = |(path, reason): (&PathBuf, &String)| {
+            Problem::warning("rules::broken", format!("the file is not used: {reason}"))
+                .with_help("`stagedoor rule check FILE` tells what is wrong with a rule")
+                .in_file(&path.display().to_string())
+        };
+        self.broken.iter().map(problem).collect()
     }
 }
 

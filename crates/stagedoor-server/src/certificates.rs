@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::files::Fingerprint;
 use crate::reload::{Commit, InForce, LoadFailure, Source};
 use crate::tls::Tls;
+use stagedoor_source::Fingerprint;
 
 /// The name of certificates in metrics and logs.
 pub(crate) const CERTIFICATES: &str = "certificates";
@@ -31,6 +31,12 @@ impl Source for Certificates {
 
     fn in_force(&self) -> Option<InForce> {
         let summary = "certificates for new connections".to_owned();
-        Some(InForce { summary, revision: None, policies: None, since: self.0.since() })
+        Some(InForce {
+            summary,
+            revision: None,
+            policies: None,
+            lost_forbids: 0,
+            since: self.0.since(),
+        })
     }
 }

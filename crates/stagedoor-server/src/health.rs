@@ -50,6 +50,10 @@ fn report(house: &House, ready: bool) -> Result<String, std::fmt::Error> {
                     Some(revision) => writeln!(page, ", revision {revision}")?,
                     None => writeln!(page)?,
                 }
+                if now.lost_forbids > 0 {
+                    let lost = now.lost_forbids;
+                    writeln!(page, "[!]forbids: {lost} lost by reloads; the log names them")?;
+                }
             }
             None => writeln!(page, "[-]{name} not loaded yet")?,
         }

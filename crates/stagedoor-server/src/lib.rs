@@ -18,7 +18,6 @@ mod certificates;
 mod config;
 mod connection;
 mod error;
-mod files;
 mod health;
 mod house;
 mod metrics;
@@ -33,9 +32,9 @@ mod tls;
 
 pub use config::{ServerLimits, ServerOptions, TlsFiles};
 pub use error::{ServeError, TlsError};
-pub use files::Fingerprint;
 pub use protocol::{Answer, Endpoint, Outcome, Page, Protocol, Question};
 pub use refusal::Refusal;
 pub use reload::{Commit, InForce, LoadFailure, Replaced, Source};
 pub use request_id::REQUEST_ID;
 pub use server::{Server, ServerHandle};
+pub use stagedoor_source::Fingerprint;

@@ -25,6 +25,7 @@ pub(crate) struct Metrics {
     reloads: IntCounterVec,
     reload_failed: IntGaugeVec,
     policy_info: IntGaugeVec,
+    lost_forbids: IntGauge,
     policies: IntGauge,
 }
 
@@ -122,6 +123,11 @@ impl Metrics {
                 &["revision"],
             )?,
             policies: gauge(&registry, "stagedoor_policies", "Policies in force.")?,
+            lost_forbids: gauge(
+                &registry,
+                "stagedoor_lost_forbids",
+                "Forbids that reloads have lost, until they are back or a manifest pins the set.",
+            )?,
             registry,
         };
         for what in sources {
@@ -170,6 +176,11 @@ impl Metrics {
         self.policy_info.reset();
         self.policy_info.with_label_values(&[revision]).set(1);
         self.policies.set(i64::try_from(policies).unwrap_or(i64::MAX));
+    }
+
+    /// Records how many forbids reloads have lost.
+    pub(crate) fn lost_forbids(&self, count: usize) {
+        self.lost_forbids.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Returns everything in Prometheus' text format.

@@ -14,9 +14,9 @@ use stagedoor_audit::{DecisionLog, DecisionRecord, Outcome, Platform, RequestErr
 use stagedoor_core::{LoadError, Severity};
 use tokio::sync::Notify;
 
-use crate::files::Fingerprint;
 use crate::house::House;
 use crate::metrics::Metrics;
+use stagedoor_source::Fingerprint;
 
 /// Something that is read from files: policies, entities, keys or certificates.
 pub trait Source: Send + Sync + 'static {
@@ -58,6 +58,8 @@ pub struct InForce {
     pub revision: Option<String>,
     /// Policies, if it has any.
     pub policies: Option<usize>,
+    /// How many forbids reloads have lost, until they are back or a manifest pins the set.
+    pub lost_forbids: usize,
     /// Since when.
     pub since: SystemTime,
 }
@@ -218,6 +220,7 @@ impl Watched {
         let Some(now) = self.source.in_force() else { return };
         if let (Some(revision), Some(policies)) = (&now.revision, now.policies) {
             metrics.in_force(revision, policies);
+            metrics.lost_forbids(now.lost_forbids);
         }
         tracing::info!(revision = now.revision, "{} in force", now.summary);
         record(log, Outcome::Changed, || {

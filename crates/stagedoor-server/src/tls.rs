@@ -20,8 +20,8 @@ use tokio::sync::watch;
 
 use crate::config::TlsFiles;
 use crate::error::TlsError;
-use crate::files::Fingerprint;
 use crate::reload::Replaced;
+use stagedoor_source::Fingerprint;
 
 /// The largest file of certificates, in bytes.
 const MAX_BYTES: u64 = 4 << 20;

@@ -73,7 +73,7 @@ pub use report::{
     PolicyMessage, PolicyPlace, Report,
 };
 pub use space::{Space, SpaceRequest};
-pub use suite::{Options, Progress, TestSuite};
+pub use suite::{Options, Progress, TestSuite, TestSuiteBuilder};
 pub use suppression::UnusedSuppression;
 
 /// Returns the JSON Schema of test files.

@@ -1,17 +1,13 @@
 //! Finds test files and reads them.
 
-use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use stagedoor_core::is_passed_over;
+use stagedoor_core::without_byte_order_mark;
+use stagedoor_source::{FileKind, FileSystem as _, Listing, RealFileSystem};
 
 use crate::cedar_files;
 use crate::file::TestFile;
 use crate::problem::{Problem, TestError};
-
-/// The endings of test files.
-const ENDINGS: [&str; 3] = [".test.yaml", ".test.yml", ".test.json"];
 
 /// A test file is not larger than this.
 const FILE_BYTES: u64 = 16 << 20;
@@ -39,36 +35,19 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, TestError> {
 }
 
 fn below(directory: &Path, found: &mut Vec<PathBuf>, error: &mut TestError) {
-    let mut open = vec![directory.to_owned()];
-    while let Some(directory) = open.pop() {
-        let entries = fs::read_dir(&directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let entries = match entries {
-            Ok(entries) => entries,
-            Err(e) => {
-                error.add(Problem::new(&directory, format!("cannot be read: {e}")));
-                continue;
-            }
-        };
-        for entry in entries {
-            let name = entry.file_name();
-            if is_passed_over(&name) {
-                continue;
-            }
-            let name = name.to_string_lossy();
-            // Links to directories are not followed, so that there is no cycle.
-            if entry.file_type().is_ok_and(|of_type| of_type.is_dir()) {
-                open.push(entry.path());
-            } else if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
-                let path = entry.path();
-                // A pipe would be waited for.
-                if fs::metadata(&path).is_ok_and(|meta| !meta.is_file()) {
-                    error.add(Problem::new(&path, "not a file"));
-                    continue;
-                }
-                found.push(path.strip_prefix(".").map(Path::to_owned).unwrap_or(path));
-            }
+    let listing = Listing::of(&RealFileSystem, directory);
+    for problem in &listing.problems {
+        let file = problem.file().unwrap_or_default();
+        // What is wrong with policies is told by whoever loads them.
+        if problem.code() == "file::read" || FileKind::of(file) == FileKind::Tests {
+            error.add(Problem::new(Path::new(file), problem.message()));
         }
     }
+    let tests = listing.files.into_iter().filter(|file| file.kind == FileKind::Tests);
+    found.extend(tests.map(|file| match file.path.strip_prefix(".") {
+        Ok(path) => path.to_owned(),
+        Err(_) => file.path,
+    }));
 }
 
 /// Reads one test file.
@@ -91,17 +70,16 @@ pub(crate) fn text(path: &Path) -> Result<String, TestError> {
     let unreadable = |e: std::io::Error| {
         Problem::new(path, format!("cannot be read: {e}")).with_help("check the path")
     };
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(unreadable)?;
-    file.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let bytes = RealFileSystem.read(path, FILE_BYTES).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_BYTES {
         let message = format!("the file is larger than {FILE_BYTES} bytes");
         return Err(Problem::new(path, message).with_help("split the file").into());
     }
-    String::from_utf8(bytes).map_err(|e| {
+    let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        Problem::new(path, format!("not UTF-8 after byte {at}")).into()
-    })
+        Problem::new(path, format!("not UTF-8 after byte {at}"))
+    })?;
+    Ok(without_byte_order_mark(&text).to_owned())
 }
 
 /// Returns what an error of the parser says, without the place and the lines around it.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use stagedoor_core::{DecideError, Engine, Entity, EntityUid, RuleEvaluator};
+use stagedoor_core::{DecideError, Engine, Entity, EntityUid, Limits, RuleEvaluator};
+
+use stagedoor_source::ManifestUse;
 
 use crate::ask::platform;
 use crate::asked::Asked;
@@ -54,6 +56,82 @@ pub struct TestSuite {
     pub(crate) files: Vec<LoadedFile>,
     engines: Engines,
     load: Duration,
+}
+
+/// Collects tests and what they need, and loads them as a [`TestSuite`].
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_testing::TestSuite;
+///
+/// let error = TestSuite::builder().tests(["no/such.test.yaml"]).build().err();
+/// assert_eq!(error.ok_or("it was loaded")?.problems().len(), 1);
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct TestSuiteBuilder {
+    paths: Vec<PathBuf>,
+    policies: Vec<PathBuf>,
+    rules: Option<Arc<dyn RuleEvaluator>>,
+    limits: Limits,
+    manifest: ManifestUse,
+}
+
+impl TestSuiteBuilder {
+    /// Adds test files: files as they are given, and all below directories.
+    #[must_use]
+    pub fn tests(mut self, paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        self.paths.extend(paths.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds policies for test files that name none; else those beside each test file are taken.
+    #[must_use]
+    pub fn policies(mut self, paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        self.policies.extend(paths.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets the rules that policies may be guarded by.
+    #[must_use]
+    pub fn rules(mut self, rules: Arc<dyn RuleEvaluator>) -> Self {
+        self.rules = Some(rules);
+        self
+    }
+
+    /// Sets the limits within which policies are loaded.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Says whether directories of policies are held to their manifests.
+    #[must_use]
+    pub fn manifest(mut self, manifest: ManifestUse) -> Self {
+        self.manifest = manifest;
+        self
+    }
+
+    /// Loads everything.
+    ///
+    /// # Errors
+    ///
+    /// [`TestError`] with everything that is wrong with test files, policies or fixtures.
+    pub fn build(self) -> Result<TestSuite, TestError> {
+        let started = Instant::now();
+        let mut engines = Engines::new(self.rules, self.limits, self.manifest);
+        let mut error = TestError::default();
+        let mut files = Vec::new();
+        for path in read::find(&self.paths)? {
+            match LoadedFile::load(path, &self.policies, &mut engines) {
+                Ok(file) => files.push(file),
+                Err(problems) => error.extend(problems),
+            }
+        }
+        error.or(TestSuite { files, engines, load: started.elapsed() })
+    }
 }
 
 /// How tests are run.
@@ -113,46 +191,19 @@ pub(crate) struct Test {
 }
 
 impl TestSuite {
+    /// Returns a builder, to load tests with.
+    #[must_use]
+    pub fn builder() -> TestSuiteBuilder {
+        TestSuiteBuilder::default()
+    }
+
     /// Reads the test files at the paths: files as they are given, and all below directories.
     ///
     /// # Errors
     ///
     /// [`TestError`] with everything that is wrong with test files, policies or fixtures.
     pub fn load(paths: &[PathBuf]) -> Result<Self, TestError> {
-        Self::load_with(paths, &[])
-    }
-
-    /// Reads the test files at the paths, with policies for those that name none.
-    ///
-    /// # Errors
-    ///
-    /// As [`load`](Self::load).
-    pub fn load_with(paths: &[PathBuf], policies: &[PathBuf]) -> Result<Self, TestError> {
-        Self::load_with_rules(paths, policies, None)
-    }
-
-    /// Reads the test files at the paths, as [`load_with`](Self::load_with), with custom rules
-    /// that policies may be guarded by.
-    ///
-    /// # Errors
-    ///
-    /// As [`load`](Self::load).
-    pub fn load_with_rules(
-        paths: &[PathBuf],
-        policies: &[PathBuf],
-        rules: Option<Arc<dyn RuleEvaluator>>,
-    ) -> Result<Self, TestError> {
-        let started = Instant::now();
-        let mut engines = Engines::new(rules);
-        let mut error = TestError::default();
-        let mut files = Vec::new();
-        for path in read::find(paths)? {
-            match LoadedFile::load(path, policies, &mut engines) {
-                Ok(file) => files.push(file),
-                Err(problems) => error.extend(problems),
-            }
-        }
-        error.or(Self { files, engines, load: started.elapsed() })
+        Self::builder().tests(paths).build()
     }
 
     /// Returns how many cases there are.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use stagedoor_backstage::{Catalog, Permissions, PolicyEngine};
-use stagedoor_core::{Engine, EngineBuilder, Entities, RuleEvaluator, declares_entity_type};
-use stagedoor_kubernetes::{Vocabulary, admission};
+use stagedoor_core::{Engine, Entities, Limits, RuleEvaluator};
+use stagedoor_kubernetes::Vocabulary;
+use stagedoor_source::{ManifestUse, PolicySet, PolicySources, RealFileSystem};
 
 use crate::cedar_files;
 use crate::file::{Fixtures, TestFile};
@@ -21,6 +22,21 @@ pub(crate) enum Platform {
     Kubernetes,
     Admission,
     Cedar,
+}
+
+/// The platforms that policies may be about.
+const PLATFORMS: [stagedoor_source::Vocabulary; 2] =
+    [stagedoor_backstage::VOCABULARY, stagedoor_kubernetes::VOCABULARY];
+
+impl Platform {
+    /// Returns the name of the vocabulary that its cases need.
+    fn vocabulary(self) -> Option<&'static str> {
+        match self {
+            Self::Backstage => Some(stagedoor_backstage::VOCABULARY.name),
+            Self::Kubernetes | Self::Admission => Some(stagedoor_kubernetes::VOCABULARY.name),
+            Self::Cedar => None,
+        }
+    }
 }
 
 /// Policies and fixtures.
@@ -46,21 +62,27 @@ pub(crate) struct World {
 
 /// Engines by the policies they were loaded from: many test files share one.
 pub(crate) struct Engines {
-    loaded: HashMap<(Vec<PathBuf>, Vec<Platform>, bool), Engine>,
+    loaded: HashMap<(Vec<PathBuf>, Vec<Platform>, bool), (Engine, Permissions)>,
     /// The permissions of Backstage, read once.
     known: Option<Permissions>,
     rules: Option<Arc<dyn RuleEvaluator>>,
+    limits: Limits,
+    manifest: ManifestUse,
 }
 
 impl Engines {
     /// Returns no engines yet, whose policies may be guarded by these rules.
-    pub(crate) fn new(rules: Option<Arc<dyn RuleEvaluator>>) -> Self {
-        Self { loaded: HashMap::new(), known: None, rules }
+    pub(crate) fn new(
+        rules: Option<Arc<dyn RuleEvaluator>>,
+        limits: Limits,
+        manifest: ManifestUse,
+    ) -> Self {
+        Self { loaded: HashMap::new(), known: None, rules, limits, manifest }
     }
 
     /// Returns all engines that were loaded.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Engine> {
-        self.loaded.values()
+        self.loaded.values().map(|(engine, _)| engine)
     }
 
     fn known_permissions(&mut self) -> Result<Permissions, TestError> {
@@ -70,82 +92,41 @@ impl Engines {
         Ok(self.known.insert(Permissions::known()?).clone())
     }
 
+    /// Loads policies with the schemas of the platforms that the cases are about, and of those that
+    /// the policies themselves name.
     fn load(
         &mut self,
         policies: &[PathBuf],
         platforms: &[Platform],
-        permissions: &Permissions,
         exact: bool,
-    ) -> Result<Engine, TestError> {
+    ) -> Result<(Engine, Permissions), TestError> {
         let key = (policies.to_vec(), platforms.to_vec(), exact);
-        if let Some(engine) = self.loaded.get(&key) {
-            return Ok(engine.clone());
+        if let Some(loaded) = self.loaded.get(&key) {
+            return Ok(loaded.clone());
         }
-        let builder = with_additions(with_policies(policies), platforms, permissions);
-        let builder = with_shipped(builder, policies, platforms);
-        let builder = if exact { builder.exact_cedar() } else { builder };
+        let sources =
+            PolicySources::read_with(&RealFileSystem, policies, &self.limits, self.manifest);
+        let mut named: Vec<&str> = platforms.iter().filter_map(|p| p.vocabulary()).collect();
+        named.dedup();
+        let set = PolicySet::of(sources, &PLATFORMS, &named, &self.limits);
+        let mut permissions = self.known_permissions()?;
+        let builder = if exact {
+            // A schema of a platform would only be read for entities and requests.
+            set.sources().add_to(Engine::builder()).exact_cedar()
+        } else if set.is_about(stagedoor_backstage::VOCABULARY.name) {
+            permissions = permissions.with_sources(set.sources())?;
+            permissions.add_to(set).builder()
+        } else {
+            set.builder()
+        };
         let builder = match &self.rules {
             Some(rules) => builder.rules(Arc::clone(rules)),
             None => builder,
         };
         let engine = builder.build().map_err(|error| TestError::from(&error))?;
-        self.loaded.insert(key, engine.clone());
-        Ok(engine)
+        self.loaded.insert(key, (engine.clone(), permissions.clone()));
+        Ok((engine, permissions))
     }
-}
-
-fn with_policies(paths: &[PathBuf]) -> EngineBuilder {
-    paths.iter().fold(Engine::builder(), |builder, path| {
-        if path.is_dir() { builder.directory(path) } else { builder.file(path) }
-    })
-}
-
-fn with_additions(
-    builder: EngineBuilder,
-    platforms: &[Platform],
-    permissions: &Permissions,
-) -> EngineBuilder {
-    match permissions.schema_fragment() {
-        Some(fragment) if platforms.contains(&Platform::Backstage) => {
-            builder.schema("(schema of added permissions)", fragment)
-        }
-        _ => builder,
-    }
-}
-
-/// Adds the schemas that ship, unless the policies bring the platform's own.
-fn with_shipped(
-    mut builder: EngineBuilder,
-    policies: &[PathBuf],
-    platforms: &[Platform],
-) -> EngineBuilder {
-    for platform in platforms {
-        let (namespace, mark, name, schema) = match platform {
-            Platform::Backstage => (
-                "Backstage",
-                "CatalogEntity",
-                "(shipped) backstage.cedarschema",
-                stagedoor_backstage::SCHEMA,
-            ),
-            Platform::Kubernetes => (
-                "k8s",
-                "NonResourceURL",
-                "(shipped) kubernetes.cedarschema",
-                stagedoor_kubernetes::SCHEMA,
-            ),
-            Platform::Admission => (
-                "k8s",
-                admission::OBJECT_TYPE,
-                "(shipped) admission.cedarschema",
-                admission::SCHEMA,
-            ),
-            Platform::Cedar => continue,
-        };
-        if !declares_entity_type(policies, namespace, mark) {
-            builder = builder.schema(name, schema);
-        }
-    }
-    builder
 }
 
 impl World {
@@ -169,11 +150,7 @@ impl World {
         let fixtures = std::mem::take(&mut file.fixtures);
         let (catalog_files, entity_files) = (here(&fixtures.catalog), here(&fixtures.entity_files));
 
-        let mut permissions = engines.known_permissions()?;
-        for directory in policies.iter().filter(|path| path.is_dir()) {
-            permissions = permissions.with_directory(directory)?;
-        }
-        let engine = engines.load(&policies, platforms, &permissions, file.exact_cedar)?;
+        let (engine, permissions) = engines.load(&policies, platforms, file.exact_cedar)?;
         let catalog = catalog(path, &catalog_files, &fixtures)?;
         let catalog_store = Entities::from_entities(catalog.entities())
             .map_err(|e| Problem::new(path, format!("the catalog: {e}")))?;

@@ -14,7 +14,6 @@ mod authorize;
 mod conditional;
 mod config;
 mod error;
-mod files;
 mod policies;
 mod rules;
 mod server;
@@ -23,7 +22,6 @@ mod status;
 pub use config::ServerConfig;
 pub use error::PoliciesError;
 #[doc(hidden)]
-pub use files::policy_files;
 pub use policies::PolicySource;
 pub use rules::RuleSource;
 pub use server::Server;

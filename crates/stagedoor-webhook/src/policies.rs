@@ -3,20 +3,25 @@
 //! Until a set has been loaded nothing is decided. A set that does not load leaves the one
 //! before in force, and the failure is kept to be shown.
 
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use arc_swap::ArcSwapOption;
-use stagedoor_core::{Engine, EngineBuilder, Limits, OpenEngine};
-use stagedoor_kubernetes::admission;
-use stagedoor_kubernetes::{Reviewer, SCHEMA};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use stagedoor_core::{Effect, Engine, EngineBuilder, Limits, OpenEngine};
+use stagedoor_kubernetes::{Reviewer, VOCABULARY};
 use stagedoor_server::{Commit, Fingerprint, InForce, LoadFailure, Replaced, Source};
+use stagedoor_source::{
+    ManifestUse, PolicyChanges, PolicySet, PolicySources, RealFileSystem, Vocabulary,
+};
 
 use crate::conditional;
 use crate::error::PoliciesError;
-use crate::files::{is_schema, policy_files};
 use crate::rules::RuleSource;
+
+/// So many policies are named when they come or go.
+const TOLD: usize = 20;
 
 /// Where the policies of a webhook are.
 ///
@@ -26,16 +31,24 @@ use crate::rules::RuleSource;
 pub struct PolicySource {
     paths: Vec<PathBuf>,
     limits: Limits,
+    manifest: ManifestUse,
     conditional: bool,
     rules: Option<Arc<dyn RuleSource>>,
+    others: Vec<Vocabulary>,
 }
 
 impl PolicySource {
     /// Returns policies in these files and directories.
     #[must_use]
     pub fn new(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
-        let paths = paths.into_iter().map(Into::into).collect();
-        Self { paths, limits: Limits::default(), conditional: false, rules: None }
+        Self {
+            paths: paths.into_iter().map(Into::into).collect(),
+            limits: Limits::default(),
+            manifest: ManifestUse::default(),
+            conditional: false,
+            rules: None,
+            others: Vec::new(),
+        }
     }
 
     /// Sets the rules that policies may be guarded by. They are reloaded with the policies.
@@ -52,70 +65,57 @@ impl PolicySource {
         self
     }
 
+    /// Says whether directories are held to their manifests.
+    #[must_use]
+    pub fn with_manifest(mut self, manifest: ManifestUse) -> Self {
+        self.manifest = manifest;
+        self
+    }
+
+    /// Names another platform whose policies may have directories of their own beside those of
+    /// Kubernetes: they are no part of what is served.
+    #[must_use]
+    pub fn beside(mut self, other: Vocabulary) -> Self {
+        self.others.push(other);
+        self
+    }
+
     /// Returns what builds an engine of the policies and rules as they are now.
     ///
     /// # Errors
     ///
     /// [`PoliciesError::Rules`] if the rules do not load.
     pub fn builder(&self) -> Result<EngineBuilder, PoliciesError> {
-        let mut builder = Engine::builder().limits(self.limits.clone());
+        self.builder_of(self.sources())
+    }
+
+    fn sources(&self) -> PolicySources {
+        PolicySources::read_with(&RealFileSystem, &self.paths, &self.limits, self.manifest)
+    }
+
+    fn builder_of(&self, sources: PolicySources) -> Result<EngineBuilder, PoliciesError> {
+        let vocabularies: Vec<Vocabulary> =
+            std::iter::once(self.vocabulary()).chain(self.others.iter().cloned()).collect();
+        let builder =
+            PolicySet::of(sources, &vocabularies, &[VOCABULARY.name], &self.limits).builder();
         let rules = self.rules.as_ref().map(|rules| rules.load().map_err(PoliciesError::Rules));
-        if let Some(rules) = rules.transpose()?.flatten() {
-            builder = builder.rules(rules);
+        Ok(rules.transpose()?.flatten().into_iter().fold(builder, EngineBuilder::rules))
+    }
+
+    /// Returns the words of Kubernetes, with those that come later if conditions are asked for.
+    fn vocabulary(&self) -> Vocabulary {
+        let mut vocabulary = VOCABULARY;
+        if self.conditional
+            && let Some(schema) = vocabulary.schemas.to_mut().first_mut()
+        {
+            schema.text = Cow::Owned(conditional::schema());
         }
-        for path in &self.paths {
-            builder = if path.is_dir() { builder.directory(path) } else { builder.file(path) };
-        }
-        let schemas = self.schemas();
-        if !schemas.iter().any(|text| declares(text, "NonResourceURL")) {
-            let schema = if self.conditional { conditional::schema() } else { SCHEMA.to_owned() };
-            builder = builder.schema("(shipped) kubernetes.cedarschema", schema);
-        }
-        if !schemas.iter().any(|text| declares(text, admission::OBJECT_TYPE)) {
-            builder = builder.schema("(shipped) admission.cedarschema", admission::SCHEMA);
-        }
-        Ok(builder)
+        vocabulary
     }
 
     fn has_rules(&self) -> bool {
         self.rules.as_ref().is_some_and(|rules| !rules.files().is_empty())
     }
-
-    fn fingerprint(&self) -> Fingerprint {
-        let rules = self.rules.iter().flat_map(|rules| rules.files());
-        let files: Vec<PathBuf> = policy_files(&self.paths).into_iter().chain(rules).collect();
-        Fingerprint::of(files.iter().map(PathBuf::as_path))
-    }
-
-    /// Returns the schemas beside the policies; the engine reports those that cannot be read.
-    fn schemas(&self) -> Vec<String> {
-        let named = |path: &Path| path.file_name().is_some_and(|n| is_schema(&n.to_string_lossy()));
-        let fits = |path: &Path| {
-            path.metadata().is_ok_and(|meta| meta.len() <= self.limits.file_bytes as u64)
-        };
-        let files = policy_files(&self.paths);
-        let schemas = files.iter().filter(|path| named(path) && fits(path));
-        schemas.filter_map(|path| std::fs::read_to_string(path).ok()).collect()
-    }
-}
-
-/// Whether a schema, as text or JSON, declares an entity type of this name.
-fn declares(schema: &str, entity_type: &str) -> bool {
-    if schema.trim_start().starts_with('{') {
-        let json: Option<serde_json::Value> = serde_json::from_str(schema).ok();
-        let namespaces = json.as_ref().and_then(serde_json::Value::as_object);
-        return namespaces.is_some_and(|namespaces| {
-            namespaces.values().any(|namespace| {
-                namespace.get("entityTypes").is_some_and(|t| t.get(entity_type).is_some())
-            })
-        });
-    }
-    let code = |line: &str| line.split_once("//").map_or(line, |(code, _)| code).to_owned();
-    let text: String = schema.lines().map(|line| code(line) + "\n").collect();
-    let mut words =
-        text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty());
-    let mut last = "";
-    words.any(|word| std::mem::replace(&mut last, word) == "entity" && word == entity_type)
 }
 
 /// A policy set that was loaded.
@@ -123,30 +123,55 @@ pub(crate) struct Loaded {
     pub(crate) reviewer: Reviewer,
     /// The same policies, where some of them depend on the object that is written.
     pub(crate) open: Option<OpenEngine>,
-    pub(crate) since: SystemTime,
+    since: SystemTime,
+    /// Whether a manifest says that the set is what it is meant to be.
+    is_pinned: bool,
+}
+
+impl Loaded {
+    fn engine(&self) -> &Engine {
+        self.reviewer.engine()
+    }
+
+    /// Returns whether another set says the same. A manifest that was added acknowledges.
+    fn is_same(&self, other: &Self) -> bool {
+        self.engine().revision() == other.engine().revision() && self.is_pinned == other.is_pinned
+    }
+}
+
+/// What is in force, and what was lost on the way.
+#[derive(Default)]
+struct Current {
+    loaded: ArcSwapOption<Loaded>,
+    /// The ids of forbids that reloads have lost, until they are back or a manifest pins a set
+    /// without them.
+    lost_forbids: ArcSwap<Vec<String>>,
 }
 
 /// The policies in force.
 pub(crate) struct Policies {
     source: PolicySource,
-    loaded: Arc<ArcSwapOption<Loaded>>,
+    current: Arc<Current>,
 }
 
 impl Policies {
     /// Returns policies to be loaded; with `conditional` they may depend on objects.
     pub(crate) fn new(source: PolicySource, conditional: bool) -> Self {
-        Self { source: PolicySource { conditional, ..source }, loaded: Arc::default() }
+        Self { source: PolicySource { conditional, ..source }, current: Arc::default() }
     }
 
     /// Returns the set in force, if one was loaded.
     pub(crate) fn current(&self) -> Option<Arc<Loaded>> {
-        self.loaded.load_full()
+        self.current.loaded.load_full()
     }
 
     fn read(&self) -> Result<Loaded, PoliciesError> {
-        let engine = self.source.builder()?.build()?;
+        let sources = self.source.sources();
+        let is_pinned = sources.is_pinned();
+        let engine = self.source.builder_of(sources)?.build()?;
         let open = conditional::open(engine.clone(), self.source.conditional)?;
-        Ok(Loaded { reviewer: Reviewer::new(engine)?, open, since: SystemTime::now() })
+        let reviewer = Reviewer::new(engine)?;
+        Ok(Loaded { reviewer, open, since: SystemTime::now(), is_pinned })
     }
 }
 
@@ -156,20 +181,22 @@ impl Source for Policies {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        self.source.fingerprint()
+        let rules: Vec<PathBuf> =
+            self.source.rules.iter().flat_map(|rules| rules.files()).collect();
+        Fingerprint::of_policies(&RealFileSystem, &self.source.paths)
+            .and(Fingerprint::of(rules.iter().map(PathBuf::as_path)))
     }
 
     fn load(&self) -> Result<Commit, LoadFailure> {
         let new = self.read()?;
-        let (loaded, has_rules) = (Arc::clone(&self.loaded), self.source.has_rules());
+        let (current, has_rules) = (Arc::clone(&self.current), self.source.has_rules());
         Ok(Box::new(move || {
-            let engine = new.reviewer.engine();
-            let is_same = |old: &Arc<Loaded>| old.reviewer.engine().revision() == engine.revision();
+            let before = current.loaded.load_full();
             // The limits of rules are not in the revision.
-            if !has_rules && loaded.load_full().as_ref().is_some_and(is_same) {
+            if !has_rules && before.as_ref().is_some_and(|before| before.is_same(&new)) {
                 return Replaced::Same;
             }
-            for warning in engine.warnings() {
+            for warning in new.engine().warnings() {
                 tracing::warn!(
                     code = warning.code(),
                     file = warning.file(),
@@ -178,39 +205,62 @@ impl Source for Policies {
                     warning.message()
                 );
             }
-            Replaced::With(Box::new(loaded.swap(Some(Arc::new(new)))))
+            if let Some(before) = &before {
+                current.tell_changes(before, &new);
+            }
+            Replaced::With(Box::new(current.loaded.swap(Some(Arc::new(new)))))
         }))
     }
 
     fn in_force(&self) -> Option<InForce> {
         let loaded = self.current()?;
-        let engine = loaded.reviewer.engine();
-        let policies = engine.policies().len();
+        let policies = loaded.engine().policies().len();
         Some(InForce {
             summary: format!("{policies} policies"),
-            revision: Some(engine.revision().to_owned()),
+            revision: Some(loaded.engine().revision().to_owned()),
             policies: Some(policies),
+            lost_forbids: self.current.lost_forbids.load().len(),
             since: loaded.since,
         })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::declares;
-
-    #[test]
-    fn schemas_that_declare_a_type_are_told_from_those_that_use_it() {
-        let own = "namespace k8s {\n  // the path\n  entity NonResourceURL = { path: String };\n}";
-        let addition = "namespace k8s {\n  // entity NonResourceURL\n  action \"x\" appliesTo { \
-                        principal: [User], resource: [NonResourceURL] };\n}";
-        let json = r#"{"k8s": {"entityTypes": {"NonResourceURL": {}}, "actions": {}}}"#;
-        let json_addition =
-            r#"{"k8s": {"entityTypes": {"X": {}}, "actions": {"NonResourceURL": {}}}}"#;
-        assert!(declares(own, "NonResourceURL"));
-        assert!(declares(json, "NonResourceURL"));
-        assert!(!declares(addition, "NonResourceURL"));
-        assert!(!declares(json_addition, "NonResourceURL"));
-        assert!(!declares("{ not json", "NonResourceURL"));
+impl Current {
+    /// Tells which policies came and went, and counts the forbids that are lost.
+    fn tell_changes(&self, before: &Loaded, now: &Loaded) {
+        let changes = PolicyChanges::between(before.engine(), now.engine());
+        let changed = [
+            ("added", &changes.added),
+            ("removed", &changes.removed),
+            ("changed", &changes.changed),
+        ];
+        for (what, ids) in changed {
+            if !ids.is_empty() {
+                tracing::info!(count = ids.len(), policies = shown(ids), "policies {what}");
+            }
+        }
+        let mut lost = self.lost_forbids.load_full().to_vec();
+        lost.extend(changes.lost_forbids);
+        if now.is_pinned {
+            lost.clear();
+        }
+        let forbids = now.engine().policies().filter(|policy| policy.effect() == Effect::Forbid);
+        let there: Vec<&str> = forbids.map(|policy| policy.id()).collect();
+        lost.retain(|id| !there.contains(&id.as_str()));
+        lost.sort_unstable();
+        lost.dedup();
+        if !lost.is_empty() {
+            tracing::warn!(
+                count = lost.len(),
+                policies = shown(&lost),
+                "forbids were lost by reloads: restore them, or pin the set by `stagedoor manifest`"
+            );
+        }
+        self.lost_forbids.store(Arc::new(lost));
     }
+}
+
+/// Returns the first of many ids in one text.
+fn shown(ids: &[String]) -> String {
+    ids.get(..TOLD).unwrap_or(ids).join(", ")
 }

@@ -7,3 +7,4 @@ pub use stagedoor_core::*;
 pub use stagedoor_kubernetes as kubernetes;
 #[cfg(feature = "rules")]
 pub use stagedoor_rule_host as rules;
+pub use stagedoor_source as source;

@@ -12,13 +12,13 @@ use stagedoor_core::{Decision, Engine, Entities};
 use crate::answer::{Answer, ExplainedAnswer};
 use crate::authorize::ending;
 use crate::check::conditions;
-use crate::cli::Ending;
+use crate::ending::Ending;
+use crate::engine::{LoadArgs, Loaded};
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::narrative::{self, Detail, Narrator};
 use crate::output::Output;
-use crate::platform::{Platform, permissions};
-use crate::rules::RulesArgs;
+use crate::platform::Platform;
 use crate::terminal::{line, printable};
 
 /// Decide whether a user has a permission in Backstage.
@@ -38,7 +38,7 @@ pub(crate) struct BackstageArgs {
     pub(super) policies: Vec<PathBuf>,
 
     #[command(flatten)]
-    pub(super) rules: RulesArgs,
+    pub(super) load: LoadArgs,
 
     /// Catalog files, as `catalog-info.yaml` or as the catalog's API returns them.
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -81,13 +81,13 @@ pub(crate) fn answer(
     explained: bool,
 ) -> Result<Ending, Failure> {
     let mut input = Input::default();
-    let engine = Platform::Backstage.builder(&args.policies, &args.rules, &mut input)?.build()?;
+    let loaded = args.load.load(&args.policies, Some(Platform::Backstage), output)?;
+    let Loaded { engine, permissions, .. } = loaded;
     let catalog = catalog(&args.catalog, &engine, &mut input)?;
     for warning in catalog.warnings() {
         output.remark(&warning.to_string());
     }
     let user = user(args, &catalog, output);
-    let permissions = permissions(&args.policies)?;
     if args.entities.is_some() {
         return each(args, &engine, &permissions, &catalog, &user, output);
     }

@@ -6,7 +6,7 @@ use stagedoor_backstage::{
 };
 use stagedoor_core::{Decision, Engine};
 
-use crate::cli::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::narrative;
 use crate::output::Output;

@@ -9,13 +9,13 @@ use stagedoor_core::{Decision, Explanation};
 use stagedoor_kubernetes::{Attributes, ReviewError, Reviewer, SubjectAccessReview};
 
 use crate::answer::{Answer, ExplainedAnswer};
-use crate::cli::Ending;
+use crate::ending::Ending;
+use crate::engine::LoadArgs;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::narrative::{self, Detail, Narrator};
 use crate::output::Output;
 use crate::platform::Platform;
-use crate::rules::RulesArgs;
 use crate::terminal::{Paint, line};
 
 /// Size of a file of reviews, in bytes.
@@ -38,7 +38,7 @@ pub(crate) struct KubernetesArgs {
     policies: Vec<PathBuf>,
 
     #[command(flatten)]
-    rules: RulesArgs,
+    load: LoadArgs,
 
     /// SubjectAccessReviews of `authorization.k8s.io/v1`, `-` for the standard input.
     #[arg(long, value_name = "FILE")]
@@ -52,7 +52,7 @@ pub(crate) fn answer(
     explained: bool,
 ) -> Result<Ending, Failure> {
     let mut input = Input::default();
-    let engine = Platform::Kubernetes.builder(&args.policies, &args.rules, &mut input)?.build()?;
+    let engine = args.load.load(&args.policies, Some(Platform::Kubernetes), output)?.engine;
     let reviewer = Reviewer::new(engine).map_err(|e| Failure::input(e.to_string()))?;
     let name = Input::name(&args.review);
     let text = input.text(&args.review, REVIEW_BYTES)?;

@@ -9,7 +9,7 @@ use stagedoor_backstage::{Catalog, Permissions, PolicyEngine, SCHEMA};
 use stagedoor_core::{Engine, Limits};
 
 use super::{FileJson, write};
-use crate::cli::Ending;
+use crate::ending::Ending;
 use crate::failure::{Failure, ProblemJson};
 use crate::input::Input;
 use crate::output::Output;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
 

@@ -15,9 +15,10 @@ use super::options::{ListenArgs, LogArgs, positive, tls_files};
 use super::signals::Signals;
 use super::world::WorldFiles;
 use super::{failure, runtime};
-use crate::cli::Ending;
+use crate::ending::Ending;
+use crate::engine::LoadArgs;
 use crate::failure::Failure;
-use crate::rules::RulesArgs;
+use crate::rules::RuleFiles;
 
 /// Answer AuthZEN's Authorization API 1.0.
 ///
@@ -41,7 +42,7 @@ pub(crate) struct AuthZenArgs {
     policies: Vec<PathBuf>,
 
     #[command(flatten)]
-    rules: RulesArgs,
+    load: LoadArgs,
 
     /// Entities in Cedar's JSON: files, or directories of `*.json`.
     #[arg(long, value_name = "PATH", num_args = 1..)]
@@ -143,7 +144,9 @@ impl AuthZenArgs {
     ) -> Result<AuthZen, Failure> {
         let loader = WorldFiles {
             policies: self.policies.clone(),
-            rules: self.rules.files(self.policies.clone()),
+            rules: RuleFiles { named: self.load.rules.clone(), policies: self.policies.clone() },
+            limits: self.load.limits()?,
+            manifest: self.load.manifest(),
             entities: self.entities.clone(),
             mapping: self.mapping.clone(),
         };

@@ -10,9 +10,10 @@ use super::audit_log::AuditLogArgs;
 use super::options::{ListenArgs, LogArgs, tls_files};
 use super::signals::Signals;
 use super::{failure, runtime};
-use crate::cli::Ending;
+use crate::ending::Ending;
+use crate::engine::LoadArgs;
 use crate::failure::Failure;
-use crate::rules::RulesArgs;
+use crate::rules::RuleFiles;
 
 /// Answer Kubernetes' authorization and admission webhooks.
 ///
@@ -27,7 +28,7 @@ pub(crate) struct KubernetesArgs {
     policies: Vec<PathBuf>,
 
     #[command(flatten)]
-    rules: RulesArgs,
+    load: LoadArgs,
 
     /// The server's certificate and those between it and its authority, in PEM.
     #[arg(long, value_name = "FILE")]
@@ -68,8 +69,12 @@ pub(crate) struct KubernetesArgs {
 impl KubernetesArgs {
     fn config(&self) -> Result<ServerConfig, Failure> {
         let tls = tls_files(&self.tls_cert, &self.tls_key, self.client_ca.as_ref());
-        let rules = self.rules.files(self.policies.clone());
-        let policies = PolicySource::new(&self.policies).with_rules(Arc::new(rules));
+        let rules = RuleFiles { named: self.load.rules.clone(), policies: self.policies.clone() };
+        let policies = PolicySource::new(&self.policies)
+            .with_rules(Arc::new(rules))
+            .with_limits(self.load.limits()?)
+            .with_manifest(self.load.manifest())
+            .beside(stagedoor_backstage::VOCABULARY);
         let mut config = ServerConfig::new(policies, tls);
         config.listen = self.listen.listen;
         config.health_listen = self.listen.health_listen;

@@ -3,18 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use stagedoor_authzen::{Mapping, World, WorldError, WorldLoader};
-use stagedoor_core::{Engine, Entities, Entity, Limits, is_passed_over};
+use stagedoor_core::{Engine, Entities, Entity, Limits};
 use stagedoor_server::{Fingerprint, LoadFailure};
-use stagedoor_webhook::{RuleSource as _, policy_files};
+use stagedoor_source::{ManifestUse, PolicySet, PolicySources, RealFileSystem, is_ignored};
+use stagedoor_webhook::RuleSource as _;
 
-use crate::engine::with_paths;
 use crate::failure::Failure;
+use crate::platform::PLATFORMS;
 use crate::rules::RuleFiles;
 
 /// Where a world is read from.
 pub(crate) struct WorldFiles {
     pub(crate) policies: Vec<PathBuf>,
     pub(crate) rules: RuleFiles,
+    pub(crate) limits: Limits,
+    pub(crate) manifest: ManifestUse,
     pub(crate) entities: Vec<PathBuf>,
     pub(crate) mapping: Option<PathBuf>,
 }
@@ -24,7 +27,9 @@ impl WorldFiles {
         let rules = self.rules.load();
         let rules =
             rules.map_err(|e| LoadFailure::new(e, "the rules that guard policies do not load"))?;
-        let builder = with_paths(Engine::builder(), &self.policies);
+        let sources =
+            PolicySources::read_with(&RealFileSystem, &self.policies, &self.limits, self.manifest);
+        let builder = PolicySet::of(sources, &PLATFORMS, &[], &self.limits).builder();
         let builder = rules.into_iter().fold(builder, |builder, rules| builder.rules(rules));
         Ok(builder.build()?)
     }
@@ -32,11 +37,11 @@ impl WorldFiles {
 
 impl WorldLoader for WorldFiles {
     fn fingerprint(&self) -> Fingerprint {
-        let mut files = policy_files(&self.policies);
-        files.extend(self.rules.files());
+        let mut files = self.rules.files();
         files.extend(entity_files(&self.entities));
         files.extend(self.mapping.clone());
-        Fingerprint::of(files.iter().map(PathBuf::as_path))
+        Fingerprint::of_policies(&RealFileSystem, &self.policies)
+            .and(Fingerprint::of(files.iter().map(PathBuf::as_path)))
     }
 
     fn load(&self) -> Result<World, LoadFailure> {
@@ -96,7 +101,7 @@ fn entity_files(paths: &[PathBuf]) -> Vec<PathBuf> {
         for entry in entries.flatten() {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
-            if is_passed_over(&entry.file_name()) {
+            if is_ignored(&entry.file_name()) {
                 continue;
             }
             let is_cedar = name.ends_with(".cedar.json") || name.ends_with(".cedarschema.json");

@@ -2,26 +2,22 @@
 //!
 //! By polling, which sees what editors replace and what is mounted, on every file system.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use stagedoor_core::is_passed_over;
+use stagedoor_source::{Fingerprint, RealFileSystem};
 
 use super::{TestArgs, once};
-use crate::cli::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
 
 /// How long nobody looks, at least.
 const INTERVAL: Duration = Duration::from_millis(40);
 
-/// The endings of files that tests are made of.
-const ENDINGS: [&str; 6] = ["cedar", "cedarschema", "json", "yaml", "yml", "wasm"];
-
 /// Runs the tests for ever, again after each change.
 pub(super) fn watch(args: &TestArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let named = || args.paths.iter().chain(&args.policies).chain(&args.rules).cloned();
+    let named = || args.paths.iter().chain(&args.policies).chain(&args.load.rules).cloned();
     let mut sources: Vec<PathBuf> = named().collect();
     loop {
         let started = SystemTime::now();
@@ -51,33 +47,31 @@ pub(super) fn watch(args: &TestArgs, output: &mut Output) -> Result<Ending, Fail
     }
 }
 
-/// Files with what tells that they changed.
+/// What files looked like, and when.
 #[derive(PartialEq, Eq)]
-struct Seen(BTreeMap<PathBuf, (Option<SystemTime>, u64)>);
+struct Seen {
+    files: Fingerprint,
+    times: Vec<SystemTime>,
+}
 
 impl Seen {
     fn of(paths: &[PathBuf], but: Option<&Path>) -> Self {
-        let mut seen = BTreeMap::new();
-        let mut open: Vec<PathBuf> = paths.to_vec();
-        open.sort_unstable();
-        open.dedup();
-        while let Some(path) = open.pop() {
-            let Ok(meta) = std::fs::metadata(&path) else { continue };
-            if meta.is_dir() {
-                open.extend(entries(&path));
-            } else if !but.is_some_and(|but| is_same(but, &path)) {
-                seen.insert(path, (meta.modified().ok(), meta.len()));
-            }
-        }
-        Self(seen)
+        let all = Fingerprint::of_kinds(&RealFileSystem, paths, |_| true);
+        let is_written_here = |path: &Path| {
+            path.file_name().is_some_and(|name| name == "coverage.json")
+                || but.is_some_and(|but| is_same(but, path))
+        };
+        let files: Vec<&Path> = all.files().filter(|path| !is_written_here(path)).collect();
+        let modified = |path: &&Path| std::fs::metadata(path).ok()?.modified().ok();
+        let times = files.iter().filter_map(modified).collect();
+        Self { files: Fingerprint::of_files(&RealFileSystem, files), times }
     }
 
     /// Whether a file changed while it may have been read already.
     fn changed_after(&self, time: SystemTime) -> bool {
         let now = SystemTime::now();
-        let times = self.0.values().filter_map(|(modified, _)| *modified);
         // A time to come is a clock that is wrong, and no change.
-        times.into_iter().any(|modified| modified > time && modified <= now)
+        self.times.iter().any(|modified| *modified > time && *modified <= now)
     }
 }
 
@@ -85,21 +79,6 @@ impl Seen {
 fn is_same(one: &Path, other: &Path) -> bool {
     let real = |path: &Path| std::fs::canonicalize(path).ok();
     one.file_name() == other.file_name() && real(one) == real(other)
-}
-
-/// Returns what in a directory tests may be made of.
-fn entries(directory: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let of_tests = entries.filter(|entry| {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let is_directory = entry.file_type().is_ok_and(|of_type| of_type.is_dir());
-        let ending = name.rsplit('.').next().unwrap_or_default();
-        let is_written_here = name == "coverage.json";
-        !is_passed_over(&entry.file_name())
-            && (is_directory || ENDINGS.contains(&ending) && !is_written_here)
-    });
-    of_tests.map(|entry| entry.path()).collect()
 }
 
 #[cfg(test)]

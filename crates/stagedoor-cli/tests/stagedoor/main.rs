@@ -9,6 +9,7 @@ mod formats;
 mod hostile;
 mod import;
 mod lint;
+mod loading;
 mod policy_tests;
 mod report;
 mod rule;

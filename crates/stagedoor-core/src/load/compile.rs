@@ -13,13 +13,15 @@ use crate::hash::{FastMap, FastSet};
 use crate::lower::Lowering;
 use crate::policy::{ActionScope, Body, EntityScope, Form, Origin, Slots, StoredPolicy};
 use crate::problem::Problem;
+use crate::source::Source;
 use crate::symbols::Symbols;
 
 use super::guards::{GuardProblem, Guards};
-use super::policies::duplicate;
 
 /// Everything compiled so far.
 pub(super) struct Compiler {
+    /// The texts, to say where a policy stands.
+    sources: Vec<Source>,
     pub(super) symbols: Symbols,
     pub(super) policies: Vec<StoredPolicy>,
     templates: FastMap<SmolStr, Template>,
@@ -41,16 +43,16 @@ pub(super) struct Template {
     body: Arc<Body>,
 }
 
-/// Why a policy is not taken.
+/// Why a policy is not added.
 #[derive(Debug)]
-pub(super) enum NotTaken {
+pub(super) enum AddError {
     /// Another one has this id.
     Duplicate(SmolStr),
     /// It cannot be guarded as it asks to be.
     Guard(SmolStr, GuardProblem),
 }
 
-impl NotTaken {
+impl AddError {
     /// Returns where in the text that was parsed, if that is known.
     pub(super) fn label(&self) -> Option<Range<usize>> {
         match self {
@@ -58,18 +60,12 @@ impl NotTaken {
             Self::Guard(_, problem) => problem.label.clone(),
         }
     }
-
-    pub(super) fn into_problem(self) -> Problem {
-        match self {
-            Self::Duplicate(id) => duplicate(&id),
-            Self::Guard(id, problem) => problem.into_problem().with_policy(id),
-        }
-    }
 }
 
 impl Compiler {
-    pub(super) fn new(exact: bool, compiled: bool, guards: Guards) -> Self {
+    pub(super) fn new(sources: Vec<Source>, exact: bool, compiled: bool, guards: Guards) -> Self {
         Self {
+            sources,
             symbols: Symbols::new(),
             policies: Vec::new(),
             templates: FastMap::default(),
@@ -80,6 +76,41 @@ impl Compiler {
             exact,
             compiled,
         }
+    }
+
+    /// Says why a policy was not added, and where the other one of its id stands.
+    pub(super) fn problem(&self, error: AddError) -> Problem {
+        let id = match error {
+            AddError::Guard(id, problem) => return problem.into_problem().with_policy(id),
+            AddError::Duplicate(id) => id,
+        };
+        let policy = self.policies.iter().find(|policy| policy.id == id);
+        let template = || Some(&self.templates.get(&id)?.body);
+        let (mut place, mut position) = (String::new(), false);
+        if let Some(body) = policy.map(|policy| &policy.body).or_else(template)
+            && let Some(source) = self.sources.get(body.origin.source as usize)
+        {
+            place = match &body.origin.form {
+                Form::Text(span) => {
+                    let (line, column) = source.position(span.start as usize);
+                    format!(" at {}:{line}:{column}", source.name)
+                }
+                Form::Json(_) => format!(" in {}", source.name),
+            };
+            position = policy.is_none_or(|policy| policy.slots.is_none());
+        }
+        // An id such as `policy0` may be one that nobody wrote.
+        let positional = position && is_positional(&id);
+        let message = match positional {
+            false => format!("there is another policy `{id}`{place}"),
+            true => format!(
+                "there is another policy `{id}`{place}: a policy without `@id` is called by its \
+                 position"
+            ),
+        };
+        Problem::error("policy::duplicate-id", message)
+            .with_help("give each policy its own `@id`")
+            .with_policy(id)
     }
 
     /// Returns how many policies, templates and links there are.
@@ -101,7 +132,7 @@ impl Compiler {
         position: usize,
         source: u32,
         span: &Range<usize>,
-    ) -> Result<(), NotTaken> {
+    ) -> Result<(), AddError> {
         let id = if self.exact { None } else { id_annotation(&tree) };
         let id = id.unwrap_or_else(|| positional_id(position));
         // Sources are limited to far less than 4 GiB.
@@ -116,18 +147,18 @@ impl Compiler {
         tree: ast::Template,
         key: &str,
         source: u32,
-    ) -> Result<SmolStr, NotTaken> {
+    ) -> Result<SmolStr, AddError> {
         let id = if self.exact { None } else { id_annotation(&tree) };
         let id = id.unwrap_or_else(|| key.into());
         let form = Form::Json(tree.to_string().into_boxed_str());
         self.add(id.clone(), tree, Origin { source, form }).map(|()| id)
     }
 
-    fn add(&mut self, id: SmolStr, tree: ast::Template, origin: Origin) -> Result<(), NotTaken> {
+    fn add(&mut self, id: SmolStr, tree: ast::Template, origin: Origin) -> Result<(), AddError> {
         if !self.ids.insert(id.clone()) {
-            return Err(NotTaken::Duplicate(id));
+            return Err(AddError::Duplicate(id));
         }
-        let guards = self.guards.of(&tree).map_err(|p| NotTaken::Guard(id.clone(), p))?;
+        let guards = self.guards.of(&tree).map_err(|p| AddError::Guard(id.clone(), p))?;
         let body = Arc::new(self.body(&tree, guards, origin));
         if tree.slots().next().is_some() {
             self.templates.insert(id, Template { tree: Arc::new(tree), body });
@@ -156,11 +187,11 @@ impl Compiler {
         template: &str,
         id: SmolStr,
         slots: Slots,
-    ) -> Result<(), NotTaken> {
+    ) -> Result<(), AddError> {
         let Some(Template { tree, body }) = self.templates.get(template) else { return Ok(()) };
         let (tree, body) = (Arc::clone(tree), Arc::clone(body));
         if !self.ids.insert(id.clone()) {
-            return Err(NotTaken::Duplicate(id));
+            return Err(AddError::Duplicate(id));
         }
         let principal = slots.principal.as_ref();
         let resource = slots.resource.as_ref();
@@ -245,6 +276,12 @@ impl Compiler {
 /// Cedar's id of a statement without a name.
 pub(super) fn positional_id(position: usize) -> SmolStr {
     format!("policy{position}").into()
+}
+
+/// Whether an id is of the form that policies without a name have.
+fn is_positional(id: &str) -> bool {
+    id.strip_prefix("policy")
+        .is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Returns the name that a policy gives itself.

@@ -117,6 +117,11 @@ impl Guards {
                 };
                 problem("guard::unknown-rule", message, help, at)
             }
+            GuardRefusal::Broken(reason) => {
+                let message = format!("rule `{rule}` cannot be used: {reason}");
+                let help = "`stagedoor rule check FILE` tells what is wrong with a rule";
+                problem("guard::broken-rule", message, help, at)
+            }
             GuardRefusal::Arguments(reason) => {
                 let message = format!("rule `{rule}` does not take these arguments: {reason}");
                 let help = format!("see `stagedoor rule check` for what `{rule}` takes");

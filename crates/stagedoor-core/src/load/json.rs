@@ -4,18 +4,20 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use cedar_policy::{EntityId, EntityTypeName, EntityUid, Policy, PolicyId, Schema, Template};
+use cedar_policy_core::ast;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use smol_str::SmolStr;
 
 use super::Report;
-use super::compile::Compiler;
-use super::policies::fits;
+use super::compile::{Compiler, positional_id};
+use super::policies::check_policy_limit;
 use super::validate::Validation;
 use crate::builder::TemplateLink;
 use crate::error::causes;
 use crate::hash::FastMap;
 use crate::json::unambiguous;
-use crate::limits::Limits;
+use crate::limits::{Limits, raise};
 use crate::problem::Problem;
 use crate::source::Source;
 
@@ -29,7 +31,7 @@ struct PolicySetJson<'a> {
     #[serde(borrow, default)]
     static_policies: Entries<'a>,
     #[serde(borrow, default)]
-    template_links: Vec<LinkJson<'a>>,
+    template_links: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +43,78 @@ struct LinkJson<'a> {
     values: Entries<'a>,
 }
 
+/// What a text of policies in JSON holds.
+enum Document<'a> {
+    Set(PolicySetJson<'a>),
+    /// One policy or template, as `cedar --policy-format json` takes it.
+    Policy(&'a RawValue),
+}
+
+impl<'a> Document<'a> {
+    fn read(text: &'a str) -> Result<Self, serde_json::Error> {
+        // Serde would take a list for the object as well: a set of nothing.
+        let Entries(keys) = serde_json::from_str(text)?;
+        if keys.iter().any(|(key, _)| key == "effect") {
+            return serde_json::from_str(text).map(Self::Policy);
+        }
+        serde_json::from_str(text).map(Self::Set)
+    }
+}
+
+/// Returns the policies and templates of a text that read as such.
+pub(crate) fn policies_in_json(text: &str, limits: &Limits) -> Vec<ast::Template> {
+    let either = |raw: &RawValue| {
+        tree("policy", raw, false, limits).or_else(|_| tree("policy", raw, true, limits)).ok()
+    };
+    match Document::read(text) {
+        Ok(Document::Policy(policy)) => either(policy).into_iter().collect(),
+        Ok(Document::Set(set)) => {
+            let all = set.templates.0.iter().chain(&set.static_policies.0);
+            all.filter_map(|(_, raw)| either(raw)).collect()
+        }
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Loads a single policy. Without `@id` it has Cedar's positional id, as one in Cedar's syntax.
+fn one(
+    number: u32,
+    source: &Source,
+    policy: &RawValue,
+    schema: Option<&Schema>,
+    limits: &Limits,
+    compiler: &mut Compiler,
+    report: &mut Report,
+) {
+    if !check_policy_limit(compiler, 1, limits, report) {
+        return;
+    }
+    let id = positional_id(compiler.positions(1));
+    let tree = match tree(&id, policy, false, limits).or_else(|reason| {
+        // What does not read as a template either is told as a policy.
+        tree(&id, policy, true, limits).map_err(|_| reason)
+    }) {
+        Ok(tree) => tree,
+        Err(message) => {
+            report.error(|| {
+                Problem::error("policy::json", message)
+                    .with_help("see Cedar's JSON policy format")
+                    .at(source, place(source, policy))
+            });
+            return;
+        }
+    };
+    if let Some(schema) = schema {
+        for finding in Validation::new(schema).trees(std::iter::once(&tree)) {
+            let problem = finding.problem.with_policy(&*finding.id).in_file(&source.name);
+            report.add(finding.severity, || problem);
+        }
+    }
+    if let Err(error) = compiler.add_json(tree, &id, number) {
+        report.error(|| compiler.problem(error).in_file(&source.name));
+    }
+}
+
 /// Loads a policy set, and returns its links, whose templates may stand in any other source.
 pub(super) fn load(
     number: u32,
@@ -50,15 +124,20 @@ pub(super) fn load(
     compiler: &mut Compiler,
     report: &mut Report,
 ) -> Vec<TemplateLink> {
-    let set: PolicySetJson<'_> = match serde_json::from_str(&source.text) {
-        Ok(set) => set,
+    let set = match Document::read(&source.text) {
+        Ok(Document::Set(set)) => set,
+        Ok(Document::Policy(policy)) => {
+            one(number, source, policy, schema, limits, compiler, report);
+            return Vec::new();
+        }
         Err(error) => {
             report.error(|| {
                 let at = offset(&source.text, error.line(), error.column());
                 Problem::error("policies::json", error.to_string())
                     .with_help(
                         "a policy set is an object with `templates`, `staticPolicies` and \
-                         `templateLinks`",
+                         `templateLinks`; a single policy is one with `effect`, `principal`, \
+                         `action`, `resource` and `conditions`",
                     )
                     .at(source, at..at)
             });
@@ -66,7 +145,7 @@ pub(super) fn load(
         }
     };
     let statements = set.templates.0.len() + set.static_policies.0.len();
-    if !fits(compiler, statements + set.template_links.len(), limits, report) {
+    if !check_policy_limit(compiler, statements + set.template_links.len(), limits, report) {
         return Vec::new();
     }
     let mut trees = Vec::new();
@@ -101,16 +180,13 @@ pub(super) fn load(
     for (key, tree) in trees {
         match compiler.add_json(tree, &key, number) {
             Ok(id) => drop(ids.insert(key, id)),
-            Err(not_taken) => report.error(|| not_taken.into_problem().in_file(&source.name)),
+            Err(error) => report.error(|| compiler.problem(error).in_file(&source.name)),
         }
     }
     let mut linked = Vec::with_capacity(set.template_links.len());
     let mut types = Types::default();
-    for mut link in set.template_links {
-        if let Some(id) = ids.get(&link.template_id) {
-            link.template_id = id.to_string();
-        }
-        match template_link(link, &mut types) {
+    for raw in set.template_links {
+        match template_link(raw, &ids, &mut types) {
             Ok(link) => linked.push(link),
             Err(message) => report.error(|| {
                 Problem::error("link::json", message)
@@ -127,11 +203,12 @@ fn tree(
     raw: &RawValue,
     is_template: bool,
     limits: &Limits,
-) -> Result<cedar_policy_core::ast::Template, String> {
+) -> Result<ast::Template, String> {
     let given = raw.get().len();
     if given > limits.policy_bytes {
         let limit = limits.policy_bytes;
-        return Err(format!("the policy of {given} bytes is longer than {limit} bytes"));
+        let help = raise("policyBytes");
+        return Err(format!("the policy of {given} bytes is longer than {limit} bytes: {help}"));
     }
     let json = unambiguous(raw.get()).map_err(|e| e.to_string())?;
     let id = Some(PolicyId::new(key));
@@ -144,8 +221,20 @@ fn tree(
     }
 }
 
-fn template_link(link: LinkJson<'_>, types: &mut Types) -> Result<TemplateLink, String> {
-    let LinkJson { template_id, new_id, values } = link;
+fn template_link(
+    raw: &RawValue,
+    ids: &BTreeMap<String, SmolStr>,
+    types: &mut Types,
+) -> Result<TemplateLink, String> {
+    // Serde would take a list for the object as well.
+    if !raw.get().starts_with('{') {
+        return Err("a link is an object with `templateId`, `newId` and `values`".to_owned());
+    }
+    let LinkJson { mut template_id, new_id, values } =
+        serde_json::from_str(raw.get()).map_err(|e| e.to_string())?;
+    if let Some(id) = ids.get(&template_id) {
+        template_id = id.to_string();
+    }
     let mut slots =
         TemplateLink { template: template_id, id: new_id, principal: None, resource: None };
     for (slot, value) in values.0 {

@@ -8,13 +8,13 @@ use cedar_policy_core::validator::{ValidatorEntityTypeKind, ValidatorSchema};
 
 use super::Report;
 use super::compile::Compiler;
-use super::policies::fits;
+use super::policies::check_policy_limit;
 use super::validate::Validation;
 use crate::builder::TemplateLink;
 use crate::hash::{FastMap, FastSet};
 use crate::limits::Limits;
 use crate::policy::Slots;
-use crate::problem::{Problem, Severity};
+use crate::problem::Problem;
 use crate::source::Source;
 
 /// Loads links of templates that were loaded before.
@@ -26,7 +26,7 @@ pub(super) fn load(
     compiler: &mut Compiler,
     report: &mut Report,
 ) {
-    if links.is_empty() || !fits(compiler, links.len(), limits, report) {
+    if links.is_empty() || !check_policy_limit(compiler, links.len(), limits, report) {
         return;
     }
     let in_file = |problem: Problem| match source {
@@ -57,13 +57,13 @@ pub(super) fn load(
         if let Some(checker) = &mut checker {
             let tree = Arc::clone(&template.tree);
             for problem in checker.check(&tree, link) {
-                report.error(|| in_file(problem));
+                report.add(problem.severity(), || in_file(problem));
             }
         }
         let slots = Slots { principal: link.principal.clone(), resource: link.resource.clone() };
         let id = link.id.as_str().into();
-        if let Err(not_taken) = compiler.add_link(&link.template, id, slots) {
-            report.error(|| in_file(not_taken.into_problem()));
+        if let Err(error) = compiler.add_link(&link.template, id, slots) {
+            report.error(|| in_file(compiler.problem(error)));
         }
     }
 }
@@ -155,7 +155,6 @@ impl Checker {
         self.validation
             .trees(std::iter::once(&scope))
             .into_iter()
-            .filter(|finding| finding.severity == Severity::Error)
             .map(|finding| finding.problem.with_policy(&*link.id))
             .collect()
     }
@@ -226,6 +225,7 @@ mod tests {
         let mut refused: Vec<String> = error
             .problems()
             .iter()
+            .filter(|problem| problem.severity() == crate::Severity::Error)
             .map(|problem| {
                 let text = format!("{problem:?}");
                 let named = text.split("link").find_map(|rest| {

@@ -11,7 +11,7 @@ use super::compile::{Compiler, id_annotation, positional_id};
 use super::validate::{Validation, first_label, help};
 use super::{Report, stack};
 use crate::error::causes;
-use crate::limits::Limits;
+use crate::limits::{Limits, raise};
 use crate::parse;
 use crate::problem::{Problem, Severity};
 use crate::source::Source;
@@ -56,7 +56,7 @@ pub(super) fn load(
             refused_problem(&refusal.reason, limits).at(source, refusal.offset..refusal.offset + 1)
         });
     }
-    if !fits(compiler, found.len(), limits, report) {
+    if !check_policy_limit(compiler, found.len(), limits, report) {
         return;
     }
     let first = compiler.positions(found.len());
@@ -82,10 +82,10 @@ pub(super) fn load(
             }
             enough.store(report.is_full(), Ordering::Relaxed);
             for Tree { position, span, base, tree } in parsed.trees {
-                if let Err(not_taken) = compiler.add_text(tree, position, number, &span) {
-                    let label = not_taken.label();
+                if let Err(error) = compiler.add_text(tree, position, number, &span) {
+                    let label = error.label();
                     let place = label.map_or(span, |label| base + label.start..base + label.end);
-                    report.error(|| not_taken.into_problem().at(source, place));
+                    report.error(|| compiler.problem(error).at(source, place));
                 }
             }
         },
@@ -95,8 +95,8 @@ pub(super) fn load(
     }
 }
 
-/// Checks that `count` more policies are within the limit.
-pub(super) fn fits(
+/// Reports if `count` more policies are beyond the limit; returns whether they are within it.
+pub(super) fn check_policy_limit(
     compiler: &Compiler,
     count: usize,
     limits: &Limits,
@@ -107,16 +107,10 @@ pub(super) fn fits(
         report.error(|| {
             let limit = limits.policies;
             let message = format!("{total} policies are more than the limit of {limit}");
-            Problem::error("limit::policies", message).with_help("raise `Limits::policies`")
+            Problem::error("limit::policies", message).with_help(raise("policies"))
         });
     }
     total <= limits.policies
-}
-
-pub(super) fn duplicate(id: &str) -> Problem {
-    Problem::error("policy::duplicate-id", format!("there is another policy `{id}`"))
-        .with_help("give each policy its own `@id`")
-        .with_policy(id)
 }
 
 fn refused_problem(reason: &RefusalReason, limits: &Limits) -> Problem {
@@ -125,17 +119,17 @@ fn refused_problem(reason: &RefusalReason, limits: &Limits) -> Problem {
             "limit::policy-bytes",
             format!("the policy of {given} bytes is longer than {} bytes", limits.policy_bytes),
         )
-        .with_help("split the policy, or raise `Limits::policy_bytes`"),
+        .with_help(format!("split the policy, or {}", raise("policyBytes"))),
         RefusalReason::Nesting => Problem::error(
             "limit::nesting",
             format!("brackets nest deeper than the limit of {}", limits.nesting),
         )
-        .with_help("split the condition into several clauses, or raise `Limits::nesting`"),
+        .with_help(format!("split the condition into several clauses, or {}", raise("nesting"))),
         RefusalReason::Operators => Problem::error(
             "limit::operators",
             format!("the policy has more than {} operators", limits.operators),
         )
-        .with_help("use `[…].contains(…)`, split the policy, or raise `Limits::operators`"),
+        .with_help(format!("use `[…].contains(…)`, split the policy, or {}", raise("operators"))),
     }
 }
 

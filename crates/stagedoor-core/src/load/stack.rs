@@ -13,7 +13,7 @@ const STACK_BYTES: usize = 64 << 20;
 
 /// Runs `work` with a large stack, whatever thread the caller is on.
 #[cfg(not(target_family = "wasm"))]
-pub(super) fn with_room<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, String> {
+pub(crate) fn with_room<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, String> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("stagedoor-load".to_owned())
@@ -26,7 +26,7 @@ pub(super) fn with_room<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, S
 
 /// Runs `work`; WebAssembly has no threads.
 #[cfg(target_family = "wasm")]
-pub(super) fn with_room<R>(work: impl FnOnce() -> R) -> Result<R, String> {
+pub(crate) fn with_room<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     Ok(work())
 }
 

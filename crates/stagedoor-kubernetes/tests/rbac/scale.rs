@@ -7,6 +7,7 @@ use stagedoor_core::Engine;
 use stagedoor_kubernetes::rbac::{RbacImport, RbacObjects};
 use stagedoor_kubernetes::{Attributes, ResourceAttributes};
 use stagedoor_kubernetes::{Reviewer, SCHEMA, Subject};
+use stagedoor_source::FromFiles as _;
 
 use crate::cluster::{self, Binding, Cluster, Role, Rule};
 

@@ -119,6 +119,16 @@ impl LintReport {
         self.open().map(|finding| finding.level).max()
     }
 
+    /// Adds the findings about another set.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.findings.extend(other.findings);
+        self.policies += other.policies;
+        self.skipped_pairs += other.skipped_pairs;
+        self.sort();
+        self
+    }
+
     pub(super) fn sort(&mut self) {
         self.findings.sort_by(|a, b| {
             let key =

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use stagedoor_core::EntityUid;
+use stagedoor_core::{EntityUid, Limits, SourceKind, names_namespace};
 
 use super::code::LintCode;
 use super::environments::{Environments, is_within};
 use super::finding::{LintFinding, LintPlace};
 use super::normal::Normal;
 use super::pairs::{Pair, Pairs};
+
+/// The namespace of admission.
+const ADMISSION: &str = "k8s::admission";
 
 /// So many actions are named.
 const NAMED: usize = 20;
@@ -61,10 +64,19 @@ pub(super) fn unreachable_actions(
         .filter(is_open)
         .flat_map(|permit| environments.actions_of(permit))
         .collect();
+    // The schema of admission is always loaded beside that of authorization: that no policy is
+    // about admission is nothing to tell of.
+    let names_admission = |policy: &Normal<'_>| {
+        let text = policy.info.text();
+        names_namespace(SourceKind::Policies, text, ADMISSION, &Limits::default())
+    };
+    let about_admission = policies.iter().any(names_admission);
+    let is_told =
+        |action: &EntityUid| about_admission || action.type_name().namespace() != ADMISSION;
     let never: Vec<String> = environments
         .actions()
         .into_iter()
-        .filter(|action| !open.contains(action))
+        .filter(|action| !open.contains(action) && is_told(action))
         .map(|action| format!("`{}`", action.id().unescaped()))
         .collect();
     if never.is_empty() {

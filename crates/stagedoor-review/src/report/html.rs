@@ -92,9 +92,9 @@ impl<'m> Cells<'m> {
 }
 
 fn summary(report: &AccessReport<'_>) -> String {
-    let engine = report.engine;
-    let permits = engine.policies().filter(|policy| policy.effect() == Effect::Permit).count();
-    let forbids = engine.policies().len() - permits;
+    let policies = || report.engines.iter().flat_map(|engine| engine.policies());
+    let permits = policies().filter(|policy| policy.effect() == Effect::Permit).count();
+    let forbids = policies().count() - permits;
     let count = |level: LintLevel| report.lint.open().filter(|f| f.level == level).count();
     let mut cards = vec![
         (permits.to_string(), "permits", ""),
@@ -118,9 +118,12 @@ fn summary(report: &AccessReport<'_>) -> String {
         // Writing to a string does not fail.
         let _ = write!(text, "<li class=\"{class}\"><b>{number}</b> {what}</li>");
     }
-    let revision = engine.revision();
-    let short = revision.get(..12).unwrap_or(revision);
-    let _ = write!(text, "<li class=\"revision\"><b>{}</b> revision</li></ul>", escaped(short));
+    for engine in report.engines {
+        let revision = engine.revision();
+        let short = revision.get(..12).unwrap_or(revision);
+        let _ = write!(text, "<li class=\"revision\"><b>{}</b> revision</li>", escaped(short));
+    }
+    text.push_str("</ul>");
     text
 }
 
@@ -233,9 +236,9 @@ fn policies(report: &AccessReport<'_>) -> String {
         .flat_map(|cell| &cell.policies)
         .map(String::as_str)
         .collect();
-    let all = report.engine.policies();
-    let count = all.len();
-    let mut shown: Vec<PolicyInfo<'_>> = all.collect();
+    let mut shown: Vec<PolicyInfo<'_>> =
+        report.engines.iter().flat_map(|engine| engine.policies()).collect();
+    let count = shown.len();
     if count > POLICIES {
         shown.sort_by_key(|policy| !used.contains(policy.id()));
         shown.truncate(POLICIES);

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use stagedoor_core::{Decision, Engine, Entities, Entity, GuardVerdict, LoadError, Request, Value};
 use stagedoor_rule_host::{HostConfig, RuleHost, RuleLimits, WasmRule, WasmRules};
+use stagedoor_source::FromFiles as _;
 
 /// Compiles the rules once, and returns the directory of the components.
 fn components() -> Result<&'static Path> {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use stagedoor_core::{Decision, Engine, Entities, Entity, Request, Value};
 use stagedoor_rule_host::{HostConfig, RuleHost, RuleLimits, WasmRule, WasmRules};
+use stagedoor_source::FromFiles as _;
 
 use crate::{patient, root};
 

@@ -1,0 +1,156 @@
+//! A policy set in one file, to be shipped as one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use stagedoor_core::{Engine, LoadError, Problem, without_byte_order_mark};
+
+use crate::kind::FileKind;
+use crate::sources::PolicySources;
+
+/// The files of a policy set by their names, as one JSON text:
+///
+/// ```json
+/// {"files": {"catalog.cedar": "permit (…);", "playlist.permissions.yaml": "pluginId: …"}}
+/// ```
+///
+/// Where policies are guarded by custom rules, `rules` has their digests by name: the set does
+/// not load with others. The rules themselves are shipped beside the bundle.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_source::{Bundle, PolicySources};
+///
+/// let json = r#"{"files": {"all.cedar": "permit (principal, action, resource);"}}"#;
+/// let bundle = Bundle::from_json("all.bundle.json", json)?;
+/// assert_eq!(bundle.to_json(), json);
+/// assert_eq!(PolicySources::from_bundle(&bundle).files().len(), 1);
+/// # Ok::<(), stagedoor_core::LoadError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    #[serde(deserialize_with = "crate::unique_map::deserialize")]
+    files: BTreeMap<String, String>,
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "crate::unique_map::deserialize"
+    )]
+    rules: BTreeMap<String, String>,
+}
+
+impl Bundle {
+    /// Returns the bundle of a set that loads: its texts, and the digests of the rules that
+    /// guard its policies.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] with what keeps the texts from being read as a whole.
+    pub fn of(sources: &PolicySources, engine: &Engine) -> Result<Self, LoadError> {
+        let is_error = |problem: &&Problem| problem.severity() == stagedoor_core::Severity::Error;
+        let mut problems: Vec<Problem> =
+            sources.problems().iter().filter(is_error).cloned().collect();
+        let mut files = BTreeMap::new();
+        for file in sources.files() {
+            if files.insert(file.name.clone(), file.text.to_string()).is_some() {
+                let message = format!("there are two files `{}`", file.name);
+                let problem = Problem::error("bundle::duplicate", message)
+                    .with_help("bundle one directory, in which each file has its own name");
+                problems.push(problem.in_file(&file.place));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(LoadError::of(problems));
+        }
+        let guards = engine.policies().flat_map(|policy| policy.guards());
+        let rules = guards.map(|guard| (guard.rule().to_owned(), guard.digest().to_owned()));
+        Ok(Self { files, rules: rules.collect() })
+    }
+
+    /// Reads a bundle; `name` is what messages call it.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] if it is none, or holds a file that is neither policies, nor a schema, nor
+    /// permissions.
+    pub fn from_json(name: &str, json: &str) -> Result<Self, LoadError> {
+        let bundle: Self = match serde_json::from_str(without_byte_order_mark(json)) {
+            Ok(bundle) => bundle,
+            Err(error) => {
+                let message = format!("not a bundle of policies: {error}");
+                let problem = Problem::error("bundle::json", message)
+                    .with_help("`stagedoor bundle DIR` writes bundles")
+                    .in_file(name);
+                return Err(LoadError::of(vec![problem]));
+            }
+        };
+        let wrong = |file: &&String| {
+            let base = file.rsplit('/').next().unwrap_or(file);
+            let leads_out = file.starts_with('/') || file.split('/').any(|part| part == "..");
+            leads_out || !FileKind::of(base).is_of_set()
+        };
+        let problem = |file: &String| {
+            let message = format!("`{file}` is neither policies, nor a schema, nor permissions");
+            let problem = Problem::error("bundle::file", message);
+            problem.with_help("leave it out").in_file(name)
+        };
+        let problems: Vec<Problem> = bundle.files.keys().filter(wrong).map(problem).collect();
+        if problems.is_empty() { Ok(bundle) } else { Err(LoadError::of(problems)) }
+    }
+
+    /// Returns the bundle as JSON: equal for equal sets.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Maps of texts are always JSON.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Returns names and texts, sorted.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
+    /// Returns the digests of rules by their names, sorted.
+    pub fn rules(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.rules.iter().map(|(name, digest)| (name.as_str(), digest.as_str()))
+    }
+
+    /// Returns whether a text is meant as a bundle, right or wrong: an object whose first key is
+    /// `files`.
+    #[must_use]
+    pub fn looks_like_one(text: &str) -> bool {
+        let rest = without_byte_order_mark(text).trim_start().strip_prefix('{');
+        rest.is_some_and(|rest| rest.trim_start().starts_with("\"files\""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_bundle_is_refused() {
+        for json in [
+            "",
+            "[]",
+            "{}",
+            r#"{"files": []}"#,
+            r#"{"files": {"a.cedar": 1}}"#,
+            r#"{"files": {"a.cedar": "", "a.cedar": ""}}"#,
+            r#"{"files": {}, "files": {}}"#,
+            r#"{"files": {}, "more": 1}"#,
+            r#"{"files": {"a.txt": ""}}"#,
+            r#"{"files": {"a.CEDAR": ""}}"#,
+            r#"{"files": {"../a.cedar": ""}}"#,
+            r#"{"files": {"/a.cedar": ""}}"#,
+            r#"{"files": {"r.wasm": ""}}"#,
+        ] {
+            assert!(Bundle::from_json("b", json).is_err(), "{json}");
+        }
+        let marked = "\u{feff}{\"files\": {\"a/b.cedar\": \"\"}}";
+        assert!(Bundle::from_json("b", marked).is_ok() && Bundle::looks_like_one(marked));
+        assert!(!Bundle::looks_like_one(r#"{"staticPolicies": {}}"#));
+    }
+}
