@@ -30,15 +30,19 @@ export interface Config {
       cacheSize?: number;
 
       /**
-       * How large the conditions of an answer may be; larger ones are a denial, which is
-       * logged. Backstage sends them once for each resource of a request, 100 KiB at most.
+       * How large the conditions of an answer may be; larger ones are cut, which is logged.
+       * Backstage sends them once for each resource of a request (or, with
+       * `permission.EXPERIMENTAL_enableBatchedRequests`, for each permission), 100 KiB at most
+       * in all.
        */
       budget?: {
+        /** For how many items of a request there must be room. By default 50; batched, 16. */
+        items?: number;
         /** How many rules. By default 64. */
         leaves?: number;
         /** How deep they may nest. By default 16. */
         depth?: number;
-        /** How many bytes of JSON. By default 3,800. */
+        /** How many bytes of JSON. By default what so many items leave: 1,647; batched, 5,999. */
         bytes?: number;
       };
 
@@ -48,11 +52,19 @@ export interface Config {
       /**
        * Whether the groups above a user's groups are read from the catalog, so that policies
        * about them hold for the user, and how often. Until they were read everything is
-       * denied. Whenever policies or groups change, the catalog's users are read, too, and
-       * those whose conditions are over the budget are logged. By default nothing is read;
-       * `true` is every minute.
+       * denied. With them it is read who owns how much, so that conditions that are too large
+       * lose the claims that own nothing. Whenever policies or groups change, the catalog's
+       * users are read, too, and those whose conditions are over the budget are logged. By
+       * default nothing is read; `true` is every minute.
        */
       catalogGroups?: boolean | { interval: HumanDuration | string };
+
+      /**
+       * Whether the permissions of the plugins that are installed are read from them, so that
+       * policies about all permissions, or all of a plugin, hold for those that no list has.
+       * By default true.
+       */
+      discoverPlugins?: boolean;
 
       /** What is told to the auditor. By default nothing. */
       audit?: {

@@ -52,15 +52,26 @@ export declare class Engine {
   decideBackstage(permission: BackstagePermission, user?: BackstageUser | undefined | null): BackstageAnswer
   /** Answers many permissions for one user, each as `decideBackstage` does. */
   decideBackstageBatch(permissions: Array<BackstagePermission>, user?: BackstageUser | undefined | null): Array<BackstageAnswer>
+  /** Returns all of Backstage's permissions that are known, sorted by name. */
+  backstagePermissions(): Array<KnownPermission>
+  /** Returns where policies stand, by their ids. Ids that no policy has are left out. */
+  policyPlaces(ids: Array<string>): Array<PolicyPlace>
   /**
    * Sets the groups above Backstage's groups: a user of a group is then in those, too.
    * Without, users are in the groups of their ownership references and in no other. Reloads
-   * keep them. Throws if they are no hierarchy; those before then stay in force.
+   * keep them. Returns what is odd about them: groups that are above each other, of which a
+   * member of one counts as a member of all, and what is no reference. Throws if there are
+   * more than the limits let through; those before then stay in force.
    */
-  setGroups(groups: Array<BackstageGroup>): void
+  setGroups(groups: Array<BackstageGroup>): Array<Problem>
+  /**
+   * Sets how many entities each owner has. Conditions that are too large then lose the claims
+   * that own nothing, and keep those that own most. Reloads keep them.
+   */
+  setOwners(owners: Array<BackstageOwner>): void
   /**
    * Returns for which of these users, and which permissions of Backstage's, conditions are
-   * larger than the budget, so that they are denied. Does not hold up JavaScript.
+   * larger than the budget, so that they are cut. Does not hold up JavaScript.
    */
   overBudget(users: Array<BackstageUser>): Promise<Array<Problem>>
   /**
@@ -185,6 +196,14 @@ export interface BackstageGroup {
   parents: Array<string>
 }
 
+/** How many entities an owner has. */
+export interface BackstageOwner {
+  /** The owner's reference, such as `group:default/web`. */
+  entityRef: string
+  /** How many entities it owns. */
+  count: number
+}
+
 /** A permission, as Backstage's `permission` has it. Other fields are left alone. */
 export interface BackstagePermission {
   /** Such as `catalog.entity.read`. */
@@ -231,7 +250,7 @@ export interface ConditionBudget {
   leaves?: number
   /** How deep rules may nest (16). */
   depth?: number
-  /** The most bytes of the conditions as JSON (3,800). */
+  /** The most bytes of the conditions as JSON (1,647). */
   bytes?: number
 }
 
@@ -273,7 +292,7 @@ export interface EngineOptions {
   platform?: 'backstage'
   /** How many of Backstage's answers are kept (20,000). */
   cacheSize?: number
-  /** How large Backstage's conditions may be; larger ones are a denial with a finding. */
+  /** How large Backstage's conditions may be; larger ones are cut, with a finding. */
   budget?: ConditionBudget
   /**
    * A directory of custom rules in WebAssembly (`*.wasm`), which policies name in `@guard`.
@@ -285,6 +304,11 @@ export interface EngineOptions {
    * evaluated left out. For conformance tests.
    */
   exactCedar?: boolean
+  /**
+   * What plugins of a running Backstage tell of their permissions: those that are not known
+   * are added. Only for the platform `backstage`.
+   */
+  plugins?: Array<PluginMetadata>
 }
 
 /**
@@ -325,6 +349,18 @@ export interface Explanation {
   revision: string
 }
 
+/** A permission that is known. */
+export interface KnownPermission {
+  /** Such as `catalog.entity.read`. */
+  name: string
+  /** The plugin that defines it. */
+  pluginId: string
+  /** `attributes.action`, if it has one. */
+  action?: string
+  /** The type of the resources that it is about; a basic permission has none. */
+  resourceType?: string
+}
+
 /** A permit that was not satisfied. */
 export interface NearPermit {
   /** Id of the policy. */
@@ -353,6 +389,28 @@ export interface PolicyFailure {
   policy: string
   /** Cedar's reason. */
   message: string
+}
+
+/** What a plugin of a running Backstage tells of its permissions and rules. */
+export interface PluginMetadata {
+  /** The plugin's id. */
+  pluginId: string
+  /** What `/.well-known/backstage/permissions/metadata` of the plugin answers: JSON. */
+  metadata: string
+}
+
+/** Where a policy stands. */
+export interface PolicyPlace {
+  /** The policy's id. */
+  id: string
+  /** `permit` or `forbid`. */
+  effect: 'permit' | 'forbid'
+  /** Its file, as it was loaded. */
+  file: string
+  /** The line at which it starts there, from 1. */
+  line?: number
+  /** Its `@doc`, if it has one. */
+  doc?: string
 }
 
 /** One thing that is wrong with policies, schemas or files. */

@@ -1,5 +1,6 @@
 import type { AuthService } from '@backstage/backend-plugin-api';
 import type { CatalogService } from '@backstage/plugin-catalog-node';
+import type { BackstageOwner } from '@stagedoor/node';
 
 /** So many entities are asked for at once. */
 const PAGE = 500;
@@ -42,12 +43,35 @@ export async function* entitiesOfKind(
   } while (cursor);
 }
 
-export function entityRef({ kind, metadata }: CatalogEntity): string {
+/** Returns how many entities each owner has. */
+export async function ownerCounts({
+  catalog,
+  auth,
+}: CatalogAccess): Promise<BackstageOwner[]> {
+  const credentials = await auth.getOwnServiceCredentials();
+  const owners = 'relations.ownedBy';
+  const { facets } = await catalog.getEntityFacets(
+    { facets: [owners] },
+    { credentials },
+  );
+  return (facets[owners] ?? []).map(({ value, count }) => ({
+    entityRef: value,
+    count,
+  }));
+}
+
+export function entityRef({
+  kind,
+  metadata,
+}: Pick<CatalogEntity, 'kind' | 'metadata'>): string {
   return `${kind}:${metadata.namespace ?? 'default'}/${metadata.name}`;
 }
 
 /** Returns what an entity's relations of a type lead to. */
-export function targets({ relations }: CatalogEntity, type: string): string[] {
+export function targets(
+  { relations }: Pick<CatalogEntity, 'relations'>,
+  type: string,
+): string[] {
   return (relations ?? [])
     .filter(relation => relation.type === type)
     .map(({ targetRef }) => targetRef);

@@ -1,6 +1,7 @@
 import type { HttpRouterService } from '@backstage/backend-plugin-api';
 
 import type { Policies } from './policies';
+import type { Notices } from './reports';
 
 /** Below `/api/permission`. */
 const PATH = '/stagedoor/health';
@@ -9,10 +10,14 @@ const PATH = '/stagedoor/health';
  * Serves how the policies stand: 200 while those of the directory are in force, 503 while
  * none are, or older ones since those of the directory do not load.
  *
- * Anybody may ask, so that a probe can; the answer tells nothing about what is wrong, which
- * is in the log.
+ * Anybody may ask, so that a probe can; of what is wrong the answer tells causes and how often
+ * they were met. Whom and what they were about is in the log.
  */
-export function serveHealth(router: HttpRouterService, policies: Policies) {
+export function serveHealth(
+  router: HttpRouterService,
+  policies: Policies,
+  notices: Notices,
+) {
   router.use((request, response, next) => {
     if (request.method !== 'GET' || request.path !== PATH) {
       next();
@@ -20,7 +25,9 @@ export function serveHealth(router: HttpRouterService, policies: Policies) {
     }
     const { ok, revision } = policies.status;
     const status = ok ? 'ok' : revision ? 'outdated' : 'denying';
-    response.status(ok ? 200 : 503).json({ status, revision });
+    const { counts } = notices;
+    const told = Object.keys(counts).length > 0 && { notices: counts };
+    response.status(ok ? 200 : 503).json({ status, revision, ...told });
   });
   router.addAuthPolicy({ path: PATH, allow: 'unauthenticated' });
 }

@@ -7,15 +7,19 @@ import { policyExtensionPoint } from '@backstage/plugin-permission-node/alpha';
 import { catalogServiceRef } from '@backstage/plugin-catalog-node';
 import type { PermissionPolicy } from '@backstage/plugin-permission-node';
 
+import { AccessReview } from './access';
+import { AccessApi } from './accessApi';
 import { CatalogGroups } from './groups';
 import { serveHealth } from './health';
 import { otherPermissionModules } from './otherModules';
+import { InstalledPlugins } from './plugins';
 import { Policies } from './policies';
 import { StagedoorPolicy } from './policy';
 import { repeat } from './repeat';
 import type { Repetition } from './repeat';
-import { Audit, Metrics, OverBudget, Shadow } from './reports';
+import { Audit, Metrics, Notices, Shadow } from './reports';
 import { readSettings } from './settings';
+import { installedVersion, startupWarnings } from './startupChecks';
 import { CatalogUsers } from './users';
 
 const PACKAGE =
@@ -33,10 +37,15 @@ export const permissionModuleStagedoor = createBackendModule({
         auth: coreServices.auth,
         catalog: catalogServiceRef,
         config: coreServices.rootConfig,
+        discovery: coreServices.discovery,
+        httpAuth: coreServices.httpAuth,
         lifecycle: coreServices.lifecycle,
         logger: coreServices.logger,
+        metadata: coreServices.rootSystemMetadata,
         metrics: metricsServiceRef,
+        rootLifecycle: coreServices.rootLifecycle,
         router: coreServices.httpRouter,
+        userInfo: coreServices.userInfo,
       },
       // Loading is not waited for: it goes on while the backend starts.
       // eslint-disable-next-line @typescript-eslint/require-await
@@ -46,10 +55,15 @@ export const permissionModuleStagedoor = createBackendModule({
         auth,
         catalog,
         config,
+        discovery,
+        httpAuth,
         lifecycle,
         logger,
+        metadata,
         metrics: metricsService,
+        rootLifecycle,
         router,
+        userInfo,
       }) {
         const settings = readSettings(config);
         if (!settings.enabled) {
@@ -58,7 +72,12 @@ export const permissionModuleStagedoor = createBackendModule({
               'until permission.enabled is true',
           );
         }
+        const { batchesRequests } = settings;
+        startupWarnings({ versionOf: installedVersion, batchesRequests }).forEach(
+          warning => logger.warn(warning),
+        );
         const metrics = new Metrics(metricsService);
+        const notices = new Notices(logger, metrics);
         const { budget, cacheSize, groupsInterval, rules } = settings;
         const needsGroups = groupsInterval !== undefined;
         const users = new CatalogUsers({ catalog, auth, logger });
@@ -92,7 +111,6 @@ export const permissionModuleStagedoor = createBackendModule({
         const all = [policies, ...(shadowPolicies ? [shadowPolicies] : [])];
         const shadow =
           shadowPolicies && new Shadow(shadowPolicies, logger, metrics);
-        const overBudget = new OverBudget(logger);
         const audit = new Audit(auditor, settings.audit, logger);
 
         const groups = new CatalogGroups({
@@ -100,10 +118,11 @@ export const permissionModuleStagedoor = createBackendModule({
           auth,
           logger,
           onRead: read => all.forEach(each => each.setGroups(read)),
+          onOwners: owners => all.forEach(each => each.setOwners(owners)),
         });
         const loading = Promise.all([
           policies.load(),
-          needsGroups ? policies.haveGroups : undefined,
+          needsGroups ? policies.groupsLoaded : undefined,
         ]).then(() => {});
         const waited = after(settings.startupWait);
         void loading.then(waited.cancel);
@@ -114,32 +133,66 @@ export const permissionModuleStagedoor = createBackendModule({
             guest: settings.guest,
             logger,
             ready: Promise.race([loading, waited.promise]),
-            onSweep: sweep => {
-              metrics.decided(sweep);
-              audit.decided(sweep);
-              overBudget.decided(sweep);
-              shadow?.decided(sweep);
+            onBatch: batch => {
+              metrics.decided(batch);
+              audit.decided(batch);
+              notices.decided(batch);
+              shadow?.decided(batch);
             },
-            onFailure: () => metrics.failed(),
+            onFailure: cause => {
+              metrics.failed();
+              notices.count(`policies::${cause}`);
+            },
           }),
         );
-        serveHealth(router, policies);
+        serveHealth(router, policies, notices);
+        const plugins = new InstalledPlugins({
+          auth,
+          discovery,
+          logger,
+          metadata,
+          onRead: async read => {
+            await Promise.all(all.map(each => each.setPlugins(read)));
+          },
+        });
+        new AccessApi({
+          review: new AccessReview(policies),
+          users,
+          httpAuth,
+          userInfo,
+          logger,
+          status: () => ({
+            policies: policies.status,
+            shadow: shadowPolicies?.status ?? null,
+            shadowDifferences: shadow?.differences ?? null,
+            notices: notices.counts,
+            plugins: plugins.ids,
+          }),
+        }).serve(router);
         void shadowPolicies?.load();
 
         const repetitions: Repetition[] = [];
         if (settings.watchInterval > 0) {
-          const look = async () => {
-            await Promise.all(all.map(each => each.look())).catch(error =>
+          const reload = async () => {
+            await Promise.all(all.map(each => each.reloadIfChanged())).catch(error =>
               logger.error(
                 `looking for changes of the policies failed: ${error}`,
               ),
             );
           };
-          repetitions.push(repeat(() => settings.watchInterval, look));
+          repetitions.push(repeat(() => settings.watchInterval, reload));
         }
         if (needsGroups) {
           const wait = () => groups.wait(groupsInterval);
-          repetitions.push(repeat(wait, () => groups.read()));
+          const read = () => groups.read().then(() => groups.readOwners());
+          repetitions.push(repeat(wait, read));
+        }
+        if (settings.discoversPlugins) {
+          // Plugins hold requests until all of them have started.
+          rootLifecycle.addStartupHook(async () => {
+            await plugins.read();
+            repetitions.push(repeat(() => plugins.wait, () => plugins.read()));
+          });
         }
         lifecycle.addShutdownHook(() => {
           repetitions.forEach(each => each.stop());

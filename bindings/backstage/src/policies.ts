@@ -5,10 +5,12 @@ import type { LoggerService } from '@backstage/backend-plugin-api';
 import type {
   BackstageAnswer,
   BackstageGroup,
+  BackstageOwner,
   BackstagePermission,
   BackstageUser,
   ConditionBudget,
   Engine,
+  PluginMetadata,
   Problem,
   StagedoorError,
 } from '@stagedoor/node';
@@ -60,10 +62,13 @@ export class Policies {
   #groups: BackstageGroup[] | undefined;
   #groupsRead = () => {};
   /** Resolves once groups were read. */
-  readonly haveGroups = new Promise<void>(resolve => {
+  readonly groupsLoaded = new Promise<void>(resolve => {
     this.#groupsRead = resolve;
   });
   #groupsText: string | undefined;
+  #owners: BackstageOwner[] | undefined;
+  #ownersText: string | undefined;
+  #plugins: PluginMetadata[] = [];
   #failure: string | undefined = 'the policies are still being loaded';
   #read = '';
   #seen = '';
@@ -102,21 +107,50 @@ export class Policies {
     return this.engine?.decideBackstageBatch(permissions, user);
   }
 
-  /** Returns for which of these users conditions are too large, so that they are denied. */
+  /** Returns for which of these users conditions are too large, so that they are cut. */
   async overBudget(users: BackstageUser[]): Promise<Problem[]> {
     return (await this.engine?.overBudget(users)) ?? [];
   }
 
-  /** Sets which groups are above which. Throws if they are no hierarchy. */
+  /** Sets which groups are above which. Throws if there are too many. */
   setGroups(groups: BackstageGroup[]): void {
     const text = JSON.stringify(groups);
     // Answers are forgotten with the groups that they were given for.
     if (text === this.#groupsText) return;
-    this.#engine?.setGroups(groups);
+    this.#setGroups(this.#engine, groups);
     this.#groups = groups;
     this.#groupsText = text;
     this.#groupsRead();
     if (this.#engine) this.#options.onChange?.();
+  }
+
+  /** Sets how many entities each owner has. */
+  setOwners(owners: BackstageOwner[]): void {
+    const text = JSON.stringify(owners);
+    if (text === this.#ownersText) return;
+    this.#engine?.setOwners(owners);
+    this.#owners = owners;
+    this.#ownersText = text;
+  }
+
+  /** Sets what the plugins that are installed tell of their permissions. */
+  async setPlugins(plugins: PluginMetadata[]): Promise<void> {
+    if (JSON.stringify(plugins) === JSON.stringify(this.#plugins)) return;
+    this.#plugins = plugins;
+    // One that goes on may have begun before.
+    await this.#busy;
+    await this.load();
+  }
+
+  #setGroups(engine: Engine | undefined, groups: BackstageGroup[]): void {
+    const { logger, name } = this.#options;
+    const odd = engine?.setGroups(groups) ?? [];
+    // The shadow policies would tell the same.
+    if (name === 'policies') {
+      odd.forEach(problem =>
+        logger.warn(line(problem), { code: problem.code }),
+      );
+    }
   }
 
   /** Loads the policies. Never rejects: what is wrong is logged and shows in the status. */
@@ -128,7 +162,7 @@ export class Policies {
   }
 
   /** Loads the policies again if their files have changed and come to rest. */
-  async look(): Promise<void> {
+  async reloadIfChanged(): Promise<void> {
     const now = await fingerprint(this.#options);
     const atRest = now === this.#seen;
     this.#seen = now;
@@ -180,9 +214,11 @@ export class Policies {
       cacheSize,
       ...(budget && { budget }),
       ...(rules && { rules }),
+      ...(this.#plugins.length && { plugins: this.#plugins }),
     });
     try {
-      if (this.#groups) engine.setGroups(this.#groups);
+      if (this.#groups) this.#setGroups(engine, this.#groups);
+      if (this.#owners) engine.setOwners(this.#owners);
       selfTest(engine);
       if (this.#closed) throw new Error('the backend is shutting down');
     } catch (error) {

@@ -9,8 +9,8 @@ import type { BackstageAnswer, BackstageUser } from '@stagedoor/node';
 
 import type { Policies } from './policies';
 
-/** What was asked in one sweep for one user, and what became of it. */
-export interface Sweep {
+/** What was asked in one batch for one user, and what became of it. */
+export interface DecisionBatch {
   readonly queries: readonly PolicyQuery[];
   readonly user: BackstageUser | undefined;
   readonly answers: readonly BackstageAnswer[];
@@ -25,9 +25,9 @@ export interface StagedoorPolicyOptions {
   /** Resolves once the first attempt to load has ended, or requests have waited enough. */
   readonly ready: Promise<void>;
   /** Told about everything that was answered. What it throws is logged. */
-  readonly onSweep: (sweep: Sweep) => void;
-  /** Told when something was denied since it failed. */
-  readonly onFailure: () => void;
+  readonly onBatch: (sweep: DecisionBatch) => void;
+  /** Told when something was denied since there were no policies, or since deciding failed. */
+  readonly onFailure: (cause: 'none' | 'failed') => void;
 }
 
 interface Waiting {
@@ -48,7 +48,7 @@ const DENY: PolicyDecision = Object.freeze({ result: 'DENY' });
 export class StagedoorPolicy implements PermissionPolicy {
   #waiting: Waiting[] = [];
   #isReady = false;
-  #told: string | undefined;
+  #lastReportedFailure: string | undefined;
   readonly #options: StagedoorPolicyOptions;
 
   constructor(options: StagedoorPolicyOptions) {
@@ -90,19 +90,19 @@ export class StagedoorPolicy implements PermissionPolicy {
 
   #answerFor(user: PolicyQueryUser | undefined, waiting: Waiting[]): void {
     try {
-      this.#sweep(user, waiting);
+      this.#batch(user, waiting);
     } catch (error) {
       // Those that were answered stay so.
       waiting.forEach(({ resolve }) => resolve(DENY));
-      this.#options.onFailure();
+      this.#options.onFailure('failed');
       this.#options.logger.error(
         `permissions are denied since deciding failed: ${String(error)}`,
       );
     }
   }
 
-  #sweep(user: PolicyQueryUser | undefined, waiting: Waiting[]): void {
-    const { policies, onSweep, logger } = this.#options;
+  #batch(user: PolicyQueryUser | undefined, waiting: Waiting[]): void {
+    const { policies, onBatch, logger } = this.#options;
     const principal = this.#principal(user);
     const queries = waiting.map(({ query }) => query);
     const started = performance.now();
@@ -115,12 +115,12 @@ export class StagedoorPolicy implements PermissionPolicy {
       this.#deny(waiting);
       return;
     }
-    this.#told = undefined;
+    this.#lastReportedFailure = undefined;
     waiting.forEach(({ resolve }, index) =>
       resolve((answers[index]?.decision as PolicyDecision) ?? DENY),
     );
     try {
-      onSweep({ queries, user: principal, answers, microseconds });
+      onBatch({ queries, user: principal, answers, microseconds });
     } catch (error) {
       logger.error(`what was decided could not be reported: ${String(error)}`);
     }
@@ -129,15 +129,15 @@ export class StagedoorPolicy implements PermissionPolicy {
   /** Denies since no policies are in force. */
   #deny(waiting: Waiting[]): void {
     waiting.forEach(({ resolve }) => resolve(DENY));
-    this.#options.onFailure();
+    this.#options.onFailure('none');
     const { failure } = this.#options.policies.status;
     // Once for each reason: requests go on.
-    if (failure !== this.#told) {
+    if (failure !== this.#lastReportedFailure) {
       this.#options.logger.error(
         `permissions are denied since no policies are in force: ${failure}`,
       );
     }
-    this.#told = failure;
+    this.#lastReportedFailure = failure;
   }
 
   /** Returns who asks. Only where nobody is signed in it is the guest. */

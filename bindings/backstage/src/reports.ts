@@ -5,8 +5,9 @@ import type {
 import type { MetricsService } from '@backstage/backend-plugin-api/alpha';
 import type { BackstageAnswer, BackstageUser } from '@stagedoor/node';
 
+import { line } from './policies';
 import type { Policies } from './policies';
-import type { Sweep } from './policy';
+import type { DecisionBatch } from './policy';
 import type { AuditSettings } from './settings';
 
 /** Counts decisions, failures and reloads. */
@@ -15,6 +16,7 @@ export class Metrics {
   readonly #failures;
   readonly #reloads;
   readonly #differences;
+  readonly #notices;
   readonly #duration;
 
   constructor(metrics: MetricsService) {
@@ -34,13 +36,20 @@ export class Metrics {
     this.#differences = metrics.createCounter('stagedoor.shadow.differences', {
       description: 'Decisions that the shadow policies would make differently',
     });
+    this.#notices = metrics.createCounter<{ cause: string }>(
+      'stagedoor.notices',
+      {
+        description:
+          'Answers that are narrower than whoever asks may expect, by the cause',
+      },
+    );
     this.#duration = metrics.createHistogram('stagedoor.decision.duration', {
       description: 'Time of one decision within the policy',
       unit: 'us',
     });
   }
 
-  decided({ answers, microseconds }: Sweep): void {
+  decided({ answers, microseconds }: DecisionBatch): void {
     const counts = new Map<string, number>();
     for (const { decision } of answers) {
       counts.set(decision.result, (counts.get(decision.result) ?? 0) + 1);
@@ -55,6 +64,10 @@ export class Metrics {
 
   loaded(policies: string, loaded: boolean): void {
     this.#reloads.add(1, { policies, loaded });
+  }
+
+  noticed(cause: string): void {
+    this.#notices.add(1, { cause });
   }
 
   differed(): void {
@@ -78,7 +91,7 @@ export class Audit {
     this.#logger = logger;
   }
 
-  decided({ queries, user, answers, microseconds }: Sweep): void {
+  decided({ queries, user, answers, microseconds }: DecisionBatch): void {
     const { decisions, sample } = this.#settings;
     if (decisions === 'none') return;
     answers.forEach((answer, index) => {
@@ -121,29 +134,76 @@ export class Audit {
 /** So many messages are remembered, to be logged once each. */
 const REMEMBERED = 1_000;
 
-/** Tells, once each, which conditions are too large for Backstage and thus denied. */
-export class OverBudget {
+/** Codes of what is told when policies are loaded: it does not hang on who asks for what. */
+const TOLD_WHEN_LOADED = new Set([
+  'conditions::unsupported',
+  'conditions::no-rules',
+  'conditions::guarded',
+  'conditions::no-context',
+]);
+
+/** What is noticed of policies that cannot be evaluated. */
+const FAILED = 'policies::failed';
+
+/**
+ * Tells, once for each cause, why answers are narrower than whoever asks may expect: an unknown
+ * permission, a reference that is none, conditions that are cut. Counts them all.
+ */
+export class Notices {
   readonly #logger: LoggerService;
+  readonly #metrics: Metrics;
+  readonly #counts = new Map<string, number>();
   readonly #logged = new Set<string>();
 
-  constructor(logger: LoggerService) {
+  constructor(logger: LoggerService, metrics: Metrics) {
     this.#logger = logger;
+    this.#metrics = metrics;
   }
 
-  decided({ queries, user, answers }: Sweep): void {
-    answers.forEach(({ findings, revision }, index) => {
-      // Others are told when policies are loaded: they do not hang on the user.
-      const found = findings.find(({ code }) => code === OVER_BUDGET);
-      if (!found) return;
-      const permission = queries[index]?.permission.name;
-      const key = JSON.stringify([permission, user?.userEntityRef, revision]);
-      if (this.#logged.has(key)) return;
-      if (this.#logged.size >= REMEMBERED) this.#logged.clear();
-      this.#logged.add(key);
-      this.#logger.warn(
-        `${permission} is denied to ${user?.userEntityRef}: ${found.message} (${found.help})`,
+  /** How often each cause was met since the backend started. */
+  get counts(): Record<string, number> {
+    return Object.fromEntries([...this.#counts].sort());
+  }
+
+  decided({ queries, user, answers }: DecisionBatch): void {
+    answers.forEach(({ findings, errors, revision }, index) => {
+      const permission = queries[index]?.permission.name ?? '';
+      const who = user?.userEntityRef ?? user?.service ?? 'nobody';
+      let isTold = false;
+      for (const finding of findings) {
+        if (TOLD_WHEN_LOADED.has(finding.code)) continue;
+        isTold = true;
+        // Others say in their message whom or what they are about.
+        const isOnesOwn = finding.code === OVER_BUDGET;
+        const subject = isOnesOwn ? `${permission} for ${who}: ` : '';
+        const key = isOnesOwn ? [permission, who, revision] : [finding.message];
+        this.#notice(finding.code, `${subject}${line(finding)}`, key);
+      }
+      // What has a finding has its reason among the errors, too.
+      if (isTold) return;
+      errors.forEach(error =>
+        this.#notice(FAILED, `${permission} for ${who}: ${error}`, [error]),
       );
     });
+  }
+
+  /** Counts what is logged elsewhere. */
+  count(cause: string): void {
+    this.#counts.set(cause, (this.#counts.get(cause) ?? 0) + 1);
+    this.#metrics.noticed(cause);
+  }
+
+  #notice(code: string, message: string, parts: string[]): void {
+    this.count(code);
+    const key = JSON.stringify([code, ...parts]);
+    // Anybody may ask for any name: a log that is full of them says nothing more.
+    if (this.#logged.has(key) || this.#logged.size > REMEMBERED) return;
+    this.#logged.add(key);
+    const last =
+      this.#logged.size > REMEMBERED
+        ? '; further causes are counted, but not logged until the backend starts again'
+        : '';
+    this.#logger.warn(`${message}${last}`, { code });
   }
 }
 
@@ -155,6 +215,8 @@ export class Shadow {
   readonly #logger: LoggerService;
   readonly #metrics: Metrics;
   #logged = new Set<string>();
+  /** How many decisions differed since the backend started. */
+  differences = 0;
 
   constructor(policies: Policies, logger: LoggerService, metrics: Metrics) {
     this.#policies = policies;
@@ -162,7 +224,7 @@ export class Shadow {
     this.#metrics = metrics;
   }
 
-  decided({ queries, user, answers }: Sweep): void {
+  decided({ queries, user, answers }: DecisionBatch): void {
     const others = this.#policies.answer(
       queries.map(({ permission }) => permission),
       user,
@@ -171,6 +233,7 @@ export class Shadow {
       const [answer, query] = [answers[index], queries[index]];
       if (!answer || !query || same(answer, other)) return;
       this.#metrics.differed();
+      this.differences += 1;
       const key = JSON.stringify([
         query.permission.name,
         user?.userEntityRef,

@@ -24,6 +24,10 @@ export interface Settings {
   readonly startupWait: number;
   readonly cacheSize: number;
   readonly budget: ConditionBudget;
+  /** Whether Backstage sends conditions once for all resources of a permission. */
+  readonly batchesRequests: boolean;
+  /** Whether permissions are read from the plugins that are installed. */
+  readonly discoversPlugins: boolean;
   /** The directory of custom rules, if there is one. */
   readonly rules: string | undefined;
   /** Milliseconds between two readings of the catalog's groups, if they are wanted. */
@@ -35,19 +39,28 @@ export interface Settings {
 
 const KEY = 'permission.stagedoor';
 
-const KNOWN = [
-  'directory',
-  'bundle',
-  'watch',
-  'startupWait',
-  'cacheSize',
-  'budget',
-  'rules',
-  'catalogGroups',
-  'audit',
-  'shadow',
-  'guest',
-];
+/** The settings: what has settings of its own, and what has a value. */
+interface Known {
+  readonly [key: string]: true | Known;
+}
+
+const SETTINGS: Known = {
+  directory: true,
+  bundle: true,
+  watch: { interval: true },
+  startupWait: true,
+  cacheSize: true,
+  budget: { items: true, leaves: true, depth: true, bytes: true },
+  rules: true,
+  catalogGroups: { interval: true },
+  discoverPlugins: true,
+  audit: { decisions: true, sample: true, severity: true },
+  shadow: { directory: true, bundle: true },
+  guest: { userEntityRef: true, ownershipEntityRefs: true },
+};
+
+/** Those below which are durations, with keys of their own: `{ minutes: 5 }`. */
+const DURATIONS = ['startupWait', 'watch.interval', 'catalogGroups.interval'];
 
 /**
  * Reads the settings.
@@ -61,22 +74,21 @@ export function readSettings(root: Config): Settings {
       `${KEY} is not configured: set ${KEY}.directory to the directory of your policies`,
     );
   }
-  // A misspelt key would be left out in silence.
-  const unknown = config.keys().find(key => !KNOWN.includes(key));
-  if (unknown) {
-    throw new Error(
-      `${KEY}.${unknown} is not a setting: there are ${KNOWN.join(', ')}`,
-    );
-  }
+  refuseMisspelt(config.get(), SETTINGS, '');
   const guest = config.getOptionalConfig('guest');
   const rules = config.getOptionalString('rules');
+  const batchesRequests =
+    root.getOptionalBoolean('permission.EXPERIMENTAL_enableBatchedRequests') ===
+    true;
   return {
     enabled: root.getOptionalBoolean('permission.enabled') === true,
     source: source(config, ''),
     watchInterval: watchInterval(config),
     startupWait: milliseconds(config, 'startupWait', 5_000),
     cacheSize: number(config, 'cacheSize', 20_000, 0, 10_000_000),
-    budget: budget(config),
+    budget: budget(config, batchesRequests),
+    batchesRequests,
+    discoversPlugins: config.getOptionalBoolean('discoverPlugins') ?? true,
     rules: rules === undefined ? undefined : resolve(rules),
     groupsInterval: groupsInterval(config),
     audit: audit(config.getOptionalConfig('audit')),
@@ -126,21 +138,55 @@ function groupsInterval(config: Config): number | undefined {
   return interval;
 }
 
-function budget(config: Config): ConditionBudget {
-  const known = ['leaves', 'depth', 'bytes'];
-  const given = config.getOptionalConfig('budget');
-  const unknown = given?.keys().find(key => !known.includes(key));
-  if (unknown) {
-    throw new Error(
-      `${KEY}.budget.${unknown} is not a setting: there are ${known.join(', ')}`,
-    );
-  }
-  // Backstage's own limit is 100 KiB for all resources of a request.
+/** What a plugin takes as the body of a request for conditions to be applied. */
+const BODY_BYTES = 100 * 1024;
+/** What is around the items, and around the conditions of each. */
+const AROUND_ITEMS = 12;
+const AROUND_CONDITIONS = 400;
+
+/**
+ * Reads how large conditions may be.
+ *
+ * Backstage sends them once for each item of a request: for each resource, or, where requests
+ * are batched, for each permission. More items than the settings say fail as a whole.
+ */
+function budget(config: Config, batchesRequests: boolean): ConditionBudget {
+  const items = number(config, 'budget.items', batchesRequests ? 16 : 50, 1, 160);
+  const each =
+    Math.floor((BODY_BYTES - AROUND_ITEMS) / items) - AROUND_CONDITIONS;
   return {
     leaves: number(config, 'budget.leaves', 64, 1, 1_000),
     depth: number(config, 'budget.depth', 16, 1, 400),
-    bytes: number(config, 'budget.bytes', 3_800, 100, 100_000),
+    bytes: number(config, 'budget.bytes', each, 100, 100_000),
   };
+}
+
+/**
+ * Refuses keys that are no settings, on every level: they would be left out in silence.
+ *
+ * @throws an error that names the first of them.
+ */
+function refuseMisspelt(given: unknown, known: Known, above: string): void {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) return;
+  for (const [key, value] of Object.entries(given)) {
+    const path = `${above}${key}`;
+    const below = Object.hasOwn(known, key) ? known[key] : undefined;
+    if (below === undefined) {
+      throw new Error(
+        `${KEY}.${path} is not a setting: there are ${Object.keys(known)
+          .map(name => `${above}${name}`)
+          .join(', ')}`,
+      );
+    }
+    if (below !== true) refuseMisspelt(value, below, `${path}.`);
+    else if (!DURATIONS.includes(path) && isObject(value)) {
+      throw new Error(`${KEY}.${path} has no settings of its own`);
+    }
+  }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function milliseconds(config: Config, key: string, unset: number): number {

@@ -47,19 +47,20 @@ export class CatalogUsers {
 
   async #check(policies: Policies): Promise<void> {
     const { logger } = this.#options;
-    const users = await this.#users();
+    const users = (await this.all()).slice(0, USERS);
     const found = await policies.overBudget(users);
     found
       .slice(0, TOLD)
       .forEach(problem => logger.warn(line(problem), { code: problem.code }));
     if (found.length > TOLD) {
       logger.warn(
-        `${found.length - TOLD} more conditions of users are too large and will be denied`,
+        `${found.length - TOLD} more conditions of users are too large and will be cut`,
       );
     }
   }
 
-  async #users(): Promise<BackstageUser[]> {
+  /** Returns all users, those with the most references first. */
+  async all(): Promise<BackstageUser[]> {
     const users: (BackstageUser & { ownershipEntityRefs: string[] })[] = [];
     for await (const user of entitiesOfKind('user', this.#options)) {
       const userEntityRef = entityRef(user);
@@ -70,8 +71,20 @@ export class CatalogUsers {
     }
     const references = ({ ownershipEntityRefs }: (typeof users)[number]) =>
       ownershipEntityRefs.length;
-    return users
-      .sort((one, other) => references(other) - references(one))
-      .slice(0, USERS);
+    return users.sort((one, other) => references(other) - references(one));
+  }
+
+  /** Returns one user; nothing if the catalog has none of this reference. */
+  async user(reference: string): Promise<BackstageUser | undefined> {
+    const { catalog, auth } = this.#options;
+    const credentials = await auth.getOwnServiceCredentials();
+    if (!/^user:[^/]+\/.+$/i.test(reference)) return undefined;
+    const user = await catalog.getEntityByRef(reference, { credentials });
+    if (!user) return undefined;
+    const userEntityRef = entityRef(user).toLowerCase();
+    return {
+      userEntityRef,
+      ownershipEntityRefs: [userEntityRef, ...targets(user, 'memberOf')],
+    };
   }
 }

@@ -83,7 +83,7 @@ test(
       await authorize([
         { ...READ, resourceType: 'scaffolder-task' },
         { ...READ, attributes: { action: 'update' } },
-        { type: 'basic', name: READ.name, attributes: READ.attributes },
+        { type: 'basic', name: READ.name, attributes: { action: 'delete' } },
       ]),
       [{ result: 'DENY' }, { result: 'DENY' }, { result: 'DENY' }],
     );
@@ -187,7 +187,11 @@ test(
       { result: 'DENY' },
       { result: 'DENY' },
     ]);
-    assert.deepEqual(await health(), { code: 503, status: 'denying' });
+    assert.deepEqual(await health(), {
+      code: 503,
+      status: 'denying',
+      notices: { 'policies::none': 1 },
+    });
     const told = lines.map(({ message }) => message).join('\n');
     assert.match(told, /simple\.cedar:1:\d+/);
     assert.match(told, /every permission is denied/);
@@ -343,6 +347,37 @@ test('settings that are wrong are named', options, async t => {
     [
       { directory, catalogGroups: { interval: '1ms' } },
       /permission\.stagedoor\.catalogGroups\.interval/,
+    ],
+    [
+      { directory, watch: { intervall: '5s' } },
+      /permission\.stagedoor\.watch\.intervall/,
+    ],
+    [
+      { directory, audit: { decisions: 'all', sampel: 0.1 } },
+      /permission\.stagedoor\.audit\.sampel/,
+    ],
+    [
+      { directory, catalogGroups: { intervall: '1m' } },
+      /permission\.stagedoor\.catalogGroups\.intervall/,
+    ],
+    [
+      { directory, shadow: { directory, sample: 1 } },
+      /permission\.stagedoor\.shadow\.sample/,
+    ],
+    [
+      {
+        directory,
+        guest: { userEntityRef: 'user:default/g', ownershipEntityRef: [] },
+      },
+      /permission\.stagedoor\.guest\.ownershipEntityRef/,
+    ],
+    [
+      { directory, cacheSize: { entries: 3 } },
+      /permission\.stagedoor\.cacheSize/,
+    ],
+    [
+      { directory, budget: { items: 0 } },
+      /permission\.stagedoor\.budget\.items/,
     ],
     [{ directory, shadow: {} }, /permission\.stagedoor\.shadow\.directory/],
     [{ directory, guest: {} }, /permission\.stagedoor\.guest\.userEntityRef/],

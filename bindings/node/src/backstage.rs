@@ -8,7 +8,7 @@ use napi::bindgen_prelude::{
 };
 use napi_derive::napi;
 use stagedoor_backstage::{
-    ConditionParam, Criteria, EntityRef, EntityRefError, Finding, PermissionCondition,
+    ConditionParam, Criteria, EntityRef, EntityRefError, Finding, Permission, PermissionCondition,
     PermissionQuery, PolicyAnswer, PolicyDecision, PolicyEngine, Principal, User, read_groups,
 };
 use stagedoor_core::Entity;
@@ -58,6 +58,48 @@ pub struct BackstageGroup {
     pub entity_ref: String,
     /// References of the groups right above it.
     pub parents: Vec<String>,
+}
+
+/// A permission that is known.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct KnownPermission {
+    /// Such as `catalog.entity.read`.
+    pub name: String,
+    /// The plugin that defines it.
+    pub plugin_id: String,
+    /// `attributes.action`, if it has one.
+    pub action: Option<String>,
+    /// The type of the resources that it is about; a basic permission has none.
+    pub resource_type: Option<String>,
+}
+
+/// Where a policy stands.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct PolicyPlace {
+    /// The policy's id.
+    pub id: String,
+    /// `permit` or `forbid`.
+    #[napi(ts_type = "'permit' | 'forbid'")]
+    pub effect: &'static str,
+    /// Its file, as it was loaded.
+    pub file: String,
+    /// The line at which it starts there, from 1.
+    pub line: Option<u32>,
+    /// Its `@doc`, if it has one.
+    pub doc: Option<String>,
+}
+
+impl From<&Permission> for KnownPermission {
+    fn from(permission: &Permission) -> Self {
+        Self {
+            name: permission.name().to_owned(),
+            plugin_id: permission.plugin_id().to_owned(),
+            action: permission.action().map(|action| action.to_string()),
+            resource_type: permission.resource_type().map(ToOwned::to_owned),
+        }
+    }
 }
 
 /// How many entities an owner has.

@@ -1,6 +1,7 @@
 //! The engine's handle in JavaScript.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,9 +11,11 @@ use napi::bindgen_prelude::{
 };
 use napi_derive::napi;
 use stagedoor_backstage::User;
-use stagedoor_core::{Decision as CoreDecision, Outcome};
+use stagedoor_core::{Decision as CoreDecision, Effect, Outcome, PolicyInfo};
 
-use crate::backstage::{self, BackstageGroup, BackstageOwner, group_entities};
+use crate::backstage::{
+    self, BackstageGroup, BackstageOwner, KnownPermission, PolicyPlace, group_entities,
+};
 use crate::decision::Decision;
 use crate::entities::prepared;
 use crate::explanation::Explanation;
@@ -180,6 +183,37 @@ impl Engine {
             asked.iter().map(|asked| backstage::answer(env, policy, asked, &who)).collect()
         };
         answers().map_err(|failure| failure.thrown(env))
+    }
+
+    /// Returns all of Backstage's permissions that are known, sorted by name.
+    #[napi(catch_unwind)]
+    pub fn backstage_permissions(&self, env: Env) -> napi::Result<Vec<KnownPermission>> {
+        let known = || -> Result<Vec<KnownPermission>> {
+            let policies = self.policies()?;
+            let current = policies.current();
+            Ok(current.backstage()?.permissions().iter().map(KnownPermission::from).collect())
+        };
+        known().map_err(|failure| failure.thrown(&env))
+    }
+
+    /// Returns where policies stand, by their ids. Ids that no policy has are left out.
+    #[napi(catch_unwind)]
+    pub fn policy_places(&self, env: Env, ids: Vec<String>) -> napi::Result<Vec<PolicyPlace>> {
+        let policies = self.policies().map_err(|failure| failure.thrown(&env))?;
+        let current = policies.current();
+        let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
+        let found = current.engine.policies().filter(|policy| wanted.contains(policy.id()));
+        let place = |policy: PolicyInfo<'_>| PolicyPlace {
+            id: policy.id().to_owned(),
+            effect: match policy.effect() {
+                Effect::Permit => "permit",
+                Effect::Forbid => "forbid",
+            },
+            file: policy.file().to_owned(),
+            line: policy.line().and_then(crate::failure::number),
+            doc: policy.annotation("doc").map(ToOwned::to_owned),
+        };
+        Ok(found.map(place).collect())
     }
 
     /// Sets the groups above Backstage's groups: a user of a group is then in those, too.

@@ -17,9 +17,12 @@
 //!   permissions about resources only where they name the resource type and conditions come
 //!   first.
 //!
-//! Not in the files, and so not here: super users, the administrators' role and the default
-//! role of the plugin's configuration, and what was entered in its user interface.
+//! - Super users of the plugin's configuration have every permission; everybody has the default
+//!   role, and so nobody is without a role where there is one.
+//!
+//! Not in the files, and so not here: what was entered in the plugin's user interface.
 
+mod app_config;
 mod compare;
 mod conditional_file;
 mod convert;

@@ -223,6 +223,7 @@ fn askers(files: &RbacFiles, catalog: &Catalog) -> BTreeSet<Asker> {
     };
     askers.insert(asker(&[]));
     let members = files.roles.values().flat_map(|role| role.groups.iter().chain(&role.users));
+    let members = members.chain(&files.config.super_users);
     let direct = files.rows.iter().filter_map(|row| match &row.subject {
         super::policy_file::Subject::Direct(reference) => Some(reference),
         super::policy_file::Subject::Role(_) => None,

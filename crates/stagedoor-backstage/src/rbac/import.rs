@@ -26,7 +26,7 @@ use smol_str::SmolStr;
 
 use super::conditional_file::RoleCondition;
 use super::emit::{Clause, clause, quoted};
-use super::policy_file::{Members, Precedence, RbacFiles, Row, Subject, action_word};
+use super::policy_file::{Members, Origin, Precedence, RbacFiles, Row, Subject, action_word};
 use crate::permission::{Permission, PermissionAction, Permissions};
 use crate::schema::entity_type;
 
@@ -82,15 +82,20 @@ impl RbacImport {
     /// this table.
     #[must_use]
     pub fn of(files: &RbacFiles, precedence: Precedence, permissions: &Permissions) -> Self {
-        let from = match files.yaml.as_str() {
-            "" => files.csv.clone(),
-            yaml => format!("{} and {yaml}", files.csv),
-        };
+        let names = [&files.csv, &files.yaml, &files.config.file];
+        let names: Vec<&str> =
+            names.into_iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+        let from = names.join(" and ");
         let mut import = Self {
             header: format!("// What {from} of the RBAC plugin permit.\n").replace('\r', " "),
             policies: Vec::new(),
             remarks: Vec::new(),
         };
+        let config = &files.config;
+        for (line, message) in &config.remarks {
+            import.remark(&config.file, *line, false, message.as_str());
+        }
+        import.super_users(files);
         let writer = Writer { files, precedence, permissions, asides: asides(files, permissions) };
         for row in &files.rows {
             writer.row(row, &mut import);
@@ -130,9 +135,29 @@ impl RbacImport {
         &self.remarks
     }
 
+    /// Super users have every permission before anything else is looked at.
+    fn super_users(&mut self, files: &RbacFiles) {
+        let Some(list) = super_claims(files) else { return };
+        let doc = format!("{}:{}", files.config.file, files.config.super_users_line);
+        self.policies.push(format!(
+            "// lint:allow(broad-grant) Super users are meant to have every permission.\n\
+             @id(\"super users\")\n@doc({})\npermit (\n  principal is Backstage::User,\n  \
+             action,\n  resource\n)\nwhen {{ {list} }};\n",
+            quoted(&doc)
+        ));
+    }
+
     fn remark(&mut self, file: &str, line: u32, closes: bool, message: impl Into<String>) {
         self.remarks.push(Remark { file: file.to_owned(), line, message: message.into(), closes });
     }
+}
+
+/// Returns what holds for super users. The plugin compares them with ownership references, and
+/// thus not with groups above those.
+fn super_claims(files: &RbacFiles) -> Option<String> {
+    let names: Vec<String> =
+        files.config.super_users.iter().map(|name| quoted(&name.to_string())).collect();
+    (!names.is_empty()).then(|| format!("principal.claims.containsAny([{}])", names.join(", ")))
 }
 
 /// For one permission: roles whose members have other rows put aside.
@@ -190,7 +215,10 @@ struct Reach<'a> {
 
 impl<'a> Writer<'a> {
     fn row(&self, row: &Row, import: &mut RbacImport) {
-        let csv = &self.files.csv;
+        let csv = match row.origin {
+            Origin::Csv => &self.files.csv,
+            Origin::AppConfig => &self.files.config.file,
+        };
         let title = row_title(row);
         let asked = self.permissions_of(row);
         if asked.is_empty() {
@@ -226,18 +254,24 @@ impl<'a> Writer<'a> {
             match self.put_aside(row, permission, of_type) {
                 Some(mut aside) => {
                     aside.extend(&everywhere);
+                    if aside.everybody {
+                        reach.whole = None;
+                    }
                     reach.permissions.push((permission, aside));
                 }
                 None => reach.whole = None,
             }
         }
+        reach.permissions.retain(|(_, aside)| !aside.everybody);
         if reach.permissions.is_empty() {
             let message = "put aside for all of its members: no policy is needed";
             return import.remark(csv, row.line, false, message);
         }
         let effect = if row.allow { "permit" } else { "forbid" };
         let doc = format!("{csv}:{}", row.line);
-        import.policies.extend(policies(&title, &doc, effect, &members, &reach, None));
+        let spared = (!row.allow).then(|| super_claims(self.files)).flatten();
+        let policies = policies(&title, &doc, effect, &members, &reach, None, spared);
+        import.policies.extend(policies);
     }
 
     /// Returns the permissions that a row is about.
@@ -364,7 +398,15 @@ impl<'a> Writer<'a> {
         let title = format!("{role} under conditions {}", about(condition));
         let doc = format!("{yaml}:{line}");
         let reach = Reach { permissions, whole };
-        import.policies.extend(policies(&title, &doc, "permit", members, &reach, Some(&clause)));
+        import.policies.extend(policies(
+            &title,
+            &doc,
+            "permit",
+            members,
+            &reach,
+            Some(&clause),
+            None,
+        ));
     }
 }
 
@@ -396,9 +438,16 @@ fn policies(
     members: &Members,
     reach: &Reach<'_>,
     condition: Option<&Clause>,
+    spared: Option<String>,
 ) -> Vec<String> {
-    let groups = lists("principal in", "Group", &members.groups);
-    let users = lists("principal ==", "User", &members.users);
+    let everybody = || Some(("principal is Backstage::User".to_owned(), None));
+    let (groups, users) = match members.everybody {
+        true => (everybody(), None),
+        false => (
+            lists("principal in", "Group", &members.groups),
+            lists("principal ==", "User", &members.users),
+        ),
+    };
     let both = groups.is_some() && users.is_some();
     let mut policies = Vec::new();
     for (principals, whom) in [(groups, "groups"), (users, "users")] {
@@ -413,6 +462,9 @@ fn policies(
         }
         if let Some(clause) = unless(reach) {
             braces("unless", &clause.cedar(), &mut text);
+        }
+        if let Some(spared) = &spared {
+            braces("unless", spared, &mut text);
         }
         text.push_str(";\n");
         policies.push(text);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use smol_str::SmolStr;
 
+use super::app_config::AppConfig;
 use super::conditional_file::{self, RoleCondition};
 use crate::entity_ref::EntityRef;
 use crate::file_error::{FileError, Report};
@@ -35,11 +36,14 @@ pub struct RbacFiles {
     pub(super) roles: BTreeMap<SmolStr, Members>,
     pub(super) rows: Vec<Row>,
     pub(super) conditions: Vec<RoleCondition>,
+    pub(super) config: AppConfig,
 }
 
 /// Who has a role.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Members {
+    /// Everybody is one.
+    pub(super) everybody: bool,
     pub(super) groups: BTreeSet<EntityRef>,
     pub(super) users: BTreeSet<EntityRef>,
 }
@@ -53,6 +57,14 @@ pub(super) struct Row {
     pub(super) object: SmolStr,
     pub(super) action: Option<PermissionAction>,
     pub(super) allow: bool,
+    pub(super) origin: Origin,
+}
+
+/// Where a row stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    Csv,
+    AppConfig,
 }
 
 /// Whom a row is for.
@@ -65,6 +77,7 @@ pub(super) enum Subject {
 
 impl Members {
     pub(super) fn extend(&mut self, others: &Self) {
+        self.everybody |= others.everybody;
         self.groups.extend(others.groups.iter().cloned());
         self.users.extend(others.users.iter().cloned());
     }
@@ -90,6 +103,7 @@ impl RbacFiles {
             roles: BTreeMap::new(),
             rows: Vec::new(),
             conditions: Vec::new(),
+            config: AppConfig::default(),
         };
         files.read_csv(csv.1, &mut Report { file: csv.0, document: 1, error: &mut error });
         if let Some((name, text)) = yaml {
@@ -172,7 +186,7 @@ impl RbacFiles {
 }
 
 /// What is wrong with a line, and what to do about it.
-type Wrong = (String, &'static str);
+pub(super) type Wrong = (String, &'static str);
 
 /// Lines that were read, for those that repeat them.
 #[derive(Default)]
@@ -202,7 +216,7 @@ fn row(line: u32, subject: &str, object: &str, action: &str, effect: &str) -> Re
         "deny" => false,
         _ => return Err((format!("`{effect}` is not an effect"), "write `allow` or `deny`")),
     };
-    Ok(Row { line, subject, object: object.into(), action, allow })
+    Ok(Row { line, subject, object: object.into(), action, allow, origin: Origin::Csv })
 }
 
 fn assignment(member: &str, role: &str) -> Result<(EntityRef, SmolStr), Wrong> {
@@ -238,7 +252,7 @@ fn reference(text: &str) -> Result<EntityRef, Wrong> {
 }
 
 /// Checks a reference as the plugin does; returns its kind and the rest.
-fn full_reference(text: &str) -> Result<(&str, &str), Wrong> {
+pub(super) fn full_reference(text: &str) -> Result<(&str, &str), Wrong> {
     let help = "write `role:default/name`, `group:default/name` or `user:default/name`";
     let wrong = || (format!("`{text}` is not the reference of a role, a group or a user"), help);
     let (kind, rest) = text.split_once(':').ok_or_else(wrong)?;

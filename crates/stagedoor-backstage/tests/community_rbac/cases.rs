@@ -124,3 +124,51 @@ fn policies_that_differ_are_found() -> Result<()> {
     assert_eq!((none.different, none.wider), (1, 0), "{none:?}");
     Ok(())
 }
+
+#[test]
+fn the_configuration_counts_as_the_files_do() -> Result<()> {
+    let csv = "g, group:default/web, role:default/web\n\
+               g, group:default/ops, role:default/ops\n\
+               p, role:default/web, kubernetes.proxy, use, deny\n\
+               p, role:default/web, catalog-entity, read, deny\n\
+               p, role:default/ops, catalog-entity, delete, allow\n\
+               p, group:default/web, catalog-entity, read, allow\n";
+    let yaml = "result: CONDITIONAL\nroleEntityRef: role:default/everybody\npluginId: catalog\n\
+                resourceType: catalog-entity\npermissionMapping: [update]\n\
+                conditions: {rule: IS_ENTITY_OWNER, resourceType: catalog-entity, \
+                params: {claims: [$ownerRefs]}}\n";
+    let config = "
+permission:
+  rbac:
+    admin:
+      superUsers: [{name: user:default/root}, {name: group:default/web}]
+      users: [{name: user:default/adm}]
+    defaultPermissions:
+      defaultRole: role:default/everybody
+      basicPermissions: [{permission: kubernetes.proxy}, {permission: catalog-entity, action: read}]
+";
+    let permissions = Permissions::known()?;
+    for precedence in crate::PRECEDENCES {
+        let files = stagedoor_backstage::rbac::RbacFiles::read(
+            ("policy.csv", csv),
+            Some(("conditions.yaml", yaml)),
+            &permissions,
+        )?
+        .with_app_config("app-config.yaml", config, &permissions)?;
+        let import = stagedoor_backstage::rbac::RbacImport::of(&files, precedence, &permissions);
+        let text = import.to_cedar();
+        let catalog = Catalog::default();
+        let parity = Parity::of(&files, precedence, &engine(&text)?, &permissions, &catalog)?;
+        assert_eq!(parity.different, 0, "{:?}\n{text}", parity.differences);
+        assert!(parity.decisions > 500, "{parity:?}");
+        let ask = |user: &str, groups: &[&str]| allowed(&text, user, groups, "kubernetes.proxy");
+        assert!(ask("user:default/anybody", &[])?);
+        // A super user is denied nothing; a member of a group below a super group is.
+        assert!(ask("user:default/x", &["group:default/web"])?);
+        assert!(ask("user:default/root", &["group:default/web"])?);
+        assert!(allowed(&text, "user:default/root", &[], "devtools.info")?);
+        assert!(!allowed(&text, "user:default/adm", &[], "devtools.info")?);
+        assert!(allowed(&text, "user:default/adm", &[], "policy.entity.create")?);
+    }
+    Ok(())
+}

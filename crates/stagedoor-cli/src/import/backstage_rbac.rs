@@ -28,8 +28,8 @@ const FILE_BYTES: usize = 32 << 20;
 /// with every permission, and resources for which the conditions' rules hold. Differences are
 /// listed; then it exits with 1. What Cedar cannot say exactly permits less, never more.
 ///
-/// Super users, administrators and the default role are configured elsewhere, and not
-/// imported.
+/// Super users, administrators, the default role and the order of rows and conditions are read
+/// from `--app-config`. What was entered in the plugin's user interface is not imported.
 #[derive(Debug, Args)]
 pub(super) struct BackstageRbacArgs {
     /// The file of roles and permission policies: `permission.rbac.policies-csv-file`.
@@ -40,9 +40,15 @@ pub(super) struct BackstageRbacArgs {
     #[arg(value_name = "CONDITIONS.YAML")]
     yaml: Option<PathBuf>,
 
+    /// The backend's configuration: `app-config.yaml`, and what is laid over it. Repeatable.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    app_config: Vec<PathBuf>,
+
     /// What counts where a user has both: `permission.rbac.policyDecisionPrecedence`.
-    #[arg(long, value_enum, default_value_t = Counts::Conditional)]
-    precedence: Counts,
+    ///
+    /// By default what the configuration says, or else `conditional`.
+    #[arg(long, value_enum)]
+    precedence: Option<Counts>,
 
     /// Permissions and rules of further plugins: files, or directories with `*.permissions.yaml`.
     #[arg(long, value_name = "PATH", num_args = 1..)]
@@ -116,10 +122,15 @@ pub(super) fn run(args: &BackstageRbacArgs, output: &mut Output) -> Result<Endin
         None => None,
     };
     let yaml = yaml.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
-    let files = RbacFiles::read((&csv.0, &csv.1), yaml, &permissions)?;
+    let mut files = RbacFiles::read((&csv.0, &csv.1), yaml, &permissions)?;
+    for path in &args.app_config {
+        let text = input.text(path, FILE_BYTES)?;
+        files = files.with_app_config(&Input::name(path), &text, &permissions)?;
+    }
     let precedence = match args.precedence {
-        Counts::Conditional => Precedence::Conditional,
-        Counts::Basic => Precedence::Basic,
+        Some(Counts::Conditional) => Precedence::Conditional,
+        Some(Counts::Basic) => Precedence::Basic,
+        None => files.configured_precedence().unwrap_or_default(),
     };
     let import = RbacImport::of(&files, precedence, &permissions);
     let text = import.to_cedar();
