@@ -156,8 +156,7 @@ function entry(
     plugin: pluginId,
     resourceType: resourceType ?? null,
     result: decision.result,
-    conditions:
-      decision.result === 'CONDITIONAL' ? decision.conditions : null,
+    conditions: decision.result === 'CONDITIONAL' ? decision.conditions : null,
     policies: reasons.flatMap(id => places.get(id) ?? []),
     errors,
     findings,

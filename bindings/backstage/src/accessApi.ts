@@ -107,7 +107,10 @@ export class AccessApi {
         await this.#requireOthers(credentials);
         return this.#options.status();
       default:
-        throw new Refusal(404, `${question} is none of access, who-can, status`);
+        throw new Refusal(
+          404,
+          `${question} is none of access, who-can, status`,
+        );
     }
   }
 
@@ -119,8 +122,7 @@ export class AccessApi {
     const own = await this.#own(credentials);
     const named = parameter(query, 'user');
     const permission = parameter(query, 'permission');
-    const isOwn =
-      named === undefined || same(named, own.userEntityRef ?? '');
+    const isOwn = named === undefined || same(named, own.userEntityRef ?? '');
     if (isOwn) return review.access(own, permission);
     await this.#requireOthers(credentials);
     const user = await this.#options.users.user(named);

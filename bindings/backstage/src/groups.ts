@@ -34,7 +34,9 @@ export class CatalogGroups {
   /** Returns how long to wait, in milliseconds, before they are read the next time. */
   wait(interval: number): number {
     if (this.#isRead) return interval;
-    return this.#lastReportedFailure === undefined ? 0 : Math.min(RETRY, interval);
+    return this.#lastReportedFailure === undefined
+      ? 0
+      : Math.min(RETRY, interval);
   }
 
   /** Reads the groups. Never rejects: those that were read before go on to hold. */

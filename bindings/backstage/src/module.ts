@@ -73,9 +73,10 @@ export const permissionModuleStagedoor = createBackendModule({
           );
         }
         const { batchesRequests } = settings;
-        startupWarnings({ versionOf: installedVersion, batchesRequests }).forEach(
-          warning => logger.warn(warning),
-        );
+        startupWarnings({
+          versionOf: installedVersion,
+          batchesRequests,
+        }).forEach(warning => logger.warn(warning));
         const metrics = new Metrics(metricsService);
         const notices = new Notices(logger, metrics);
         const { budget, cacheSize, groupsInterval, rules } = settings;
@@ -174,10 +175,11 @@ export const permissionModuleStagedoor = createBackendModule({
         const repetitions: Repetition[] = [];
         if (settings.watchInterval > 0) {
           const reload = async () => {
-            await Promise.all(all.map(each => each.reloadIfChanged())).catch(error =>
-              logger.error(
-                `looking for changes of the policies failed: ${error}`,
-              ),
+            await Promise.all(all.map(each => each.reloadIfChanged())).catch(
+              error =>
+                logger.error(
+                  `looking for changes of the policies failed: ${error}`,
+                ),
             );
           };
           repetitions.push(repeat(() => settings.watchInterval, reload));
@@ -191,7 +193,12 @@ export const permissionModuleStagedoor = createBackendModule({
           // Plugins hold requests until all of them have started.
           rootLifecycle.addStartupHook(async () => {
             await plugins.read();
-            repetitions.push(repeat(() => plugins.wait, () => plugins.read()));
+            repetitions.push(
+              repeat(
+                () => plugins.wait,
+                () => plugins.read(),
+              ),
+            );
           });
         }
         lifecycle.addShutdownHook(() => {

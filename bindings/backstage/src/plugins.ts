@@ -52,12 +52,12 @@ export class InstalledPlugins {
     const { logger, metadata, onRead } = this.#options;
     try {
       const installed = await metadata.getInstalledPlugins();
-      const ids = [...new Set(installed.map(({ pluginId }) => pluginId))].sort();
+      const ids = [
+        ...new Set(installed.map(({ pluginId }) => pluginId)),
+      ].sort();
       const answered = await Promise.all(ids.map(id => this.#ask(id)));
       this.#isComplete = !answered.includes(false);
-      await onRead(
-        this.ids.flatMap(id => this.#told.get(id) ?? []),
-      );
+      await onRead(this.ids.flatMap(id => this.#told.get(id) ?? []));
     } catch (error) {
       this.#isComplete = false;
       this.#report(

@@ -151,7 +151,13 @@ const AROUND_CONDITIONS = 400;
  * are batched, for each permission. More items than the settings say fail as a whole.
  */
 function budget(config: Config, batchesRequests: boolean): ConditionBudget {
-  const items = number(config, 'budget.items', batchesRequests ? 16 : 50, 1, 160);
+  const items = number(
+    config,
+    'budget.items',
+    batchesRequests ? 16 : 50,
+    1,
+    160,
+  );
   const each =
     Math.floor((BODY_BYTES - AROUND_ITEMS) / items) - AROUND_CONDITIONS;
   return {
@@ -167,7 +173,8 @@ function budget(config: Config, batchesRequests: boolean): ConditionBudget {
  * @throws an error that names the first of them.
  */
 function refuseMisspelt(given: unknown, known: Known, above: string): void {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) return;
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    return;
   for (const [key, value] of Object.entries(given)) {
     const path = `${above}${key}`;
     const below = Object.hasOwn(known, key) ? known[key] : undefined;

@@ -64,8 +64,14 @@ export function installedVersion(name: string): string | undefined {
 }
 
 function version(file: string, name: string): string | undefined {
-  for (let folder = dirname(file); folder !== dirname(folder); folder = dirname(folder)) {
-    const about = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+  for (
+    let folder = dirname(file);
+    folder !== dirname(folder);
+    folder = dirname(folder)
+  ) {
+    const about = JSON.parse(
+      readFileSync(join(folder, 'package.json'), 'utf8'),
+    ) as {
       name?: unknown;
       version?: unknown;
     };

@@ -44,7 +44,10 @@ function organisation() {
       getUserInfo: async ({ principal: { userEntityRef } }) => {
         const groups = memberOf[userEntityRef.split('/')[1]] ?? [];
         const owned = groups.map(group => `group:default/${group}`);
-        return { userEntityRef, ownershipEntityRefs: [userEntityRef, ...owned] };
+        return {
+          userEntityRef,
+          ownershipEntityRefs: [userEntityRef, ...owned],
+        };
       },
     }),
     provide(catalogServiceRef, {
@@ -60,133 +63,168 @@ function organisation() {
   ];
 }
 
-test('whoever may sees what others may do, and everybody their own', options, async t => {
-  const directory = policyDirectory(t, { 'simple.cedar': policies });
-  const { url, health } = await start(
-    t,
-    { directory },
-    { features: organisation() },
-  );
-  await until(async () => (await health()).code === 200);
-  async function get(path, user) {
-    const headers = user
-      ? { authorization: mockCredentials.user.header(`user:default/${user}`) }
-      : {};
-    const response = await fetch(`${url}/stagedoor/v1/${path}`, { headers });
-    return { code: response.status, ...(await response.json()) };
-  }
-
-  const own = await get('access', 'ana');
-  assert.equal(own.code, 200);
-  assert.equal(own.user, 'user:default/ana');
-  assert.ok(own.permissions.length > 30);
-  const of = name => own.permissions.find(each => each.permission === name);
-  assert.equal(of('kubernetes.proxy').result, 'ALLOW');
-  assert.deepEqual(of('kubernetes.proxy').policies, [
-    {
-      id: 'users-proxy',
-      effect: 'permit',
-      file: of('kubernetes.proxy').policies[0].file,
-      line: 2,
-    },
-  ]);
-  assert.match(of('kubernetes.proxy').policies[0].file, /simple\.cedar$/);
-  assert.equal(of('catalog.entity.delete').result, 'CONDITIONAL');
-  assert.deepEqual(of('catalog.entity.delete').conditions.params, {
-    claims: ['group:default/web', 'user:default/ana'],
-  });
-  assert.equal(of('devtools.info').result, 'DENY');
-  assert.deepEqual(
-    await get('access?user=User:default/Ana', 'ana'),
-    own,
-    'by name it is the same',
-  );
-
-  // Nobody learns what others may do, or that there are others.
-  for (const path of [
-    'access?user=user:default/root',
-    'access?user=user:default/nobody',
-    'who-can?permission=kubernetes.proxy',
-    'status',
-  ]) {
-    const { code, error } = await get(path, 'ana');
-    assert.equal(code, 403, path);
-    assert.match(error, /stagedoor\.access\.read/);
-    assert.equal((await get(path)).code, 401, path);
-  }
-
-  const other = await get('access?user=user:default/ana', 'root');
-  assert.deepEqual(other.permissions, own.permissions);
-  assert.equal((await get('access?user=user:default/nobody', 'root')).code, 404);
-  assert.equal((await get('access?user=group:default/web', 'root')).code, 404);
-  const unknown = await get('access?permission=no.such', 'ana');
-  assert.equal(unknown.permissions[0].result, 'DENY');
-  assert.equal(unknown.permissions[0].findings[0].code, 'permission::unknown');
-
-  const readers = await get('who-can?permission=stagedoor.access.read', 'root');
-  assert.deepEqual(readers.users, [
-    { user: 'user:default/root', result: 'ALLOW', policies: ['readers-of-access'] },
-  ]);
-  const owners = await get('who-can?permission=catalog.entity.delete', 'root');
-  assert.deepEqual(
-    owners.users.map(({ result }) => result),
-    ['CONDITIONAL', 'CONDITIONAL', 'CONDITIONAL'],
-  );
-  for (const [path, code] of [
-    ['who-can', 400],
-    ['who-can?permission=', 400],
-    ['access?user=a&user=b', 400],
-    ['nothing', 404],
-  ]) {
-    assert.equal((await get(path, 'root')).code, code, path);
-  }
-  const status = await get('status', 'root');
-  assert.equal(status.policies.ok, true);
-  assert.equal(status.shadow, null);
-});
-
-test('what is denied silently otherwise is told once and counted', options, async t => {
-  const directory = policyDirectory(t, { 'simple.cedar': policies });
-  const { authorize, health, lines } = await start(
-    t,
-    { directory, budget: { bytes: 150 } },
-    { features: organisation() },
-  );
-  const unknown = { type: 'basic', name: 'no.such', attributes: {} };
-  const asks = [
-    unknown,
-    { ...PROXY, attributes: { action: 'read' } },
-    { type: 'basic', name: 'catalog.entity.delete', attributes: {} },
-  ];
-  for (let time = 0; time < 2; time += 1) {
-    assert.deepEqual(
-      (await authorize(asks, 'user:default/ana')).map(({ result }) => result),
-      ['DENY', 'DENY', 'DENY'],
+test(
+  'whoever may sees what others may do, and everybody their own',
+  options,
+  async t => {
+    const directory = policyDirectory(t, { 'simple.cedar': policies });
+    const { url, health } = await start(
+      t,
+      { directory },
+      { features: organisation() },
     );
-  }
-  const { notices } = await health();
-  assert.deepEqual(notices, {
-    'conditions::over-budget': 2,
-    'permission::mismatch': 2,
-    'permission::needs-resource': 2,
-    'permission::unknown': 2,
-  });
-  for (const code of Object.keys(notices)) {
-    const told = lines.filter(({ meta }) => meta?.code === code);
-    assert.equal(told.length, 1, `${code}: ${JSON.stringify(told)}`);
-    assert.equal(told[0].level, 'warn');
-  }
-});
+    await until(async () => (await health()).code === 200);
+    async function get(path, user) {
+      const headers = user
+        ? { authorization: mockCredentials.user.header(`user:default/${user}`) }
+        : {};
+      const response = await fetch(`${url}/stagedoor/v1/${path}`, { headers });
+      return { code: response.status, ...(await response.json()) };
+    }
 
-test('a page that everybody may see is there for who asks by its name', options, async t => {
-  const directory = policyDirectory(t, { 'simple.cedar': policies });
-  const { authorize } = await start(t, { directory });
-  assert.deepEqual(
-    await authorize([
-      { type: 'basic', name: 'catalog.entity.read', attributes: {} },
-      { type: 'basic', name: 'catalog.entity.read', attributes: { action: 'read' } },
+    const own = await get('access', 'ana');
+    assert.equal(own.code, 200);
+    assert.equal(own.user, 'user:default/ana');
+    assert.ok(own.permissions.length > 30);
+    const of = name => own.permissions.find(each => each.permission === name);
+    assert.equal(of('kubernetes.proxy').result, 'ALLOW');
+    assert.deepEqual(of('kubernetes.proxy').policies, [
+      {
+        id: 'users-proxy',
+        effect: 'permit',
+        file: of('kubernetes.proxy').policies[0].file,
+        line: 2,
+      },
+    ]);
+    assert.match(of('kubernetes.proxy').policies[0].file, /simple\.cedar$/);
+    assert.equal(of('catalog.entity.delete').result, 'CONDITIONAL');
+    assert.deepEqual(of('catalog.entity.delete').conditions.params, {
+      claims: ['group:default/web', 'user:default/ana'],
+    });
+    assert.equal(of('devtools.info').result, 'DENY');
+    assert.deepEqual(
+      await get('access?user=User:default/Ana', 'ana'),
+      own,
+      'by name it is the same',
+    );
+
+    // Nobody learns what others may do, or that there are others.
+    for (const path of [
+      'access?user=user:default/root',
+      'access?user=user:default/nobody',
+      'who-can?permission=kubernetes.proxy',
+      'status',
+    ]) {
+      const { code, error } = await get(path, 'ana');
+      assert.equal(code, 403, path);
+      assert.match(error, /stagedoor\.access\.read/);
+      assert.equal((await get(path)).code, 401, path);
+    }
+
+    const other = await get('access?user=user:default/ana', 'root');
+    assert.deepEqual(other.permissions, own.permissions);
+    assert.equal(
+      (await get('access?user=user:default/nobody', 'root')).code,
+      404,
+    );
+    assert.equal(
+      (await get('access?user=group:default/web', 'root')).code,
+      404,
+    );
+    const unknown = await get('access?permission=no.such', 'ana');
+    assert.equal(unknown.permissions[0].result, 'DENY');
+    assert.equal(
+      unknown.permissions[0].findings[0].code,
+      'permission::unknown',
+    );
+
+    const readers = await get(
+      'who-can?permission=stagedoor.access.read',
+      'root',
+    );
+    assert.deepEqual(readers.users, [
+      {
+        user: 'user:default/root',
+        result: 'ALLOW',
+        policies: ['readers-of-access'],
+      },
+    ]);
+    const owners = await get(
+      'who-can?permission=catalog.entity.delete',
+      'root',
+    );
+    assert.deepEqual(
+      owners.users.map(({ result }) => result),
+      ['CONDITIONAL', 'CONDITIONAL', 'CONDITIONAL'],
+    );
+    for (const [path, code] of [
+      ['who-can', 400],
+      ['who-can?permission=', 400],
+      ['access?user=a&user=b', 400],
+      ['nothing', 404],
+    ]) {
+      assert.equal((await get(path, 'root')).code, code, path);
+    }
+    const status = await get('status', 'root');
+    assert.equal(status.policies.ok, true);
+    assert.equal(status.shadow, null);
+  },
+);
+
+test(
+  'what is denied silently otherwise is told once and counted',
+  options,
+  async t => {
+    const directory = policyDirectory(t, { 'simple.cedar': policies });
+    const { authorize, health, lines } = await start(
+      t,
+      { directory, budget: { bytes: 150 } },
+      { features: organisation() },
+    );
+    const unknown = { type: 'basic', name: 'no.such', attributes: {} };
+    const asks = [
+      unknown,
+      { ...PROXY, attributes: { action: 'read' } },
       { type: 'basic', name: 'catalog.entity.delete', attributes: {} },
-    ]),
-    [{ result: 'ALLOW' }, { result: 'ALLOW' }, { result: 'DENY' }],
-  );
-});
+    ];
+    for (let time = 0; time < 2; time += 1) {
+      assert.deepEqual(
+        (await authorize(asks, 'user:default/ana')).map(({ result }) => result),
+        ['DENY', 'DENY', 'DENY'],
+      );
+    }
+    const { notices } = await health();
+    assert.deepEqual(notices, {
+      'conditions::over-budget': 2,
+      'permission::mismatch': 2,
+      'permission::needs-resource': 2,
+      'permission::unknown': 2,
+    });
+    for (const code of Object.keys(notices)) {
+      const told = lines.filter(({ meta }) => meta?.code === code);
+      assert.equal(told.length, 1, `${code}: ${JSON.stringify(told)}`);
+      assert.equal(told[0].level, 'warn');
+    }
+  },
+);
+
+test(
+  'a page that everybody may see is there for who asks by its name',
+  options,
+  async t => {
+    const directory = policyDirectory(t, { 'simple.cedar': policies });
+    const { authorize } = await start(t, { directory });
+    assert.deepEqual(
+      await authorize([
+        { type: 'basic', name: 'catalog.entity.read', attributes: {} },
+        {
+          type: 'basic',
+          name: 'catalog.entity.read',
+          attributes: { action: 'read' },
+        },
+        { type: 'basic', name: 'catalog.entity.delete', attributes: {} },
+      ]),
+      [{ result: 'ALLOW' }, { result: 'ALLOW' }, { result: 'DENY' }],
+    );
+  },
+);

@@ -154,72 +154,89 @@ test(
   },
 );
 
-test('conditions beyond the budget are cut, and told once', options, async t => {
-  const directory = policyDirectory(t, {
-    'simple.cedar': `${simple}
+test(
+  'conditions beyond the budget are cut, and told once',
+  options,
+  async t => {
+    const directory = policyDirectory(t, {
+      'simple.cedar': `${simple}
       @id("no-locked") forbid (principal, action, resource is Backstage::CatalogEntity)
       when { resource.labels.hasTag("locked") };`,
-  });
-  const { authorize, lines } = await start(t, {
-    directory,
-    budget: { leaves: 1 },
-  });
-  for (let time = 0; time < 3; time += 1) {
-    assert.deepEqual(await authorize([DELETE]), [{ result: 'DENY' }]);
-  }
-  const told = lines.filter(({ message }) =>
-    /catalog\.entity\.delete for .* more than the limit of 1.*denial/.test(message),
-  );
-  assert.equal(told.length, 1, JSON.stringify(told));
-});
+    });
+    const { authorize, lines } = await start(t, {
+      directory,
+      budget: { leaves: 1 },
+    });
+    for (let time = 0; time < 3; time += 1) {
+      assert.deepEqual(await authorize([DELETE]), [{ result: 'DENY' }]);
+    }
+    const told = lines.filter(({ message }) =>
+      /catalog\.entity\.delete for .* more than the limit of 1.*denial/.test(
+        message,
+      ),
+    );
+    assert.equal(told.length, 1, JSON.stringify(told));
+  },
+);
 
-test('claims that own nothing are left out where conditions are too large', options, async t => {
-  const directory = policyDirectory(t, { 'simple.cedar': simple });
-  const owned = Array.from({ length: 200 }, (_, n) => `group:default/group-${n}`);
-  const userInfo = createServiceFactory({
-    service: coreServices.userInfo,
-    deps: {},
-    factory: () => ({
-      getUserInfo: async () => ({
-        userEntityRef: 'user:default/mock',
-        ownershipEntityRefs: ['user:default/mock', ...owned],
+test(
+  'claims that own nothing are left out where conditions are too large',
+  options,
+  async t => {
+    const directory = policyDirectory(t, { 'simple.cedar': simple });
+    const owned = Array.from(
+      { length: 200 },
+      (_, n) => `group:default/group-${n}`,
+    );
+    const userInfo = createServiceFactory({
+      service: coreServices.userInfo,
+      deps: {},
+      factory: () => ({
+        getUserInfo: async () => ({
+          userEntityRef: 'user:default/mock',
+          ownershipEntityRefs: ['user:default/mock', ...owned],
+        }),
       }),
-    }),
-  });
-  const catalog = createServiceFactory({
-    service: catalogServiceRef,
-    deps: {},
-    factory: () => ({
-      queryEntities: async () => ({
-        items: [{ kind: 'Group', metadata: { name: 'web' }, relations: [] }],
-        totalItems: 1,
-        pageInfo: {},
+    });
+    const catalog = createServiceFactory({
+      service: catalogServiceRef,
+      deps: {},
+      factory: () => ({
+        queryEntities: async () => ({
+          items: [{ kind: 'Group', metadata: { name: 'web' }, relations: [] }],
+          totalItems: 1,
+          pageInfo: {},
+        }),
+        getEntityFacets: async ({ facets: [facet] }) => ({
+          facets: {
+            [facet]: [
+              { value: 'group:default/group-7', count: 3 },
+              { value: 'group:default/group-199', count: 1 },
+            ],
+          },
+        }),
       }),
-      getEntityFacets: async ({ facets: [facet] }) => ({
-        facets: {
-          [facet]: [
-            { value: 'group:default/group-7', count: 3 },
-            { value: 'group:default/group-199', count: 1 },
-          ],
-        },
-      }),
-    }),
-  });
-  const { authorize, lines } = await start(
-    t,
-    { directory, catalogGroups: true },
-    { features: [userInfo, catalog] },
-  );
-  const owners = async () => {
-    const [answer] = await authorize([DELETE]);
-    return answer.conditions?.params.claims;
-  };
-  const expected = ['group:default/group-199', 'group:default/group-7'];
-  await until(async () => JSON.stringify(await owners()) === JSON.stringify(expected));
-  // Before it was known who owns what, as many were answered as fit.
-  const cut = lines.filter(({ meta }) => meta?.code === 'conditions::over-budget');
-  assert.ok(cut.length <= 2, JSON.stringify(cut));
-});
+    });
+    const { authorize, lines } = await start(
+      t,
+      { directory, catalogGroups: true },
+      { features: [userInfo, catalog] },
+    );
+    const owners = async () => {
+      const [answer] = await authorize([DELETE]);
+      return answer.conditions?.params.claims;
+    };
+    const expected = ['group:default/group-199', 'group:default/group-7'];
+    await until(
+      async () => JSON.stringify(await owners()) === JSON.stringify(expected),
+    );
+    // Before it was known who owns what, as many were answered as fit.
+    const cut = lines.filter(
+      ({ meta }) => meta?.code === 'conditions::over-budget',
+    );
+    assert.ok(cut.length <= 2, JSON.stringify(cut));
+  },
+);
 
 test(
   'whose conditions are too large is told when policies and groups are known',

@@ -142,6 +142,7 @@ impl Loaded {
         }
         builder = builder.texts(options.texts.iter().map(|t| (t.name.clone(), t.text.clone())));
         let builder = rules.into_iter().fold(builder, |builder, rules| builder.rules(rules));
+        let builder = builder.plugins(options.plugins.iter().cloned());
         Self::of(builder.build()?, options, facts)
     }
 

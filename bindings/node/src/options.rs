@@ -37,6 +37,19 @@ pub struct EngineOptions {
     /// Decide exactly as Cedar does: without a schema, and with a `forbid` that cannot be
     /// evaluated left out. For conformance tests.
     pub exact_cedar: Option<bool>,
+    /// What plugins of a running Backstage tell of their permissions: those that are not known
+    /// are added. Only for the platform `backstage`.
+    pub plugins: Option<Vec<PluginMetadata>>,
+}
+
+/// What a plugin of a running Backstage tells of its permissions and rules.
+#[napi(object, object_to_js = false)]
+#[derive(Debug, Clone)]
+pub struct PluginMetadata {
+    /// The plugin's id.
+    pub plugin_id: String,
+    /// What `/.well-known/backstage/permissions/metadata` of the plugin answers: JSON.
+    pub metadata: String,
 }
 
 /// Bounds on the conditions of one answer. What is left out keeps its default.
@@ -85,9 +98,10 @@ pub(crate) struct Options {
     pub(crate) budget: Budget,
     pub(crate) rules: Option<PathBuf>,
     pub(crate) exact: bool,
+    pub(crate) plugins: Vec<stagedoor_backstage::PluginMetadata>,
 }
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "directory",
     "files",
     "texts",
@@ -97,6 +111,7 @@ const NAMES: [&str; 9] = [
     "budget",
     "rules",
     "exactCedar",
+    "plugins",
 ];
 
 /// Answers that are kept unless `cacheSize` says otherwise.
@@ -136,6 +151,7 @@ impl Options {
             ("budget", ValueType::Object, "{leaves, depth, bytes}"),
             ("rules", ValueType::String, "a path"),
             ("exactCedar", ValueType::Boolean, "true or false"),
+            ("plugins", ValueType::Object, "a list of {pluginId, metadata}"),
         ] {
             let given = field(name)?.get_type()?;
             if given != expected && given != ValueType::Undefined {
@@ -156,6 +172,7 @@ impl Options {
             budget,
             rules,
             exact_cedar,
+            plugins,
         } = options;
         let backstage = match platform.as_deref() {
             None => false,
@@ -191,6 +208,26 @@ impl Options {
         let budget = budget.unwrap_or_default().checked();
         let bundle = bundle.map(PathBuf::from);
         let rules = rules.map(PathBuf::from);
-        Ok(Self { paths, directory, texts, bundle, backstage, cache_size, budget, rules, exact })
+        if plugins.is_some() && (!backstage || directory.is_none() && bundle.is_none()) {
+            let message = "`plugins` goes with `platform: 'backstage'` and a directory or a bundle";
+            return Err(Failure::new("argument::option", message));
+        }
+        let plugins = plugins.unwrap_or_default().into_iter().map(|plugin| {
+            let PluginMetadata { plugin_id, metadata } = plugin;
+            stagedoor_backstage::PluginMetadata::from_answer(&plugin_id, &metadata)
+        });
+        let plugins = plugins.collect();
+        Ok(Self {
+            paths,
+            directory,
+            texts,
+            bundle,
+            backstage,
+            cache_size,
+            budget,
+            rules,
+            exact,
+            plugins,
+        })
     }
 }

@@ -18,9 +18,11 @@ use crate::permission_rules::is_known_type;
 pub struct PluginMetadata {
     plugin_id: String,
     metadata: Metadata,
+    /// Why the answer tells of nothing.
+    unreadable: Option<String>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
     #[serde(default)]
@@ -104,7 +106,19 @@ impl PluginMetadata {
     ///
     /// [`serde_json::Error`] if it is not permission metadata.
     pub fn from_json(plugin_id: &str, json: &str) -> Result<Self, serde_json::Error> {
-        Ok(Self { plugin_id: plugin_id.to_owned(), metadata: serde_json::from_str(json)? })
+        let metadata = serde_json::from_str(json)?;
+        Ok(Self { plugin_id: plugin_id.to_owned(), metadata, unreadable: None })
+    }
+
+    /// Reads what a plugin answered. What is no permission metadata tells of none;
+    /// [`Permissions::with_plugins`] then says so.
+    #[must_use]
+    pub fn from_answer(plugin_id: &str, answer: &str) -> Self {
+        Self::from_json(plugin_id, answer).unwrap_or_else(|error| Self {
+            plugin_id: plugin_id.to_owned(),
+            metadata: Metadata::default(),
+            unreadable: Some(error.to_string()),
+        })
     }
 }
 
@@ -151,6 +165,9 @@ impl Permissions {
         let (mut permissions, mut remarks) = (self, Vec::new());
         for plugin in plugins {
             let id = &plugin.plugin_id;
+            if let Some(why) = &plugin.unreadable {
+                remarks.push(format!("plugin `{id}` answered with no permission metadata: {why}"));
+            }
             let added = permissions.discover(std::slice::from_ref(plugin)).and_then(|found| {
                 remarks.extend(found.remarks);
                 permissions.clone().with_files([(format!("(what `{id}` told)"), found.file)])

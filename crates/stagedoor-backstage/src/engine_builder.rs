@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stagedoor_core::{Limits, RuleEvaluator};
 use stagedoor_source::{Bundle, PolicySet, PolicySources, RealFileSystem, Vocabulary};
 
+use crate::discovery::PluginMetadata;
 use crate::permission::Permissions;
 use crate::policy_engine::{PolicyEngine, PolicyEngineError};
 use crate::schema::VOCABULARY;
@@ -33,6 +34,7 @@ pub struct PolicyEngineBuilder {
     rules: Option<Arc<dyn RuleEvaluator>>,
     limits: Limits,
     others: Vec<Vocabulary>,
+    plugins: Vec<PluginMetadata>,
 }
 
 impl PolicyEngineBuilder {
@@ -94,21 +96,31 @@ impl PolicyEngineBuilder {
         self
     }
 
+    /// Adds the permissions and rules that plugins of a running Backstage tell of and that
+    /// nobody has listed. What of it cannot be taken is no error: see
+    /// [`PolicyEngine::findings`].
+    #[must_use]
+    pub fn plugins(mut self, plugins: impl IntoIterator<Item = PluginMetadata>) -> Self {
+        self.plugins.extend(plugins);
+        self
+    }
+
     /// Loads everything.
     ///
     /// # Errors
     ///
     /// [`PolicyEngineError`] with everything that is wrong. Nothing is loaded in part.
     pub fn build(self) -> Result<PolicyEngine, PolicyEngineError> {
-        let Self { paths, mut sources, rules, limits, others } = self;
+        let Self { paths, mut sources, rules, limits, others, plugins } = self;
         sources.extend(PolicySources::read(&RealFileSystem, &paths, &limits));
         let vocabularies: Vec<Vocabulary> = std::iter::once(VOCABULARY).chain(others).collect();
         let set = PolicySet::of(sources, &vocabularies, &[VOCABULARY.name], &limits);
         let permissions = Permissions::known()?.with_sources(set.sources())?;
+        let (permissions, remarks) = permissions.with_plugins(&plugins);
         let set = permissions.add_to(set);
         let builder = set.builder();
         let builder = rules.into_iter().fold(builder, stagedoor_core::EngineBuilder::rules);
-        Ok(PolicyEngine::new(builder.build()?, permissions))
+        Ok(PolicyEngine { remarks, ..PolicyEngine::new(builder.build()?, permissions) })
     }
 }
 

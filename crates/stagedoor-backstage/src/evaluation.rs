@@ -242,6 +242,13 @@ pub(crate) fn nobody() -> Finding {
     Finding::general(FindingCode::NoUser, "nobody is signed in: denied".to_owned(), help)
 }
 
+/// What is told of a plugin's metadata that could not be taken.
+pub(crate) fn plugin_remark(remark: &str) -> Finding {
+    let help =
+        "what is not known is denied: list it in a `*.permissions.yaml`, or update the plugin";
+    Finding::general(FindingCode::PluginMetadata, remark.to_owned(), help)
+}
+
 /// What is told of a user whose own reference is none.
 pub(crate) fn unreadable_user(error: &EntityRefError) -> Finding {
     let help = "let the sign-in resolver issue a full reference for the user";

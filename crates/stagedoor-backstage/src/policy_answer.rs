@@ -85,6 +85,8 @@ pub enum FindingCode {
     PermissionMismatch,
     /// A permission that hangs on the resource, asked without saying so.
     NeedsResource,
+    /// What a plugin tells of its permissions, and cannot be taken.
+    PluginMetadata,
     /// A question of nobody.
     NoUser,
     /// A reference of a user that is none.
@@ -106,6 +108,7 @@ impl FindingCode {
             Self::UnknownPermission => "permission::unknown",
             Self::PermissionMismatch => "permission::mismatch",
             Self::NeedsResource => "permission::needs-resource",
+            Self::PluginMetadata => "permission::metadata",
             Self::NoUser => "user::none",
             Self::UnreadableReference => "user::reference",
             Self::GroupCircle => "groups::circle",

@@ -10,7 +10,7 @@ use crate::conditions::without_context;
 use crate::decision_cache::DecisionCache;
 use crate::engine_builder::PolicyEngineBuilder;
 use crate::entity_ref::EntityRefError;
-use crate::evaluation::{nobody, stacked, unreadable_user};
+use crate::evaluation::{nobody, plugin_remark, stacked, unreadable_user};
 use crate::file_error::FileError;
 use crate::groups::Groups;
 use crate::owners::OwnerCounts;
@@ -76,6 +76,8 @@ pub struct PolicyEngine {
     is_guarded: bool,
     cache: DecisionCache,
     findings: OnceLock<Vec<Finding>>,
+    /// What of the plugins' metadata could not be taken.
+    pub(crate) remarks: Vec<String>,
 }
 
 /// Failure to load a policy set. Nothing of it is used.
@@ -123,6 +125,7 @@ impl PolicyEngine {
             budget: Budget::default(),
             cache: DecisionCache::new(CACHED),
             findings: OnceLock::new(),
+            remarks: Vec::new(),
         }
     }
 
@@ -239,8 +242,9 @@ impl PolicyEngine {
         !self.is_guarded || answer.errors().is_empty()
     }
 
-    /// Returns what in the policies cannot become conditions, whoever asks, and which guards miss
-    /// the context. Worked out when it is first asked for.
+    /// Returns what in the policies cannot become conditions, whoever asks, which guards miss the
+    /// context, and what plugins tell of themselves that cannot be taken. Worked out when it is
+    /// first asked for.
     pub fn findings(&self) -> &[Finding] {
         self.findings.get_or_init(|| {
             stacked(|| {
@@ -248,7 +252,8 @@ impl PolicyEngine {
                 let types: std::collections::BTreeSet<&str> = types.collect();
                 let about_types = types.into_iter().flat_map(|of| self.findings_about(of));
                 let guarded = self.engine.policies();
-                about_types.chain(guarded.filter_map(|p| without_context(&p))).collect()
+                let found = about_types.chain(guarded.filter_map(|p| without_context(&p)));
+                found.chain(self.remarks.iter().map(|remark| plugin_remark(remark))).collect()
             })
         })
     }

@@ -372,3 +372,53 @@ fn groups_that_are_above_each_other_lock_nobody_out() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// What a running Backstage tells is known like what is listed, and one plugin that tells
+/// nonsense takes nothing from the others.
+#[test]
+fn plugins_that_were_installed_later_are_known() -> anyhow::Result<()> {
+    use stagedoor_backstage::{PluginMetadata, PolicyEngine};
+    let directory = tempfile::tempdir()?;
+    std::fs::write(
+        directory.path().join("platform.cedar"),
+        r#"@id("admins") permit (principal in Backstage::Group::"group:default/admins", action, resource);
+           @id("readers") permit (principal is Backstage::User,
+             action in Backstage::Action::"action:read", resource);"#,
+    )?;
+    let todo = r#"{"permissions":[
+        {"type":"resource","name":"todo.item.read","attributes":{"action":"read"},"resourceType":"todo-item"},
+        {"type":"basic","name":"todo.item.create","attributes":{"action":"create"}},
+        {"type":"basic","name":"kubernetes.proxy","attributes":{"action":"read"}}],
+        "rules":[{"name":"IS_OWNER","resourceType":"todo-item","paramsSchema":{}}]}"#;
+    let plugins = [
+        PluginMetadata::from_answer("broken", "<html>"),
+        PluginMetadata::from_answer("todo", todo),
+        PluginMetadata::from_answer(
+            "odd",
+            r#"{"permissions":[{"name":"a b","attributes":{}},{"name":"odd.ok","attributes":{}}]}"#,
+        ),
+    ];
+    let engine = PolicyEngine::builder().directory(directory.path()).plugins(plugins).build()?;
+    let admin = user("user:default/root", &["group:default/admins"])?;
+    let alice = alice()?;
+    for (name, action, resource_type, of_admin, of_alice) in [
+        ("todo.item.read", Some("read"), Some("todo-item"), "ALLOW", "ALLOW"),
+        ("todo.item.create", Some("create"), None, "ALLOW", "DENY"),
+        ("todo.item.other", None, None, "DENY", "DENY"),
+        ("kubernetes.proxy", None, None, "ALLOW", "DENY"),
+    ] {
+        let query = PermissionQuery { name, action, resource_type };
+        assert_eq!(said(&engine.decide(&query, Some(&admin)))?, of_admin, "{name}");
+        assert_eq!(said(&engine.decide(&query, Some(&alice)))?, of_alice, "{name}");
+    }
+    let told: Vec<String> = engine.findings().iter().map(ToString::to_string).collect();
+    for expected in [
+        "plugin `broken` answered with no",
+        "`kubernetes.proxy` is known",
+        "plugin `odd` is left out",
+    ] {
+        let times = told.iter().filter(|message| message.contains(expected)).count();
+        assert_eq!(times, 1, "{expected}: {told:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+
+const {
+  installedVersion,
+  startupWarnings,
+} = require('../dist/startupChecks.js');
+
+function warnings(versions, batchesRequests = true) {
+  const versionOf = name => versions[name];
+  return startupWarnings({ versionOf, batchesRequests }).join('\n');
+}
+
+test('a version that was not tested is named', () => {
+  assert.equal(warnings({}), '');
+  const catalog = '@backstage/plugin-catalog-backend';
+  assert.equal(warnings({ [catalog]: '4.0.5' }), '');
+  for (const version of ['4.1.0', '5.0.0', '3.9.1', '4.10.0', '5.0.0-next.1']) {
+    const told = warnings({ [catalog]: version });
+    assert.ok(told.includes(`${catalog} ${version} `), told);
+    assert.match(told, /tested are 4\.0\.x/);
+  }
+});
+
+test('search without batches is told', () => {
+  const search = { '@backstage/plugin-search-backend': '2.1.9' };
+  assert.match(warnings(search, false), /EXPERIMENTAL_enableBatchedRequests/);
+  assert.equal(warnings(search, true), '');
+  assert.equal(warnings({}, false), '');
+});
+
+test('versions are those that the backend finds', () => {
+  const name = '@backstage/plugin-permission-backend';
+  assert.equal(
+    installedVersion(name),
+    require(`../node_modules/${name}/package.json`).version,
+  );
+  assert.equal(installedVersion('@backstage/no-such-package'), undefined);
+  // What is installed here is what was tested.
+  const told = startupWarnings({
+    versionOf: installedVersion,
+    batchesRequests: true,
+  });
+  assert.deepEqual(told, []);
+});
