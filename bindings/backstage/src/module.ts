@@ -72,11 +72,6 @@ export const permissionModuleStagedoor = createBackendModule({
               'until permission.enabled is true',
           );
         }
-        const { batchesRequests } = settings;
-        startupWarnings({
-          versionOf: installedVersion,
-          batchesRequests,
-        }).forEach(warning => logger.warn(warning));
         const metrics = new Metrics(metricsService);
         const notices = new Notices(logger, metrics);
         const { budget, cacheSize, groupsInterval, rules } = settings;
@@ -189,18 +184,23 @@ export const permissionModuleStagedoor = createBackendModule({
           const read = () => groups.read().then(() => groups.readOwners());
           repetitions.push(repeat(wait, read));
         }
-        if (settings.discoversPlugins) {
-          // Plugins hold requests until all of them have started.
-          rootLifecycle.addStartupHook(async () => {
-            await plugins.read();
-            repetitions.push(
-              repeat(
-                () => plugins.wait,
-                () => plugins.read(),
-              ),
-            );
-          });
-        }
+        // Plugins hold requests until all of them have started.
+        rootLifecycle.addStartupHook(async () => {
+          const { batchesRequests, discoversPlugins } = settings;
+          startupWarnings({
+            versionOf: installedVersion,
+            plugins: await plugins.installed(),
+            batchesRequests,
+          }).forEach(warning => logger.warn(warning));
+          if (!discoversPlugins) return;
+          await plugins.read();
+          repetitions.push(
+            repeat(
+              () => plugins.wait,
+              () => plugins.read(),
+            ),
+          );
+        });
         lifecycle.addShutdownHook(() => {
           repetitions.forEach(each => each.stop());
           waited.cancel();

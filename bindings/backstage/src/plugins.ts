@@ -47,22 +47,32 @@ export class InstalledPlugins {
     return this.#isComplete ? 300_000 : 5_000;
   }
 
+  /** The ids of all plugins that are installed. Never rejects: it tells of none then. */
+  async installed(): Promise<string[]> {
+    try {
+      const installed = await this.#options.metadata.getInstalledPlugins();
+      return [...new Set(installed.map(({ pluginId }) => pluginId))].sort();
+    } catch (error) {
+      this.#report(
+        '',
+        `which plugins are installed cannot be told, and permissions that no list has are denied: ${String(error)}`,
+      );
+      return [];
+    }
+  }
+
   /** Asks all plugins. Never rejects: what is not told is not known, and thus denied. */
   async read(): Promise<void> {
-    const { logger, metadata, onRead } = this.#options;
+    const { logger, onRead } = this.#options;
     try {
-      const installed = await metadata.getInstalledPlugins();
-      const ids = [
-        ...new Set(installed.map(({ pluginId }) => pluginId)),
-      ].sort();
+      const ids = await this.installed();
       const answered = await Promise.all(ids.map(id => this.#ask(id)));
-      this.#isComplete = !answered.includes(false);
+      this.#isComplete = ids.length > 0 && !answered.includes(false);
       await onRead(this.ids.flatMap(id => this.#told.get(id) ?? []));
     } catch (error) {
       this.#isComplete = false;
-      this.#report(
-        '',
-        `the plugins that are installed cannot be asked for their permissions: ${String(error)}`,
+      logger.warn(
+        `what plugins tell of their permissions cannot be taken up: ${String(error)}`,
       );
     }
     logger.debug(`plugins with permissions: ${this.ids.join(', ')}`);

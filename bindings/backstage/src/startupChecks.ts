@@ -13,6 +13,8 @@ const TESTED: Readonly<Record<string, readonly string[]>> = {
 export interface Installation {
   /** Returns the version of a package that the backend has; nothing if it has none. */
   readonly versionOf: (name: string) => string | undefined;
+  /** The plugins that it has. */
+  readonly plugins: readonly string[];
   readonly batchesRequests: boolean;
 }
 
@@ -39,9 +41,8 @@ function untested({ versionOf }: Installation): string[] {
  * Search authorizes its results in requests of their own, and stops after a second: without
  * batches it leaves out documents that the user may read.
  */
-function unbatched({ versionOf, batchesRequests }: Installation): string[] {
-  const search = '@backstage/plugin-search-backend';
-  if (batchesRequests || versionOf(search) === undefined) return [];
+function unbatched({ plugins, batchesRequests }: Installation): string[] {
+  if (batchesRequests || !plugins.includes('search')) return [];
   return [
     'search leaves out documents that a user may read where its budget of one second is over: ' +
       'set permission.EXPERIMENTAL_enableBatchedRequests to true, or raise ' +

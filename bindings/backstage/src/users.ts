@@ -63,7 +63,7 @@ export class CatalogUsers {
   async all(): Promise<BackstageUser[]> {
     const users: (BackstageUser & { ownershipEntityRefs: string[] })[] = [];
     for await (const user of entitiesOfKind('user', this.#options)) {
-      const userEntityRef = entityRef(user);
+      const userEntityRef = entityRef(user).toLowerCase();
       users.push({
         userEntityRef,
         ownershipEntityRefs: [userEntityRef, ...targets(user, 'memberOf')],

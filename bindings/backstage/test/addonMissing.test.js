@@ -21,7 +21,11 @@ test(
       denied,
       denied,
     ]);
-    assert.deepEqual(await health(), { code: 503, status: 'denying' });
+    assert.deepEqual(await health(), {
+      code: 503,
+      status: 'denying',
+      notices: { 'policies::none': 1 },
+    });
     const told = lines.filter(({ level }) => level === 'error');
     assert.ok(told.length >= 2);
     for (const { message } of told) {

@@ -72,7 +72,11 @@ function collectingAuditor() {
 }
 
 /** Starts a backend, which is stopped after the test. */
-async function start(t, settings, { features = [], enabled = true } = {}) {
+async function start(
+  t,
+  settings,
+  { features = [], enabled = true, plugins = [] } = {},
+) {
   const { logger, lines } = collectingLogger();
   const { auditor, events } = collectingAuditor();
   // Requests wait for the policies, however slow the machine is.
@@ -90,6 +94,10 @@ async function start(t, settings, { features = [], enabled = true } = {}) {
       mockServices.rootConfig.factory({ data }),
       factory(coreServices.logger, logger),
       factory(coreServices.auditor, auditor),
+      factory(coreServices.rootSystemMetadata, {
+        getInstalledPlugins: async () =>
+          plugins.map(pluginId => ({ pluginId })),
+      }),
       import('@backstage/plugin-permission-backend'),
       stagedoor,
       ...features,

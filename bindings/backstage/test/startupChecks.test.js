@@ -8,9 +8,9 @@ const {
   startupWarnings,
 } = require('../dist/startupChecks.js');
 
-function warnings(versions, batchesRequests = true) {
+function warnings(versions, plugins = [], batchesRequests = true) {
   const versionOf = name => versions[name];
-  return startupWarnings({ versionOf, batchesRequests }).join('\n');
+  return startupWarnings({ versionOf, plugins, batchesRequests }).join('\n');
 }
 
 test('a version that was not tested is named', () => {
@@ -25,10 +25,10 @@ test('a version that was not tested is named', () => {
 });
 
 test('search without batches is told', () => {
-  const search = { '@backstage/plugin-search-backend': '2.1.9' };
-  assert.match(warnings(search, false), /EXPERIMENTAL_enableBatchedRequests/);
-  assert.equal(warnings(search, true), '');
-  assert.equal(warnings({}, false), '');
+  const told = warnings({}, ['catalog', 'search'], false);
+  assert.match(told, /EXPERIMENTAL_enableBatchedRequests/);
+  assert.equal(warnings({}, ['catalog', 'search'], true), '');
+  assert.equal(warnings({}, ['catalog'], false), '');
 });
 
 test('versions are those that the backend finds', () => {
@@ -41,6 +41,7 @@ test('versions are those that the backend finds', () => {
   // What is installed here is what was tested.
   const told = startupWarnings({
     versionOf: installedVersion,
+    plugins: [],
     batchesRequests: true,
   });
   assert.deepEqual(told, []);
