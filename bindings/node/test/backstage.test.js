@@ -99,7 +99,13 @@ test('whoever cannot be made out is denied', () => {
   assert.match(reason(PROXY, undefined), /nobody/);
   assert.match(reason(PROXY, null), /nobody/);
   assert.match(reason(PROXY, { userEntityRef: 'ana' }), /`ana` is not a full entity reference/);
-  assert.match(reason(PROXY, { ...user(), ownershipEntityRefs: ['group:a'] }), /group:a/);
+  // A reference that is none takes nothing from the others.
+  const odd = engine.decideBackstage(PROXY, { ...user(), ownershipEntityRefs: ['group:a'] });
+  assert.equal(odd.decision.result, result(PROXY, user()));
+  assert.deepEqual(
+    odd.findings.map(({ code }) => code),
+    ['user::reference'],
+  );
   assert.match(reason({ name: 'no.such' }, user('platform-admins')), /unknown permission/);
   assert.equal(result(PROXY, { service: 'plugin:catalog' }), 'DENY');
 });

@@ -7,7 +7,7 @@ use stagedoor_core::{Limits, RuleEvaluator};
 use stagedoor_source::{Bundle, PolicySet, PolicySources, RealFileSystem, Vocabulary};
 
 use crate::discovery::PluginMetadata;
-use crate::permission::Permissions;
+use crate::permission::{Permissions, with_permission_help};
 use crate::policy_engine::{PolicyEngine, PolicyEngineError};
 use crate::schema::VOCABULARY;
 
@@ -120,7 +120,8 @@ impl PolicyEngineBuilder {
         let set = permissions.add_to(set);
         let builder = set.builder();
         let builder = rules.into_iter().fold(builder, stagedoor_core::EngineBuilder::rules);
-        Ok(PolicyEngine { remarks, ..PolicyEngine::new(builder.build()?, permissions) })
+        let engine = builder.build().map_err(with_permission_help)?;
+        Ok(PolicyEngine { remarks, ..PolicyEngine::new(engine, permissions) })
     }
 }
 

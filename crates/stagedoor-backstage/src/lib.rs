@@ -146,7 +146,9 @@ pub use entity_ref::{EntityRef, EntityRefError};
 pub use file_error::{FileError, FileProblem};
 pub use groups::read_groups;
 pub use owners::OwnerCounts;
-pub use permission::{Permission, PermissionAction, Permissions, UnknownPermission};
+pub use permission::{
+    Permission, PermissionAction, Permissions, UnknownPermission, with_permission_help,
+};
 pub use policy_answer::{Finding, FindingCode, PermissionQuery, PolicyAnswer};
 pub use policy_engine::{PolicyEngine, PolicyEngineError};
 pub use principal::{Principal, User};

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use cedar_policy::EntityUid;
 use smol_str::SmolStr;
+use stagedoor_core::LoadError;
 use stagedoor_source::PolicySources;
 
 use crate::file_error::FileError;
 use crate::names;
 use crate::permission_file;
 use crate::permission_rules::PermissionRules;
+use crate::schema::{ACTION_GROUP, PLUGIN_GROUP};
 
 /// The permissions of the official plugins, in the form of a permission file.
 const KNOWN: &str = include_str!("../policies/permissions.json");
@@ -112,6 +114,49 @@ impl UnknownPermission {
             self.0
         )
     }
+}
+
+/// Says what to do about policies that name a permission which is not known: Cedar would propose
+/// the name that is most alike, which may be that of a whole group.
+#[must_use]
+pub fn with_permission_help(error: LoadError) -> LoadError {
+    error.with_help(|problem| {
+        let rest = problem.message().strip_prefix("unrecognized action `Backstage::Action::\"")?;
+        let name = rest.strip_suffix("\"`")?;
+        let is_group = [PLUGIN_GROUP, ACTION_GROUP].iter().any(|group| name.starts_with(group));
+        let what = if is_group { "group of permissions" } else { "permission" };
+        let proposal = alike(name).map(|known| format!("; or did you mean `{known}`?"));
+        Some(format!(
+            "no {what} of this name is known: if a plugin has it, list it in a \
+             `*.permissions.yaml` (`stagedoor backstage discover` writes one){}",
+            proposal.unwrap_or_default()
+        ))
+    })
+}
+
+/// Returns the known permission whose name differs in no more than two letters.
+fn alike(name: &str) -> Option<String> {
+    let permissions = Permissions::known().ok()?;
+    let names = permissions.iter().map(Permission::name);
+    let near = names.map(|known| (distance(name, known), known)).min()?;
+    (near.0 <= 2).then(|| near.1.to_owned())
+}
+
+/// Returns how many letters must be put in, taken out or exchanged (Levenshtein's distance).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (number, letter) in (1..).zip(one.chars()) {
+        let mut diagonal = std::mem::replace(row.first_mut().unwrap_or(&mut 0), number);
+        let mut left = number;
+        for (place, against) in row.iter_mut().skip(1).zip(&other) {
+            let exchanged = diagonal + usize::from(letter != *against);
+            diagonal = *place;
+            left = exchanged.min(*place + 1).min(left + 1);
+            *place = left;
+        }
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 /// A table of permissions.
@@ -240,5 +285,27 @@ impl Permissions {
     /// Returns the permissions that files added to the known ones.
     pub fn added(&self) -> impl Iterator<Item = &Permission> {
         self.added.iter().filter_map(|name| self.table.get(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_alike_are_proposed() {
+        for (name, expected) in [
+            ("catalog.entity.raed", Some("catalog.entity.read")),
+            ("catalog.entity.reads", Some("catalog.entity.read")),
+            ("kubernetes.proxy", Some("kubernetes.proxy")),
+            ("todo.item.read", None),
+            ("", None),
+        ] {
+            assert_eq!(alike(name).as_deref(), expected, "{name}");
+        }
+        for (one, other, expected) in [("", "", 0), ("abc", "", 3), ("kitten", "sitting", 3)] {
+            assert_eq!(distance(one, other), expected, "{one} {other}");
+            assert_eq!(distance(other, one), expected, "{other} {one}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use stagedoor_backstage::Permissions;
+use stagedoor_backstage::{Permissions, with_permission_help};
 use stagedoor_core::{Engine, Limits, Problem, Severity, SourceKind};
 use stagedoor_source::{ManifestUse, PolicySet, PolicySources, RealFileSystem, limits_from_json};
 
@@ -119,7 +119,8 @@ impl LoadArgs {
         };
         let rules = rules::load(&self.rules, set.sources().rules())?;
         let builder = set.builder();
-        let engine = rules.into_iter().fold(builder, |b, rules| b.rules(rules)).build()?;
+        let builder = rules.into_iter().fold(builder, |b, rules| b.rules(rules));
+        let engine = builder.build().map_err(with_permission_help)?;
         Ok(Loaded { engine, permissions, set })
     }
 }

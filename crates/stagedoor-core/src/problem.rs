@@ -256,6 +256,17 @@ impl LoadError {
         &self.problems
     }
 
+    /// Replaces what to do about problems, where a platform knows better than Cedar does.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Fn(&Problem) -> Option<String>) -> Self {
+        for problem in &mut self.problems {
+            if let Some(better) = help(problem) {
+                problem.help = Some(better);
+            }
+        }
+        self
+    }
+
     /// Returns how many problems were found beyond [`Limits::problems`](crate::Limits::problems);
     /// there may be more, since loading soon stops looking.
     #[must_use]

@@ -170,12 +170,15 @@ impl Fitting<'_> {
 
     /// Returns forbids that forbid more, those that do so least first.
     fn narrower(&self, forbids: &Formula) -> Vec<(Formula, bool)> {
-        let fewer = EXCEPTIONS.map(|count| {
-            forbids.with_fewer_values(&|_, values| {
+        let fewer = |of: &Formula, count: usize| {
+            of.with_fewer_values(&|_, values| {
                 self.in_order(values).into_iter().take(count).collect()
             })
-        });
-        let narrower = fewer.into_iter().chain([strictest(forbids)]);
+        };
+        let strictest = strictest(forbids);
+        let narrower = EXCEPTIONS.iter().map(|count| fewer(forbids, *count));
+        let narrower = narrower.chain([strictest.clone()]);
+        let narrower = narrower.chain(EXCEPTIONS.iter().map(|count| fewer(&strictest, *count)));
         let differs = |narrower: &Formula| narrower != forbids && !narrower.is_false();
         narrower.filter(differs).map(|narrower| (narrower, true)).collect()
     }
@@ -339,14 +342,18 @@ fn alternatives_of(formula: &Formula) -> usize {
     }
 }
 
-/// Returns the formula with the smallest of each list of alternatives.
+/// Returns the formula with the smallest of each list of alternatives. What is not there holds
+/// for more resources than what is, as a rule, so that it is preferred.
 fn strictest(formula: &Formula) -> Formula {
     match formula.list() {
         Some((Junction::Any, parts)) => {
-            let smallest = parts.iter().map(strictest).min_by_key(Formula::size);
+            let is_positive =
+                |part: &Formula| matches!(part, Formula::Literal(literal) if literal.holds);
+            let parts = parts.iter().map(strictest);
+            let smallest = parts.min_by_key(|part| (part.size(), is_positive(part)));
             smallest.unwrap_or(Formula::FALSE)
         }
         Some((Junction::All, parts)) => Formula::all(parts.iter().map(strictest)),
-        None => formula.with_fewer_values(&|_, values| values.iter().take(1).cloned().collect()),
+        None => formula.clone(),
     }
 }

@@ -300,5 +300,14 @@ fn exceptions_of_forbids_are_cut_and_forbids_are_not() -> anyhow::Result<()> {
     );
     let [finding] = answer.findings() else { anyhow::bail!("{:?}", answer.findings()) };
     assert!(finding.message.contains("exceptions of forbids"), "{finding}");
+
+    // Where only one rule fits, it is the one that lets most pass.
+    let one = Budget { leaves: 1, ..Budget::default() };
+    let answer = ask(&policy(text)?.with_budget(one), READ, &user(3)?)?;
+    let PolicyDecision::Conditional { conditions, .. } = answer.decision() else {
+        anyhow::bail!("{:?}", answer.findings());
+    };
+    let json = serde_json::to_string(conditions)?;
+    assert!(json.starts_with(r#"{"not":{"rule":"HAS_LABEL""#), "{json}");
     Ok(())
 }
