@@ -74,7 +74,8 @@ export function readSettings(root: Config): Settings {
       `${KEY} is not configured: set ${KEY}.directory to the directory of your policies`,
     );
   }
-  refuseMisspelt(config.get(), SETTINGS, '');
+  const wrong = misspelt(config.get(), SETTINGS, '');
+  if (wrong.length) throw new Error(wrong.join('; '));
   const guest = config.getOptionalConfig('guest');
   const rules = config.getOptionalString('rules');
   const batchesRequests =
@@ -168,28 +169,22 @@ function budget(config: Config, batchesRequests: boolean): ConditionBudget {
 }
 
 /**
- * Refuses keys that are no settings, on every level: they would be left out in silence.
- *
- * @throws an error that names the first of them.
+ * Returns what is wrong with keys, on every level: one that is no setting would be left out in
+ * silence.
  */
-function refuseMisspelt(given: unknown, known: Known, above: string): void {
-  if (typeof given !== 'object' || given === null || Array.isArray(given))
-    return;
-  for (const [key, value] of Object.entries(given)) {
+function misspelt(given: unknown, known: Known, above: string): string[] {
+  if (!isObject(given)) return [];
+  return Object.entries(given as object).flatMap(([key, value]) => {
     const path = `${above}${key}`;
     const below = Object.hasOwn(known, key) ? known[key] : undefined;
     if (below === undefined) {
-      throw new Error(
-        `${KEY}.${path} is not a setting: there are ${Object.keys(known)
-          .map(name => `${above}${name}`)
-          .join(', ')}`,
-      );
+      const names = Object.keys(known).map(name => `${above}${name}`);
+      return [`${KEY}.${path} is not a setting: there are ${names.join(', ')}`];
     }
-    if (below !== true) refuseMisspelt(value, below, `${path}.`);
-    else if (!DURATIONS.includes(path) && isObject(value)) {
-      throw new Error(`${KEY}.${path} has no settings of its own`);
-    }
-  }
+    if (below !== true) return misspelt(value, below, `${path}.`);
+    if (DURATIONS.includes(path) || !isObject(value)) return [];
+    return [`${KEY}.${path} has no settings of its own`];
+  });
 }
 
 function isObject(value: unknown): boolean {
