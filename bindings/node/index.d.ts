@@ -369,6 +369,14 @@ export interface NearPermit {
   failed: Array<Clause>
 }
 
+/** What a plugin of a running Backstage tells of its permissions and rules. */
+export interface PluginMetadata {
+  /** The plugin's id. */
+  pluginId: string
+  /** What `/.well-known/backstage/permissions/metadata` of the plugin answers: JSON. */
+  metadata: string
+}
+
 /** What one policy says to a request. */
 export interface PolicyExplanation {
   /** Id of the policy. */
@@ -389,14 +397,6 @@ export interface PolicyFailure {
   policy: string
   /** Cedar's reason. */
   message: string
-}
-
-/** What a plugin of a running Backstage tells of its permissions and rules. */
-export interface PluginMetadata {
-  /** The plugin's id. */
-  pluginId: string
-  /** What `/.well-known/backstage/permissions/metadata` of the plugin answers: JSON. */
-  metadata: string
 }
 
 /** Where a policy stands. */

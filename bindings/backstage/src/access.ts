@@ -15,6 +15,9 @@ export const ACCESS_READ: BackstagePermission = {
   attributes: { action: 'read' },
 };
 
+/** Stands for a member of a group: no catalog has a user of this name. */
+const SOMEBODY = 'user:stagedoor/(a member of the group)';
+
 /** One answer, with what led to it. */
 export interface AccessEntry {
   readonly permission: string;
@@ -50,6 +53,25 @@ export interface Holders {
     readonly policies: readonly string[];
   }[];
   /** How many users of the catalog were not asked for, since there are too many. */
+  readonly notAsked: number;
+}
+
+/** What members of groups may do. */
+export interface Grid {
+  readonly revision: string;
+  /** The permissions, in the order of the answers. */
+  readonly permissions: readonly {
+    readonly name: string;
+    readonly plugin: string;
+    readonly resourceType: string | null;
+  }[];
+  /** For each group what somebody may do who is in it and in no other. */
+  readonly groups: readonly {
+    readonly group: string;
+    /** A letter for each permission: Allow, Deny or Conditional. */
+    readonly results: string;
+  }[];
+  /** How many groups of the catalog were not asked for, since there are too many. */
   readonly notAsked: number;
 }
 
@@ -97,6 +119,36 @@ export class AccessReview {
         const answer = answers[index];
         return answer ? [entry(permission, answer, places)] : [];
       }),
+    };
+  }
+
+  /** What somebody may do who is in one of these groups, and in those above it. */
+  async grid(groups: readonly string[], most: number): Promise<Grid> {
+    const { engine } = this.#policies;
+    if (!engine) throw new NoPolicies('no policies are in force');
+    const { revision } = engine;
+    const known = engine.backstagePermissions();
+    const asked = known.map(stated);
+    const rows: Grid['groups'][number][] = [];
+    for (const group of groups.slice(0, most)) {
+      await new Promise(setImmediate);
+      const member = { userEntityRef: SOMEBODY, ownershipEntityRefs: [group] };
+      const answers = this.#policies.answer(asked, member) ?? [];
+      if (answers[0]?.revision !== revision) {
+        throw new NoPolicies('the policies have changed: ask again');
+      }
+      const results = answers.map(({ decision }) => decision.result[0]);
+      rows.push({ group, results: results.join('') });
+    }
+    return {
+      revision,
+      permissions: known.map(({ name, pluginId, resourceType }) => ({
+        name,
+        plugin: pluginId,
+        resourceType: resourceType ?? null,
+      })),
+      groups: rows,
+      notAsked: Math.max(0, groups.length - most),
     };
   }
 

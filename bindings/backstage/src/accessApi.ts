@@ -17,6 +17,8 @@ const PREFIX = '/stagedoor/v1/';
 
 /** So many users are asked for at once; the answer says how many were not. */
 const USERS = 1_000;
+/** So many groups are asked for at once; the answer says how many were not. */
+const GROUPS = 500;
 /** So many such questions are answered at the same time. */
 const AT_ONCE = 2;
 /** No reference and no name is longer. */
@@ -25,6 +27,8 @@ const LENGTH = 500;
 export interface AccessApiOptions {
   readonly review: AccessReview;
   readonly users: CatalogUsers;
+  /** Returns the references of the catalog's groups. */
+  readonly groups: () => Promise<string[]>;
   readonly httpAuth: HttpAuthService;
   readonly userInfo: UserInfoService;
   readonly logger: LoggerService;
@@ -49,6 +53,7 @@ type Credentials = BackstageCredentials<BackstageUserPrincipal>;
  *
  * - `access?user=&permission=`: what a user may do; without a user, whoever asks
  * - `who-can?permission=`: which users of the catalog have a permission
+ * - `grid`: what members of each group of the catalog may do
  * - `status`: how the policies stand, and what was noticed
  *
  * Anybody who is signed in may see their own access. Everything else needs the permission
@@ -103,13 +108,19 @@ export class AccessApi {
       case 'who-can':
         await this.#requireOthers(credentials);
         return this.#whoCan(query);
+      case 'grid':
+        await this.#requireOthers(credentials);
+        return this.#alone(async () => {
+          const { review, groups } = this.#options;
+          return review.grid(await groups(), GROUPS);
+        });
       case 'status':
         await this.#requireOthers(credentials);
         return this.#options.status();
       default:
         throw new Refusal(
           404,
-          `${question} is none of access, who-can, status`,
+          `${question} is none of access, who-can, grid, status`,
         );
     }
   }
@@ -133,14 +144,20 @@ export class AccessApi {
   async #whoCan(query: URLSearchParams): Promise<object> {
     const permission = parameter(query, 'permission');
     if (!permission) throw new Refusal(400, 'permission is missing');
-    // Each asks for every user of the catalog.
+    return this.#alone(async () => {
+      const { review, users } = this.#options;
+      return review.whoCan(permission, await users.all(), USERS);
+    });
+  }
+
+  /** Answers questions about everybody, a few at a time. */
+  async #alone(answer: () => Promise<object>): Promise<object> {
     if (this.#running >= AT_ONCE) {
       throw new Refusal(429, 'too many such questions at once: ask again');
     }
     this.#running += 1;
     try {
-      const { review, users } = this.#options;
-      return review.whoCan(permission, await users.all(), USERS);
+      return await answer();
     } finally {
       this.#running -= 1;
     }

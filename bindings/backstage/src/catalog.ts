@@ -43,6 +43,18 @@ export async function* entitiesOfKind(
   } while (cursor);
 }
 
+/** Returns the references of all entities of a kind, sorted. */
+export async function referencesOfKind(
+  kind: string,
+  access: CatalogAccess,
+): Promise<string[]> {
+  const references: string[] = [];
+  for await (const entity of entitiesOfKind(kind, access)) {
+    references.push(entityRef(entity).toLowerCase());
+  }
+  return references.sort();
+}
+
 /** Returns how many entities each owner has. */
 export async function ownerCounts({
   catalog,

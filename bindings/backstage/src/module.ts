@@ -9,6 +9,7 @@ import type { PermissionPolicy } from '@backstage/plugin-permission-node';
 
 import { AccessReview } from './access';
 import { AccessApi } from './accessApi';
+import { referencesOfKind } from './catalog';
 import { CatalogGroups } from './groups';
 import { serveHealth } from './health';
 import { otherPermissionModules } from './otherModules';
@@ -154,6 +155,7 @@ export const permissionModuleStagedoor = createBackendModule({
         new AccessApi({
           review: new AccessReview(policies),
           users,
+          groups: () => referencesOfKind('group', { catalog, auth }),
           httpAuth,
           userInfo,
           logger,

@@ -55,8 +55,14 @@ function organisation() {
         const name = reference.split('/')[1];
         return name in memberOf ? user(name) : undefined;
       },
-      queryEntities: async () => {
-        const items = Object.keys(memberOf).map(user);
+      queryEntities: async ({ filter }) => {
+        const groups = ['web', 'platform'].map(name => ({
+          kind: 'Group',
+          metadata: { name },
+          relations: [],
+        }));
+        const users = Object.keys(memberOf).map(user);
+        const items = filter?.kind === 'group' ? groups : users;
         return { items, totalItems: items.length, pageInfo: {} };
       },
     }),
@@ -115,6 +121,7 @@ test(
       'access?user=user:default/root',
       'access?user=user:default/nobody',
       'who-can?permission=kubernetes.proxy',
+      'grid',
       'status',
     ]) {
       const { code, error } = await get(path, 'ana');
@@ -167,6 +174,20 @@ test(
     ]) {
       assert.equal((await get(path, 'root')).code, code, path);
     }
+    const grid = await get('grid', 'root');
+    assert.deepEqual(
+      grid.groups.map(({ group }) => group),
+      ['group:default/platform', 'group:default/web'],
+    );
+    const column = name =>
+      grid.permissions.findIndex(permission => permission.name === name);
+    const cells = name =>
+      grid.groups.map(({ results }) => results[column(name)]).join('');
+    assert.equal(cells('stagedoor.access.read'), 'AD');
+    assert.equal(cells('catalog.entity.delete'), 'CC');
+    assert.equal(cells('devtools.info'), 'DD');
+    assert.equal(grid.groups[0].results.length, grid.permissions.length);
+
     const status = await get('status', 'root');
     assert.equal(status.policies.ok, true);
     assert.equal(status.shadow, null);
