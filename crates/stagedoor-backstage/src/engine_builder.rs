@@ -121,7 +121,7 @@ impl PolicyEngineBuilder {
         let builder = set.builder();
         let builder = rules.into_iter().fold(builder, stagedoor_core::EngineBuilder::rules);
         let engine = builder.build().map_err(with_permission_help)?;
-        Ok(PolicyEngine { remarks, ..PolicyEngine::new(engine, permissions) })
+        Ok(PolicyEngine::new(engine, permissions).with_remarks(remarks))
     }
 }
 

@@ -77,7 +77,7 @@ pub struct PolicyEngine {
     cache: DecisionCache,
     findings: OnceLock<Vec<Finding>>,
     /// What of the plugins' metadata could not be taken.
-    pub(crate) remarks: Vec<String>,
+    remarks: Vec<String>,
 }
 
 /// Failure to load a policy set. Nothing of it is used.
@@ -127,6 +127,11 @@ impl PolicyEngine {
             findings: OnceLock::new(),
             remarks: Vec::new(),
         }
+    }
+
+    /// Sets what of the plugins' metadata could not be taken.
+    pub(crate) fn with_remarks(self, remarks: Vec<String>) -> Self {
+        Self { remarks, ..self }
     }
 
     /// Sets the groups above groups, as [`Catalog::groups`](crate::Catalog::groups) tells
