@@ -38,7 +38,7 @@ fn only_what_can_change_the_answer_is_asked_and_once() -> Result<()> {
     let (request, entities) = request()?;
     let asked = |policies: &str| -> Result<Vec<(String, usize)>> {
         rules.asked();
-        builder(&rules, policies).build()?.decide(&request, &entities)?;
+        let _ = builder(&rules, policies).build()?.decide(&request, &entities)?;
         Ok(rules.asked().into_iter().collect())
     };
     let permit = r#"@id("p1") @guard("a") permit (principal, action, resource);

@@ -49,6 +49,31 @@ fn what_cedar_runs_passes() -> Result<()> {
     Ok(())
 }
 
+/// Cedar refuses a test about what the schema does not let the action be asked about.
+#[test]
+fn a_request_that_does_not_conform_is_no_test() -> Result<()> {
+    let schema =
+        "entity User, Doc, Photo; action view appliesTo { principal: User, resource: Doc };";
+    let tests = |resource: &str| {
+        format!(
+            r#"[{{"request": {{"principal": "User::\"a\"", "action": "Action::\"view\"",
+                "resource": "{resource}::\"1\""}}, "entities": [], "decision": "allow",
+                "reason": ["policy0"], "num_errors": 0}}]"#
+        )
+    };
+    for (resource, passes) in [("Doc", true), ("Photo", false)] {
+        let place = Place::with(&[
+            ("app.cedar", "permit (principal, action, resource);"),
+            ("app.cedarschema", schema),
+            ("tests.json", &tests(resource)),
+        ])?;
+        let (report, failures) = run(&TestSuite::load(&[place.path().join("tests.json")])?);
+        assert_eq!(report.counts().passed == 1, passes, "{resource}: {failures}");
+        ensure!(passes || failures.contains("resource"), "{failures}");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_differs_fails() -> Result<()> {
     for (from, to, told) in [

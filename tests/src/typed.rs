@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use cedar_policy::Schema;
-use stagedoor_core::{Entity, Record, Request, Value};
+use stagedoor_core::{Entity, Extension, Record, Request, Value};
 
 use crate::bytes::Choices;
 use crate::world::{LONGS, Name, STRINGS, uid};
@@ -131,7 +131,7 @@ fn value(attribute: &str, choices: &mut Choices<'_>) -> Result<Option<Value>> {
             Value::Record(meta)
         }
         "colour" => uid(("Colour", choices.pick(&["red", "green"])))?.into(),
-        "address" => Value::Extension(choices.pick(&ADDRESSES).into()),
+        "address" => choices.pick(&ADDRESSES).parse::<Extension>()?.into(),
         "note" if !choices.chance(128) => return Ok(None),
         _ => choices.pick(&STRINGS).into(),
     }))
@@ -233,7 +233,7 @@ fn odd_value(choices: &mut Choices<'_>) -> Result<Value> {
         5 => uid(choices.pick(&DAMAGED_UIDS))?.into(),
         6 => Value::Record(Record::new()),
         7 => Value::Record(Record::from([("level".into(), choices.pick(&LONGS).into())])),
-        _ => Value::Extension("decimal(\"1.0\")".into()),
+        _ => Extension::decimal("1.0")?.into(),
     })
 }
 

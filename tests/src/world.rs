@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 use cedar_policy::{EntityId, EntityUid};
-use stagedoor_core::{Entity, Record, Request, Value};
+use stagedoor_core::{Entity, Extension, Record, Request, Value};
 
 use crate::bytes::Choices;
 
@@ -160,7 +160,7 @@ fn value(choices: &mut Choices<'_>, depth: usize) -> Result<Value> {
         4 => uid(choices.pick(&GROUPS))?.into(),
         5 => {
             let calls = ["ip(\"10.0.0.1\")", "ip(\"::1\")", "decimal(\"1.5\")"];
-            Value::Extension(choices.pick(&calls).into())
+            choices.pick(&calls).parse::<Extension>()?.into()
         }
         6 => {
             let length = choices.below(4);

@@ -10,7 +10,7 @@ use stagedoor_core::{
 use crate::entities::list;
 use crate::failure::{Failure, Result};
 use crate::uid::uid;
-use crate::value::{Values, entity_json, record_json};
+use crate::value::Values;
 
 /// Who wants to do what to which resource, and in which circumstances.
 #[napi(object, object_to_js = false, object_from_js = false)]
@@ -110,11 +110,6 @@ fn fitting<T>(
 
 /// Reads a request's context again, with what the schema tells of it.
 fn by_schema(request: &Request, schema: &Schema) -> std::result::Result<Request, RequestError> {
-    let json = serde_json::json!({
-        "principal": entity_json(&request.principal),
-        "action": entity_json(&request.action),
-        "resource": entity_json(&request.resource),
-        "context": record_json(&request.context),
-    });
-    Request::from_json_str(&json.to_string(), Some(schema))
+    let json = serde_json::to_string(request).map_err(|e| RequestError::Context(e.to_string()))?;
+    Request::from_json_str(&json, Some(schema))
 }

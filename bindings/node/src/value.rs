@@ -4,7 +4,7 @@ use napi::bindgen_prelude::{
     Array, BigInt, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object, Unknown,
 };
 use napi::{KeyCollectionMode, KeyConversion, KeyFilter, ValueType};
-use stagedoor_core::{EntityUid, Record, Value};
+use stagedoor_core::{Extension, Record, Value};
 
 use crate::failure::{Failure, Result};
 use crate::text::text;
@@ -118,19 +118,11 @@ fn long(number: f64, what: &str) -> Result<Value> {
     Ok(Value::Long(number as i64))
 }
 
-/// Returns the call that makes an extension value. The argument is quoted, so that it stays one.
+/// Returns the extension value that a function makes of a string.
 fn extension(function: &str, argument: &str, what: &str) -> Result<Value> {
-    if !["datetime", "decimal", "duration", "ip"].contains(&function) {
-        return Err(Failure::new(
-            "entities::value",
-            format!("{what}: `{function}` is not one of `datetime`, `decimal`, `duration`, `ip`"),
-        ));
-    }
-    if !argument.chars().all(|c| c.is_ascii_graphic() && c != '"' && c != '\\') {
-        let message = format!("{what}: `{argument}` is not an argument of `{function}`");
-        return Err(Failure::new("entities::value", message));
-    }
-    Ok(Value::Extension(format!("{function}(\"{argument}\")").into()))
+    Extension::new(function, argument)
+        .map(Value::Extension)
+        .map_err(|error| Failure::new("entities::value", format!("{what}: {error}")))
 }
 
 /// Takes an object that is a record of fields, not a list of bytes.
@@ -171,33 +163,4 @@ fn holds_elsewhere(object: &Object<'_>) -> Result<bool> {
     }
     let above = Object::from_unknown(prototype)?.get_prototype()?;
     Ok(above.get_type()? != ValueType::Null)
-}
-
-/// Returns a record in Cedar's JSON form.
-pub(crate) fn record_json(record: &Record) -> serde_json::Value {
-    let fields = record.iter().map(|(name, value)| (name.to_string(), json(value)));
-    serde_json::Value::Object(fields.collect())
-}
-
-/// Recursive: values that were read nest no deeper than [`NESTING`].
-fn json(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Bool(b) => (*b).into(),
-        Value::Long(n) => (*n).into(),
-        Value::String(text) => text.as_str().into(),
-        Value::Entity(uid) => serde_json::json!({"__entity": entity_json(uid)}),
-        Value::Set(items) => items.iter().map(json).collect(),
-        Value::Record(fields) => record_json(fields),
-        Value::Extension(call) => {
-            let (function, argument) = call.split_once('(').unwrap_or_default();
-            let argument = argument.trim_start_matches('"').trim_end_matches("\")");
-            serde_json::json!({"__extn": {"fn": function, "arg": argument}})
-        }
-        // The engine may learn more kinds of values; none of them is read here.
-        _ => serde_json::Value::Null,
-    }
-}
-
-pub(crate) fn entity_json(uid: &EntityUid) -> serde_json::Value {
-    serde_json::json!({"type": uid.type_name().to_string(), "id": uid.id().unescaped()})
 }

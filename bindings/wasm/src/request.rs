@@ -3,7 +3,7 @@
 use cedar_policy::EntityId;
 use serde::Deserialize;
 use serde_json::Value as Json;
-use stagedoor_core::{Entities, Entity, EntityUid, Record, Request, Value, entity_uid};
+use stagedoor_core::{Entities, Entity, EntityUid, Extension, Record, Request, Value, entity_uid};
 
 use crate::failure::{Failure, Result};
 
@@ -145,15 +145,11 @@ fn read<T: for<'de> Deserialize<'de>>(json: Json, what: &str, expected: &str) ->
         .map_err(|_| Failure::new("argument::type", format!("{what} must be {expected}")))
 }
 
-/// Returns the call that makes an extension value. The argument is quoted, so that it stays one.
+/// Returns the extension value that a function makes of a string.
 fn extension(function: &str, argument: &str, what: &str) -> Result<Value> {
-    let known = ["datetime", "decimal", "duration", "ip"].contains(&function);
-    let is_plain = argument.chars().all(|c| c.is_ascii_graphic() && c != '"' && c != '\\');
-    if !(known && is_plain) {
-        let message = format!("{what}: `{function}` is not called so: `{argument}`");
-        return Err(Failure::new("entities::value", message));
-    }
-    Ok(Value::Extension(format!("{function}(\"{argument}\")").into()))
+    Extension::new(function, argument)
+        .map(Value::Extension)
+        .map_err(|error| Failure::new("entities::value", format!("{what}: {error}")))
 }
 
 /// Returns a request again, with what a schema tells of its context.
@@ -161,39 +157,7 @@ pub(crate) fn by_schema(
     request: &Request,
     schema: &stagedoor_core::Schema,
 ) -> std::result::Result<Request, stagedoor_core::RequestError> {
-    let uid = |uid: &EntityUid| serde_json::json!({ "type": uid.type_name().to_string(), "id": uid.id().unescaped() });
-    let json = serde_json::json!({
-        "principal": uid(&request.principal),
-        "action": uid(&request.action),
-        "resource": uid(&request.resource),
-        "context": record_json(&request.context),
-    });
-    Request::from_json_str(&json.to_string(), Some(schema))
-}
-
-fn record_json(record: &Record) -> Json {
-    let fields = record.iter().map(|(name, value)| (name.to_string(), value_json(value)));
-    Json::Object(fields.collect())
-}
-
-/// Recursive: values that were read nest no deeper than [`NESTING`].
-fn value_json(value: &Value) -> Json {
-    match value {
-        Value::Bool(b) => (*b).into(),
-        Value::Long(n) => (*n).into(),
-        Value::String(text) => text.as_str().into(),
-        Value::Entity(uid) => {
-            let (type_, id) = (uid.type_name().to_string(), uid.id().unescaped());
-            serde_json::json!({ "__entity": { "type": type_, "id": id } })
-        }
-        Value::Set(items) => items.iter().map(value_json).collect(),
-        Value::Record(fields) => record_json(fields),
-        Value::Extension(call) => {
-            let (function, argument) = call.split_once('(').unwrap_or_default();
-            let argument = argument.trim_start_matches('"').trim_end_matches("\")");
-            serde_json::json!({ "__extn": { "fn": function, "arg": argument } })
-        }
-        // The engine may learn more kinds of values; none of them is read here.
-        _ => Json::Null,
-    }
+    let json = serde_json::to_string(request)
+        .map_err(|e| stagedoor_core::RequestError::Context(e.to_string()))?;
+    Request::from_json_str(&json, Some(schema))
 }

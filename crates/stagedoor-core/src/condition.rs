@@ -12,7 +12,7 @@ use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use crate::extension::{Extension, Function};
+use crate::extension::{CedarExtension, Function};
 use crate::glob::Glob;
 use crate::hash::FastSet;
 use crate::symbols::{Key, Var};
@@ -115,7 +115,7 @@ pub(crate) enum Term {
     String(SmolStr),
     Uid(EntityUid),
     /// A decimal, time, duration or address.
-    Extension(Extension),
+    Extension(CedarExtension),
     Set(Box<[Self]>),
     /// An attribute of an entity or a field of a record.
     Attribute(Box<Self>, SmolStr),
@@ -135,6 +135,17 @@ pub(crate) enum Operation {
     Add,
     Subtract,
     Multiply,
+}
+
+impl Operation {
+    /// Returns the result; `None` where it overflows.
+    pub(crate) const fn apply(self, left: i64, right: i64) -> Option<i64> {
+        match self {
+            Self::Add => left.checked_add(right),
+            Self::Subtract => left.checked_sub(right),
+            Self::Multiply => left.checked_mul(right),
+        }
+    }
 }
 
 /// Returns the clauses of a condition, in order.
@@ -180,6 +191,25 @@ pub(crate) fn dereferenced(expr: &Expr, found: &mut FastSet<EntityUid>) {
     }
 }
 
+/// Returns how many steps from entity to entity an expression can make: as many as it has reads of
+/// attributes and tags within each other.
+pub(crate) fn hops(expr: &Expr) -> usize {
+    let mut deepest = 0;
+    let mut open = vec![(expr, 0_usize)];
+    while let Some((expr, above)) = open.pop() {
+        let here = match expr.expr_kind() {
+            ExprKind::GetAttr { .. }
+            | ExprKind::HasAttr { .. }
+            | ExprKind::BinaryApp { op: BinaryOp::GetTag | BinaryOp::HasTag, .. } => above + 1,
+            ExprKind::ExtHasAttr { attrs, .. } => above + attrs.len(),
+            _ => above,
+        };
+        deepest = deepest.max(here);
+        open.extend(operands(expr).into_iter().map(|operand| (operand, here)));
+    }
+    deepest
+}
+
 fn is_literal(expr: &Expr) -> bool {
     match expr.expr_kind() {
         ExprKind::Lit(_) => true,
@@ -189,7 +219,7 @@ fn is_literal(expr: &Expr) -> bool {
 }
 
 /// Returns the expressions directly below one.
-fn operands(expr: &Expr) -> Vec<&Expr> {
+pub(crate) fn operands(expr: &Expr) -> Vec<&Expr> {
     match expr.expr_kind() {
         ExprKind::If { test_expr, then_expr, else_expr } => vec![test_expr, then_expr, else_expr],
         ExprKind::And { left, right } | ExprKind::Or { left, right } => vec![left, right],

@@ -12,10 +12,10 @@ use smallvec::SmallVec;
 
 use crate::builder::EngineBuilder;
 use crate::entities::Entities;
-use crate::error::{DecideError, EntitiesError, causes};
+use crate::error::{DecideError, EntitiesError, RequestError, causes};
 use crate::evaluate::{Evaluation, ResourceKnown, Shadow};
 use crate::explain::{self, Explanation};
-use crate::hash::FastMap;
+use crate::hash::{FastMap, FastSet};
 use crate::index::{Candidate, Candidates, Index, Take};
 use crate::limits::Limits;
 use crate::node::{Interned, Node};
@@ -79,7 +79,10 @@ pub(crate) struct Snapshot {
     pub(crate) actions: FastMap<EntityUid, Arc<Interned>>,
     /// Entities that conditions name and may read.
     pub(crate) dereferenced: Vec<EntityUid>,
-    pub(crate) action_entities: Vec<Arc<ast::Entity>>,
+    /// The most steps from entity to entity that a condition makes.
+    pub(crate) hops: usize,
+    /// The schema's actions as Cedar's entities.
+    pub(crate) action_entities: FastMap<EntityUid, Arc<ast::Entity>>,
     pub(crate) exact: bool,
     pub(crate) shadow: Option<Shadow>,
     pub(crate) limits: Limits,
@@ -135,6 +138,16 @@ impl Engine {
         self.check(request, entities)?;
         let view = self.view(request, entities);
         evaluate(&Evaluation::new(&view, &self.0))
+    }
+
+    /// Checks that a request conforms to the schema. [`decide`](Self::decide) does so by itself,
+    /// but not in [exact-Cedar mode](EngineBuilder::exact_cedar), where this is the way to ask.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::Schema`] if it does not conform; where there is no schema, all do.
+    pub fn validate_request(&self, request: &Request) -> Result<(), RequestError> {
+        request.to_cedar(self.0.schema.as_ref()).map(drop)
     }
 
     /// Decides many requests about the same entities, each as [`decide`](Self::decide) would.
@@ -239,8 +252,7 @@ impl Engine {
     }
 
     pub(crate) fn view<'a>(&'a self, request: &'a Request, entities: &'a Entities) -> View<'a> {
-        let action = self.0.actions.get(&request.action).map(AsRef::as_ref);
-        View::new(request, entities, &self.0.symbols, action)
+        View::new(request, entities, &self.0)
     }
 
     /// Hands over the policies of an effect that can matter, until `take` breaks off. One may come
@@ -297,6 +309,25 @@ impl Engine {
         self.check_entities(entities)
     }
 
+    /// Returns whether an entity is an action as the schema has it. Its direct parents are enough:
+    /// the schema tells what these are members of.
+    fn is_known_action(&self, node: &Node) -> bool {
+        let actions = &self.0.action_entities;
+        let Some(action) = actions.get(&node.entity.uid) else { return false };
+        let above = |uid: &Arc<EntityUid>| {
+            actions.get(uid.as_ref()).into_iter().flat_map(|action| action.ancestors())
+        };
+        let given: FastSet<&ast::EntityUID> = node
+            .ancestors
+            .iter()
+            .flat_map(|uid| std::iter::once(AsRef::as_ref(uid.as_ref())).chain(above(uid)))
+            .collect();
+        node.entity.attributes.is_empty()
+            && node.entity.tags.is_empty()
+            && action.attrs().next().is_none()
+            && given == action.ancestors().collect()
+    }
+
     /// Checks that entities conform to the schema, in strict mode.
     pub(crate) fn check_entities(&self, entities: &Entities) -> Result<(), DecideError> {
         let Some(schema) = self.0.schema.as_ref().filter(|_| !self.0.exact) else {
@@ -306,7 +337,7 @@ impl Engine {
         let checker =
             EntitySchemaConformanceChecker::new(&core_schema, Extensions::all_available());
         let conforms = |node: &Node| -> Result<(), EntitiesError> {
-            if self.0.shapes.fits_entity(node) {
+            if self.0.shapes.fits_entity(node) || self.is_known_action(node) {
                 return Ok(());
             }
             let entity = node.cedar()?;

@@ -18,9 +18,10 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::entity::Entity;
-use crate::error::EntitiesError;
+use crate::error::{EntitiesError, cut};
 use crate::hash::{FastMap, FastSet};
 use crate::hierarchy;
+use crate::json::{not_cedars, unambiguous};
 use crate::limits::Limits;
 use crate::node::Node;
 use crate::source::without_byte_order_mark;
@@ -33,6 +34,8 @@ struct Store {
     absent: FastSet<EntityUid>,
     /// The types of those that are given or named.
     types: FastSet<EntityTypeName>,
+    /// What the store keeps to, and whatever is laid over it.
+    limits: Limits,
     /// The engine numberings whose schema this store is known to conform to.
     conforms: ArcSwapOption<Vec<u64>>,
 }
@@ -97,12 +100,12 @@ impl Entities {
                 return Err(EntitiesError::TooMany { given, limit });
             }
             if !known.insert(entity.uid.clone()) {
-                return Err(EntitiesError::Duplicate(entity.uid.to_string()));
+                return Err(EntitiesError::Duplicate(cut(&entity.uid)));
             }
             given.push(entity);
         }
         let ancestors = hierarchy::closure(&given, limits)?;
-        let mut store = Store::default();
+        let mut store = Store { limits: limits.clone(), ..Store::default() };
         for (entity, ancestors) in given.into_iter().zip(ancestors) {
             for uid in entity.parents.iter().chain([&entity.uid]) {
                 if !store.types.contains(uid.type_name()) {
@@ -150,7 +153,12 @@ impl Entities {
             TCComputation::AssumeAlreadyComputed,
         )
         .from_json_str(json)
-        .map_err(|e| EntitiesError::Json(crate::error::causes(&e)))?;
+        .map_err(|e| {
+            // Cedar's parser says of a fraction that nothing fits.
+            let given = unambiguous(json).ok();
+            let reason = given.and_then(|json| not_cedars(&json, "entities"));
+            EntitiesError::Json(reason.unwrap_or_else(|| crate::error::causes(&e)))
+        })?;
         let entities = cedar_policy::Entities::from(read);
         let entities = entities.iter().map(Entity::from_cedar).collect::<Result<Vec<_>, _>>()?;
         Self::within(entities, limits)
@@ -158,32 +166,39 @@ impl Entities {
 
     /// Returns this set with more entities, for one request say.
     ///
+    /// Costs time in proportion to what is added, unless an entity with parents is added that the
+    /// set names as a parent and does not hold: then all ancestors are worked out again.
+    ///
     /// # Errors
     ///
-    /// [`EntitiesError`] if an entity is in the set already, or a limit is passed.
+    /// [`EntitiesError`] if an entity is in the set already, or one of the set's limits is passed.
     pub fn with(&self, entities: impl IntoIterator<Item = Entity>) -> Result<Self, EntitiesError> {
-        let limits = Limits::default();
+        let limits = self.limits();
         let entities: SmallVec<[Entity; 2]> = entities.into_iter().collect();
         let mut all_simple = true;
         for (n, entity) in entities.iter().enumerate() {
-            entity.check(&limits)?;
+            entity.check(limits)?;
             let uid = &entity.uid;
             if self.node(uid).is_some() || entities.iter().take(n).any(|e| e.uid == *uid) {
-                return Err(EntitiesError::Duplicate(uid.to_string()));
+                return Err(EntitiesError::Duplicate(cut(uid)));
             }
             // Laid over without more ado: nothing known so far is a member of it.
-            all_simple &= !self.store.absent.contains(uid)
-                && !self.added.iter().any(|node| node.entity.parents.contains(uid))
-                && !entities.iter().any(|e| e.parents.contains(uid));
+            // Nor does what has no parents bring anything to those that name it as theirs.
+            let is_named = || {
+                self.store.absent.contains(uid)
+                    || self.added.iter().any(|node| node.entity.parents.contains(uid))
+                    || entities.iter().any(|e| e.parents.contains(uid))
+            };
+            all_simple &= entity.parents.is_empty() || !is_named();
         }
         if !all_simple {
             let known = self.iter().cloned().chain(entities);
-            return Self::within(known.collect::<Vec<_>>(), &limits);
+            return Self::within(known.collect::<Vec<_>>(), limits);
         }
         let mut added = self.added.clone();
         for entity in entities {
             let beyond = |uid: &EntityUid| self.node(uid).map(|node| node.ancestors.as_ref());
-            let above = hierarchy::above(&entity, beyond, &limits)?;
+            let above = hierarchy::above(&entity, beyond, limits)?;
             added.push(Node::new(entity, above));
         }
         Ok(Self { store: Arc::clone(&self.store), added })
@@ -224,11 +239,24 @@ impl Entities {
         };
         let mut entity = node.entity.clone();
         entity.attributes.extend(attributes);
-        entity.check(&Limits::default())?;
+        entity.check(self.limits())?;
         // The parents stay, and so do the ancestors: of this entity and of those below it.
         let node = Node::new(entity, node.ancestors.clone());
         let others = self.added.iter().filter(|other| other.entity.uid != *uid);
         let added = others.cloned().chain([node]).collect();
+        Ok(Self { store: Arc::clone(&self.store), added })
+    }
+
+    /// Returns this set with an entity in place of the one that has its id, if one has.
+    ///
+    /// What are members of that one keep the ancestors that they had by it.
+    pub(crate) fn replaced(&self, entity: Entity) -> Result<Self, EntitiesError> {
+        entity.check(self.limits())?;
+        let beyond = |uid: &EntityUid| self.node(uid).map(|node| node.ancestors.as_ref());
+        let above = hierarchy::above(&entity, beyond, self.limits())?;
+        let mut added = self.added.clone();
+        added.retain(|node| node.entity.uid != entity.uid);
+        added.push(Node::new(entity, above));
         Ok(Self { store: Arc::clone(&self.store), added })
     }
 
@@ -260,6 +288,12 @@ impl Entities {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Returns the limits that the set keeps to, and whatever is laid over it.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.store.limits
     }
 
     pub(crate) fn node(&self, uid: &EntityUid) -> Option<&Node> {
@@ -311,32 +345,45 @@ impl Entities {
         self.store.conforms.store(Some(Arc::new(now)));
     }
 
-    /// Returns, as Cedar's, the entities that can matter to a decision: those that can be
-    /// reached from `roots` by attributes and tags. Each carries all its ancestors.
+    /// Returns, as Cedar's, the entities that can be reached from `roots` in so many steps by
+    /// attributes and tags. Each carries all its ancestors.
+    ///
+    /// What stands in a set is left out: Cedar takes nothing out of a set, so that no policy can
+    /// read it. What is built therefore does not grow with the store.
     ///
     /// # Errors
     ///
     /// [`EntitiesError::Value`] if a value is not one of Cedar's.
     pub(crate) fn to_cedar<'u>(
         &'u self,
-        roots: impl Iterator<Item = &'u EntityUid>,
-        actions: &[Arc<ast::Entity>],
+        roots: impl IntoIterator<Item = &'u EntityUid>,
+        hops: usize,
+        actions: &FastMap<EntityUid, Arc<ast::Entity>>,
     ) -> Result<CedarEntities, EntitiesError> {
         let mut reached: FastSet<&EntityUid> = FastSet::default();
-        let mut open: Vec<&EntityUid> = roots.collect();
+        let mut open: Vec<&EntityUid> = roots.into_iter().collect();
         let mut found = Vec::new();
-        while let Some(uid) = open.pop() {
-            if !reached.insert(uid) {
-                continue;
+        for _ in 0..=hops {
+            let mut next = Vec::new();
+            for uid in open {
+                if !reached.insert(uid) {
+                    continue;
+                }
+                // The schema knows all of an action's groups; who gives it may have told the first.
+                if let Some(action) = actions.get(uid) {
+                    found.push(Arc::clone(action));
+                    continue;
+                }
+                let Some(node) = self.node(uid) else { continue };
+                found.push(node.cedar()?);
+                let attributes = node.entity.attributes.values();
+                attributes.chain(node.entity.tags.values()).for_each(|v| v.add_uids(&mut next));
             }
-            let Some(node) = self.node(uid) else { continue };
-            found.push(node.cedar()?);
-            let attributes = node.entity.attributes.values();
-            attributes.chain(node.entity.tags.values()).for_each(|v| v.add_uids(&mut open));
+            if next.is_empty() {
+                break;
+            }
+            open = next;
         }
-        let is_new = |action: &&Arc<ast::Entity>| !found.iter().any(|f| f.uid() == action.uid());
-        let actions: Vec<_> = actions.iter().filter(is_new).cloned().collect();
-        found.extend(actions);
         CedarEntities::new()
             .add_entities(
                 found,

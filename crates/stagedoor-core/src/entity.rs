@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use cedar_policy::EntityUid;
+use cedar_policy_core::ast::{self, PartialValue};
 
-use crate::error::EntitiesError;
+use crate::error::{EntitiesError, cut};
 use crate::limits::Limits;
 use crate::value::{Record, Value, extent, pairs};
 
@@ -73,12 +74,12 @@ impl Entity {
         let given = in_attributes.max(in_tags).max(in_ids);
         if given > limits.string_bytes {
             let limit = limits.string_bytes;
-            return Err(EntitiesError::StringTooLong { uid: self.uid.to_string(), given, limit });
+            return Err(EntitiesError::StringTooLong { uid: cut(&self.uid), given, limit });
         }
         let given = attribute_depth.max(tag_depth);
         if given > limits.nesting {
             let limit = limits.nesting;
-            return Err(EntitiesError::TooDeep { uid: self.uid.to_string(), given, limit });
+            return Err(EntitiesError::TooDeep { uid: cut(&self.uid), given, limit });
         }
         Ok(())
     }
@@ -87,7 +88,7 @@ impl Entity {
     pub(crate) fn to_cedar(&self) -> Result<cedar_policy::Entity, EntitiesError> {
         let attributes: HashMap<_, _> = pairs(&self.attributes)?.into_iter().collect();
         let parents: HashSet<_> = self.parents.iter().cloned().collect();
-        let value_error = |e: &dyn std::fmt::Display| EntitiesError::Value(e.to_string());
+        let value_error = |e: &dyn std::fmt::Display| EntitiesError::Value(cut(&e));
         if self.tags.is_empty() {
             cedar_policy::Entity::new(self.uid.clone(), attributes, parents)
                 .map_err(|e| value_error(&e))
@@ -100,16 +101,25 @@ impl Entity {
 
     /// Returns Cedar's entity as typed attributes.
     pub(crate) fn from_cedar(entity: &cedar_policy::Entity) -> Result<Self, EntitiesError> {
-        let value_error = |e: &dyn std::fmt::Display| EntitiesError::Value(e.to_string());
         let mut own = Self::new(entity.uid());
-        for (name, value) in entity.attrs() {
-            own.attributes.insert(name.into(), value.map_err(|e| value_error(&e))?.into());
+        let cedar: &ast::Entity = entity.as_ref();
+        for (name, value) in cedar.attrs() {
+            own.attributes.insert(name.clone(), known(value)?);
         }
-        for (name, value) in entity.tags() {
-            own.tags.insert(name.into(), value.map_err(|e| value_error(&e))?.into());
+        for (name, value) in cedar.tags() {
+            own.tags.insert(name.clone(), known(value)?);
         }
-        own.parents = entity.as_ref().parents().map(|uid| uid.clone().into()).collect();
+        own.parents = cedar.parents().map(|uid| uid.clone().into()).collect();
         own.parents.sort_unstable_by(|a, b| (a.type_name(), a.id()).cmp(&(b.type_name(), b.id())));
         Ok(own)
+    }
+}
+
+fn known(value: &PartialValue) -> Result<Value, EntitiesError> {
+    match value {
+        PartialValue::Value(value) => Ok(Value::from_cedar(value)?),
+        PartialValue::Residual(rest) => {
+            Err(EntitiesError::Value(format!("`{}` is no value", cut(rest))))
+        }
     }
 }

@@ -1,5 +1,42 @@
 //! What can go wrong before a decision: entities and requests that are not what they should be.
 
+use std::fmt;
+
+/// A text that is not the value that it is said to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a {kind}: {reason}")]
+pub struct ValueError {
+    kind: Box<str>,
+    text: Box<str>,
+    reason: Box<str>,
+}
+
+impl ValueError {
+    pub(crate) fn new(kind: &str, text: &str, reason: &str) -> Self {
+        // Cedar's reasons repeat the text.
+        let [text, reason] = [text, reason]
+            .map(|text| Excerpt { text, limit: EXCERPT_BYTES / 2 }.to_string().into_boxed_str());
+        Self { kind: kind.into(), text, reason }
+    }
+
+    pub(crate) fn function(name: &str) -> Self {
+        let reason = "extension values are made by `datetime`, `decimal`, `duration` and `ip`";
+        Self::new("function that makes a value of a string", name, reason)
+    }
+
+    /// Returns a stable code for programs: `entities::value`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "entities::value"
+    }
+}
+
+impl From<ValueError> for EntitiesError {
+    fn from(error: ValueError) -> Self {
+        Self::Value(error.to_string())
+    }
+}
+
 /// Failure to build a set of entities.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -179,7 +216,40 @@ impl DecideError {
     }
 }
 
-/// Joins an error and its causes into one line.
+/// So much of a text that was given is repeated in an error or an answer, in bytes.
+const EXCERPT_BYTES: usize = 1 << 10;
+
+/// Returns a text that was given as errors and answers repeat it: cut where it is long.
+///
+/// Whoever may send a request may send a long one: neither answers nor logs grow with it.
+pub(crate) fn excerpt(text: &str) -> Excerpt<'_> {
+    Excerpt { text, limit: EXCERPT_BYTES }
+}
+
+/// Returns what errors and answers repeat of something that was given.
+pub(crate) fn cut(given: &impl fmt::Display) -> String {
+    let text = given.to_string();
+    if text.len() > EXCERPT_BYTES { excerpt(&text).to_string() } else { text }
+}
+
+/// A text, cut where it is longer than `limit` bytes; what was cut off is told.
+pub(crate) struct Excerpt<'a> {
+    text: &'a str,
+    limit: usize,
+}
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, limit } = self;
+        if text.len() <= *limit {
+            return f.write_str(text);
+        }
+        let shown = text.get(..text.floor_char_boundary(*limit)).unwrap_or_default();
+        write!(f, "{shown}… ({} bytes)", text.len())
+    }
+}
+
+/// Joins an error and its causes into one line, cut as [`excerpt`] cuts.
 ///
 /// Cedar's errors say what is wrong in their cause, not in their own text.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
@@ -193,5 +263,5 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    text
+    cut(&text)
 }

@@ -10,17 +10,19 @@ mod shadow;
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
 
-use cedar_policy::{Decision, Effect};
+use cedar_policy::{Decision, Effect, EntityUid};
 use cedar_policy_core::ast;
 use cedar_policy_core::entities::Entities as CedarEntities;
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
 use smallvec::SmallVec;
 
-use crate::condition::Clause;
+use crate::condition::{Clause, dereferenced, hops};
 use crate::engine::{Engine, Snapshot};
 use crate::error::{DecideError, causes};
 use crate::guard::GuardOutcome;
+use crate::hash::FastSet;
+use crate::holds::Fault;
 use crate::index::Candidates;
 use crate::outcome::{Outcome, PolicyError, Ruling};
 use crate::parse;
@@ -33,11 +35,12 @@ pub use shadow::DifferenceSink;
 pub(crate) use shadow::Shadow;
 
 /// What one policy says to one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+#[derive(Debug)]
+pub(crate) enum Verdict<'v> {
     Satisfied,
     NotSatisfied,
-    Errored(String),
+    /// Words are made of it only where somebody reads them.
+    Errored(Fault<'v>),
 }
 
 /// The policies that determine a decision.
@@ -83,11 +86,12 @@ pub(crate) struct Evaluation<'e, 'r> {
     pub(crate) view: &'e View<'r>,
     engine: &'e Snapshot,
     cedar: OnceCell<Result<(ast::Request, CedarEntities), DecideError>>,
+    cedar_of_all: OnceCell<Result<CedarEntities, DecideError>>,
 }
 
 impl<'e, 'r> Evaluation<'e, 'r> {
     pub(crate) fn new(view: &'e View<'r>, engine: &'e Snapshot) -> Self {
-        Self { view, engine, cedar: OnceCell::new() }
+        Self { view, engine, cedar: OnceCell::new(), cedar_of_all: OnceCell::new() }
     }
 
     /// Returns what those policies say that can matter and that `counts` takes.
@@ -129,8 +133,8 @@ impl<'e, 'r> Evaluation<'e, 'r> {
                 match self.policy(policy)? {
                     Verdict::NotSatisfied => {}
                     Verdict::Satisfied => tally.add(number, policy.policy),
-                    Verdict::Errored(message) => {
-                        tally.errors.push((number, PolicyError::evaluation(policy, message)));
+                    Verdict::Errored(fault) => {
+                        tally.errors.push((number, PolicyError::evaluation(policy, &fault)));
                         if effect == Effect::Forbid && !self.engine.exact {
                             tally.forbids.push(number);
                         }
@@ -215,7 +219,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     /// # Errors
     ///
     /// [`DecideError`] if the entities are not ones that Cedar takes.
-    pub(crate) fn policy(&self, policy: PolicyInfo<'_>) -> Result<Verdict, DecideError> {
+    pub(crate) fn policy<'v>(&'v self, policy: PolicyInfo<'v>) -> Result<Verdict<'v>, DecideError> {
         if !self.scope(policy.policy) {
             return Ok(Verdict::NotSatisfied);
         }
@@ -233,10 +237,24 @@ impl<'e, 'r> Evaluation<'e, 'r> {
             match self.clause(clause)? {
                 Some(true) => {}
                 Some(false) => return Ok(Verdict::NotSatisfied),
-                None => return self.whole(policy),
+                None => return self.erring(policy, clause),
             }
         }
         Ok(Verdict::Satisfied)
+    }
+
+    /// Returns why a clause has no answer. Cedar is asked only where that is not plain: reading
+    /// the policy again takes longer than deciding it, and anybody can ask about what is unknown.
+    fn erring<'v>(
+        &'v self,
+        policy: PolicyInfo<'v>,
+        clause: &'v Clause,
+    ) -> Result<Verdict<'v>, DecideError> {
+        let fault = match clause {
+            Clause::Test(test) => with_room(|| self.view.fault(test)),
+            Clause::Cedar(_) => None,
+        };
+        fault.map_or_else(|| self.whole(policy), |fault| Ok(Verdict::Errored(fault)))
     }
 
     /// Returns whether the policy's scope matches.
@@ -279,8 +297,9 @@ impl<'e, 'r> Evaluation<'e, 'r> {
 
     /// Lets Cedar decide an expression; `None` where it errs.
     pub(crate) fn expression(&self, expr: &ast::Expr) -> Result<Option<bool>, DecideError> {
-        let evaluator = self.evaluator()?;
-        let value = with_room(|| evaluator.interpret(expr, &ast::SlotEnv::new()).ok());
+        let value = self.with_evaluator(expr, |evaluator| {
+            evaluator.interpret(expr, &ast::SlotEnv::new()).ok()
+        })?;
         Ok(value.and_then(|value| match value.value {
             ast::ValueKind::Lit(ast::Literal::Bool(held)) => Some(held),
             _ => None,
@@ -288,33 +307,75 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     }
 
     /// Lets Cedar evaluate the whole policy, for its error.
-    fn whole(&self, policy: PolicyInfo<'_>) -> Result<Verdict, DecideError> {
+    fn whole(&self, policy: PolicyInfo<'_>) -> Result<Verdict<'static>, DecideError> {
         let parsed = match with_room(|| parse::again(policy)) {
             Ok(parsed) => parsed,
-            Err(error) => return Ok(Verdict::Errored(error)),
+            Err(error) => return Ok(Verdict::Errored(Fault::Worded(error))),
         };
-        let evaluator = self.evaluator()?;
-        Ok(match with_room(|| evaluator.evaluate(&parsed).map_err(|e| causes(&e))) {
+        let evaluated = self.with_evaluator(&parsed.condition(), |evaluator| {
+            evaluator.evaluate(&parsed).map_err(|error| causes(&error))
+        })?;
+        Ok(match evaluated {
             Ok(true) => Verdict::Satisfied,
             Ok(false) => Verdict::NotSatisfied,
-            Err(error) => Verdict::Errored(error),
+            Err(error) => Verdict::Errored(Fault::Worded(error)),
         })
     }
 
-    pub(crate) fn evaluator(&self) -> Result<Evaluator<'_>, DecideError> {
-        let (request, entities) =
-            self.cedar.get_or_init(|| self.build()).as_ref().map_err(Clone::clone)?;
+    /// Calls `work` with Cedar's evaluator, which knows the entities that `expr` can come to.
+    pub(crate) fn with_evaluator<R>(
+        &self,
+        expr: &ast::Expr,
+        work: impl FnOnce(Evaluator<'_>) -> R,
+    ) -> Result<R, DecideError> {
+        let mut named = FastSet::default();
+        dereferenced(expr, &mut named);
+        if named.is_empty() {
+            let (request, entities) = self.cedar()?;
+            return Ok(with_room(|| {
+                work(Evaluator::new(request.clone(), entities, Extensions::all_available()))
+            }));
+        }
+        let entities = self.cedar_entities(named.iter(), hops(expr))?;
+        let (request, _) = self.cedar()?;
+        Ok(with_room(|| {
+            work(Evaluator::new(request.clone(), &entities, Extensions::all_available()))
+        }))
+    }
+
+    /// Returns Cedar's evaluator, which knows all entities that the policies, and others like them,
+    /// can come to. Costs time in proportion to these.
+    pub(crate) fn evaluator_of_all(&self) -> Result<Evaluator<'_>, DecideError> {
+        let all = self
+            .cedar_of_all
+            .get_or_init(|| self.cedar_entities(self.engine.dereferenced.iter(), usize::MAX));
+        let entities = all.as_ref().map_err(Clone::clone)?;
+        let (request, _) = self.cedar()?;
         Ok(Evaluator::new(request.clone(), entities, Extensions::all_available()))
     }
 
-    fn build(&self) -> Result<(ast::Request, CedarEntities), DecideError> {
+    /// Returns the request and what it touches as Cedar's, built at the first call.
+    fn cedar(&self) -> Result<&(ast::Request, CedarEntities), DecideError> {
+        let built = self.cedar.get_or_init(|| {
+            let request = self.view.whole()?.0.to_cedar(None)?;
+            let entities = self.cedar_entities(std::iter::empty(), self.engine.hops)?;
+            Ok((request.as_ref().clone(), entities))
+        });
+        built.as_ref().map_err(Clone::clone)
+    }
+
+    /// Returns, as Cedar's, the entities that an expression can come to in so many steps from the
+    /// request or from those that it names.
+    fn cedar_entities<'u>(
+        &'u self,
+        named: impl Iterator<Item = &'u EntityUid>,
+        hops: usize,
+    ) -> Result<CedarEntities, DecideError> {
         let (request, entities) = self.view.whole()?;
-        let cedar_request = request.to_cedar(None)?;
         let mut roots = vec![&request.principal, &request.action, &request.resource];
         request.context.values().for_each(|value| value.add_uids(&mut roots));
-        roots.extend(&self.engine.dereferenced);
-        let cedar_entities = entities.to_cedar(roots.into_iter(), &self.engine.action_entities)?;
-        Ok((cedar_request.as_ref().clone(), cedar_entities))
+        roots.extend(named);
+        Ok(entities.to_cedar(roots, hops, &self.engine.action_entities)?)
     }
 }
 

@@ -1,19 +1,23 @@
 //! Why, and why not: what each policy in question says to a request.
 
-use std::sync::Arc;
+mod clause;
+mod counterfactual;
+mod edit;
 
 use cedar_policy::{Decision, Effect};
-use cedar_policy_core::ast;
 
-use crate::condition::clauses;
-use crate::error::DecideError;
-use crate::evaluate::{Evaluation, Verdict, with_room};
+use crate::entities::Entities;
+use crate::error::{DecideError, cut};
+use crate::evaluate::{Evaluation, Verdict};
 use crate::guard::{GuardOutcome, GuardVerdict};
 use crate::outcome::Outcome;
-use crate::parse;
-use crate::policy::{Form, PolicyInfo};
-use crate::statement::scope_part;
-use crate::symbols::Var;
+use crate::policy::PolicyInfo;
+use crate::request::Request;
+
+use clause::{Part, Reader, failed_parts};
+
+pub use clause::{FailedClause, HeldAlternative, HeldClause, MetValue};
+pub use counterfactual::{Change, ChangedTo, Counterfactual};
 
 /// So many permits are shown beside a denial.
 const NEAREST: usize = 3;
@@ -24,11 +28,12 @@ pub struct Explanation {
     outcome: Outcome,
     policies: Vec<PolicyExplanation>,
     nearest: Vec<NearPermit>,
+    request: Request,
+    entities: Entities,
 }
 
 impl Explanation {
     /// Returns the outcome that is explained.
-    #[must_use]
     pub fn outcome(&self) -> &Outcome {
         &self.outcome
     }
@@ -45,6 +50,16 @@ impl Explanation {
     pub fn nearest(&self) -> &[NearPermit] {
         &self.nearest
     }
+
+    /// Returns, for a denial, the smallest changes of the request or its entities that were found
+    /// with which it would be allowed; none for what is allowed, or where none was found.
+    ///
+    /// Each was checked by deciding the changed request, guards included. Costs up to some dozens
+    /// of decisions, and time in proportion to the number of policies.
+    #[must_use]
+    pub fn counterfactuals(&self) -> Vec<Counterfactual> {
+        counterfactual::search(&self.outcome, &self.request, &self.entities)
+    }
 }
 
 /// What one policy says to a request.
@@ -53,6 +68,7 @@ pub struct PolicyExplanation {
     policy: String,
     effect: Effect,
     status: PolicyStatus,
+    held: Vec<HeldClause>,
     guards: Vec<GuardOutcome>,
     is_compiled: bool,
 }
@@ -74,6 +90,13 @@ impl PolicyExplanation {
     #[must_use]
     pub fn status(&self) -> &PolicyStatus {
         &self.status
+    }
+
+    /// Returns the clauses of a policy that Cedar satisfies, in order: which alternatives of `||`
+    /// hold, and the values that were met.
+    #[must_use]
+    pub fn held(&self) -> &[HeldClause] {
+        &self.held
     }
 
     /// As [`PolicyInfo::is_compiled`].
@@ -103,41 +126,6 @@ pub enum PolicyStatus {
     Errored(String),
 }
 
-/// A clause that does not hold: a scope constraint, or an outermost conjunct of the condition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailedClause {
-    text: String,
-    file: String,
-    line: Option<usize>,
-    column: Option<usize>,
-}
-
-impl FailedClause {
-    /// Returns the clause as Cedar text; an `unless` clause stands as its negation.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Returns the file of the policy, or what the caller called the text.
-    #[must_use]
-    pub fn file(&self) -> &str {
-        &self.file
-    }
-
-    /// Returns the line, from 1; none for policies read from JSON.
-    #[must_use]
-    pub fn line(&self) -> Option<usize> {
-        self.line
-    }
-
-    /// Returns the column in characters, from 1.
-    #[must_use]
-    pub fn column(&self) -> Option<usize> {
-        self.column
-    }
-}
-
 /// A permit that was not satisfied, and what keeps it from being so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NearPermit {
@@ -157,16 +145,6 @@ impl NearPermit {
     pub fn failed(&self) -> &[FailedClause] {
         &self.failed
     }
-}
-
-/// A part of a policy, by its place in it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Principal,
-    Resource,
-    Clause(usize),
-    /// One of its guards.
-    Guard,
 }
 
 pub(crate) fn explain(
@@ -199,16 +177,22 @@ pub(crate) fn explain(
         }
         let status = match evaluation.policy(policy)? {
             Verdict::Satisfied => guarded_status(&outcome, policy),
-            Verdict::Errored(message) => PolicyStatus::Errored(message),
+            Verdict::Errored(fault) => PolicyStatus::Errored(cut(&fault)),
             Verdict::NotSatisfied => {
                 let first = first_false(policy, evaluation)?;
-                PolicyStatus::NotSatisfied(Reader::new(policy).part(first))
+                PolicyStatus::NotSatisfied(Reader::new(policy).failed(first, evaluation))
             }
+        };
+        let held = match status {
+            PolicyStatus::Satisfied | PolicyStatus::HeldBack => {
+                Reader::new(policy).held(evaluation)?
+            }
+            PolicyStatus::NotSatisfied(_) | PolicyStatus::Errored(_) => Vec::new(),
         };
         let guards = guards_of(&outcome, policy).cloned().collect();
         let (id, effect, is_compiled) =
             (policy.id().to_owned(), policy.effect(), policy.is_compiled());
-        policies.push(PolicyExplanation { policy: id, effect, status, guards, is_compiled });
+        policies.push(PolicyExplanation { policy: id, effect, status, held, guards, is_compiled });
     }
     near.sort_by_key(|(_, failed)| failed.len());
     near.truncate(NEAREST);
@@ -216,11 +200,13 @@ pub(crate) fn explain(
         .into_iter()
         .map(|(policy, failed)| {
             let reader = Reader::new(policy);
-            let failed = failed.into_iter().map(|part| reader.part(part)).collect();
+            let failed = failed.into_iter().map(|part| reader.failed(part, evaluation)).collect();
             NearPermit { policy: policy.id().to_owned(), failed }
         })
         .collect();
-    Ok(Explanation { outcome, policies, nearest })
+    let (request, entities) = evaluation.view.whole()?;
+    let (request, entities) = (request.clone(), entities.clone());
+    Ok(Explanation { outcome, policies, nearest, request, entities })
 }
 
 fn guards_of<'o>(
@@ -254,99 +240,4 @@ fn first_false(
         }
     }
     Ok(Part::Clause(0))
-}
-
-/// Returns all parts but the action's that do not hold.
-fn failed_parts(
-    policy: PolicyInfo<'_>,
-    evaluation: &Evaluation<'_, '_>,
-) -> Result<Vec<Part>, DecideError> {
-    let mut failed = Vec::new();
-    if !evaluation.entity_scope(&policy.policy.principal, Var::Principal) {
-        failed.push(Part::Principal);
-    }
-    if !evaluation.entity_scope(&policy.policy.resource, Var::Resource) {
-        failed.push(Part::Resource);
-    }
-    for (number, clause) in policy.policy.body.clauses.iter().enumerate() {
-        if evaluation.clause(clause)? != Some(true) {
-            failed.push(Part::Clause(number));
-        }
-    }
-    Ok(failed)
-}
-
-/// Reads clauses from a policy's text.
-struct Reader<'a> {
-    policy: PolicyInfo<'a>,
-    tree: Option<ast::Policy>,
-    clauses: Vec<Arc<ast::Expr>>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(policy: PolicyInfo<'a>) -> Self {
-        let tree = with_room(|| parse::again(policy)).ok();
-        let condition = tree.as_ref().and_then(|t| t.non_scope_constraints_arc());
-        let clauses = condition.map(clauses).unwrap_or_default();
-        Self { policy, tree, clauses }
-    }
-
-    fn part(&self, part: Part) -> FailedClause {
-        with_room(|| self.read(part))
-    }
-
-    fn read(&self, part: Part) -> FailedClause {
-        let (text, span) = match part {
-            Part::Principal => {
-                let text = self.tree.as_ref().map(|t| t.principal_constraint().to_string());
-                (text, scope_part(self.policy.text(), "principal"))
-            }
-            Part::Resource => {
-                let text = self.tree.as_ref().map(|t| t.resource_constraint().to_string());
-                (text, scope_part(self.policy.text(), "resource"))
-            }
-            Part::Guard => {
-                let annotations = self.tree.iter().flat_map(|tree| tree.annotations());
-                let guard = annotations.into_iter().find(|(name, _)| name.as_ref() == "guard");
-                let span = guard.and_then(|(_, a)| a.loc.as_ref()).map(|l| l.start()..l.end());
-                (guard.map(|(_, a)| format!("@guard({:?})", a.val.as_str())), span)
-            }
-            Part::Clause(number) => {
-                let clause = self.clauses.get(number);
-                let span = clause.and_then(|c| c.source_loc()).map(|l| l.start()..l.end());
-                let written = span.clone().and_then(|s| self.policy.text().get(s));
-                // An `unless` clause has the place of what it negates.
-                let negated = clause.is_some_and(|c| negates(c, written));
-                let text = match written {
-                    Some(text) if negated => Some(format!("!({text})")),
-                    Some(text) => Some(text.to_owned()),
-                    None => clause.map(|c| c.to_string()),
-                };
-                (text, span)
-            }
-        };
-        let position = match &self.policy.policy.body.origin.form {
-            Form::Text(statement) => span.and_then(|span| {
-                let source = self.policy.source()?;
-                Some(source.position(statement.start as usize + span.start))
-            }),
-            Form::Json(_) => None,
-        };
-        FailedClause {
-            text: text.unwrap_or_default(),
-            file: self.policy.file().to_owned(),
-            line: position.map(|(line, _)| line),
-            column: position.map(|(_, column)| column),
-        }
-    }
-}
-
-/// Returns whether `clause` is a negation of which `written` is only what is negated.
-fn negates(clause: &ast::Expr, written: Option<&str>) -> bool {
-    let is_not =
-        matches!(clause.expr_kind(), ast::ExprKind::UnaryApp { op: ast::UnaryOp::Not, .. });
-    is_not
-        && written
-            .and_then(parse::expression)
-            .is_some_and(|parsed| parsed.to_string() != clause.to_string())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cedar_policy::EntityUid;
 
 use crate::entity::Entity;
-use crate::error::EntitiesError;
+use crate::error::{EntitiesError, cut};
 use crate::hash::{FastMap, FastSet};
 use crate::limits::Limits;
 
@@ -97,7 +97,7 @@ pub(crate) fn above<'a>(
             }
         }
         if seen.len() > limits.ancestors {
-            let (uid, limit) = (entity.uid.to_string(), limits.ancestors);
+            let (uid, limit) = (cut(&entity.uid), limits.ancestors);
             return Err(EntitiesError::TooManyAncestors { uid, limit });
         }
     }
@@ -123,7 +123,7 @@ impl Names {
     }
 
     fn text(&self, number: usize) -> String {
-        self.uids.get(number).map(ToString::to_string).unwrap_or_default()
+        self.uids.get(number).map(cut).unwrap_or_default()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Whether tests hold for a request, on typed attributes.
 //!
 //! Every answer here is Cedar's answer. Where Cedar would err (a missing attribute, a
-//! wrong type, an overflow) or compares what is not compared here (sets of extension values),
-//! there is no answer, and Cedar is asked.
+//! wrong type, an overflow) there is no answer, and Cedar is asked.
+
+mod fault;
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -10,11 +11,13 @@ use std::sync::Arc;
 use cedar_policy::EntityUid;
 use cedar_policy_core::ast::{self, Literal, ValueKind};
 
-use crate::condition::{Operation, Term, Test};
-use crate::extension::{self, Extension};
+use crate::condition::{Term, Test};
+use crate::extension::{self, CedarExtension, Extension};
 use crate::symbols::Step;
 use crate::value::{Value, ValueRef};
 use crate::view::{Found, View, field, step_into};
+
+pub(crate) use fault::Fault;
 
 /// The value of a term.
 #[derive(Clone)]
@@ -26,7 +29,7 @@ enum Val<'x> {
     /// A set, record or extension value of the request.
     Data(&'x Value),
     /// An extension value that a policy writes or that a function has made.
-    Extension(Extension),
+    Extension(CedarExtension),
     /// The request's context.
     Context,
     /// A set that a policy writes.
@@ -85,7 +88,7 @@ impl View<'_> {
                         Ordering::Greater => false,
                     }),
                     (left, right) => {
-                        extension::is_less(&extension_of(&left)?, &extension_of(&right)?, *or_equal)
+                        extension::is_less(extension_of(&left)?, extension_of(&right)?, *or_equal)
                     }
                 }
             }
@@ -187,12 +190,7 @@ impl View<'_> {
                 else {
                     return None;
                 };
-                match operation {
-                    Operation::Add => left.checked_add(right),
-                    Operation::Subtract => left.checked_sub(right),
-                    Operation::Multiply => left.checked_mul(right),
-                }
-                .map(Val::Long)
+                operation.apply(left, right).map(Val::Long)
             }
             Term::Call(function, terms) => {
                 let arguments = terms.iter().map(|term| argument(&self.term(term)?));
@@ -231,8 +229,12 @@ impl View<'_> {
 
     fn is_member(&self, member: &EntityUid, group: &Val<'_>) -> Option<bool> {
         let node = self.node(member)?;
+        // The schema tells of an action's groups, whether a store holds it or not.
+        let action = || self.actions.get(member).filter(|_| node.is_none_or(|n| n.is_action));
         let is_in = |group: &EntityUid| {
-            member == group || node.is_some_and(|node| node.has_ancestor(group))
+            member == group
+                || node.is_some_and(|node| node.has_ancestor(group))
+                || action().is_some_and(|action| action.is_descendant_of(group.as_ref()))
         };
         if let Val::Uid(group) = group {
             return Some(is_in(group));
@@ -265,10 +267,10 @@ fn of(value: ValueRef<'_>) -> Val<'_> {
 }
 
 /// Returns a value of an extension type; `None` for others.
-fn extension_of(value: &Val<'_>) -> Option<Extension> {
+fn extension_of<'v>(value: &'v Val<'_>) -> Option<&'v CedarExtension> {
     match value {
-        Val::Extension(value) => Some(Arc::clone(value)),
-        Val::Data(Value::Extension(call)) => extension::made_by(call),
+        Val::Extension(value) => Some(value),
+        Val::Data(Value::Extension(value)) => Some(value.cedar()),
         _ => None,
     }
 }
@@ -279,7 +281,7 @@ fn argument(value: &Val<'_>) -> Option<ast::Value> {
         Val::Bool(b) => ast::Value::from(*b),
         Val::Long(n) => ast::Value::from(*n),
         Val::String(s) => ast::Value::from(*s),
-        other => ast::Value::new(ValueKind::ExtensionValue(extension_of(other)?), None),
+        other => ast::Value::new(ValueKind::ExtensionValue(Arc::clone(extension_of(other)?)), None),
     })
 }
 
@@ -322,12 +324,6 @@ fn equal(left: &Val<'_>, right: &Val<'_>) -> Option<bool> {
         (Val::Long(left), Val::Long(right)) => Some(left == right),
         (Val::String(left), Val::String(right)) => Some(left == right),
         (Val::Uid(left), Val::Uid(right)) => Some(left == right),
-        // The same call makes the same value; different ones may, too.
-        (Val::Data(Value::Extension(left)), Val::Data(Value::Extension(right)))
-            if left == right =>
-        {
-            Some(true)
-        }
         _ if is_extension(left) && is_extension(right) => {
             Some(extension_of(left)? == extension_of(right)?)
         }
@@ -353,12 +349,10 @@ fn is_set(value: &Val<'_>) -> bool {
 /// Up to so many pairs of elements are compared one by one.
 const FEW_PAIRS: usize = 512;
 
-/// Returns the elements of a set of the request, if each equals only what is written alike.
+/// Returns the elements of a set of the request, if each equals only what is the same here.
 fn plain_items<'x>(set: &Val<'x>) -> Option<&'x [Value]> {
     let Val::Data(Value::Set(items)) = set else { return None };
-    let is_plain = |item: &Value| {
-        matches!(item, Value::Bool(_) | Value::Long(_) | Value::String(_) | Value::Entity(_))
-    };
+    let is_plain = |item: &Value| !matches!(item, Value::Set(_) | Value::Record(_));
     items.iter().all(is_plain).then_some(items)
 }
 
@@ -381,13 +375,16 @@ fn canonical_val(value: &Val<'_>) -> Option<Value> {
         Val::String(s) => Some(Value::String((*s).into())),
         Val::Uid(uid) => Some(Value::Entity((*uid).clone())),
         Val::Data(value) => canonical(value),
-        Val::Context | Val::Extension(_) => None,
+        Val::Extension(value) => {
+            Extension::from_cedar(Arc::clone(value)).ok().map(Value::Extension)
+        }
+        Val::Context => None,
         Val::Set(_) => canonical_items(value).map(Value::Set),
     }
 }
 
 /// Returns a value in the form in which equal values are the same: sets sorted, each
-/// element once. Extension values have no such form here.
+/// element once.
 fn canonical(value: &Value) -> Option<Value> {
     match value {
         Value::Set(_) => canonical_items(&Val::Data(value)).map(Value::Set),
@@ -395,9 +392,10 @@ fn canonical(value: &Value) -> Option<Value> {
             let fields = fields.iter().map(|(name, v)| Some((name.clone(), canonical(v)?)));
             fields.collect::<Option<_>>().map(Value::Record)
         }
-        Value::Extension(_) => None,
-        Value::Bool(_) | Value::Long(_) | Value::String(_) | Value::Entity(_) => {
-            Some(value.clone())
-        }
+        Value::Bool(_)
+        | Value::Long(_)
+        | Value::String(_)
+        | Value::Entity(_)
+        | Value::Extension(_) => Some(value.clone()),
     }
 }

@@ -211,8 +211,7 @@ mod tests {
             r#"Thing::"t""#.parse()?,
         );
         let snapshot = &engine.0;
-        let action = snapshot.actions.get(&request.action).map(AsRef::as_ref);
-        let view = View::new(&request, &entities, &snapshot.symbols, action);
+        let view = View::new(&request, &entities, snapshot);
         let mut candidates = Candidates::new();
         let index = snapshot.index.as_ref().ok_or("an index")?;
         index.candidates(Effect::Forbid, &view, &mut candidates);

@@ -45,13 +45,17 @@ mod value;
 mod view;
 
 pub use builder::{EngineBuilder, TemplateLink};
-pub use cedar_policy::{Decision, Effect, EntityTypeName, EntityUid, Schema, pst};
+pub use cedar_policy::{Decision, Effect, EntityId, EntityTypeName, EntityUid, Schema, pst};
 pub use engine::Engine;
 pub use entities::Entities;
 pub use entity::Entity;
-pub use error::{DecideError, EntitiesError, RequestError};
+pub use error::{DecideError, EntitiesError, RequestError, ValueError};
 pub use evaluate::DifferenceSink;
-pub use explain::{Explanation, FailedClause, NearPermit, PolicyExplanation, PolicyStatus};
+pub use explain::{
+    Change, ChangedTo, Counterfactual, Explanation, FailedClause, HeldAlternative, HeldClause,
+    MetValue, NearPermit, PolicyExplanation, PolicyStatus,
+};
+pub use extension::{Extension, ExtensionType};
 pub use guard::{
     Guard, GuardAnswer, GuardFailure, GuardInfo, GuardInputs, GuardOutcome, GuardRefusal,
     GuardVerdict, RuleEvaluator,
@@ -63,7 +67,7 @@ pub use open::{
     OpenCondition, OpenConditionError, OpenEngine, OpenError, OpenOutcome, OpenResidual,
 };
 pub use outcome::{Outcome, PolicyError, Ruling};
-pub use parse::entity_uid;
+pub use parse::{entity_uid, uid};
 pub use policy::PolicyInfo;
 pub use prepared::{Action, PreparedRequest, Principal, Resource, ResourceType};
 pub use problem::{LoadError, Problem, Severity};
@@ -72,4 +76,4 @@ pub use residual::{Residual, ResidualCondition};
 pub use source::{SourceKind, without_byte_order_mark};
 pub use statistics::Statistics;
 pub use trial::{PolicyVerdict, Trial, Variants, Verdicts};
-pub use value::{Record, Value, ValueRef};
+pub use value::{Record, Value, ValueRef, serialize_record};

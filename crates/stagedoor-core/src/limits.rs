@@ -19,6 +19,11 @@ pub struct Limits {
     pub operators: usize,
     /// Size of the schema with its common types written out, in parts of types (200,000).
     pub schema_parts: usize,
+    /// How much strict validation may take, in steps: for each policy that differs from others in
+    /// more than names and strings, one for every combination of principal type, action and
+    /// resource type in the schema, and as many as the policy has parts for every one that its
+    /// scope matches (10,000,000).
+    pub validation_steps: usize,
     /// Number of entities in one store (1,000,000).
     pub entities: usize,
     /// Number of ancestors of one entity (10,000).
@@ -41,6 +46,7 @@ impl Default for Limits {
             nesting: 64,
             operators: 2_000,
             schema_parts: 200_000,
+            validation_steps: 10_000_000,
             entities: 1_000_000,
             ancestors: 10_000,
             memberships: 10_000_000,
@@ -57,13 +63,14 @@ const OPERATORS_CAP: usize = 8_000;
 
 impl Limits {
     /// The limits by the names that settings give them.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 12] = [
         "fileBytes",
         "policyBytes",
         "policies",
         "nesting",
         "operators",
         "schemaParts",
+        "validationSteps",
         "entities",
         "ancestors",
         "memberships",
@@ -99,6 +106,7 @@ impl Limits {
             "nesting" => self.nesting = capped(NESTING_CAP)?,
             "operators" => self.operators = capped(OPERATORS_CAP)?,
             "schemaParts" => self.schema_parts = value,
+            "validationSteps" => self.validation_steps = value,
             "entities" => self.entities = value,
             "ancestors" => self.ancestors = value,
             "memberships" => self.memberships = value,

@@ -4,6 +4,7 @@
 //! nothing of it outlives the loading but what decisions need.
 
 mod compile;
+mod effort;
 mod guards;
 mod json;
 mod links;
@@ -37,6 +38,7 @@ use compile::Compiler;
 use guards::Guards;
 pub(crate) use json::policies_in_json;
 pub(crate) use stack::with_room;
+use validate::Validation;
 
 /// Builds an engine.
 pub(crate) fn engine(builder: EngineBuilder) -> Result<Engine, LoadError> {
@@ -131,24 +133,27 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     let texts = sources.iter().map(|(_, source)| source.clone()).collect();
     let mut compiler = Compiler::new(texts, exact, !interpreted, Guards::new(rules, exact));
     let validated = schema.as_ref().filter(|_| !exact);
+    // One for all sources, so that what is alike in different files is checked once.
+    let validation = validated.map(|schema| Validation::new(schema, &limits));
+    let validation = validation.as_ref();
     let mut linked = Vec::new();
     for (number, (kind, source)) in (0_u32..).zip(&sources) {
         match kind {
             SourceKind::Policies => {
-                policies::load(number, source, validated, &limits, &mut compiler, &mut report);
+                policies::load(number, source, validation, &limits, &mut compiler, &mut report);
             }
             SourceKind::PoliciesJson => {
                 let links =
-                    json::load(number, source, validated, &limits, &mut compiler, &mut report);
+                    json::load(number, source, validation, &limits, &mut compiler, &mut report);
                 linked.push((source, links));
             }
             SourceKind::Schema | SourceKind::SchemaJson => {}
         }
     }
     for (source, links) in linked {
-        links::load(&links, Some(source), validated, &limits, &mut compiler, &mut report);
+        links::load(&links, Some(source), validation, &limits, &mut compiler, &mut report);
     }
-    links::load(&links, None, validated, &limits, &mut compiler, &mut report);
+    links::load(&links, None, validation, &limits, &mut compiler, &mut report);
     if !pinned_rules.is_empty() {
         check_pinned(&pinned_rules, &compiler.guards.all(), &mut report);
     }
@@ -158,10 +163,10 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     }
     let warnings = report.warnings;
 
-    let Compiler { mut symbols, policies, dereferenced, .. } = compiler;
+    let Compiler { mut symbols, policies, dereferenced, hops, .. } = compiler;
     let (actions, action_entities) = match validated {
         Some(schema) => actions(schema, &mut symbols),
-        None => (FastMap::default(), Vec::new()),
+        None => (FastMap::default(), FastMap::default()),
     };
     for name in validated.into_iter().flat_map(Schema::entity_types) {
         symbols.intern_type(name);
@@ -186,6 +191,7 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
         schema,
         actions,
         dereferenced: dereferenced.into_iter().collect(),
+        hops,
         action_entities,
         exact,
         shadow,
@@ -284,9 +290,9 @@ fn single(actions: &FastMap<EntityUid, Arc<Interned>>) -> FastSet<u32> {
 fn actions(
     schema: &Schema,
     symbols: &mut Symbols,
-) -> (FastMap<EntityUid, Arc<Interned>>, Vec<Arc<ast::Entity>>) {
+) -> (FastMap<EntityUid, Arc<Interned>>, FastMap<EntityUid, Arc<ast::Entity>>) {
     let mut actions = FastMap::default();
-    let mut entities = Vec::new();
+    let mut entities = FastMap::default();
     // A schema that was read has actions without cycles, so this does not fail.
     for entity in schema.action_entities().into_iter().flatten() {
         let uid = entity.uid();
@@ -294,8 +300,8 @@ fn actions(
         let ancestors: Vec<EntityUid> =
             entity.as_ref().ancestors().map(|a| a.clone().into()).collect();
         let interned = Interned::new(symbols, &uid, ancestors.iter());
-        actions.insert(uid, Arc::new(interned));
-        entities.push(Arc::new(entity.as_ref().clone()));
+        actions.insert(uid.clone(), Arc::new(interned));
+        entities.insert(uid, Arc::new(entity.as_ref().clone()));
     }
     (actions, entities)
 }

@@ -277,7 +277,7 @@ fn any(tests: Vec<Test>) -> Test {
 }
 
 /// Returns the operands of a chain of one operator, in order, without recursion.
-fn chain<'a>(
+pub(crate) fn chain<'a>(
     expr: &'a Expr,
     split: impl Fn(&'a ExprKind) -> Option<(&'a Arc<Expr>, &'a Arc<Expr>)>,
 ) -> Vec<&'a Expr> {

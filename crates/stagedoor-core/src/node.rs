@@ -80,6 +80,8 @@ const FEW_ANCESTORS: usize = 8;
 /// One entity with what decisions need of it.
 pub(crate) struct Node {
     pub(crate) entity: Entity,
+    /// Whether it is an action, whose groups a schema tells.
+    pub(crate) is_action: bool,
     /// Every entity this one is a member of, directly or not.
     pub(crate) ancestors: Box<[Arc<EntityUid>]>,
     /// The last numbering's ids, so that a principal is looked up once.
@@ -94,6 +96,7 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(entity: Entity, ancestors: Box<[Arc<EntityUid>]>) -> Arc<Self> {
         Arc::new(Self {
+            is_action: entity.uid.type_name().basename() == "Action",
             entity,
             ancestors,
             interned: ArcSwapOption::empty(),

@@ -182,12 +182,6 @@ impl OpenEngine {
                 if !evaluation.scope(info.policy) {
                     continue;
                 }
-                let partial = Partial {
-                    evaluator: evaluation.evaluator()?,
-                    slots: policy.env(),
-                    resource: &request.resource,
-                    attributes: &self.attributes,
-                };
                 let effect = info.effect();
                 let residual = |condition| OpenResidual {
                     policy: info.id().to_owned(),
@@ -195,7 +189,17 @@ impl OpenEngine {
                     effect,
                     condition,
                 };
-                match with_room(|| partial.condition(&policy.condition(), effect)) {
+                let condition = policy.condition();
+                let part = evaluation.with_evaluator(&condition, |evaluator| {
+                    let partial = Partial {
+                        evaluator,
+                        slots: policy.env(),
+                        resource: &request.resource,
+                        attributes: &self.attributes,
+                    };
+                    partial.condition(&condition, effect)
+                })?;
+                match part {
                     Part::Known(value) if part::boolean(&value) == Some(true) => {
                         tally.add(*number, info.policy);
                     }
@@ -215,7 +219,7 @@ impl OpenEngine {
                         residuals.push(residual(Err(reason)));
                     }
                     Part::Closed(message) => {
-                        tally.errors.push((*number, PolicyError::evaluation(info, message)));
+                        tally.errors.push((*number, PolicyError::evaluation(info, &message)));
                         tally.forbids.push(*number);
                     }
                 }
@@ -247,7 +251,6 @@ impl OpenOutcome {
 
     /// Returns what the policies say that depend on nothing open. Not the answer, unless it
     /// is [`settled`](Self::settled): a residual forbid may still deny.
-    #[must_use]
     pub fn known(&self) -> &Outcome {
         &self.known
     }

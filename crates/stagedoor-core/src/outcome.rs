@@ -6,6 +6,7 @@ use cedar_policy::Decision;
 use smallvec::SmallVec;
 
 use crate::engine::Engine;
+use crate::error::cut;
 use crate::guard::GuardOutcome;
 use crate::policy::PolicyInfo;
 
@@ -18,7 +19,8 @@ pub struct PolicyError {
 }
 
 impl PolicyError {
-    pub(crate) fn evaluation(policy: PolicyInfo<'_>, message: String) -> Self {
+    pub(crate) fn evaluation(policy: PolicyInfo<'_>, message: &impl fmt::Display) -> Self {
+        let message = cut(message);
         Self { policy: policy.id().to_owned(), code: "policy::evaluation", message }
     }
 
@@ -43,6 +45,7 @@ impl PolicyError {
 }
 
 /// The answer to one request: the decision, the policies that determined it, and errors.
+#[must_use = "a decision that nobody looks at protects nothing"]
 #[derive(Clone)]
 pub struct Outcome {
     pub(crate) engine: Engine,
@@ -95,6 +98,7 @@ impl Outcome {
 }
 
 /// A decision and one of the policies that determine it.
+#[must_use = "a decision that nobody looks at protects nothing"]
 #[derive(Debug, Clone, Copy)]
 pub struct Ruling<'e> {
     decision: Decision,

@@ -14,7 +14,7 @@ use cedar_policy_core::parser::text_to_cst::parse_policies;
 use cedar_policy_core::parser::{Node, cst};
 use cedar_policy_core::{ast, est, pst};
 
-use crate::error::causes;
+use crate::error::{ValueError, causes};
 use crate::policy::PolicyInfo;
 
 /// Parses one policy or template.
@@ -48,10 +48,37 @@ pub(crate) fn expression(text: &str) -> Option<ast::Expr> {
 /// Returns the entity of an id as Cedar writes it, `Type::"id"`; `None` for any other text.
 #[must_use]
 pub fn entity_uid(text: &str) -> Option<EntityUid> {
+    nearly_uid(text).filter(|uid| uid.to_string() == text)
+}
+
+/// Returns the entity that a text means which is written nearly as Cedar writes ids.
+pub(crate) fn nearly_uid(text: &str) -> Option<EntityUid> {
     let (type_name, id) = text.strip_suffix('"')?.split_once("::\"")?;
     let id = EntityId::new(unescaped(id)?);
-    let uid = EntityUid::from_type_name_and_id(type_name.parse().ok()?, id);
-    (uid.to_string() == text).then_some(uid)
+    Some(EntityUid::from_type_name_and_id(type_name.parse().ok()?, id))
+}
+
+/// Returns the entity with this type and id. Nothing is quoted: any text is an id.
+///
+/// # Errors
+///
+/// [`ValueError`] if `type_name` is not the name of a type, such as `User` or `App::User`.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::uid;
+///
+/// let brien = uid("User", "o'brien")?;
+/// assert_eq!(brien.id().unescaped(), "o'brien");
+/// assert!(uid("User::\"x\"", "y").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn uid(type_name: &str, id: impl AsRef<str>) -> Result<EntityUid, ValueError> {
+    let name = type_name
+        .parse()
+        .map_err(|_| ValueError::new("name of an entity type", type_name, "write `A` or `A::B`"))?;
+    Ok(EntityUid::from_type_name_and_id(name, EntityId::new(id)))
 }
 
 /// Reads Cedar's escapes. Cedar's own function keeps the whole text with each of its mistakes,

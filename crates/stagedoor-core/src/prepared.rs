@@ -190,7 +190,7 @@ impl Engine {
         evaluate: impl FnOnce(&Evaluation<'_, '_>) -> Result<R, DecideError>,
     ) -> Result<R, DecideError> {
         if let Some(bound) = asked.bound(&self.0) {
-            let view = View::prepared(asked, bound, &self.0.symbols);
+            let view = View::prepared(asked, bound, &self.0);
             return evaluate(&Evaluation::new(&view, &self.0));
         }
         let (request, entities) = asked.whole()?;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::error::cut;
 use crate::limits::raise;
 use crate::source::Source;
 
@@ -41,9 +42,6 @@ struct Place {
     column: usize,
 }
 
-/// A longer message is cut: it quotes a text that nobody reads to its end.
-const MESSAGE_BYTES: usize = 2_000;
-
 impl Problem {
     /// Returns a problem that keeps policies from being loaded. `code` is stable, of the form
     /// `file::read`.
@@ -52,7 +50,7 @@ impl Problem {
         Self {
             severity: Severity::Error,
             code,
-            message: shortened(message.into()),
+            message: cut(&message.into()),
             help: None,
             policy: None,
             place: None,
@@ -68,7 +66,7 @@ impl Problem {
     /// Says what to do about it.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(cut(&help.into()));
         self
     }
 
@@ -219,17 +217,6 @@ impl miette::SourceCode for Place {
             read.line_count(),
         )))
     }
-}
-
-/// Cuts a message that is too long, and says so.
-fn shortened(mut message: String) -> String {
-    if message.len() > MESSAGE_BYTES {
-        let end = message.floor_char_boundary(MESSAGE_BYTES);
-        let more = message.len() - end;
-        message.truncate(end);
-        message.push_str(&format!("… ({more} bytes more)"));
-    }
-    message
 }
 
 /// Failure to load policies: every problem that was found. Nothing was loaded.

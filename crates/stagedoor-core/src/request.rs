@@ -1,15 +1,17 @@
 //! One request for a decision.
 
 use cedar_policy::{Context, EntityUid, Schema};
+use cedar_policy_core::ast;
 use serde::Deserialize;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 
-use crate::error::RequestError;
-use crate::json::{Unambiguous, unambiguous};
+use crate::error::{RequestError, ValueError, cut, excerpt};
+use crate::json::{Unambiguous, not_cedars, unambiguous};
 use crate::limits::Limits;
-use crate::parse::entity_uid;
+use crate::parse::{entity_uid, nearly_uid};
 use crate::source::without_byte_order_mark;
-use crate::value::{Record, Value, extent, pairs};
+use crate::value::{Record, UidJson, Value, extent, pairs, serialize_record};
 
 /// Who wants to do what to which resource, and in which circumstances.
 ///
@@ -88,7 +90,7 @@ impl Request {
     /// [`RequestError`], which names the field that is wrong.
     pub fn from_json_str(json: &str, schema: Option<&Schema>) -> Result<Self, RequestError> {
         let read: RequestJson<'_> = serde_json::from_str(without_byte_order_mark(json))
-            .map_err(|e| RequestError::Json(e.to_string()))?;
+            .map_err(|e| RequestError::Json(cut(&e)))?;
         let action = uid("action", read.action)?;
         let context = match read.context {
             Some(raw) => context(raw.get(), schema.map(|s| (s, &action)))?,
@@ -125,8 +127,8 @@ impl Request {
         let context = if self.context.is_empty() {
             Context::empty()
         } else {
-            let fields = pairs(&self.context).map_err(|e| RequestError::Context(e.to_string()))?;
-            Context::from_pairs(fields).map_err(|e| RequestError::Context(e.to_string()))?
+            let fields = pairs(&self.context).map_err(|e| RequestError::Context(cut(&e)))?;
+            Context::from_pairs(fields).map_err(|e| RequestError::Context(cut(&e)))?
         };
         cedar_policy::Request::new(
             self.principal.clone(),
@@ -135,7 +137,27 @@ impl Request {
             context,
             schema,
         )
-        .map_err(|e| RequestError::Schema(e.to_string()))
+        .map_err(|e| RequestError::Schema(cut(&e)))
+    }
+}
+
+/// Writes the form that [`Request::from_json_str`] reads.
+impl Serialize for Request {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("principal", &UidJson(&self.principal))?;
+        map.serialize_entry("action", &UidJson(&self.action))?;
+        map.serialize_entry("resource", &UidJson(&self.resource))?;
+        map.serialize_entry("context", &Fields(&self.context))?;
+        map.end()
+    }
+}
+
+struct Fields<'a>(&'a Record);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_record(self.0, serializer)
     }
 }
 
@@ -143,24 +165,39 @@ fn uid(field: &'static str, json: Unambiguous) -> Result<EntityUid, RequestError
     let error = |reason: String| RequestError::EntityUid { field, reason };
     match json.0 {
         serde_json::Value::String(text) => {
-            let expected = || error(format!("`{text}` is not an id such as `User::\"alice\"`"));
+            let expected = || match nearly_uid(&text) {
+                Some(uid) => error(format!(
+                    "`{}` is not written as Cedar writes ids: write `{}`, or an object of `type` \
+                     and `id`",
+                    excerpt(&text),
+                    cut(&uid)
+                )),
+                None => {
+                    error(format!("`{}` is not an id such as `User::\"alice\"`", excerpt(&text)))
+                }
+            };
             entity_uid(&text).ok_or_else(expected)
         }
-        json => EntityUid::from_json(json).map_err(|e| error(e.to_string())),
+        json => EntityUid::from_json(json).map_err(|e| error(cut(&e))),
     }
 }
 
 fn context(json: &str, schema: Option<(&Schema, &EntityUid)>) -> Result<Record, RequestError> {
     // Cedar lets the last of several equal keys win.
-    let json = unambiguous(json).map_err(|e| RequestError::Context(e.to_string()))?;
+    let json = unambiguous(json).map_err(|e| RequestError::Context(cut(&e)))?;
+    if let Some(reason) = not_cedars(&json, "context") {
+        return Err(RequestError::Context(reason));
+    }
     let context = Context::from_json_value(json, schema)
         .map_err(|e| RequestError::Context(crate::error::causes(&e)))?;
-    let mut record = Record::new();
-    let names: Vec<String> = context.clone().into_iter().map(|(name, _)| name).collect();
-    for name in names {
-        if let Some(value) = context.get(&name) {
-            record.insert(name.into(), value.into());
+    match context.as_ref() {
+        ast::Context::Value(fields) => fields
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), Value::from_cedar(value)?)))
+            .collect::<Result<_, ValueError>>()
+            .map_err(|e| RequestError::Context(cut(&e))),
+        ast::Context::RestrictedResidual(_) => {
+            Err(RequestError::Context("a part of it is not known".to_owned()))
         }
     }
-    Ok(record)
 }

@@ -17,6 +17,7 @@ use crate::entities::Entities;
 use crate::error::{DecideError, causes};
 use crate::evaluate::{Evaluation, Guards, ResourceKnown, Standing, guard_errors, with_room};
 use crate::guard::GuardOutcome;
+use crate::hash::FastMap;
 use crate::parse;
 use crate::policy::{EntityScope, PolicyInfo};
 use crate::request::Request;
@@ -157,7 +158,7 @@ impl<'a> Partial<'a> {
         )
         .map_err(|e| refused(&e))?;
         // The schema brings the actions along.
-        let known = entities.to_cedar(std::iter::once(&request.principal), &[])?;
+        let known = entities.to_cedar([&request.principal], usize::MAX, &FastMap::default())?;
         let known =
             PartialEntities::from_concrete(known.into(), schema).map_err(|e| refused(&e))?;
         Ok(Self { request: partial, entities: known, schema })

@@ -1,7 +1,7 @@
 //! What a schema says of requests and entities, in a form that is quick to check.
 //!
 //! A fit found here is a fit for Cedar. What does not fit here may still do so for Cedar
-//! (extension values, enumerated entities), which is then asked and words the error.
+//! (enumerated entities), which is then asked and words the error.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use cedar_policy_core::validator::ValidatorEntityTypeKind;
 use cedar_policy_core::validator::types::{Attributes, EntityKind, OpenTag, Type};
 use smol_str::SmolStr;
 
+use crate::extension::ExtensionType;
 use crate::hash::FastMap;
 use crate::node::Node;
 use crate::request::Request;
@@ -73,6 +74,7 @@ enum Shape {
     Entity(EntityTypeName),
     Set(Box<Shape>),
     Record(Fields),
+    Extension(ExtensionType),
     /// Cedar's to check.
     Other,
 }
@@ -234,6 +236,7 @@ impl Shape {
             (Self::Entity(name), Value::Entity(uid)) => uid.type_name() == name,
             (Self::Set(item), Value::Set(items)) => items.iter().all(|value| item.fits(value)),
             (Self::Record(fields), Value::Record(record)) => fields.fit(record),
+            (Self::Extension(type_), Value::Extension(value)) => value.extension_type() == *type_,
             _ => false,
         }
     }
@@ -254,6 +257,9 @@ fn shape(type_: &Type, schema: &Schema) -> Shape {
         Type::Set { element_type: Some(item) } => Shape::Set(Box::new(shape(item, schema))),
         Type::Record { attrs, open_attributes: OpenTag::ClosedAttributes } => {
             fields(attrs, schema).map_or(Shape::Other, Shape::Record)
+        }
+        Type::ExtensionType { name } => {
+            ExtensionType::named(&name.to_string()).map_or(Shape::Other, Shape::Extension)
         }
         _ => Shape::Other,
     }

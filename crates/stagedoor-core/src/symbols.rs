@@ -46,6 +46,29 @@ pub(crate) struct Path {
     pub(crate) steps: SmallVec<[Step; 2]>,
 }
 
+/// Writes the path as Cedar text.
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.var {
+            Var::Principal => "principal",
+            Var::Action => "action",
+            Var::Resource => "resource",
+            Var::Context => "context",
+        })?;
+        self.steps.iter().try_for_each(|step| match step {
+            Step::Attribute(name) if is_identifier(name) => write!(f, ".{name}"),
+            Step::Attribute(name) => write!(f, "[\"{}\"]", name.escape_debug()),
+            Step::Tag(name) => write!(f, ".getTag(\"{}\")", name.escape_debug()),
+        })
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
 /// A literal of a policy, or a request's value in terms of those literals: what kind it is
 /// of, from 1, in the upper half, its number in the lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

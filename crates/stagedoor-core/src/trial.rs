@@ -157,7 +157,7 @@ impl Engine {
             let mut guards = evaluation.guards(ResourceKnown::Yes);
             let verdicts = self.verdicts(evaluation, &mut guards)?;
             let guards = RefCell::new(guards);
-            Ok(ask(&Trial { verdicts, evaluator: evaluation.evaluator()?, guards }))
+            Ok(ask(&Trial { verdicts, evaluator: evaluation.evaluator_of_all()?, guards }))
         })
     }
 

@@ -2,15 +2,20 @@
 //!
 //! A value becomes a Cedar expression only when Cedar itself has to evaluate a
 //! policy; the index reads it as it stands.
+//!
+//! INVARIANT: no value holds a text that is read later, so that all who read it see the same.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-use cedar_policy::{EntityUid, EvalResult, RestrictedExpression};
-use cedar_policy_core::ast;
+use cedar_policy::{EntityUid, RestrictedExpression};
+use cedar_policy_core::ast::{self, Literal, ValueKind};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use smol_str::SmolStr;
 
-use crate::error::EntitiesError;
-use crate::{extension, parse};
+use crate::error::{EntitiesError, ValueError};
+use crate::extension::Extension;
 
 /// Attributes by name: an entity's attributes or tags, a record, a request's context.
 pub type Record = BTreeMap<SmolStr, Value>;
@@ -42,8 +47,8 @@ pub enum Value {
     Set(Vec<Self>),
     /// A record.
     Record(Record),
-    /// An extension value, as the Cedar call that makes it: `ip("10.0.0.1")`.
-    Extension(SmolStr),
+    /// A decimal, a point in time, a duration or an address.
+    Extension(Extension),
 }
 
 impl Value {
@@ -56,15 +61,18 @@ impl Value {
         }
     }
 
-    /// Adds every entity that the value refers to.
+    /// Adds every entity that can be taken out of the value: all but those in sets.
     pub(crate) fn add_uids<'v>(&'v self, uids: &mut Vec<&'v EntityUid>) {
         let mut open = vec![self];
         while let Some(value) = open.pop() {
             match value {
                 Self::Entity(uid) => uids.push(uid),
-                Self::Set(items) => open.extend(items),
                 Self::Record(fields) => open.extend(fields.values()),
-                Self::Bool(_) | Self::Long(_) | Self::String(_) | Self::Extension(_) => {}
+                Self::Bool(_)
+                | Self::Long(_)
+                | Self::String(_)
+                | Self::Set(_)
+                | Self::Extension(_) => {}
             }
         }
     }
@@ -73,7 +81,7 @@ impl Value {
     ///
     /// # Errors
     ///
-    /// [`EntitiesError::Value`] if an extension call does not parse.
+    /// [`EntitiesError::Value`] where Cedar takes no such record.
     pub fn to_cedar(&self) -> Result<RestrictedExpression, EntitiesError> {
         Ok(match self {
             Self::Bool(b) => RestrictedExpression::new_bool(*b),
@@ -85,28 +93,139 @@ impl Value {
             ),
             Self::Record(fields) => RestrictedExpression::new_record(pairs(fields)?)
                 .map_err(|e| EntitiesError::Value(e.to_string()))?,
-            Self::Extension(call) => match extension::expression(call) {
-                Some(plain) => plain,
-                None => parsed(call)?,
-            },
+            Self::Extension(value) => value.expr().into(),
+        })
+    }
+
+    /// Takes a value that Cedar's evaluator made.
+    pub(crate) fn from_cedar(value: &ast::Value) -> Result<Self, ValueError> {
+        Ok(match &value.value {
+            ValueKind::Lit(Literal::Bool(b)) => Self::Bool(*b),
+            ValueKind::Lit(Literal::Long(n)) => Self::Long(*n),
+            ValueKind::Lit(Literal::String(s)) => Self::String(s.clone()),
+            ValueKind::Lit(Literal::EntityUID(uid)) => {
+                Self::Entity(ast::EntityUID::clone(uid).into())
+            }
+            ValueKind::Set(set) => {
+                let items = set.authoritative.iter().map(Self::from_cedar);
+                Self::Set(items.collect::<Result<_, _>>()?)
+            }
+            ValueKind::Record(fields) => {
+                let fields = fields.iter();
+                let fields =
+                    fields.map(|(name, value)| Ok((name.clone(), Self::from_cedar(value)?)));
+                Self::Record(fields.collect::<Result<_, _>>()?)
+            }
+            ValueKind::ExtensionValue(value) => {
+                Self::Extension(Extension::from_cedar(Arc::clone(value))?)
+            }
         })
     }
 }
 
-/// Brackets that an extension value may have: each may nest in the one before.
-const BRACKETS: usize = 64;
-
-fn parsed(call: &str) -> Result<RestrictedExpression, EntitiesError> {
-    if call.matches(['(', '[', '{']).count() > BRACKETS {
-        return Err(EntitiesError::Value(format!(
-            "an extension value has over {BRACKETS} brackets"
-        )));
+/// Writes the value as Cedar text.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(b) => b.fmt(f),
+            Self::Long(n) => n.fmt(f),
+            Self::String(s) => write!(f, "\"{}\"", s.escape_debug()),
+            Self::Entity(uid) => uid.fmt(f),
+            Self::Set(items) => {
+                f.write_str("[")?;
+                for (number, item) in items.iter().enumerate() {
+                    write!(f, "{}{item}", if number == 0 { "" } else { ", " })?;
+                }
+                f.write_str("]")
+            }
+            Self::Record(fields) => {
+                f.write_str("{")?;
+                for (number, (name, value)) in fields.iter().enumerate() {
+                    let comma = if number == 0 { "" } else { ", " };
+                    write!(f, "{comma}\"{}\": {value}", name.escape_debug())?;
+                }
+                f.write_str("}")
+            }
+            Self::Extension(value) => fmt::Display::fmt(value, f),
+        }
     }
-    let expression = parse::expression(call)
-        .ok_or_else(|| EntitiesError::Value(format!("`{call}` is not an expression")))?;
-    let restricted = ast::RestrictedExpr::new(expression)
-        .map_err(|e| EntitiesError::Value(format!("`{call}`: {e}")))?;
-    Ok(restricted.into())
+}
+
+/// Writes Cedar's JSON form: `{"__entity": {"type": …, "id": …}}`, `{"__extn": {"fn": …, "arg": …}}`.
+///
+/// Fails for a record with a field of such a name, which would be read as something else.
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Bool(b) => serializer.serialize_bool(*b),
+            Self::Long(n) => serializer.serialize_i64(*n),
+            Self::String(s) => serializer.serialize_str(s),
+            Self::Set(items) => serializer.collect_seq(items),
+            Self::Record(fields) => serialize_record(fields, serializer),
+            Self::Entity(uid) => escaped(serializer, "__entity", &UidJson(uid)),
+            Self::Extension(value) => escaped(serializer, "__extn", &Call(value)),
+        }
+    }
+}
+
+/// Writes a record in Cedar's JSON form, for `#[serde(serialize_with)]`.
+///
+/// # Errors
+///
+/// The serializer's, and where the record has a field `__entity`, `__extn` or `__expr`: in JSON
+/// that would be something else.
+pub fn serialize_record<S: Serializer>(record: &Record, serializer: S) -> Result<S::Ok, S::Error> {
+    if let Some(name) = ESCAPES.into_iter().find(|name| record.contains_key(*name)) {
+        let told = format!("a record has a field `{name}`, which JSON cannot tell");
+        return Err(serde::ser::Error::custom(told));
+    }
+    serializer.collect_map(record.iter().map(|(name, value)| (name.as_str(), value)))
+}
+
+/// An id in Cedar's JSON form: `{"type": …, "id": …}`.
+pub(crate) struct UidJson<'a>(pub(crate) &'a EntityUid);
+
+impl Serialize for UidJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("type", &self.0.type_name().to_string())?;
+        map.serialize_entry("id", self.0.id().unescaped())?;
+        map.end()
+    }
+}
+
+/// What is no record in JSON.
+const ESCAPES: [&str; 3] = ["__entity", "__extn", "__expr"];
+
+fn escaped<S: Serializer>(
+    serializer: S,
+    escape: &str,
+    fields: &impl Serialize,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(escape, fields)?;
+    map.end()
+}
+
+/// What makes an extension value.
+struct Call<'a>(&'a Extension);
+
+impl Serialize for Call<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        if let Some((function, argument)) = self.0.call() {
+            map.serialize_entry("fn", function)?;
+            map.serialize_entry("arg", &argument)?;
+        } else {
+            let span = self.0.since_epoch().ok_or_else(|| {
+                serde::ser::Error::custom(format!("`{}` cannot be told in JSON", self.0))
+            })?;
+            map.serialize_entry("fn", "offset")?;
+            let epoch = Extension::datetime("1970-01-01").map_err(serde::ser::Error::custom)?;
+            map.serialize_entry("args", &[Value::Extension(epoch), Value::Extension(span)])?;
+        }
+        map.end()
+    }
 }
 
 /// Returns a record's fields as Cedar expressions.
@@ -130,7 +249,8 @@ fn extent_of_all(mut longest: usize, mut open: Vec<(&Value, usize)>) -> (usize, 
     while let Some((value, depth)) = open.pop() {
         deepest = deepest.max(depth);
         match value {
-            Value::String(s) | Value::Extension(s) => longest = longest.max(s.len()),
+            Value::String(s) => longest = longest.max(s.len()),
+            Value::Extension(value) => longest = longest.max(value.bytes()),
             Value::Entity(uid) => longest = longest.max(uid.id().unescaped().len()),
             Value::Set(items) => open.extend(items.iter().map(|v| (v, depth + 1))),
             Value::Record(fields) => {
@@ -211,22 +331,6 @@ impl From<i64> for ValueRef<'_> {
     }
 }
 
-impl From<EvalResult> for Value {
-    fn from(result: EvalResult) -> Self {
-        match result {
-            EvalResult::Bool(b) => Self::Bool(b),
-            EvalResult::Long(n) => Self::Long(n),
-            EvalResult::String(s) => Self::String(s.into()),
-            EvalResult::EntityUid(uid) => Self::Entity(uid),
-            EvalResult::Set(items) => Self::Set(items.iter().cloned().map(Self::from).collect()),
-            EvalResult::Record(fields) => Self::Record(
-                fields.iter().map(|(k, v)| (k.into(), Self::from(v.clone()))).collect(),
-            ),
-            EvalResult::ExtensionValue(call) => Self::Extension(call.into()),
-        }
-    }
-}
-
 impl From<&str> for Value {
     fn from(s: &str) -> Self {
         Self::String(s.into())
@@ -260,6 +364,12 @@ impl From<i64> for Value {
 impl From<EntityUid> for Value {
     fn from(uid: EntityUid) -> Self {
         Self::Entity(uid)
+    }
+}
+
+impl From<Extension> for Value {
+    fn from(value: Extension) -> Self {
+        Self::Extension(value)
     }
 }
 

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 use cedar_policy::EntityUid;
+use cedar_policy_core::ast;
 use smallvec::SmallVec;
 
+use crate::engine::Snapshot;
 use crate::entities::Entities;
 use crate::error::DecideError;
+use crate::hash::FastMap;
 use crate::node::{Interned, Node};
 use crate::prepared::{Bound, Place, PreparedRequest};
 use crate::request::Request;
@@ -50,6 +53,8 @@ impl<'a> Asked<'a> {
 pub(crate) struct View<'a> {
     pub(crate) asked: Asked<'a>,
     pub(crate) symbols: &'a Symbols,
+    /// The schema's actions as Cedar's entities.
+    pub(crate) actions: &'a FastMap<EntityUid, Arc<ast::Entity>>,
     /// The resource stands for all of its type: nothing but the type is known of it.
     pub(crate) any_resource: bool,
     principal: Option<&'a Node>,
@@ -108,13 +113,11 @@ impl<'a> Ids<'a> {
 const FEW_ANCESTORS: usize = 4;
 
 impl<'a> View<'a> {
-    /// Returns the view of a request. `action` is known where a schema tells it.
-    pub(crate) fn new(
-        request: &'a Request,
-        entities: &'a Entities,
-        symbols: &'a Symbols,
-        action: Option<&'a Interned>,
-    ) -> Self {
+    /// Returns the view of a request.
+    pub(crate) fn new(request: &'a Request, entities: &'a Entities, engine: &'a Snapshot) -> Self {
+        let Snapshot { symbols, actions, .. } = engine;
+        // Known where a schema tells it.
+        let action = actions.get(&request.action).map(AsRef::as_ref);
         let principal = entities.node(&request.principal);
         let resource = entities.node(&request.resource);
         let action_ids = action.map_or_else(
@@ -129,18 +132,20 @@ impl<'a> View<'a> {
             principal,
             resource,
             symbols,
+            actions: &engine.action_entities,
             any_resource: false,
             found: RefCell::new(SmallVec::new()),
         }
     }
 
-    /// Returns the view of a prepared request that suits the engine of these symbols.
+    /// Returns the view of a prepared request that suits the engine.
     #[inline]
     pub(crate) fn prepared(
         asked: &'a PreparedRequest<'a>,
         bound: &'a Bound,
-        symbols: &'a Symbols,
+        engine: &'a Snapshot,
     ) -> Self {
+        let symbols = &engine.symbols;
         let PreparedRequest { principal, action, .. } = asked;
         let action_ids = match &action.interned {
             Some(interned) => Ids::Known(interned),
@@ -154,6 +159,7 @@ impl<'a> View<'a> {
             principal: principal.node(),
             resource: None,
             symbols,
+            actions: &engine.action_entities,
             any_resource: false,
             found: RefCell::new(SmallVec::new()),
         }
@@ -233,7 +239,7 @@ impl<'a> View<'a> {
         }
     }
 
-    fn resolve(&self, path: &Path) -> Found<'a> {
+    pub(crate) fn resolve(&self, path: &Path) -> Found<'a> {
         let mut steps = path.steps.iter();
         let Some(first) = steps.next() else { return self.variable(path.var) };
         let mut found = match path.var {
@@ -265,7 +271,7 @@ impl<'a> View<'a> {
         found
     }
 
-    fn variable(&self, var: Var) -> Found<'a> {
+    pub(crate) fn variable(&self, var: Var) -> Found<'a> {
         let uid = match (self.asked, var) {
             (_, Var::Context) => None,
             (Asked::Prepared(asked, _), Var::Principal) => Some(&asked.principal.uid),

@@ -51,6 +51,10 @@ pub enum WasmRuleError {
     #[error("the request of more than {0} bytes is too large for it")]
     #[diagnostic(code(wasm_rule::input_size), help("raise `input_bytes`"))]
     InputTooLarge(usize),
+    /// The request holds something that the contract cannot tell: a field `__extn`, say.
+    #[error("the request cannot be told to it: {0}")]
+    #[diagnostic(code(wasm_rule::input))]
+    Input(String),
     /// The rule returned an error.
     #[error("{0}")]
     #[diagnostic(code(wasm_rule::error))]
@@ -78,6 +82,7 @@ impl WasmRuleError {
             Self::Trapped(..) => "wasm_rule::trap",
             Self::BadOutput(..) => "wasm_rule::output",
             Self::OutputTooLarge(_) => "wasm_rule::output_size",
+            Self::Input(_) => "wasm_rule::input",
             Self::InputTooLarge(_) => "wasm_rule::input_size",
             Self::Refused(_) => "wasm_rule::error",
             Self::Busy(_) => "wasm_rule::busy",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
+use serde::ser::{Serialize, Serializer};
 use stagedoor_core::{Entities, EntityUid, GuardInputs, Record, Request, Value};
 
 use crate::contract;
@@ -47,8 +47,9 @@ impl<'a> Writer<'a> {
 
     fn record(&mut self, record: &'a Record) -> Result<String, WasmRuleError> {
         record.values().for_each(|value| references(value, &mut self.open));
-        // Writing a record to memory does not fail.
-        let json = serde_json::to_string(&Json(record)).unwrap_or_default();
+        // Fails for what JSON cannot tell.
+        let json = serde_json::to_string(&Fields(record))
+            .map_err(|error| WasmRuleError::Input(error.to_string()))?;
         self.take(json.len())?;
         Ok(json)
     }
@@ -106,85 +107,37 @@ fn references<'v>(value: &'v Value, found: &mut Vec<&'v EntityUid>) {
     }
 }
 
-/// Cedar's JSON form of a record or a value.
-struct Json<'a, T>(&'a T);
+/// A record in Cedar's JSON form.
+struct Fields<'a>(&'a Record);
 
-impl Serialize for Json<'_, Record> {
+impl Serialize for Fields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name.as_str(), Json(value))))
+        stagedoor_core::serialize_record(self.0, serializer)
     }
-}
-
-impl Serialize for Json<'_, Value> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Bool(b) => serializer.serialize_bool(*b),
-            Value::Long(n) => serializer.serialize_i64(*n),
-            Value::String(s) => serializer.serialize_str(s),
-            Value::Set(items) => {
-                let mut list = serializer.serialize_seq(Some(items.len()))?;
-                items.iter().try_for_each(|item| list.serialize_element(&Json(item)))?;
-                list.end()
-            }
-            Value::Record(fields) => Json(fields).serialize(serializer),
-            Value::Entity(uid) => {
-                let (type_, id) = key(uid);
-                escaped(serializer, "__entity", [("type", &type_), ("id", &id)])
-            }
-            Value::Extension(call) => match call_of(call) {
-                Some((function, argument)) => {
-                    escaped(serializer, "__extn", [("fn", function), ("arg", argument)])
-                }
-                None => escaped(serializer, "__extn", [("expr", call)]),
-            },
-            other => Err(serde::ser::Error::custom(format!("{other:?} is no value of Cedar's"))),
-        }
-    }
-}
-
-fn escaped<S: Serializer, const N: usize>(
-    serializer: S,
-    escape: &str,
-    fields: [(&str, &str); N],
-) -> Result<S::Ok, S::Error> {
-    struct Fields<'f, const N: usize>([(&'f str, &'f str); N]);
-    impl<const N: usize> Serialize for Fields<'_, N> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_map(self.0)
-        }
-    }
-    let mut map = serializer.serialize_map(Some(1))?;
-    map.serialize_entry(escape, &Fields(fields))?;
-    map.end()
-}
-
-/// Takes `datetime("2026-01-01")` apart.
-fn call_of(call: &str) -> Option<(&str, &str)> {
-    let (function, rest) = call.split_once("(\"")?;
-    let argument = rest.strip_suffix("\")")?;
-    let plain = !argument.contains(['"', '\\'])
-        && function.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    plain.then_some((function, argument))
 }
 
 #[cfg(test)]
 mod tests {
+    use stagedoor_core::Extension;
+
     use super::*;
 
     #[test]
     fn values_are_written_as_cedar_does() -> Result<(), Box<dyn std::error::Error>> {
         let record = Record::from([
-            ("at".into(), Value::Extension(r#"datetime("2026-01-01")"#.into())),
+            ("at".into(), Extension::datetime("2026-01-01")?.into()),
             (
                 "in".into(),
-                Value::Extension(r#"datetime("2026-01-01").offset(duration("1d"))"#.into()),
+                r#"datetime("2026-01-01").offset(duration("1d"))"#.parse::<Extension>()?.into(),
             ),
             ("owner".into(), Value::Entity(r#"User::"al\"ice""#.parse()?)),
             ("tags".into(), Value::from_iter(["a\n", "b"])),
             ("deep".into(), Value::Record(Record::from([("n".into(), Value::Long(i64::MIN))]))),
         ]);
-        let expected = r#"{"at":{"__extn":{"fn":"datetime","arg":"2026-01-01"}},"deep":{"n":-9223372036854775808},"in":{"__extn":{"expr":"datetime(\"2026-01-01\").offset(duration(\"1d\"))"}},"owner":{"__entity":{"type":"User","id":"al\"ice"}},"tags":["a\n","b"]}"#;
-        assert_eq!(serde_json::to_string(&Json(&record))?, expected);
+        let expected = r#"{"at":{"__extn":{"fn":"datetime","arg":"2026-01-01"}},"deep":{"n":-9223372036854775808},"in":{"__extn":{"fn":"datetime","arg":"2026-01-02T00:00:00.000Z"}},"owner":{"__entity":{"type":"User","id":"al\"ice"}},"tags":["a\n","b"]}"#;
+        assert_eq!(serde_json::to_string(&Fields(&record))?, expected);
+        let reserved = Record::from([("__extn".into(), Value::Record(record))]);
+        assert!(serde_json::to_string(&Fields(&reserved)).is_err());
         Ok(())
     }
 }

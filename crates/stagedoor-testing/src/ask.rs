@@ -305,6 +305,9 @@ fn cedar(case: &Case, world: &World) -> Result<Question, String> {
     let text = request.to_string();
     let request =
         Request::from_json_str(&text, world.engine.schema()).map_err(|e| e.to_string())?;
+    if world.checks_requests {
+        world.engine.validate_request(&request).map_err(|e| e.to_string())?;
+    }
     let own = parse_entities(&case.entities, &world.engine)?;
     // Cedar adds the schema's actions, which the fixtures have, too.
     let own = own.iter().filter(|entity| entity.uid.type_name().basename() != "Action");

@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) vocabulary: Result<Vocabulary, String>,
     /// What cases call policies, where it is not their id.
     pub(crate) names: BTreeMap<String, String>,
+    /// Requests that do not conform to the schema are no tests, as for `cedar run-tests`.
+    pub(crate) checks_requests: bool,
     /// Kubernetes objects by name.
     pub(crate) objects: BTreeMap<String, Value>,
     pub(crate) entity_files: Vec<PathBuf>,
@@ -180,6 +182,7 @@ impl World {
             catalog_store,
             vocabulary,
             names,
+            checks_requests: file.named_by_annotation,
             objects,
             entity_files,
             entities,

@@ -86,8 +86,8 @@ impl Shadow {
             match evaluation.whole(policy)? {
                 Verdict::NotSatisfied => {}
                 Verdict::Satisfied => cedar.add(number, policy.policy),
-                Verdict::Errored(message) => {
-                    cedar.errors.push((number, PolicyError::evaluation(policy, message)));
+                Verdict::Errored(fault) => {
+                    cedar.errors.push((number, PolicyError::evaluation(policy, &fault)));
                     if policy.effect() == Effect::Forbid && !evaluation.engine.exact {
                         cedar.forbids.push(number);
                     }

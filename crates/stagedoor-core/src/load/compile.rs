@@ -7,10 +7,11 @@ use cedar_policy::EntityUid;
 use cedar_policy_core::ast::{self, EntityReference, PrincipalOrResourceConstraint};
 use smol_str::SmolStr;
 
-use crate::condition::{clauses, dereferenced};
+use crate::condition::{clauses, dereferenced, hops};
 use crate::guard::BoundGuard;
 use crate::hash::{FastMap, FastSet};
 use crate::lower::Lowering;
+use crate::parse;
 use crate::policy::{ActionScope, Body, EntityScope, Form, Origin, Slots, StoredPolicy};
 use crate::problem::Problem;
 use crate::source::Source;
@@ -29,6 +30,8 @@ pub(super) struct Compiler {
     ids: FastSet<SmolStr>,
     /// Entities that conditions name and may read.
     pub(super) dereferenced: FastSet<EntityUid>,
+    /// The most steps from entity to entity that a condition makes.
+    pub(super) hops: usize,
     pub(super) guards: Guards,
     /// How many statements came before, which numbers those without an id.
     position: usize,
@@ -50,13 +53,15 @@ pub(super) enum AddError {
     Duplicate(SmolStr),
     /// It cannot be guarded as it asks to be.
     Guard(SmolStr, GuardProblem),
+    /// It cannot be written as Cedar text.
+    Text(SmolStr),
 }
 
 impl AddError {
     /// Returns where in the text that was parsed, if that is known.
     pub(super) fn label(&self) -> Option<Range<usize>> {
         match self {
-            Self::Duplicate(_) => None,
+            Self::Duplicate(_) | Self::Text(_) => None,
             Self::Guard(_, problem) => problem.label.clone(),
         }
     }
@@ -71,6 +76,7 @@ impl Compiler {
             templates: FastMap::default(),
             ids: FastSet::default(),
             dereferenced: FastSet::default(),
+            hops: 0,
             guards,
             position: 0,
             exact,
@@ -82,6 +88,11 @@ impl Compiler {
     pub(super) fn problem(&self, error: AddError) -> Problem {
         let id = match error {
             AddError::Guard(id, problem) => return problem.into_problem().with_policy(id),
+            AddError::Text(id) => {
+                let message = format!("policy `{id}` says in JSON what Cedar's text cannot say");
+                let help = "write it in Cedar's syntax";
+                return Problem::error("policy::json", message).with_help(help).with_policy(id);
+            }
             AddError::Duplicate(id) => id,
         };
         let policy = self.policies.iter().find(|policy| policy.id == id);
@@ -150,7 +161,12 @@ impl Compiler {
     ) -> Result<SmolStr, AddError> {
         let id = if self.exact { None } else { id_annotation(&tree) };
         let id = id.unwrap_or_else(|| key.into());
-        let form = Form::Json(tree.to_string().into_boxed_str());
+        // INVARIANT: explanations read the text again, and must read the policy that decides.
+        let text = tree.to_string();
+        if !parse::statement(&text, &id).is_ok_and(|again| is_alike(&again, &tree)) {
+            return Err(AddError::Text(id));
+        }
+        let form = Form::Json(text.into_boxed_str());
         self.add(id.clone(), tree, Origin { source, form }).map(|()| id)
     }
 
@@ -216,6 +232,7 @@ impl Compiler {
     ) -> Body {
         let exprs = tree.non_scope_constraints_arc().map(clauses).unwrap_or_default();
         exprs.iter().for_each(|e| dereferenced(e, &mut self.dereferenced));
+        self.hops = exprs.iter().map(|e| hops(e)).fold(self.hops, usize::max);
         let mut lowering = Lowering { symbols: &mut self.symbols };
         let annotations = tree.annotations().map(|(name, a)| (name.as_ref(), a.val.clone()));
         Body {
@@ -271,6 +288,19 @@ impl Compiler {
             }
         }
     }
+}
+
+/// Returns whether two trees are the same policy.
+fn is_alike(one: &ast::Template, other: &ast::Template) -> bool {
+    let parts =
+        |tree: &ast::Template| tree.non_scope_constraints_arc().map(clauses).unwrap_or_default();
+    let (ours, theirs) = (parts(one), parts(other));
+    one.effect() == other.effect()
+        && one.principal_constraint() == other.principal_constraint()
+        && one.action_constraint() == other.action_constraint()
+        && one.resource_constraint() == other.resource_constraint()
+        && ours.len() == theirs.len()
+        && ours.iter().zip(&theirs).all(|(one, other)| one.eq_shape(other))
 }
 
 /// Cedar's id of a statement without a name.

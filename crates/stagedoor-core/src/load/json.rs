@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use cedar_policy::{EntityId, EntityTypeName, EntityUid, Policy, PolicyId, Schema, Template};
+use cedar_policy::{EntityId, EntityTypeName, EntityUid, Policy, PolicyId, Template};
 use cedar_policy_core::ast;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -81,7 +81,7 @@ fn one(
     number: u32,
     source: &Source,
     policy: &RawValue,
-    schema: Option<&Schema>,
+    validation: Option<&Validation>,
     limits: &Limits,
     compiler: &mut Compiler,
     report: &mut Report,
@@ -104,8 +104,8 @@ fn one(
             return;
         }
     };
-    if let Some(schema) = schema {
-        for finding in Validation::new(schema).trees(std::iter::once(&tree)) {
+    if let Some(validation) = validation {
+        for finding in validation.trees(std::iter::once(&tree)) {
             let problem = finding.problem.with_policy(&*finding.id).in_file(&source.name);
             report.add(finding.severity, || problem);
         }
@@ -119,7 +119,7 @@ fn one(
 pub(super) fn load(
     number: u32,
     source: &Source,
-    schema: Option<&Schema>,
+    validation: Option<&Validation>,
     limits: &Limits,
     compiler: &mut Compiler,
     report: &mut Report,
@@ -127,7 +127,7 @@ pub(super) fn load(
     let set = match Document::read(&source.text) {
         Ok(Document::Set(set)) => set,
         Ok(Document::Policy(policy)) => {
-            one(number, source, policy, schema, limits, compiler, report);
+            one(number, source, policy, validation, limits, compiler, report);
             return Vec::new();
         }
         Err(error) => {
@@ -169,8 +169,8 @@ pub(super) fn load(
             }
         }
     }
-    if let Some(schema) = schema {
-        for finding in Validation::new(schema).trees(trees.iter().map(|(_, tree)| tree)) {
+    if let Some(validation) = validation {
+        for finding in validation.trees(trees.iter().map(|(_, tree)| tree)) {
             let problem = finding.problem.with_policy(&*finding.id).in_file(&source.name);
             report.add(finding.severity, || problem);
         }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use cedar_policy::{EntityTypeName, EntityUid, Schema};
+use cedar_policy::{EntityTypeName, EntityUid};
 use cedar_policy_core::ast::{self, EntityReference, PrincipalOrResourceConstraint};
-use cedar_policy_core::validator::{ValidatorEntityTypeKind, ValidatorSchema};
+use cedar_policy_core::validator::ValidatorEntityTypeKind;
 
 use super::Report;
 use super::compile::Compiler;
@@ -21,9 +21,9 @@ use crate::source::Source;
 pub(super) fn load(
     links: &[TemplateLink],
     source: Option<&Source>,
-    schema: Option<&Schema>,
+    validation: Option<&Validation>,
     limits: &Limits,
-    compiler: &mut Compiler,
+    compiler: &mut Compiler<'_>,
     report: &mut Report,
 ) {
     if links.is_empty() || !check_policy_limit(compiler, links.len(), limits, report) {
@@ -33,13 +33,12 @@ pub(super) fn load(
         Some(source) => problem.in_file(&source.name),
         None => problem,
     };
-    let mut checker = schema.map(Checker::new);
+    let mut checker = validation.map(Checker::new);
     for link in links {
         let Some(template) = compiler.template(&link.template) else {
             report.error(|| {
                 let (id, template) = (&link.id, &link.template);
-                let message =
-                    format!("link `{id}` is of template `{template}`, which is not there");
+                let message = format!("link `{id}` refers to unknown template `{template}`");
                 let help = "a template's id is its `@id`, or its key in JSON";
                 in_file(Problem::error("link::template", message).with_help(help))
             });
@@ -81,7 +80,9 @@ fn fill(tree: &ast::Template, link: &TemplateLink) -> Result<(), String> {
                 return Err(format!("link `{link}` leaves `{name}` of `{template}` open"));
             }
             (false, true) => {
-                return Err(format!("link `{link}` fills `{name}`, which `{template}` has not"));
+                return Err(format!(
+                    "link `{link}` fills `{name}`, but template `{template}` has no such slot"
+                ));
             }
             _ => {}
         }
@@ -91,8 +92,8 @@ fn fill(tree: &ast::Template, link: &TemplateLink) -> Result<(), String> {
 
 /// Validates links. What Cedar says of a link depends only on the types of what fills
 /// it (on the id, where the type lists its ids), so each combination is asked once.
-struct Checker {
-    validation: Validation,
+struct Checker<'v> {
+    validation: &'v Validation,
     /// Types that list their ids.
     listed: FastSet<EntityTypeName>,
     known: FastMap<String, FastSet<[Option<Kind>; 2]>>,
@@ -105,15 +106,15 @@ enum Kind {
     Listed(EntityUid),
 }
 
-impl Checker {
-    fn new(schema: &Schema) -> Self {
-        let types: &ValidatorSchema = schema.as_ref();
-        let listed = types
+impl<'v> Checker<'v> {
+    fn new(validation: &'v Validation) -> Self {
+        let listed = validation
+            .schema()
             .entity_types()
             .filter(|type_| matches!(type_.kind, ValidatorEntityTypeKind::Enum(_)))
             .map(|type_| type_.name().clone().into())
             .collect();
-        Self { validation: Validation::new(schema), listed, known: FastMap::default() }
+        Self { validation, listed, known: FastMap::default() }
     }
 
     fn check(&mut self, tree: &ast::Template, link: &TemplateLink) -> Vec<Problem> {

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cedar_policy::Schema;
 use cedar_policy_core::ast;
 
 use super::compile::{Compiler, id_annotation, positional_id};
@@ -45,7 +44,7 @@ struct Tree {
 pub(super) fn load(
     number: u32,
     source: &Source,
-    schema: Option<&Schema>,
+    validation: Option<&Validation>,
     limits: &Limits,
     compiler: &mut Compiler,
     report: &mut Report,
@@ -65,7 +64,6 @@ pub(super) fn load(
         .enumerate()
         .map(|(n, statements)| Chunk { first_position: first + n * CHUNK, statements })
         .collect();
-    let validator = schema.map(Validation::new);
     // Once no more problems are reported, nothing is gained by looking further.
     let enough = AtomicBool::new(report.is_full());
     let result = stack::in_order(
@@ -74,7 +72,7 @@ pub(super) fn load(
             if enough.load(Ordering::Relaxed) {
                 return Parsed::default();
             }
-            parse_chunk(chunk, source, validator.as_ref())
+            parse_chunk(chunk, source, validation)
         },
         |parsed| {
             for (severity, problem, place) in parsed.problems {

@@ -7,9 +7,11 @@ use cedar_policy::{Schema, ValidationResult};
 use cedar_policy_core::ast;
 use cedar_policy_core::validator::{ValidationMode, Validator, ValidatorSchema};
 
+use super::effort::Effort;
 use super::shape::{Shape, ValidShapes};
 use crate::error::causes;
 use crate::hash::{FastMap, FastSet};
+use crate::limits::Limits;
 use crate::problem::{Problem, Severity};
 
 /// What the validator found about one policy.
@@ -27,21 +29,36 @@ pub(super) struct Finding {
 pub(super) struct Validation {
     validator: Validator,
     valid: ValidShapes,
+    effort: Effort,
 }
 
 impl Validation {
-    pub(super) fn new(schema: &Schema) -> Self {
-        let schema: &ValidatorSchema = schema.as_ref();
-        Self { validator: Validator::new(schema.clone()), valid: ValidShapes::new(schema) }
+    pub(super) fn new(schema: &Schema, limits: &Limits) -> Self {
+        let core: &ValidatorSchema = schema.as_ref();
+        Self {
+            validator: Validator::new(core.clone()),
+            valid: ValidShapes::new(core),
+            effort: Effort::new(schema, limits.validation_steps),
+        }
+    }
+
+    pub(super) fn schema(&self) -> &ValidatorSchema {
+        self.validator.schema()
     }
 
     /// Validates policies and templates, whose ids must differ.
     pub(super) fn trees<'a>(&self, trees: impl Iterator<Item = &'a ast::Template>) -> Vec<Finding> {
         let mut first = Vec::new();
         let mut alike = Vec::new();
+        let mut refused = None;
         let mut shapes: FastMap<Shape, &ast::Template> = FastMap::default();
         for tree in trees {
-            match self.valid.shape(tree) {
+            let shape = self.valid.shape(tree);
+            if !self.effort.take(tree, shape.as_ref()) {
+                refused.get_or_insert(tree);
+                continue;
+            }
+            match shape {
                 None => first.push(tree),
                 Some(shape) if self.valid.contains(&shape) => {}
                 Some(shape) if shapes.contains_key(&shape) => alike.push((shape, tree)),
@@ -50,6 +67,17 @@ impl Validation {
                     shapes.insert(shape, tree);
                 }
             }
+        }
+        if let Some(tree) = refused {
+            let problem = self.effort.problem();
+            let finding = |problem| Finding {
+                id: tree.id().to_string(),
+                severity: Severity::Error,
+                label: None,
+                problem,
+            };
+            // Nothing is loaded, so that the others need not be looked at.
+            return problem.map(finding).into_iter().collect();
         }
         let mut findings = self.each(&first);
         let faulty: FastSet<String> = findings.iter().map(|finding| finding.id.clone()).collect();
@@ -201,13 +229,14 @@ mod tests {
     fn policies_alike_have_the_findings_that_each_has_alone() -> Result<(), Box<dyn Error>> {
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA)?;
         let trees = policies()?;
-        let alone = Validation::new(&schema).each(&trees.iter().collect::<Vec<_>>());
+        let alone =
+            Validation::new(&schema, &Limits::default()).each(&trees.iter().collect::<Vec<_>>());
         let faulty = alone.iter().map(|f| f.id.clone()).collect::<FastSet<_>>().len();
         let valid = trees.len() - faulty;
         assert!(faulty > 500 && valid > 500, "{faulty} of {}", trees.len());
         let alone = told(alone);
         for size in [1, 100] {
-            let validation = Validation::new(&schema);
+            let validation = Validation::new(&schema, &Limits::default());
             let together = trees.chunks(size).flat_map(|chunk| validation.trees(chunk.iter()));
             assert_eq!(told(together.collect()), alone);
             assert!(validation.valid.len() < valid / 5, "{} shapes", validation.valid.len());

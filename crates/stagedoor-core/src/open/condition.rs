@@ -7,9 +7,11 @@ use cedar_policy_core::extensions::Extensions;
 use smol_str::SmolStr;
 
 use super::part::is_sayable;
+use crate::condition::hops;
 use crate::entities::Entities;
 use crate::error::causes;
 use crate::evaluate::with_room;
+use crate::hash::FastMap;
 use crate::request::Request;
 
 /// The longest text of a condition, in bytes.
@@ -71,8 +73,9 @@ impl OpenCondition {
         // The condition names neither principal nor action.
         let request = Request::new(resource.clone(), resource.clone(), resource.clone());
         let request = request.to_cedar(None).map_err(|e| failed(causes(&e)))?;
-        let entities =
-            entities.to_cedar(std::iter::once(resource), &[]).map_err(|e| failed(causes(&e)))?;
+        let entities = entities
+            .to_cedar([resource], hops(&self.0), &FastMap::default())
+            .map_err(|e| failed(causes(&e)))?;
         let evaluator =
             Evaluator::new(request.as_ref().clone(), &entities, Extensions::all_available());
         let interpret = || evaluator.interpret(&self.0, &SlotEnv::new()).map_err(|e| causes(&e));

@@ -1,7 +1,5 @@
 //! A resource as typed attributes in slots.
 
-use std::sync::LazyLock;
-
 use cedar_policy::{EntityId, EntityTypeName, EntityUid};
 
 use super::Principal;
@@ -14,9 +12,6 @@ use crate::node::Interned;
 use crate::shape::Slot;
 use crate::symbols::{Path, Step, Symbols, Var};
 use crate::value::{ValueRef, extent_of};
-
-/// What an entity that is laid over others must keep to.
-static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
 
 /// A type of resources, and the attributes and tags that will be given of each, in order.
 ///
@@ -203,7 +198,8 @@ impl<'a> Resource<'a> {
         principal: &Principal,
     ) -> bool {
         let Self { type_, id, values, parents } = self;
-        let longest = limits.string_bytes.min(LIMITS.string_bytes);
+        let laid_over = principal.entities.limits();
+        let longest = limits.string_bytes.min(laid_over.string_bytes);
         let parent_is_plain = |(name, id): &(&EntityTypeName, &str)| {
             let number = type_.parent(symbols, name).flatten();
             let is_apart = number.is_some_and(|number| principal.is_apart_from(number));
@@ -214,7 +210,7 @@ impl<'a> Resource<'a> {
             && values.len() <= type_.slots.len()
             && parents.iter().all(parent_is_plain)
             && type_.slots.iter().enumerate().all(|(number, slot)| match self.value(number) {
-                Some(value) => slot.fits(value) && is_within(value, longest),
+                Some(value) => slot.fits(value) && is_within(value, longest, laid_over.nesting),
                 None => !slot.required,
             })
     }
@@ -250,14 +246,14 @@ impl<'a> Resource<'a> {
 }
 
 /// Returns whether a value keeps to the limits on entities.
-fn is_within(value: ValueRef<'_>, longest: usize) -> bool {
+fn is_within(value: ValueRef<'_>, longest: usize, deepest: usize) -> bool {
     match value {
         ValueRef::Bool(_) | ValueRef::Long(_) => true,
         ValueRef::String(s) => s.len() <= longest,
         ValueRef::Entity(uid) => uid.id().unescaped().len() <= longest,
         ValueRef::Value(value) => {
             let (given, depth) = extent_of(value);
-            given <= longest && depth <= LIMITS.nesting
+            given <= longest && depth <= deepest
         }
     }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use stagedoor_core::{Decision, Engine, Entities, Entity, GuardVerdict, LoadError, Request, Value};
+use stagedoor_core::{
+    Decision, Engine, Entities, Entity, Extension, GuardVerdict, LoadError, Request, Value,
+};
 use stagedoor_rule_host::{HostConfig, RuleHost, RuleLimits, WasmRule, WasmRules};
 use stagedoor_source::FromFiles as _;
 
@@ -92,9 +94,7 @@ fn deploy(at: Option<&str>) -> Result<Request> {
         r#"Resource::"r""#.parse()?,
     );
     Ok(match at {
-        Some(at) => {
-            request.with_context("now", Value::Extension(format!("datetime({at:?})").into()))
-        }
+        Some(at) => request.with_context("now", Extension::datetime(at)?),
         None => request,
     })
 }
@@ -261,7 +261,7 @@ fn the_examples_load_and_decide() -> Result<()> {
             r#"Action::"deploy""#.parse()?,
             r#"Service::"s""#.parse()?,
         );
-        let now = Value::Extension(format!("datetime({at:?})").into());
+        let now = Extension::datetime(at)?;
         let entities = Entities::from_entities([user])?;
         let outcome = deploy.decide(&request.with_context("now", now), &entities)?;
         assert_eq!(outcome.decision(), decision, "{group} at {at}: {outcome:?}");
