@@ -237,9 +237,7 @@ fn extension(constructor: Constructor, text: &str) -> Option<Value> {
     } else {
         text
     };
-    // None of these has a character that would need an escape.
-    let plain = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'));
-    plain.then(|| Value::Extension(format!("{}(\"{text}\")", constructor.name()).into()))
+    stagedoor_core::Extension::new(constructor.name(), text).ok().map(Value::Extension)
 }
 
 /// Returns whether an expression makes a value: `ip("x")` makes none.
