@@ -23,7 +23,7 @@ pub(super) fn load(
     source: Option<&Source>,
     validation: Option<&Validation>,
     limits: &Limits,
-    compiler: &mut Compiler<'_>,
+    compiler: &mut Compiler,
     report: &mut Report,
 ) {
     if links.is_empty() || !check_policy_limit(compiler, links.len(), limits, report) {
