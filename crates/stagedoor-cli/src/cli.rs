@@ -8,11 +8,11 @@ use crate::ending::UNUSABLE;
 use crate::output::Output;
 use crate::{
     access, audit, authorize, backstage, bundle, check, completions, demo, diff, explain, fmt,
-    import, lint, man, manifest, report, serve, test, validate,
+    import, lint, man, manifest, replay, report, serve, test, validate,
 };
 
 /// The commands that check: 1 says that something was found.
-const CHECKS: [&str; 4] = ["test", "lint", "diff", "fmt"];
+const CHECKS: [&str; 5] = ["test", "lint", "diff", "fmt", "replay"];
 
 /// Decide permissions by Cedar policies, and say why.
 ///
@@ -38,8 +38,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  allowed; or the command did what it was asked, as with several requests at once
   1  failure: wrong arguments, unreadable input, policies that do not load;
-     `test`, `lint`, `diff`, `fmt`: a case failed, something was found
-  2  denied; `test`, `lint`, `diff`, `fmt`: what was given cannot be used
+     `test`, `lint`, `diff`, `fmt`, `replay`: a case failed, something was found
+  2  denied; `test`, `lint`, `diff`, `fmt`, `replay`: what was given cannot be used
   3  conditional: `check backstage` without an entity, where it depends on the resource";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,6 +66,7 @@ enum Command {
     WhoCan(access::WhoCanArgs),
     WhatCan(access::WhatCanArgs),
     Serve(serve::ServeArgs),
+    Replay(replay::ReplayArgs),
     #[cfg(feature = "rules")]
     Rule(crate::rule::RuleArgs),
     Backstage(backstage::BackstageArgs),
@@ -107,6 +108,7 @@ pub(crate) fn run() -> ExitCode {
         Command::WhoCan(args) => access::who_can(&args, &mut output),
         Command::WhatCan(args) => access::what_can(&args, &mut output),
         Command::Serve(args) => serve::run(&args),
+        Command::Replay(args) => replay::run(&args, &mut output),
         #[cfg(feature = "rules")]
         Command::Rule(args) => crate::rule::run(&args, &mut output),
         Command::Backstage(args) => backstage::run(&args, &mut output),

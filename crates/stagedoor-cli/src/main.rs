@@ -24,6 +24,7 @@ mod manifest;
 mod narrative;
 mod output;
 mod platform;
+mod replay;
 mod report;
 mod requests;
 mod review;

@@ -29,6 +29,9 @@ pub struct ServerOptions {
     /// The address at which `/livez`, `/readyz` and `/metrics` answer without TLS, for probes,
     /// which show no certificate. They answer at `listen` in any case.
     pub health_listen: Option<SocketAddr>,
+    /// Whether connections are left waiting until everything is loaded, so that no request comes
+    /// too early; else such requests get 503. Probes at `health_listen` never wait.
+    pub await_first_load: bool,
     /// How often files are looked at for changes (2 s). A change is taken up when two looks in
     /// a row find the same.
     pub reload_interval: Duration,
@@ -46,6 +49,7 @@ impl ServerOptions {
             listen,
             tls: None,
             health_listen: None,
+            await_first_load: false,
             reload_interval: Duration::from_secs(2),
             log: None,
             limits: ServerLimits::default(),

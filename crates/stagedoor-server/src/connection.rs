@@ -39,6 +39,8 @@ pub(crate) struct Endpoint {
     pub(crate) limits: ServerLimits,
     /// Whether this is for probes alone.
     pub(crate) is_health: bool,
+    /// Whether connections wait for the first load.
+    pub(crate) awaits_load: bool,
 }
 
 impl Endpoint {

@@ -12,6 +12,7 @@ use http::header::ALLOW;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use stagedoor_audit::DecisionLog;
+use tokio::sync::watch;
 
 use crate::body::{BodyLimits, FREE};
 use crate::config::ServerOptions;
@@ -35,7 +36,7 @@ pub(crate) struct House {
     /// What is reloaded. Ready is who has loaded all of it once.
     pub(crate) watched: Arc<[Watched]>,
     stopping: AtomicBool,
-    loaded: AtomicBool,
+    loaded: watch::Sender<bool>,
     places: Arc<Places>,
     bodies: BodyLimits,
     pool: Pool,
@@ -56,7 +57,7 @@ impl House {
             log: options.log.clone(),
             watched: sources.into_iter().map(Watched::new).collect(),
             stopping: AtomicBool::new(false),
-            loaded: AtomicBool::new(false),
+            loaded: watch::Sender::new(false),
             places: Places::new(limits.requests, PATIENCE),
             bodies: BodyLimits::new(limits.body, limits.body_bytes_in_flight),
             pool: Pool::new(limits.decision_threads, limits.decision_bytes, limits.turn),
@@ -65,7 +66,7 @@ impl House {
 
     /// Says that everything was loaded once.
     pub(crate) fn set_loaded(&self) {
-        self.loaded.store(true, Ordering::Release);
+        self.loaded.send_replace(true);
     }
 
     /// Says that the server is shutting down: it is no longer ready.
@@ -78,7 +79,13 @@ impl House {
     }
 
     pub(crate) fn is_loaded(&self) -> bool {
-        self.loaded.load(Ordering::Acquire)
+        *self.loaded.borrow()
+    }
+
+    /// Resolves when everything was loaded once.
+    pub(crate) async fn first_load(&self) {
+        // The sender lives as long as this.
+        let _ = self.loaded.subscribe().wait_for(|loaded| *loaded).await;
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -159,7 +166,12 @@ async fn read_and_answer(
     let full = || Refusal::unavailable("too many requests at a time");
     let place = house.places.take().ok_or_else(full)?;
     let (mut head, body) = request.into_parts();
-    house.protocol.admit(endpoint.name, &mut head)?;
+    if let Err(refusal) = house.protocol.admit(endpoint.name, &mut head) {
+        // A small body is taken off the connection, so that it serves the next request; with a
+        // large one it ends.
+        let _ = house.bodies.read(body, FREE, &place).await;
+        return Err(refusal);
+    }
     let text = house.bodies.read(body, endpoint.body_bytes, &place).await?;
     if !place.work() {
         return Err(full());

@@ -33,7 +33,7 @@ mod tls;
 pub use config::{ServerLimits, ServerOptions, TlsFiles};
 pub use error::{ServeError, TlsError};
 pub use protocol::{Answer, Endpoint, Outcome, Page, Protocol, Question};
-pub use refusal::Refusal;
+pub use refusal::{Refusal, cut};
 pub use reload::{Commit, InForce, LoadFailure, Replaced, Source};
 pub use request_id::REQUEST_ID;
 pub use server::{Server, ServerHandle};

@@ -15,7 +15,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Returns a refusal; its message is cut at 1,024 bytes.
+    /// Returns a refusal; of its message 1,024 bytes stay.
     #[must_use]
     pub fn new(code: StatusCode, message: impl Into<String>) -> Self {
         let mut headers = HeaderMap::new();
@@ -72,12 +72,28 @@ impl Refusal {
     }
 }
 
-/// Cuts a text that may repeat what a client sent.
-fn cut(mut text: String) -> String {
-    if text.len() > MESSAGE_BYTES {
-        let end = (0..=MESSAGE_BYTES).rev().find(|n| text.is_char_boundary(*n));
-        text.truncate(end.unwrap_or_default());
-        text.push('…');
+/// Cuts a text that may repeat what a client sent: of more than 1,024 bytes the beginning and the
+/// end stay, where messages say what is wrong.
+#[must_use]
+pub fn cut(text: String) -> String {
+    if text.len() <= MESSAGE_BYTES {
+        return text;
     }
-    text
+    let head = (0..=MESSAGE_BYTES * 3 / 4).rev().find(|n| text.is_char_boundary(*n));
+    let tail = (text.len() - MESSAGE_BYTES / 4..=text.len()).find(|n| text.is_char_boundary(*n));
+    let (head, tail) = (head.and_then(|n| text.get(..n)), tail.and_then(|n| text.get(n..)));
+    format!("{}…{}", head.unwrap_or_default(), tail.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn beginning_and_end_of_long_texts_stay() {
+        assert_eq!(cut("short".to_owned()), "short");
+        let long = cut(format!("begin {} end", "é".repeat(500_000)));
+        assert!(long.starts_with("begin é") && long.ends_with("é end"), "{long}");
+        assert!(long.len() <= 1_024 + 3, "{}", long.len());
+    }
 }

@@ -121,9 +121,10 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self { options, house, tls, listener, health_listener, asked } = self;
         let limits = options.limits.clone();
-        let endpoint = |router, tls, is_health| {
+        let endpoint = |router, tls, is_health: bool| {
             let (house, limits) = (Arc::clone(&house), limits.clone());
-            Arc::new(Endpoint { house, router, tls, limits, is_health })
+            let awaits_load = options.await_first_load && !is_health;
+            Arc::new(Endpoint { house, router, tls, limits, is_health, awaits_load })
         };
         let decisions = endpoint(house::routes(&house), tls.clone(), false);
         let health = endpoint(house::health(&house), None, true);
@@ -216,6 +217,12 @@ impl Taking {
         endpoint: Arc<Endpoint>,
         places: Arc<Places>,
     ) {
+        if endpoint.awaits_load {
+            tokio::select! {
+                () = endpoint.house.first_load() => {}
+                _ = self.closed.wait_for(|closed| *closed) => return,
+            }
+        }
         let mut connections = JoinSet::new();
         let metrics = Arc::clone(&endpoint.house.metrics);
         loop {

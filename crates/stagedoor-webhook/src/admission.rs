@@ -7,22 +7,31 @@
 mod review;
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use http::StatusCode;
 use stagedoor_kubernetes::SubjectAccessReviewStatus;
 use stagedoor_kubernetes::admission::AdmissionRequest;
-use stagedoor_server::Outcome;
+use stagedoor_server::{Outcome, Question, cut};
 
 use crate::app::{self, Answered, App};
 use crate::policies::Loaded;
+use crate::record::{self, Decision};
 use crate::status::json;
 
 use review::{Response, ReviewReply};
 
-pub(crate) fn answer(_: &App, loaded: &Loaded, body: &str) -> Answered {
-    let review = review::read(body)?;
-    let decided = decide(loaded, &review);
-    let outcome = if decided.allowed { Outcome::Allowed } else { Outcome::Denied };
+pub(crate) fn answer(app: &App, loaded: &Loaded, question: &Question<'_>) -> Answered {
+    let begun = Instant::now();
+    let review = review::read(question.body)?;
+    let mut decided = decide(loaded, &review);
+    decided.evaluation_error = cut(decided.evaluation_error);
+    let mut outcome = if decided.allowed { Outcome::Allowed } else { Outcome::Denied };
+    let decision = Decision { outcome, error: &decided.evaluation_error, begun };
+    if record::admission(app, loaded, question, &review, &decision).is_err() && decided.allowed {
+        decided = record::denied();
+        outcome = Outcome::Denied;
+    }
     tracing::debug!(
         user = review.user_info.username,
         operation = review.operation,

@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
+use stagedoor_audit::DecisionLog;
 use stagedoor_server::{Answer, Endpoint, Outcome, Protocol, Question, Source};
 
 use crate::config::ServerConfig;
@@ -26,6 +27,7 @@ const OBJECT_MEMORY: usize = 48;
 pub(crate) struct App {
     pub(crate) policies: Arc<Policies>,
     pub(crate) no_opinion_denies: bool,
+    pub(crate) log: Option<Arc<DecisionLog>>,
     conditional: bool,
     review_bytes: usize,
     admission_bytes: usize,
@@ -40,6 +42,7 @@ impl App {
         Self {
             policies: Arc::new(policies),
             no_opinion_denies: config.no_opinion_denies,
+            log: config.log.clone(),
             conditional: config.experimental_conditional,
             review_bytes: config.review_bytes,
             admission_bytes: config.admission_bytes,
@@ -84,8 +87,8 @@ impl Protocol for App {
         let loaded: Arc<Loaded> =
             loaded.ok_or_else(|| Refusal::unavailable("the policies are not loaded yet"))?;
         match question.endpoint {
-            ADMIT => admission::answer(self, &loaded, question.body),
-            _ => authorize::answer(self, &loaded, question.body),
+            ADMIT => admission::answer(self, &loaded, question),
+            _ => authorize::answer(self, &loaded, question),
         }
     }
 

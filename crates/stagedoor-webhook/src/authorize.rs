@@ -1,13 +1,16 @@
 //! `POST /authorize`: SubjectAccessReviews as kube-apiserver sends them.
 
+use std::time::Instant;
+
 use http::StatusCode;
 use serde::Serialize;
 use stagedoor_kubernetes::{SubjectAccessReview, SubjectAccessReviewStatus};
-use stagedoor_server::Outcome;
+use stagedoor_server::{Outcome, Question, cut};
 
 use crate::app::{self, Answered, App};
 use crate::conditional::{self, ConditionSet};
 use crate::policies::Loaded;
+use crate::record::{self, Decision};
 use crate::status::{Refusal, json};
 
 /// A review with its answer alone: kube-apiserver reads nothing else.
@@ -28,25 +31,33 @@ struct Status<'a> {
     conditions_chain: Option<[ConditionSet; 1]>,
 }
 
-pub(crate) fn answer(app: &App, loaded: &Loaded, body: &str) -> Answered {
-    let review =
-        SubjectAccessReview::from_json(body).map_err(|e| Refusal::bad_request(e.to_string()))?;
+pub(crate) fn answer(app: &App, loaded: &Loaded, question: &Question<'_>) -> Answered {
+    let begun = Instant::now();
+    let review = SubjectAccessReview::from_json(question.body);
+    let review = review.map_err(|e| Refusal::bad_request(e.to_string()))?;
     let spec = review.spec.clone();
-    let (mut status, conditions) = match &loaded.open {
+    let (mut status, mut conditions) = match &loaded.open {
         Some(open) => conditional::decide(open, loaded.reviewer.vocabulary(), &spec),
         None => (loaded.reviewer.answer(review).status.unwrap_or_default(), None),
     };
     if app.no_opinion_denies && !status.allowed && conditions.is_none() {
         status.denied = true;
     }
-    let outcome = match (status.allowed, status.denied) {
+    status.evaluation_error = cut(status.evaluation_error);
+    let mut outcome = match (status.allowed, status.denied) {
         (true, _) => Outcome::Allowed,
         (false, true) => Outcome::Denied,
         (false, false) if conditions.is_some() => Outcome::Conditional,
         (false, false) => Outcome::NoOpinion,
     };
+    let decision = Decision { outcome, error: &status.evaluation_error, begun };
+    if record::review(app, loaded, question, &spec, &decision).is_err() && !status.denied {
+        status = record::denied();
+        conditions = None;
+        outcome = Outcome::Denied;
+    }
     tracing::debug!(
-        user = spec.subject.user,
+        user = cut(spec.subject.user),
         verb = spec.attributes.verb(),
         outcome = outcome.as_str(),
         reason = status.reason,

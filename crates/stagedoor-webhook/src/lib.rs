@@ -15,6 +15,7 @@ mod conditional;
 mod config;
 mod error;
 mod policies;
+mod record;
 mod rules;
 mod server;
 mod status;

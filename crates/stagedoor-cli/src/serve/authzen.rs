@@ -172,6 +172,7 @@ pub(crate) fn run(args: &AuthZenArgs) -> Result<Ending, Failure> {
     options.health_listen = args.listen.health_listen;
     options.reload_interval = args.listen.reload_interval();
     options.limits = args.listen.limits();
+    options.await_first_load = true;
     options.log = args.audit_log.log()?;
     runtime()?.block_on(async {
         let signals = Signals::take()?;

@@ -7,5 +7,6 @@ mod certificates;
 mod conditions;
 mod hostile;
 mod limits;
+mod records;
 mod reload;
 mod support;

@@ -1,0 +1,306 @@
+//! Records held against their JSON Schema and against what OCSF and ECS demand; and what becomes
+//! of them when sinks fail or are slow.
+#![expect(clippy::indexing_slicing, reason = "a field that is not there reads as `null`")]
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use stagedoor_audit::{
+    Caller, ConditionRecord, DecisionLog, DecisionRecord, DecisionSink, Decisions, Form,
+    GuardRecord, LogOptions, Outcome, Platform, PolicyErrorRecord, PolicyRecord, RequestError,
+    SCHEMA,
+};
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn values(&self) -> Result<Vec<Value>> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(lines.iter().map(|line| serde_json::from_str(line)).collect::<Result<_, _>>()?)
+    }
+}
+
+impl DecisionSink for Lines {
+    fn write(&mut self, records: &[String]) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(records);
+        Ok(())
+    }
+}
+
+/// Returns records of every platform and outcome, with every field.
+fn records() -> Vec<DecisionRecord> {
+    let outcomes = [
+        Outcome::Allowed,
+        Outcome::Denied,
+        Outcome::NoOpinion,
+        Outcome::Conditional,
+        Outcome::Listed,
+        Outcome::Changed,
+        Outcome::Failed,
+    ];
+    let platforms =
+        [Platform::Kubernetes, Platform::Backstage, Platform::AuthZen, Platform::Stagedoor];
+    let mut records = Vec::new();
+    for outcome in outcomes {
+        for platform in platforms {
+            let mut plain = DecisionRecord::new(platform, "authorize", outcome);
+            plain.request = json!({});
+            let mut full = plain.clone();
+            full.request_id = "q-1".to_owned();
+            full.audit_id = Some("a-1".to_owned());
+            let caller = Caller { subject: Some("s".to_owned()), ..Caller::default() };
+            full.caller = Some(caller);
+            full.request = json!({
+                "user": "ann", "groups": ["devs"], "uid": "u1", "extra": {"k": ["v"]},
+                "verb": "delete", "apiGroup": "", "resource": "pods", "namespace": "n", "name": "p",
+            });
+            let effect = "permit".to_owned();
+            full.policies = vec![PolicyRecord { id: "p1".to_owned(), effect }];
+            full.errors = vec![PolicyErrorRecord {
+                policy: "p2".to_owned(),
+                code: "policy::evaluation".to_owned(),
+                message: "no such attribute".to_owned(),
+            }];
+            full.guards = vec![GuardRecord {
+                policy: "p1".to_owned(),
+                rule: "r".to_owned(),
+                verdict: "yes".to_owned(),
+            }];
+            full.conditions = vec![ConditionRecord {
+                id: "c".to_owned(),
+                effect: "Deny".to_owned(),
+                condition: "true".to_owned(),
+            }];
+            full.error = Some(RequestError { code: String::new(), message: "why".to_owned() });
+            full.pruned = vec!["context.x".to_owned()];
+            full.results = Some(3);
+            full.revision = "r-1".to_owned();
+            full.duration_micros = 1_234;
+            records.extend([plain, full]);
+        }
+    }
+    records
+}
+
+/// Writes all records in a form, with a part masked; returns them as they were written.
+fn written(form: Form) -> Result<Vec<Value>> {
+    let lines = Lines::default();
+    let mut options = LogOptions::default();
+    options.rules.decisions = Decisions::All;
+    options.rules.mask = vec!["/request/extra/*".parse()?];
+    let log = DecisionLog::new(options, form, Box::new(lines.clone()));
+    let count = records().len();
+    for record in records() {
+        log.record(record.outcome, true, || record)?;
+    }
+    log.close();
+    assert_eq!(log.counts().written, count as u64);
+    lines.values()
+}
+
+/// Says where a value does not keep to a schema. It knows the words that the schema uses, and
+/// fails at others.
+fn check(schema: &Value, value: &Value, path: &str) -> Result<()> {
+    let is_of = |name: &str| match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        _ => false,
+    };
+    for (word, expected) in schema.as_object().into_iter().flatten() {
+        match word.as_str() {
+            "$schema" | "$id" | "title" | "description" => {}
+            "type" => {
+                let types: Vec<&str> = match expected {
+                    Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+                    other => other.as_str().into_iter().collect(),
+                };
+                ensure!(types.into_iter().any(is_of), "{path}: {value} is not {expected}");
+            }
+            "const" => ensure!(value == expected, "{path}: {value} is not {expected}"),
+            "enum" => {
+                let is_one = expected.as_array().is_some_and(|one| one.contains(value));
+                ensure!(is_one, "{path}: {value} is none of {expected}");
+            }
+            "minLength" => {
+                let length = value.as_str().map_or(0, str::len) as u64;
+                ensure!(expected.as_u64().is_some_and(|min| length >= min), "{path} is too short");
+            }
+            "minimum" => ensure!(value.as_f64() >= expected.as_f64(), "{path}: {value}"),
+            "maximum" => ensure!(value.as_f64() <= expected.as_f64(), "{path}: {value}"),
+            // The one that there is: a time.
+            "pattern" => {
+                let text = value.as_str().unwrap_or_default();
+                let shape: String =
+                    text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+                ensure!(shape == "0000-00-00T00:00:00.000000Z", "{path}: {value}");
+            }
+            "required" => {
+                for name in expected.as_array().into_iter().flatten().filter_map(Value::as_str) {
+                    let is_there = !value.is_object() || value.get(name).is_some();
+                    ensure!(is_there, "{path} lacks {name}");
+                }
+            }
+            "properties" => {
+                for (name, value) in value.as_object().into_iter().flatten() {
+                    let schema = expected.get(name);
+                    let known = schema.is_some() || path.ends_with("/request");
+                    ensure!(known, "{path}/{name} is not described");
+                    check(&schema.cloned().unwrap_or_default(), value, &format!("{path}/{name}"))?;
+                }
+            }
+            "items" => {
+                for (n, item) in value.as_array().into_iter().flatten().enumerate() {
+                    check(expected, item, &format!("{path}/{n}"))?;
+                }
+            }
+            other => anyhow::bail!("the test does not know `{other}`"),
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn own_records_keep_to_the_schema_that_ships() -> Result<()> {
+    let schema: Value = serde_json::from_str(SCHEMA)?;
+    let written = written(Form::Own)?;
+    for record in &written {
+        check(&schema, record, "")?;
+    }
+    let masked = written.iter().filter(|r| r["request"]["extra"]["k"] == "(masked)").count();
+    assert_eq!(masked * 2, written.len());
+    let mut ids: Vec<&str> = written.iter().filter_map(|record| record["id"].as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), written.len());
+    // And it refuses what is none.
+    for (pointer, wrong) in [
+        ("/version", json!(2)),
+        ("/outcome", json!("maybe")),
+        ("/time", json!("yesterday")),
+        ("/durationMicros", json!(-1)),
+        ("/policies", json!([{"id": "p"}])),
+    ] {
+        let mut record = written[1].clone();
+        if let Some(member) = record.pointer_mut(pointer) {
+            *member = wrong;
+        }
+        assert!(check(&schema, &record, "").is_err(), "{pointer}");
+    }
+    // What is written is read.
+    for record in &written {
+        let read: DecisionRecord = serde_json::from_value(record.clone())?;
+        assert_eq!(serde_json::to_value(read)?, *record);
+    }
+    Ok(())
+}
+
+#[test]
+fn ocsf_events_have_what_api_activity_demands() -> Result<()> {
+    for event in written(Form::Ocsf)? {
+        let number = |name: &str| event[name].as_u64().unwrap_or(u64::MAX);
+        assert_eq!((number("category_uid"), number("class_uid")), (6, 6003));
+        let activity = number("activity_id");
+        assert!(matches!(activity, 0..=4 | 99), "{event}");
+        assert_eq!(number("type_uid"), 600_300 + activity);
+        assert_eq!(activity == 99, event.get("activity_name").is_some(), "{event}");
+        assert!(matches!(number("severity_id"), 1..=6));
+        assert!(number("time") > 1_700_000_000_000, "{event}");
+        for pointer in [
+            "/metadata/version",
+            "/metadata/product/name",
+            "/api/operation",
+            "/src_endpoint/svc_name",
+            "/metadata/uid",
+        ] {
+            assert!(event.pointer(pointer).is_some_and(Value::is_string), "{pointer}: {event}");
+        }
+        assert!(event["actor"]["user"].is_object());
+        assert_eq!(event["metadata"]["profiles"], json!(["security_control"]));
+        assert!(matches!(number("action_id"), 1 | 2 | 99));
+        assert!(matches!(number("disposition_id"), 1 | 2 | 26 | 27 | 99));
+        for authorization in event["authorizations"].as_array().into_iter().flatten() {
+            assert!(authorization["decision"].is_string());
+            assert!(authorization["policy"]["uid"].is_string());
+        }
+        assert!(!event.to_string().contains(r#""k":["v"]"#), "masked in every form");
+    }
+    Ok(())
+}
+
+#[test]
+fn ecs_events_are_in_category_api() -> Result<()> {
+    for event in written(Form::Ecs)? {
+        assert_eq!(event["event"]["category"], json!(["api"]));
+        assert!(event["event"]["type"].as_array().is_some_and(|types| !types.is_empty()));
+        assert!(
+            ["success", "failure", "unknown"]
+                .contains(&event["event"]["outcome"].as_str().unwrap_or_default())
+        );
+        assert_eq!(event["event"]["kind"], "event");
+        assert!(event["@timestamp"].is_string() && event["stagedoor"].is_object());
+    }
+    Ok(())
+}
+
+/// Waits at every write for a word, and fails at those it is told to.
+struct Slow(mpsc::Receiver<bool>, Lines);
+
+impl DecisionSink for Slow {
+    fn write(&mut self, records: &[String]) -> io::Result<()> {
+        match self.0.recv() {
+            Ok(false) => Err(io::Error::other("the disk is full")),
+            Ok(true) | Err(_) => self.1.write(records),
+        }
+    }
+}
+
+fn denial() -> DecisionRecord {
+    DecisionRecord::new(Platform::AuthZen, "evaluation", Outcome::Denied)
+}
+
+#[test]
+fn every_decision_has_a_record_or_is_counted() -> Result<()> {
+    let (tell, told) = mpsc::channel();
+    let lines = Lines::default();
+    let mut options = LogOptions::default();
+    options.buffer = 10;
+    let log = DecisionLog::new(options, Form::Own, Box::new(Slow(told, lines.clone())));
+    for _ in 0..1_000 {
+        log.record(Outcome::Denied, false, denial)?;
+    }
+    let waiting = log.counts();
+    assert!(waiting.dropped >= 1_000 - 10 - 256, "{waiting:?}");
+    tell.send(false)?;
+    drop(tell);
+    log.flush();
+    let counts = log.counts();
+    assert_eq!(counts.written + counts.dropped + counts.failed, 1_000, "{counts:?}");
+    assert_eq!(lines.values()?.len() as u64, counts.written);
+    assert!(counts.failed > 0);
+    log.close();
+    log.record(Outcome::Denied, false, denial)?;
+    assert_eq!(log.counts().dropped, counts.dropped + 1);
+    assert!(log.metrics().contains("stagedoor_decision_records_total{result=\"failed\"}"));
+    Ok(())
+}
+
+#[test]
+fn a_record_that_is_required_is_written_or_refused() -> Result<()> {
+    let (tell, told) = mpsc::channel();
+    let lines = Lines::default();
+    let mut options = LogOptions::default();
+    options.required = true;
+    let log = DecisionLog::new(options, Form::Own, Box::new(Slow(told, lines.clone())));
+    tell.send(false)?;
+    assert!(log.record(Outcome::Denied, false, denial).is_err());
+    tell.send(true)?;
+    log.record(Outcome::Denied, false, denial)?;
+    assert_eq!(lines.values()?.len(), 1, "at once");
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What logs of decisions have in common: who asked for what, and what the answer was.
+
+use serde_json::Value;
+use stagedoor_kubernetes::{Attributes, NonResourceAttributes, ResourceAttributes, Subject};
+
+/// One decision that was made.
+#[derive(Debug)]
+pub(super) struct Event {
+    /// What names it: an audit id, or that of a record.
+    pub(super) id: String,
+    pub(super) question: Question,
+    pub(super) allowed: bool,
+}
+
+/// What was asked.
+#[derive(Debug)]
+pub(super) enum Question {
+    Kubernetes(Box<Subject>, Box<Attributes>),
+    /// The body of an evaluation.
+    AuthZen(Value),
+}
+
+/// Why an entry of a log cannot be decided again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Skipped {
+    /// It is none of the forms that are read.
+    Unknown,
+    /// The event is of a stage that has no answer yet, or of a request that is there already.
+    Stage,
+    /// The caller was not known: nothing was decided.
+    Unauthenticated,
+    /// It does not say what was decided.
+    Undecided,
+    /// It is about an object, which is not in it.
+    Object,
+    /// It is a list, a reload, or conditions: no single yes or no.
+    NoDecision,
+    /// It lacks what was asked for, as Backstage's events do: the resource.
+    Resource,
+    /// Fields of it are masked.
+    Masked,
+    /// It lacks a field that the question needs.
+    Incomplete,
+}
+
+impl Skipped {
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::Unknown => "not an entry of a form that is read",
+            Self::Stage => "another event of the same request",
+            Self::Unauthenticated => "the caller was not authenticated",
+            Self::Undecided => "the entry does not say what was decided",
+            Self::Object => "the object is not in the entry",
+            Self::NoDecision => "no single yes or no",
+            Self::Resource => "the resource is not in the entry",
+            Self::Masked => "parts of the request are masked",
+            Self::Incomplete => "the entry lacks what was asked for",
+        }
+    }
+}
+
+impl Question {
+    /// Says in a line what was asked.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Kubernetes(subject, attributes) => match attributes.as_ref() {
+                Attributes::Resource(a) => {
+                    let slash = |text: &str| {
+                        if text.is_empty() { String::new() } else { format!("/{text}") }
+                    };
+                    let group =
+                        if a.group.is_empty() { String::new() } else { format!(".{}", a.group) };
+                    let place = if a.namespace.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" in {}", a.namespace)
+                    };
+                    let (verb, resource) = (&a.verb, &a.resource);
+                    let (sub, name) = (slash(&a.subresource), slash(&a.name));
+                    format!("{}: {verb} {resource}{group}{sub}{name}{place}", subject.user)
+                }
+                Attributes::NonResource(a) => format!("{}: {} {}", subject.user, a.verb, a.path),
+            },
+            Self::AuthZen(body) => {
+                let text =
+                    |pointer| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+                let (subject, action) = (text("/subject/id"), text("/action/name"));
+                let (type_, id) = (text("/resource/type"), text("/resource/id"));
+                format!("{subject}: {action} {type_}/{id}")
+            }
+        }
+    }
+}
+
+/// Returns a member's text, empty if it has none.
+pub(super) fn text(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// Returns the texts of a list.
+pub(super) fn texts(value: &Value, pointer: &str) -> Vec<String> {
+    let list = value.pointer(pointer).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+}
+
+/// Returns who is meant by `username` (or `user`), `uid`, `groups` and `extra` of an object.
+pub(super) fn subject(user: &Value, name: &str, uid: &str) -> Subject {
+    let mut subject = Subject::new(text(user, name));
+    subject.uid = text(user, uid);
+    subject.groups = texts(user, "/groups");
+    if let Some(extra) = user.get("extra").and_then(Value::as_object) {
+        for (key, values) in extra {
+            let values = values.as_array().into_iter().flatten();
+            let values = values.filter_map(|v| v.as_str().map(str::to_owned)).collect();
+            subject.extra.insert(key.clone(), values);
+        }
+    }
+    subject
+}
+
+/// Returns the attributes that were asked about.
+pub(super) fn attributes(parts: ResourceAttributes, path: Option<String>) -> Attributes {
+    match path {
+        Some(path) => NonResourceAttributes::new(parts.verb, path).into(),
+        None => parts.into(),
+    }
+}

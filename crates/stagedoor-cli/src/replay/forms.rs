@@ -1,0 +1,320 @@
+//! The forms of logs: own records, `audit.k8s.io`, and what clouds wrap them in.
+//!
+//! - EKS (CloudWatch): `{"events": [{"message": "…"}]}`, or one `{"message": "…"}` a line.
+//! - AKS: `{"records": [{"category": "kube-audit", "properties": {"log": "…"}}]}`, or one of these.
+//! - GKE: entries with `protoPayload`, which are no audit events.
+//! - Backstage's auditor: `isAuditEvent`.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+use stagedoor_kubernetes::ResourceAttributes;
+
+use super::event::{Event, Question, Skipped, attributes, subject, text};
+
+/// How deep wrappings may be nested.
+const WRAPPINGS: usize = 8;
+/// How many ids of requests are remembered.
+const REMEMBERED: usize = 1_000_000;
+
+/// Reads entries, and knows which requests it has seen.
+#[derive(Default)]
+pub(super) struct Reader {
+    seen: HashSet<String>,
+}
+
+impl Reader {
+    /// Hands over every event that is in an entry, or why it is none.
+    pub(super) fn read(&mut self, entry: &Value, take: &mut dyn FnMut(Result<Event, Skipped>)) {
+        self.unwrap(entry, WRAPPINGS, take);
+    }
+
+    fn unwrap(
+        &mut self,
+        entry: &Value,
+        depth: usize,
+        take: &mut dyn FnMut(Result<Event, Skipped>),
+    ) {
+        let Some(depth) = depth.checked_sub(1) else { return take(Err(Skipped::Unknown)) };
+        // An object in a text, as CloudWatch and AKS have them.
+        if let Value::String(inner) = entry {
+            return match serde_json::from_str::<Value>(inner) {
+                Ok(inner @ Value::Object(_)) => self.unwrap(&inner, depth, take),
+                _ => take(Err(Skipped::Unknown)),
+            };
+        }
+        if let Value::Array(entries) = entry {
+            return entries.iter().for_each(|entry| self.unwrap(entry, depth, take));
+        }
+        for list in ["/events", "/records", "/items"] {
+            if let Some(entries @ Value::Array(_)) = entry.pointer(list) {
+                return self.unwrap(entries, depth, take);
+            }
+        }
+        if entry.get("kind").and_then(Value::as_str) == Some("Event")
+            && text(entry, "/apiVersion").starts_with("audit.k8s.io/")
+        {
+            return take(self.audit_event(entry));
+        }
+        if let Some(log) = entry.pointer("/properties/log") {
+            return match text(entry, "/category").as_str() {
+                "" | "kube-audit" | "kube-audit-admin" => self.unwrap(log, depth, take),
+                _ => take(Err(Skipped::Unknown)),
+            };
+        }
+        if entry.get("protoPayload").is_some() {
+            return take(gke(entry));
+        }
+        if entry.get("isAuditEvent") == Some(&Value::Bool(true)) {
+            return take(Err(Skipped::Resource));
+        }
+        if entry.get("platform").is_some() && entry.get("outcome").is_some() {
+            return take(own(entry));
+        }
+        match entry.get("message") {
+            Some(message @ Value::String(_)) => self.unwrap(message, depth, take),
+            _ => take(Err(Skipped::Unknown)),
+        }
+    }
+
+    fn audit_event(&mut self, event: &Value) -> Result<Event, Skipped> {
+        match text(event, "/stage").as_str() {
+            "ResponseComplete" | "" => {}
+            "ResponseStarted" if text(event, "/verb") == "watch" => {}
+            _ => return Err(Skipped::Stage),
+        }
+        let id = text(event, "/auditID");
+        if !id.is_empty() && self.seen.len() < REMEMBERED && !self.seen.insert(id.clone()) {
+            return Err(Skipped::Stage);
+        }
+        let code = event.pointer("/responseStatus/code").and_then(Value::as_u64);
+        let decision =
+            event.pointer("/annotations/authorization.k8s.io~1decision").and_then(Value::as_str);
+        let allowed = match (decision, code) {
+            (Some("allow"), _) => true,
+            (Some("forbid"), _) => false,
+            (_, Some(401)) => return Err(Skipped::Unauthenticated),
+            (_, Some(403)) => false,
+            // Whoever got something else got past authorization.
+            (_, Some(200..=499)) => true,
+            _ => return Err(Skipped::Undecided),
+        };
+        let user = match event.get("impersonatedUser") {
+            Some(user @ Value::Object(_)) => user,
+            _ => event.get("user").ok_or(Skipped::Incomplete)?,
+        };
+        let subject = subject(user, "/username", "/uid");
+        if subject.user.is_empty() {
+            return Err(Skipped::Incomplete);
+        }
+        let verb = text(event, "/verb");
+        let object = |name: &str| text(event, &format!("/objectRef/{name}"));
+        let (parts, path) = if event.get("objectRef").is_some() {
+            let parts = ResourceAttributes::new(&verb, object("apiGroup"), object("resource"))
+                .with_version(object("apiVersion"))
+                .with_namespace(object("namespace"))
+                .with_subresource(object("subresource"));
+            // What is created has its name from its body, which authorization does not see.
+            let is_new = verb == "create" && object("subresource").is_empty();
+            let name = if is_new { String::new() } else { object("name") };
+            (parts.with_name(name), None)
+        } else {
+            let uri = text(event, "/requestURI");
+            let path = uri.split('?').next().unwrap_or_default().to_owned();
+            if path.is_empty() {
+                return Err(Skipped::Incomplete);
+            }
+            (ResourceAttributes::new(&verb, "", ""), Some(path))
+        };
+        if verb.is_empty() {
+            return Err(Skipped::Incomplete);
+        }
+        let question = Question::Kubernetes(Box::new(subject), Box::new(attributes(parts, path)));
+        Ok(Event { id, question, allowed })
+    }
+}
+
+/// Reads an entry of Google's audit logs. It has no groups of the user.
+fn gke(entry: &Value) -> Result<Event, Skipped> {
+    let payload = |pointer: &str| text(entry, &format!("/protoPayload{pointer}"));
+    let method = payload("/methodName");
+    let verb = match method.strip_prefix("io.k8s.").and_then(|rest| rest.rsplit('.').next()) {
+        Some(verb) => verb.to_owned(),
+        None => return Err(Skipped::Unknown),
+    };
+    let decision = entry.pointer("/labels/authorization.k8s.io~1decision").and_then(Value::as_str);
+    let granted =
+        entry.pointer("/protoPayload/authorizationInfo/0/granted").and_then(Value::as_bool);
+    let status = entry.pointer("/protoPayload/status/code").and_then(Value::as_u64);
+    let allowed = match (decision, granted, status) {
+        (Some("allow"), ..) => true,
+        (Some("forbid"), ..) => false,
+        (_, Some(granted), _) => granted,
+        (_, None, Some(7)) => false,
+        _ => return Err(Skipped::Undecided),
+    };
+    let user = payload("/authenticationInfo/principalEmail");
+    let name = payload("/resourceName");
+    let mut parts = name.split('/');
+    let group = match parts.next() {
+        None | Some("") => return Err(Skipped::Incomplete),
+        Some("core") => "",
+        Some(group) => group,
+    };
+    let version = parts.next().unwrap_or_default();
+    let mut rest: Vec<&str> = parts.collect();
+    let mut namespace = "";
+    if let [space, name, _, ..] = rest.as_slice()
+        && *space == "namespaces"
+    {
+        namespace = name;
+        rest.drain(..2);
+    }
+    let mut rest = rest.into_iter();
+    let resource = rest.next().unwrap_or_default();
+    if user.is_empty() || resource.is_empty() {
+        return Err(Skipped::Incomplete);
+    }
+    let name = if verb == "create" { "" } else { rest.next().unwrap_or_default() };
+    let attributes = ResourceAttributes::new(verb, group, resource)
+        .with_version(version)
+        .with_namespace(if resource == "namespaces" { name } else { namespace })
+        .with_name(name)
+        .with_subresource(rest.next().unwrap_or_default());
+    let subject = stagedoor_kubernetes::Subject::new(user);
+    let question = Question::Kubernetes(Box::new(subject), Box::new(attributes.into()));
+    Ok(Event { id: text(entry, "/insertId"), question, allowed })
+}
+
+/// Reads a record of our own.
+fn own(record: &Value) -> Result<Event, Skipped> {
+    let allowed = match text(record, "/outcome").as_str() {
+        "allowed" => true,
+        "denied" | "no-opinion" => false,
+        _ => return Err(Skipped::NoDecision),
+    };
+    let masked = record.get("masked").and_then(Value::as_array);
+    let is_masked = |path: &Value| path.as_str().is_some_and(|path| path.starts_with("/request"));
+    if masked.is_some_and(|paths| paths.iter().any(is_masked)) {
+        return Err(Skipped::Masked);
+    }
+    let request = record.get("request").filter(|r| r.is_object()).ok_or(Skipped::Incomplete)?;
+    let question = match (text(record, "/platform").as_str(), text(record, "/endpoint").as_str()) {
+        ("kubernetes", "authorize") => kubernetes(request)?,
+        ("kubernetes", _) => return Err(Skipped::Object),
+        ("authzen", _) => Question::AuthZen(request.clone()),
+        ("backstage", _) => return Err(Skipped::Resource),
+        _ => return Err(Skipped::NoDecision),
+    };
+    Ok(Event { id: text(record, "/id"), question, allowed })
+}
+
+fn kubernetes(request: &Value) -> Result<Question, Skipped> {
+    let field = |name: &str| text(request, &format!("/{name}"));
+    let verb = field("verb");
+    let path = request.get("path").and_then(Value::as_str).map(str::to_owned);
+    if verb.is_empty() && path.is_none() {
+        return Err(Skipped::Incomplete);
+    }
+    let mut parts = ResourceAttributes::new(verb, field("apiGroup"), field("resource"))
+        .with_version(field("apiVersion"))
+        .with_namespace(field("namespace"))
+        .with_name(field("name"))
+        .with_subresource(field("subresource"));
+    let selector = |name: &str| request.get(name).filter(|value| value.is_object()).cloned();
+    if let Some(selector) = selector("fieldSelector") {
+        parts.field_selector = serde_json::from_value(selector).map_err(|_| Skipped::Incomplete)?;
+    }
+    if let Some(selector) = selector("labelSelector") {
+        parts.label_selector = serde_json::from_value(selector).map_err(|_| Skipped::Incomplete)?;
+    }
+    let subject = subject(request, "/user", "/uid");
+    Ok(Question::Kubernetes(Box::new(subject), Box::new(attributes(parts, path))))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Event, Reader, Skipped};
+
+    fn read(entries: &[Value]) -> Vec<Result<(String, bool), Skipped>> {
+        let mut reader = Reader::default();
+        let mut found = Vec::new();
+        let mut take = |event: Result<Event, Skipped>| {
+            found.push(event.map(|event| (event.question.describe(), event.allowed)));
+        };
+        entries.iter().for_each(|entry| reader.read(entry, &mut take));
+        found
+    }
+
+    fn event(id: &str, code: u64) -> Value {
+        json!({"kind": "Event", "apiVersion": "audit.k8s.io/v1", "auditID": id,
+               "stage": "ResponseComplete", "verb": "create", "user": {"username": "ann"},
+               "objectRef": {"resource": "pods", "namespace": "n", "name": "p", "apiVersion": "v1"},
+               "responseStatus": {"code": code}})
+    }
+
+    #[test]
+    fn events_are_unwrapped_whatever_cloud_they_come_from() {
+        let allowed = Ok(("ann: create pods in n".to_owned(), true));
+        let text = event("1", 201).to_string();
+        let wrapped = [
+            event("1", 201),
+            json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": [event("1", 201)]}),
+            json!({"events": [{"message": text, "timestamp": 1}]}),
+            json!({"message": text}),
+            json!({"records": [{"category": "kube-audit", "properties": {"log": text}}]}),
+            json!({"category": "kube-audit-admin", "properties": {"log": event("1", 201)}}),
+        ];
+        for entry in wrapped {
+            assert_eq!(read(std::slice::from_ref(&entry)), [allowed.clone()], "{entry}");
+        }
+        let gke = json!({"insertId": "x", "protoPayload": {
+            "methodName": "io.k8s.core.v1.pods.exec.create",
+            "resourceName": "core/v1/namespaces/n/pods/p/exec",
+            "authenticationInfo": {"principalEmail": "ann@example.com"},
+            "authorizationInfo": [{"granted": false}]}});
+        assert_eq!(
+            read(&[gke]),
+            [Ok(("ann@example.com: create pods/exec in n".to_owned(), false))]
+        );
+    }
+
+    #[test]
+    fn what_decided_nothing_is_left_out_and_said() {
+        let change = |pointer: &str, value: Value| {
+            let mut event = event("2", 200);
+            if let Some(member) = event.pointer_mut(pointer) {
+                *member = value;
+            }
+            event
+        };
+        let cases = [
+            (change("/stage", json!("RequestReceived")), Skipped::Stage),
+            (change("/responseStatus/code", json!(401)), Skipped::Unauthenticated),
+            (change("/responseStatus/code", json!(500)), Skipped::Undecided),
+            (change("/user", json!({})), Skipped::Incomplete),
+            (json!({"hello": 1}), Skipped::Unknown),
+            (json!("not json"), Skipped::Unknown),
+            (json!({"isAuditEvent": true, "meta": {}}), Skipped::Resource),
+            (
+                json!({"platform": "authzen", "endpoint": "search-action", "outcome": "listed", "request": {}}),
+                Skipped::NoDecision,
+            ),
+            (
+                json!({"platform": "authzen", "endpoint": "evaluation", "outcome": "denied", "request": {}, "masked": ["/request/subject"]}),
+                Skipped::Masked,
+            ),
+        ];
+        for (entry, reason) in cases {
+            assert_eq!(read(std::slice::from_ref(&entry)), [Err(reason)], "{entry}");
+        }
+        let impersonated = change("/user", json!({"username": "root"}));
+        let mut impersonated = impersonated;
+        impersonated["impersonatedUser"] = json!({"username": "bob", "groups": ["g"]});
+        impersonated["responseStatus"]["code"] = json!(403);
+        let twice = read(&[impersonated.clone(), impersonated]);
+        assert_eq!(twice, [Ok(("bob: create pods in n".to_owned(), false)), Err(Skipped::Stage)]);
+    }
+}
