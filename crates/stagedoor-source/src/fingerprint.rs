@@ -46,6 +46,9 @@ impl Fingerprint {
                 let listing = Listing::of(files, path);
                 let taken = listing.files.into_iter().filter(|file| takes(file.kind));
                 found.extend(taken.map(|file| file.path));
+                // A link to a directory that is added is a change, too.
+                let told = listing.problems.iter().filter_map(|problem| problem.file());
+                found.extend(told.map(PathBuf::from));
             } else {
                 found.push(path.to_owned());
             }

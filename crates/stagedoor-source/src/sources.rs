@@ -322,9 +322,14 @@ impl PolicySources {
             && !has_policies(kind, text)
         {
             // A disk that was full, a copy that stalls: the forbids in it would be gone.
-            let problem = Problem::error("file::empty", "there is no policy in the file")
-                .with_help("was it cut short? write it again, or remove it")
-                .in_file(&place);
+            // Comments alone somebody wrote.
+            let message = "there is no policy in the file";
+            let problem = match text.trim_start().starts_with("//") {
+                true => Problem::warning("file::empty", message),
+                false => Problem::error("file::empty", message),
+            };
+            let help = "was it cut short? write it again, or remove it";
+            let problem = problem.with_help(help).in_file(&place);
             self.problems.push(problem);
         }
         let mut directory: Vec<String> = root.map(str::to_owned).into_iter().collect();

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::run::{repository, stagedoor};
 
-const SUBCOMMANDS: [&str; 18] = [
+const SUBCOMMANDS: [&str; 20] = [
     "authorize",
     "check",
     "explain",
@@ -24,6 +24,8 @@ const SUBCOMMANDS: [&str; 18] = [
     "what-can",
     "serve",
     "rule",
+    "bundle",
+    "manifest",
     "demo",
     "completions",
     "man",

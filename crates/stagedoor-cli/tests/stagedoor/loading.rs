@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
-use stagedoor_backstage::PolicyEngine;
+use stagedoor_backstage::{Permissions, PolicyEngine};
 use stagedoor_core::{Engine, EngineBuilder, Limits, LoadError, Problem, RuleEvaluator};
 use stagedoor_review::{LoadingError, Policies};
 use stagedoor_rule_host::{HostConfig, RuleHost, WasmRules};
@@ -153,18 +153,24 @@ impl Row {
         let with_rules =
             |builder: EngineBuilder| rules.iter().cloned().fold(builder, EngineBuilder::rules);
         let mut outcome = Outcome::default();
-        for set in self.sets(sources) {
+        for set in self.sets(sources)? {
             outcome.add(with_rules(set.builder()).build());
         }
         Ok(outcome)
     }
 
-    fn sets(&self, sources: PolicySources) -> Vec<PolicySet> {
+    /// Returns the sets, each with the schema of the permissions that its files add.
+    fn sets(&self, sources: PolicySources) -> Result<Vec<PolicySet>> {
         let limits = Limits::default();
-        match &self.platform {
+        let sets = match &self.platform {
             Some(platform) => vec![PolicySet::of(sources, &PLATFORMS, &[platform], &limits)],
             None => PolicySet::all(sources, &PLATFORMS),
-        }
+        };
+        let with_permissions = |set: PolicySet| match set.is_about("backstage") {
+            true => Ok(Permissions::known()?.with_sources(set.sources())?.add_to(set)),
+            false => Ok(set),
+        };
+        sets.into_iter().map(with_permissions).collect()
     }
 
     fn rules_of(&self, sources: &PolicySources) -> Result<Option<Arc<dyn RuleEvaluator>>> {
@@ -247,7 +253,7 @@ fn check(row: &Row) -> Result<()> {
     ensure!(expected.told == told, "told {:?}", expected.told);
     ensure!(counts == row.loads.clone().unwrap_or_default(), "loads {counts:?}");
     if let Some(about) = &row.about {
-        let sets = row.sets(PolicySources::read(&memory, &[ROOT], &limits));
+        let sets = row.sets(PolicySources::read(&memory, &[ROOT], &limits))?;
         let found: Vec<&str> = sets.iter().flat_map(PolicySet::platforms).collect();
         ensure!(found == *about, "about {found:?}");
     }
@@ -286,11 +292,11 @@ fn check(row: &Row) -> Result<()> {
             |name: &str| name.split('/').any(|n| n.starts_with('.') || n == "node_modules");
         let texts = texts.into_iter().rev().filter(|(name, _)| !hidden(name));
         faces.push(("texts", row.load(PolicySources::from_texts(texts))?));
-        for set in row.sets(read()) {
+        for set in row.sets(read())? {
             let Ok(engine) = set.builder().build() else { continue };
             let json = Bundle::of(set.sources(), &engine)?.to_json();
             let bundle = Bundle::from_json("b", &json)?;
-            let again = row.sets(PolicySources::from_bundle(&bundle));
+            let again = row.sets(PolicySources::from_bundle(&bundle))?;
             let [again] = again.as_slice() else { anyhow::bail!("a bundle of one set is one") };
             ensure!(again.builder().build()?.revision() == engine.revision(), "bundle");
             ensure!(Bundle::of(again.sources(), &engine)?.to_json() == json, "bundle of a bundle");
