@@ -25,6 +25,7 @@ function print(value) {
 }
 
 const folder = join(__dirname, "../tests/cases/decide");
+const wire = join(__dirname, "../tests/cases/wire");
 
 /** Makes a test of every file of cases. */
 function shareCases({ Engine, Entities }) {
@@ -82,4 +83,68 @@ function shareCases({ Engine, Entities }) {
   }
 }
 
-module.exports = { shareCases };
+/** Returns an error as programs read it: what `stagedoor-wire` writes. */
+function written({ code, message, help, file, line, column, problems, unreported }) {
+  return {
+    code,
+    error: message.split("\n", 1)[0],
+    help: help ?? null,
+    ...(file !== undefined && { file }),
+    ...(line !== undefined && { line }),
+    ...(column !== undefined && { column }),
+    problems: problems ?? [],
+    unreported: unreported ?? 0,
+  };
+}
+
+/**
+ * Makes a test of every file of what programs read and write: byte for byte what the library
+ * answers. `rules` is a directory with the rules of the corpus, where there is one.
+ */
+function shareWireCases({ Engine, Entities }, { rules } = {}) {
+  const names = readdirSync(wire).filter((name) => name.endsWith(".json"));
+  assert.ok(names.length >= 5);
+  for (const file of names) {
+    const suite = parse(readFileSync(join(wire, file), "utf8"));
+    const skip = suite.rules && !rules && "no rules are here";
+    test(`wire: ${file}`, { skip }, () => {
+      const expected = readFileSync(join(wire, `${file}l`), "utf8").trimEnd();
+      const options = (policies) => ({
+        texts: [
+          ...(suite.schema
+            ? [{ name: "suite.cedarschema", text: suite.schema.join("\n") }]
+            : []),
+          { name: "suite.cedar", text: policies.join("\n") },
+        ],
+        ...(suite.platform && { platform: suite.platform }),
+        ...(suite.rules && { rules }),
+      });
+      const engine =
+        suite.policies && Engine.loadSync(options(suite.policies));
+      const entities =
+        engine && Entities.fromJson(print(suite.entities ?? []), engine);
+      const answer = ({ decide, explain, load, backstage }) => {
+        if (decide) return engine.decideBatch([decide], entities)[0];
+        if (explain) return engine.explain(explain, entities);
+        if (backstage) {
+          return engine.decideBackstage(backstage.permission, backstage.user);
+        }
+        try {
+          Engine.loadSync(options(load));
+        } catch (error) {
+          return written(error);
+        }
+        throw new Error("the policies load");
+      };
+      assert.equal(expected.split("\n").length, suite.cases.length);
+      expected.split("\n").forEach((line, number) => {
+        const told = JSON.stringify(answer(suite.cases[number]));
+        const { name } = suite.cases[number];
+        const revision = engine?.revision ?? "none";
+        assert.equal(told.replaceAll(revision, "REVISION"), line, name);
+      });
+    });
+  }
+}
+
+module.exports = { shareCases, shareWireCases };

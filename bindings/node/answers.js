@@ -12,15 +12,18 @@ const OWNED = 10_000;
 /** Names of permissions that are longer are not kept: anybody may ask for them. */
 const NAME = 200;
 
+/** The keys of a user whose answers are kept. */
+const USER = new Set(['userEntityRef', 'ownershipEntityRefs']);
+
 /** What one user was answered. A user is known by all references, in their order. */
-class Known {
+class CachedUser {
   #named = new Map();
 
   constructor(user) {
     this.user = user;
   }
 
-  is({ ownershipEntityRefs: owned }) {
+  matches({ ownershipEntityRefs: owned }) {
     const known = this.user.ownershipEntityRefs;
     if (owned === undefined) return known.length === 0;
     if (!Array.isArray(owned) || owned.length !== known.length) return false;
@@ -77,11 +80,13 @@ class Answers {
 
   /** Returns what is known of a user; nothing if that is nobody whose answers can be kept. */
   of(user) {
+    // Whoever has a key that is not known is left to the addon, which refuses it.
+    if (typeof user === 'object') for (const key in user) if (!USER.has(key)) return undefined;
     const alike = this.#users.get(user?.userEntityRef);
-    const known = alike?.find(each => each.is(user));
+    const known = alike?.find(each => each.matches(user));
     if (known) return known;
     const copy = userCopy(user);
-    return copy && new Known(copy);
+    return copy && new CachedUser(copy);
   }
 
   /** Keeps an answer. */

@@ -74,7 +74,10 @@ function compiled() {
   };
   // Of many functions that differ in a constant or two, such as sorts, LLVM makes one body with
   // parameters. It writes it as often as they were; `wasm-opt` leaves one.
-  const small = ['--', '-Cllvm-args=-enable-global-merge-func'];
+  const small = ['-Cllvm-args=-enable-global-merge-func'];
+  // Room for Cedar's recursive parser and validator at the deepest policy that the limits let
+  // through (`limits.operators`); the linker's default of one megabyte holds a quarter of it.
+  const stack = [`-Clink-arg=-zstack-size=${8 << 20}`];
   const cargo = [
     'cargo',
     'rustc',
@@ -82,6 +85,8 @@ function compiled() {
     '--profile',
     'wasm',
     ...target,
+    '--',
+    ...stack,
     ...(quick ? [] : small),
   ];
   const env = { ...process.env, ...(quick && fast) };

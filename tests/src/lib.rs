@@ -15,4 +15,6 @@ pub mod runner;
 pub mod suite;
 pub mod trial;
 pub mod typed;
+#[cfg(feature = "wire")]
+pub mod wire;
 pub mod world;

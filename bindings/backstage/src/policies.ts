@@ -264,7 +264,7 @@ function selfTest(engine: Engine): void {
 /** Says in one line what is wrong, where, and what to do. */
 export function line(problem: Problem): string {
   const place = [problem.file, problem.line, problem.column]
-    .filter(part => part !== undefined)
+    .filter(part => part !== undefined && part !== null)
     .join(':');
   const help = problem.help ? ` (${problem.help})` : '';
   return `${place ? `${place}: ` : ''}${problem.message}${help}`;

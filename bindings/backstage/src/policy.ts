@@ -144,6 +144,8 @@ export class StagedoorPolicy implements PermissionPolicy {
   #principal(user: PolicyQueryUser | undefined): BackstageUser | undefined {
     if (!user) return this.#options.guest;
     if (!user.info) throw new Error('Backstage tells nothing about the user');
-    return user.info;
+    // The addon refuses keys that it does not know, and Backstage may add some.
+    const { userEntityRef, ownershipEntityRefs } = user.info;
+    return { userEntityRef, ownershipEntityRefs };
   }
 }

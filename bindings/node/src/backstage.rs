@@ -1,64 +1,26 @@
 //! Backstage's permission policy in JavaScript.
 
-use std::str::FromStr as _;
-
 use napi::ValueType;
 use napi::bindgen_prelude::{
     Array, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object, Unknown,
 };
 use napi_derive::napi;
 use stagedoor_backstage::{
-    ConditionParam, Criteria, EntityRef, EntityRefError, Finding, Permission, PermissionCondition,
-    PermissionQuery, PolicyAnswer, PolicyDecision, PolicyEngine, Principal, User, read_groups,
+    ConditionParam, Criteria, EntityRefError, Permission, PermissionCondition, PermissionQuery,
+    PolicyAnswer, PolicyDecision, PolicyEngine, Principal, User,
 };
-use stagedoor_core::Entity;
+use stagedoor_wire::{
+    BackstageGroup, BackstageOwner, BackstagePermission, BackstageUser, PermissionAttributes,
+    Problem,
+};
 
-use crate::failure::{Failure, Problem, Result, number};
+use crate::failure::{Failure, Result};
+use crate::keys;
 use crate::text::text;
 use crate::uid::ID_BYTES;
 
 /// The most ownership references that are read.
 const REFERENCES: u32 = 10_000;
-
-/// A permission, as Backstage's `permission` has it. Other fields are left alone.
-#[napi(object, object_to_js = false, object_from_js = false)]
-#[derive(Debug)]
-pub struct BackstagePermission {
-    /// Such as `catalog.entity.read`.
-    #[napi(ts_type = "string")]
-    pub name: (),
-    /// What the permission states about itself.
-    #[napi(ts_type = "{ action?: string }")]
-    pub attributes: Option<()>,
-    /// The type of the resources that it is about.
-    #[napi(ts_type = "string")]
-    pub resource_type: Option<()>,
-}
-
-/// A signed-in user, as `coreServices.userInfo` tells, or a service.
-#[napi(object, object_to_js = false, object_from_js = false)]
-#[derive(Debug)]
-pub struct BackstageUser {
-    /// The user's reference, such as `user:default/alice`.
-    #[napi(ts_type = "string")]
-    pub user_entity_ref: Option<()>,
-    /// The references by which the user owns entities.
-    #[napi(ts_type = "string[]")]
-    pub ownership_entity_refs: Option<()>,
-    /// In place of a user: a service by its subject, such as `plugin:catalog`.
-    #[napi(ts_type = "string")]
-    pub service: Option<()>,
-}
-
-/// A group of Backstage's catalog.
-#[napi(object, object_to_js = false)]
-#[derive(Debug)]
-pub struct BackstageGroup {
-    /// The group's reference, such as `group:default/web`.
-    pub entity_ref: String,
-    /// References of the groups right above it.
-    pub parents: Vec<String>,
-}
 
 /// A permission that is known.
 #[napi(object, object_from_js = false)]
@@ -102,81 +64,6 @@ impl From<&Permission> for KnownPermission {
     }
 }
 
-/// How many entities an owner has.
-#[napi(object, object_to_js = false)]
-#[derive(Debug)]
-pub struct BackstageOwner {
-    /// The owner's reference, such as `group:default/web`.
-    pub entity_ref: String,
-    /// How many entities it owns.
-    pub count: u32,
-}
-
-/// Returns groups in Cedar's words, and what is odd about them.
-pub(crate) fn group_entities(groups: Vec<BackstageGroup>) -> (Vec<Entity>, Vec<Finding>) {
-    read_groups(groups.into_iter().map(|group| (group.entity_ref, group.parents)))
-}
-
-/// An answer for Backstage. It is frozen, and the same one may be returned again.
-#[napi(object, object_to_js = false, object_from_js = false)]
-#[derive(Debug)]
-pub struct BackstageAnswer {
-    /// What the policy answers: nothing but Backstage's own fields.
-    #[napi(
-        ts_type = "{ result: 'ALLOW' } | { result: 'DENY' } | { result: 'CONDITIONAL'; pluginId: string; resourceType: string; conditions: BackstageCriteria }"
-    )]
-    pub decision: (),
-    /// Ids of the policies that lead to it.
-    #[napi(ts_type = "string[]")]
-    pub reasons: (),
-    /// Why nothing was decided, and the policies that could not be evaluated.
-    #[napi(ts_type = "string[]")]
-    pub errors: (),
-    /// Where the decision is narrower than the policies, since no rule of Backstage says what
-    /// they say.
-    #[napi(ts_type = "Problem[]")]
-    pub findings: (),
-    /// The revision of the policies that decided.
-    #[napi(ts_type = "string")]
-    pub revision: (),
-    /// Whether the same question has the same answer as long as the engine's `generation` is
-    /// the same. It is not where a guard gave no answer.
-    #[napi(ts_type = "boolean")]
-    pub may_keep: (),
-}
-
-/// Rules, combined: `PermissionCriteria` of `@backstage/plugin-permission-common`.
-#[napi(object, object_to_js = false, object_from_js = false)]
-#[derive(Debug)]
-pub struct BackstageCriteria {
-    /// All of these hold.
-    #[napi(ts_type = "BackstageCriteria[]")]
-    pub all_of: Option<()>,
-    /// One of these holds.
-    #[napi(ts_type = "BackstageCriteria[]")]
-    pub any_of: Option<()>,
-    /// This does not hold.
-    #[napi(ts_type = "BackstageCriteria")]
-    pub not: Option<()>,
-    /// The name of a rule, which holds.
-    #[napi(ts_type = "string")]
-    pub rule: Option<()>,
-    /// The type of the resources that the rule is about.
-    #[napi(ts_type = "string")]
-    pub resource_type: Option<()>,
-    /// The rule's parameters.
-    #[napi(ts_type = "Record<string, string | number | boolean | string[]>")]
-    pub params: Option<()>,
-}
-
-/// A permission that is asked for.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    name: String,
-    action: Option<String>,
-    resource_type: Option<String>,
-}
-
 /// Who asks, or why that cannot be told.
 pub(crate) type Who = std::result::Result<Option<Principal>, EntityRefError>;
 
@@ -184,15 +71,16 @@ pub(crate) type Who = std::result::Result<Option<Principal>, EntityRefError>;
 pub(crate) fn answer<'env>(
     env: &'env Env,
     policy: &PolicyEngine,
-    asked: &Asked,
+    permission: &BackstagePermission,
     who: &Who,
 ) -> Result<Object<'env>> {
     match who {
         Ok(principal) => {
+            let attributes = permission.attributes.as_ref();
             let asked = PermissionQuery {
-                name: &asked.name,
-                action: asked.action.as_deref(),
-                resource_type: asked.resource_type.as_deref(),
+                name: &permission.name,
+                action: attributes.and_then(|attributes| attributes.action.as_deref()),
+                resource_type: permission.resource_type.as_deref(),
             };
             let answer = policy.decide(&asked, principal.as_ref());
             answer_object(env, &answer, policy.may_keep(&answer))
@@ -216,8 +104,8 @@ pub(crate) fn users(users: Unknown<'_>) -> Result<Vec<User>> {
     Ok(users)
 }
 
-/// Reads a permission.
-pub(crate) fn asked(permission: Unknown<'_>) -> Result<Asked> {
+/// Reads a permission. Keys that are not known are left alone: Backstage's own has some.
+pub(crate) fn permission(permission: Unknown<'_>) -> Result<BackstagePermission> {
     if permission.get_type()? != ValueType::Object {
         return Err(Failure::mistyped("permission", "{name, attributes, resourceType}"));
     }
@@ -236,7 +124,8 @@ pub(crate) fn asked(permission: Unknown<'_>) -> Result<Asked> {
     };
     let resource_type = permission.get_c_named_property_unchecked(c"resourceType")?;
     let resource_type = optional(resource_type, "`resourceType` of a permission")?;
-    Ok(Asked { name, action, resource_type })
+    let attributes = Some(PermissionAttributes { action });
+    Ok(BackstagePermission { name, attributes, resource_type })
 }
 
 /// Reads who asks.
@@ -249,13 +138,20 @@ pub(crate) fn who(user: Option<Unknown<'_>>) -> Result<Who> {
     }
     let user = Object::from_unknown(user)?;
     let reference = user.get_c_named_property_unchecked(c"userEntityRef")?;
+    keys::check(&user, &["userEntityRef", "ownershipEntityRefs", "service"])
+        .map_err(|e| e.within(|| "user".to_owned()))?;
     let Some(reference) = optional(reference, "`userEntityRef`")? else {
         let service = user.get_c_named_property_unchecked(c"service")?;
         let subject = text(service, "`userEntityRef` or `service` of a user", ID_BYTES)?;
         return Ok(Ok(Some(Principal::Service(subject))));
     };
     let owned = user.get_c_named_property_unchecked(c"ownershipEntityRefs")?;
-    Ok(principal(&reference, &references(owned)?))
+    let user = BackstageUser {
+        user_entity_ref: Some(reference),
+        ownership_entity_refs: references(owned)?,
+        service: None,
+    };
+    Ok(Principal::from_wire(user).map(Some))
 }
 
 /// Reads ownership references.
@@ -275,10 +171,60 @@ fn references(owned: Unknown<'_>) -> Result<Vec<String>> {
     (0..owned.len()).map(one).collect()
 }
 
-/// Ownership references that cannot be read stop nothing but themselves.
-fn principal(reference: &str, owned: &[String]) -> Who {
-    let user = User::new(EntityRef::from_str(reference)?);
-    Ok(Some(user.with_ownership_refs(owned).into()))
+/// Reads groups.
+pub(crate) fn groups(groups: Unknown<'_>) -> Result<Vec<BackstageGroup>> {
+    let mistyped = |what: &str| Failure::mistyped(what, "an array of {entityRef, parents}");
+    if !groups.is_array()? {
+        return Err(mistyped("groups"));
+    }
+    let array = Array::from_unknown(groups)?;
+    let group = |index: u32| -> Result<BackstageGroup> {
+        let group: Unknown<'_> = array.get_element(index)?;
+        let place = format!("groups[{index}]");
+        if group.get_type()? != ValueType::Object {
+            return Err(mistyped(&place));
+        }
+        let group = Object::from_unknown(group)?;
+        let entity_ref = group.get_c_named_property_unchecked(c"entityRef")?;
+        let entity_ref = text(entity_ref, "`entityRef` of a group", ID_BYTES)?;
+        let parents: Unknown<'_> = group.get_c_named_property_unchecked(c"parents")?;
+        if !parents.is_array()? {
+            return Err(Failure::mistyped("`parents` of a group", "an array of references"));
+        }
+        let parents = Array::from_unknown(parents)?;
+        let one = |n| text(parents.get_element(n)?, "one of `parents`", ID_BYTES);
+        let parents = (0..parents.len()).map(one).collect::<Result<Vec<_>>>()?;
+        keys::check(&group, &["entityRef", "parents"]).map_err(|e| e.within(|| place))?;
+        Ok(BackstageGroup { entity_ref, parents })
+    };
+    (0..array.len()).map(group).collect()
+}
+
+/// Reads how many entities owners have.
+pub(crate) fn owners(owners: Unknown<'_>) -> Result<Vec<BackstageOwner>> {
+    let mistyped = |what: &str| Failure::mistyped(what, "an array of {entityRef, count}");
+    if !owners.is_array()? {
+        return Err(mistyped("owners"));
+    }
+    let array = Array::from_unknown(owners)?;
+    let owner = |index: u32| -> Result<BackstageOwner> {
+        let owner: Unknown<'_> = array.get_element(index)?;
+        let place = format!("owners[{index}]");
+        if owner.get_type()? != ValueType::Object {
+            return Err(mistyped(&place));
+        }
+        let owner = Object::from_unknown(owner)?;
+        let entity_ref = owner.get_c_named_property_unchecked(c"entityRef")?;
+        let entity_ref = text(entity_ref, "`entityRef` of an owner", ID_BYTES)?;
+        let count: Unknown<'_> = owner.get_c_named_property_unchecked(c"count")?;
+        if count.get_type()? != ValueType::Number {
+            return Err(Failure::mistyped("`count` of an owner", "a number"));
+        }
+        let count = u32::from_unknown(count)?;
+        keys::check(&owner, &["entityRef", "count"]).map_err(|e| e.within(|| place))?;
+        Ok(BackstageOwner { entity_ref, count })
+    };
+    (0..array.len()).map(owner).collect()
 }
 
 fn optional(value: Unknown<'_>, what: &str) -> Result<Option<String>> {
@@ -297,7 +243,12 @@ fn answer_object<'env>(
     object.set_named_property("decision", decision_object(env, answer.decision())?)?;
     object.set_named_property("reasons", frozen_list(env, answer.reasons())?)?;
     object.set_named_property("errors", frozen_list(env, answer.errors())?)?;
-    let findings: Vec<Problem> = answer.findings().iter().map(Problem::from).collect();
+    let findings = answer.findings().iter().map(|finding| -> Result<Object<'env>> {
+        let mut finding = Object::from_unknown(env.to_js_value(&Problem::from(finding))?)?;
+        finding.freeze()?;
+        Ok(finding)
+    });
+    let findings = findings.collect::<Result<Vec<_>>>()?;
     object.set_named_property("findings", frozen(env, findings)?)?;
     object.set_named_property("revision", answer.revision())?;
     object.set_named_property("mayKeep", may_keep)?;
@@ -367,23 +318,4 @@ fn frozen<'env, T: napi::bindgen_prelude::ToNapiValue>(
     let mut array = Array::from_vec(env, items)?.coerce_to_object()?;
     array.freeze()?;
     Ok(array)
-}
-
-impl From<&Finding> for Problem {
-    fn from(finding: &Finding) -> Self {
-        let message = match &finding.clause {
-            Some(clause) => format!("{}: `{clause}`", finding.message),
-            None => finding.message.clone(),
-        };
-        Self {
-            severity: "warning",
-            code: finding.code.as_str().to_owned(),
-            message,
-            help: Some(finding.help.clone()),
-            policy: finding.policy.as_ref().map(ToString::to_string),
-            file: finding.file.clone(),
-            line: finding.line.and_then(number),
-            column: None,
-        }
-    }
 }

@@ -12,7 +12,7 @@ use napi_derive::napi;
 use crate::engine::{Engine, closed};
 use crate::failure::{Failure, Result};
 use crate::loading::Policies;
-use crate::prepared::{Action, Asked, NamedType, Principal, ResourceType};
+use crate::prepared::{Action, HandleRequest, NamedType, Principal, ResourceType};
 
 /// What a function of this kind holds.
 struct Decider {
@@ -60,7 +60,7 @@ impl Decider {
         let policies = self.policies.borrow();
         let policies = policies.as_ref().ok_or_else(closed)?;
         let Self { principal, action, resource_type, .. } = self;
-        let asked = Asked { principal, action, resource_type };
+        let asked = HandleRequest { principal, action, resource_type };
         asked.ask(policies, |engine| asked.is_allowed(engine, resource))
     }
 }

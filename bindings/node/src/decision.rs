@@ -1,78 +1,39 @@
 //! Decisions, as JavaScript gets them.
+//!
+//! Made by hand, since callers wait for them: `stagedoor_wire::Decision` is the same form, and the
+//! corpus of `tests/cases/wire` holds these against it.
 
-use napi_derive::napi;
+use napi::bindgen_prelude::{Env, FromNapiValue as _, JsObjectValue as _, Object};
 use stagedoor_core::Outcome;
+use stagedoor_wire::{Decision, GuardOutcome, PolicyFailure, Verdict};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 
-/// The answer to one request.
-#[napi(object, object_from_js = false)]
-#[derive(Debug)]
-pub struct Decision {
-    /// Denied unless a permit is satisfied and no forbid is.
-    #[napi(ts_type = "'allow' | 'deny'")]
-    pub decision: &'static str,
-    /// Ids of the determining policies: the satisfied permits of an allow, the forbids of a
-    /// deny. Empty if nothing permits the request.
-    pub reasons: Vec<String>,
-    /// Policies that could not be evaluated, if there are any.
-    pub errors: Option<Vec<PolicyFailure>>,
-    /// Of a batch: why this request could not be decided, and is denied.
-    #[napi(ts_type = "{ code: string; message: string }")]
-    pub failure: Option<BatchFailure>,
-}
-
-/// Why a request of a batch could not be decided.
-#[napi(object, object_from_js = false)]
-#[derive(Debug)]
-pub struct BatchFailure {
-    /// Stable code of this kind of error.
-    pub code: String,
-    /// What is wrong.
-    pub message: String,
-}
-
-/// A policy that could not be evaluated. A forbid of that kind denies, a permit is left out.
-#[napi(object, object_from_js = false)]
-#[derive(Debug)]
-pub struct PolicyFailure {
-    /// Id of the policy.
-    pub policy: String,
-    /// Cedar's reason.
-    pub message: String,
-}
-
-pub(crate) fn word(decision: stagedoor_core::Decision) -> &'static str {
-    match decision {
-        stagedoor_core::Decision::Allow => "allow",
-        stagedoor_core::Decision::Deny => "deny",
+/// Returns the answer to a request.
+pub(crate) fn decided<'env>(env: &'env Env, outcome: &Outcome) -> Result<Object<'env>> {
+    let mut object = Object::new(env)?;
+    object.set_c_named_property(c"decision", Verdict::from(outcome.decision()).as_str())?;
+    let reasons: Vec<&str> = outcome.reasons().map(|policy| policy.id()).collect();
+    object.set_c_named_property(c"reasons", reasons)?;
+    let errors = outcome.errors().iter().map(PolicyFailure::from).collect::<Vec<_>>();
+    match errors.is_empty() {
+        true => object.set_c_named_property(c"errors", env.create_array(0)?)?,
+        false => object.set_c_named_property(c"errors", env.to_js_value(&errors)?)?,
     }
+    if !outcome.guards().is_empty() {
+        let guards: Vec<_> = outcome.guards().iter().map(GuardOutcome::from).collect();
+        object.set_c_named_property(c"guards", env.to_js_value(&guards)?)?;
+    }
+    object.set_c_named_property(c"revision", outcome.revision())?;
+    Ok(object)
 }
 
-impl From<&Outcome> for Decision {
-    fn from(outcome: &Outcome) -> Self {
-        let errors: Vec<_> = outcome
-            .errors()
-            .iter()
-            .map(|error| PolicyFailure {
-                policy: error.policy().to_owned(),
-                message: error.message().to_owned(),
-            })
-            .collect();
-        Self {
-            decision: word(outcome.decision()),
-            reasons: outcome.reasons().map(|policy| policy.id().to_owned()).collect(),
-            errors: Some(errors).filter(|errors| !errors.is_empty()),
-            failure: None,
-        }
-    }
-}
-
-impl From<Failure> for Decision {
-    /// A request that cannot be decided is denied.
-    fn from(failure: Failure) -> Self {
-        let (code, message) = failure.into_parts();
-        let failure = Some(BatchFailure { code, message });
-        Self { decision: "deny", reasons: Vec::new(), errors: None, failure }
-    }
+/// Returns the denial of what could not be put to the policies of this revision.
+pub(crate) fn refused<'env>(
+    env: &'env Env,
+    failure: Failure,
+    revision: &str,
+) -> Result<Object<'env>> {
+    let value = env.to_js_value(&Decision::refused(failure.into_wire(), revision))?;
+    Ok(Object::from_unknown(value)?)
 }

@@ -5,24 +5,24 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use napi::Task;
 use napi::bindgen_prelude::{
-    Array, AsyncTask, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object, Unknown,
+    Array, AsyncTask, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object,
+    ToNapiValue, TypeName, Unknown,
 };
+use napi::{Task, ValueType};
 use napi_derive::napi;
-use stagedoor_backstage::User;
-use stagedoor_core::{Decision as CoreDecision, Effect, Outcome, PolicyInfo};
+use stagedoor_backstage::{User, read_groups};
+use stagedoor_core::{Decision as CoreDecision, Outcome, PolicyInfo};
+use stagedoor_kubernetes::SubjectAccessReview;
+use stagedoor_wire::{Effect, Explanation, Problem, WireError};
 
-use crate::backstage::{
-    self, BackstageGroup, BackstageOwner, KnownPermission, PolicyPlace, group_entities,
-};
-use crate::decision::Decision;
+use crate::backstage::{self, KnownPermission, PolicyPlace};
+use crate::decision::{decided, refused};
 use crate::entities::prepared;
-use crate::explanation::Explanation;
-use crate::failure::{Failure, Problem, Result};
+use crate::failure::{Failure, Result};
 use crate::loading::Policies;
 use crate::options::Options;
-use crate::request::{Asked, decide, explain};
+use crate::request::RequestReader;
 
 /// Policies that were loaded, ready to decide.
 ///
@@ -70,15 +70,15 @@ impl Engine {
     /// Throws if the request is not one that the policies are about; take that as a denial.
     /// The result is an object and thus always truthy: compare its `decision`, or ask
     /// `isAllowed`.
-    #[napi(catch_unwind)]
-    pub fn decide(
+    #[napi(ts_return_type = "Decision", catch_unwind)]
+    pub fn decide<'env>(
         &self,
-        env: Env,
+        env: &'env Env,
         #[napi(ts_arg_type = "RequestInput")] request: Unknown<'_>,
         #[napi(ts_arg_type = "Entities | undefined | null")] entities: Option<Unknown<'_>>,
-    ) -> napi::Result<Decision> {
+    ) -> napi::Result<Object<'env>> {
         let outcome = self.outcome(request, entities);
-        outcome.map(|outcome| (&outcome).into()).map_err(|failure| failure.thrown(&env))
+        outcome.and_then(|outcome| decided(env, &outcome)).map_err(|failure| failure.thrown(env))
     }
 
     /// Returns whether a request is allowed: the shortest way to a decision.
@@ -95,15 +95,16 @@ impl Engine {
             .map_err(|failure| failure.thrown(&env))
     }
 
-    /// Decides many requests. One that cannot be decided is denied and says why in `failure`.
-    #[napi(catch_unwind)]
-    pub fn decide_batch(
+    /// Decides many requests. One that cannot be decided is denied and says why in `error`, with
+    /// its `code`.
+    #[napi(ts_return_type = "Array<Decision>", catch_unwind)]
+    pub fn decide_batch<'env>(
         &self,
-        env: Env,
+        env: &'env Env,
         #[napi(ts_arg_type = "Array<RequestInput>")] requests: Unknown<'_>,
         #[napi(ts_arg_type = "Entities | undefined | null")] entities: Option<Unknown<'_>>,
-    ) -> napi::Result<Vec<Decision>> {
-        let decide = || -> Result<Vec<Decision>> {
+    ) -> napi::Result<Vec<Object<'env>>> {
+        let decide = || -> Result<Vec<Object<'env>>> {
             if !requests.is_array()? {
                 return Err(Failure::mistyped("requests", "an array"));
             }
@@ -114,31 +115,37 @@ impl Engine {
             let mut decisions = Vec::new();
             for index in 0..requests.len() {
                 let request: Unknown<'_> = requests.get_element(index)?;
-                let outcome = Asked::read(request)
-                    .and_then(|asked| asked.over(&store))
-                    .and_then(|(request, entities)| decide(engine, request, &entities));
-                decisions.push(outcome.map_or_else(Decision::from, |outcome| (&outcome).into()));
+                let outcome = RequestReader::read(request)
+                    .and_then(|request| request.over(engine, &store))
+                    .and_then(|(request, entities)| Ok(engine.decide(&request, &entities)?));
+                decisions.push(match outcome {
+                    Ok(outcome) => decided(env, &outcome)?,
+                    Err(failure) => refused(env, failure, engine.revision())?,
+                });
             }
             Ok(decisions)
         };
-        decide().map_err(|failure| failure.thrown(&env))
+        decide().map_err(|failure| failure.thrown(env))
     }
 
     /// Explains the decision about a request: what every policy in question says, and, if
     /// nothing permits it, which permits came nearest. Looks at every policy.
-    #[napi(catch_unwind)]
-    pub fn explain(
+    #[napi(ts_return_type = "Explanation", catch_unwind)]
+    pub fn explain<'env>(
         &self,
-        env: Env,
+        env: &'env Env,
         #[napi(ts_arg_type = "RequestInput")] request: Unknown<'_>,
         #[napi(ts_arg_type = "Entities | undefined | null")] entities: Option<Unknown<'_>>,
-    ) -> napi::Result<Explanation> {
-        let explained = || -> Result<Explanation> {
-            let policies = self.policies()?;
-            let (request, entities) = Asked::read(request)?.over(&store(entities)?)?;
-            Ok((&explain(&policies.current().engine, request, &entities)?).into())
+    ) -> napi::Result<Unknown<'env>> {
+        let explained = || -> Result<Unknown<'env>> {
+            let (policies, store) = (self.policies()?, store(entities)?);
+            let request = RequestReader::read(request)?;
+            let engine = &policies.current().engine;
+            let (request, entities) = request.over(engine, &store)?;
+            let explanation = engine.explain(&request, &entities)?;
+            Ok(env.to_js_value(&Explanation::of(&explanation, engine))?)
         };
-        explained().map_err(|failure| failure.thrown(&env))
+        explained().map_err(|failure| failure.thrown(env))
     }
 
     /// Answers whether a user has a permission of Backstage's, as Backstage's permission
@@ -153,7 +160,7 @@ impl Engine {
     ) -> napi::Result<Object<'env>> {
         let answer = || -> Result<Object<'env>> {
             let policies = self.policies()?;
-            let (asked, who) = (backstage::asked(permission)?, backstage::who(user)?);
+            let (asked, who) = (backstage::permission(permission)?, backstage::who(user)?);
             backstage::answer(env, policies.current().backstage()?, &asked, &who)
         };
         answer().map_err(|failure| failure.thrown(env))
@@ -175,7 +182,7 @@ impl Engine {
             // All that JavaScript hands over is read first: a getter may call the engine again.
             let permissions = Array::from_unknown(permissions)?;
             let asked = (0..permissions.len())
-                .map(|index| backstage::asked(permissions.get_element(index)?))
+                .map(|index| backstage::permission(permissions.get_element(index)?))
                 .collect::<Result<Vec<_>>>()?;
             let who = backstage::who(user)?;
             let current = policies.current();
@@ -205,15 +212,36 @@ impl Engine {
         let found = current.engine.policies().filter(|policy| wanted.contains(policy.id()));
         let place = |policy: PolicyInfo<'_>| PolicyPlace {
             id: policy.id().to_owned(),
-            effect: match policy.effect() {
-                Effect::Permit => "permit",
-                Effect::Forbid => "forbid",
-            },
+            effect: Effect::from(policy.effect()).as_str(),
             file: policy.file().to_owned(),
             line: policy.line().and_then(crate::failure::number),
             doc: policy.annotation("doc").map(ToOwned::to_owned),
         };
         Ok(found.map(place).collect())
+    }
+
+    /// Answers Kubernetes' SubjectAccessReview, with its status. Whatever fails is denied. The
+    /// engine must have been loaded for the platform `kubernetes`.
+    #[napi(ts_return_type = "AccessReviewStatus", catch_unwind)]
+    pub fn review_access<'env>(
+        &self,
+        env: &'env Env,
+        #[napi(ts_arg_type = "object")] review: Unknown<'_>,
+    ) -> napi::Result<Unknown<'env>> {
+        let answer = || -> Result<Unknown<'env>> {
+            if review.get_type()? != ValueType::Object {
+                return Err(Failure::mistyped("review", "a SubjectAccessReview"));
+            }
+            let review: serde_json::Value = env.from_js_value(review)?;
+            let policies = self.policies()?;
+            let current = policies.current();
+            let reviewer = current.kubernetes()?;
+            let review =
+                SubjectAccessReview::from_json(&review.to_string()).map_err(WireError::from)?;
+            let status = reviewer.answer(review).status.unwrap_or_default();
+            Ok(env.to_js_value(&status)?)
+        };
+        answer().map_err(|failure| failure.thrown(env))
     }
 
     /// Sets the groups above Backstage's groups: a user of a group is then in those, too.
@@ -222,20 +250,23 @@ impl Engine {
     /// member of one counts as a member of all, and what is no reference. Throws if there are
     /// more than the limits let through; those before then stay in force.
     #[napi(ts_return_type = "Array<Problem>", catch_unwind)]
-    pub fn set_groups(
+    pub fn set_groups<'env>(
         &self,
-        env: Env,
-        #[napi(ts_arg_type = "Array<BackstageGroup>")] groups: Vec<BackstageGroup>,
-    ) -> napi::Result<Vec<Problem>> {
-        let set = || -> Result<Vec<Problem>> {
-            let (groups, unreadable) = group_entities(groups);
+        env: &'env Env,
+        #[napi(ts_arg_type = "Array<BackstageGroup>")] groups: Unknown<'_>,
+    ) -> napi::Result<Unknown<'env>> {
+        let set = || -> Result<Unknown<'env>> {
+            let groups = backstage::groups(groups)?.into_iter();
+            let (groups, unreadable) =
+                read_groups(groups.map(|group| (group.entity_ref, group.parents)));
             let policies = self.policies()?;
             policies.set_groups(groups)?;
             let current = policies.current();
             let circles = current.backstage()?.group_findings();
-            Ok(unreadable.iter().chain(circles).map(Problem::from).collect())
+            let findings: Vec<_> = unreadable.iter().chain(circles).map(Problem::from).collect();
+            Ok(env.to_js_value(&findings)?)
         };
-        set().map_err(|failure| failure.thrown(&env))
+        set().map_err(|failure| failure.thrown(env))
     }
 
     /// Sets how many entities each owner has. Conditions that are too large then lose the claims
@@ -244,10 +275,13 @@ impl Engine {
     pub fn set_owners(
         &self,
         env: Env,
-        #[napi(ts_arg_type = "Array<BackstageOwner>")] owners: Vec<BackstageOwner>,
+        #[napi(ts_arg_type = "Array<BackstageOwner>")] owners: Unknown<'_>,
     ) -> napi::Result<()> {
-        let owners = owners.into_iter().map(|owner| (owner.entity_ref, u64::from(owner.count)));
-        let set = || -> Result<()> { self.policies()?.set_owners(owners.collect()) };
+        let set = || -> Result<()> {
+            let owners = backstage::owners(owners)?.into_iter();
+            let owners = owners.map(|owner| (owner.entity_ref, u64::from(owner.count)));
+            self.policies()?.set_owners(owners.collect())
+        };
         set().map_err(|failure| failure.thrown(&env))
     }
 
@@ -290,13 +324,11 @@ impl Engine {
     }
 
     /// What was warned of while loading, and what of Backstage's policies its rules cannot say.
-    #[napi(getter)]
-    pub fn warnings(&self, env: Env) -> napi::Result<Vec<Problem>> {
-        let policies = self.policies().map_err(|failure| failure.thrown(&env))?;
-        let loaded = policies.current();
-        let findings = loaded.backstage.iter().flat_map(|policy| policy.findings());
-        let warnings = loaded.engine.warnings().iter().map(Problem::from);
-        Ok(warnings.chain(findings.map(Problem::from)).collect())
+    #[napi(getter, ts_return_type = "Array<Problem>")]
+    pub fn warnings<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
+        let policies = self.policies().map_err(|failure| failure.thrown(env))?;
+        let warnings = policies.current().warnings();
+        env.to_js_value(&warnings)
     }
 
     /// Tells the policies and groups in force from all others in this process.
@@ -333,9 +365,12 @@ impl Engine {
     }
 
     fn outcome(&self, request: Unknown<'_>, entities: Option<Unknown<'_>>) -> Result<Outcome> {
-        let policies = self.policies()?;
-        let (request, entities) = Asked::read(request)?.over(&store(entities)?)?;
-        decide(&policies.current().engine, request, &entities)
+        let (policies, store) = (self.policies()?, store(entities)?);
+        // All that JavaScript hands over is read first: a getter may close the engine.
+        let request = RequestReader::read(request)?;
+        let engine = &policies.current().engine;
+        let (request, entities) = request.over(engine, &store)?;
+        Ok(engine.decide(&request, &entities)?)
     }
 }
 
@@ -402,14 +437,39 @@ pub struct OverBudget {
 
 impl Task for OverBudget {
     type Output = Result<Vec<Problem>>;
-    type JsValue = Vec<Problem>;
+    type JsValue = Problems;
 
     fn compute(&mut self) -> napi::Result<Self::Output> {
         let users = std::mem::take(&mut self.users);
         Ok(self.policies.over_budget(users))
     }
 
-    fn resolve(&mut self, env: Env, found: Self::Output) -> napi::Result<Vec<Problem>> {
-        found.map_err(|failure| failure.thrown(&env))
+    fn resolve(&mut self, env: Env, found: Self::Output) -> napi::Result<Problems> {
+        found.map(Problems).map_err(|failure| failure.thrown(&env))
+    }
+}
+
+/// Problems that were found on another thread.
+#[derive(Debug)]
+pub struct Problems(Vec<Problem>);
+
+impl TypeName for Problems {
+    fn type_name() -> &'static str {
+        "Array"
+    }
+
+    fn value_type() -> ValueType {
+        ValueType::Object
+    }
+}
+
+impl ToNapiValue for Problems {
+    unsafe fn to_napi_value(
+        env: napi::sys::napi_env,
+        Self(problems): Self,
+    ) -> napi::Result<napi::sys::napi_value> {
+        let json = serde_json::to_value(problems)?;
+        // SAFETY: the same call, of another type.
+        unsafe { serde_json::Value::to_napi_value(env, json) }
     }
 }

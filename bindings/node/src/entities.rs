@@ -10,6 +10,7 @@ use stagedoor_core::Entity;
 
 use crate::engine::Engine;
 use crate::failure::{Failure, Result};
+use crate::keys;
 use crate::text::with_text;
 use crate::uid::uid;
 use crate::value::Values;
@@ -17,27 +18,7 @@ use crate::value::Values;
 /// The longest JSON that is read; the engine's own limit is as high.
 const JSON_BYTES: usize = 64 << 20;
 
-/// An entity, as Cedar's JSON form has it.
-///
-/// Values are booleans, integers (`number` or `bigint`), strings, arrays (sets) and objects
-/// (records); `{__entity: {type, id}}` refers to an entity, and
-/// `{__extn: {fn: 'ip', arg: '10.0.0.1'}}` is an extension value.
-#[napi(object, object_to_js = false, object_from_js = false)]
-#[derive(Debug)]
-pub struct EntityInput {
-    /// The entity's id: `'Type::"id"'` or `{type, id}`.
-    #[napi(ts_type = "string | EntityUidInput")]
-    pub uid: (),
-    /// Its attributes.
-    #[napi(ts_type = "Record<string, unknown>")]
-    pub attrs: Option<()>,
-    /// Its tags.
-    #[napi(ts_type = "Record<string, unknown>")]
-    pub tags: Option<()>,
-    /// The entities that it is directly a member of.
-    #[napi(ts_type = "Array<string | EntityUidInput>")]
-    pub parents: Option<()>,
-}
+const KEYS: [&str; 4] = ["uid", "attrs", "tags", "parents"];
 
 /// A set of entities, prepared to be used for many decisions. It does not change.
 #[napi]
@@ -128,20 +109,14 @@ fn entity(value: Unknown<'_>, values: &mut Values) -> Result<Entity> {
         return Err(Failure::mistyped("an entity", "an object with `uid`"));
     }
     let object = Object::from_unknown(value)?;
-    let unknown = Object::keys(&object)?
-        .into_iter()
-        .find(|key| !["uid", "attrs", "tags", "parents"].contains(&&**key));
-    if let Some(unknown) = unknown {
-        let message = format!("`{unknown}` is not a field of an entity");
-        return Err(Failure::new("argument::type", message)
-            .with_help("the fields are uid, attrs, tags and parents"));
-    }
+    keys::check(&object, &KEYS)?;
     let field = |name: &str| -> Result<Option<Unknown<'_>>> {
         let field: Unknown<'_> = object.get_named_property_unchecked(name)?;
         Ok(Some(field).filter(|f| f.get_type().is_ok_and(|kind| kind != ValueType::Undefined)))
     };
-    let id = field("uid")?.ok_or_else(|| Failure::mistyped("`uid`", "an entity id"))?;
-    let mut entity = Entity::new(uid(id, "`uid`")?);
+    let missing = || Failure::new("argument::type", "`uid` is missing");
+    let id = field("uid")?.ok_or_else(missing)?;
+    let mut entity = Entity::new(uid(id, "uid")?);
     if let Some(attributes) = field("attrs")? {
         entity.attributes = values.record(attributes, "attrs")?;
     }

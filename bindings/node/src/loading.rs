@@ -10,11 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use stagedoor_backstage::{OwnerCounts, PolicyBundle, PolicyEngine, User};
 use stagedoor_core::{Engine, EngineBuilder, Entity, RuleEvaluator};
+use stagedoor_kubernetes::Reviewer;
 use stagedoor_rule_host::{HostConfig, RuleHost, WasmRules};
 use stagedoor_source::FromFiles as _;
+use stagedoor_wire::{Problem, WireError};
 
-use crate::failure::{Failure, Problem, Result};
-use crate::options::Options;
+use crate::failure::{Failure, Result};
+use crate::options::{Options, Platform};
 
 /// The most bytes of a bundle.
 const BUNDLE_BYTES: u64 = 256 << 20;
@@ -23,10 +25,25 @@ const BUNDLE_BYTES: u64 = 256 << 20;
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) engine: Engine,
-    /// The same policies as Backstage's, if they are.
-    pub(crate) backstage: Option<PolicyEngine>,
+    /// The same policies as a platform's, if they are.
+    platform: Option<PlatformPolicies>,
     /// Tells these policies from all others, in this process.
     pub(crate) generation: u64,
+}
+
+/// Policies as a platform asks them.
+enum PlatformPolicies {
+    Backstage(Box<PolicyEngine>),
+    Kubernetes(Box<Reviewer>),
+}
+
+impl std::fmt::Debug for PlatformPolicies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Backstage(policy) => policy.fmt(f),
+            Self::Kubernetes(reviewer) => reviewer.engine().fmt(f),
+        }
+    }
 }
 
 /// The policies in force, and where they come from.
@@ -34,9 +51,11 @@ pub(crate) struct Loaded {
 pub struct Policies {
     options: Options,
     loaded: ArcSwap<Loaded>,
-    /// Held while policies are made, with what the catalog tells: of two reloads, the later one
-    /// has the last word.
-    making: Mutex<CatalogFacts>,
+    /// Held by a reload: of two, the later one has the last word.
+    reloading: Mutex<()>,
+    /// Held while policies are put in force with what the catalog tells, which takes no time.
+    /// INVARIANT: `loaded` is stored with this held, and has these facts.
+    facts: Mutex<CatalogFacts>,
 }
 
 /// What Backstage's catalog tells beside the policies.
@@ -53,20 +72,27 @@ impl Policies {
     ///
     /// [`Failure`] with everything that is wrong.
     pub(crate) fn load(options: Options) -> Result<Self> {
-        let loaded =
-            ArcSwap::from_pointee(guarded(|| Loaded::load(&options, &CatalogFacts::default()))?);
-        Ok(Self { options, loaded, making: Mutex::default() })
+        let loaded = guarded(|| Loaded::load(&options, &CatalogFacts::default()))?;
+        Ok(Self {
+            options,
+            loaded: ArcSwap::from_pointee(loaded),
+            reloading: Mutex::default(),
+            facts: Mutex::default(),
+        })
     }
 
     /// Loads the same files again and puts them in force; returns whether they differ, and
-    /// the revision.
+    /// the revision. What the catalog tells meanwhile holds for the new policies.
     ///
     /// # Errors
     ///
     /// As [`load`](Self::load); what was in force stays so.
     pub(crate) fn reload(&self) -> Result<(bool, String)> {
-        let facts = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = guarded(|| Loaded::load(&self.options, &facts))?;
+        let _reloading = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without the facts' lock: whoever sets groups does not wait for files.
+        let loaded = guarded(|| Loaded::load(&self.options, &CatalogFacts::default()))?;
+        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = guarded(|| loaded.with_facts(&self.options, &facts))?;
         let revision = loaded.engine.revision().to_owned();
         // Taken up in any case: what permission files say of rules is not in the revision.
         let before = self.loaded.swap(Arc::new(loaded));
@@ -93,10 +119,10 @@ impl Policies {
     }
 
     fn set_facts(&self, change: impl FnOnce(&mut CatalogFacts)) -> Result<()> {
-        let mut before = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut facts = before.clone();
         change(&mut facts);
-        let current = self.current();
+        let current = self.loaded.load_full();
         let policy = current.backstage()?;
         let policy = PolicyEngine::new(policy.engine().clone(), policy.permissions().clone());
         self.loaded.store(Arc::new(Loaded::of(policy, &self.options, &facts)?));
@@ -129,9 +155,20 @@ impl Policies {
 impl Loaded {
     fn load(options: &Options, facts: &CatalogFacts) -> Result<Self> {
         let rules = options.rules.as_deref().map(rules).transpose()?;
-        if !options.backstage {
-            let engine = builder(options, rules).build()?;
-            return Ok(Self { engine, backstage: None, generation: generation() });
+        match options.platform {
+            None => {
+                let engine = builder(options, rules).build()?;
+                return Ok(Self { engine, platform: None, generation: generation() });
+            }
+            Some(Platform::Kubernetes) => {
+                let builder = builder(options, rules);
+                let schema = stagedoor_kubernetes::SCHEMA;
+                let engine = builder.schema("(shipped) kubernetes.cedarschema", schema).build()?;
+                let reviewer = Reviewer::new(engine.clone()).map_err(WireError::from)?;
+                let platform = Some(PlatformPolicies::Kubernetes(Box::new(reviewer)));
+                return Ok(Self { engine, platform, generation: generation() });
+            }
+            Some(Platform::Backstage) => {}
         }
         let mut builder = PolicyEngine::builder();
         for path in options.directory.iter().chain(&options.paths) {
@@ -152,7 +189,27 @@ impl Loaded {
         let policy = policy.with_owners(facts.owners.clone());
         let policy = policy.with_groups(facts.groups.iter().cloned())?;
         let engine = policy.engine().clone();
-        Ok(Self { engine, backstage: Some(policy), generation: generation() })
+        let platform = Some(PlatformPolicies::Backstage(Box::new(policy)));
+        Ok(Self { engine, platform, generation: generation() })
+    }
+
+    /// Returns the same policies with what the catalog tells.
+    fn with_facts(self, options: &Options, facts: &CatalogFacts) -> Result<Self> {
+        match self.platform {
+            Some(PlatformPolicies::Backstage(policy)) => Self::of(*policy, options, facts),
+            Some(PlatformPolicies::Kubernetes(_)) | None => Ok(self),
+        }
+    }
+
+    /// Returns what was warned of while loading, and what of Backstage's policies its rules cannot
+    /// say.
+    pub(crate) fn warnings(&self) -> Vec<Problem> {
+        let findings = match &self.platform {
+            Some(PlatformPolicies::Backstage(policy)) => policy.findings(),
+            Some(PlatformPolicies::Kubernetes(_)) | None => &[],
+        };
+        let warnings = self.engine.warnings().iter().map(Problem::from);
+        warnings.chain(findings.iter().map(Problem::from)).collect()
     }
 
     /// Returns the policies as Backstage's.
@@ -161,11 +218,28 @@ impl Loaded {
     ///
     /// `engine::platform` if they are not.
     pub(crate) fn backstage(&self) -> Result<&PolicyEngine> {
-        self.backstage.as_ref().ok_or_else(|| {
-            Failure::new("engine::platform", "the engine was not loaded for Backstage")
-                .with_help("load it with {platform: 'backstage'}")
-        })
+        match &self.platform {
+            Some(PlatformPolicies::Backstage(policy)) => Ok(policy),
+            Some(PlatformPolicies::Kubernetes(_)) | None => Err(not_for("backstage")),
+        }
     }
+
+    /// Returns the policies as Kubernetes'.
+    ///
+    /// # Errors
+    ///
+    /// As [`backstage`](Self::backstage).
+    pub(crate) fn kubernetes(&self) -> Result<&Reviewer> {
+        match &self.platform {
+            Some(PlatformPolicies::Kubernetes(reviewer)) => Ok(reviewer),
+            Some(PlatformPolicies::Backstage(_)) | None => Err(not_for("kubernetes")),
+        }
+    }
+}
+
+fn not_for(platform: &str) -> Failure {
+    Failure::new("engine::platform", format!("the engine was not loaded for {platform}"))
+        .with_help(format!("load it with {{platform: '{platform}'}}"))
 }
 
 /// Returns a number that no other policies in this process have.

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use napi::ValueType;
-use napi::bindgen_prelude::{FromNapiValue as _, JsObjectValue as _, Object, Unknown};
+use napi::bindgen_prelude::{
+    Array, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object, Unknown,
+};
 use napi_derive::napi;
 use stagedoor_backstage::Budget;
 
 use crate::failure::{Failure, Result};
+use crate::keys;
 
 /// What an engine is made of. At least one of `directory`, `files` and `texts` is needed.
 #[napi(object, object_to_js = false)]
@@ -24,8 +27,9 @@ pub struct EngineOptions {
     /// the above.
     pub bundle: Option<String>,
     /// Whose words the policies use. `backstage` adds Backstage's schema and the permissions
-    /// in the directory's `*.permissions.yaml`, and is needed for `decideBackstage`.
-    #[napi(ts_type = "'backstage'")]
+    /// in the directory's `*.permissions.yaml`, and is needed for `decideBackstage`; `kubernetes`
+    /// adds Kubernetes' schema, and is needed for `reviewAccess`.
+    #[napi(ts_type = "'backstage' | 'kubernetes'")]
     pub platform: Option<String>,
     /// How many of Backstage's answers are kept (20,000).
     pub cache_size: Option<u32>,
@@ -86,6 +90,13 @@ pub struct SourceText {
     pub text: String,
 }
 
+/// Whose words policies use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Platform {
+    Backstage,
+    Kubernetes,
+}
+
 /// Options that were read.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
@@ -93,7 +104,7 @@ pub(crate) struct Options {
     pub(crate) directory: Option<PathBuf>,
     pub(crate) texts: Vec<SourceText>,
     pub(crate) bundle: Option<PathBuf>,
-    pub(crate) backstage: bool,
+    pub(crate) platform: Option<Platform>,
     pub(crate) cache_size: u32,
     pub(crate) budget: Budget,
     pub(crate) rules: Option<PathBuf>,
@@ -129,12 +140,8 @@ impl Options {
             return Err(Failure::mistyped("options", "an object, such as {directory: 'policies'}"));
         }
         let object = Object::from_unknown(value)?;
-        let unknown = Object::keys(&object)?.into_iter().find(|key| !NAMES.contains(&&**key));
-        if let Some(unknown) = unknown {
-            let message = format!("`{unknown}` is not an option");
-            return Err(Failure::new("argument::option", message)
-                .with_help(format!("the options are {}", NAMES.join(", "))));
-        }
+        let as_option = |failure: Failure| failure.with_code("argument::option");
+        keys::check(&object, &NAMES).map_err(|e| as_option(e).within(|| "options".to_owned()))?;
         let mistyped = |error: napi::Error| {
             Failure::new("argument::type", format!("options: {}", error.reason))
         };
@@ -146,7 +153,7 @@ impl Options {
             ("files", ValueType::Object, "a list of paths"),
             ("texts", ValueType::Object, "a list of {name, text}"),
             ("bundle", ValueType::String, "a path"),
-            ("platform", ValueType::String, "'backstage'"),
+            ("platform", ValueType::String, "'backstage' or 'kubernetes'"),
             ("cacheSize", ValueType::Number, "a number"),
             ("budget", ValueType::Object, "{leaves, depth, bytes}"),
             ("rules", ValueType::String, "a path"),
@@ -156,6 +163,23 @@ impl Options {
             let given = field(name)?.get_type()?;
             if given != expected && given != ValueType::Undefined {
                 return Err(Failure::mistyped(&format!("`{name}`"), fits));
+            }
+        }
+        let budget = field("budget")?;
+        if budget.get_type()? == ValueType::Object {
+            let budget = Object::from_unknown(budget)?;
+            let checked = keys::check(&budget, &["leaves", "depth", "bytes"]);
+            checked.map_err(|e| as_option(e).within(|| "budget".to_owned()))?;
+        }
+        let texts = field("texts")?;
+        if texts.is_array()? {
+            let texts = Array::from_unknown(texts)?;
+            for index in 0..texts.len() {
+                let text: Unknown<'_> = texts.get_element(index)?;
+                if text.get_type()? == ValueType::Object {
+                    let checked = keys::check(&Object::from_unknown(text)?, &["name", "text"]);
+                    checked.map_err(|e| as_option(e).within(|| format!("texts[{index}]")))?;
+                }
             }
         }
         Self::checked(EngineOptions::from_unknown(value).map_err(mistyped)?)
@@ -174,15 +198,17 @@ impl Options {
             exact_cedar,
             plugins,
         } = options;
-        let backstage = match platform.as_deref() {
-            None => false,
-            Some("backstage") => true,
+        let platform = match platform.as_deref() {
+            None => None,
+            Some("backstage") => Some(Platform::Backstage),
+            Some("kubernetes") => Some(Platform::Kubernetes),
             Some(other) => {
                 let message = format!("`platform` is `{other}`, which is not known");
                 return Err(Failure::new("argument::option", message)
-                    .with_help("leave it out, or write 'backstage'"));
+                    .with_help("leave it out, or write 'backstage' or 'kubernetes'"));
             }
         };
+        let backstage = platform == Some(Platform::Backstage);
         let (files, texts) = (files.unwrap_or_default(), texts.unwrap_or_default());
         let none = directory.is_none() && files.is_empty() && texts.is_empty();
         if bundle.is_some() && !(none && backstage) {
@@ -194,7 +220,7 @@ impl Options {
                 .with_help("give `directory`, `files`, `texts` or `bundle`"));
         }
         let exact = exact_cedar.unwrap_or(false);
-        if exact && backstage {
+        if exact && platform.is_some() {
             let message = "`exactCedar` and `platform` do not go together";
             return Err(Failure::new("argument::option", message));
         }
@@ -222,7 +248,7 @@ impl Options {
             directory,
             texts,
             bundle,
-            backstage,
+            platform,
             cache_size,
             budget,
             rules,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use napi::bindgen_prelude::{
-    Array, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Unknown,
+    Array, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object, Unknown,
 };
 use napi_derive::napi;
 use smallvec::SmallVec;
@@ -12,7 +12,7 @@ use stagedoor_core::{
     Decision as CoreDecision, EntityTypeName, EntityUid, PreparedRequest, ValueRef,
 };
 
-use crate::decision::Decision;
+use crate::decision::decided;
 use crate::engine::Engine;
 use crate::entities::prepared;
 use crate::failure::{Failure, Result};
@@ -67,7 +67,7 @@ impl Engine {
                 Some(entities) => prepared(entities, "entities")?,
                 None => stagedoor_core::Entities::empty(),
             };
-            let uid = uid(principal, "`principal`")?;
+            let uid = uid(principal, "principal")?;
             let policies = self.policies()?;
             let handle = policies.current().engine.principal(&uid, &entities)?;
             Ok(Principal(Rc::new(RefCell::new(handle))))
@@ -83,7 +83,7 @@ impl Engine {
         #[napi(ts_arg_type = "string | EntityUidInput")] action: Unknown<'_>,
     ) -> napi::Result<Action> {
         let handle = || -> Result<Action> {
-            let uid: EntityUid = uid(action, "`action`")?;
+            let uid: EntityUid = uid(action, "action")?;
             let policies = self.policies()?;
             let handle = policies.current().engine.action(&uid).map_err(Failure::from)?;
             Ok(Action(Rc::new(RefCell::new(handle))))
@@ -130,27 +130,27 @@ impl Engine {
         resource_type: &ResourceType,
         #[napi(ts_arg_type = "string")] resource: Unknown<'_>,
     ) -> napi::Result<bool> {
-        let asked = Asked::of(principal, action, resource_type);
+        let asked = HandleRequest::of(principal, action, resource_type);
         self.asked(&asked, |engine| asked.is_allowed(engine, resource))
             .map_err(|failure| failure.thrown(&env))
     }
 
     /// Decides a request of handles, with all determining policies. `resource` is as for
     /// `isAllowedPrepared`.
-    #[napi(catch_unwind)]
-    pub fn decide_prepared(
+    #[napi(ts_return_type = "Decision", catch_unwind)]
+    pub fn decide_prepared<'env>(
         &self,
-        env: Env,
+        env: &'env Env,
         principal: &Principal,
         action: &Action,
         resource_type: &ResourceType,
         #[napi(ts_arg_type = "string")] resource: Unknown<'_>,
-    ) -> napi::Result<Decision> {
-        let asked = Asked::of(principal, action, resource_type);
+    ) -> napi::Result<Object<'env>> {
+        let asked = HandleRequest::of(principal, action, resource_type);
         let decide = |engine: &stagedoor_core::Engine| {
-            asked.about(resource, |request| Ok((&engine.decide_prepared(request)?).into()))
+            asked.about(resource, |request| decided(env, &engine.decide_prepared(request)?))
         };
-        self.asked(&asked, decide).map_err(|failure| failure.thrown(&env))
+        self.asked(&asked, decide).map_err(|failure| failure.thrown(env))
     }
 
     /// Returns for each resource whether the request is allowed, as `isAllowedPrepared` does.
@@ -164,7 +164,7 @@ impl Engine {
         resource_type: &ResourceType,
         #[napi(ts_arg_type = "Array<string>")] resources: Unknown<'_>,
     ) -> napi::Result<Vec<bool>> {
-        let asked = Asked::of(principal, action, resource_type);
+        let asked = HandleRequest::of(principal, action, resource_type);
         let decide = |engine: &stagedoor_core::Engine| {
             if !resources.is_array()? {
                 return Err(Failure::mistyped("resources", "an array of strings"));
@@ -182,7 +182,7 @@ impl Engine {
     /// Asks the engine in force, for which the handles are made anew where it is another one.
     fn asked<R>(
         &self,
-        asked: &Asked<'_>,
+        asked: &HandleRequest<'_>,
         ask: impl FnOnce(&stagedoor_core::Engine) -> Result<R>,
     ) -> Result<R> {
         asked.ask(self.policies()?.as_ref(), ask)
@@ -190,13 +190,13 @@ impl Engine {
 }
 
 /// The handles of one request.
-pub(crate) struct Asked<'a> {
+pub(crate) struct HandleRequest<'a> {
     pub(crate) principal: &'a RefCell<stagedoor_core::Principal>,
     pub(crate) action: &'a RefCell<stagedoor_core::Action>,
     pub(crate) resource_type: &'a NamedType,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> HandleRequest<'a> {
     fn of(
         Principal(principal): &'a Principal,
         Action(action): &'a Action,

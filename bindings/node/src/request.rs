@@ -2,45 +2,23 @@
 
 use napi::ValueType;
 use napi::bindgen_prelude::{FromNapiValue as _, JsObjectValue as _, Object, Unknown};
-use napi_derive::napi;
-use stagedoor_core::{
-    DecideError, Engine, Entities, Entity, Explanation, Outcome, Request, RequestError, Schema,
-};
+use stagedoor_core::{Engine, Entities, Entity, Request};
 
 use crate::entities::list;
 use crate::failure::{Failure, Result};
+use crate::keys;
 use crate::uid::uid;
 use crate::value::Values;
 
-/// Who wants to do what to which resource, and in which circumstances.
-#[napi(object, object_to_js = false, object_from_js = false)]
-#[derive(Debug)]
-pub struct RequestInput {
-    /// Who asks: `'User::"alice"'` or `{type: 'User', id: 'alice'}`.
-    #[napi(ts_type = "string | EntityUidInput")]
-    pub principal: (),
-    /// What they want to do.
-    #[napi(ts_type = "string | EntityUidInput")]
-    pub action: (),
-    /// What they want to do it to.
-    #[napi(ts_type = "string | EntityUidInput")]
-    pub resource: (),
-    /// The circumstances: values as in an entity's attributes. What the schema tells may be
-    /// left out, such as that a string is an IP address.
-    #[napi(ts_type = "Record<string, unknown>")]
-    pub context: Option<()>,
-    /// Entities that belong to this request alone, such as its resource.
-    #[napi(ts_type = "Array<EntityInput>")]
-    pub entities: Option<()>,
-}
+const KEYS: [&str; 5] = ["principal", "action", "resource", "context", "entities"];
 
 /// A request that was read, with its own entities.
-pub(crate) struct Asked {
-    pub(crate) request: Request,
+pub(crate) struct RequestReader {
+    request: Request,
     entities: Vec<Entity>,
 }
 
-impl Asked {
+impl RequestReader {
     /// Reads a request.
     pub(crate) fn read(value: Unknown<'_>) -> Result<Self> {
         if value.get_type()? != ValueType::Object {
@@ -48,9 +26,9 @@ impl Asked {
         }
         let object = Object::from_unknown(value)?;
         let mut request = Request::new(
-            uid(object.get_c_named_property_unchecked(c"principal")?, "`principal`")?,
-            uid(object.get_c_named_property_unchecked(c"action")?, "`action`")?,
-            uid(object.get_c_named_property_unchecked(c"resource")?, "`resource`")?,
+            uid(object.get_c_named_property_unchecked(c"principal")?, "principal")?,
+            uid(object.get_c_named_property_unchecked(c"action")?, "action")?,
+            uid(object.get_c_named_property_unchecked(c"resource")?, "resource")?,
         );
         let context: Unknown<'_> = object.get_c_named_property_unchecked(c"context")?;
         if context.get_type()? != ValueType::Undefined {
@@ -61,18 +39,24 @@ impl Asked {
             ValueType::Undefined => Vec::new(),
             _ => list(entities, "entities")?,
         };
+        keys::check(&object, &KEYS)?;
         Ok(Self { request, entities })
     }
 
-    /// Lays the request's entities over `store`.
-    pub(crate) fn over(self, store: &Entities) -> Result<(Request, Entities)> {
+    /// Returns the request with its context as the schema types it, and its entities laid over
+    /// `store`.
+    pub(crate) fn over(self, engine: &Engine, store: &Entities) -> Result<(Request, Entities)> {
         let entities = match self.entities.is_empty() {
             true => store.clone(),
-            false => store.with(self.entities)?,
+            false => {
+                let own = self.entities.into_iter().map(|entity| engine.typed_entity(entity));
+                store.with(own)?
+            }
         };
-        Ok((self.request, entities))
+        Ok((engine.typed_request(self.request), entities))
     }
 }
+<<<<<<< HEAD
 
 /// Decides a request that JavaScript made.
 pub(crate) fn decide(engine: &Engine, request: Request, entities: &Entities) -> Result<Outcome> {
@@ -113,3 +97,5 @@ fn by_schema(request: &Request, schema: &Schema) -> std::result::Result<Request,
     let json = serde_json::to_string(request).map_err(|e| RequestError::Context(e.to_string()))?;
     Request::from_json_str(&json, Some(schema))
 }
+=======
+>>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)

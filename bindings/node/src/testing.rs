@@ -44,7 +44,7 @@ fn of(file: String, case: &CaseReport) -> Case<'_> {
     let failures = match &case.result {
         CaseResult::Passed => Vec::new(),
         CaseResult::Failed(failures) => failures.iter().flat_map(format::failure).collect(),
-        _ => vec!["the case was not run".to_owned()],
+        CaseResult::NotRun => vec!["the case was not run".to_owned()],
     };
     let suite = case.suite.as_deref();
     Case { file, suite, name: &case.name, line: case.line, failures }

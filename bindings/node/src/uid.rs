@@ -6,10 +6,11 @@ use std::collections::HashMap;
 use cedar_policy::EntityId;
 use napi::ValueType;
 use napi::bindgen_prelude::{FromNapiValue as _, JsObjectValue as _, Object, Unknown};
-use napi_derive::napi;
 use stagedoor_core::{EntityTypeName, EntityUid, entity_uid};
+use stagedoor_wire::{EntityUidInput, Uid};
 
 use crate::failure::{Failure, Result};
+use crate::keys;
 use crate::text::{text, with_text};
 
 /// The longest id that is read, in bytes; the engine's own limit is lower.
@@ -18,55 +19,61 @@ pub(crate) const ID_BYTES: usize = 1 << 18;
 /// So many type names are remembered by each thread.
 const REMEMBERED: usize = 1024;
 
-/// An entity's id in two parts. `'Type::"id"'` means the same.
-#[napi(object, object_to_js = false)]
-#[derive(Debug)]
-pub struct EntityUidInput {
-    /// The type, such as `Backstage::User`.
-    pub r#type: String,
-    /// The id, as it is: nothing is escaped.
-    pub id: String,
-}
-
 thread_local! {
     /// Parsing a type's name takes Cedar longer than deciding.
     static TYPES: RefCell<HashMap<Box<str>, EntityTypeName>> = RefCell::default();
 }
 
-/// Reads an entity's id.
+/// Reads an entity's id; `what` is what it is called.
 pub(crate) fn uid(value: Unknown<'_>, what: &str) -> Result<EntityUid> {
+    let within = |failure: Failure| failure.within(|| format!("`{what}`"));
     match value.get_type()? {
         ValueType::String => with_text(value, what, ID_BYTES, |text| parse(text, what)),
         ValueType::Object => {
             let object = Object::from_unknown(value)?;
             let part = |name: &str| -> Result<String> {
                 let part: Unknown<'_> = object.get_named_property_unchecked(name)?;
-                text(part, &format!("`{name}` of {what}"), ID_BYTES)
+                let called = format!("`{name}` of an entity id");
+                match part.get_type()? {
+                    ValueType::Undefined => {
+                        Err(Failure::new("argument::type", format!("{called} is missing")))
+                    }
+                    _ => text(part, &called, ID_BYTES),
+                }
             };
-            let (type_name, id) = (part("type")?, part("id")?);
-            let type_name = named_type(&type_name).ok_or_else(|| invalid(what, &type_name))?;
-            Ok(EntityUid::from_type_name_and_id(type_name, EntityId::new(id)))
+            keys::check(&object, &["type", "id"]).map_err(within)?;
+            let (type_name, id) = (part("type").map_err(within)?, part("id").map_err(within)?);
+            match named_type(&type_name) {
+                Some(name) => Ok(EntityUid::from_type_name_and_id(name, EntityId::new(id))),
+                None => {
+                    let parts = EntityUidInput { r#type: type_name, id };
+                    Ok(Uid::Parts(parts).read(what)?)
+                }
+            }
         }
-        _ => Err(Failure::mistyped(what, "an entity id: `Type::\"id\"` or {type, id}")),
+        ValueType::Undefined => Err(Failure::new("argument::type", format!("`{what}` is missing"))),
+        _ => {
+            let expected = "`Type::\"id\"` or {type, id}";
+            Err(within(Failure::mistyped("an entity id", expected)))
+        }
     }
 }
 
 fn parse(text: &str, what: &str) -> Result<EntityUid> {
     // Escapes, and whatever else is unusual, take longer.
     let parts = text.strip_suffix('"').and_then(|text| text.split_once("::\""));
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
     if let Some((type_name, id)) = parts
-        && !id.contains(['\\', '"', '\r'])
+        && id.bytes().all(is_plain)
         && let Some(type_name) = named_type(type_name)
     {
         return Ok(EntityUid::from_type_name_and_id(type_name, EntityId::new(id)));
     }
-    entity_uid(text).ok_or_else(|| invalid(what, text))
-}
-
-fn invalid(what: &str, text: &str) -> Failure {
-    let start: String = text.chars().take(80).collect();
-    Failure::new("request::uid", format!("{what} is not an entity id: `{start}`"))
-        .with_help("write `Type::\"id\"`, such as `User::\"alice\"`, or {type, id}")
+    match entity_uid(text) {
+        Some(uid) => Ok(uid),
+        // Says what is wrong with it.
+        None => Ok(Uid::Text(text.to_owned()).read(what)?),
+    }
 }
 
 /// Returns the type of this name, if it is one.

@@ -4,9 +4,14 @@ use napi::bindgen_prelude::{
     Array, BigInt, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object, Unknown,
 };
 use napi::{KeyCollectionMode, KeyConversion, KeyFilter, ValueType};
+<<<<<<< HEAD
 use stagedoor_core::{Extension, Record, Value};
+=======
+use stagedoor_core::{Record, Value, value_reason};
+>>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
 
 use crate::failure::{Failure, Result};
+use crate::keys;
 use crate::text::text;
 use crate::uid::{ID_BYTES, uid};
 
@@ -63,10 +68,20 @@ impl Values {
             ValueType::Boolean => Ok(Value::Bool(bool::from_unknown(value)?)),
             ValueType::String => Ok(Value::String(text(value, what, ID_BYTES)?.into())),
             ValueType::Number => long(f64::from_unknown(value)?, what),
-            ValueType::BigInt => match BigInt::from_unknown(value)?.get_i64() {
-                (n, true) => Ok(Value::Long(n)),
-                (_, false) => Err(Failure::mistyped(what, "an integer of 64 bits")),
-            },
+            ValueType::BigInt => {
+                let big = BigInt::from_unknown(value)?;
+                match big.get_i64() {
+                    (n, true) => Ok(Value::Long(n)),
+                    (_, false) => {
+                        let told = match big.words.len() {
+                            0..=2 => format!("`{}`", big.get_i128().0),
+                            _ => "larger than 128 bits".to_owned(),
+                        };
+                        let message = format!("`{what}` is {told}: Cedar's integers have 64 bits");
+                        Err(Failure::new("argument::type", message))
+                    }
+                }
+            }
             ValueType::Object if value.is_array()? => {
                 let array = Array::from_unknown(value)?;
                 let mut items = Vec::new();
@@ -96,6 +111,7 @@ impl Values {
             "__extn" => {
                 let call = Object::from_unknown(*field)
                     .map_err(|_| Failure::mistyped(what, "{__extn: {fn, arg}}"))?;
+                keys::check(&call, &["fn", "arg"]).map_err(|e| e.within(|| format!("`{what}`")))?;
                 let part = |name: &str| -> Result<String> {
                     let part: Unknown<'_> = call.get_named_property_unchecked(name)?;
                     text(part, &format!("{what}.__extn.{name}"), ID_BYTES)
@@ -108,21 +124,41 @@ impl Values {
 }
 
 fn long(number: f64, what: &str) -> Result<Value> {
-    if number.fract() != 0.0 || number.abs() > SAFE_INTEGER {
-        return Err(Failure::mistyped(what, "an integer").with_help(
-            "Cedar has no fractions: write {__extn: {fn: 'decimal', arg: '1.5'}}; integers \
-             beyond 2^53 are written as a BigInt",
-        ));
+    if !number.is_finite() {
+        let message = format!("`{what}` is `{number}`: Cedar has integers alone");
+        return Err(Failure::new("argument::type", message));
+    }
+    if number.fract() != 0.0 {
+        // As all faces say it.
+        let reason = value_reason(&number.into(), what).unwrap_or_default();
+        return Err(Failure::new("argument::type", reason));
+    }
+    if number.abs() > SAFE_INTEGER {
+        let message = format!("`{what}` is `{number}`, which may have lost digits");
+        return Err(Failure::new("argument::type", message)
+            .with_help("integers beyond 2^53 are written as a BigInt"));
     }
     #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
     Ok(Value::Long(number as i64))
 }
 
+<<<<<<< HEAD
 /// Returns the extension value that a function makes of a string.
 fn extension(function: &str, argument: &str, what: &str) -> Result<Value> {
     Extension::new(function, argument)
         .map(Value::Extension)
         .map_err(|error| Failure::new("entities::value", format!("{what}: {error}")))
+=======
+/// Returns an extension value, by the function that makes it of a text.
+fn extension(function: &str, argument: &str, what: &str) -> Result<Value> {
+    Value::extension(function, argument).ok_or_else(|| {
+        // Said as for JSON; a text that is too odd for any function is told by Cedar later.
+        let json = serde_json::json!({ "__extn": { "fn": function, "arg": argument } });
+        let reason = value_reason(&json, what);
+        let reason = reason.unwrap_or_else(|| format!("`{what}` is not an extension value"));
+        Failure::new("entities::value", reason)
+    })
+>>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
 }
 
 /// Takes an object that is a record of fields, not a list of bytes.

@@ -122,6 +122,14 @@ test('misuse throws, and spoils nothing', () => {
   misuse({ ...READ, resourceType: {} }, user());
   misuse(READ, 'user:default/ana');
   misuse(READ, {});
+  // A key that nobody knows would lose the user's groups, and whatever forbids by them.
+  misuse(READ, { ...user('a'), ownershipEntityRef: [] });
+  engine.decideBackstage(READ, user());
+  misuse(READ, { ...user(), ownershipEntityRef: [] });
+  for (const group of [{ entityRef: 'group:default/a', parent: [], parents: [] }, {}, 7]) {
+    assert.throws(() => engine.setGroups([group]), { code: 'argument::type' });
+  }
+  assert.throws(() => engine.setGroups('x'), { code: 'argument::type' });
   misuse(READ, { userEntityRef: 'user:default/ana', ownershipEntityRefs: 'x' });
   misuse(READ, { userEntityRef: 'user:default/ana', ownershipEntityRefs: [7] });
   assert.throws(() => engine.decideBackstageBatch(READ, user()), { code: 'argument::type' });

@@ -1,6 +1,7 @@
 'use strict';
 
-const { shareCases } = require('../../cases.js');
+const { shareCases, shareWireCases } = require('../../cases.js');
 const addon = require('../main.js');
 
 shareCases(addon);
+shareWireCases(addon);

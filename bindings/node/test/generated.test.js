@@ -17,7 +17,11 @@ test('index.js and index.d.ts are up to date', { skip: !types && 'run by cargo' 
   const { generateTypeDef, writeJsBinding } = await import('@napi-rs/cli');
   const folder = mkdtempSync(join(tmpdir(), 'stagedoor-'));
   t.after(() => rmSync(folder, { recursive: true }));
-  const { dts, exports: idents } = await generateTypeDef({ typeDefDir: types, cwd: folder });
+  const { dts, exports: idents } = await generateTypeDef({
+    typeDefDir: types,
+    cwd: join(__dirname, '..'),
+    dtsHeaderFile: napi.dtsHeaderFile,
+  });
   await writeJsBinding({
     platform: true,
     idents,

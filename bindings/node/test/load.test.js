@@ -71,7 +71,9 @@ test('options are checked by name and type', () => {
   refused(undefined, 'argument::type', /options/);
   refused({}, 'argument::option', /no policies/);
   refused({ texts: [] }, 'argument::option', /no policies/);
-  refused({ directry: 'x' }, 'argument::option', /directry/);
+  refused({ directry: 'x' }, 'argument::option', /`directry`: did you mean `directory`/);
+  refused({ texts: [{ name: 'x', text: '', txt: '' }] }, 'argument::option', /texts\[0\].*`text`/);
+  refused({ texts, budget: { leafs: 1 } }, 'argument::option', /did you mean `leaves`/);
   refused({ directory: 7 }, 'argument::type', /directory/);
   refused({ files: 'x' }, 'argument::type', /files/);
   refused({ texts: [{ name: 'x' }] }, 'argument::type', /text/);
@@ -98,7 +100,7 @@ test('a reload takes up what changed; a broken edit leaves what was', async t =>
   const reloaded = await engine.reload();
   assert.equal(reloaded.changed, true);
   assert.equal(engine.revision, reloaded.revision);
-  assert.deepEqual(engine.decide(asked), { decision: 'deny', reasons: ['no'] });
+  assert.deepEqual(engine.decide(asked).reasons, ['no']);
 });
 
 test('of reloads at once the last has the last word, and decisions go on', async t => {

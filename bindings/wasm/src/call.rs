@@ -3,11 +3,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::answer::{Decided, Explained, Problem};
-use crate::backstage::{Asked, Group, User};
+use stagedoor_backstage::Principal;
+use stagedoor_core::plain_reason;
+use stagedoor_wire::{
+    BackstageGroup, BackstagePermission, BackstageUser, Decision, EntityInput, Explanation,
+    Problem, RequestInput, Result, WireError,
+};
+
 use crate::engine::{Engine, Options};
-use crate::failure::{Failure, Result};
-use crate::request::{EntityInput, RequestInput};
 use crate::state::State;
 
 /// What the host asks for. Engines and entities are numbers.
@@ -32,7 +35,8 @@ pub enum Call<'a> {
         engine: u32,
     },
     Entities {
-        entities: Vec<EntityInput>,
+        #[serde(borrow)]
+        entities: &'a RawValue,
         over: Option<u32>,
     },
     EntitiesJson {
@@ -45,27 +49,30 @@ pub enum Call<'a> {
     },
     Decide {
         engine: u32,
-        request: RequestInput,
+        #[serde(borrow)]
+        request: &'a RawValue,
         entities: Option<u32>,
     },
     DecideBatch {
         engine: u32,
-        requests: Vec<RequestInput>,
+        #[serde(borrow)]
+        requests: Vec<&'a RawValue>,
         entities: Option<u32>,
     },
     Explain {
         engine: u32,
-        request: RequestInput,
+        #[serde(borrow)]
+        request: &'a RawValue,
         entities: Option<u32>,
     },
     DecideBackstage {
         engine: u32,
-        permissions: Vec<Asked>,
-        user: Option<User>,
+        permissions: Vec<BackstagePermission>,
+        user: Option<BackstageUser>,
     },
     SetGroups {
         engine: u32,
-        groups: Vec<Group>,
+        groups: Vec<BackstageGroup>,
     },
     ReviewAccess {
         engine: u32,
@@ -95,24 +102,33 @@ struct Prepared {
 #[serde(rename_all = "camelCase")]
 enum Answer<T> {
     Ok(T),
-    Error(Failure),
+    Error(Thrown),
+}
+
+/// What the host throws: an error, and what its `message` says.
+#[derive(Serialize)]
+struct Thrown {
+    #[serde(flatten)]
+    error: WireError,
+    message: String,
 }
 
 /// Answers a call, in JSON.
 #[must_use]
 pub fn answer(call: &[u8]) -> Vec<u8> {
     let answered = serde_json::from_slice(call)
-        .map_err(|e| Failure::new("argument::type", e.to_string()))
+        .map_err(|e| WireError::new("argument::type", plain_reason(&e.to_string())))
         .and_then(|call| State::with(|state| run(state, call)));
-    answered.unwrap_or_else(|failure| {
-        // A failure is text.
-        serde_json::to_vec(&Answer::<()>::Error(failure)).unwrap_or_default()
+    answered.unwrap_or_else(|error| {
+        let thrown = Thrown { message: error.text(), error };
+        // An error is text.
+        serde_json::to_vec(&Answer::<()>::Error(thrown)).unwrap_or_default()
     })
 }
 
 fn ok(value: impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(&Answer::Ok(value))
-        .map_err(|e| Failure::new("internal::answer", e.to_string()))
+        .map_err(|e| WireError::new("internal::answer", e.to_string()))
 }
 
 fn run(state: &mut State, call: Call<'_>) -> Result<Vec<u8>> {
@@ -131,8 +147,8 @@ fn run(state: &mut State, call: Call<'_>) -> Result<Vec<u8>> {
         Call::Free { engine } => ok(state.engines.free(engine)),
         Call::FreeEntities { entities } => ok(state.entities.free(entities)),
         Call::Entities { entities, over } => {
-            let entities =
-                entities.into_iter().map(EntityInput::read).collect::<Result<Vec<_>>>()?;
+            let entities = EntityInput::list_from_json(entities.get())?.into_iter();
+            let entities = entities.map(EntityInput::read).collect::<Result<Vec<_>>>()?;
             let prepared = match over {
                 Some(over) => state.entities.get(over)?.with(entities)?,
                 None => stagedoor_core::Entities::from_entities(entities)?,
@@ -146,26 +162,33 @@ fn run(state: &mut State, call: Call<'_>) -> Result<Vec<u8>> {
             keep(state, read)
         }
         Call::Decide { engine, request, entities } => {
-            let (request, entities) = request.over(&state.entities_or_none(entities)?)?;
-            let engine = state.engines.get(engine)?;
-            ok(Decided::from(&engine.decide(request, &entities)?))
+            let (engine, store) = (state.engines.get(engine)?, state.entities_or_none(entities)?);
+            ok(decide(engine, request, &store)?)
         }
         Call::DecideBatch { engine, requests, entities } => {
             let (engine, store) = (state.engines.get(engine)?, state.entities_or_none(entities)?);
-            let decide = |request: RequestInput| {
-                let (request, entities) = request.over(&store)?;
-                Ok(Decided::from(&engine.decide(request, &entities)?))
-            };
-            let decided =
-                requests.into_iter().map(|request| decide(request).unwrap_or_else(Decided::failed));
+            let revision = engine.core().revision();
+            let decided = requests.into_iter().map(|request| {
+                decide(engine, request, &store)
+                    .unwrap_or_else(|error| Decision::refused(error, revision))
+            });
             ok(decided.collect::<Vec<_>>())
         }
         Call::Explain { engine, request, entities } => {
-            let (request, entities) = request.over(&state.entities_or_none(entities)?)?;
-            ok(Explained::from(&state.engines.get(engine)?.explain(request, &entities)?))
+            let engine = state.engines.get(engine)?.core();
+            let store = state.entities_or_none(entities)?;
+            let (request, entities) =
+                RequestInput::from_json(request.get())?.read(engine, &store)?;
+            ok(Explanation::of(&engine.explain(&request, &entities)?, engine))
         }
         Call::DecideBackstage { engine, permissions, user } => {
-            ok(state.engines.get(engine)?.answers(&permissions, user)?)
+            let policy = state.engines.get(engine)?.backstage()?;
+            let principal = user.map(Principal::from_wire).transpose();
+            let principal = principal.as_ref().map(Option::as_ref);
+            let answers = permissions
+                .iter()
+                .map(|permission| policy.answer_permission(permission, principal));
+            ok(answers.collect::<Vec<_>>())
         }
         Call::SetGroups { engine, groups } => {
             ok(state.engines.get_mut(engine)?.set_groups(groups)?)
@@ -174,6 +197,15 @@ fn run(state: &mut State, call: Call<'_>) -> Result<Vec<u8>> {
             ok(state.engines.get(engine)?.review(review.get())?)
         }
     }
+}
+
+fn decide(
+    engine: &Engine,
+    request: &RawValue,
+    store: &stagedoor_core::Entities,
+) -> Result<Decision> {
+    let (request, entities) = RequestInput::from_json(request.get())?.read(engine.core(), store)?;
+    Ok((&engine.core().decide(&request, &entities)?).into())
 }
 
 fn describe(state: &State, number: u32) -> Result<Vec<u8>> {

@@ -2,18 +2,12 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use stagedoor_backstage::{Budget, PolicyBundle, PolicyEngine};
-use stagedoor_core::{
-    DecideError, EngineBuilder, Entities, Entity, Explanation, Limits, Outcome, Request,
-    RequestError,
+use stagedoor_backstage::{Budget, PolicyBundle, PolicyEngine, read_groups};
 };
+use stagedoor_core::{EngineBuilder, Entity, Limits};
 use stagedoor_kubernetes::{Reviewer, SubjectAccessReview, SubjectAccessReviewStatus};
 use stagedoor_source::{PolicySet, PolicySources, Vocabulary};
-
-use crate::answer::Problem;
-use crate::backstage::{self, Answered, Asked, Group, User};
-use crate::failure::{Failure, Result};
-use crate::request::by_schema;
+use stagedoor_wire::{BackstageGroup, Problem, Result, WireError};
 
 /// Answers that are kept unless the options say otherwise.
 const CACHED: usize = 20_000;
@@ -35,6 +29,7 @@ pub struct Options {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Text {
     name: String,
     text: String,
@@ -115,52 +110,29 @@ impl Engine {
             Policies::Backstage(policy) => {
                 warnings.chain(policy.findings().iter().map(Problem::from)).collect()
             }
-            _ => warnings.collect(),
+            Policies::Cedar(_) | Policies::Kubernetes(_) => warnings.collect(),
         }
     }
 
-    pub(crate) fn decide(&self, request: Request, entities: &Entities) -> Result<Outcome> {
-        self.fitting(request, |request| self.core().decide(request, entities))
-    }
-
-    pub(crate) fn explain(&self, request: Request, entities: &Entities) -> Result<Explanation> {
-        self.fitting(request, |request| self.core().explain(request, entities))
-    }
-
-    /// Asks again, with the context as the schema has it, if the request does not fit it.
-    fn fitting<T>(
-        &self,
-        request: Request,
-        ask: impl Fn(&Request) -> std::result::Result<T, DecideError>,
-    ) -> Result<T> {
-        let refused = match ask(&request) {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        let is_about_schema = matches!(refused, DecideError::Request(RequestError::Schema(_)));
-        match self.core().schema() {
-            Some(schema) if is_about_schema && !request.context.is_empty() => {
-                let request = by_schema(&request, schema).map_err(|_| refused)?;
-                Ok(ask(&request)?)
-            }
-            _ => Err(refused.into()),
+    /// Returns the policies as Backstage's.
+    pub(crate) fn backstage(&self) -> Result<&PolicyEngine> {
+        match &self.policies {
+            Policies::Backstage(policy) => Ok(policy),
+            Policies::Cedar(_) | Policies::Kubernetes(_) => Err(not_for("backstage")),
         }
     }
 
-    pub(crate) fn answers(&self, asked: &[Asked], user: Option<User>) -> Result<Vec<Answered>> {
-        let Policies::Backstage(policy) = &self.policies else { return Err(not_for("backstage")) };
-        Ok(backstage::answers(policy, asked, user))
-    }
-
-    pub(crate) fn set_groups(&mut self, groups: Vec<Group>) -> Result<()> {
+    pub(crate) fn set_groups(&mut self, groups: Vec<BackstageGroup>) -> Result<Vec<Problem>> {
         let Policies::Backstage(policy) = &mut self.policies else {
             return Err(not_for("backstage"));
         };
-        let groups = backstage::group_entities(groups);
+        let groups = groups.into_iter().map(|group| (group.entity_ref, group.parents));
+        let (groups, unreadable) = read_groups(groups);
         let renewed = PolicyEngine::new(policy.engine().clone(), policy.permissions().clone());
         **policy = above_groups(renewed, self.kept, &groups)?;
         self.groups = groups;
-        Ok(())
+        let findings = unreadable.iter().chain(policy.group_findings());
+        Ok(findings.map(Problem::from).collect())
     }
 
     pub(crate) fn review(&self, review: &str) -> Result<SubjectAccessReviewStatus> {
@@ -180,9 +152,9 @@ fn above_groups(
     Ok(policy.with_cache(cached).with_budget(budget).with_groups(groups.iter().cloned())?)
 }
 
-fn not_for(platform: &str) -> Failure {
-    Failure::new("engine::platform", format!("the engine was not loaded for {platform}"))
-        .with_help(&format!("load it with {{platform: '{platform}'}}"))
+fn not_for(platform: &str) -> WireError {
+    WireError::new("engine::platform", format!("the engine was not loaded for {platform}"))
+        .with_help(format!("load it with {{platform: '{platform}'}}"))
 }
 
 /// The platforms that policies may be about.

@@ -1,18 +1,19 @@
+import type { AccessReviewStatus, Reloaded } from './answers.js';
+import { Entities } from './entities.js';
+import { mistyped, StagedoorError } from './error.js';
+import { serializeOptions, type EngineOptions } from './options.js';
+import { call, Handle } from './runtime.js';
+import { object, text, Writer } from './values.js';
 import type {
-  AccessReviewStatus,
   BackstageAnswer,
   BackstageGroup,
   BackstagePermission,
   BackstageUser,
   Decision,
   Explanation,
-  Reloaded,
-} from './answers.js';
-import { Entities } from './entities.js';
-import { mistyped, StagedoorError, type Problem } from './error.js';
-import { written, type EngineOptions } from './options.js';
-import { call, Handle } from './runtime.js';
-import { text, Writer, type RequestInput } from './values.js';
+  Problem,
+  RequestInput,
+} from './wire.js';
 
 interface Described {
   engine: number;
@@ -32,7 +33,7 @@ export class Engine {
 
   private constructor(options: EngineOptions) {
     this.#options = structuredClone(options);
-    this.#read = written(options);
+    this.#read = serializeOptions(options);
     this.#handle = new Handle('engine', () => {
       const described = call<Described>(`{"load":{"options":${this.#read}}}`);
       if (this.#groups !== undefined) {
@@ -69,12 +70,15 @@ export class Engine {
     return this.decide(request, entities).decision === 'allow';
   }
 
-  /** Decides many requests. One that cannot be decided is denied and says why in `failure`. */
+  /** Decides many requests. One that cannot be decided is denied and says why in `error`. */
   decideBatch(requests: readonly RequestInput[], entities?: Entities | null): Decision[] {
     if (!Array.isArray(requests)) {
       throw mistyped('requests', 'an array');
     }
-    const asked = (requests as readonly RequestInput[]).map(writtenOrDenied);
+    const { revision } = this;
+    const asked = (requests as readonly RequestInput[]).map(each =>
+      writtenOrDenied(each, revision),
+    );
     const fit = asked.filter(each => typeof each === 'string');
     const fields = `"engine":${this.number},"requests":[${fit.join()}]${over(entities)}`;
     const decided = call<Decision[]>(`{"decideBatch":{${fields}}}`).values();
@@ -118,19 +122,22 @@ export class Engine {
 
   /**
    * Sets the groups above Backstage's groups: a user of a group is then in those, too. Reloads
-   * keep them. Groups that are above each other count as one. Throws if they are too many; those before then stay in force.
+   * keep them. Returns what is odd about them: groups that are above each other, which count as
+   * one, and what is no reference. Throws if they are too many; those before then stay in force.
    */
-  setGroups(groups: readonly BackstageGroup[]): void {
+  setGroups(groups: readonly BackstageGroup[]): Problem[] {
     if (!Array.isArray(groups)) {
       throw mistyped('groups', 'an array');
     }
-    const written = (groups as readonly BackstageGroup[]).map(({ entityRef, parents }) => {
-      const above = parents.map(parent => text(parent, 'one of `parents`'));
-      return `{"entityRef":${text(entityRef, '`entityRef`')},"parents":[${above.join()}]}`;
+    const written = (groups as readonly BackstageGroup[]).map(group => {
+      const above = group.parents.map(parent => text(parent, 'one of `parents`'));
+      const entityRef = text(group.entityRef, '`entityRef`');
+      return object(group, { entityRef, parents: `[${above.join()}]` });
     });
     const json = `[${written.join()}]`;
-    call(`{"setGroups":{"engine":${this.number},"groups":${json}}}`);
+    const findings = call<Problem[]>(`{"setGroups":{"engine":${this.number},"groups":${json}}}`);
     this.#groups = json;
+    return findings;
   }
 
   /**
@@ -149,7 +156,7 @@ export class Engine {
   reloadSync(): Reloaded {
     const number = this.number;
     const before = this.#described.revision;
-    const read = written(this.#options);
+    const read = serializeOptions(this.#options);
     this.#described = call(`{"reload":{"engine":${number},"options":${read}}}`);
     this.#read = read;
     const { revision } = this.#described;
@@ -209,13 +216,22 @@ function over(entities: Entities | null | undefined): string {
   return `,"entities":${entities.number}`;
 }
 
-function writtenOrDenied(request: RequestInput): string | Decision {
+function writtenOrDenied(request: RequestInput, revision: string): string | Decision {
   try {
     return new Writer().request(request);
-  } catch (error) {
-    const code = error instanceof StagedoorError ? error.code : 'argument::threw';
-    const message = error instanceof Error ? error.message : String(error);
-    return { decision: 'deny', reasons: [], failure: { code, message } };
+  } catch (thrown) {
+    const code = thrown instanceof StagedoorError ? thrown.code : 'argument::threw';
+    const error = thrown instanceof Error ? thrown.message : String(thrown);
+    const help = thrown instanceof StagedoorError ? thrown.help : undefined;
+    return {
+      decision: 'deny',
+      reasons: [],
+      errors: [],
+      code,
+      error,
+      ...(help !== undefined && { help }),
+      revision,
+    };
   }
 }
 
@@ -243,14 +259,23 @@ function writtenUser(user: BackstageUser): string {
   }
   const { userEntityRef, ownershipEntityRefs = [], service } = user;
   if (userEntityRef === undefined) {
-    return `{"service":${text(service, '`userEntityRef` or `service` of a user')}}`;
+    const subject = text(service, '`userEntityRef` or `service` of a user');
+    return object(user, {
+      service: subject,
+      userEntityRef: undefined,
+      ownershipEntityRefs: undefined,
+    });
   }
   if (!Array.isArray(ownershipEntityRefs)) {
     throw mistyped('`ownershipEntityRefs`', 'an array of references');
   }
   const owned = ownershipEntityRefs.map(each => text(each, 'one of `ownershipEntityRefs`'));
   const reference = text(userEntityRef, '`userEntityRef`');
-  return `{"userEntityRef":${reference},"ownershipEntityRefs":[${owned.join()}]}`;
+  return object(user, {
+    userEntityRef: reference,
+    ownershipEntityRefs: `[${owned.join()}]`,
+    service: service === undefined ? undefined : text(service, '`service` of a user'),
+  });
 }
 
 function frozen<T>(value: T): T {

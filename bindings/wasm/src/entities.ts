@@ -1,7 +1,8 @@
 import { mistyped, StagedoorError } from './error.js';
 import type { Engine } from './engine.js';
 import { call, Handle } from './runtime.js';
-import { Writer, type EntityInput } from './values.js';
+import { Writer } from './values.js';
+import type { EntityInput } from './wire.js';
 
 interface Prepared {
   entities: number;

@@ -1,35 +1,9 @@
 // What is thrown.
 
-/** One thing that is wrong with policies, schemas or files. */
-export interface Problem {
-  /** Whether it keeps the policies from being loaded. */
-  severity: 'error' | 'warning';
-  /** Stable code of this kind of problem, such as `policy::parse`. */
-  code: string;
-  /** What is wrong. */
-  message: string;
-  /** What to do about it. */
-  help?: string;
-  /** Id of the policy that is meant. */
-  policy?: string;
-  /** The file, or the name that was given for the text. */
-  file?: string;
-  /** The line, from 1. */
-  line?: number;
-  /** The column in characters, from 1. */
-  column?: number;
-}
+import type { Problem, WireError } from './wire.js';
 
-/** A failure, as the module tells it. */
-export interface Failure {
-  code: string;
-  message: string;
-  file?: string;
-  line?: number;
-  column?: number;
-  help?: string;
-  problems?: Problem[];
-}
+/** A failure, as the module tells it, or as it is made here. */
+export type Failure = Partial<WireError> & { code: string; message: string };
 
 /**
  * What everything here throws. Take it as a denial.
@@ -50,11 +24,21 @@ export class StagedoorError extends Error {
   readonly help?: string;
   /** Everything that is wrong, if policies did not load. */
   readonly problems?: Problem[];
+  /** How many problems more there are. */
+  readonly unreported?: number;
 
-  constructor({ message, code, ...rest }: Failure, options?: ErrorOptions) {
+  constructor(failure: Failure, options?: ErrorOptions) {
+    const { message, code, file, line, column, help, problems, unreported } = failure;
     super(message, options);
     this.code = code;
-    Object.assign(this, rest);
+    if (file !== undefined) this.file = file;
+    if (line !== undefined) this.line = line;
+    if (column !== undefined) this.column = column;
+    if (help !== undefined && help !== null) this.help = help;
+    if (problems !== undefined && problems.length > 0) {
+      this.problems = problems;
+      this.unreported = unreported ?? 0;
+    }
   }
 }
 

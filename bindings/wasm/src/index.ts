@@ -3,7 +3,7 @@
 export type * from './answers.js';
 export { Engine } from './engine.js';
 export { Entities } from './entities.js';
-export { StagedoorError, type Problem } from './error.js';
+export { StagedoorError } from './error.js';
 export type { ConditionBudget, EngineOptions, SourceText } from './options.js';
 export { init, initSync } from './runtime.js';
-export type { EntityInput, EntityUidInput, RequestInput } from './values.js';
+export type * from './wire.js';

@@ -1,16 +1,12 @@
 //! The engine as one WebAssembly module that imports nothing: JSON in, JSON out.
 //!
 //! The host writes a call where [`stagedoor_input`] says, calls [`stagedoor_call`] and reads the
-//! answer from [`stagedoor_output`]: `{"ok": …}` or `{"error": {"code", "message", …}}`. Policies
+//! answer from [`stagedoor_output`]: `{"ok": …}` or `{"error": {"code", "error", "message", …}}`. Policies
 //! and entities stay here, under the numbers that `load` and `entities` return. `@stagedoor/wasm`
 //! does all that; the calls are the variants of [`Call`].
 
-mod answer;
-mod backstage;
 mod call;
 mod engine;
-mod failure;
-mod request;
 mod state;
 
 use std::cell::RefCell;

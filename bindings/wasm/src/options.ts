@@ -1,7 +1,7 @@
 // What an engine is made of.
 
 import { mistyped, StagedoorError } from './error.js';
-import { text } from './values.js';
+import { object, text } from './values.js';
 
 /** A policy file or schema that is given as text. */
 export interface SourceText {
@@ -85,7 +85,7 @@ const TYPES: Record<keyof EngineOptions, [(value: unknown) => boolean, string]> 
 };
 
 /** Checks options, and returns them as the module reads them, with the files' texts. */
-export function written(options: EngineOptions): string {
+export function serializeOptions(options: EngineOptions): string {
   const given: unknown = options;
   if (!isObject(given)) {
     throw mistyped('options', "an object, such as {directory: 'policies'}");
@@ -93,8 +93,7 @@ export function written(options: EngineOptions): string {
   for (const [name, value] of Object.entries(given)) {
     const type = Object.hasOwn(TYPES, name) ? TYPES[name as keyof EngineOptions] : undefined;
     if (type === undefined) {
-      const help = `the options are ${Object.keys(TYPES).join(', ')}`;
-      throw unfit(`\`${name}\` is not an option`, help);
+      throw unfit(`options: ${unknownKey(name, Object.keys(TYPES))}`);
     }
     if (value !== undefined && !type[0](value)) {
       throw mistyped(`\`${name}\``, type[1]);
@@ -122,8 +121,8 @@ export function written(options: EngineOptions): string {
       ...paths.map(path => reader().file(path)),
       ...texts,
     ];
-    const sources = all.map(
-      source => `{"name":${text(source.name, '`name`')},"text":${text(source.text, '`text`')}}`,
+    const sources = all.map(source =>
+      object(source, { name: text(source.name, '`name`'), text: text(source.text, '`text`') }),
     );
     fields.push(`"texts":[${sources.join()}]`);
   }
@@ -166,6 +165,32 @@ function embedded(json: string, file: string): string {
     const message = `not a bundle of policies: ${String(cause)}`;
     throw new StagedoorError({ code: 'permissions::file', message, file }, { cause });
   }
+}
+
+/** Says that a key is none of those that are known, and which is the nearest. */
+function unknownKey(key: string, known: readonly string[]): string {
+  const lower = key.toLowerCase();
+  const [nearest] = known
+    .map(name => ({ name, far: distance(name.toLowerCase(), lower) }))
+    .filter(({ name, far }) => far <= Math.max(1, Math.floor(name.length / 3)))
+    .sort((a, b) => a.far - b.far);
+  return nearest
+    ? `unknown key \`${key}\`: did you mean \`${nearest.name}\`?`
+    : `unknown key \`${key}\`: the keys are ${known.map(name => `\`${name}\``).join(', ')}`;
+}
+
+/** How many letters have to be put in, taken out or changed to make one text of another. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, n) => n);
+  for (const [n, letter] of [...a.slice(0, 64)].entries()) {
+    const next = [n + 1];
+    for (let m = 0; m < b.length; m += 1) {
+      const changed = (row[m] ?? 0) + (b[m] === letter ? 0 : 1);
+      next.push(Math.min(changed, (row[m + 1] ?? 0) + 1, (next[m] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
 }
 
 function unfit(message: string, help?: string): StagedoorError {

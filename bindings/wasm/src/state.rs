@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use stagedoor_core::Entities;
+use stagedoor_wire::{Result, WireError};
 
 use crate::engine::Engine;
-use crate::failure::{Failure, Result};
 
 /// Engines and entities, by their numbers.
 #[derive(Default)]
@@ -62,6 +62,6 @@ impl<T> Kept<T> {
     }
 }
 
-fn missing(number: u32) -> Failure {
-    Failure::new("engine::closed", format!("there is nothing of the number {number}"))
+fn missing(number: u32) -> WireError {
+    WireError::new("engine::closed", format!("there is nothing of the number {number}"))
 }

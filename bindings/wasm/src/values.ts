@@ -1,49 +1,7 @@
 // JavaScript's values as JSON that the module reads, checked on the way.
 
 import { mistyped, StagedoorError } from './error.js';
-
-/** An entity's id in two parts. `'Type::"id"'` means the same. */
-export interface EntityUidInput {
-  /** The type, such as `Backstage::User`. */
-  type: string;
-  /** The id, as it is: nothing is escaped. */
-  id: string;
-}
-
-/**
- * An entity, as Cedar's JSON form has it.
- *
- * Values are booleans, integers (`number` or `bigint`), strings, arrays (sets) and objects
- * (records); `{__entity: {type, id}}` refers to an entity, and
- * `{__extn: {fn: 'ip', arg: '10.0.0.1'}}` is an extension value.
- */
-export interface EntityInput {
-  /** The entity's id: `'Type::"id"'` or `{type, id}`. */
-  uid: string | EntityUidInput;
-  /** Its attributes. */
-  attrs?: Record<string, unknown>;
-  /** Its tags. */
-  tags?: Record<string, unknown>;
-  /** The entities that it is directly a member of. */
-  parents?: (string | EntityUidInput)[];
-}
-
-/** Who wants to do what to which resource, and in which circumstances. */
-export interface RequestInput {
-  /** Who asks: `'User::"alice"'` or `{type: 'User', id: 'alice'}`. */
-  principal: string | EntityUidInput;
-  /** What they want to do. */
-  action: string | EntityUidInput;
-  /** What they want to do it to. */
-  resource: string | EntityUidInput;
-  /**
-   * The circumstances: values as in an entity's attributes. What the schema tells may be left
-   * out, such as that a string is an IP address.
-   */
-  context?: Record<string, unknown>;
-  /** Entities that belong to this request alone, such as its resource. */
-  entities?: EntityInput[];
-}
+import type { EntityInput, RequestInput } from './wire.js';
 
 /** How deep values may nest; the engine's own limit is as high. */
 const NESTING = 64;
@@ -60,18 +18,13 @@ export class Writer {
       throw mistyped('request', '{principal, action, resource}');
     }
     const { principal, action, resource, context, entities } = request;
-    const fields = [
-      `"principal":${this.#uid(principal, '`principal`')}`,
-      `"action":${this.#uid(action, '`action`')}`,
-      `"resource":${this.#uid(resource, '`resource`')}`,
-    ];
-    if (context !== undefined) {
-      fields.push(`"context":${this.#record(context, 'context')}`);
-    }
-    if (entities !== undefined) {
-      fields.push(`"entities":${this.entities(entities)}`);
-    }
-    return `{${fields.join()}}`;
+    return object(given, {
+      principal: principal && this.#uid(principal, '`principal`'),
+      action: action && this.#uid(action, '`action`'),
+      resource: resource && this.#uid(resource, '`resource`'),
+      context: context === undefined ? undefined : this.#record(context, 'context'),
+      entities: entities === undefined ? undefined : this.entities(entities),
+    });
   }
 
   entities(entities: readonly EntityInput[]): string {
@@ -87,39 +40,32 @@ export class Writer {
     if (typeof given !== 'object' || given === null) {
       throw mistyped(what, 'an object with `uid`');
     }
-    const { uid, attrs, tags, parents, ...rest } = entity;
-    const [unknown] = Object.keys(rest);
-    if (unknown !== undefined) {
-      const message = `${what}: \`${unknown}\` is not a field of an entity`;
-      const help = 'the fields are uid, attrs, tags and parents';
-      throw new StagedoorError({ code: 'argument::type', message, help });
+    const { uid, attrs, tags, parents } = entity;
+    if (parents !== undefined && !Array.isArray(parents)) {
+      throw mistyped(`${what}: \`parents\``, 'an array of entity ids');
     }
-    const fields = [`"uid":${this.#uid(uid, `${what}: \`uid\``)}`];
-    if (attrs !== undefined) {
-      fields.push(`"attrs":${this.#record(attrs, `${what}: attrs`)}`);
-    }
-    if (tags !== undefined) {
-      fields.push(`"tags":${this.#record(tags, `${what}: tags`)}`);
-    }
-    if (parents !== undefined) {
-      if (!Array.isArray(parents)) {
-        throw mistyped(`${what}: \`parents\``, 'an array of entity ids');
-      }
-      const ids = parents.map((parent, n) => this.#uid(parent, `${what}: parents[${n}]`));
-      fields.push(`"parents":[${ids.join()}]`);
-    }
-    return `{${fields.join()}}`;
+    const ids = parents?.map((parent, n) => this.#uid(parent, `${what}: parents[${n}]`));
+    return object(given, {
+      uid: uid && this.#uid(uid, `${what}: \`uid\``),
+      attrs: attrs === undefined ? undefined : this.#record(attrs, `${what}: attrs`),
+      tags: tags === undefined ? undefined : this.#record(tags, `${what}: tags`),
+      parents: ids && `[${ids.join()}]`,
+    });
   }
 
+  /** Writes an id; what it lacks, or has too much of, the module says. */
   #uid(uid: unknown, what: string): string {
     if (typeof uid === 'string') {
       return text(uid, what);
     }
     if (typeof uid !== 'object' || uid === null) {
-      throw mistyped(what, 'an entity id: `Type::"id"` or {type, id}');
+      // Neither of the two forms, and told as such.
+      return 'null';
     }
     const { type, id } = uid as Record<string, unknown>;
-    return `{"type":${text(type, `\`type\` of ${what}`)},"id":${text(id, `\`id\` of ${what}`)}}`;
+    const part = (value: unknown, name: string) =>
+      value === undefined ? undefined : text(value, `\`${name}\` of ${what}`);
+    return object(uid, { type: part(type, 'type'), id: part(id, 'id') });
   }
 
   #record(value: unknown, what: string): string {
@@ -165,7 +111,8 @@ export class Writer {
         return integer(value, what);
       case 'bigint':
         if (BigInt.asIntN(64, value) !== value) {
-          throw mistyped(what, 'an integer of 64 bits');
+          const message = `\`${what}\` is \`${value}\`: Cedar's integers have 64 bits`;
+          throw new StagedoorError({ code: 'argument::type', message });
         }
         return String(value);
       case 'object':
@@ -194,14 +141,30 @@ export function text(value: unknown, what: string): string {
   return JSON.stringify(value);
 }
 
+/** Writes a number. A fraction is written as it is: the module says what Cedar has instead. */
 function integer(value: number, what: string): string {
-  if (!Number.isSafeInteger(value)) {
-    throw mistyped(
-      what,
-      'an integer',
-      "Cedar has no fractions: write {__extn: {fn: 'decimal', arg: '1.5'}}; integers beyond 2^53 " +
-        'are written as a BigInt',
-    );
+  if (!Number.isFinite(value)) {
+    const message = `\`${what}\` is \`${value}\`: Cedar has integers alone`;
+    throw new StagedoorError({ code: 'argument::type', message });
+  }
+  if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+    const message = `\`${what}\` is \`${value}\`, which may have lost digits`;
+    const help = 'integers beyond 2^53 are written as a BigInt';
+    throw new StagedoorError({ code: 'argument::type', message, help });
   }
   return String(value);
+}
+
+/**
+ * Writes an object of known fields. Other keys that it has are written as well: the module refuses
+ * them, and names the nearest of those that it knows.
+ */
+export function object(given: object, known: Record<string, string | undefined>): string {
+  const fields = Object.entries(known).flatMap(([name, json]) =>
+    json === undefined ? [] : [`"${name}":${json}`],
+  );
+  for (const key of Object.keys(given)) {
+    if (!Object.hasOwn(known, key)) fields.push(`${text(key, 'a key')}:null`);
+  }
+  return `{${fields.join()}}`;
 }

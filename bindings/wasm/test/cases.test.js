@@ -1,6 +1,7 @@
 'use strict';
 
-const { shareCases } = require('../../cases.js');
+const { shareCases, shareWireCases } = require('../../cases.js');
 const wasm = require('@stagedoor/wasm');
 
 shareCases(wasm);
+shareWireCases(wasm);

@@ -135,6 +135,7 @@ mod scaffolder;
 mod schema;
 mod search_rows;
 mod starter;
+mod to_wire;
 mod yaml;
 
 pub use budget::Budget;

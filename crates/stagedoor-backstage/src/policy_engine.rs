@@ -82,7 +82,6 @@ pub struct PolicyEngine {
 
 /// Failure to load a policy set. Nothing of it is used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum PolicyEngineError {
     /// Policies or schemas do not load.
     #[error(transparent)]

@@ -126,7 +126,6 @@ impl User {
 
 /// Who asks for a permission.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Principal {
     /// A signed-in user.
     User(User),

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use stagedoor_core::{Decision, Engine, Entities, Outcome, Request};
+use stagedoor_wire::{RequestInput, WireError};
 
-use crate::answer::{Answer, ExplainedAnswer};
 use crate::ending::Ending;
 use crate::engine::PolicyArgs;
 use crate::failure::Failure;
@@ -19,7 +19,8 @@ use crate::terminal::line;
 ///
 /// A request is `{"principal": …, "action": …, "resource": …, "context": {…}}`, in which
 /// the first three are entity ids: `"User::\"ana\""` or `{"type": "User", "id": "ana"}`.
-/// Entities are a list of `{"uid": …, "attrs": {…}, "parents": […], "tags": {…}}`.
+/// Entities are a list of `{"uid": …, "attrs": {…}, "parents": […], "tags": {…}}`; a request
+/// may have `"entities": […]` of its own, which are laid over those of `--entities`.
 ///
 /// Exits with 0 if the request is allowed, with 2 if it is denied, with 1 on failure.
 /// Several requests are answered in order, one line each, with exit code 0; a line that is
@@ -63,14 +64,14 @@ pub(crate) fn answer(
         (Some(path), _) => {
             let name = Input::name(path);
             let text = input.text(path, REQUEST_BYTES)?;
-            let request = Request::from_json_str(&text, engine.schema())
-                .map_err(|e| Failure::input(format!("`{name}`: {e}")))?;
-            desk.one(&request, &name, output)
+            let failed = |error: WireError| Failure::from(error.within(format!("`{name}`")));
+            let (request, _) = RequestInput::from_recorded(&text).map_err(failed)?;
+            let (request, entities) = request.read(&engine, &entities).map_err(failed)?;
+            desk.one(&request, &entities, &name, output)
         }
         (None, Some(path)) => {
             let reader = input.open(path)?;
-            let requests = Requests::new(Input::name(path), reader, engine.schema(), &entities);
-            desk.many(requests, output)
+            desk.many(Requests::new(Input::name(path), reader), output)
         }
         (None, None) => Err(Failure::input("give `--request` or `--requests`")),
     }
@@ -79,7 +80,7 @@ pub(crate) fn answer(
 fn entities(path: &Path, engine: &Engine, input: &mut Input) -> Result<Entities, Failure> {
     let text = input.text(path, engine.limits().file_bytes)?;
     Entities::from_json_within(&text, engine.schema(), engine.limits())
-        .map_err(|e| Failure::input(format!("`{}`: {e}", Input::name(path))))
+        .map_err(|e| WireError::from(e).within(format!("`{}`", Input::name(path))).into())
 }
 
 /// Where requests are answered.
@@ -90,16 +91,22 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn one(&self, request: &Request, name: &str, output: &mut Output) -> Result<Ending, Failure> {
-        let failed = |e| Failure::input(format!("`{name}`: {e}"));
+    fn one(
+        &self,
+        request: &Request,
+        entities: &Entities,
+        name: &str,
+        output: &mut Output,
+    ) -> Result<Ending, Failure> {
+        let failed = |e| Failure::from(WireError::from(e).within(format!("`{name}`")));
         let decision = if output.is_json() && !self.explained {
-            let outcome = self.engine.decide(request, self.entities).map_err(failed)?;
-            output.json(&Answer::of(&outcome))?;
+            let outcome = self.engine.decide(request, entities).map_err(failed)?;
+            output.json(&stagedoor_wire::Decision::from(&outcome))?;
             outcome.decision()
         } else {
-            let explanation = self.engine.explain(request, self.entities).map_err(failed)?;
+            let explanation = self.engine.explain(request, entities).map_err(failed)?;
             if output.is_json() {
-                output.json(&ExplainedAnswer::of(&explanation, self.engine))?;
+                output.json(&stagedoor_wire::Explanation::of(&explanation, self.engine))?;
             } else {
                 let detail = if self.explained { Detail::Full } else { Detail::Brief };
                 let narrator = Narrator { engine: self.engine, paint: output.paint(), detail };
@@ -110,20 +117,20 @@ impl Desk<'_> {
         Ok(ending(decision))
     }
 
-    fn many(&self, mut requests: Requests<'_>, output: &mut Output) -> Result<Ending, Failure> {
+    fn many(&self, mut requests: Requests, output: &mut Output) -> Result<Ending, Failure> {
         while let Some(read) = requests.next()? {
-            let told = read.and_then(|line| {
-                let entities = line.entities.as_ref().unwrap_or(self.entities);
-                self.tell(&line.request, entities, output, &requests.place())
+            let told = read.and_then(|(request, _)| {
+                self.tell(request, output).map_err(|error| error.within(requests.place()))
             });
             match told {
                 Ok(told) => told?,
-                Err(reason) if output.is_json() => {
-                    output.json(&Answer::refused(&reason, self.engine))?;
+                Err(error) if output.is_json() => {
+                    let revision = self.engine.revision();
+                    output.json(&stagedoor_wire::Decision::refused(error, revision))?;
                 }
-                Err(reason) => {
+                Err(error) => {
                     let denied = narrative::decision(Decision::Deny, output.paint());
-                    output.line(format_args!("{denied} {}", line(&reason)))?;
+                    output.line(format_args!("{denied} {}", line(&error.error)))?;
                 }
             }
             // Whoever sends requests one by one waits for each answer.
@@ -137,27 +144,26 @@ impl Desk<'_> {
     /// Answers one of many requests; the outer error says why it could not be decided.
     fn tell(
         &self,
-        request: &Request,
-        entities: &Entities,
+        request: RequestInput,
         output: &mut Output,
-        place: &str,
-    ) -> Result<Result<(), Failure>, String> {
+    ) -> Result<Result<(), Failure>, WireError> {
+        let (request, entities) = request.read(self.engine, self.entities)?;
         if self.explained {
-            let explanation =
-                self.engine.explain(request, entities).map_err(|e| format!("{place}: {e}"))?;
+            let explanation = self.engine.explain(&request, &entities)?;
             if output.is_json() {
-                return Ok(output.json(&ExplainedAnswer::of(&explanation, self.engine)));
+                let told = stagedoor_wire::Explanation::of(&explanation, self.engine);
+                return Ok(output.json(&told));
             }
             let detail = Detail::Full;
             let narrator = Narrator { engine: self.engine, paint: output.paint(), detail };
-            return Ok(output.line(narrator.tell(&question(request), &explanation)));
+            return Ok(output.line(narrator.tell(&question(&request), &explanation)));
         }
-        let outcome = self.engine.decide(request, entities).map_err(|e| format!("{place}: {e}"))?;
+        let outcome = self.engine.decide(&request, &entities)?;
         if output.is_json() {
-            return Ok(output.json(&Answer::of(&outcome)));
+            return Ok(output.json(&stagedoor_wire::Decision::from(&outcome)));
         }
         let decision = narrative::decision(outcome.decision(), output.paint());
-        Ok(output.line(format_args!("{decision} {}{}", question(request), because(&outcome))))
+        Ok(output.line(format_args!("{decision} {}{}", question(&request), because(&outcome))))
     }
 }
 

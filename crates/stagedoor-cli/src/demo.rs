@@ -9,8 +9,8 @@ use stagedoor_core::{Decision, Engine, Entities, Explanation};
 use stagedoor_kubernetes::{
     Attributes, NonResourceAttributes, ResourceAttributes, Subject, Vocabulary,
 };
+use stagedoor_wire::Verdict;
 
-use crate::answer::word;
 use crate::check::kubernetes::wish;
 use crate::ending::Ending;
 use crate::failure::Failure;
@@ -212,7 +212,7 @@ impl Demo {
             groups,
             nearest: nearest.filter(|_| reasons.is_empty()),
             wants: wants.to_owned(),
-            decision: word(outcome.decision()),
+            decision: Verdict::from(outcome.decision()).as_str(),
             reasons,
             allowed: outcome.decision(),
         });

@@ -1,22 +1,22 @@
 //! `stagedoor diff`: who gains and who loses what between two policy sets.
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use stagedoor_core::{Decision, Entities, Limits, Schema, without_byte_order_mark};
+use stagedoor_core::{Engine, Entities, Limits};
 use stagedoor_review::diff::{AccessRow, Comparison, Direction, PolicyChanges, format};
 use stagedoor_review::{Platform, Policies};
 use stagedoor_source::{GitTree, PolicySources};
 use stagedoor_testing::{Space, SpaceRequest};
+use stagedoor_wire::Verdict;
 
 use crate::ending::Ending;
 use crate::engine::{LoadArgs, tell_of_files};
 use crate::failure::Failure;
-use crate::input::{Input, unreadable};
+use crate::input::Input;
 use crate::output::Output;
-use crate::requests::{REQUEST_BYTES, RequestLine};
+use crate::requests::Requests;
 use crate::review::{catalog, or_unusable, policies, suite};
 use crate::terminal::line;
 
@@ -119,7 +119,7 @@ struct Asked {
     requests: Vec<SpaceRequest>,
     left_out: usize,
     /// Recorded decisions by the numbers of their requests.
-    recorded: Vec<(usize, Decision)>,
+    recorded: Vec<(usize, Verdict)>,
 }
 
 pub(crate) fn run(args: &DiffArgs, output: &mut Output) -> Result<Ending, Failure> {
@@ -270,7 +270,7 @@ fn asked(
         None => Entities::empty(),
     };
     for (path, recorded) in lists {
-        asked.read(path, recorded, &entities, new.engine.schema())?;
+        asked.read(path, recorded, &entities, &new.engine)?;
     }
     Ok(asked)
 }
@@ -309,64 +309,38 @@ impl Asked {
         path: &Path,
         recorded: bool,
         entities: &Entities,
-        schema: Option<&Schema>,
+        engine: &Engine,
     ) -> Result<(), Failure> {
-        let name = Input::name(path);
-        let mut reader = BufReader::new(Input::default().open(path)?);
-        let mut buffer = Vec::new();
-        for number in 1.. {
-            buffer.clear();
-            let bound = REQUEST_BYTES as u64 + 1;
-            let read = (&mut reader).take(bound).read_until(b'\n', &mut buffer);
-            if read.map_err(|e| unreadable(&name, &e))? == 0 {
-                break;
-            }
-            if buffer.len() > REQUEST_BYTES {
-                let message =
-                    format!("{name}:{number}: the line is longer than {REQUEST_BYTES} bytes");
-                return Err(Failure::input(message));
-            }
-            if buffer.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            let (request, decision) = one(&buffer, entities, schema)
-                .map_err(|reason| Failure::input(format!("{name}:{number}: {reason}")))?;
+        let reader = Input::default().open(path)?;
+        let mut requests = Requests::new(Input::name(path), reader);
+        while let Some(read) = requests.next()? {
+            let (request, decision) = read?;
+            let (request, entities) =
+                request.read(engine, entities).map_err(|error| error.within(requests.place()))?;
             match decision {
                 Some(decision) => self.recorded.push((self.requests.len(), decision)),
                 None if recorded => {
-                    let message =
-                        format!("{name}:{number}: `decision` is neither `allow` nor `deny`");
+                    let place = requests.place();
+                    let message = format!("{place}: `decision` is neither `allow` nor `deny`");
                     return Err(Failure::input(message));
                 }
                 None => {}
             }
-            self.requests.push(request);
+            self.requests.push(SpaceRequest::new(request, entities));
         }
         Ok(())
     }
 
     /// Returns how many recorded decisions the old policies do not make.
     fn contradicted(&self, old: &Policies) -> usize {
-        let differs = |(number, decision): &&(usize, Decision)| {
+        let differs = |(number, decision): &&(usize, Verdict)| {
             self.requests.get(*number).is_some_and(|asked| {
                 let outcome = old.engine.decide(&asked.request, &asked.entities);
-                outcome.map_or(Decision::Deny, |outcome| outcome.decision()) != *decision
+                outcome.map_or(Verdict::Deny, |outcome| outcome.decision().into()) != *decision
             })
         };
         self.recorded.iter().filter(differs).count()
     }
-}
-
-/// Reads one request, with the entities and the decision beside it.
-fn one(
-    json: &[u8],
-    entities: &Entities,
-    schema: Option<&Schema>,
-) -> Result<(SpaceRequest, Option<Decision>), String> {
-    let json = std::str::from_utf8(json).map_err(|_| "not UTF-8".to_owned())?;
-    let line = RequestLine::read(without_byte_order_mark(json), entities, schema)?;
-    let entities = line.entities.unwrap_or_else(|| entities.clone());
-    Ok((SpaceRequest::new(line.request, entities), line.decision))
 }
 
 fn tell(comparison: &Comparison<'_>, shown: usize, output: &mut Output) -> Result<(), Failure> {

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::io;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
-use serde::Serialize;
-use stagedoor_backstage::{FileError, Finding};
+use stagedoor_backstage::FileError;
 use stagedoor_core::{LoadError, Problem, Severity};
+use stagedoor_wire::WireError;
 
 use crate::terminal::{Paint, line, printable, printable_but_colours};
 
@@ -19,6 +19,9 @@ pub(crate) enum Failure {
     /// Catalog or permission files cannot be read.
     #[error(transparent)]
     Files(#[from] FileError),
+    /// Requests, entities and whatever else programs hand over.
+    #[error(transparent)]
+    Wire(#[from] WireError),
     /// Anything else that is wrong with the input.
     #[error("{message}")]
     Input {
@@ -40,6 +43,7 @@ impl Failure {
     pub(crate) fn with_help(self, text: impl Into<String>) -> Self {
         match self {
             Self::Input { message, .. } => Self::Input { message, help: Some(text.into()) },
+            Self::Wire(error) => Self::Wire(error.with_help(text)),
             other => other,
         }
     }
@@ -49,42 +53,17 @@ impl Failure {
         matches!(self, Self::Load(load) if load.problems().iter().any(|p| p.code() == "schema::missing"))
     }
 
-    /// Returns what is wrong on one line, without the list of problems.
-    fn summary(&self) -> String {
+    /// Returns the failure as programs read it.
+    pub(crate) fn to_json(&self) -> WireError {
         match self {
-            Self::Files(error) => {
-                let count = error.problems().len() + error.unreported();
-                let plural = if count == 1 { "" } else { "s" };
-                format!("files were not read: {count} problem{plural}")
+            Self::Load(error) => error.into(),
+            Self::Files(error) => error.into(),
+            Self::Wire(error) => error.clone(),
+            Self::Input { message, help } => {
+                WireError { help: help.clone(), ..WireError::new("input::refused", message) }
             }
-            Self::Load(error) => error.to_string().lines().next().unwrap_or_default().to_owned(),
-            other => other.to_string(),
+            Self::Output(_) => WireError::new("output::write", self.to_string()),
         }
-    }
-
-    pub(crate) fn to_json(&self) -> FailureJson<'_> {
-        let (problems, unreported, help) = match self {
-            Self::Load(error) => {
-                (error.problems().iter().map(ProblemJson::of).collect(), error.unreported(), None)
-            }
-            Self::Files(error) => {
-                let problems = error.problems().iter().map(|problem| ProblemJson {
-                    severity: "error",
-                    code: "file::content",
-                    message: &problem.message,
-                    file: Some(&problem.file),
-                    document: Some(problem.document),
-                    line: usize::try_from(problem.line).ok(),
-                    column: usize::try_from(problem.column).ok(),
-                    help: problem.help.as_deref(),
-                    policy: None,
-                });
-                (problems.collect(), error.unreported(), None)
-            }
-            Self::Input { help, .. } => (Vec::new(), 0, help.as_deref()),
-            Self::Output(_) => (Vec::new(), 0, None),
-        };
-        FailureJson { error: self.summary(), help, problems, unreported }
     }
 
     pub(crate) fn to_text(&self, paint: Paint) -> String {
@@ -97,7 +76,7 @@ impl Failure {
                 for problem in errors {
                     text.push_str(&report(problem, paint));
                 }
-                push_line(&mut text, format_args!("{error} {}", self.summary()));
+                push_line(&mut text, format_args!("{error} {}", self.to_json().error));
             }
             Self::Files(files) => {
                 for problem in files.problems() {
@@ -109,9 +88,9 @@ impl Failure {
                     );
                     push_help(&mut text, problem.help.as_deref());
                 }
-                push_line(&mut text, format_args!("{error} {}", self.summary()));
+                push_line(&mut text, format_args!("{error} {}", self.to_json().error));
             }
-            Self::Input { message, help } => {
+            Self::Input { message, help } | Self::Wire(WireError { error: message, help, .. }) => {
                 push_line(&mut text, format_args!("{error} {}", printable(message)));
                 push_help(&mut text, help.as_deref());
             }
@@ -160,63 +139,5 @@ fn push_help(text: &mut String, help: Option<&str>) {
     for (n, line) in help.into_iter().flat_map(str::lines).enumerate() {
         let lead = if n == 0 { "help: " } else { "      " };
         push_line(text, format_args!("  {lead}{}", printable(line)));
-    }
-}
-
-/// A failure as programs read it.
-#[derive(Debug, Serialize)]
-pub(crate) struct FailureJson<'a> {
-    error: String,
-    help: Option<&'a str>,
-    problems: Vec<ProblemJson<'a>>,
-    unreported: usize,
-}
-
-/// One problem as programs read it. What is not known is `null`.
-#[derive(Debug, Serialize)]
-pub(crate) struct ProblemJson<'a> {
-    severity: &'static str,
-    code: &'a str,
-    message: &'a str,
-    file: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    document: Option<usize>,
-    line: Option<usize>,
-    column: Option<usize>,
-    help: Option<&'a str>,
-    policy: Option<&'a str>,
-}
-
-impl<'a> ProblemJson<'a> {
-    pub(crate) fn of(problem: &'a Problem) -> Self {
-        Self {
-            severity: match problem.severity() {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            },
-            code: problem.code(),
-            message: problem.message(),
-            file: problem.file(),
-            document: None,
-            line: problem.line(),
-            column: problem.column(),
-            help: problem.help(),
-            policy: problem.policy(),
-        }
-    }
-
-    /// Says what cannot become conditions.
-    pub(crate) fn of_finding(finding: &'a Finding) -> Self {
-        Self {
-            severity: "warning",
-            code: finding.code.as_str(),
-            message: &finding.message,
-            file: finding.file.as_deref(),
-            document: None,
-            line: finding.line,
-            column: None,
-            help: Some(&finding.help),
-            policy: finding.policy.as_deref(),
-        }
     }
 }

@@ -1,7 +1,6 @@
 //! The `stagedoor` command: decisions, explanations and checks of Cedar policies.
 
 mod access;
-mod answer;
 mod audit;
 mod authorize;
 mod backstage;

@@ -6,8 +6,8 @@ use stagedoor_core::{
     Decision, Effect, Engine, Explanation, FailedClause, NearPermit, Outcome, PolicyInfo,
     PolicyStatus,
 };
+use stagedoor_wire::{PolicyIndex, Verdict};
 
-use crate::answer::{KnownPolicies, effect_word, word};
 use crate::terminal::{Paint, line};
 
 /// More policies in question than this are only counted.
@@ -34,7 +34,7 @@ impl Narrator<'_> {
     /// Returns what is to be said about the answer to a question, over several lines.
     pub(crate) fn tell(&self, question: &str, explanation: &Explanation) -> String {
         let outcome = explanation.outcome();
-        let known = KnownPolicies::of(explanation, self.engine);
+        let known = PolicyIndex::of(explanation, self.engine);
         let mut told = format!("{} {}", decision(outcome.decision(), self.paint), line(question));
         self.reasons(&mut told, outcome);
         for error in outcome.errors() {
@@ -86,7 +86,7 @@ impl Narrator<'_> {
         }
         push(told, 1, format_args!("policies about such requests:"));
         for policy in policies.iter().take(SHOWN) {
-            let effect = effect_word(policy.effect());
+            let effect = stagedoor_wire::Effect::from(policy.effect()).as_str();
             let paint = self.paint;
             let status = match (policy.status(), policy.effect()) {
                 (PolicyStatus::Satisfied, Effect::Permit) => paint.good("holds").to_string(),
@@ -98,7 +98,6 @@ impl Narrator<'_> {
                 (PolicyStatus::Errored(message), _) => {
                     format!("{} {}", paint.notable("cannot be evaluated:"), line(message))
                 }
-                _ => "cannot be told".to_owned(),
             };
             push(told, 2, format_args!("{effect} {} {status}", paint.bold(line(policy.policy()))));
         }
@@ -135,8 +134,8 @@ impl Narrator<'_> {
 /// Returns the decision in its colour.
 pub(crate) fn decision(decision: Decision, paint: Paint) -> String {
     match decision {
-        Decision::Allow => format!("{:<5}", paint.good(word(decision))),
-        Decision::Deny => format!("{:<5}", paint.bad(word(decision))),
+        Decision::Allow => format!("{:<5}", paint.good(Verdict::from(decision).as_str())),
+        Decision::Deny => format!("{:<5}", paint.bad(Verdict::from(decision).as_str())),
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use stagedoor_core::{Decision, Entities, Request, Schema};
+use stagedoor_wire::{RequestInput, Verdict, WireError};
 
 use crate::failure::Failure;
 use crate::input::unreadable;
@@ -12,123 +10,43 @@ use crate::input::unreadable;
 /// Size of one request, in bytes.
 pub(crate) const REQUEST_BYTES: usize = 8 << 20;
 
-/// What some editors put before a file.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-
 /// A line longer than this is none of a file of requests: reading ends.
 const LINE_BYTES: usize = 64 << 20;
 
-/// One line of a file of requests.
-#[derive(Debug)]
-pub(crate) struct RequestLine {
-    pub(crate) request: Request,
-    /// The entities that stand in the line, with those that all lines share; without, only these.
-    pub(crate) entities: Option<Entities>,
-    /// What was decided, where the line is the record of a decision.
-    pub(crate) decision: Option<Decision>,
-}
-
-/// The fields of a line as they are written, so that a key given twice stays an error.
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct LineJson<'a> {
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    principal: Option<&'a RawValue>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    action: Option<&'a RawValue>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    resource: Option<&'a RawValue>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    context: Option<&'a RawValue>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    entities: Option<&'a RawValue>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    decision: Option<&'a RawValue>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    description: Option<&'a RawValue>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    validate_request: Option<&'a RawValue>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a RawValue>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    errors: Option<&'a RawValue>,
-}
-
-impl RequestLine {
-    /// Reads a line: the request, with `entities` and `decision` beside it if it has them.
-    pub(crate) fn read(
-        json: &str,
-        shared: &Entities,
-        schema: Option<&Schema>,
-    ) -> Result<Self, String> {
-        let request = |json: &str| Request::from_json_str(json, schema).map_err(|e| e.to_string());
-        // Nearly all lines are requests alone.
-        if !json.contains("entities") && !json.contains("decision") && !json.contains("\\u") {
-            return Ok(Self { request: request(json)?, entities: None, decision: None });
-        }
-        let mut line: LineJson<'_> = serde_json::from_str(json).map_err(|e| e.to_string())?;
-        let decision = line.decision.and_then(|decision| match decision.get() {
-            "\"allow\"" | "\"Allow\"" | "\"ALLOW\"" => Some(Decision::Allow),
-            "\"deny\"" | "\"Deny\"" | "\"DENY\"" => Some(Decision::Deny),
-            _ => None,
-        });
-        let own = line.entities.take();
-        let request = request(&serde_json::to_string(&line).map_err(|e| e.to_string())?)?;
-        let with = |own: &RawValue| -> Result<Entities, String> {
-            let own = Entities::from_json_str(own.get(), schema).map_err(|e| e.to_string())?;
-            // Cedar adds the schema's actions, which the shared entities have, too.
-            let new = own.iter().filter(|entity| shared.get(&entity.uid).is_none()).cloned();
-            shared.with(new).map_err(|e| e.to_string())
-        };
-        Ok(Self { request, entities: own.map(with).transpose()?, decision })
-    }
-}
+/// A request, and what was decided where the line says it.
+pub(crate) type Recorded = (RequestInput, Option<Verdict>);
 
 /// Reads one request after another, so that a file may be longer than the memory.
-pub(crate) struct Requests<'s> {
+pub(crate) struct Requests {
     name: String,
     reader: BufReader<Box<dyn Read>>,
-    schema: Option<&'s Schema>,
-    shared: &'s Entities,
     line: usize,
     buffer: Vec<u8>,
 }
 
-impl<'s> Requests<'s> {
-    pub(crate) fn new(
-        name: String,
-        reader: BufReader<Box<dyn Read>>,
-        schema: Option<&'s Schema>,
-        shared: &'s Entities,
-    ) -> Self {
-        Self { name, reader, schema, shared, line: 0, buffer: Vec::new() }
+impl Requests {
+    pub(crate) fn new(name: String, reader: BufReader<Box<dyn Read>>) -> Self {
+        Self { name, reader, line: 0, buffer: Vec::new() }
     }
 
     /// Returns the next request, or what is wrong with its line; `None` at the end.
     /// Empty lines are passed over.
     ///
     /// The failure is that of reading: what follows is not known then.
-    pub(crate) fn next(&mut self) -> Result<Option<Result<RequestLine, String>>, Failure> {
+    pub(crate) fn next(&mut self) -> Result<Option<Result<Recorded, WireError>>, Failure> {
         loop {
             let whole = self.next_line().map_err(|e| unreadable(&self.name, &e))?;
-            let place = format!("{}:{}", self.name, self.line);
-            match whole {
-                None => return Ok(None),
-                Some(false) => {
-                    let reason = format!("{place}: the line is longer than {REQUEST_BYTES} bytes");
-                    return Ok(Some(Err(reason)));
+            let refused = |message: String| Err(WireError::new("request::refused", message));
+            let request = match (whole, std::str::from_utf8(&self.buffer)) {
+                (None, _) => return Ok(None),
+                (Some(false), _) => {
+                    refused(format!("the line is longer than {REQUEST_BYTES} bytes"))
                 }
-                Some(true) => {}
-            }
-            if self.line == 1 && self.buffer.starts_with(BYTE_ORDER_MARK) {
-                self.buffer.drain(..BYTE_ORDER_MARK.len());
-            }
-            let request = match std::str::from_utf8(&self.buffer) {
-                Ok(text) if text.trim().is_empty() => continue,
-                Ok(text) => RequestLine::read(text, self.shared, self.schema),
-                Err(_) => Err("not UTF-8".to_owned()),
+                (Some(true), Ok(text)) if text.trim().is_empty() => continue,
+                (Some(true), Ok(text)) => RequestInput::from_recorded(text),
+                (Some(true), Err(_)) => refused("not UTF-8".to_owned()),
             };
-            return Ok(Some(request.map_err(|reason| format!("{place}: {reason}"))));
+            return Ok(Some(request.map_err(|error| error.within(self.place()))));
         }
     }
 
@@ -182,15 +100,19 @@ impl<'s> Requests<'s> {
 mod tests {
     use std::io::Cursor;
 
+    use stagedoor_wire::Uid;
+
     use super::*;
 
     fn read(text: Vec<u8>) -> Result<Vec<Result<String, String>>, Failure> {
         let reader = BufReader::with_capacity(16, Box::new(Cursor::new(text)) as Box<dyn Read>);
-        let shared = Entities::empty();
-        let mut requests = Requests::new("r.jsonl".to_owned(), reader, None, &shared);
+        let mut requests = Requests::new("r.jsonl".to_owned(), reader);
         let mut all = Vec::new();
         while let Some(request) = requests.next()? {
-            all.push(request.map(|r| r.request.principal.id().unescaped().to_owned()));
+            all.push(request.map_err(|e| e.error).map(|(request, _)| match request.principal {
+                Uid::Text(text) => text,
+                Uid::Parts(parts) => parts.id,
+            }));
         }
         Ok(all)
     }
@@ -208,7 +130,8 @@ mod tests {
             .iter()
             .map(|r| r.as_deref().map_err(|e| e.split(": ").next().unwrap_or_default()))
             .collect();
-        let expected = [Ok("a"), Err("r.jsonl:3"), Err("r.jsonl:4"), Err("r.jsonl:5"), Ok("a")];
+        let (a, lines) = (r#"U::"a""#, ["r.jsonl:3", "r.jsonl:4", "r.jsonl:5"]);
+        let expected = [Ok(a), Err(lines[0]), Err(lines[1]), Err(lines[2]), Ok(a)];
         assert_eq!(seen, expected);
         Ok(())
     }

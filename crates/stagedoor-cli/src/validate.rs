@@ -7,10 +7,11 @@ use serde::Serialize;
 use stagedoor_backstage::{Catalog, Finding, PolicyEngine};
 use stagedoor_core::Effect;
 use stagedoor_source::PolicySet;
+use stagedoor_wire::{Problem, WireError};
 
 use crate::ending::Ending;
 use crate::engine::{LoadArgs, Loaded};
-use crate::failure::{Failure, FailureJson, ProblemJson, report};
+use crate::failure::{Failure, report};
 use crate::input::Input;
 use crate::output::Output;
 use crate::platform::{PLATFORMS, Platform};
@@ -49,15 +50,15 @@ struct Valid<'a> {
     valid: bool,
     policies: usize,
     revision: &'a str,
-    problems: Vec<ProblemJson<'a>>,
+    problems: Vec<Problem>,
 }
 
 /// What is said of policies that do not.
 #[derive(Serialize)]
-struct Invalid<'a> {
+struct Invalid {
     valid: bool,
     #[serde(flatten)]
-    failure: FailureJson<'a>,
+    failure: WireError,
 }
 
 pub(crate) fn run(args: &ValidateArgs, output: &mut Output) -> Result<Ending, Failure> {
@@ -117,8 +118,8 @@ fn valid(args: &ValidateArgs, loaded: &Loaded, output: &mut Output) -> Result<()
             revision: engine.revision(),
             problems: warnings
                 .iter()
-                .map(ProblemJson::of)
-                .chain(findings.iter().map(ProblemJson::of_finding))
+                .map(Problem::from)
+                .chain(findings.iter().map(Problem::from))
                 .collect(),
         });
     }

@@ -14,6 +14,8 @@ use cedar_policy_core::entities::{
 };
 use cedar_policy_core::extensions::Extensions;
 use cedar_policy_core::validator::CoreSchema;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
@@ -24,8 +26,23 @@ use crate::hierarchy;
 use crate::json::{not_cedars, unambiguous};
 use crate::limits::Limits;
 use crate::node::Node;
+use crate::reason;
 use crate::source::without_byte_order_mark;
 use crate::value::Value;
+
+/// The keys of an entity in JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    #[serde(rename = "uid")]
+    _uid: IgnoredAny,
+    #[serde(rename = "attrs")]
+    _attrs: IgnoredAny,
+    #[serde(rename = "parents")]
+    _parents: IgnoredAny,
+    #[serde(rename = "tags", default)]
+    _tags: IgnoredAny,
+}
 
 #[derive(Default)]
 struct Store {
@@ -146,6 +163,9 @@ impl Entities {
             let (given, limit) = (json.len(), limits.file_bytes);
             return Err(EntitiesError::TooLarge { given, limit });
         }
+        // Cedar passes over keys that it does not know: `tag` for `tags` would lose a forbid.
+        let wrong = |cause: &str| EntitiesError::Json(reason::of_entities(json, cause));
+        serde_json::from_str::<Vec<Keys>>(json).map_err(|e| wrong(&e.to_string()))?;
         // Cedar would compute all ancestors before a limit could refuse them.
         let read = EntityJsonParser::new(
             schema.map(|schema| CoreSchema::new(schema.as_ref())).as_ref(),
@@ -153,12 +173,16 @@ impl Entities {
             TCComputation::AssumeAlreadyComputed,
         )
         .from_json_str(json)
+<<<<<<< HEAD
         .map_err(|e| {
             // Cedar's parser says of a fraction that nothing fits.
             let given = unambiguous(json).ok();
             let reason = given.and_then(|json| not_cedars(&json, "entities"));
             EntitiesError::Json(reason.unwrap_or_else(|| crate::error::causes(&e)))
         })?;
+=======
+        .map_err(|e| wrong(&crate::error::causes(&e)))?;
+>>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
         let entities = cedar_policy::Entities::from(read);
         let entities = entities.iter().map(Entity::from_cedar).collect::<Result<Vec<_>, _>>()?;
         Self::within(entities, limits)

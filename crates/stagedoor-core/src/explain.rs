@@ -114,7 +114,6 @@ impl PolicyExplanation {
 
 /// Whether a policy applies to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum PolicyStatus {
     /// Every clause holds, and its guards do not say no.
     Satisfied,

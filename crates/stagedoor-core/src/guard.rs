@@ -102,7 +102,6 @@ pub struct GuardFailure {
 
 /// Why a policy cannot be guarded as it asks to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum GuardRefusal {
     /// No rule has this name.
     #[error("there is no rule of this name")]
@@ -128,7 +127,6 @@ pub struct GuardOutcome {
 
 /// What a guard said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum GuardVerdict {
     /// Yes, for this reason if the rule gave one.
     Yes(Option<String>),

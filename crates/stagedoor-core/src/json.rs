@@ -8,7 +8,11 @@ use serde_json::{Map, Number, Value};
 use crate::error::cut;
 
 /// A JSON value without repeated keys.
-pub(crate) struct Unambiguous(pub(crate) Value);
+#[derive(Debug)]
+pub struct Unambiguous(
+    /// The value.
+    pub Value,
+);
 
 /// Reads a JSON value.
 pub(crate) fn unambiguous(text: &str) -> Result<Value, serde_json::Error> {

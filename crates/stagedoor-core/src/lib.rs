@@ -6,6 +6,7 @@
 //! `stagedoor-backstage` and `stagedoor-kubernetes` bring the words.
 
 mod builder;
+mod by_schema;
 mod condition;
 mod engine;
 mod entities;
@@ -33,6 +34,7 @@ mod parse;
 mod policy;
 mod prepared;
 mod problem;
+mod reason;
 mod request;
 mod residual;
 mod shape;
@@ -61,6 +63,8 @@ pub use guard::{
     GuardVerdict, RuleEvaluator,
 };
 pub use holder::EngineHolder;
+#[doc(hidden)]
+pub use json::Unambiguous as UniqueJson;
 pub use limits::{Limits, UnknownLimit};
 pub use namespaces::{declared_entity_types, has_policies, names_namespace};
 pub use open::{
@@ -71,6 +75,9 @@ pub use parse::{entity_uid, uid};
 pub use policy::PolicyInfo;
 pub use prepared::{Action, PreparedRequest, Principal, Resource, ResourceType};
 pub use problem::{LoadError, Problem, Severity};
+pub use reason::{nearest_name, plain_reason, unknown_key};
+#[doc(hidden)]
+pub use reason::{of_uid as uid_json_reason, of_uid_text as uid_reason, value_reason};
 pub use request::Request;
 pub use residual::{Residual, ResidualCondition};
 pub use source::{SourceKind, without_byte_order_mark};

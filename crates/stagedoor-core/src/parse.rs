@@ -46,6 +46,9 @@ pub(crate) fn expression(text: &str) -> Option<ast::Expr> {
 }
 
 /// Returns the entity of an id as Cedar writes it, `Type::"id"`; `None` for any other text.
+///
+/// An apostrophe may stand as it is, as it may in a policy: `User::"o'brien"` is the id that
+/// Cedar writes as `User::"o\'brien"`. Cedar itself takes the second form alone.
 #[must_use]
 pub fn entity_uid(text: &str) -> Option<EntityUid> {
     nearly_uid(text).filter(|uid| uid.to_string() == text)
@@ -54,6 +57,7 @@ pub fn entity_uid(text: &str) -> Option<EntityUid> {
 /// Returns the entity that a text means which is written nearly as Cedar writes ids.
 pub(crate) fn nearly_uid(text: &str) -> Option<EntityUid> {
     let (type_name, id) = text.strip_suffix('"')?.split_once("::\"")?;
+<<<<<<< HEAD
     let id = EntityId::new(unescaped(id)?);
     Some(EntityUid::from_type_name_and_id(type_name.parse().ok()?, id))
 }
@@ -79,17 +83,41 @@ pub fn uid(type_name: &str, id: impl AsRef<str>) -> Result<EntityUid, ValueError
         .parse()
         .map_err(|_| ValueError::new("name of an entity type", type_name, "write `A` or `A::B`"))?;
     Ok(EntityUid::from_type_name_and_id(name, EntityId::new(id)))
+=======
+    let (unescaped, as_written_by_cedar) = unescaped(id)?;
+    let id = EntityId::new(unescaped);
+    let uid = EntityUid::from_type_name_and_id(type_name.parse().ok()?, id);
+    // INVARIANT: an id has one spelling but for apostrophes, so that whoever compares texts,
+    // in a log say, does not take one entity for two.
+    (uid.to_string() == format!("{type_name}::\"{as_written_by_cedar}\"")).then_some(uid)
+>>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
 }
 
-/// Reads Cedar's escapes. Cedar's own function keeps the whole text with each of its mistakes,
-/// of which an untrusted text can have as many as it has characters.
-fn unescaped(text: &str) -> Option<String> {
+/// Reads Cedar's escapes; returns the text that they mean, and what was read with its apostrophes
+/// escaped. Cedar's own function keeps the whole text with each of its mistakes, of which an
+/// untrusted text can have as many as it has characters.
+fn unescaped(text: &str) -> Option<(String, String)> {
     let mut unescaped = String::with_capacity(text.len());
+    let mut escaped = String::with_capacity(text.len());
     let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        unescaped.push(if c == '\\' { escape(&mut rest)? } else { c });
+    loop {
+        let before = rest.as_str();
+        let Some(c) = rest.next() else { return Some((unescaped, escaped)) };
+        match c {
+            '\\' => {
+                unescaped.push(escape(&mut rest)?);
+                escaped.push_str(before.get(..before.len() - rest.as_str().len())?);
+            }
+            '\'' => {
+                unescaped.push(c);
+                escaped.push_str("\\'");
+            }
+            _ => {
+                unescaped.push(c);
+                escaped.push(c);
+            }
+        }
     }
-    Some(unescaped)
 }
 
 /// Reads what follows a backslash.
@@ -202,6 +230,20 @@ mod tests {
             assert_eq!(entity_uid(text), text.parse().ok(), "{text}");
         }
         assert_eq!(texts.iter().filter(|text| entity_uid(text).is_some()).count(), 8);
+    }
+
+    #[test]
+    fn an_apostrophe_stands_for_itself() {
+        let written = entity_uid(r#"User::"o\'brien""#);
+        assert!(written.as_ref().is_some_and(|uid| uid.id().unescaped() == "o'brien"));
+        assert_eq!(entity_uid(r#"User::"o'brien""#), written);
+        // A backslash before it is one of its own here.
+        let slash = entity_uid(r#"User::"o\\'brien""#);
+        assert!(slash.is_some_and(|uid| uid.id().unescaped() == r"o\'brien"));
+        for text in [r#"User::"o'\u{41}""#, "User::\"'\u{202e}\"", r#"Us'er::"a""#, r#"User::"'"'"#]
+        {
+            assert_eq!(entity_uid(text), None, "{text}");
+        }
     }
 
     #[test]

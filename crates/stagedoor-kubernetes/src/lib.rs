@@ -57,6 +57,7 @@ mod selector;
 mod selector_text;
 mod starter;
 mod subject;
+mod to_wire;
 mod vocabulary;
 mod wire;
 

@@ -1,6 +1,7 @@
 //! Reading reviews: one as kube-apiserver sends it, or a file of them as people write it.
 
 use serde::Deserialize;
+use stagedoor_core::plain_reason;
 
 use crate::review::{SubjectAccessReview, check_type};
 use crate::wire::{Object, null_is_default};
@@ -85,14 +86,15 @@ impl SubjectAccessReview {
                     Some(reason) => ReviewError::Json { path: String::new(), reason },
                     None => ReviewError::Json {
                         path: e.path().to_string(),
-                        reason: e.inner().to_string(),
+                        reason: plain_reason(&e.inner().to_string()),
                     },
                 }
             },
         )?;
-        deserializer
-            .end()
-            .map_err(|e| ReviewError::Json { path: String::new(), reason: e.to_string() })?;
+        deserializer.end().map_err(|e| ReviewError::Json {
+            path: String::new(),
+            reason: plain_reason(&e.to_string()),
+        })?;
         Ok(read.0)
     }
 
@@ -167,7 +169,8 @@ fn read_document(
         serde_ignored::deserialize(tracked, |path| {
             unknown.get_or_insert_with(|| path.to_string());
         });
-    let Object(review) = read.map_err(|e| error(track.path().to_string(), e.to_string()))?;
+    let Object(review) =
+        read.map_err(|e| error(track.path().to_string(), plain_reason(&e.to_string())))?;
     match unknown {
         // An optional field on the way shows as `?`.
         Some(path) => Err(error(path.replace(".?", ""), "no such field".to_owned())),

@@ -34,6 +34,7 @@ mod request;
 mod rule;
 mod rules;
 mod ticker;
+mod to_wire;
 
 pub use cache::CacheError;
 pub use error::{WasmRuleError, WasmRuleLoadError};

@@ -115,7 +115,8 @@ impl WasmRule {
     ///
     /// What is wrong, and where in the arguments.
     pub fn check_arguments(&self, arguments: &str) -> Result<(), String> {
-        let arguments = serde_json::from_str(arguments).map_err(|e| e.to_string())?;
+        let arguments = serde_json::from_str(arguments)
+            .map_err(|e| stagedoor_core::plain_reason(&e.to_string()))?;
         self.schema.check(&arguments)
     }
 

@@ -230,8 +230,8 @@ fn limits(path: &Path) -> Result<RuleLimits, WasmRulesError> {
     }
     let wrong =
         |reason: String| WasmRulesError::Limits { file: path.display().to_string(), reason };
-    let read: LimitsFile =
-        serde_json::from_slice(&read(path, 64 << 10)?).map_err(|e| wrong(e.to_string()))?;
+    let read: LimitsFile = serde_json::from_slice(&read(path, 64 << 10)?)
+        .map_err(|e| wrong(stagedoor_core::plain_reason(&e.to_string())))?;
     let set = |limit: &mut usize, value: Option<usize>| *limit = value.unwrap_or(*limit);
     limits.deadline = read.deadline_ms.map_or(limits.deadline, Duration::from_millis);
     limits.fuel = read.fuel.unwrap_or(limits.fuel);

@@ -280,7 +280,8 @@ fn admission(case: &Case, world: &World) -> Result<Question, String> {
         "oldObject": old,
     });
     let review = review.to_string();
-    let review: AdmissionRequest<'_> = serde_json::from_str(&review).map_err(|e| e.to_string())?;
+    let review: AdmissionRequest<'_> =
+        serde_json::from_str(&review).map_err(|e| stagedoor_core::plain_reason(&e.to_string()))?;
     let (request, entities) = review.request(vocabulary)?;
     Ok(Question { request, entities, explain: None })
 }

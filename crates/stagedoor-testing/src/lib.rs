@@ -60,6 +60,7 @@ mod space;
 mod suite;
 mod suppression;
 mod table;
+mod to_wire;
 mod world;
 
 use std::path::Path;

@@ -96,5 +96,6 @@ pub(crate) fn said(error: &serde_saphyr::Error) -> String {
         _ => line,
     };
     // What follows is for programmers.
-    said.split(", set DuplicateKeyPolicy").next().unwrap_or(said).to_owned()
+    let said = said.split(", set DuplicateKeyPolicy").next().unwrap_or(said);
+    stagedoor_core::plain_reason(said)
 }

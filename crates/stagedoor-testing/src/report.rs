@@ -53,7 +53,6 @@ pub struct CaseReport {
 /// How a case ended.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum CaseResult {
     /// As expected.
     Passed,

@@ -243,7 +243,8 @@ fn entities(
     for file in files {
         let text = read::text(file)?;
         let read: Vec<Value> = serde_json::from_str(&text).map_err(|e| {
-            Problem::new(file, e.to_string()).with_help("entities are an array in JSON")
+            Problem::new(file, stagedoor_core::plain_reason(&e.to_string()))
+                .with_help("entities are an array in JSON")
         })?;
         all.extend(read);
     }

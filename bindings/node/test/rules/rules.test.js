@@ -9,6 +9,7 @@ const { join } = require('node:path');
 const { test } = require('node:test');
 const { Worker } = require('node:worker_threads');
 
+const { shareWireCases } = require('../../../cases.js');
 const { Engine } = require('../../main.js');
 
 const rules = process.env.STAGEDOOR_RULES;
@@ -194,3 +195,5 @@ test('rules run in worker threads, which end while they are loaded', async () =>
   });
   assert.deepEqual(await Promise.all(counts), [50, 50, 50, 50]);
 });
+
+shareWireCases(require('../../main.js'), { rules });

@@ -8,8 +8,8 @@ use stagedoor_backstage::{
     Catalog, EntityRef, PermissionRequest, PermissionRequestError, Permissions, User,
 };
 use stagedoor_core::{Decision, Engine, Entities};
+use stagedoor_wire::{Explanation, WireError};
 
-use crate::answer::{Answer, ExplainedAnswer};
 use crate::authorize::ending;
 use crate::check::conditions;
 use crate::ending::Ending;
@@ -103,13 +103,12 @@ pub(crate) fn answer(
         Ok(asked) => asked,
         Err(refusal) => {
             if output.is_json() {
-                let answer = Answer::refused(&refusal.reason, &engine);
-                let answer = answer.with_help(refusal.help.as_deref());
-                output.json(&answer)?;
+                let revision = engine.revision();
+                output.json(&stagedoor_wire::Decision::refused(refusal, revision))?;
             } else {
                 let denied = narrative::decision(Decision::Deny, output.paint());
                 output.line(format_args!("{denied} {}", line(&question(args))))?;
-                output.line(format_args!("    {}", line(&refusal.reason)))?;
+                output.line(format_args!("    {}", line(&refusal.error)))?;
                 for help in refusal.help.iter().flat_map(|help| help.lines()) {
                     output.line(format_args!("      {}", printable(help)))?;
                 }
@@ -124,12 +123,12 @@ pub(crate) fn answer(
     let request = asked.request;
     if output.is_json() && !explained {
         let outcome = engine.decide(&request, &entities).map_err(|e| wrong(&e))?;
-        output.json(&Answer::of(&outcome))?;
+        output.json(&stagedoor_wire::Decision::from(&outcome))?;
         return Ok(ending(outcome.decision()));
     }
     let explanation = engine.explain(&request, &entities).map_err(|e| wrong(&e))?;
     if output.is_json() {
-        output.json(&ExplainedAnswer::of(&explanation, &engine))?;
+        output.json(&Explanation::of(&explanation, &engine))?;
     } else {
         let detail = if explained { Detail::Full } else { Detail::Brief };
         let narrator = Narrator { engine: &engine, paint: output.paint(), detail };
@@ -165,10 +164,8 @@ fn each(
         };
         let outcome = engine.decide(&asked.request, entities).map_err(|e| wrong(&e))?;
         if output.is_json() {
-            output.json(&EntityAnswer {
-                entity: reference.to_string(),
-                answer: Answer::of(&outcome),
-            })?;
+            output
+                .json(&EntityAnswer { entity: reference.to_string(), answer: (&outcome).into() })?;
         } else {
             let decision = narrative::decision(outcome.decision(), output.paint());
             output.line(format_args!("{decision} {}", line(&reference.to_string())))?;
@@ -179,10 +176,10 @@ fn each(
 
 /// The answer about one of many entities.
 #[derive(Debug, Serialize)]
-struct EntityAnswer<'a> {
+struct EntityAnswer {
     entity: String,
     #[serde(flatten)]
-    answer: Answer<'a>,
+    answer: stagedoor_wire::Decision,
 }
 
 fn catalog(files: &[PathBuf], engine: &Engine, input: &mut Input) -> Result<Catalog, Failure> {
@@ -207,32 +204,25 @@ fn user(args: &BackstageArgs, catalog: &Catalog, output: &Output) -> User {
     })
 }
 
-/// Why a request is denied without asking the policies.
-struct Refusal {
-    reason: String,
-    help: Option<String>,
-}
-
 /// Returns the request, or why it is refused without asking the policies.
 fn request(
     args: &BackstageArgs,
     permissions: &Permissions,
     catalog: &Catalog,
     user: User,
-) -> Result<Result<PermissionRequest, Refusal>, Failure> {
+) -> Result<Result<PermissionRequest, WireError>, Failure> {
     let permission = match permissions.get(&args.permission) {
         Ok(permission) => permission,
         Err(unknown) => {
-            let (reason, help) = (unknown.to_string(), Some(unknown.help()));
-            return Ok(Err(Refusal { reason, help }));
+            let error = WireError::new("permission::unknown", unknown.to_string());
+            return Ok(Err(error.with_help(unknown.help())));
         }
     };
     let resource = match &args.entity {
         Some(entity) => match catalog.resource(entity) {
             Ok(resource) => Some(resource),
             Err(unknown) => {
-                let reason = unknown.to_string();
-                return Ok(Err(Refusal { reason, help: None }));
+                return Ok(Err(WireError::new("entity::unknown", unknown.to_string())));
             }
         },
         None => None,

@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::value::RawValue;
 use stagedoor_core::{Decision, Explanation};
 use stagedoor_kubernetes::{Attributes, ReviewError, Reviewer, SubjectAccessReview};
+use stagedoor_wire::WireError;
 
-use crate::answer::{Answer, ExplainedAnswer};
 use crate::ending::Ending;
 use crate::engine::LoadArgs;
 use crate::failure::Failure;
@@ -76,7 +76,7 @@ pub(crate) fn answer(
         if let Some(told) = told {
             // In order, where both streams show on one terminal.
             output.flush()?;
-            let told = told.unwrap_or_else(|error| refused(&question, &error, Paint::none()));
+            let told = told.unwrap_or_else(|e| refused(&question, &e.error, Paint::none()));
             let _ = writeln!(std::io::stderr(), "{told}");
         }
     }
@@ -133,7 +133,7 @@ fn explain(
     match explanation(reviewer, review) {
         Ok(explanation) => {
             if output.is_json() {
-                output.json(&ExplainedAnswer::of(&explanation, reviewer.engine()))?;
+                output.json(&stagedoor_wire::Explanation::of(&explanation, reviewer.engine()))?;
             } else {
                 let (engine, paint) = (reviewer.engine(), output.paint());
                 let narrator = Narrator { engine, paint, detail: Detail::Full };
@@ -143,21 +143,27 @@ fn explain(
         }
         Err(error) => {
             if output.is_json() {
-                output.json(&Answer::refused(&error, reviewer.engine()))?;
+                let revision = reviewer.engine().revision();
+                output.json(&stagedoor_wire::Decision::refused(error, revision))?;
             } else {
-                output.line(refused(&question, &error, output.paint()))?;
+                output.line(refused(&question, &error.error, output.paint()))?;
             }
             Ok(false)
         }
     }
 }
 
-fn explanation(reviewer: &Reviewer, review: &SubjectAccessReview) -> Result<Explanation, String> {
+fn explanation(
+    reviewer: &Reviewer,
+    review: &SubjectAccessReview,
+) -> Result<Explanation, WireError> {
+    let refused =
+        |error: &dyn std::error::Error| WireError::new("review::refused", error.to_string());
     let vocabulary = reviewer.vocabulary();
-    let principal = vocabulary.principal(&review.spec.subject).map_err(|e| e.to_string())?;
+    let principal = vocabulary.principal(&review.spec.subject).map_err(|e| refused(&e))?;
     let (request, entities) =
-        vocabulary.request(&principal, &review.spec.attributes).map_err(|e| e.to_string())?;
-    reviewer.engine().explain(&request, &entities).map_err(|e| e.to_string())
+        vocabulary.request(&principal, &review.spec.attributes).map_err(|e| refused(&e))?;
+    Ok(reviewer.engine().explain(&request, &entities)?)
 }
 
 fn tell(
@@ -165,7 +171,7 @@ fn tell(
     review: &SubjectAccessReview,
     paint: Paint,
     detail: Detail,
-) -> Result<String, String> {
+) -> Result<String, WireError> {
     let narrator = Narrator { engine: reviewer.engine(), paint, detail };
     Ok(narrator.tell(&question(review), &explanation(reviewer, review)?))
 }

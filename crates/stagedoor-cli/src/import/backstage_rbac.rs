@@ -7,10 +7,11 @@ use serde::Serialize;
 use stagedoor_backstage::rbac::{Parity, Precedence, RbacFiles, RbacImport, Remark};
 use stagedoor_backstage::{Catalog, Permissions, PolicyEngine, SCHEMA};
 use stagedoor_core::{Engine, Limits};
+use stagedoor_wire::Problem;
 
 use super::{FileJson, write};
 use crate::ending::Ending;
-use crate::failure::{Failure, ProblemJson};
+use crate::failure::Failure;
 use crate::input::Input;
 use crate::output::Output;
 
@@ -78,7 +79,7 @@ struct Imported<'a> {
     policies: usize,
     files: [FileJson<'a>; 1],
     remarks: Vec<RemarkJson<'a>>,
-    findings: Vec<ProblemJson<'a>>,
+    findings: Vec<Problem>,
     parity: ParityJson,
 }
 
@@ -154,7 +155,7 @@ pub(super) fn run(args: &BackstageRbacArgs, output: &mut Output) -> Result<Endin
             policies: import.len(),
             files: [FileJson { name: FILE, text: args.out.is_none().then_some(text.as_str()) }],
             remarks: import.remarks().iter().map(RemarkJson::of).collect(),
-            findings: findings.iter().map(ProblemJson::of_finding).collect(),
+            findings: findings.iter().map(Problem::from).collect(),
             parity: ParityJson::of(&parity),
         };
         output.json(&imported)?;

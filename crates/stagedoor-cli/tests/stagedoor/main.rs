@@ -17,3 +17,4 @@ mod run;
 mod scaffold;
 mod serve;
 mod table;
+mod wire;

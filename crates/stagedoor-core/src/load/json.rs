@@ -19,6 +19,7 @@ use crate::hash::FastMap;
 use crate::json::unambiguous;
 use crate::limits::{Limits, raise};
 use crate::problem::Problem;
+use crate::reason::plain_reason;
 use crate::source::Source;
 
 /// A policy set; see Cedar's
@@ -133,7 +134,7 @@ pub(super) fn load(
         Err(error) => {
             report.error(|| {
                 let at = offset(&source.text, error.line(), error.column());
-                Problem::error("policies::json", error.to_string())
+                Problem::error("policies::json", plain_reason(&error.to_string()))
                     .with_help(
                         "a policy set is an object with `templates`, `staticPolicies` and \
                          `templateLinks`; a single policy is one with `effect`, `principal`, \
@@ -210,13 +211,13 @@ fn tree(
         let help = raise("policyBytes");
         return Err(format!("the policy of {given} bytes is longer than {limit} bytes: {help}"));
     }
-    let json = unambiguous(raw.get()).map_err(|e| e.to_string())?;
+    let json = unambiguous(raw.get()).map_err(|e| plain_reason(&e.to_string()))?;
     let id = Some(PolicyId::new(key));
     if is_template {
-        let template = Template::from_json(id, json).map_err(|e| causes(&e))?;
+        let template = Template::from_json(id, json).map_err(|e| plain_reason(&causes(&e)))?;
         Ok(template.as_ref().clone())
     } else {
-        let policy = Policy::from_json(id, json).map_err(|e| causes(&e))?;
+        let policy = Policy::from_json(id, json).map_err(|e| plain_reason(&causes(&e)))?;
         Ok(policy.as_ref().template().clone())
     }
 }
@@ -274,8 +275,8 @@ impl Types {
         {
             return Ok(EntityUid::from_type_name_and_id(type_.clone(), EntityId::new(id)));
         }
-        let value = unambiguous(raw.get()).map_err(|e| e.to_string())?;
-        let uid = EntityUid::from_json(value).map_err(|e| causes(&e))?;
+        let value = unambiguous(raw.get()).map_err(|e| plain_reason(&e.to_string()))?;
+        let uid = EntityUid::from_json(value).map_err(|e| plain_reason(&causes(&e)))?;
         if let Some(UidJson { type_, .. }) = plain {
             self.0.insert(type_.into_owned(), uid.type_name().clone());
         }

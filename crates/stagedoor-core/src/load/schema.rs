@@ -9,6 +9,7 @@ use super::{Report, schema_size};
 use crate::error::causes;
 use crate::limits::{Limits, raise};
 use crate::problem::{Problem, Severity};
+use crate::reason::plain_reason;
 use crate::source::{Source, SourceKind};
 use crate::statement::too_deep;
 
@@ -25,7 +26,7 @@ pub(super) fn merge(
         let fragment = match kind {
             SourceKind::Schema => read(source, limits, report),
             SourceKind::SchemaJson => SchemaFragment::from_json_str(&source.text).map_err(|e| {
-                let problem = Problem::error("schema::json", causes(&e))
+                let problem = Problem::error("schema::json", plain_reason(&causes(&e)))
                     .with_help("see Cedar's JSON schema format");
                 Box::new(problem.at(source, 0..0))
             }),

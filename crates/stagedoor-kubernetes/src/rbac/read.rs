@@ -160,7 +160,13 @@ impl Reading<'_> {
         let mut track = serde_path_to_error::Track::new();
         Object::<T>::deserialize(serde_path_to_error::Deserializer::new(value, &mut track))
             .map(|object| object.0)
-            .map_err(|e| self.refused(object, &track.path().to_string(), e.to_string()))
+            .map_err(|e| {
+                self.refused(
+                    object,
+                    &track.path().to_string(),
+                    stagedoor_core::plain_reason(&e.to_string()),
+                )
+            })
     }
 
     fn metadata(&self, object: &str, metadata: Option<Metadata>) -> Result<Metadata, RbacError> {

@@ -30,8 +30,12 @@ pub(crate) fn read(body: &str) -> Result<AdmissionRequest<'_>, Refusal> {
     if !body.trim_start().starts_with('{') {
         return Err(Refusal::bad_request("not an AdmissionReview: not a JSON object"));
     }
-    let review: ReviewWire<'_> = serde_json::from_str(body)
-        .map_err(|e| Refusal::bad_request(format!("not an AdmissionReview: {e}")))?;
+    let review: ReviewWire<'_> = serde_json::from_str(body).map_err(|e| {
+        Refusal::bad_request(format!(
+            "not an AdmissionReview: {}",
+            stagedoor_core::plain_reason(&e.to_string())
+        ))
+    })?;
     if review.kind != KIND || review.api_version != API_VERSION {
         return Err(Refusal::bad_request(format!(
             "`{}` of `{}` is given; only `{KIND}` of `{API_VERSION}` is answered",
@@ -42,7 +46,13 @@ pub(crate) fn read(body: &str) -> Result<AdmissionRequest<'_>, Refusal> {
     let raw = raw.ok_or_else(|| Refusal::bad_request("give `request`"))?;
     let mut deserializer = serde_json::Deserializer::from_str(raw.get());
     let request: AdmissionRequest<'_> = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|e| Refusal::bad_request(format!("`request.{}`: {}", e.path(), e.inner())))?;
+        .map_err(|e| {
+            Refusal::bad_request(format!(
+                "`request.{}`: {}",
+                e.path(),
+                stagedoor_core::plain_reason(&e.inner().to_string())
+            ))
+        })?;
     if request.uid.is_empty() {
         return Err(Refusal::bad_request("give `request.uid`: the answer repeats it"));
     }

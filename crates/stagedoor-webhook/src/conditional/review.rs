@@ -102,7 +102,8 @@ pub(crate) fn read(body: &str) -> Result<(String, ConditionsRequest<'_>), Refusa
     if !body.trim_start().starts_with('{') {
         return Err(refused("not a JSON object".to_owned()));
     }
-    let review: ReviewWire<'_> = serde_json::from_str(body).map_err(|e| refused(e.to_string()))?;
+    let review: ReviewWire<'_> = serde_json::from_str(body)
+        .map_err(|e| refused(stagedoor_core::plain_reason(&e.to_string())))?;
     if review.kind != KIND || !review.api_version.starts_with(API_GROUP) {
         return Err(Refusal::bad_request(format!(
             "`{}` of `{}` is given; only `{KIND}` of `{API_GROUP}…` is answered",
@@ -113,7 +114,13 @@ pub(crate) fn read(body: &str) -> Result<(String, ConditionsRequest<'_>), Refusa
     let raw = raw.ok_or_else(|| Refusal::bad_request("give `request`"))?;
     let mut deserializer = serde_json::Deserializer::from_str(raw.get());
     let request: ConditionsRequest<'_> = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|e| Refusal::bad_request(format!("`request.{}`: {}", e.path(), e.inner())))?;
+        .map_err(|e| {
+            Refusal::bad_request(format!(
+                "`request.{}`: {}",
+                e.path(),
+                stagedoor_core::plain_reason(&e.inner().to_string())
+            ))
+        })?;
     let count: usize = request.condition_sets.iter().map(|set| set.conditions.len()).sum();
     if count == 0 || count > CONDITIONS {
         return Err(Refusal::bad_request(format!(

@@ -1,0 +1,339 @@
+// Generated from crates/stagedoor-wire: do not edit. Its tests write it with UPDATE_GENERATED=1.
+
+/** The answer to one request. */
+export interface Decision {
+  /** Denied unless a permit is satisfied and no forbid is. */
+  decision: Verdict;
+  /**
+   * Ids of the determining policies: the satisfied permits of an allow, the forbids of a
+   * deny. Empty if nothing permits the request.
+   */
+  reasons: string[];
+  /** Policies that could not be evaluated. */
+  errors: PolicyFailure[];
+  /** What custom rules said of policies that they guard; left out where there is none. */
+  guards?: GuardOutcome[];
+  /** Why the policies were not asked: the stable code. The decision is then a denial. */
+  code?: string;
+  /** Why the policies were not asked, in words. */
+  error?: string;
+  /** What to do about `error`. */
+  help?: string;
+  /** Hash of the policies that decided, in hexadecimal: equal for equal policies. */
+  revision: string;
+}
+
+/** Whether a request is allowed. */
+export type Verdict = 'allow' | 'deny';
+
+/** A policy that could not be evaluated. A forbid of that kind denies, a permit is left out. */
+export interface PolicyFailure {
+  /** Id of the policy. */
+  policy: string;
+  /**
+   * The stable code, if a guard gave no answer: `wasm_rule::deadline`, say. Cedar's errors
+   * have none.
+   */
+  code?: string;
+  /** The reason: Cedar's, or the guard's. */
+  message: string;
+}
+
+/** What a custom rule said of a policy that it guards. */
+export interface GuardOutcome {
+  /** Id of the policy. */
+  policy: string;
+  /** The rule's name. */
+  rule: string;
+  /** What it said. */
+  verdict: GuardVerdict;
+  /** Why: in the rule's own words, or what went wrong. */
+  reason: string | null;
+}
+
+/** What a guard said. */
+export type GuardVerdict = 'yes' | 'no' | 'failed' | 'not-asked';
+
+/** An answer with what every policy in question says. */
+export interface Explanation {
+  /** Denied unless a permit is satisfied and no forbid is. */
+  decision: Verdict;
+  /**
+   * Ids of the determining policies: the satisfied permits of an allow, the forbids of a
+   * deny. Empty if nothing permits the request.
+   */
+  reasons: string[];
+  /** Policies that could not be evaluated. */
+  errors: PolicyFailure[];
+  /** What custom rules said of policies that they guard; left out where there is none. */
+  guards?: GuardOutcome[];
+  /** Why the policies were not asked: the stable code. The decision is then a denial. */
+  code?: string;
+  /** Why the policies were not asked, in words. */
+  error?: string;
+  /** What to do about `error`. */
+  help?: string;
+  /** Hash of the policies that decided, in hexadecimal: equal for equal policies. */
+  revision: string;
+  /** Every policy whose scope matches the request, in the order of the policy set. */
+  policies: PolicyExplanation[];
+  /** Where nothing permits the request and no policy forbids it: the permits that came nearest. */
+  nearest: NearPermit[];
+}
+
+/** What one policy says to a request. */
+export interface PolicyExplanation {
+  /** Id of the policy. */
+  policy: string;
+  /** Its file, or the name that was given for the text. */
+  file: string | null;
+  /** The line at which it begins, from 1; none for policies that were read from JSON. */
+  line: number | null;
+  /** Its annotation `@doc`. */
+  doc: string | null;
+  /** Whether it permits or forbids. */
+  effect: Effect;
+  /** Whether it applies. */
+  status: PolicyStatus;
+  /** Of a policy that is not satisfied: the first clause that does not hold. */
+  failed: Clause | null;
+  /** Of a policy that could not be evaluated: the reason. */
+  message: string | null;
+  /** Cedar's evaluator decides it, which takes longer; left out where it is not so. */
+  interpreted?: boolean;
+}
+
+/** Whether a policy permits or forbids. */
+export type Effect = 'permit' | 'forbid';
+
+/** Whether a policy applies to a request. */
+export type PolicyStatus = 'satisfied' | 'held-back' | 'not-satisfied' | 'errored';
+
+/** A scope constraint, or a conjunct of a condition. */
+export interface Clause {
+  /** The clause in Cedar. */
+  text: string;
+  /** The policy's file. */
+  file: string;
+  /** The line, from 1; none for policies that were read from JSON. */
+  line: number | null;
+  /** The column in characters, from 1. */
+  column: number | null;
+}
+
+/** A permit that was not satisfied. */
+export interface NearPermit {
+  /** Id of the policy. */
+  policy: string;
+  /** Its file, or the name that was given for the text. */
+  file: string | null;
+  /** The line at which it begins, from 1. */
+  line: number | null;
+  /** Its annotation `@doc`. */
+  doc: string | null;
+  /** The clauses that do not hold. */
+  failed: Clause[];
+}
+
+/**
+ * Why something was not done: a stable code, a message, where, and what to do.
+ *
+ * In JavaScript it is thrown as `StagedoorError`, whose `message` names all problems. For policies
+ * that do not load, place and help are those of the first of `problems`.
+ */
+export interface WireError {
+  /** Stable code of this kind of error, such as `policy::parse` or `argument::type`. */
+  code: string;
+  /** What is wrong, in a line. */
+  error: string;
+  /** What to do about it. */
+  help: string | null;
+  /** The file that is wrong; left out where none is meant, as are the next two. */
+  file?: string;
+  /** The line, from 1. */
+  line?: number;
+  /** The column in characters, from 1. */
+  column?: number;
+  /** Everything that is wrong with policies, schemas and files. */
+  problems: Problem[];
+  /** How many problems more there are. */
+  unreported: number;
+}
+
+/** One thing that is wrong with policies, schemas or files. */
+export interface Problem {
+  /** Whether it keeps the policies from being loaded. */
+  severity: Severity;
+  /** Stable code of this kind of problem, such as `policy::parse`. */
+  code: string;
+  /** What is wrong. */
+  message: string;
+  /** The file, or the name that was given for the text. */
+  file: string | null;
+  /** Which document of a file of several, from 1; left out elsewhere. */
+  document?: number;
+  /** The line, from 1. */
+  line: number | null;
+  /** The column in characters, from 1. */
+  column: number | null;
+  /** What to do about it. */
+  help: string | null;
+  /** Id of the policy that is meant. */
+  policy: string | null;
+}
+
+/** How much a problem matters. */
+export type Severity = 'error' | 'warning';
+
+/** Who wants to do what to which resource, and in which circumstances. */
+export interface RequestInput {
+  /** Who asks: `'User::"alice"'` or `{type: 'User', id: 'alice'}`. */
+  principal: Uid;
+  /** What they want to do. */
+  action: Uid;
+  /** What they want to do it to. */
+  resource: Uid;
+  /**
+   * The circumstances: values as in an entity's attributes. What the schema tells may be left
+   * out, such as that a string is an IP address.
+   */
+  context?: Record<string, unknown>;
+  /** Entities that belong to this request alone, such as its resource. */
+  entities?: EntityInput[];
+}
+
+/** The id of an entity: `Type::"id"`, or its two parts. */
+export type Uid = string | EntityUidInput;
+
+/** An entity's id in two parts. `'Type::"id"'` means the same. */
+export interface EntityUidInput {
+  /** The type, such as `Backstage::User`. */
+  type: string;
+  /** The id, as it is: nothing is escaped. */
+  id: string;
+}
+
+/**
+ * An entity, as Cedar's JSON form has it.
+ *
+ * Values are booleans, integers (`number` or `bigint`), strings, arrays (sets) and objects
+ * (records); `{__entity: {type, id}}` refers to an entity, and
+ * `{__extn: {fn: 'ip', arg: '10.0.0.1'}}` is an extension value.
+ */
+export interface EntityInput {
+  /** The entity's id: `'Type::"id"'` or `{type, id}`. */
+  uid: Uid;
+  /** Its attributes. */
+  attrs?: Record<string, unknown>;
+  /** Its tags. */
+  tags?: Record<string, unknown>;
+  /** The entities that it is directly a member of. */
+  parents?: Uid[];
+}
+
+/**
+ * A permission, as Backstage's `permission` has it. Other fields are left alone: Backstage has
+ * some that are of no concern here.
+ */
+export interface BackstagePermission {
+  /** Such as `catalog.entity.read`. */
+  name: string;
+  /** What the permission states about itself. */
+  attributes?: PermissionAttributes;
+  /** The type of the resources that it is about. */
+  resourceType?: string;
+}
+
+/** What a permission states about itself. */
+export interface PermissionAttributes {
+  /** Such as `read`. */
+  action?: string;
+}
+
+/** A signed-in user, as `coreServices.userInfo` tells, or a service. */
+export interface BackstageUser {
+  /** The user's reference, such as `user:default/alice`. */
+  userEntityRef?: string;
+  /** The references by which the user owns entities. */
+  ownershipEntityRefs?: string[];
+  /** In place of a user: a service by its subject, such as `plugin:catalog`. */
+  service?: string;
+}
+
+/** A group of Backstage's catalog. */
+export interface BackstageGroup {
+  /** The group's reference, such as `group:default/web`. */
+  entityRef: string;
+  /** References of the groups right above it. */
+  parents: string[];
+}
+
+/** How many entities an owner has. */
+export interface BackstageOwner {
+  /** The owner's reference, such as `group:default/web`. */
+  entityRef: string;
+  /** How many entities it owns. */
+  count: number;
+}
+
+/** An answer for Backstage. In JavaScript it is frozen. */
+export interface BackstageAnswer {
+  /** What the policy answers: nothing but Backstage's own fields. */
+  decision: BackstageDecision;
+  /** Ids of the policies that lead to it. */
+  reasons: string[];
+  /** Why nothing was decided, and the policies that could not be evaluated. */
+  errors: string[];
+  /**
+   * Where the decision is narrower than the policies, since no rule of Backstage says what
+   * they say.
+   */
+  findings: Problem[];
+  /** The revision of the policies that decided. */
+  revision: string;
+  /**
+   * Whether the same question has the same answer as long as the policies and groups are the
+   * same. It is not where a guard gave no answer.
+   */
+  mayKeep: boolean;
+}
+
+/** `PolicyDecision` of `@backstage/plugin-permission-common`. */
+export type BackstageDecision = {
+  result: 'ALLOW';
+} | {
+  result: 'DENY';
+} | {
+  result: 'CONDITIONAL';
+  /** The plugin that owns the resources. */
+  pluginId: string;
+  /** The type of the resources. */
+  resourceType: string;
+  /** Which of them are meant. */
+  conditions: BackstageCriteria;
+};
+
+/** Rules, combined: `PermissionCriteria` of `@backstage/plugin-permission-common`. */
+export type BackstageCriteria = {
+  /** All of these hold. */
+  allOf: BackstageCriteria[];
+} | {
+  /** One of these holds. */
+  anyOf: BackstageCriteria[];
+} | {
+  /** This does not hold. */
+  not: BackstageCriteria;
+} | BackstageCondition;
+
+/** One rule of a plugin with its parameters. */
+export interface BackstageCondition {
+  /** The name of the rule. */
+  rule: string;
+  /** The type of the resources that the rule is about. */
+  resourceType: string;
+  /** The rule's parameters. */
+  params: Record<string, BackstageParam>;
+}
+
+/** A parameter of a rule. */
+export type BackstageParam = boolean | number | string | string[];

@@ -1,0 +1,31 @@
+//! What goes wrong, in the form that programs read.
+
+use stagedoor_wire::WireError;
+
+use crate::host::HostError;
+use crate::rules::WasmRulesError;
+
+impl From<HostError> for WireError {
+    fn from(error: HostError) -> Self {
+        Self::new("rules::host", chain(&error))
+    }
+}
+
+impl From<WasmRulesError> for WireError {
+    fn from(error: WasmRulesError) -> Self {
+        let told = Self::new("rules::load", chain(&error));
+        match error {
+            WasmRulesError::Io(file, _)
+            | WasmRulesError::Empty(file)
+            | WasmRulesError::Rule { file, .. }
+            | WasmRulesError::Limits { file, .. }
+            | WasmRulesError::Duplicate { file, .. } => told.with_file(file),
+        }
+    }
+}
+
+/// Returns an error's message with those of its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
