@@ -3,7 +3,6 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use stagedoor_backstage::{Budget, PolicyBundle, PolicyEngine, read_groups};
-};
 use stagedoor_core::{EngineBuilder, Entity, Limits};
 use stagedoor_kubernetes::{Reviewer, SubjectAccessReview, SubjectAccessReviewStatus};
 use stagedoor_source::{PolicySet, PolicySources, Vocabulary};

@@ -79,7 +79,10 @@ impl Bundle {
         let bundle: Self = match serde_json::from_str(without_byte_order_mark(json)) {
             Ok(bundle) => bundle,
             Err(error) => {
-                let message = format!("not a bundle of policies: {}", stagedoor_core::plain_reason(&error.to_string()));
+                let message = format!(
+                    "not a bundle of policies: {}",
+                    stagedoor_core::plain_reason(&error.to_string())
+                );
                 let problem = Problem::error("bundle::json", message)
                     .with_help("`stagedoor bundle DIR` writes bundles")
                     .in_file(name);
