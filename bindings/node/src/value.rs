@@ -4,11 +4,7 @@ use napi::bindgen_prelude::{
     Array, BigInt, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object, Unknown,
 };
 use napi::{KeyCollectionMode, KeyConversion, KeyFilter, ValueType};
-<<<<<<< HEAD
-use stagedoor_core::{Extension, Record, Value};
-=======
-use stagedoor_core::{Record, Value, value_reason};
->>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
+use stagedoor_core::{Extension, Record, Value, value_reason};
 
 use crate::failure::{Failure, Result};
 use crate::keys;
@@ -142,23 +138,14 @@ fn long(number: f64, what: &str) -> Result<Value> {
     Ok(Value::Long(number as i64))
 }
 
-<<<<<<< HEAD
 /// Returns the extension value that a function makes of a string.
 fn extension(function: &str, argument: &str, what: &str) -> Result<Value> {
-    Extension::new(function, argument)
-        .map(Value::Extension)
-        .map_err(|error| Failure::new("entities::value", format!("{what}: {error}")))
-=======
-/// Returns an extension value, by the function that makes it of a text.
-fn extension(function: &str, argument: &str, what: &str) -> Result<Value> {
-    Value::extension(function, argument).ok_or_else(|| {
-        // Said as for JSON; a text that is too odd for any function is told by Cedar later.
+    Extension::new(function, argument).map(Value::Extension).map_err(|error| {
+        // Said as it is for JSON.
         let json = serde_json::json!({ "__extn": { "fn": function, "arg": argument } });
-        let reason = value_reason(&json, what);
-        let reason = reason.unwrap_or_else(|| format!("`{what}` is not an extension value"));
-        Failure::new("entities::value", reason)
+        let reason = value_reason(&json, what).unwrap_or_else(|| format!("`{what}`: {error}"));
+        Failure::new("argument::type", reason)
     })
->>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
 }
 
 /// Takes an object that is a record of fields, not a list of bytes.

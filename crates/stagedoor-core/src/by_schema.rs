@@ -9,6 +9,7 @@ use cedar_policy_core::validator::types::{Attributes, EntityKind, Type};
 
 use crate::engine::Engine;
 use crate::entity::Entity;
+use crate::extension::Extension;
 use crate::request::Request;
 use crate::value::{Record, Value};
 
@@ -86,15 +87,15 @@ fn value(value_: &mut Value, type_: &Type) {
                 "duration" => "duration",
                 _ => return,
             };
-            if let Some(made) = Value::extension(constructor, text) {
-                *value_ = made;
+            if let Ok(made) = Extension::new(constructor, text) {
+                *value_ = Value::Extension(made);
             }
         }
         (Type::ExtensionType { .. }, Value::Record(fields)) => {
             if let Some((function, argument)) = two_texts(fields, "fn", "arg")
-                && let Some(made) = Value::extension(function, argument)
+                && let Ok(made) = Extension::new(function, argument)
             {
-                *value_ = made;
+                *value_ = Value::Extension(made);
             }
         }
         (Type::Entity(EntityKind::Entity(_)), Value::Record(fields)) => {

@@ -23,7 +23,6 @@ use crate::entity::Entity;
 use crate::error::{EntitiesError, cut};
 use crate::hash::{FastMap, FastSet};
 use crate::hierarchy;
-use crate::json::{not_cedars, unambiguous};
 use crate::limits::Limits;
 use crate::node::Node;
 use crate::reason;
@@ -173,16 +172,7 @@ impl Entities {
             TCComputation::AssumeAlreadyComputed,
         )
         .from_json_str(json)
-<<<<<<< HEAD
-        .map_err(|e| {
-            // Cedar's parser says of a fraction that nothing fits.
-            let given = unambiguous(json).ok();
-            let reason = given.and_then(|json| not_cedars(&json, "entities"));
-            EntitiesError::Json(reason.unwrap_or_else(|| crate::error::causes(&e)))
-        })?;
-=======
         .map_err(|e| wrong(&crate::error::causes(&e)))?;
->>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
         let entities = cedar_policy::Entities::from(read);
         let entities = entities.iter().map(Entity::from_cedar).collect::<Result<Vec<_>, _>>()?;
         Self::within(entities, limits)

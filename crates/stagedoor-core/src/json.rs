@@ -19,31 +19,6 @@ pub(crate) fn unambiguous(text: &str) -> Result<Value, serde_json::Error> {
     serde_json::from_str::<Unambiguous>(text).map(|value| value.0)
 }
 
-/// Says where a value is one that Cedar has not: a fraction, or null.
-pub(crate) fn not_cedars(value: &Value, at: &str) -> Option<String> {
-    let mut open = vec![(at.to_owned(), value)];
-    while let Some((at, value)) = open.pop() {
-        match value {
-            Value::Number(number) if !number.is_i64() => {
-                let help = "Cedar has integers of 64 bits, and decimals as \
-                            {\"__extn\": {\"fn\": \"decimal\", \"arg\": \"1.5\"}}";
-                return Some(format!("`{}` is {number}; {help}", cut(&at)));
-            }
-            Value::Null => {
-                return Some(format!("`{}` is null, which Cedar has not: leave it out", cut(&at)));
-            }
-            Value::Array(items) => {
-                open.extend(items.iter().enumerate().map(|(n, item)| (format!("{at}[{n}]"), item)));
-            }
-            Value::Object(fields) => {
-                open.extend(fields.iter().map(|(name, field)| (format!("{at}.{name}"), field)));
-            }
-            Value::Bool(_) | Value::String(_) | Value::Number(_) => {}
-        }
-    }
-    None
-}
-
 impl<'de> Deserialize<'de> for Unambiguous {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Any).map(Self)

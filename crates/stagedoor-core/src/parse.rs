@@ -51,15 +51,23 @@ pub(crate) fn expression(text: &str) -> Option<ast::Expr> {
 /// Cedar writes as `User::"o\'brien"`. Cedar itself takes the second form alone.
 #[must_use]
 pub fn entity_uid(text: &str) -> Option<EntityUid> {
-    nearly_uid(text).filter(|uid| uid.to_string() == text)
+    let (uid, as_written_by_cedar) = read_uid(text)?;
+    // INVARIANT: an id has one spelling but for apostrophes, so that whoever compares texts,
+    // in a log say, does not take one entity for two.
+    (uid.to_string() == as_written_by_cedar).then_some(uid)
 }
 
 /// Returns the entity that a text means which is written nearly as Cedar writes ids.
 pub(crate) fn nearly_uid(text: &str) -> Option<EntityUid> {
+    read_uid(text).map(|(uid, _)| uid)
+}
+
+/// Reads an id with whatever escapes; returns it, and the text with its apostrophes escaped.
+fn read_uid(text: &str) -> Option<(EntityUid, String)> {
     let (type_name, id) = text.strip_suffix('"')?.split_once("::\"")?;
-<<<<<<< HEAD
-    let id = EntityId::new(unescaped(id)?);
-    Some(EntityUid::from_type_name_and_id(type_name.parse().ok()?, id))
+    let (unescaped, as_written_by_cedar) = unescaped(id)?;
+    let uid = EntityUid::from_type_name_and_id(type_name.parse().ok()?, EntityId::new(unescaped));
+    Some((uid, format!("{type_name}::\"{as_written_by_cedar}\"")))
 }
 
 /// Returns the entity with this type and id. Nothing is quoted: any text is an id.
@@ -83,14 +91,6 @@ pub fn uid(type_name: &str, id: impl AsRef<str>) -> Result<EntityUid, ValueError
         .parse()
         .map_err(|_| ValueError::new("name of an entity type", type_name, "write `A` or `A::B`"))?;
     Ok(EntityUid::from_type_name_and_id(name, EntityId::new(id)))
-=======
-    let (unescaped, as_written_by_cedar) = unescaped(id)?;
-    let id = EntityId::new(unescaped);
-    let uid = EntityUid::from_type_name_and_id(type_name.parse().ok()?, id);
-    // INVARIANT: an id has one spelling but for apostrophes, so that whoever compares texts,
-    // in a log say, does not take one entity for two.
-    (uid.to_string() == format!("{type_name}::\"{as_written_by_cedar}\"")).then_some(uid)
->>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
 }
 
 /// Reads Cedar's escapes; returns the text that they mean, and what was read with its apostrophes

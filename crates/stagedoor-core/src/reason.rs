@@ -8,9 +8,10 @@ use std::fmt;
 
 use serde_json::Value as Json;
 
+use crate::error::cut;
+use crate::extension::Extension;
 use crate::json::unambiguous;
-use crate::parse::entity_uid;
-use crate::value::Value;
+use crate::parse::{entity_uid, nearly_uid};
 
 /// Keys of a request in Cedar's JSON form; those that only Cedar's own test cases have are taken,
 /// and not proposed.
@@ -207,6 +208,12 @@ pub fn of_uid(json: &Json) -> Option<String> {
 #[must_use]
 pub fn of_uid_text(text: &str) -> String {
     let id = start(text);
+    if let Some(uid) = nearly_uid(text) {
+        return format!(
+            "`{id}` is not written as Cedar writes ids: write `{}`, or {{\"type\", \"id\"}}",
+            cut(&uid)
+        );
+    }
     let shape = text.strip_suffix('"').and_then(|text| text.split_once("::\""));
     match shape {
         Some((name, rest)) => {
@@ -347,10 +354,7 @@ fn of_call(call: &Json, place: &Place<'_>, look: Look) -> Option<String> {
     };
     match fields.get("arg") {
         Some(Json::String(text)) if FUNCTIONS.contains(&&**function) => {
-            let is_taken = || {
-                let value = Value::extension(function, text)?.to_cedar().ok()?;
-                cedar_policy::Context::from_pairs([("v".to_owned(), value)]).ok()
-            };
+            let is_taken = || Extension::new(function, text).ok();
             let refused = || format!("`{place}`: `{}` is not a text for `{function}`", start(text));
             (look == Look::Texts && is_taken().is_none()).then(refused)
         }

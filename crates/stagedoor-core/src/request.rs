@@ -6,15 +6,11 @@ use serde::Deserialize;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 
-use crate::error::{RequestError, ValueError, cut, excerpt};
-use crate::json::{Unambiguous, not_cedars, unambiguous};
+use crate::error::{RequestError, ValueError, cut};
+use crate::json::{Unambiguous, unambiguous};
 use crate::limits::Limits;
-<<<<<<< HEAD
-use crate::parse::{entity_uid, nearly_uid};
-=======
 use crate::parse::entity_uid;
 use crate::reason::{self, Look, Place, plain_reason};
->>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
 use crate::source::without_byte_order_mark;
 use crate::value::{Record, UidJson, Value, extent, pairs, serialize_record};
 
@@ -94,14 +90,9 @@ impl Request {
     ///
     /// [`RequestError`], which names the field that is wrong.
     pub fn from_json_str(json: &str, schema: Option<&Schema>) -> Result<Self, RequestError> {
-<<<<<<< HEAD
-        let read: RequestJson<'_> = serde_json::from_str(without_byte_order_mark(json))
-            .map_err(|e| RequestError::Json(cut(&e)))?;
-=======
         let json = without_byte_order_mark(json);
         let read: RequestJson<'_> = serde_json::from_str(json)
-            .map_err(|e| RequestError::Json(reason::of_request(json, &e)))?;
->>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
+            .map_err(|e| RequestError::Json(cut(&reason::of_request(json, &e))))?;
         let action = uid("action", read.action)?;
         let context = match read.context {
             Some(raw) => context(raw.get(), schema.map(|s| (s, &action)))?,
@@ -179,38 +170,29 @@ fn uid(field: &'static str, json: Unambiguous) -> Result<EntityUid, RequestError
     }
     match json.0 {
         serde_json::Value::String(text) => {
-<<<<<<< HEAD
-            let expected = || match nearly_uid(&text) {
-                Some(uid) => error(format!(
-                    "`{}` is not written as Cedar writes ids: write `{}`, or an object of `type` \
-                     and `id`",
-                    excerpt(&text),
-                    cut(&uid)
-                )),
-                None => {
-                    error(format!("`{}` is not an id such as `User::\"alice\"`", excerpt(&text)))
-                }
-            };
-            entity_uid(&text).ok_or_else(expected)
-        }
-        json => EntityUid::from_json(json).map_err(|e| error(cut(&e))),
-=======
             entity_uid(&text).ok_or_else(|| error(reason::of_uid_text(&text)))
         }
-        json => EntityUid::from_json(json).map_err(|e| error(plain_reason(&e.to_string()))),
->>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
+        json => EntityUid::from_json(json).map_err(|e| error(cut(&plain_reason(&e.to_string())))),
     }
 }
 
 fn context(text: &str, schema: Option<(&Schema, &EntityUid)>) -> Result<Record, RequestError> {
     // Cedar lets the last of several equal keys win.
-<<<<<<< HEAD
-    let json = unambiguous(json).map_err(|e| RequestError::Context(cut(&e)))?;
-    if let Some(reason) = not_cedars(&json, "context") {
-        return Err(RequestError::Context(reason));
+    let json = unambiguous(text).map_err(|e| RequestError::Context(plain_reason(&cut(&e))))?;
+    if !json.is_object() {
+        return Err(RequestError::Context("write an object, such as {\"mfa\": true}".to_owned()));
     }
-    let context = Context::from_json_value(json, schema)
-        .map_err(|e| RequestError::Context(crate::error::causes(&e)))?;
+    let place = Place::named("context");
+    // Cedar passes over keys beside `fn` and `arg`, `type` and `id`.
+    if let Some(reason) = reason::of_value(&json, &place, Look::Form) {
+        return Err(RequestError::Context(cut(&reason)));
+    }
+    let context = Context::from_json_value(json, schema).map_err(|error| {
+        let json = unambiguous(text).ok();
+        let told = json.and_then(|json| reason::of_value(&json, &place, Look::Texts));
+        let told = told.unwrap_or_else(|| plain_reason(&crate::error::causes(&error)));
+        RequestError::Context(cut(&told))
+    })?;
     match context.as_ref() {
         ast::Context::Value(fields) => fields
             .iter()
@@ -219,28 +201,6 @@ fn context(text: &str, schema: Option<(&Schema, &EntityUid)>) -> Result<Record, 
             .map_err(|e| RequestError::Context(cut(&e))),
         ast::Context::RestrictedResidual(_) => {
             Err(RequestError::Context("a part of it is not known".to_owned()))
-=======
-    let json =
-        unambiguous(text).map_err(|e| RequestError::Context(plain_reason(&e.to_string())))?;
-    if !json.is_object() {
-        return Err(RequestError::Context("write an object, such as {\"mfa\": true}".to_owned()));
-    }
-    let place = Place::named("context");
-    // Cedar passes over keys beside `fn` and `arg`, `type` and `id`.
-    if let Some(reason) = reason::of_value(&json, &place, Look::Form) {
-        return Err(RequestError::Context(reason));
-    }
-    let context = Context::from_json_value(json, schema).map_err(|error| {
-        let json = unambiguous(text).ok();
-        let told = json.and_then(|json| reason::of_value(&json, &place, Look::Texts));
-        RequestError::Context(told.unwrap_or_else(|| plain_reason(&crate::error::causes(&error))))
-    })?;
-    let mut record = Record::new();
-    let names: Vec<String> = context.clone().into_iter().map(|(name, _)| name).collect();
-    for name in names {
-        if let Some(value) = context.get(&name) {
-            record.insert(name.into(), value.into());
->>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
         }
     }
 }

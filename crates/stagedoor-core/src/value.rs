@@ -60,35 +60,7 @@ impl Value {
         }
     }
 
-<<<<<<< HEAD
     /// Adds every entity that can be taken out of the value: all but those in sets.
-=======
-    /// Returns the extension value that one of Cedar's constructors (`datetime`, `decimal`,
-    /// `duration`, `ip`) makes of a text; `None` for another function, or a text that no
-    /// constructor takes.
-    ///
-    /// The text is not parsed further: one that is no address, say, is refused when the value is
-    /// decided about.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use stagedoor_core::Value;
-    ///
-    /// assert!(Value::extension("ip", "10.0.0.1").is_some());
-    /// assert!(Value::extension("ip", "1\") || ip(\"2").is_none());
-    /// assert!(Value::extension("unknown", "x").is_none());
-    /// ```
-    #[must_use]
-    pub fn extension(constructor: &str, text: &str) -> Option<Self> {
-        // INVARIANT: the text is quoted as it stands, so that nothing in it may end the quotes.
-        let is_plain = text.chars().all(|c| c.is_ascii_graphic() && c != '"' && c != '\\');
-        let is_known = ["datetime", "decimal", "duration", "ip"].contains(&constructor);
-        (is_plain && is_known).then(|| Self::Extension(format!("{constructor}(\"{text}\")").into()))
-    }
-
-    /// Adds every entity that the value refers to.
->>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
     pub(crate) fn add_uids<'v>(&'v self, uids: &mut Vec<&'v EntityUid>) {
         let mut open = vec![self];
         while let Some(value) = open.pop() {

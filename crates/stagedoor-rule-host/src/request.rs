@@ -116,60 +116,6 @@ impl Serialize for Fields<'_> {
     }
 }
 
-<<<<<<< HEAD
-=======
-impl Serialize for Json<'_, Value> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Bool(b) => serializer.serialize_bool(*b),
-            Value::Long(n) => serializer.serialize_i64(*n),
-            Value::String(s) => serializer.serialize_str(s),
-            Value::Set(items) => {
-                let mut list = serializer.serialize_seq(Some(items.len()))?;
-                items.iter().try_for_each(|item| list.serialize_element(&Json(item)))?;
-                list.end()
-            }
-            Value::Record(fields) => Json(fields).serialize(serializer),
-            Value::Entity(uid) => {
-                let (type_, id) = key(uid);
-                escaped(serializer, "__entity", [("type", &type_), ("id", &id)])
-            }
-            Value::Extension(call) => match call_of(call) {
-                Some((function, argument)) => {
-                    escaped(serializer, "__extn", [("fn", function), ("arg", argument)])
-                }
-                None => escaped(serializer, "__extn", [("expr", call)]),
-            },
-        }
-    }
-}
-
-fn escaped<S: Serializer, const N: usize>(
-    serializer: S,
-    escape: &str,
-    fields: [(&str, &str); N],
-) -> Result<S::Ok, S::Error> {
-    struct Fields<'f, const N: usize>([(&'f str, &'f str); N]);
-    impl<const N: usize> Serialize for Fields<'_, N> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_map(self.0)
-        }
-    }
-    let mut map = serializer.serialize_map(Some(1))?;
-    map.serialize_entry(escape, &Fields(fields))?;
-    map.end()
-}
-
-/// Takes `datetime("2026-01-01")` apart.
-fn call_of(call: &str) -> Option<(&str, &str)> {
-    let (function, rest) = call.split_once("(\"")?;
-    let argument = rest.strip_suffix("\")")?;
-    let plain = !argument.contains(['"', '\\'])
-        && function.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    plain.then_some((function, argument))
-}
-
->>>>>>> 6534b6b (Wire: one form for what programs read and write, in every face)
 #[cfg(test)]
 mod tests {
     use stagedoor_core::Extension;

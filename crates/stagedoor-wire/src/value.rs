@@ -1,8 +1,7 @@
 //! Cedar's values in JSON.
 
-use cedar_policy::Context;
 use serde_json::{Map, Value as Json, json};
-use stagedoor_core::{Record, Value, plain_reason, value_reason};
+use stagedoor_core::{Extension, Record, Request, Value, plain_reason, value_reason};
 
 use crate::Result;
 use crate::error::WireError;
@@ -55,18 +54,26 @@ fn value(json: Json, what: &str) -> Result<Value> {
 fn extension(call: &Json) -> Option<Value> {
     let fields = call.as_object()?;
     match fields.len() {
-        2 => Value::extension(fields.get("fn")?.as_str()?, fields.get("arg")?.as_str()?),
+        2 => Extension::new(fields.get("fn")?.as_str()?, fields.get("arg")?.as_str()?)
+            .ok()
+            .map(Value::Extension),
         _ => None,
     }
 }
 
-/// Has Cedar read a value: calls of several arguments, and what is none of its values.
-fn by_cedar(json: Json, what: &str) -> Result<Value> {
+/// Has Cedar read a value: calls of several arguments, and what is none of its values. The core
+/// reads contexts by Cedar's reader, and so the value is put into one.
+fn by_cedar(value: Json, what: &str) -> Result<Value> {
     let wrong = |reason: String| {
         WireError::new("entities::value", format!("{what}: {}", plain_reason(&reason)))
     };
-    let context = Context::from_json_value(json!({ "v": json }), None).map_err(|e| {
-        wrong(std::error::Error::source(&e).map_or(e.to_string(), |s| s.to_string()))
-    })?;
-    context.get("v").map(Value::from).ok_or_else(|| wrong("not a value of Cedar".to_owned()))
+    let request = json!({
+        "principal": { "type": "Value", "id": "" },
+        "action": { "type": "Action", "id": "" },
+        "resource": { "type": "Value", "id": "" },
+        "context": { "value": value },
+    });
+    let read = Request::from_json_str(&request.to_string(), None);
+    let mut request = read.map_err(|e| wrong(e.to_string()))?;
+    request.context.remove("value").ok_or_else(|| wrong("not a value of Cedar".to_owned()))
 }
