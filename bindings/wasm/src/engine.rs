@@ -156,6 +156,15 @@ fn not_for(platform: &str) -> WireError {
         .with_help(format!("load it with {{platform: '{platform}'}}"))
 }
 
+/// Returns the limits of the module. Cedar's parser and validator recurse on the host's stack, of
+/// which V8 gives about a megabyte: a policy of 1,300 operators did not fit into it, one of 1,000
+/// did.
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.operators = 800;
+    limits
+}
+
 /// The platforms that policies may be about.
 const PLATFORMS: [Vocabulary; 2] =
     [stagedoor_backstage::VOCABULARY, stagedoor_kubernetes::VOCABULARY];
@@ -165,7 +174,7 @@ fn backstage(options: &Options) -> Result<PolicyEngine> {
     if let Some(bundle) = &options.bundle {
         builder = builder.bundle(&PolicyBundle::from_json("the bundle", bundle.get())?);
     }
-    Ok(builder.texts(texts(options)).build()?)
+    Ok(builder.limits(limits()).texts(texts(options)).build()?)
 }
 
 fn texts(options: &Options) -> impl Iterator<Item = (&str, &str)> {
@@ -177,8 +186,8 @@ fn texts(options: &Options) -> impl Iterator<Item = (&str, &str)> {
 fn builder(options: &Options, platform: Option<&str>) -> EngineBuilder {
     let sources = PolicySources::from_texts(texts(options));
     if options.exact_cedar {
-        return sources.add_to(stagedoor_core::Engine::builder()).exact_cedar();
+        return sources.add_to(stagedoor_core::Engine::builder()).limits(limits()).exact_cedar();
     }
     let platforms: Vec<&str> = platform.into_iter().collect();
-    PolicySet::of(sources, &PLATFORMS, &platforms, &Limits::default()).builder()
+    PolicySet::of(sources, &PLATFORMS, &platforms, &limits()).builder()
 }

@@ -5,8 +5,6 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::error::cut;
-
 /// A JSON value without repeated keys.
 #[derive(Debug)]
 pub struct Unambiguous(
