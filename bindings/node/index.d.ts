@@ -258,6 +258,40 @@ export interface EngineOptions {
   plugins?: Array<PluginMetadata>
 }
 
+/** A permission that is known. */
+export interface KnownPermission {
+  /** Such as `catalog.entity.read`. */
+  name: string
+  /** The plugin that defines it. */
+  pluginId: string
+  /** `attributes.action`, if it has one. */
+  action?: string
+  /** The type of the resources that it is about; a basic permission has none. */
+  resourceType?: string
+}
+
+/** What a plugin of a running Backstage tells of its permissions and rules. */
+export interface PluginMetadata {
+  /** The plugin's id. */
+  pluginId: string
+  /** What `/.well-known/backstage/permissions/metadata` of the plugin answers: JSON. */
+  metadata: string
+}
+
+/** Where a policy stands. */
+export interface PolicyPlace {
+  /** The policy's id. */
+  id: string
+  /** `permit` or `forbid`. */
+  effect: 'permit' | 'forbid'
+  /** Its file, as it was loaded. */
+  file: string
+  /** The line at which it starts there, from 1. */
+  line?: number
+  /** Its `@doc`, if it has one. */
+  doc?: string
+}
+
 /** What a reload came to. */
 export interface Reloaded {
   /** Whether the policies differ from those before. */
