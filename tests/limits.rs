@@ -303,12 +303,15 @@ fn policies_times_types_times_actions_are_refused_soon() -> Result<()> {
         within(SOON, move || Engine::builder().schema("s", schema).policies("p", policies).build())
     };
     // Some 28 KB.
-    for (types, actions, count) in [(30, 4_500, 60), (600, 1, 60), (60, 60, 60)] {
+    for (types, actions, count) in [(30, 2_500, 60), (600, 1, 60), (60, 60, 60)] {
         let Err(error) = build(schema(types, actions), policies(count))? else {
             bail!("{types} types and {actions} actions loaded")
         };
         let codes: Vec<_> = error.problems().iter().map(|p| p.code()).collect();
-        ensure!(codes == ["limit::validation-steps"], "{error}");
+        ensure!(
+            codes == ["limit::validation-steps"],
+            "{types} types, {actions} actions: {codes:?}"
+        );
         let problem = error.problems().first().map(ToString::to_string).unwrap_or_default();
         let combinations = (types * types * actions).to_string();
         ensure!(problem.contains(&combinations), "{problem}");
@@ -318,7 +321,9 @@ fn policies_times_types_times_actions_are_refused_soon() -> Result<()> {
         .map(|n| format!("permit(principal == T0::\"{n}\", action, resource is T1);\n"))
         .collect();
     ensure!(build(schema(20, 20), grants)?.is_ok());
-    ensure!(build(schema(10, 10), policies(60))?.is_ok());
+    let start = std::time::Instant::now();
+    ensure!(build(schema(17, 20), policies(60))?.is_ok());
+    eprintln!("nearly all steps that are allowed: {:?}", start.elapsed());
     Ok(())
 }
 
