@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use criterion::Criterion;
 use stagedoor_core::{Engine, Entities, Entity, Request, Value};
-use stagedoor_rule_host::{HostConfig, RuleHost, RuleLimits, WasmRule, WasmRules};
+use stagedoor_rule_host::{Compiler, HostConfig, RuleHost, RuleLimits, WasmRule, WasmRules};
 
 const SCHEMA: &str = r#"
     entity User; entity Object tags Set<String>;
@@ -28,7 +28,11 @@ fn main() -> Result<()> {
     let directory = std::env::var_os("GUARD_RULES").map(PathBuf::from);
     let directory = directory.context("GUARD_RULES names no directory of components")?;
     let cache = tempfile::tempdir()?;
-    let host = RuleHost::new(&HostConfig::default().with_cache(cache.path().join("rules")))?;
+    let host = RuleHost::new(
+        &HostConfig::default()
+            .with_compiler(Compiler::InProcess)
+            .with_cache(cache.path().join("rules")),
+    )?;
     let mut criterion = Criterion::default().configure_from_args();
     let mut group = criterion.benchmark_group("guards");
     let (request, entities) = asked()?;

@@ -1,5 +1,7 @@
 'use strict';
 
+const { join } = require('node:path');
+
 const { keepAnswers } = require('./answers.js');
 
 // Loads the addon through the loader that `napi` generates, and says in one line what is
@@ -26,6 +28,8 @@ function firstLine(cause) {
 }
 
 keepAnswers(addon.Engine);
+// Custom rules are compiled by another Node, which can be stopped.
+addon.setRuleCompiler(process.execPath, [join(__dirname, 'compiler.js')]);
 
 module.exports.Engine = addon.Engine;
 module.exports.Entities = addon.Entities;

@@ -11,12 +11,12 @@ use arc_swap::ArcSwap;
 use stagedoor_backstage::{OwnerCounts, PolicyBundle, PolicyEngine, User};
 use stagedoor_core::{Engine, EngineBuilder, Entity, RuleEvaluator};
 use stagedoor_kubernetes::Reviewer;
-use stagedoor_rule_host::{HostConfig, RuleHost, WasmRules};
 use stagedoor_source::FromFiles as _;
 use stagedoor_wire::{Problem, WireError};
 
 use crate::failure::{Failure, Result};
 use crate::options::{Options, Platform};
+use crate::rules::Rules;
 
 /// The most bytes of a bundle.
 const BUNDLE_BYTES: u64 = 256 << 20;
@@ -56,6 +56,8 @@ pub struct Policies {
     /// Held while policies are put in force with what the catalog tells, which takes no time.
     /// INVARIANT: `loaded` is stored with this held, and has these facts.
     facts: Mutex<CatalogFacts>,
+    /// The rules that policies may be guarded by.
+    rules: Option<Rules>,
 }
 
 /// What Backstage's catalog tells beside the policies.
@@ -72,25 +74,45 @@ impl Policies {
     ///
     /// [`Failure`] with everything that is wrong.
     pub(crate) fn load(options: Options) -> Result<Self> {
-        let loaded = guarded(|| Loaded::load(&options, &CatalogFacts::default()))?;
+        let rules = options.rules.as_deref().map(Rules::new).transpose()?;
+        let load = || Loaded::load(&options, rules.as_ref(), &CatalogFacts::default());
+        let loaded = guarded(load)?;
         Ok(Self {
             options,
             loaded: ArcSwap::from_pointee(loaded),
             reloading: Mutex::default(),
             facts: Mutex::default(),
+            rules,
         })
     }
 
     /// Loads the same files again and puts them in force; returns whether they differ, and
-    /// the revision. What the catalog tells meanwhile holds for the new policies.
+    /// the revision. What the catalog tells meanwhile holds for the new policies. Rules that are not
+    /// compiled in a moment follow when they are.
     ///
     /// # Errors
     ///
     /// As [`load`](Self::load); what was in force stays so.
-    pub(crate) fn reload(&self) -> Result<(bool, String)> {
+    pub(crate) fn reload(self: &Arc<Self>) -> Result<(bool, String)> {
+        let reloaded = self.reload_once()?;
+        if let Some(rules) = &self.rules {
+            let policies = Arc::downgrade(self);
+            rules.when_compiled(move || {
+                // Policies that are gone by then need no rules.
+                let Some(policies) = policies.upgrade() else { return };
+                // What does not load leaves in force what is: its guards fail closed. The next
+                // reload says why.
+                let _ = policies.reload_once();
+            });
+        }
+        Ok(reloaded)
+    }
+
+    fn reload_once(&self) -> Result<(bool, String)> {
         let _reloading = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         // Without the facts' lock: whoever sets groups does not wait for files.
-        let loaded = guarded(|| Loaded::load(&self.options, &CatalogFacts::default()))?;
+        let rules = self.rules.as_ref();
+        let loaded = guarded(|| Loaded::load(&self.options, rules, &CatalogFacts::default()))?;
         let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = guarded(|| loaded.with_facts(&self.options, &facts))?;
         let revision = loaded.engine.revision().to_owned();
@@ -153,8 +175,8 @@ impl Policies {
 }
 
 impl Loaded {
-    fn load(options: &Options, facts: &CatalogFacts) -> Result<Self> {
-        let rules = options.rules.as_deref().map(rules).transpose()?;
+    fn load(options: &Options, rules: Option<&Rules>, facts: &CatalogFacts) -> Result<Self> {
+        let rules = rules.map(Rules::load).transpose()?;
         match options.platform {
             None => {
                 let engine = builder(options, rules).build()?;
@@ -264,13 +286,6 @@ fn read_bundle(path: &Path) -> Result<PolicyBundle> {
         Failure::new("file::read", message).with_help("check the path and its permissions")
     })?;
     Ok(PolicyBundle::from_json(&name, &json)?)
-}
-
-/// Loads the rules of a directory. Each time they get a place of their own to run, which goes
-/// with the policies that they guard.
-fn rules(directory: &Path) -> Result<Arc<dyn RuleEvaluator>> {
-    let host = RuleHost::new(&HostConfig::default())?;
-    Ok(Arc::new(WasmRules::load(&host, directory)?))
 }
 
 fn builder(options: &Options, rules: Option<Arc<dyn RuleEvaluator>>) -> EngineBuilder {

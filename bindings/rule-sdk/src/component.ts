@@ -27,6 +27,7 @@ interface Guard {
     inputs: Record<Input, boolean>;
     argumentsSchema: string;
   };
+  validate(args: string): void;
   evaluate(request: WireRequest): { holds: boolean; reason: string | null };
 }
 
@@ -46,24 +47,35 @@ export function guardOf<I extends Input, S extends ObjectSchema>(rule: Rule<I, S
       },
       argumentsSchema: JSON.stringify(rule.arguments),
     }),
+    validate: args => {
+      try {
+        rule.validate?.(argumentsOf(args));
+      } catch (error) {
+        throw told(error);
+      }
+    },
     evaluate: wire => {
       try {
         // The host has held the arguments to the schema.
-        const verdict = rule.evaluate(new Asked(wire), argumentsOf(wire));
+        const verdict = rule.evaluate(new Asked(wire), argumentsOf(wire.arguments));
         if (typeof verdict?.holds !== 'boolean') {
           throw new Error('the rule gave no verdict');
         }
         return { holds: verdict.holds, reason: verdict.reason ?? null };
       } catch (error) {
-        // eslint-disable-next-line @typescript-eslint/only-throw-error -- the contract's error is text
-        throw error instanceof Error ? error.message : String(error);
+        throw told(error);
       }
     },
   };
 }
 
-function argumentsOf<A>(wire: WireRequest): A {
-  return readRecord(wire.arguments) as A;
+/** Returns an error as the contract has it, which is text. */
+function told(error: unknown): Error {
+  return (error instanceof Error ? error.message : String(error)) as unknown as Error;
+}
+
+function argumentsOf<A>(json: string): A {
+  return readRecord(json) as A;
 }
 
 /** A request, read as far as the rule looks at it, and once. */

@@ -12,8 +12,8 @@ import {
   type Part,
 } from './binary.js';
 
-/** What a rule exports. The host refuses every other version. */
-export const GUARD = 'stagedoor:rule/guard@0.1.0';
+/** What a rule exports: the contract's version that rules are built for. */
+export const GUARD = 'stagedoor:rule/guard@0.2.0';
 
 /** What the module must export, as the canonical ABI names it. */
 export const EXPORTS = {
@@ -21,6 +21,8 @@ export const EXPORTS = {
   realloc: 'cabi_realloc',
   describe: `${GUARD}#describe`,
   describeReturn: `cabi_post_${GUARD}#describe`,
+  validate: `${GUARD}#validate`,
+  validateReturn: `cabi_post_${GUARD}#validate`,
   evaluate: `${GUARD}#evaluate`,
   evaluateReturn: `cabi_post_${GUARD}#evaluate`,
 } as const;
@@ -33,7 +35,12 @@ const record = (fields: Readonly<Record<string, Part>>) => [0x72, list(Object.en
 const listOf = (item: Part) => [0x70, item];
 const option = (some: Part) => [0x6b, some];
 const flags = (...names: string[]) => [0x6e, list(names)];
-const result = (ok: Part, error: Part) => [0x6a, 1, ok, 1, error];
+const result = (ok: Part | undefined, error: Part) => [
+  0x6a,
+  ok === undefined ? [0] : [1, ok],
+  1,
+  error,
+];
 const func = (parameters: Readonly<Record<string, Part>>, returned: Part) => [
   0x40,
   list(Object.entries(parameters)),
@@ -74,6 +81,7 @@ class Component {
 interface Types {
   readonly named: Readonly<Record<string, Uint8Array>>;
   readonly describe: Uint8Array;
+  readonly validate: Uint8Array;
   readonly evaluate: Uint8Array;
 }
 
@@ -107,8 +115,9 @@ function contract(to: Component, name: (name: string, type: Uint8Array) => Uint8
     record({ name: STRING, version: STRING, inputs, 'arguments-schema': STRING }),
   );
   const describe = to.type(func({}, info));
+  const validate = to.type(func({ arguments: STRING }, to.type(result(undefined, STRING))));
   const evaluate = to.type(func({ request }, to.type(result(verdict, STRING))));
-  return { named, describe, evaluate };
+  return { named, describe, validate, evaluate };
 }
 
 /** A component that gives the functions which it is given names, and the types of these. */
@@ -121,6 +130,7 @@ function guard(): Uint8Array {
   inner.add(
     SECTION.import,
     [0, 'func-describe', SORT.function, imported.describe],
+    [0, 'func-validate', SORT.function, imported.validate],
     [0, 'func-evaluate', SORT.function, imported.evaluate],
   );
   const exported = contract(inner, (name, type) => {
@@ -131,7 +141,8 @@ function guard(): Uint8Array {
   inner.add(
     SECTION.export,
     [0, 'describe', SORT.function, 0, typed(exported.describe)],
-    [0, 'evaluate', SORT.function, 1, typed(exported.evaluate)],
+    [0, 'validate', SORT.function, 1, typed(exported.validate)],
+    [0, 'evaluate', SORT.function, 2, typed(exported.evaluate)],
   );
   return inner.bytes();
 }
@@ -143,8 +154,10 @@ export function componentOf(module: Uint8Array): Uint8Array {
   outer.add(SECTION.coreInstance, [0, 0, 0]);
   const types = contract(outer, (_, type) => type);
   const alias = (sort: number, name: string) => [0, sort, 1, 0, name];
-  const { memory, realloc, describe, describeReturn, evaluate, evaluateReturn } = EXPORTS;
-  const functions = [realloc, describe, describeReturn, evaluate, evaluateReturn];
+  const { memory, realloc, describe, describeReturn } = EXPORTS;
+  const { validate, validateReturn, evaluate, evaluateReturn } = EXPORTS;
+  const functions: string[] = [realloc, describe, describeReturn, validate, validateReturn];
+  functions.push(evaluate, evaluateReturn);
   outer.add(
     SECTION.alias,
     alias(CORE_SORT.memory, memory),
@@ -155,12 +168,14 @@ export function componentOf(module: Uint8Array): Uint8Array {
   outer.add(
     SECTION.canon,
     [0, 0, 1, options(2), types.describe],
-    [0, 0, 3, options(4), types.evaluate],
+    [0, 0, 3, options(4), types.validate],
+    [0, 0, 5, options(6), types.evaluate],
   );
   outer.addWhole(SECTION.component, guard());
   const given = [
     ['func-describe', SORT.function, 0],
-    ['func-evaluate', SORT.function, 1],
+    ['func-validate', SORT.function, 1],
+    ['func-evaluate', SORT.function, 2],
     ...Object.entries(types.named).map(([name, type]) => [`type-${name}`, SORT.type, type]),
   ];
   outer.add(SECTION.instance, [0, 0, list(given)]);

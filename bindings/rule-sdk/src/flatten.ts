@@ -8,14 +8,17 @@ import { merged } from './merging.js';
 export function flattened(component: Uint8Array): Uint8Array {
   for (const { instances, lifted } of linked(component)) {
     const of = (name: string) => lifted.find(({ function: item }) => item?.name === name);
-    const [describe, evaluate] = [of(EXPORTS.describe), of(EXPORTS.evaluate)];
-    if (describe !== undefined && evaluate !== undefined) {
+    const [describe, validate] = [of(EXPORTS.describe), of(EXPORTS.validate)];
+    const evaluate = of(EXPORTS.evaluate);
+    if (describe !== undefined && validate !== undefined && evaluate !== undefined) {
       return componentOf(
         merged(instances, {
           [EXPORTS.memory]: evaluate.memory,
           [EXPORTS.realloc]: evaluate.realloc,
           [EXPORTS.describe]: describe.function,
           [EXPORTS.describeReturn]: describe.postReturn,
+          [EXPORTS.validate]: validate.function,
+          [EXPORTS.validateReturn]: validate.postReturn,
           [EXPORTS.evaluate]: evaluate.function,
           [EXPORTS.evaluateReturn]: evaluate.postReturn,
         }),

@@ -53,6 +53,11 @@ export interface Rule<I extends Input = Input, S extends ObjectSchema = ObjectSc
   /** The JSON schema of the arguments. A policy whose arguments do not fit does not load. */
   readonly arguments: S;
   /**
+   * Checks a policy's arguments beyond what their schema says, when the policy is loaded: that a
+   * pattern can be read, say. What it throws says what is wrong, and the policy does not load.
+   */
+  validate?(args: ArgumentsOf<S>): void;
+  /**
    * Answers a request. What it throws is told in the decision, and fails closed: a guarded
    * permit is off, a guarded forbid is on.
    */

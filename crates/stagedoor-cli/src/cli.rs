@@ -69,6 +69,10 @@ enum Command {
     Replay(replay::ReplayArgs),
     #[cfg(feature = "rules")]
     Rule(crate::rule::RuleArgs),
+    /// Compile a rule that comes by the standard input: what `stagedoor` starts itself as.
+    #[cfg(feature = "rules")]
+    #[command(hide = true)]
+    CompileRule,
     Backstage(backstage::BackstageArgs),
     Bundle(bundle::BundleArgs),
     Manifest(manifest::ManifestArgs),
@@ -111,6 +115,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Replay(args) => replay::run(&args, &mut output),
         #[cfg(feature = "rules")]
         Command::Rule(args) => crate::rule::run(&args, &mut output),
+        #[cfg(feature = "rules")]
+        Command::CompileRule => crate::rule::host::compile(),
         Command::Backstage(args) => backstage::run(&args, &mut output),
         Command::Bundle(args) => bundle::run(&args, None, &mut output),
         Command::Manifest(args) => manifest::run(&args, &mut output),

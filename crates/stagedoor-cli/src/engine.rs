@@ -26,6 +26,9 @@ pub(crate) struct LoadArgs {
     #[arg(long = "rules", value_name = "DIR", num_args = 1..)]
     pub(crate) rules: Vec<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) rule_host: rules::RuleHostArgs,
+
     /// Limits on what is loaded, as JSON: `{"policyBytes": 131072}`.
     #[arg(long, value_name = "FILE")]
     limits: Option<PathBuf>,
@@ -117,7 +120,7 @@ impl LoadArgs {
             }
             false => set,
         };
-        let rules = rules::load(&self.rules, set.sources().rules())?;
+        let rules = rules::load(&self.rules, set.sources().rules(), &self.rule_host)?;
         let builder = set.builder();
         let builder = rules.into_iter().fold(builder, |b, rules| b.rules(rules));
         let engine = builder.build().map_err(with_permission_help)?;
@@ -174,7 +177,7 @@ impl PolicyArgs {
             return Ok(self.load.build(set, output)?.engine);
         }
         let builder = sources.add_to(Engine::builder()).limits(self.load.limits()?).exact_cedar();
-        let rules = rules::load(&self.load.rules, sources.rules())?;
+        let rules = rules::load(&self.load.rules, sources.rules(), &self.load.rule_host)?;
         let engine = rules.into_iter().fold(builder, |b, rules| b.rules(rules)).build()?;
         tell_of_files(engine.warnings(), output);
         Ok(engine)

@@ -3,23 +3,65 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use clap::Args;
 use stagedoor_core::RuleEvaluator;
 use stagedoor_source::{FileKind, Listing, RealFileSystem};
 use stagedoor_webhook::RuleSource;
 
+use crate::engine::LoadArgs;
 use crate::failure::Failure;
 
-/// Returns the rules of directories that are named, or else those that were found.
+/// What rules may be, and where they are kept when they are compiled.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RuleHostArgs {
+    /// The largest file of a rule, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
+    pub(crate) rule_bytes: usize,
+
+    /// Processor time to compile one rule, in seconds (2), and as many MiB of code that it may have.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) rule_compile_seconds: Option<u64>,
+
+    /// Memory to compile one rule, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(64..=65536))]
+    pub(crate) rule_compile_memory: u64,
+
+    /// A directory of this user's own where compiled rules are kept (`stagedoor/rules` in the
+    /// user's cache).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rule_cache: Option<PathBuf>,
+
+    /// A directory of rules that `stagedoor rule precompile` has compiled, which only root and
+    /// this user may write: its code is run as it stands.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) precompiled_rules: Option<PathBuf>,
+}
+
+impl Default for RuleHostArgs {
+    fn default() -> Self {
+        Self {
+            rule_bytes: 16 << 20,
+            rule_compile_seconds: None,
+            rule_compile_memory: 256,
+            rule_cache: None,
+            precompiled_rules: None,
+        }
+    }
+}
+
+/// Returns the rules of directories that are named, or else those that were found. Waits until they
+/// are compiled.
 pub(crate) fn load(
     named: &[PathBuf],
     found: &[PathBuf],
+    host: &RuleHostArgs,
 ) -> Result<Option<Arc<dyn RuleEvaluator>>, Failure> {
-    match (named, found) {
-        ([], []) => Ok(None),
-        ([], found) => load_found(found).map(Some),
-        (named, _) => load_named(named).map(Some),
+    if named.is_empty() && found.is_empty() {
+        return Ok(None);
     }
+    Loader::new(host)?.load(named, found, None).map(Some)
 }
 
 /// Returns the rules in directories `rules` at or below the paths; of a file, beside it.
@@ -53,17 +95,26 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 /// The rules of a server: of directories that are named, or else those beside its policies.
 #[derive(Debug)]
 pub(crate) struct RuleFiles {
-    pub(crate) named: Vec<PathBuf>,
-    pub(crate) policies: Vec<PathBuf>,
+    named: Vec<PathBuf>,
+    policies: Vec<PathBuf>,
+    loader: Loader,
+    wait: Duration,
 }
 
-impl RuleSource for RuleFiles {
-    fn load(&self) -> Result<Option<Arc<dyn RuleEvaluator>>, String> {
-        let found: Vec<PathBuf> = self.files().into_iter().filter(|path| is_rule(path)).collect();
-        load(&self.named, &found).map_err(|e| e.to_string())
+impl RuleFiles {
+    /// Returns the rules of policies at these paths, which are read again; what is not compiled yet
+    /// is waited for so long.
+    pub(crate) fn new(
+        args: &LoadArgs,
+        policies: Vec<PathBuf>,
+        wait: Duration,
+    ) -> Result<Self, Failure> {
+        let loader = Loader::new(&args.rule_host)?;
+        Ok(Self { named: args.rules.clone(), policies, loader, wait })
     }
 
-    fn files(&self) -> Vec<PathBuf> {
+    /// Returns the components, and what stands beside them.
+    fn listed(&self) -> Vec<PathBuf> {
         if self.named.is_empty() {
             let directories = self.policies.iter().filter(|path| path.is_dir());
             return directories.flat_map(|path| files_below(path)).collect();
@@ -77,74 +128,74 @@ impl RuleSource for RuleFiles {
     }
 }
 
-#[cfg(feature = "rules")]
-fn load_named(directories: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
-    use stagedoor_rule_host::WasmRules;
-
-    let host = host()?;
-    let mut rules = WasmRules::default();
-    for directory in directories {
-        rules.add_directory(&host, directory).map_err(|error| failed(&error))?;
-    }
-    Ok(Arc::new(rules))
-}
-
-#[cfg(feature = "rules")]
-fn load_found(files: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
-    use stagedoor_rule_host::WasmRules;
-
-    Ok(Arc::new(WasmRules::found(&host()?, files).map_err(|error| failed(&error))?))
-}
-
-#[cfg(not(feature = "rules"))]
-fn load_named(paths: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
-    load_found(paths)
-}
-
-#[cfg(not(feature = "rules"))]
-fn load_found(paths: &[PathBuf]) -> Result<Arc<dyn RuleEvaluator>, Failure> {
-    let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
-    let message = format!("this build runs no custom rules, which are in `{}`", names.join("`, `"));
-    Err(Failure::input(message).with_help("build it with the feature `rules`"))
-}
-
-/// Returns why rules do not load, with the cause and what to do about it.
-#[cfg(feature = "rules")]
-pub(crate) fn failed(error: &stagedoor_rule_host::WasmRulesError) -> Failure {
-    use std::error::Error as _;
-
-    use stagedoor_rule_host::WasmRulesError;
-
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    let failure = Failure::input(format!("{error}{cause}"));
-    let help = match error {
-        WasmRulesError::Rule { error, .. } => miette::Diagnostic::help(error),
-        _ => None,
-    };
-    help.into_iter().fold(failure, |failure, help| failure.with_help(help.to_string()))
-}
-
-/// Returns where rules run, with this user's cache of compiled ones if it can be used.
-#[cfg(feature = "rules")]
-pub(crate) fn host() -> Result<stagedoor_rule_host::RuleHost, Failure> {
-    use stagedoor_rule_host::{HostConfig, HostError, RuleHost};
-
-    let mut config = HostConfig::default();
-    config.cache = cache();
-    let made = match RuleHost::new(&config) {
-        // A home that cannot be written, or is another's: compiling takes milliseconds.
-        Err(HostError::Cache(_)) => {
-            config.cache = None;
-            RuleHost::new(&config)
+impl RuleSource for RuleFiles {
+    fn load(&self) -> Result<Option<Arc<dyn RuleEvaluator>>, String> {
+        let found: Vec<PathBuf> = self.listed().into_iter().filter(|path| is_rule(path)).collect();
+        if self.named.is_empty() && found.is_empty() {
+            return Ok(None);
         }
-        made => made,
-    };
-    made.map_err(|e| Failure::input(e.to_string()))
+        let loaded = self.loader.load(&self.named, &found, Some(self.wait));
+        loaded.map(Some).map_err(|e| e.to_string())
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files = self.listed();
+        let locks = locks(&self.named, &files);
+        files.extend(locks);
+        files
+    }
+
+    fn version(&self) -> u64 {
+        self.loader.version()
+    }
+}
+
+#[cfg(not(feature = "rules"))]
+use without::{Loader, locks};
+
+#[cfg(not(feature = "rules"))]
+mod without {
+    //! A build that runs no rules says so where there are some.
+
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use stagedoor_core::RuleEvaluator;
+
+    use super::RuleHostArgs;
+    use crate::failure::Failure;
+
+    #[derive(Debug)]
+    pub(super) struct Loader;
+
+    impl Loader {
+        pub(super) fn new(_: &RuleHostArgs) -> Result<Self, Failure> {
+            Ok(Self)
+        }
+
+        pub(super) fn load(
+            &self,
+            named: &[PathBuf],
+            found: &[PathBuf],
+            _: Option<Duration>,
+        ) -> Result<Arc<dyn RuleEvaluator>, Failure> {
+            let names: Vec<_> =
+                named.iter().chain(found).map(|path| path.display().to_string()).collect();
+            let message =
+                format!("this build runs no custom rules, which are in `{}`", names.join("`, `"));
+            Err(Failure::input(message).with_help("build it with the feature `rules`"))
+        }
+
+        pub(super) fn version(&self) -> u64 {
+            0
+        }
+    }
+
+    pub(super) fn locks(_: &[PathBuf], _: &[PathBuf]) -> Vec<PathBuf> {
+        Vec::new()
+    }
 }
 
 #[cfg(feature = "rules")]
-fn cache() -> Option<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-    Some(caches.join("stagedoor").join("rules"))
-}
+use crate::rule::host::{Loader, locks};

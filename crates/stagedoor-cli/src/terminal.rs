@@ -1,8 +1,9 @@
 //! Text on a terminal: colour where it is wanted, and nothing that the terminal would obey.
 
-use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::io::IsTerminal;
+
+pub(crate) use stagedoor_core::{printable, single_line as line};
 
 /// Whether and how text is coloured.
 #[derive(Debug, Clone, Copy)]
@@ -72,25 +73,6 @@ impl<T: Display> Display for Painted<T> {
     }
 }
 
-/// Returns text that a terminal shows as it is: control characters, and those that
-/// turn the direction of writing, are escaped.
-///
-/// Names and texts come from files and requests that others wrote.
-pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    let obeyed = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.contains(obeyed) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if obeyed(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
-    }
-    Cow::Owned(shown)
-}
-
 /// As [`printable`], but keeps codes of colour: for a text that was coloured already.
 pub(crate) fn printable_but_colours(text: &str) -> String {
     let mut parts = text.split("\x1b[");
@@ -105,11 +87,6 @@ pub(crate) fn printable_but_colours(text: &str) -> String {
         }
     }
     shown
-}
-
-/// As [`printable`], on one line: what a name or an id is shown as.
-pub(crate) fn line(text: &str) -> String {
-    printable(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Breaks a text into lines of at most `width` characters, where its words allow.

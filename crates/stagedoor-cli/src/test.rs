@@ -148,7 +148,7 @@ fn load_and_run(
 ) -> Result<Ending, Failure> {
     let mut options = Options::default();
     let found = rules::below(args.paths.iter().chain(&args.policies));
-    let rules = rules::load(&args.load.rules, &found)?;
+    let rules = rules::load(&args.load.rules, &found, &args.load.rule_host)?;
     options.rules = match args.load.rules.as_slice() {
         [] => {
             let mut directories: Vec<PathBuf> =

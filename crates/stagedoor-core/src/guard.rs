@@ -14,6 +14,9 @@
 //! all must say yes, and `@guard_args` is then an object with the arguments by rule. Rules
 //! whose arguments are left out get `{}`.
 //!
+//! A rule may be pinned to the bytes that it was reviewed as, by their SHA-256:
+//! `@guard("change-window@sha256:5f2a…")`. Another version of it keeps the policy from loading.
+//!
 //! The engine does not know how rules are run: a host implements [`RuleEvaluator`].
 
 use std::fmt;
@@ -32,7 +35,8 @@ pub trait RuleEvaluator: fmt::Debug + Send + Sync {
     /// Returns a rule with its arguments, ready to be asked. Called while policies are loaded,
     /// once for each different pair.
     ///
-    /// `arguments` is a JSON object.
+    /// `rule` is as the policy names it, see [`RuleReference`]. Where it is pinned to a digest, the
+    /// engine holds [`Guard::digest`] to it. `arguments` is a JSON object.
     ///
     /// # Errors
     ///
@@ -43,6 +47,37 @@ pub trait RuleEvaluator: fmt::Debug + Send + Sync {
     /// [`Engine::warnings`](crate::Engine::warnings): a file that is no rule, say.
     fn warnings(&self) -> Vec<Problem> {
         Vec::new()
+    }
+}
+
+/// How a policy names a rule: `NAME`, or `NAME@sha256:DIGEST`.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::RuleReference;
+///
+/// let reference = RuleReference::parse("rota");
+/// assert_eq!((reference.name, reference.sha256), ("rota", None));
+/// let reference = RuleReference::parse("rota@sha256:5f2a");
+/// assert_eq!((reference.name, reference.sha256), ("rota", Some("5f2a")));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleReference<'a> {
+    /// The rule's name.
+    pub name: &'a str,
+    /// The SHA-256 that it must have, in hexadecimal.
+    pub sha256: Option<&'a str>,
+}
+
+impl<'a> RuleReference<'a> {
+    /// Takes a reference apart; whether its parts are well formed is looked at where policies load.
+    #[must_use]
+    pub fn parse(reference: &'a str) -> Self {
+        match reference.split_once("@sha256:") {
+            Some((name, digest)) => Self { name, sha256: Some(digest) },
+            None => Self { name: reference, sha256: None },
+        }
     }
 }
 
@@ -115,6 +150,14 @@ pub enum GuardRefusal {
     /// What should be the rule cannot be used, for this reason.
     #[error("{0}")]
     Broken(String),
+    /// The rule has another digest than the policy pins.
+    #[error("it has the digest sha256:{found}, not sha256:{pinned}")]
+    Digest {
+        /// The digest that the policy names.
+        pinned: String,
+        /// The digest that the rule has.
+        found: String,
+    },
 }
 
 /// What came of one guard of one policy that Cedar satisfied.

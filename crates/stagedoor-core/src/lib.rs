@@ -42,6 +42,7 @@ mod source;
 mod statement;
 mod statistics;
 mod symbols;
+mod text;
 mod trial;
 mod value;
 mod view;
@@ -60,7 +61,7 @@ pub use explain::{
 pub use extension::{Extension, ExtensionType};
 pub use guard::{
     Guard, GuardAnswer, GuardFailure, GuardInfo, GuardInputs, GuardOutcome, GuardRefusal,
-    GuardVerdict, RuleEvaluator,
+    GuardVerdict, RuleEvaluator, RuleReference,
 };
 pub use holder::EngineHolder;
 #[doc(hidden)]
@@ -82,5 +83,6 @@ pub use request::Request;
 pub use residual::{Residual, ResidualCondition};
 pub use source::{SourceKind, without_byte_order_mark};
 pub use statistics::Statistics;
+pub use text::{is_unsafe, printable, single_line};
 pub use trial::{PolicyVerdict, Trial, Variants, Verdicts};
 pub use value::{Record, Value, ValueRef, serialize_record};

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use stagedoor_core::{Entities, Entity, Request, Value};
-use stagedoor_rule_host::{HostConfig, RuleHost, WasmRules};
+use stagedoor_rule_host::{Compiler, HostConfig, RuleHost, WasmRules};
 
 /// Calls that gave no answer, by code.
 type Failures = Mutex<BTreeMap<&'static str, u64>>;
@@ -27,7 +27,7 @@ fn main() -> Result<()> {
     let directory = PathBuf::from(args.next().context("which directory?")?);
     let seconds = args.next().context("how many seconds?")?;
     let seconds: u64 = seconds.to_string_lossy().parse()?;
-    let host = RuleHost::new(&HostConfig::default())?;
+    let host = RuleHost::new(&HostConfig::default().with_compiler(Compiler::InProcess))?;
     let rules = WasmRules::load(&host, directory)?;
     let (done, answers) = (AtomicBool::new(false), AtomicU64::new(0));
     let failures = Failures::default();

@@ -44,10 +44,8 @@ struct Node {
     _title: Option<String>,
     #[serde(rename = "description")]
     _description: Option<String>,
-    #[serde(rename = "default")]
-    _default: Option<Value>,
-    #[serde(rename = "examples")]
-    _examples: Option<Vec<Value>>,
+    default: Option<Value>,
+    examples: Option<Vec<Value>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -86,6 +84,12 @@ impl Schema {
         &self.text
     }
 
+    /// Returns arguments that fit, as plain as they can be.
+    pub(crate) fn sample(&self) -> Value {
+        let sample = self.root.sample();
+        if sample.is_null() { Value::Object(serde_json::Map::new()) } else { sample }
+    }
+
     pub(crate) fn check(&self, arguments: &Value) -> Result<(), String> {
         self.root.check("", arguments)
     }
@@ -121,6 +125,35 @@ impl Node {
         match &self.additional_properties {
             Some(Others::Each(each)) => each.consistent(),
             Some(Others::Allowed(_)) | None => Ok(()),
+        }
+    }
+
+    /// Returns a value that fits: an example of the rule's own, if there is one that does.
+    fn sample(&self) -> Value {
+        let given = self.examples.iter().flatten().chain(&self.default);
+        let given = given.chain(self.one_of.iter().flatten());
+        if let Some(given) = given.into_iter().find(|value| self.check("", value).is_ok()) {
+            return given.clone();
+        }
+        match self.kind {
+            Some(Kind::Object) => {
+                let of = |name: &String| Some((name.clone(), self.properties.get(name)?.sample()));
+                Value::Object(self.required.iter().filter_map(of).collect())
+            }
+            Some(Kind::Array) => {
+                let item = self.items.as_ref().map_or(Value::Null, |items| items.sample());
+                // No schema asks for so many that this is a burden; if it does, it does not fit.
+                Value::Array(vec![item; self.min_items.unwrap_or_default().min(64)])
+            }
+            Some(Kind::String) => {
+                Value::String("x".repeat(self.min_length.unwrap_or(1).clamp(1, 1024)))
+            }
+            Some(Kind::Integer | Kind::Number) => {
+                let bound = self.minimum.clone().or_else(|| self.maximum.clone());
+                Value::Number(bound.unwrap_or_else(|| Number::from(0)))
+            }
+            Some(Kind::Boolean) => Value::Bool(true),
+            None => Value::Null,
         }
     }
 

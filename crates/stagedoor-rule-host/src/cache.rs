@@ -2,9 +2,8 @@
 //!
 //! Compiled code is run as it stands, so whoever can write it can do whatever this process
 //! can. Hence: the directory and the key must be this user's own and closed to others, each
-//! entry carries a code over its name and content that only the key's owner can make (BLAKE3 with
-//! a key), and it is checked on the bytes that are then loaded. What does not pass is compiled again
-//! and replaced. An entry says what was found out about the rule as well, so that it is neither
+//! entry is sealed with the key (`seal.rs`), and that is checked on the bytes that are then loaded.
+//! What does not pass is compiled again and replaced. An entry says what was found out about the rule as well, so that it is neither
 //! validated nor asked to describe itself again.
 
 use std::fs::{self, File, OpenOptions};
@@ -12,17 +11,16 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use blake3::{Hash, Hasher, KEY_LEN, OUT_LEN};
+use blake3::{Hasher, KEY_LEN};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::contract::VERSION;
+use crate::contract::VERSIONS;
 use crate::inspect::INSPECTION;
+use crate::seal::Seal;
 
-/// How many bytes tell the length of what is known of a rule.
-const LENGTH_BYTES: usize = 4;
 /// No compiled rule is larger.
 const ENTRY_BYTES: u64 = 256 << 20;
 
@@ -43,10 +41,9 @@ pub enum CacheError {
     },
 }
 
-#[derive(Debug)]
 pub(crate) struct Cache {
     directory: PathBuf,
-    key: [u8; KEY_LEN],
+    seal: Seal,
     /// What an entry depends on beside the rule.
     engine: String,
 }
@@ -59,7 +56,11 @@ impl Cache {
         trust(directory, owner.as_ref(), 0o022, "others may write it")?;
         let key_file = directory.join("key");
         let key = read_key(&key_file, owner.as_ref())?;
-        Ok(Self { directory: directory.to_owned(), key, engine: fingerprint(engine) })
+        Ok(Self {
+            directory: directory.to_owned(),
+            seal: Seal::new(key),
+            engine: fingerprint(engine),
+        })
     }
 
     /// Returns what is known of a rule, and its compiled form, if there is an entry of it that
@@ -71,15 +72,7 @@ impl Cache {
     ) -> Option<(K, Component)> {
         let name = self.name(rule);
         let entry = read(&self.directory.join(&name)).ok()?;
-        let (code, entry) = entry.split_first_chunk::<OUT_LEN>()?;
-        // Compares in constant time.
-        if self.code(&name, &[entry]) != *code {
-            return None;
-        }
-        let (length, entry) = entry.split_first_chunk::<LENGTH_BYTES>()?;
-        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-        let (known, compiled) = entry.split_at_checked(length)?;
-        let known = serde_json::from_slice(known).ok()?;
+        let (known, compiled) = self.seal.open(&name, &entry)?;
         // SAFETY: these bytes were written by `put`, which had them from Wasmtime: nobody
         // else has the key. Wasmtime checks that they are of its version and settings.
         #[expect(unsafe_code, reason = "compiled code is trusted by its authentication code")]
@@ -89,42 +82,34 @@ impl Cache {
 
     /// Keeps what is known of a rule, and its compiled form. Nothing is lost if that fails but
     /// time.
-    pub(crate) fn put(&self, rule: &[u8], known: &impl Serialize, component: &Component) {
+    pub(crate) fn put(&self, rule: &[u8], known: &impl Serialize, compiled: &[u8]) {
         let name = self.name(rule);
-        let Ok(compiled) = component.serialize() else { return };
-        let Ok(known) = serde_json::to_vec(known) else { return };
-        let Ok(length) = u32::try_from(known.len()) else { return };
-        let parts: [&[u8]; 3] = [&length.to_le_bytes(), &known, &compiled];
-        let code = self.code(&name, &parts);
-        let write = |path: &Path| -> io::Result<()> {
-            let mut file = create_new(path)?;
-            file.write_all(code.as_bytes())?;
-            parts.iter().try_for_each(|part| file.write_all(part))?;
-            fs::rename(path, self.directory.join(&name))
-        };
-        let unfinished = self.directory.join(unique("entry"));
-        if write(&unfinished).is_err() {
-            let _ = fs::remove_file(&unfinished);
-        }
+        let Some(head) = self.seal.head(&name, known, compiled) else { return };
+        // Others look for a name that is whole: it appears at once, with everything in it.
+        let _ = write_whole(&self.directory, &name, &[&head, compiled]);
     }
 
     fn name(&self, rule: &[u8]) -> String {
         format!("{}-{}.cwasm", blake3::hash(rule).to_hex(), self.engine)
     }
+}
 
-    fn code(&self, name: &str, parts: &[&[u8]]) -> Hash {
-        let mut hasher = Hasher::new_keyed(&self.key);
-        hasher.update(&(name.len() as u64).to_le_bytes());
-        hasher.update(name.as_bytes());
-        for part in parts {
-            hasher.update(part);
-        }
-        hasher.finalize()
-    }
+/// Writes a file under another name first: under its own it is whole or not there.
+pub(crate) fn write_whole(directory: &Path, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+    let unfinished = directory.join(unique("entry"));
+    let write = || -> io::Result<()> {
+        let mut file = create_new(&unfinished)?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
+        fs::rename(&unfinished, directory.join(name))
+    };
+    write().inspect_err(|_| {
+        // It may never have been there.
+        let _ = fs::remove_file(&unfinished);
+    })
 }
 
 /// Reads an entry at once, since growing would copy megabytes.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let length = file.metadata()?.len().min(ENTRY_BYTES);
     let mut entry = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
@@ -146,7 +131,7 @@ fn fingerprint(engine: &Engine) -> String {
         }
     }
     let mut hasher = Written(Hasher::new());
-    std::hash::Hash::hash(&(env!("CARGO_PKG_VERSION"), VERSION, INSPECTION), &mut hasher);
+    std::hash::Hash::hash(&(env!("CARGO_PKG_VERSION"), VERSIONS, INSPECTION), &mut hasher);
     std::hash::Hash::hash(&engine.precompile_compatibility_hash(), &mut hasher);
     hex(hasher.0.finalize().as_bytes().iter().take(8))
 }
@@ -172,7 +157,7 @@ fn read_key(path: &Path, owner: Option<&u32>) -> Result<[u8; KEY_LEN], CacheErro
     File::open(path).map_err(failed)?.take(64).read_to_end(&mut key).map_err(failed)?;
     key.try_into().map_err(|_| CacheError::Untrusted {
         path: path.display().to_string(),
-        reason: "this is no key; delete it",
+        reason: "the key file is corrupt; delete it",
     })
 }
 

@@ -1,13 +1,18 @@
 //! One call of a rule: a fresh instance under its limits.
 
-use stacker::maybe_grow;
-use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use crate::contract::{Rule, RulePre};
-use crate::deadline::Allowance;
-use crate::error::{Beyond, WasmRuleError, causes};
+use stacker::maybe_grow;
+use wasmtime::component::Instance;
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, WasmBacktrace};
+
+use crate::contract::Linked;
+use crate::cpu_deadline::{CpuBudget, processor_time};
+use crate::error::{LimitExceeded, WasmRuleError, causes};
 use crate::host::{STACK_BYTES, Shared};
 use crate::limits::RuleLimits;
+use crate::semaphore::{Permit, Semaphore};
 
 /// Room for the host's own frames below a rule's stack.
 const HOST_STACK_BYTES: usize = 256 << 10;
@@ -29,7 +34,7 @@ impl ResourceLimiter for State {
     ) -> wasmtime::Result<bool> {
         let taken = self.memory.saturating_sub(current).saturating_add(desired);
         if taken > self.memory_limit {
-            return Err(Beyond::Memory.into());
+            return Err(LimitExceeded::Memory.into());
         }
         // What the module itself declares is no failure: growing returns -1.
         let fits = maximum.is_none_or(|maximum| desired <= maximum);
@@ -47,7 +52,7 @@ impl ResourceLimiter for State {
     ) -> wasmtime::Result<bool> {
         let taken = self.table.saturating_sub(current).saturating_add(desired);
         if taken > self.table_limit {
-            return Err(Beyond::Table.into());
+            return Err(LimitExceeded::Table.into());
         }
         let fits = maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
@@ -57,24 +62,80 @@ impl ResourceLimiter for State {
     }
 }
 
+/// A rule whose calls take so much processor time is slow.
+const SLOW: Duration = Duration::from_millis(1);
+
+/// The turns of one rule. One that is slow runs on half of the processors at a time, so that it leaves
+/// the others to the rest, and lets no more wait than come to their turn in time.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    semaphore: Semaphore,
+    at_a_time: usize,
+    /// Processor time of a call, in nanoseconds: the longest of late, fading. Not the time by the
+    /// clock, in which a busy machine may have done other things.
+    took: AtomicU64,
+}
+
+impl Turns {
+    pub(crate) fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let at_a_time = processors.div_ceil(2);
+        Self { semaphore: Semaphore::new(at_a_time), at_a_time, took: AtomicU64::new(0) }
+    }
+
+    /// Waits for a turn, if the rule is slow.
+    ///
+    /// # Errors
+    ///
+    /// At once if it would not come in time.
+    fn acquire(&self, timeout: Duration, calls: usize) -> Result<Option<Permit<'_>>, Busy> {
+        let took = Duration::from_nanos(self.took.load(Ordering::Relaxed));
+        if took < SLOW {
+            return Ok(None);
+        }
+        let in_time = timeout.as_nanos() / took.as_nanos() * self.at_a_time as u128;
+        let most = calls.saturating_sub(self.at_a_time);
+        let waiters = usize::try_from(in_time).map_or(most, |in_time| in_time.min(most));
+        self.semaphore.acquire_among(timeout, waiters).map(Some).ok_or(Busy)
+    }
+
+    fn took(&self, begun: Option<Duration>) {
+        let (Some(begun), Some(now)) = (begun, processor_time()) else { return };
+        let time = u64::try_from(now.saturating_sub(begun).as_nanos()).unwrap_or(u64::MAX);
+        let before = self.took.load(Ordering::Relaxed);
+        // A lost update of another thread makes no difference that matters.
+        self.took.store(time.max(before - before / 16), Ordering::Relaxed);
+    }
+}
+
+/// No turn comes in time.
+struct Busy;
+
 /// Calls a function of a fresh instance. Returns what it gave back, and the fuel it took.
 pub(crate) fn call<R>(
     host: &Shared,
-    rule: &RulePre<State>,
+    rule: &Linked,
+    turns: &Turns,
     limits: &RuleLimits,
-    function: impl FnOnce(&Rule, &mut Store<State>) -> wasmtime::Result<R>,
+    function: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<R>,
 ) -> Result<(R, u64), WasmRuleError> {
-    let patience = host.config.patience;
-    let _place = host.gate.enter(patience).ok_or(WasmRuleError::Busy(patience))?;
+    let timeout = host.config.acquire_timeout;
+    let busy = || WasmRuleError::Busy(timeout);
+    let _turn = turns.acquire(timeout, limits.calls).map_err(|Busy| busy())?;
+    let _permit = host.semaphore.acquire(timeout).ok_or_else(busy)?;
     let _running = host.ticker.run();
-    maybe_grow(STACK_BYTES + HOST_STACK_BYTES, 2 * (STACK_BYTES + HOST_STACK_BYTES), || {
-        let mut store = store(host, limits).map_err(|e| not_instantiated(e, limits, host))?;
-        let instance =
-            rule.instantiate(&mut store).map_err(|e| not_instantiated(e, limits, host))?;
-        let given = function(&instance, &mut store).map_err(|e| failed(e, limits))?;
-        let left = store.get_fuel().unwrap_or_default();
-        Ok((given, limits.fuel.saturating_sub(left)))
-    })
+    let begun = processor_time();
+    let called =
+        maybe_grow(STACK_BYTES + HOST_STACK_BYTES, 2 * (STACK_BYTES + HOST_STACK_BYTES), || {
+            let mut store = store(host, limits).map_err(|e| not_instantiated(e, limits, host))?;
+            let instance =
+                rule.instantiate(&mut store).map_err(|e| not_instantiated(e, limits, host))?;
+            let given = function(&instance, &mut store).map_err(|e| failed(e, limits))?;
+            let left = store.get_fuel().unwrap_or_default();
+            Ok((given, limits.fuel.saturating_sub(left)))
+        });
+    turns.took(begun);
+    called
 }
 
 fn store(host: &Shared, limits: &RuleLimits) -> wasmtime::Result<Store<State>> {
@@ -88,15 +149,15 @@ fn store(host: &Shared, limits: &RuleLimits) -> wasmtime::Result<Store<State>> {
     store.limiter(|state| state);
     store.set_fuel(limits.fuel)?;
     store.set_hostcall_fuel(limits.output_bytes);
-    let mut allowance = Allowance::begin(limits.deadline);
-    store.set_epoch_deadline(allowance.first());
-    store.epoch_deadline_callback(move |_| Ok(allowance.passed()));
+    let mut budget = CpuBudget::begin(limits.deadline);
+    store.set_epoch_deadline(budget.first());
+    store.epoch_deadline_callback(move |_| Ok(budget.passed()));
     Ok(store)
 }
 
 fn not_instantiated(error: wasmtime::Error, limits: &RuleLimits, host: &Shared) -> WasmRuleError {
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
-        return WasmRuleError::Busy(host.config.patience);
+        return WasmRuleError::Busy(host.config.acquire_timeout);
     }
     limit(&error, limits)
         .unwrap_or_else(|| WasmRuleError::NotInstantiated(causes(&error), error.into()))
@@ -106,16 +167,21 @@ fn failed(error: wasmtime::Error, limits: &RuleLimits) -> WasmRuleError {
     if let Some(error) = limit(&error, limits) {
         return error;
     }
-    match error.downcast_ref::<Trap>() {
-        Some(trap) => WasmRuleError::Trapped(trap.to_string(), error.into()),
-        None => WasmRuleError::BadOutput(causes(&error), error.into()),
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return WasmRuleError::Trapped(trap.to_string(), error.into());
     }
+    // Only what happened while the rule itself ran has a backtrace: it used a handle that it does
+    // not have, say. What it gave back is read when it has returned.
+    if error.downcast_ref::<WasmBacktrace>().is_some() {
+        return WasmRuleError::Trapped(causes(&error), error.into());
+    }
+    WasmRuleError::BadOutput(causes(&error), error.into())
 }
 
 /// Returns the limit that a rule ran into, if it did.
 fn limit(error: &wasmtime::Error, limits: &RuleLimits) -> Option<WasmRuleError> {
-    if let Some(beyond) = error.downcast_ref::<Beyond>() {
-        return Some(beyond.error(limits));
+    if let Some(exceeded) = error.downcast_ref::<LimitExceeded>() {
+        return Some(exceeded.error(limits));
     }
     // Wasmtime has no type for this one.
     let output = |cause: &(dyn std::error::Error + 'static)| {

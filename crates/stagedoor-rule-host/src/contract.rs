@@ -1,18 +1,175 @@
-//! The contract with rules, as the SDK's `wit/` folder has it.
+//! The contract with rules, as the SDK's `wit/` folder has it, and how its functions are called.
+//!
+//! Types of the component model are compared by their structure, so that both versions of the
+//! contract share the types here.
 
-/// The version that this host speaks.
-pub(crate) const VERSION: &str = "0.1.0";
+use wasmtime::Store;
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentType, Instance, InstancePre, Lift, Linker, Lower,
+    flags,
+};
+
+use crate::call::State;
+use crate::error::causes;
+
 /// What a rule exports, without the version.
 pub(crate) const EXPORT: &str = "stagedoor:rule/guard";
+/// The versions that this host speaks, the newest first.
+pub(crate) const VERSIONS: [&str; 2] = ["0.2.0", "0.1.0"];
+/// The same in words.
+pub(crate) const VERSIONS_TEXT: &str = "0.2.0 and 0.1.0";
+/// From this version on a rule checks arguments itself.
+const WITH_VALIDATE: &str = "0.2.0";
 
-mod generated {
-    wasmtime::component::bindgen!({
-        path: "wit",
-        world: "rule",
-    });
+#[derive(Debug, Clone, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct EntityUid {
+    #[component(name = "type")]
+    pub(crate) type_: String,
+    pub(crate) id: String,
 }
 
-pub(crate) use generated::exports::stagedoor::rule::guard::{
-    Entity, EntityUid, Inputs, Request, RuleInfo,
-};
-pub(crate) use generated::{Rule, RulePre};
+#[derive(Debug, Clone, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Entity {
+    pub(crate) uid: EntityUid,
+    pub(crate) attributes: String,
+    pub(crate) tags: String,
+    pub(crate) ancestors: Vec<EntityUid>,
+}
+
+#[derive(Debug, Clone, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Request {
+    pub(crate) principal: Option<Entity>,
+    pub(crate) action: Option<EntityUid>,
+    pub(crate) resource: Option<Entity>,
+    pub(crate) context: Option<String>,
+    pub(crate) related: Vec<Entity>,
+    pub(crate) arguments: String,
+}
+
+#[derive(Debug, Clone, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Verdict {
+    pub(crate) holds: bool,
+    pub(crate) reason: Option<String>,
+}
+
+flags! {
+    Inputs {
+        #[component(name = "principal")]
+        const PRINCIPAL;
+        #[component(name = "action")]
+        const ACTION;
+        #[component(name = "resource")]
+        const RESOURCE;
+        #[component(name = "context")]
+        const CONTEXT;
+    }
+}
+
+#[derive(Debug, Clone, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct RuleInfo {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) inputs: Inputs,
+    #[component(name = "arguments-schema")]
+    pub(crate) arguments_schema: String,
+}
+
+/// A rule whose functions were found: what instances are made of.
+pub(crate) struct Linked {
+    pre: InstancePre<State>,
+    version: &'static str,
+    describe: ComponentExportIndex,
+    validate: Option<ComponentExportIndex>,
+    evaluate: ComponentExportIndex,
+}
+
+impl Linked {
+    /// Finds the functions of the contract in a component.
+    ///
+    /// # Errors
+    ///
+    /// What it lacks.
+    pub(crate) fn new(linker: &Linker<State>, component: &Component) -> Result<Self, String> {
+        let pre = linker.instantiate_pre(component).map_err(|e| causes(&e))?;
+        let exported = VERSIONS.iter().find_map(|version| {
+            let index = component.get_export_index(None, &*format!("{EXPORT}@{version}"))?;
+            Some((*version, index))
+        });
+        let (version, guard) = exported.ok_or_else(|| format!("it exports no `{EXPORT}`"))?;
+        let function = |name: &str| {
+            let index = component.get_export_index(Some(&guard), name);
+            index.ok_or_else(|| format!("`{EXPORT}@{version}` has no function `{name}`"))
+        };
+        let validate = (version == WITH_VALIDATE).then(|| function("validate")).transpose()?;
+        let (describe, evaluate) = (function("describe")?, function("evaluate")?);
+        Ok(Self { pre, version, describe, validate, evaluate })
+    }
+
+    /// Returns the version of the contract that it follows.
+    pub(crate) fn version(&self) -> &'static str {
+        self.version
+    }
+
+    pub(crate) fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Instance> {
+        self.pre.instantiate(store)
+    }
+
+    /// Checks the types of the functions.
+    pub(crate) fn check_types(
+        &self,
+        instance: &Instance,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<()> {
+        instance.get_typed_func::<(), (RuleInfo,)>(&mut *store, self.describe)?;
+        if let Some(validate) = self.validate {
+            instance.get_typed_func::<(&str,), (Result<(), String>,)>(&mut *store, validate)?;
+        }
+        type Answer = Result<Verdict, String>;
+        instance.get_typed_func::<(&Request,), (Answer,)>(&mut *store, self.evaluate)?;
+        Ok(())
+    }
+
+    pub(crate) fn describe(
+        &self,
+        instance: &Instance,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<RuleInfo> {
+        let function = instance.get_typed_func::<(), (RuleInfo,)>(&mut *store, self.describe)?;
+        function.call(store, ()).map(|(info,)| info)
+    }
+
+    /// Lets a rule check arguments; one of an older contract takes what its schema takes.
+    pub(crate) fn validate(
+        &self,
+        instance: &Instance,
+        store: &mut Store<State>,
+        arguments: &str,
+    ) -> wasmtime::Result<Result<(), String>> {
+        let Some(validate) = self.validate else { return Ok(Ok(())) };
+        let function =
+            instance.get_typed_func::<(&str,), (Result<(), String>,)>(&mut *store, validate)?;
+        function.call(store, (arguments,)).map(|(checked,)| checked)
+    }
+
+    pub(crate) fn validates(&self) -> bool {
+        self.validate.is_some()
+    }
+
+    pub(crate) fn evaluate(
+        &self,
+        instance: &Instance,
+        store: &mut Store<State>,
+        request: &Request,
+    ) -> wasmtime::Result<Result<Verdict, String>> {
+        let function = instance.get_typed_func::<(&Request,), (Result<Verdict, String>,)>(
+            &mut *store,
+            self.evaluate,
+        )?;
+        function.call(store, (request,)).map(|(answer,)| answer)
+    }
+}

@@ -51,7 +51,7 @@ impl Description {
         if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(in_name) {
             let name: String = name.escape_debug().take(NAME_BYTES).collect();
             return Err(wrong(format!(
-                "`{name}` is no name, which has lower-case letters, digits and `-`"
+                "invalid name `{name}`: a name has up to {NAME_BYTES} lower-case letters, digits and `-`"
             )));
         }
         let version = &self.version;
@@ -59,7 +59,9 @@ impl Description {
             || version.len() > NAME_BYTES
             || !version.bytes().all(|b| b.is_ascii_graphic())
         {
-            return Err(wrong("its version is no short text".to_owned()));
+            return Err(wrong(format!(
+                "its version must be 1 to {NAME_BYTES} visible characters of ASCII"
+            )));
         }
         Schema::parse(&self.arguments_schema)
             .map_err(|e| wrong(format!("the schema of its arguments {e}")))

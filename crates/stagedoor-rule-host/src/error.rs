@@ -17,19 +17,25 @@ pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 pub enum WasmRuleError {
     /// The rule ran past its deadline.
     #[error("it exceeded its deadline of {0:?}")]
-    #[diagnostic(code(wasm_rule::deadline), help("raise `deadline` or bound the loop"))]
+    #[diagnostic(
+        code(wasm_rule::deadline),
+        help("raise `deadlineMs` in the rule's limits, or bound the loop")
+    )]
     DeadlineExceeded(Duration),
     /// The rule used up its fuel.
     #[error("it used up its fuel of {0}")]
-    #[diagnostic(code(wasm_rule::fuel), help("raise `fuel` or bound the loop"))]
+    #[diagnostic(
+        code(wasm_rule::fuel),
+        help("raise `fuel` in the rule's limits, or bound the loop")
+    )]
     OutOfFuel(u64),
     /// The rule wanted more memory.
     #[error("it asked for more memory than {0} bytes")]
-    #[diagnostic(code(wasm_rule::memory), help("raise `memory_bytes`"))]
+    #[diagnostic(code(wasm_rule::memory), help("raise `memoryBytes` in the rule's limits"))]
     OutOfMemory(usize),
     /// The rule wanted a larger table.
     #[error("it asked for tables of more than {0} elements")]
-    #[diagnostic(code(wasm_rule::table), help("raise `table_elements`"))]
+    #[diagnostic(code(wasm_rule::table), help("raise `tableElements` in the rule's limits"))]
     TableTooLarge(usize),
     /// The rule's calls nested too deep.
     #[error("its calls nested too deep")]
@@ -45,11 +51,11 @@ pub enum WasmRuleError {
     BadOutput(String, #[source] Cause),
     /// The rule gave back too much.
     #[error("it gave back more than {0} bytes")]
-    #[diagnostic(code(wasm_rule::output_size), help("raise `output_bytes`"))]
+    #[diagnostic(code(wasm_rule::output_size), help("raise `outputBytes` in the rule's limits"))]
     OutputTooLarge(usize),
     /// The request is too large for the rule.
     #[error("the request of more than {0} bytes is too large for it")]
-    #[diagnostic(code(wasm_rule::input_size), help("raise `input_bytes`"))]
+    #[diagnostic(code(wasm_rule::input_size), help("raise `inputBytes` in the rule's limits"))]
     InputTooLarge(usize),
     /// The request holds something that the contract cannot tell: a field `__extn`, say.
     #[error("the request cannot be told to it: {0}")]
@@ -59,10 +65,17 @@ pub enum WasmRuleError {
     #[error("{0}")]
     #[diagnostic(code(wasm_rule::error))]
     Refused(String),
-    /// All instances were busy.
-    #[error("no instance came free within {0:?}")]
-    #[diagnostic(code(wasm_rule::busy), help("raise `concurrency`"))]
+    /// So many calls of the rule run and wait that this one would not come to its turn in time.
+    #[error("it is busy with other calls, and none ends within {0:?}")]
+    #[diagnostic(code(wasm_rule::busy), help("make the rule faster, or raise `acquire_timeout`"))]
     Busy(Duration),
+    /// The rule is still being compiled.
+    #[error("it is still being compiled")]
+    #[diagnostic(
+        code(wasm_rule::compiling),
+        help("wait, or precompile it: `stagedoor rule precompile`")
+    )]
+    Compiling,
     /// An instance could not be made.
     #[error("no instance could be made: {0}")]
     #[diagnostic(code(wasm_rule::instance))]
@@ -86,6 +99,7 @@ impl WasmRuleError {
             Self::InputTooLarge(_) => "wasm_rule::input_size",
             Self::Refused(_) => "wasm_rule::error",
             Self::Busy(_) => "wasm_rule::busy",
+            Self::Compiling => "wasm_rule::compiling",
             Self::NotInstantiated(..) => "wasm_rule::instance",
         }
     }
@@ -103,19 +117,27 @@ impl From<WasmRuleError> for GuardFailure {
 pub enum WasmRuleLoadError {
     /// The file is too large.
     #[error("the component of {given} bytes is larger than the limit of {limit}")]
-    #[diagnostic(code(wasm_rule::load::size))]
+    #[diagnostic(
+        code(wasm_rule::load::size),
+        help("make it smaller, or raise the limit: `--rule-bytes`, `HostConfig::component`")
+    )]
     TooLarge {
         /// Its size.
-        given: usize,
+        given: u64,
         /// The largest that is accepted.
-        limit: usize,
+        limit: u64,
     },
     /// There is too much in it.
-    #[error("the component has more than {limit} {what}")]
-    #[diagnostic(code(wasm_rule::load::too_many))]
+    #[error("the component has {given} {what}, and the limit is {limit}")]
+    #[diagnostic(
+        code(wasm_rule::load::too_many),
+        help("compiling it could take long; split it, or raise `HostConfig::component`")
+    )]
     TooMany {
         /// Of what.
         what: &'static str,
+        /// How many, as far as it was looked through.
+        given: u64,
         /// The most that are accepted.
         limit: u64,
     },
@@ -146,12 +168,12 @@ pub enum WasmRuleLoadError {
     #[diagnostic(code(wasm_rule::load::no_contract), help("write it with the rule SDK"))]
     NoContract,
     /// It follows another version of the contract.
-    #[error("the rule follows `{found}`; this host knows version {known}")]
+    #[error("the rule follows `{found}`; this host knows the versions {known}")]
     #[diagnostic(code(wasm_rule::load::contract_version), help("build it with this version's SDK"))]
     ContractVersion {
         /// What it exports.
         found: String,
-        /// The version that is known.
+        /// The versions that are known.
         known: &'static str,
     },
     /// What it exports is not what the contract says.
@@ -162,6 +184,68 @@ pub enum WasmRuleLoadError {
     #[error("the rule cannot be compiled: {0}")]
     #[diagnostic(code(wasm_rule::load::compile))]
     Compile(String),
+    /// Compiling it took more than is allowed.
+    #[error("compiling the rule took more than {0}")]
+    #[diagnostic(
+        code(wasm_rule::load::compile_limit),
+        help(
+            "make its functions smaller, or raise the limit: `--rule-compile-seconds`, \
+             `--rule-compile-memory`, `HostConfig::compile`"
+        )
+    )]
+    CompileLimit(String),
+    /// The file cannot be read.
+    #[error("the file cannot be read: {0}")]
+    #[diagnostic(code(wasm_rule::load::read))]
+    Read(std::io::Error),
+    /// What was compiled cannot be written to its store.
+    #[error("the compiled rule cannot be written")]
+    #[diagnostic(code(wasm_rule::load::store))]
+    Store(#[source] std::io::Error),
+    /// It is not the component that is meant.
+    #[error("the component has the digest sha256:{found}, but {by} pins sha256:{pinned}")]
+    #[diagnostic(
+        code(wasm_rule::load::digest),
+        help(
+            "put the pinned component back, or look at what changed and write the lock again: `stagedoor rule lock`"
+        )
+    )]
+    Digest {
+        /// The digest of the component.
+        found: String,
+        /// The digest that it should have.
+        pinned: String,
+        /// Who says so.
+        by: String,
+    },
+    /// The lock does not name it.
+    #[error("rule `{rule}` (sha256:{found}) is not in {by}, which pins all rules")]
+    #[diagnostic(
+        code(wasm_rule::load::unlocked),
+        help("write the lock again: `stagedoor rule lock`")
+    )]
+    Unlocked {
+        /// What the rule calls itself.
+        rule: String,
+        /// The digest of the component.
+        found: String,
+        /// The lock.
+        by: String,
+    },
+    /// There is nothing that compiles it.
+    #[error("the rule is not compiled yet, and this process has nothing to compile it with")]
+    #[diagnostic(
+        code(wasm_rule::load::no_compiler),
+        help(
+            "compile it before (`stagedoor rule precompile`, `HostConfig::precompiled`), or set \
+             `HostConfig::compiler`"
+        )
+    )]
+    NoCompiler,
+    /// The process that compiles could not be started, or ended in a way that it never should.
+    #[error("the compiler does not work: {0}")]
+    #[diagnostic(code(wasm_rule::load::compiler))]
+    Compiler(String),
     /// It could not be described.
     #[error("the rule cannot describe itself: {0}")]
     #[diagnostic(code(wasm_rule::load::describe))]
@@ -177,8 +261,13 @@ pub enum WasmRuleLoadError {
 }
 
 impl WasmRuleLoadError {
-    pub(crate) fn too_large(given: usize, limits: &ComponentLimits) -> Self {
-        Self::TooLarge { given, limit: limits.bytes }
+    pub(crate) fn too_large(given: u64, limits: &ComponentLimits) -> Self {
+        Self::TooLarge { given, limit: limits.bytes as u64 }
+    }
+
+    /// Returns whether the same component may load at another time.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::NoCompiler | Self::Compiler(_))
     }
 
     /// The parser tells of bytes on many lines.
@@ -208,14 +297,14 @@ pub(crate) fn causes(error: &wasmtime::Error) -> String {
 
 /// A resource that a rule asked for beyond its limit, as the store reports it.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-pub(crate) enum Beyond {
+pub(crate) enum LimitExceeded {
     #[error("memory beyond the limit")]
     Memory,
     #[error("tables beyond the limit")]
     Table,
 }
 
-impl Beyond {
+impl LimitExceeded {
     pub(crate) fn error(self, limits: &RuleLimits) -> WasmRuleError {
         match self {
             Self::Memory => WasmRuleError::OutOfMemory(limits.memory_bytes),

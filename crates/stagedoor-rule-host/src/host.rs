@@ -1,6 +1,7 @@
 //! What all rules share: the compiler, the pool of instances, the clock and the cache.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,12 @@ use wasmtime::{
 
 use crate::cache::{Cache, CacheError};
 use crate::call::State;
+use crate::compile::{Compiler, Processor};
+use crate::epoch::Ticker;
 use crate::error::causes;
-use crate::gate::Gate;
-use crate::limits::ComponentLimits;
-use crate::ticker::Ticker;
+use crate::limits::{CompileLimits, ComponentLimits};
+use crate::precompiled::Precompiled;
+use crate::semaphore::Semaphore;
 
 /// Stack of a rule, on the stack of the thread that calls it.
 pub(crate) const STACK_BYTES: usize = 512 << 10;
@@ -36,29 +39,39 @@ const KEPT_BYTES: usize = 2 << 20;
 #[non_exhaustive]
 pub struct HostConfig {
     /// Calls at the same time (16). The pool reserves address space for so many instances of
-    /// the largest memory: 16 × 4 × 16 MiB = 1 GiB, of which a few MiB are used.
+    /// the largest memory: 16 × 4 × 32 MiB = 2 GiB, of which a few MiB are used.
     pub concurrency: usize,
     /// The longest that a call waits for its turn (20 ms).
-    pub patience: Duration,
-    /// The largest memory that a rule may be allowed (16 MiB), in bytes.
+    pub acquire_timeout: Duration,
+    /// The largest memory that a rule may be allowed (32 MiB), in bytes.
     pub memory_bytes: usize,
     /// The most elements that a rule's table may have (100,000).
     pub table_elements: usize,
     /// What a component may be.
     pub component: ComponentLimits,
+    /// What compiles rules (nothing).
+    pub compiler: Compiler,
+    /// What compiling one may take.
+    pub compile: CompileLimits,
     /// A directory of this user's own for compiled rules; none compiles them at each start.
     pub cache: Option<PathBuf>,
+    /// A directory of rules that were compiled before, which is trusted as this program is: it and
+    /// its files belong to root or this user, and nobody else may write them.
+    pub precompiled: Option<PathBuf>,
 }
 
 impl Default for HostConfig {
     fn default() -> Self {
         Self {
             concurrency: 16,
-            patience: Duration::from_millis(20),
-            memory_bytes: 16 << 20,
+            acquire_timeout: Duration::from_millis(20),
+            memory_bytes: 32 << 20,
             table_elements: 100_000,
             component: ComponentLimits::default(),
+            compiler: Compiler::None,
+            compile: CompileLimits::default(),
             cache: None,
+            precompiled: None,
         }
     }
 }
@@ -68,6 +81,29 @@ impl HostConfig {
     #[must_use]
     pub fn with_cache(mut self, directory: impl Into<PathBuf>) -> Self {
         self.cache = Some(directory.into());
+        self
+    }
+
+    /// Returns this user's directory for compiled rules, as the XDG base directories have it, if the
+    /// environment tells where it is.
+    #[must_use]
+    pub fn user_cache() -> Option<PathBuf> {
+        let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+        let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+        Some(caches?.join("stagedoor").join("rules"))
+    }
+
+    /// Sets what compiles rules.
+    #[must_use]
+    pub fn with_compiler(mut self, compiler: Compiler) -> Self {
+        self.compiler = compiler;
+        self
+    }
+
+    /// Sets the directory of rules that were compiled before.
+    #[must_use]
+    pub fn with_precompiled(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.precompiled = Some(directory.into());
         self
     }
 }
@@ -95,9 +131,10 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     /// Empty: a rule imports nothing.
     pub(crate) linker: Linker<State>,
-    pub(crate) gate: Gate,
+    pub(crate) semaphore: Semaphore,
     pub(crate) ticker: Ticker,
     pub(crate) cache: Option<Cache>,
+    pub(crate) precompiled: Option<Precompiled>,
     pub(crate) config: HostConfig,
 }
 
@@ -114,12 +151,14 @@ impl RuleHost {
             Some(directory) => Some(Cache::open(directory, &engine)?),
             None => None,
         };
+        let precompiled = config.precompiled.as_deref().map(Precompiled::open).transpose()?;
         Ok(Self(Arc::new(Shared {
             ticker: Ticker::start(engine.clone()).map_err(HostError::Ticker)?,
             linker: Linker::new(&engine),
-            gate: Gate::new(config.concurrency),
+            semaphore: Semaphore::new(config.concurrency),
             engine,
             cache,
+            precompiled,
             config: config.clone(),
         })))
     }
@@ -160,12 +199,40 @@ fn engine_config(host: &HostConfig) -> Result<Config, HostError> {
         .linear_memory_keep_resident(KEPT_BYTES)
         .table_keep_resident(16 << 10);
 
+    let mut config = code_config(host.memory_bytes);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Ok(config)
+}
+
+/// Returns an engine that compiles for a host with this largest memory, and runs nothing.
+pub(crate) fn compiling_engine(
+    memory_bytes: usize,
+    processor: Processor,
+) -> wasmtime::Result<Engine> {
+    let mut config = code_config(memory_bytes);
+    if processor == Processor::Portable {
+        config.target(&portable_target())?;
+    }
+    Engine::new(&config)
+}
+
+/// Names this system's processor, without what some have and others lack.
+fn portable_target() -> String {
+    let system = match std::env::consts::OS {
+        "macos" => "apple-darwin",
+        "windows" => "pc-windows-msvc",
+        _ => "unknown-linux-gnu",
+    };
+    format!("{}-{system}", std::env::consts::ARCH)
+}
+
+/// What compiled code depends on.
+fn code_config(memory_bytes: usize) -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         // A reservation of 4 GiB a memory, which is the default, would take 100 GB of
         // addresses; bounds are checked instead.
-        .memory_reservation(host.memory_bytes as u64)
+        .memory_reservation(memory_bytes as u64)
         .memory_guard_size(0)
         .memory_reservation_for_growth(0)
         .max_wasm_stack(STACK_BYTES)
@@ -174,8 +241,9 @@ fn engine_config(host: &HostConfig) -> Result<Config, HostError> {
         // The same bits on every machine.
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
-        .wasm_backtrace_max_frames(None)
+        // One frame tells that a failure came from the rule's own doing (`call.rs`).
+        .wasm_backtrace_max_frames(NonZeroUsize::new(1))
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .generate_address_map(false);
-    Ok(config)
+    config
 }

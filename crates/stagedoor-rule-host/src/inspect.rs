@@ -1,15 +1,19 @@
 //! Looks through a component before anything of it is compiled.
 
-use serde::{Deserialize, Serialize};
-use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+mod code;
 
-use crate::contract::{EXPORT, VERSION};
+use serde::{Deserialize, Serialize};
+use wasmparser::{ComponentInstance, Encoding, Instance, Parser, Payload, Validator, WasmFeatures};
+
+use crate::contract::{EXPORT, VERSIONS, VERSIONS_TEXT};
 use crate::error::WasmRuleLoadError;
 use crate::limits::ComponentLimits;
 
+use code::Function;
+
 /// Tells this inspection from others: to be raised whenever it refuses more or less, so that
 /// what another one let pass does not come from a cache.
-pub(crate) const INSPECTION: u32 = 1;
+pub(crate) const INSPECTION: u32 = 3;
 
 /// What is in a component.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -19,12 +23,28 @@ pub struct Contents {
     pub bytes: usize,
     /// Modules.
     pub modules: u64,
-    /// Functions with code.
+    /// Functions with code, and those that stand between components.
     pub functions: u64,
     /// Types.
     pub types: u64,
     /// How deep modules and components nest in it.
     pub nesting: usize,
+    /// Code of all functions, in bytes.
+    pub code_bytes: u64,
+    /// Code of the largest function, in bytes.
+    pub function_bytes: u64,
+    /// The most local variables of a function.
+    pub locals: u64,
+    /// The most blocks, loops and branches of a function.
+    pub blocks: u64,
+    /// The most targets of the `br_table` of a function.
+    pub branch_targets: u64,
+    /// The most elements that a table begins with.
+    pub table_elements: u64,
+    /// The most exports of a module, instance or component.
+    pub most_exports: u64,
+    /// Globals, data and element segments.
+    pub segments: u64,
     /// What it imports.
     pub imports: Vec<String>,
     /// What it exports.
@@ -67,30 +87,94 @@ pub(crate) fn contents(
             _ => {}
         }
         contents.nesting = contents.nesting.max(depth);
-        contents.count(&payload, depth)?;
+        contents.count(&payload, depth).map_err(|e| WasmRuleLoadError::invalid(&e))?;
         contents.within(limits)?;
     }
     Ok(contents)
 }
 
 impl Contents {
-    /// Adds what a section says of itself; its items are looked at by the validator.
-    fn count(&mut self, payload: &Payload<'_>, depth: usize) -> Result<(), WasmRuleLoadError> {
-        let invalid = |e: wasmparser::BinaryReaderError| WasmRuleLoadError::invalid(&e);
+    /// Adds a section; that its items are right is looked at by the validator.
+    fn count(
+        &mut self,
+        payload: &Payload<'_>,
+        depth: usize,
+    ) -> Result<(), wasmparser::BinaryReaderError> {
         match payload {
             Payload::ModuleSection { .. } => self.modules += 1,
             Payload::FunctionSection(section) => self.functions += u64::from(section.count()),
+            // Each becomes a function in compiled code.
+            Payload::ComponentCanonicalSection(section) => {
+                self.functions += u64::from(section.count());
+            }
             Payload::TypeSection(section) => self.types += u64::from(section.count()),
             Payload::CoreTypeSection(section) => self.types += u64::from(section.count()),
             Payload::ComponentTypeSection(section) => self.types += u64::from(section.count()),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section.clone() {
-                    self.imports.push(import.map_err(invalid)?.name.name.to_owned());
+            Payload::GlobalSection(section) => self.segments += u64::from(section.count()),
+            Payload::DataSection(section) => self.segments += u64::from(section.count()),
+            Payload::ElementSection(section) => self.segments += u64::from(section.count()),
+            Payload::TableSection(section) => {
+                self.segments += u64::from(section.count());
+                for table in section.clone() {
+                    self.table_elements = self.table_elements.max(table?.ty.initial);
                 }
             }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section.clone() {
-                    self.exports.push(export.map_err(invalid)?.name.name.to_owned());
+            Payload::CodeSectionEntry(body) => {
+                let Function { bytes, locals, blocks, branch_targets } = Function::of(body)?;
+                self.code_bytes = self.code_bytes.saturating_add(bytes);
+                self.function_bytes = self.function_bytes.max(bytes);
+                self.locals = self.locals.max(locals);
+                self.blocks = self.blocks.max(blocks);
+                self.branch_targets = self.branch_targets.max(branch_targets);
+            }
+            _ => self.count_names(payload, depth)?,
+        }
+        Ok(())
+    }
+
+    /// Adds what is imported, exported and handed on.
+    fn count_names(
+        &mut self,
+        payload: &Payload<'_>,
+        depth: usize,
+    ) -> Result<(), wasmparser::BinaryReaderError> {
+        let mut exports = |count: usize| self.most_exports = self.most_exports.max(count as u64);
+        match payload {
+            Payload::ExportSection(section) => exports(section.count() as usize),
+            Payload::ImportSection(section) => exports(section.count() as usize),
+            Payload::ComponentAliasSection(section) => exports(section.count() as usize),
+            Payload::InstanceSection(section) => {
+                exports(section.count() as usize);
+                for instance in section.clone() {
+                    exports(match instance? {
+                        Instance::Instantiate { args, .. } => args.len(),
+                        Instance::FromExports(items) => items.len(),
+                    });
+                }
+            }
+            Payload::ComponentInstanceSection(section) => {
+                exports(section.count() as usize);
+                for instance in section.clone() {
+                    exports(match instance? {
+                        ComponentInstance::Instantiate { args, .. } => args.len(),
+                        ComponentInstance::FromExports(items) => items.len(),
+                    });
+                }
+            }
+            Payload::ComponentImportSection(section) => {
+                exports(section.count() as usize);
+                if depth == 0 {
+                    for import in section.clone() {
+                        self.imports.push(import?.name.name.to_owned());
+                    }
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                exports(section.count() as usize);
+                if depth == 0 {
+                    for export in section.clone() {
+                        self.exports.push(export?.name.name.to_owned());
+                    }
                 }
             }
             _ => {}
@@ -101,16 +185,24 @@ impl Contents {
     /// Checks it against limits.
     pub(crate) fn within(&self, limits: &ComponentLimits) -> Result<(), WasmRuleLoadError> {
         if self.bytes > limits.bytes {
-            return Err(WasmRuleLoadError::too_large(self.bytes, limits));
+            return Err(WasmRuleLoadError::too_large(self.bytes as u64, limits));
         }
         for (what, given, limit) in [
             ("levels of nesting", self.nesting as u64, limits.nesting as u64),
             ("modules", self.modules, limits.modules),
             ("functions", self.functions, limits.functions),
             ("types", self.types, limits.types),
+            ("bytes of code", self.code_bytes, limits.code_bytes),
+            ("bytes of code in one function", self.function_bytes, limits.function_bytes),
+            ("local variables in one function", self.locals, limits.locals),
+            ("blocks and branches in one function", self.blocks, limits.blocks),
+            ("branch targets in one function", self.branch_targets, limits.branch_targets),
+            ("elements in one table", self.table_elements, limits.table_elements),
+            ("exports, imports or aliases in one list", self.most_exports, limits.exports),
+            ("globals, tables and segments", self.segments, limits.segments),
         ] {
             if given > limit {
-                return Err(WasmRuleLoadError::TooMany { what, limit });
+                return Err(WasmRuleLoadError::TooMany { what, given, limit });
             }
         }
         Ok(())
@@ -118,14 +210,22 @@ impl Contents {
 }
 
 fn follows_contract(exports: &[String]) -> Result<(), WasmRuleLoadError> {
-    let ours = |export: &&String| {
-        export.strip_prefix(EXPORT).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+    let version = |export: &String| match export.strip_prefix(EXPORT)? {
+        "" => Some(String::new()),
+        rest => rest.strip_prefix('@').map(str::to_owned),
     };
-    let Some(found) = exports.iter().find(ours) else { return Err(WasmRuleLoadError::NoContract) };
-    if *found == format!("{EXPORT}@{VERSION}") {
+    let found: Vec<String> = exports.iter().filter_map(version).collect();
+    if found.iter().any(|version| VERSIONS.contains(&version.as_str())) {
         return Ok(());
     }
-    Err(WasmRuleLoadError::ContractVersion { found: found.clone(), known: VERSION })
+    match found.first() {
+        None => Err(WasmRuleLoadError::NoContract),
+        Some(version) => {
+            let found =
+                if version.is_empty() { EXPORT.to_owned() } else { format!("{EXPORT}@{version}") };
+            Err(WasmRuleLoadError::ContractVersion { found, known: VERSIONS_TEXT })
+        }
+    }
 }
 
 /// What compilers emit today, and nothing that is still an experiment.

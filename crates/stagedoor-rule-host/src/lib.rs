@@ -9,10 +9,17 @@
 //! use std::sync::Arc;
 //!
 //! use stagedoor_core::Engine;
-//! use stagedoor_rule_host::{HostConfig, RuleHost, WasmRules};
+//! use stagedoor_rule_host::{ChildCompiler, Compiler, HostConfig, RuleHost, WasmRules};
 //! use stagedoor_source::FromFiles as _;
 //!
-//! let host = RuleHost::new(&HostConfig::default())?;
+//! // A program that compiles rules calls `run_compiler` when it is started as the compiler.
+//! if std::env::args().any(|argument| argument == "compile-rule") {
+//!     stagedoor_rule_host::run_compiler(std::io::stdin(), std::io::stdout())?;
+//!     return Ok(());
+//! }
+//! let compiler = ChildCompiler::this_program(["compile-rule"]);
+//! let compiler = compiler.map_or(Compiler::None, Compiler::Child);
+//! let host = RuleHost::new(&HostConfig::default().with_compiler(compiler))?;
 //! let rules = WasmRules::load(&host, "policies/rules")?;
 //! let engine = Engine::builder().directory("policies").rules(Arc::new(rules)).build()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -21,25 +28,35 @@
 mod arguments;
 mod cache;
 mod call;
+mod compile;
 mod contract;
-mod deadline;
+mod cpu_deadline;
 mod description;
+mod epoch;
 mod error;
-mod gate;
+mod files;
 mod guard;
 mod host;
 mod inspect;
 mod limits;
+mod limits_file;
+mod loader;
+mod lock;
+mod precompiled;
 mod request;
 mod rule;
 mod rules;
-mod ticker;
+mod seal;
+mod semaphore;
 mod to_wire;
 
 pub use cache::CacheError;
+pub use compile::{ChildCompiler, Compiler, run_compiler};
 pub use error::{WasmRuleError, WasmRuleLoadError};
 pub use host::{HostConfig, HostError, RuleHost};
 pub use inspect::Contents;
-pub use limits::{ComponentLimits, RuleLimits};
-pub use rule::{Evaluated, WasmRule};
-pub use rules::{WasmRules, WasmRulesError};
+pub use limits::{CompileLimits, ComponentLimits, RuleLimits};
+pub use loader::RuleLoader;
+pub use lock::{LOCK_FILE, RuleLock};
+pub use rule::{RuleVerdict, WasmRule};
+pub use rules::{UnusableRule, WasmRules, WasmRulesError};

@@ -8,14 +8,15 @@ use stagedoor_core::{Entities, EntityUid, GuardInputs, Record, Request, Value};
 use crate::contract;
 use crate::error::WasmRuleError;
 
-/// Returns a request with the inputs that a rule declares, and nothing else.
+/// Returns a request with the inputs that a rule declares, and nothing else; and how many bytes of
+/// text there are in it.
 pub(crate) fn request(
     request: &Request,
     entities: &Entities,
     inputs: GuardInputs,
     arguments: &str,
     limit: usize,
-) -> Result<contract::Request, WasmRuleError> {
+) -> Result<(contract::Request, usize), WasmRuleError> {
     let mut writer =
         Writer { entities, limit, left: limit, seen: BTreeSet::new(), open: Vec::new() };
     writer.take(arguments.len())?;
@@ -25,7 +26,8 @@ pub(crate) fn request(
     let context = inputs.context.then(|| writer.record(&request.context)).transpose()?;
     let related = writer.related()?;
     let arguments = arguments.to_owned();
-    Ok(contract::Request { principal, action, resource, context, related, arguments })
+    let bytes = limit.saturating_sub(writer.left);
+    Ok((contract::Request { principal, action, resource, context, related, arguments }, bytes))
 }
 
 struct Writer<'a> {

@@ -1,17 +1,20 @@
 //! A loaded rule.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use stagedoor_core::{Entities, GuardInputs, Request};
+use stagedoor_core::{Entities, GuardInputs, Request, single_line};
 use wasmtime::component::Component;
 
 use crate::arguments::Schema;
 use crate::cache::hex;
-use crate::call::{State, call};
-use crate::contract::RulePre;
+use crate::call::{Turns, call};
+use crate::compile::{Processor, compile};
+use crate::contract::Linked;
 use crate::description::Description;
 use crate::error::{WasmRuleError, WasmRuleLoadError, causes};
 use crate::host::RuleHost;
@@ -21,20 +24,39 @@ use crate::request::request;
 
 /// The longest deadline that a rule may have.
 const LONGEST: Duration = Duration::from_secs(1);
+/// So many checked arguments of one rule are remembered.
+const CHECKED: usize = 4096;
 
 /// A rule: a component that follows the contract, with its limits.
 pub struct WasmRule {
     host: RuleHost,
-    component: RulePre<State>,
+    prepared: Arc<Prepared>,
     limits: RuleLimits,
+}
+
+/// A component that was inspected and compiled, and has described itself: the same for all limits,
+/// so that it serves until its file changes.
+pub(crate) struct Prepared {
+    component: Linked,
     known: Known,
     schema: Schema,
-    from_cache: bool,
+    origin: Origin,
+    turns: Turns,
+    /// What the rule said of arguments: the same each time.
+    checked: Mutex<BTreeMap<String, Result<(), String>>>,
+}
+
+/// Where compiled code came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Compiled,
+    Cache,
+    Precompiled,
 }
 
 /// What was found out about a rule when it was compiled.
 #[derive(Debug, Serialize, Deserialize)]
-struct Known {
+pub(crate) struct Known {
     /// The SHA-256 of the component.
     digest: String,
     contents: Contents,
@@ -44,10 +66,10 @@ struct Known {
 /// What a rule answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Evaluated {
+pub struct RuleVerdict {
     /// Whether it says yes.
     pub holds: bool,
-    /// Why.
+    /// Why, on one line.
     pub reason: Option<String>,
     /// The fuel that the call took: the same for the same request, always.
     pub fuel: u64,
@@ -66,17 +88,39 @@ impl WasmRule {
         limits: RuleLimits,
     ) -> Result<Self, WasmRuleLoadError> {
         within_host(&limits, host)?;
-        let kept = host.0.cache.as_ref().and_then(|cache| cache.get(bytes, &host.0.engine));
-        let from_cache = kept.is_some();
-        let (known, component): (Known, Component) = match kept {
-            Some(kept) => kept,
-            None => compiled(host, bytes, &limits)?,
-        };
-        // A host with other limits may have kept it.
-        known.contents.within(&host.config().component)?;
-        let schema = known.description.checked()?;
-        let component = linked(host, &component)?;
-        Ok(Self { host: host.clone(), component, limits, known, schema, from_cache })
+        let prepared = Prepared::new(host, bytes)?;
+        Self::with_limits(host, Arc::new(prepared), limits)
+    }
+
+    /// Returns a rule of what was prepared.
+    pub(crate) fn with_limits(
+        host: &RuleHost,
+        prepared: Arc<Prepared>,
+        limits: RuleLimits,
+    ) -> Result<Self, WasmRuleLoadError> {
+        within_host(&limits, host)?;
+        Ok(Self { host: host.clone(), prepared, limits })
+    }
+
+    /// Compiles a component for a store of precompiled rules, and returns the name of the entry.
+    /// What is there under that name is replaced.
+    ///
+    /// With `native` it is compiled for this very processor, else for any of its kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load); [`WasmRuleLoadError::Store`] if it cannot be written.
+    pub fn precompile(
+        host: &RuleHost,
+        bytes: &[u8],
+        native: bool,
+        store: impl AsRef<std::path::Path>,
+    ) -> Result<String, WasmRuleLoadError> {
+        let processor = if native { Processor::Native } else { Processor::Portable };
+        let contents = inspect(bytes, &host.config().component)?;
+        let (known, _, compiled) = compiled(host, bytes, contents, processor)?;
+        crate::precompiled::write(store.as_ref(), bytes, &known, &compiled)
+            .map_err(WasmRuleLoadError::Store)
     }
 
     /// Returns what is in a component, whether or not it follows the contract.
@@ -98,50 +142,83 @@ impl WasmRule {
         asked: &Request,
         entities: &Entities,
         arguments: &str,
-    ) -> Result<Evaluated, WasmRuleError> {
-        let asked = request(asked, entities, self.inputs(), arguments, self.limits.input_bytes)?;
-        let (given, fuel) = call(&self.host.0, &self.component, &self.limits, |rule, store| {
-            rule.stagedoor_rule_guard().call_evaluate(store, &asked)
+    ) -> Result<RuleVerdict, WasmRuleError> {
+        let limit = self.limits.input_bytes;
+        let (asked, bytes) = request(asked, entities, self.inputs(), arguments, limit)?;
+        let limits = self.limits.for_input(bytes, self.host.config().memory_bytes);
+        let Prepared { component, turns, .. } = &*self.prepared;
+        let (given, fuel) = call(&self.host.0, component, turns, &limits, |rule, store| {
+            component.evaluate(rule, store, &asked)
         })?;
-        let limit = self.limits.reason_bytes;
-        let verdict = given.map_err(|message| WasmRuleError::Refused(cut(message, limit)))?;
-        let reason = verdict.reason.map(|reason| cut(reason, limit));
-        Ok(Evaluated { holds: verdict.holds, reason, fuel })
+        let shown = |text: String| cut(single_line(&text), self.limits.reason_bytes);
+        let verdict = given.map_err(|message| WasmRuleError::Refused(shown(message)))?;
+        Ok(RuleVerdict { holds: verdict.holds, reason: verdict.reason.map(shown), fuel })
     }
 
-    /// Checks arguments against the rule's schema.
+    /// Checks arguments against the rule's schema, and lets the rule check them itself.
     ///
     /// # Errors
     ///
     /// What is wrong, and where in the arguments.
     pub fn check_arguments(&self, arguments: &str) -> Result<(), String> {
-        let arguments = serde_json::from_str(arguments)
+        let read = serde_json::from_str(arguments)
             .map_err(|e| stagedoor_core::plain_reason(&e.to_string()))?;
-        self.schema.check(&arguments)
+        self.prepared.schema.check(&read)?;
+        if !self.prepared.component.validates() {
+            return Ok(());
+        }
+        let mut checked = self.prepared.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = checked.get(arguments) {
+            return known.clone();
+        }
+        let limits = self.limits.for_loading();
+        let Prepared { component, turns, .. } = &*self.prepared;
+        let called = call(&self.host.0, component, turns, &limits, |rule, store| {
+            component.validate(rule, store, arguments)
+        });
+        let (answer, _) = called.map_err(|error| format!("the rule cannot check them: {error}"))?;
+        let answer = answer.map_err(|reason| cut(single_line(&reason), self.limits.reason_bytes));
+        if checked.len() >= CHECKED {
+            checked.clear();
+        }
+        checked.insert(arguments.to_owned(), answer.clone());
+        answer
     }
 
     /// Returns what policies call it.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.known.description.name
+        &self.prepared.known.description.name
     }
 
     /// Returns its version, as it says itself.
     #[must_use]
     pub fn version(&self) -> &str {
-        &self.known.description.version
+        &self.prepared.known.description.version
+    }
+
+    /// Returns the version of the contract that it follows.
+    #[must_use]
+    pub fn contract(&self) -> &'static str {
+        self.prepared.component.version()
     }
 
     /// Returns what it looks at.
     #[must_use]
     pub fn inputs(&self) -> GuardInputs {
-        self.known.description.inputs()
+        self.prepared.known.description.inputs()
     }
 
     /// Returns the JSON schema of its arguments.
     #[must_use]
     pub fn arguments_schema(&self) -> &str {
-        self.schema.text()
+        self.prepared.schema.text()
+    }
+
+    /// Returns arguments that its schema takes.
+    #[must_use]
+    pub fn sample_arguments(&self) -> String {
+        self.prepared.schema.sample().to_string()
     }
 
     /// Returns its limits.
@@ -153,19 +230,25 @@ impl WasmRule {
     /// Returns the SHA-256 of the component, in hexadecimal.
     #[must_use]
     pub fn digest(&self) -> &str {
-        &self.known.digest
+        &self.prepared.known.digest
     }
 
     /// Returns what is in the component.
     #[must_use]
     pub fn contents(&self) -> &Contents {
-        &self.known.contents
+        &self.prepared.known.contents
     }
 
     /// Returns whether it was compiled before, and came from the cache.
     #[must_use]
     pub fn from_cache(&self) -> bool {
-        self.from_cache
+        self.prepared.origin == Origin::Cache
+    }
+
+    /// Returns whether it came from the store of precompiled rules.
+    #[must_use]
+    pub fn is_precompiled(&self) -> bool {
+        self.prepared.origin == Origin::Precompiled
     }
 }
 
@@ -180,42 +263,79 @@ impl fmt::Debug for WasmRule {
     }
 }
 
-/// Compiles a component that follows the contract, lets it describe itself, and keeps it.
+impl Prepared {
+    /// Takes a component from where it was compiled before, or compiles it.
+    pub(crate) fn new(host: &RuleHost, bytes: &[u8]) -> Result<Self, WasmRuleLoadError> {
+        let shared = &host.0;
+        let precompiled = shared.precompiled.as_ref();
+        let precompiled = precompiled.and_then(|store| store.get(bytes, &shared.engine));
+        let kept = || shared.cache.as_ref().and_then(|cache| cache.get(bytes, &shared.engine));
+        let (known, component, origin): (Known, Component, Origin) =
+            if let Some((known, component)) = precompiled {
+                (known, component, Origin::Precompiled)
+            } else if let Some((known, component)) = kept() {
+                (known, component, Origin::Cache)
+            } else {
+                let contents = inspect(bytes, &host.config().component)?;
+                let (known, component, compiled) =
+                    compiled(host, bytes, contents, Processor::Native)?;
+                if let Some(cache) = &shared.cache {
+                    cache.put(bytes, &known, &compiled);
+                }
+                (known, component, Origin::Compiled)
+            };
+        // A host with other limits may have kept it.
+        known.contents.within(&host.config().component)?;
+        let schema = known.description.checked()?;
+        let component = linked(host, &component)?;
+        let (turns, checked) = (Turns::new(), Mutex::default());
+        Ok(Self { component, known, schema, origin, turns, checked })
+    }
+}
+
+/// Returns the SHA-256 of a component, in hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    hex(Sha256::digest(bytes).iter())
+}
+
+/// Compiles a component, and lets it describe itself.
 fn compiled(
     host: &RuleHost,
     bytes: &[u8],
-    limits: &RuleLimits,
-) -> Result<(Known, Component), WasmRuleLoadError> {
-    let contents = inspect(bytes, &host.config().component)?;
-    let component = Component::new(&host.0.engine, bytes)
-        .map_err(|e| WasmRuleLoadError::Compile(causes(&e)))?;
-    let description = describe(host, &linked(host, &component)?, limits)?;
+    contents: Contents,
+    processor: Processor,
+) -> Result<(Known, Component, Vec<u8>), WasmRuleLoadError> {
+    let compiled = compile(&host.0, bytes, processor)?;
+    // SAFETY: `compile` has these bytes from Wasmtime: in this process, or in a child which it
+    // started for them and whose seal it has checked.
+    #[expect(unsafe_code, reason = "compiled code comes from the compiler just now")]
+    let component = unsafe { Component::deserialize(&host.0.engine, &compiled) };
+    let component = component.map_err(|e| WasmRuleLoadError::Compile(causes(&e)))?;
+    let description = describe(host, &linked(host, &component)?)?;
     description.checked()?;
-    let digest = hex(Sha256::digest(bytes).iter());
-    let known = Known { digest, contents, description };
-    if let Some(cache) = &host.0.cache {
-        cache.put(bytes, &known, &component);
-    }
-    Ok((known, component))
+    Ok((Known { digest: digest(bytes), contents, description }, component, compiled))
 }
 
 /// Checks a component against the contract.
-fn linked(host: &RuleHost, component: &Component) -> Result<RulePre<State>, WasmRuleLoadError> {
-    let unfit = |e: wasmtime::Error| WasmRuleLoadError::Contract(causes(&e));
-    RulePre::new(host.0.linker.instantiate_pre(component).map_err(unfit)?).map_err(unfit)
+fn linked(host: &RuleHost, component: &Component) -> Result<Linked, WasmRuleLoadError> {
+    Linked::new(&host.0.linker, component).map_err(WasmRuleLoadError::Contract)
 }
 
-fn describe(
-    host: &RuleHost,
-    component: &RulePre<State>,
-    limits: &RuleLimits,
-) -> Result<Description, WasmRuleLoadError> {
-    let limits = limits.for_description();
-    call(&host.0, component, &limits, |rule, store| {
-        rule.stagedoor_rule_guard().call_describe(store)
-    })
-    .map(|(info, _)| info.into())
-    .map_err(|error| WasmRuleLoadError::Describe(error.to_string(), error))
+fn describe(host: &RuleHost, component: &Linked) -> Result<Description, WasmRuleLoadError> {
+    let limits = RuleLimits::default().for_loading();
+    let (mut unfit, turns) = (None, Turns::new());
+    let described = call(&host.0, component, &turns, &limits, |rule, store| {
+        if let Err(error) = component.check_types(rule, store) {
+            unfit = Some(causes(&error));
+            return Err(error);
+        }
+        component.describe(rule, store)
+    });
+    match (described, unfit) {
+        (_, Some(unfit)) => Err(WasmRuleLoadError::Contract(unfit)),
+        (Ok((info, _)), None) => Ok(info.into()),
+        (Err(error), None) => Err(WasmRuleLoadError::Describe(error.to_string(), error)),
+    }
 }
 
 /// Checks that limits bound something, and that the pool has room for them.

@@ -1,30 +1,55 @@
-//! The rules of a directory.
+//! Rules by name, as policies name them.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::collections::btree_map::Entry;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::Deserialize;
-use stagedoor_core::{Guard, GuardRefusal, Problem, RuleEvaluator};
+use stagedoor_core::{Guard, GuardRefusal, Problem, RuleEvaluator, RuleReference, single_line};
 
 use crate::error::WasmRuleLoadError;
-use crate::guard::WasmGuard;
+use crate::files::{expected_name, read};
+use crate::guard::{PendingGuard, WasmGuard};
 use crate::host::RuleHost;
-use crate::limits::RuleLimits;
+use crate::limits_file::limits_beside;
+use crate::loader::RuleLoader;
 use crate::rule::WasmRule;
 
 /// Rules by name, for policies to be guarded by.
+///
+/// A file that is no rule does not keep the others from being used. Policies that name it do
+/// not load; where none does, it is a warning.
 #[derive(Debug, Default)]
 pub struct WasmRules {
     rules: BTreeMap<String, Arc<WasmRule>>,
-    /// Files that are no rules, with the reasons. No policy may need them.
-    broken: BTreeMap<PathBuf, String>,
+    unusable: Vec<UnusableRule>,
+    pending: Vec<PendingRule>,
 }
 
-/// Failure to load the rules of a directory. None of them is used.
+/// A file that is not used, and why.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct UnusableRule {
+    /// The file.
+    pub file: String,
+    /// What the rule is called; where that is not known, what its file is.
+    pub name: String,
+    /// Why.
+    pub error: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// A file that is being compiled.
+#[derive(Debug, Clone)]
+pub(crate) struct PendingRule {
+    pub(crate) file: String,
+    /// What its file is called.
+    pub(crate) name: String,
+}
+
+/// Failure to load rules. None of them is used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WasmRulesError {
@@ -50,120 +75,65 @@ pub enum WasmRulesError {
         /// Why.
         reason: String,
     },
-    /// Two rules have one name.
-    #[error("`{file}` is another rule `{name}`")]
-    Duplicate {
-        /// The second of the two files.
+    /// What pins the rules cannot be read.
+    #[error("`{file}` does not pin rules: {reason}")]
+    Lock {
+        /// The file.
         file: String,
-        /// The name.
-        name: String,
+        /// Why.
+        reason: String,
     },
 }
 
-/// `NAME.limits.json` beside `NAME.wasm`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct LimitsFile {
-    deadline_ms: Option<u64>,
-    fuel: Option<u64>,
-    memory_bytes: Option<usize>,
-    table_elements: Option<usize>,
-    input_bytes: Option<usize>,
-    output_bytes: Option<usize>,
-}
-
 impl WasmRules {
-    /// Loads every `*.wasm` of a directory.
+    /// Loads every `*.wasm` of a directory, and waits until all are compiled.
     ///
     /// Beside `NAME.wasm` may stand `NAME.limits.json`, an object with any of `deadlineMs`,
-    /// `fuel`, `memoryBytes`, `tableElements`, `inputBytes` and `outputBytes`.
+    /// `fuel`, `memoryBytes`, `tableElements`, `inputBytes`, `outputBytes`, `reasonBytes`, `calls`,
+    /// `deadlineMicrosPerInputKib`, `fuelPerInputByte` and `memoryPerInputByte`.
     ///
     /// # Errors
     ///
-    /// [`WasmRulesError`] for the first file that is not as it should be.
+    /// [`WasmRulesError`] if the directory cannot be read or has no rules. Files that are no rules
+    /// are in [`unusable`](Self::unusable).
     pub fn load(host: &RuleHost, directory: impl AsRef<Path>) -> Result<Self, WasmRulesError> {
-        let mut rules = Self::default();
-        rules.add_directory(host, directory)?;
-        Ok(rules)
+        RuleLoader::new(host.clone()).load(&[directory.as_ref().to_owned()], &[], None)
     }
 
-    /// Loads the rules of files that were found beside policies. A file that is no rule is told of
-    /// ([`RuleEvaluator::warnings`]); policies that name it do not load.
+    /// Loads the rules of files that were found beside policies, and waits until all are compiled.
     ///
     /// # Errors
     ///
-    /// [`WasmRulesError::Duplicate`] if two files have rules of one name.
+    /// None today; files that are no rules are in [`unusable`](Self::unusable).
     pub fn found(
         host: &RuleHost,
         files: impl IntoIterator<Item = impl AsRef<Path>>,
     ) -> Result<Self, WasmRulesError> {
-        let mut rules = Self::default();
-        for path in files {
-            let path = path.as_ref();
-            match Self::file(host, path) {
-                Ok(rule) => {
-                    let name = rule.name().to_owned();
-                    if rules.add(rule).is_err() {
-                        let file = path.display().to_string();
-                        return Err(WasmRulesError::Duplicate { file, name });
-                    }
-                }
-                Err(error) => {
-                    let cause = std::error::Error::source(&error);
-                    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-                    rules.broken.insert(path.to_owned(), format!("{error}{cause}"));
-                }
-            }
-        }
-        Ok(rules)
-    }
-
-    /// Adds every rule of a directory, as [`load`](Self::load) does.
-    ///
-    /// # Errors
-    ///
-    /// As [`load`](Self::load).
-    pub fn add_directory(
-        &mut self,
-        host: &RuleHost,
-        directory: impl AsRef<Path>,
-    ) -> Result<(), WasmRulesError> {
-        let directory = directory.as_ref();
-        let name = directory.display().to_string();
-        let failed = |e| WasmRulesError::Io(name.clone(), e);
-        let mut files: Vec<PathBuf> = Vec::new();
-        for entry in fs::read_dir(directory).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.extension().is_some_and(|ending| ending == "wasm") {
-                files.push(path);
-            }
-        }
-        if files.is_empty() {
-            return Err(WasmRulesError::Empty(name));
-        }
-        files.sort_unstable();
-        for path in files {
-            let file = path.display().to_string();
-            let rule = Self::file(host, &path)?;
-            let name = rule.name().to_owned();
-            if self.add(rule).is_err() {
-                return Err(WasmRulesError::Duplicate { file, name });
-            }
-        }
-        Ok(())
+        let files = files.into_iter().map(|file| file.as_ref().to_owned()).collect();
+        RuleLoader::new(host.clone()).load_files(files, &[], None)
     }
 
     /// Loads one file, with the limits beside it.
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load).
+    /// [`WasmRulesError`] if it is no rule, or its limits are none.
     pub fn file(host: &RuleHost, path: &Path) -> Result<WasmRule, WasmRulesError> {
         let file = path.display().to_string();
-        let limit = host.config().component.bytes;
-        let bytes = read(path, limit as u64 + 1)?;
-        let limits = limits(&path.with_extension("limits.json"))?;
-        WasmRule::load(host, &bytes, limits).map_err(|error| WasmRulesError::Rule { file, error })
+        let component = &host.config().component;
+        let bytes =
+            read(path, component.bytes as u64).map_err(|e| WasmRulesError::Io(file.clone(), e))?;
+        let rule = bytes
+            .map_err(|size| WasmRuleLoadError::too_large(size, component))
+            .map(|bytes| Ok((bytes, limits_beside(path)?)));
+        let rule = match rule {
+            Ok(loaded) => {
+                let (bytes, limits) = loaded?;
+                WasmRule::load(host, &bytes, limits)
+            }
+            Err(error) => Err(error),
+        };
+        rule.map_err(|error| WasmRulesError::Rule { file, error })
     }
 
     /// Adds a rule.
@@ -172,72 +142,123 @@ impl WasmRules {
     ///
     /// Gives it back if there is one of its name.
     pub fn add(&mut self, rule: WasmRule) -> Result<(), Box<WasmRule>> {
-        if self.rules.contains_key(rule.name()) {
-            return Err(Box::new(rule));
+        match self.rules.entry(rule.name().to_owned()) {
+            Entry::Vacant(place) => {
+                place.insert(Arc::new(rule));
+                Ok(())
+            }
+            Entry::Occupied(_) => Err(Box::new(rule)),
         }
-        self.rules.insert(rule.name().to_owned(), Arc::new(rule));
-        Ok(())
     }
 
     /// Returns the rules, by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &WasmRule> {
         self.rules.values().map(AsRef::as_ref)
     }
+
+    /// Returns the files that are not used.
+    #[must_use]
+    pub fn unusable(&self) -> &[UnusableRule] {
+        &self.unusable
+    }
+
+    /// Returns whether rules are still being compiled. Policies that name them are in force, and
+    /// their guards fail closed.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Adds the rule of a file; of two with one name neither is used, since the order of files
+    /// would decide.
+    pub(crate) fn add_file(&mut self, file: &str, rule: WasmRule) {
+        let name = rule.name().to_owned();
+        let taken = self.unusable.iter().any(|unusable| unusable.name == name);
+        match self.rules.entry(name.clone()) {
+            Entry::Occupied(other) if other.get().digest() == rule.digest() => {}
+            Entry::Occupied(other) => {
+                other.remove();
+                self.two_of_a_name(file, &name);
+            }
+            Entry::Vacant(_) if taken => self.two_of_a_name(file, &name),
+            Entry::Vacant(place) => {
+                place.insert(Arc::new(rule));
+            }
+        }
+    }
+
+    fn two_of_a_name(&mut self, file: &str, name: &str) {
+        self.unusable.push(UnusableRule {
+            file: file.to_owned(),
+            name: name.to_owned(),
+            error: format!("another file has a rule `{name}` as well, so that neither is used"),
+            help: Some("keep one of them".to_owned()),
+        });
+    }
+
+    pub(crate) fn add_unusable(
+        &mut self,
+        path: &Path,
+        name: Option<&str>,
+        error: &dyn std::fmt::Display,
+        help: Option<String>,
+    ) {
+        self.unusable.push(UnusableRule {
+            file: path.display().to_string(),
+            name: name.map_or_else(|| expected_name(path), str::to_owned),
+            // It may quote what is in the file.
+            error: single_line(&error.to_string()),
+            help,
+        });
+    }
+
+    pub(crate) fn add_pending(&mut self, path: &Path) {
+        let (file, name) = (path.display().to_string(), expected_name(path));
+        self.pending.push(PendingRule { file, name });
+    }
+
+    fn is_pending_as(&self, name: &str) -> bool {
+        // A file may be called otherwise than its rule: then any of them may be the one.
+        let known = self.unusable.iter().any(|unusable| unusable.name == name);
+        self.pending.iter().any(|pending| pending.name == name)
+            || (!self.pending.is_empty() && !known)
+    }
 }
 
 impl RuleEvaluator for WasmRules {
     fn guard(&self, rule: &str, arguments: &str) -> Result<Arc<dyn Guard>, GuardRefusal> {
-        let Some(known) = self.rules.get(rule) else {
-            return Err(match self.broken.is_empty() {
-                true => GuardRefusal::Unknown { known: self.rules.keys().cloned().collect() },
-                // Which rule a broken file was to be is not known.
-                false => {
-                    let reasons: Vec<&str> = self.broken.values().map(String::as_str).collect();
-                    GuardRefusal::Broken(reasons.join("; "))
-                }
-            });
-        };
-        known.check_arguments(arguments).map_err(GuardRefusal::Arguments)?;
-        let (rule, arguments) = (Arc::clone(known), arguments.to_owned());
-        Ok(Arc::new(WasmGuard { rule, arguments }))
+        let RuleReference { name, sha256 } = RuleReference::parse(rule);
+        let found = self.rules.get(name);
+        let fits = found.filter(|found| sha256.is_none_or(|pinned| pinned == found.digest()));
+        if let Some(rule) = fits {
+            rule.check_arguments(arguments).map_err(GuardRefusal::Arguments)?;
+            let (rule, arguments) = (Arc::clone(rule), arguments.to_owned());
+            return Ok(Arc::new(WasmGuard { rule, arguments }));
+        }
+        if self.is_pending_as(name) {
+            return Ok(Arc::new(PendingGuard::new(sha256)));
+        }
+        if let (Some(found), Some(pinned)) = (found, sha256) {
+            let (pinned, found) = (pinned.to_owned(), found.digest().to_owned());
+            return Err(GuardRefusal::Digest { pinned, found });
+        }
+        if let Some(unusable) = self.unusable.iter().find(|unusable| unusable.name == name) {
+            let UnusableRule { file, error, .. } = unusable;
+            return Err(GuardRefusal::Broken(format!("`{file}`: {error}")));
+        }
+        Err(GuardRefusal::Unknown { known: self.rules.keys().cloned().collect() })
     }
 
     fn warnings(&self) -> Vec<Problem> {
-        let problem = |(path, reason): (&PathBuf, &String)| {
-            Problem::warning("rules::broken", format!("the file is not used: {reason}"))
-                .with_help("`stagedoor rule check FILE` tells what is wrong with a rule")
-                .in_file(&path.display().to_string())
-        };
-        self.broken.iter().map(problem).collect()
+        let unusable = self.unusable.iter().map(|unusable| {
+            let message = format!("the file is not used: {}", unusable.error);
+            let problem = Problem::warning("rules::broken", message).in_file(&unusable.file);
+            unusable.help.iter().fold(problem, |problem, help| problem.with_help(help))
+        });
+        let pending = self.pending.iter().map(|pending| {
+            let message = "the rule is still being compiled, and its guards fail closed until then";
+            Problem::warning("rules::compiling", message).in_file(&pending.file)
+        });
+        unusable.chain(pending).collect()
     }
-}
-
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, WasmRulesError> {
-    let failed = |e| WasmRulesError::Io(path.display().to_string(), e);
-    let mut bytes = Vec::new();
-    // Opening a pipe would wait for its writer.
-    if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(failed(io::Error::other("it is not a file")));
-    }
-    fs::File::open(path).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
-}
-
-fn limits(path: &Path) -> Result<RuleLimits, WasmRulesError> {
-    let mut limits = RuleLimits::default();
-    if !path.exists() {
-        return Ok(limits);
-    }
-    let wrong =
-        |reason: String| WasmRulesError::Limits { file: path.display().to_string(), reason };
-    let read: LimitsFile = serde_json::from_slice(&read(path, 64 << 10)?)
-        .map_err(|e| wrong(stagedoor_core::plain_reason(&e.to_string())))?;
-    let set = |limit: &mut usize, value: Option<usize>| *limit = value.unwrap_or(*limit);
-    limits.deadline = read.deadline_ms.map_or(limits.deadline, Duration::from_millis);
-    limits.fuel = read.fuel.unwrap_or(limits.fuel);
-    set(&mut limits.memory_bytes, read.memory_bytes);
-    set(&mut limits.table_elements, read.table_elements);
-    set(&mut limits.input_bytes, read.input_bytes);
-    set(&mut limits.output_bytes, read.output_bytes);
-    Ok(limits)
 }

@@ -19,7 +19,7 @@ impl From<WasmRulesError> for WireError {
             | WasmRulesError::Empty(file)
             | WasmRulesError::Rule { file, .. }
             | WasmRulesError::Limits { file, .. }
-            | WasmRulesError::Duplicate { file, .. } => told.with_file(file),
+            | WasmRulesError::Lock { file, .. } => told.with_file(file),
         }
     }
 }

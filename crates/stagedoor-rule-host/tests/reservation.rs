@@ -2,7 +2,7 @@
 //! its own, so that nothing else reserves any meanwhile.
 
 use anyhow::{Context as _, Result, ensure};
-use stagedoor_rule_host::{HostConfig, RuleHost};
+use stagedoor_rule_host::{Compiler, HostConfig, RuleHost};
 
 /// Address space that this process has reserved, in KiB.
 fn reserved() -> Result<u64> {
@@ -15,7 +15,7 @@ fn reserved() -> Result<u64> {
 #[test]
 fn a_host_reserves_less_than_four_gibibytes() -> Result<()> {
     let before = reserved()?;
-    let host = RuleHost::new(&HostConfig::default())?;
+    let host = RuleHost::new(&HostConfig::default().with_compiler(Compiler::InProcess))?;
     let taken = reserved()? - before;
     println!("{taken} KiB are reserved");
     // As the documentation of `concurrency` has it, and the tables and the compiled code.

@@ -34,6 +34,15 @@ pub fn describe<R: Rule>(name: &str, version: &str) -> RuleInfo {
     RuleInfo { name, version, inputs, arguments_schema: R::ARGUMENTS.to_owned() }
 }
 
+/// Checks the arguments of a policy.
+///
+/// # Errors
+///
+/// What is wrong, as text.
+pub fn validate<R: Rule>(arguments: &str) -> Result<(), String> {
+    R::validate_json(arguments).map_err(|e| e.to_string())
+}
+
 /// Answers a request.
 ///
 /// # Errors

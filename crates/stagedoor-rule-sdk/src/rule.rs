@@ -28,6 +28,17 @@ pub trait Rule {
     /// The arguments, as serde reads them.
     type Arguments: DeserializeOwned;
 
+    /// Checks a policy's arguments beyond what their schema says, when the policy is loaded: that a
+    /// pattern can be read, say. Everything is fine unless a rule says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] with what is wrong. The policy does not load.
+    fn validate(arguments: &Self::Arguments) -> Result<(), Error> {
+        let _ = arguments;
+        Ok(())
+    }
+
     /// Answers a request.
     ///
     /// # Errors
@@ -35,16 +46,27 @@ pub trait Rule {
     /// [`Error`] if there is no answer. It fails closed.
     fn evaluate(request: &Request, arguments: Self::Arguments) -> Result<Verdict, Error>;
 
+    /// Checks arguments that are JSON, as the host does: for tests.
+    ///
+    /// # Errors
+    ///
+    /// As [`validate`](Self::validate), and if the arguments cannot be read.
+    fn validate_json(arguments: &str) -> Result<(), Error> {
+        Self::validate(&read::<Self>(arguments)?)
+    }
+
     /// Answers a request whose arguments are JSON, as the host does: for tests.
     ///
     /// # Errors
     ///
     /// As [`evaluate`](Self::evaluate), and if the arguments cannot be read.
     fn evaluate_json(request: &Request, arguments: &str) -> Result<Verdict, Error> {
-        let arguments = json::read(arguments)
-            .map_err(|e| Error::new(format!("the arguments cannot be read: {e}")))?;
-        Self::evaluate(request, arguments)
+        Self::evaluate(request, read::<Self>(arguments)?)
     }
+}
+
+fn read<R: Rule + ?Sized>(arguments: &str) -> Result<R::Arguments, Error> {
+    json::read(arguments).map_err(|e| Error::new(format!("the arguments cannot be read: {e}")))
 }
 
 /// What a rule looks at.
@@ -111,6 +133,12 @@ macro_rules! export {
                         ::core::env!("CARGO_PKG_NAME"),
                         ::core::env!("CARGO_PKG_VERSION"),
                     )
+                }
+
+                fn validate(
+                    arguments: $crate::guest::String,
+                ) -> ::core::result::Result<(), $crate::guest::String> {
+                    $crate::guest::validate::<$rule>(&arguments)
                 }
 
                 fn evaluate(

@@ -18,6 +18,7 @@ mod certificates;
 mod config;
 mod connection;
 mod error;
+mod guards;
 mod health;
 mod house;
 mod metrics;
@@ -32,6 +33,7 @@ mod tls;
 
 pub use config::{ServerLimits, ServerOptions, TlsFiles};
 pub use error::{ServeError, TlsError};
+pub use guards::YieldingRules;
 pub use protocol::{Answer, Endpoint, Outcome, Page, Protocol, Question};
 pub use refusal::{Refusal, cut};
 pub use reload::{Commit, InForce, LoadFailure, Replaced, Source};

@@ -4,6 +4,7 @@
 //! is small, and claims the memory that it may need before it begins. So neither a body of
 //! megabytes nor a search over all entities holds up a small decision for longer than it takes.
 
+use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,34 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The unit of memory, in bytes.
 const UNIT: usize = 1 << 10;
+
+thread_local! {
+    /// The turn of what runs on this thread.
+    static TURN: RefCell<Vec<OwnedSemaphorePermit>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Gives the turn of what runs on this thread to others: for a wait of which nobody knows how
+/// long it is. The thread goes on, without counting any more.
+pub(crate) fn yield_turn() {
+    let turn = TURN.take();
+    drop(turn);
+}
+
+/// The turn of a thread, which ends with what it is for.
+struct Turn;
+
+impl Turn {
+    fn begin(permits: Vec<OwnedSemaphorePermit>) -> Self {
+        TURN.set(permits);
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        yield_turn();
+    }
+}
 
 /// Threads that decide.
 pub(crate) struct Pool {
@@ -66,16 +95,23 @@ impl Pool {
         let turn = turn.ok().flatten().ok_or(Undecided::Busy)?;
         // INVARIANT: the turn moves into the thread. If the caller goes away, the thread goes on,
         // and still counts.
+        let (memory, turn) = turn;
         let done = tokio::task::spawn_blocking(move || {
+            let turn = Turn::begin(turn);
             let result = work();
-            drop(turn);
+            drop((turn, memory));
             result
         });
         done.await.map_err(|_| Undecided::Panicked)
     }
 
-    async fn turn(&self, weight: Weight) -> Option<Vec<OwnedSemaphorePermit>> {
-        let mut turn = Vec::with_capacity(3);
+    /// Waits for a claim on memory, which lasts until the end, and for the turn itself.
+    async fn turn(
+        &self,
+        weight: Weight,
+    ) -> Option<(Option<OwnedSemaphorePermit>, Vec<OwnedSemaphorePermit>)> {
+        let mut turn = Vec::with_capacity(2);
+        let mut memory = None;
         if let Weight::Large(bytes) = weight {
             // INVARIANT: lane, memory, thread, always in this order, so that nobody waits for a
             // thread's end while holding what that thread needs.
@@ -83,10 +119,10 @@ impl Pool {
             // What is larger than all of the memory runs when nothing else that is large does.
             let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
             let units = units.clamp(1, self.memory_units);
-            turn.push(Arc::clone(&self.memory).acquire_many_owned(units).await.ok()?);
+            memory = Some(Arc::clone(&self.memory).acquire_many_owned(units).await.ok()?);
         }
         turn.push(Arc::clone(&self.threads).acquire_owned().await.ok()?);
-        Some(turn)
+        Some((memory, turn))
     }
 }
 
@@ -116,6 +152,30 @@ mod tests {
         assert!(!large.is_finished());
         drop(end);
         assert_eq!(large.await.ok(), Some(Ok(true)));
+    }
+
+    #[tokio::test]
+    async fn who_gives_its_turn_away_holds_up_nobody() {
+        let pool = pool(Duration::from_secs(60));
+        let (mut ends, mut waiting) = (Vec::new(), Vec::new());
+        for _ in 0..8 {
+            let (end, ended) = mpsc::channel::<()>();
+            ends.push(end);
+            let other = Arc::clone(&pool);
+            let work = move || {
+                super::yield_turn();
+                ended.recv().is_err()
+            };
+            waiting.push(tokio::spawn(async move { other.run(Weight::Large(1), work).await }));
+        }
+        for n in 0..100 {
+            assert_eq!(pool.run(Weight::Small, move || n).await, Ok(n));
+        }
+        assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+        drop(ends);
+        for waiting in waiting {
+            assert_eq!(waiting.await.ok(), Some(Ok(true)));
+        }
     }
 
     #[tokio::test]

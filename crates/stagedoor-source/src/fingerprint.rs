@@ -8,7 +8,10 @@ use crate::walk::Listing;
 
 /// Names, sizes and times of files. Two that are equal mean that nothing has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fingerprint(Vec<(PathBuf, Option<Stamp>)>);
+pub struct Fingerprint {
+    files: Vec<(PathBuf, Option<Stamp>)>,
+    version: u64,
+}
 
 impl Fingerprint {
     /// Looks at the machine's files, through links.
@@ -21,7 +24,8 @@ impl Fingerprint {
     #[must_use]
     pub fn of_files<'a>(files: &dyn FileSystem, paths: impl IntoIterator<Item = &'a Path>) -> Self {
         let stamp = |path: &Path| files.metadata(path).ok().map(|metadata| metadata.stamp);
-        Self(paths.into_iter().map(|path| (path.to_owned(), stamp(path))).collect())
+        let files = paths.into_iter().map(|path| (path.to_owned(), stamp(path))).collect();
+        Self { files, version: 0 }
     }
 
     /// Looks at policies: at files that are named, and at all in directories that has to do with
@@ -60,12 +64,20 @@ impl Fingerprint {
     /// Adds another fingerprint to this one.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
+        self.files.extend(other.files);
+        self.version = self.version.wrapping_add(other.version);
         self
+    }
+
+    /// Adds what changes although no file does: a number that is another one when there is more to
+    /// load, such as a rule that is compiled by now.
+    #[must_use]
+    pub fn with_version(self, version: u64) -> Self {
+        Self { version, ..self }
     }
 
     /// Returns the files that were looked at.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().map(|(path, _)| path.as_path())
+        self.files.iter().map(|(path, _)| path.as_path())
     }
 }

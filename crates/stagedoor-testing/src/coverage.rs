@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use serde::Serialize;
+pub(crate) use stagedoor_core::single_line as one_line;
 use stagedoor_core::{DecideError, Engine};
 
 pub use html::html;
@@ -372,11 +373,6 @@ fn blank(policy: stagedoor_core::PolicyInfo<'_>, measured: &Measured<'_>) -> Pol
         determined: 0,
         clauses: clauses.collect(),
     }
-}
-
-/// Returns a text with blanks in the place of line ends and of what follows them.
-pub(crate) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl Found {

@@ -1,5 +1,7 @@
 //! Texts of others in pages of HTML.
 
+use stagedoor_core::is_unsafe;
+
 /// Returns a text as HTML that shows it, whatever is in it.
 #[must_use]
 pub fn escaped(text: &str) -> String {
@@ -21,10 +23,7 @@ pub fn escaped(text: &str) -> String {
 /// as `written` writes them: a reader would take the text for another.
 #[must_use]
 pub fn spelled_out(text: &str, written: impl Fn(char) -> String) -> String {
-    let is_odd = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-    };
+    let is_odd = |c: char| is_unsafe(c) && c != '\n' && c != '\t';
     let mut all = String::with_capacity(text.len());
     for c in text.chars() {
         if is_odd(c) { all.push_str(&written(c)) } else { all.push(c) }

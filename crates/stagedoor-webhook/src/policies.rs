@@ -11,7 +11,9 @@ use std::time::SystemTime;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use stagedoor_core::{Effect, Engine, EngineBuilder, Limits, OpenEngine};
 use stagedoor_kubernetes::{Reviewer, VOCABULARY};
-use stagedoor_server::{Commit, Fingerprint, InForce, LoadFailure, Replaced, Source};
+use stagedoor_server::{
+    Commit, Fingerprint, InForce, LoadFailure, Replaced, Source, YieldingRules,
+};
 use stagedoor_source::{
     ManifestUse, PolicyChanges, PolicySet, PolicySources, RealFileSystem, Vocabulary,
 };
@@ -99,7 +101,11 @@ impl PolicySource {
         let builder =
             PolicySet::of(sources, &vocabularies, &[VOCABULARY.name], &self.limits).builder();
         let rules = self.rules.as_ref().map(|rules| rules.load().map_err(PoliciesError::Rules));
-        Ok(rules.transpose()?.flatten().into_iter().fold(builder, EngineBuilder::rules))
+        let rules = rules.transpose()?.flatten();
+        Ok(match rules {
+            Some(rules) => builder.rules(Arc::new(YieldingRules::new(rules))),
+            None => builder,
+        })
     }
 
     /// Returns the words of Kubernetes, with those that come later if conditions are asked for.
@@ -185,6 +191,7 @@ impl Source for Policies {
             self.source.rules.iter().flat_map(|rules| rules.files()).collect();
         Fingerprint::of_policies(&RealFileSystem, &self.source.paths)
             .and(Fingerprint::of(rules.iter().map(PathBuf::as_path)))
+            .with_version(self.source.rules.as_ref().map_or(0, |rules| rules.version()))
     }
 
     fn load(&self) -> Result<Commit, LoadFailure> {

@@ -17,4 +17,10 @@ pub trait RuleSource: Debug + Send + Sync {
 
     /// Returns the files that the rules are read from now.
     fn files(&self) -> Vec<PathBuf>;
+
+    /// Returns a number that is another one when there is more to load although no file has changed:
+    /// when a rule is compiled that was not waited for, say.
+    fn version(&self) -> u64 {
+        0
+    }
 }

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &NewArgs, output: &mut Output) -> Result<Ending, Failure
     let in_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let begins = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
     if !begins || name.len() > 64 || !name.bytes().all(in_name) {
-        let message = format!("`{}` is no name of a rule", name.escape_debug());
+        let message = format!("invalid rule name `{}`", name.escape_debug());
         return Err(Failure::input(message)
             .with_help("it begins with a letter, and has lower-case letters, digits and `-`"));
     }

@@ -142,9 +142,12 @@ impl AuthZenArgs {
         bound: SocketAddr,
         log: Option<Arc<DecisionLog>>,
     ) -> Result<AuthZen, Failure> {
+        // Half of it, so that a change is in force when it was looked at three times, whatever is
+        // being compiled.
+        let wait = self.listen.reload_interval() / 2;
         let loader = WorldFiles {
             policies: self.policies.clone(),
-            rules: RuleFiles { named: self.load.rules.clone(), policies: self.policies.clone() },
+            rules: RuleFiles::new(&self.load, self.policies.clone(), wait)?,
             limits: self.load.limits()?,
             manifest: self.load.manifest(),
             entities: self.entities.clone(),

@@ -69,7 +69,10 @@ pub(crate) struct KubernetesArgs {
 impl KubernetesArgs {
     fn config(&self) -> Result<ServerConfig, Failure> {
         let tls = tls_files(&self.tls_cert, &self.tls_key, self.client_ca.as_ref());
-        let rules = RuleFiles { named: self.load.rules.clone(), policies: self.policies.clone() };
+        // Half of it, so that a change is in force when it was looked at three times, whatever is
+        // being compiled.
+        let wait = self.listen.reload_interval() / 2;
+        let rules = RuleFiles::new(&self.load, self.policies.clone(), wait)?;
         let policies = PolicySource::new(&self.policies)
             .with_rules(Arc::new(rules))
             .with_limits(self.load.limits()?)

@@ -1,10 +1,11 @@
 //! Policies, entities and a mapping in files.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use stagedoor_authzen::{Mapping, World, WorldError, WorldLoader};
 use stagedoor_core::{Engine, Entities, Entity, Limits};
-use stagedoor_server::{Fingerprint, LoadFailure};
+use stagedoor_server::{Fingerprint, LoadFailure, YieldingRules};
 use stagedoor_source::{ManifestUse, PolicySet, PolicySources, RealFileSystem, is_ignored};
 use stagedoor_webhook::RuleSource as _;
 
@@ -30,7 +31,9 @@ impl WorldFiles {
         let sources =
             PolicySources::read_with(&RealFileSystem, &self.policies, &self.limits, self.manifest);
         let builder = PolicySet::of(sources, &PLATFORMS, &[], &self.limits).builder();
-        let builder = rules.into_iter().fold(builder, |builder, rules| builder.rules(rules));
+        let builder = rules
+            .into_iter()
+            .fold(builder, |builder, rules| builder.rules(Arc::new(YieldingRules::new(rules))));
         Ok(builder.build()?)
     }
 }
@@ -42,6 +45,7 @@ impl WorldLoader for WorldFiles {
         files.extend(self.mapping.clone());
         Fingerprint::of_policies(&RealFileSystem, &self.policies)
             .and(Fingerprint::of(files.iter().map(PathBuf::as_path)))
+            .with_version(self.rules.version())
     }
 
     fn load(&self) -> Result<World, LoadFailure> {

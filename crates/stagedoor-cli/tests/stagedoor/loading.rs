@@ -11,7 +11,7 @@ use serde::Deserialize;
 use stagedoor_backstage::{Permissions, PolicyEngine};
 use stagedoor_core::{Engine, EngineBuilder, Limits, LoadError, Problem, RuleEvaluator};
 use stagedoor_review::{LoadingError, Policies};
-use stagedoor_rule_host::{HostConfig, RuleHost, WasmRules};
+use stagedoor_rule_host::{Compiler, HostConfig, RuleHost, WasmRules};
 use stagedoor_source::{
     Bundle, EntryKind, GitTree, MemoryFileSystem, PolicySet, PolicySources, RealFileSystem,
     Vocabulary,
@@ -177,7 +177,7 @@ impl Row {
         if sources.rules().is_empty() {
             return Ok(None);
         }
-        let host = RuleHost::new(&HostConfig::default())?;
+        let host = RuleHost::new(&HostConfig::default().with_compiler(Compiler::InProcess))?;
         Ok(Some(Arc::new(WasmRules::found(&host, sources.rules())?)))
     }
 

@@ -13,6 +13,7 @@ mod loading;
 mod policy_tests;
 mod report;
 mod rule;
+mod rule_compile;
 mod run;
 mod scaffold;
 mod serve;

@@ -14,6 +14,7 @@ use crate::error::causes;
 use crate::guard::{BoundGuard, GuardAnswer, GuardFailure, GuardOutcome, GuardVerdict};
 use crate::outcome::{Outcome, PolicyError};
 use crate::policy::PolicyInfo;
+use crate::text::single_line;
 use crate::view::Asked;
 
 use super::{Evaluation, Tally};
@@ -97,10 +98,14 @@ impl<'a> Guards<'a> {
                 Ok((request, entities)) => guard.guard.evaluate(request, entities),
                 Err(error) => Err(GuardFailure { code: "guard::request", message: causes(&error) }),
             };
+            // A rule's words reach terminals, logs of CI servers and answers by HTTP.
+            let cleaned = |text: String| single_line(&text);
             match evaluated {
-                Ok(GuardAnswer { holds: true, reason }) => GuardVerdict::Yes(reason),
-                Ok(GuardAnswer { holds: false, reason }) => GuardVerdict::No(reason),
-                Err(failure) => GuardVerdict::Failed(failure),
+                Ok(GuardAnswer { holds: true, reason }) => GuardVerdict::Yes(reason.map(cleaned)),
+                Ok(GuardAnswer { holds: false, reason }) => GuardVerdict::No(reason.map(cleaned)),
+                Err(GuardFailure { code, message }) => {
+                    GuardVerdict::Failed(GuardFailure { code, message: cleaned(message) })
+                }
             }
         };
         self.answers.push((guard.number, verdict.clone()));

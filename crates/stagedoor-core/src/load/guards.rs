@@ -6,10 +6,11 @@ use std::sync::Arc;
 use cedar_policy_core::ast;
 use smol_str::SmolStr;
 
-use crate::guard::{BoundGuard, GuardRefusal, RuleEvaluator};
+use crate::guard::{BoundGuard, GuardRefusal, RuleEvaluator, RuleReference};
 use crate::hash::FastMap;
 use crate::json::unambiguous;
 use crate::problem::Problem;
+use crate::text::single_line;
 
 /// The annotation that names rules.
 const GUARD: &str = "guard";
@@ -107,49 +108,69 @@ impl Guards {
                         `EngineBuilder::rules`";
             return Err(problem("guard::no-rules", message, help, at));
         };
-        let guard = rules.guard(rule, &key.1).map_err(|refusal| match refusal {
-            GuardRefusal::Unknown { known } => {
-                let message = format!("there is no rule `{rule}`");
-                let help = if known.is_empty() {
-                    "no rules are loaded".to_owned()
-                } else {
-                    format!("the rules are: {}", known.join(", "))
-                };
-                problem("guard::unknown-rule", message, help, at)
-            }
-            GuardRefusal::Broken(reason) => {
-                let message = format!("rule `{rule}` cannot be used: {reason}");
-                let help = "`stagedoor rule check FILE` tells what is wrong with a rule";
-                problem("guard::broken-rule", message, help, at)
-            }
-            GuardRefusal::Arguments(reason) => {
-                let message = format!("rule `{rule}` does not take these arguments: {reason}");
-                let help = format!("see `stagedoor rule check` for what `{rule}` takes");
-                problem("guard::arguments", message, help, at)
-            }
-        })?;
+        let RuleReference { name, sha256 } = RuleReference::parse(rule);
+        let guard = rules.guard(rule, &key.1).map_err(|refusal| refused(name, refusal, at))?;
+        // INVARIANT: a pinned rule is the one that was reviewed, whoever runs it.
+        if let Some(pinned) = sha256.filter(|pinned| *pinned != guard.digest()) {
+            let (pinned, found) = (pinned.to_owned(), guard.digest().to_owned());
+            return Err(refused(name, GuardRefusal::Digest { pinned, found }, at));
+        }
         let number = u32::try_from(self.bound.len()).unwrap_or(u32::MAX);
-        let (rule, arguments) = key.clone();
+        let (rule, arguments) = (SmolStr::from(name), key.1.clone());
         let bound = Arc::new(BoundGuard { number, rule, arguments, guard });
         self.bound.insert(key, Arc::clone(&bound));
         Ok(bound)
     }
 }
 
+/// Returns why a policy cannot be guarded by a rule.
+fn refused(rule: &str, refusal: GuardRefusal, at: &ast::Annotation) -> GuardProblem {
+    match refusal {
+        GuardRefusal::Unknown { known } => {
+            let message = format!("there is no rule `{rule}`");
+            let help = if known.is_empty() {
+                "no rules are loaded".to_owned()
+            } else {
+                format!("the rules are: {}", known.join(", "))
+            };
+            problem("guard::unknown-rule", message, help, at)
+        }
+        GuardRefusal::Arguments(reason) => {
+            let message = format!("rule `{rule}` does not take these arguments: {reason}");
+            let help = format!("see `stagedoor rule check` for what `{rule}` takes");
+            problem("guard::arguments", single_line(&message), help, at)
+        }
+        GuardRefusal::Broken(reason) => {
+            let message = format!("rule `{rule}` cannot be used: {reason}");
+            let help = "`stagedoor rule check FILE` tells what is wrong with a rule";
+            problem("guard::broken-rule", single_line(&message), help, at)
+        }
+        GuardRefusal::Digest { pinned, found } => {
+            let message = format!(
+                "rule `{rule}` has the digest sha256:{found}, but sha256:{pinned} is pinned"
+            );
+            let help = "put the pinned version back, or review this one and pin it";
+            problem("guard::digest", single_line(&message), help, at)
+        }
+    }
+}
+
 /// Returns the names in an annotation, separated by commas or blanks.
 fn rule_names(annotation: &ast::Annotation) -> Result<Vec<&str>, GuardProblem> {
-    let help = "a rule's name is of lower-case letters, digits and `-`; write several as \
-                `@guard(\"first, second\")`";
+    let help = "a rule's name is of lower-case letters, digits and `-`, with `@sha256:` and 64 \
+                digits of 0-9a-f where it is pinned; write several as `@guard(\"first, second\")`";
     let mut names: Vec<&str> = Vec::new();
     let separators = |c: char| c == ',' || c.is_whitespace();
     for name in annotation.val.split(separators).filter(|name| !name.is_empty()) {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if name.len() > NAME_BYTES || !name.bytes().all(allowed) {
-            let message = format!("`{}` is no name of a rule", name.escape_debug());
+        let RuleReference { name: own, sha256 } = RuleReference::parse(name);
+        let fits = own.len() <= NAME_BYTES && own.bytes().all(allowed) && !own.is_empty();
+        if !fits || !sha256.is_none_or(is_digest) {
+            let message = format!("invalid rule name `{}`", name.escape_debug());
             return Err(problem("guard::name", message, help, annotation));
         }
-        if names.contains(&name) {
-            let message = format!("rule `{name}` is named twice");
+        if names.iter().any(|other| RuleReference::parse(other).name == own) {
+            let message = format!("rule `{own}` is named twice");
             return Err(problem("guard::name", message, help, annotation));
         }
         names.push(name);
@@ -181,7 +202,8 @@ fn arguments_of(
     }
     let mut texts = Vec::with_capacity(rules.len());
     for rule in rules {
-        texts.push(match object.remove(*rule) {
+        let rule = RuleReference::parse(rule).name;
+        texts.push(match object.remove(rule) {
             None => "{}".into(),
             Some(json @ serde_json::Value::Object(_)) => json.to_string().into(),
             Some(_) => return Err(wrong(format!("the arguments of `{rule}` are no JSON object"))),
@@ -194,6 +216,11 @@ fn arguments_of(
             Err(wrong(format!("`@guard_args` has arguments for `{other}`, which is not named")))
         }
     }
+}
+
+/// Whether a text is a SHA-256 in lower-case hexadecimal.
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 fn problem(

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use stagedoor_core::is_unsafe;
+
 use super::{Comparison, Direction, PolicyChanges};
 
 /// Returns the comparison as Markdown, with no more than `rows` rows.
@@ -76,7 +78,7 @@ fn escaped(text: &str) -> String {
             '@' => escaped.push_str("&#64;"),
             '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '!' | '~' => escaped.extend(['\\', c]),
             c if c.is_control() => escaped.push(' '),
-            '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => {}
+            c if is_unsafe(c) => {}
             c => escaped.push(c),
         }
     }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use stagedoor_core::Entities;
-use stagedoor_rule_host::{CacheError, HostConfig, HostError, RuleHost};
+use stagedoor_rule_host::{CacheError, Compiler, HostConfig, HostError, RuleHost};
 
 use crate::rules::{load, request, that_does};
 
 fn host(directory: &Path) -> Result<RuleHost, HostError> {
-    RuleHost::new(&HostConfig::default().with_cache(directory))
+    RuleHost::new(&HostConfig::default().with_compiler(Compiler::InProcess).with_cache(directory))
 }
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
@@ -88,11 +88,12 @@ fn a_kept_rule_is_held_to_other_limits() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let bytes = that_does("")?;
     load(&host(directory.path())?, &bytes)?;
-    let mut config = HostConfig::default().with_cache(directory.path());
+    let mut config =
+        HostConfig::default().with_compiler(Compiler::InProcess).with_cache(directory.path());
     config.component.nesting = 0;
     let refused = load(&RuleHost::new(&config)?, &bytes);
     let told = refused.err().context("it was loaded")?.to_string();
-    ensure!(told.contains("more than 0 levels of nesting"), "{told}");
+    ensure!(told.contains("levels of nesting, and the limit is 0"), "{told}");
     Ok(())
 }
 

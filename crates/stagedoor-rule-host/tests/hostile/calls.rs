@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use stagedoor_core::Entities;
-use stagedoor_rule_host::{HostConfig, RuleHost, RuleLimits, WasmRule, WasmRuleError};
+use stagedoor_rule_host::{Compiler, HostConfig, RuleHost, RuleLimits, WasmRule, WasmRuleError};
 
 use crate::rules::{Text, ask, host, load, request, that_does, with_items};
 
@@ -268,9 +268,9 @@ fn the_same_request_takes_the_same_fuel() -> Result<()> {
 
 #[test]
 fn a_full_pool_is_waited_for_and_then_told() -> Result<()> {
-    let mut config = HostConfig::default();
+    let mut config = HostConfig::default().with_compiler(Compiler::InProcess);
     config.concurrency = 1;
-    config.patience = Duration::from_millis(1);
+    config.acquire_timeout = Duration::from_millis(1);
     let host = RuleHost::new(&config)?;
     let mut limits = RuleLimits::default();
     (limits.fuel, limits.deadline) = (1 << 40, Duration::from_secs(1));

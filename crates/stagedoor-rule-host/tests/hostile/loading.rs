@@ -43,11 +43,14 @@ fn a_core_module_is_no_component() -> Result<()> {
 
 #[test]
 fn another_contract_is_refused() -> Result<()> {
-    for version in ["0.2.0", "0.1.1", "1.0.0"] {
+    for version in ["0.2.1", "0.1.1", "1.0.0"] {
         let text = Text { version: Some(version), ..Text::default() };
         match refused(&text.component()?)? {
             WasmRuleLoadError::ContractVersion { found, known } => {
-                assert_eq!((found, known), (format!("stagedoor:rule/guard@{version}"), "0.1.0"));
+                assert_eq!(
+                    (found, known),
+                    (format!("stagedoor:rule/guard@{version}"), "0.2.0 and 0.1.0")
+                );
             }
             error => bail!("{version}: {error}"),
         }

@@ -4,4 +4,5 @@ mod caching;
 mod calls;
 mod loading;
 mod neighbours;
+mod reloading;
 mod rules;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use stagedoor_core::{Entities, Request};
 use stagedoor_rule_host::{
-    HostConfig, RuleHost, RuleLimits, WasmRule, WasmRuleError, WasmRuleLoadError,
+    Compiler, HostConfig, RuleHost, RuleLimits, WasmRule, WasmRuleError, WasmRuleLoadError,
 };
 
 /// A rule of which tests fill in parts.
@@ -48,7 +48,7 @@ pub fn with_items(core: &str, evaluate: &str) -> Result<Vec<u8>> {
 }
 
 pub fn host() -> Result<RuleHost> {
-    Ok(RuleHost::new(&HostConfig::default())?)
+    Ok(RuleHost::new(&HostConfig::default().with_compiler(Compiler::InProcess))?)
 }
 
 /// Loads a rule with time enough on a machine that does ten other things.

@@ -13,7 +13,7 @@ use proptest::test_runner::TestRunner;
 use stagedoor_core::{
     Decision, Engine, Entities, Entity, Extension, GuardVerdict, LoadError, Request, Value,
 };
-use stagedoor_rule_host::{HostConfig, RuleHost, RuleLimits, WasmRule, WasmRules};
+use stagedoor_rule_host::{Compiler, HostConfig, RuleHost, RuleLimits, WasmRule, WasmRules};
 use stagedoor_source::FromFiles as _;
 
 /// Compiles the rules once, and returns the directory of the components.
@@ -52,7 +52,7 @@ fn patient() -> RuleLimits {
 }
 
 fn rules() -> Result<Arc<WasmRules>> {
-    let host = RuleHost::new(&HostConfig::default())?;
+    let host = RuleHost::new(&HostConfig::default().with_compiler(Compiler::InProcess))?;
     let mut rules = WasmRules::default();
     for name in ["change_window", "image_policy"] {
         let rule = WasmRule::load(&host, &bytes(name)?, patient())?;
@@ -101,7 +101,7 @@ fn deploy(at: Option<&str>) -> Result<Request> {
 
 #[test]
 fn components_are_small_and_describe_themselves() -> Result<()> {
-    let host = RuleHost::new(&HostConfig::default())?;
+    let host = RuleHost::new(&HostConfig::default().with_compiler(Compiler::InProcess))?;
     for (file, name) in [("change_window", "change-window"), ("image_policy", "image-policy")] {
         let bytes = bytes(file)?;
         let rule = WasmRule::load(&host, &bytes, RuleLimits::default())?;
@@ -183,7 +183,7 @@ fn arguments_that_do_not_fit_are_told_with_their_place() -> Result<()> {
 /// The rule's own answer, worked out from the days and hours alone.
 #[test]
 fn windows_agree_with_a_table_of_hours() -> Result<()> {
-    let host = RuleHost::new(&HostConfig::default())?;
+    let host = RuleHost::new(&HostConfig::default().with_compiler(Compiler::InProcess))?;
     let rule = WasmRule::load(&host, &bytes("change_window")?, patient())?;
     let names = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
     let windows = (0_usize..7, 0_i64..24, 1_i64..24, 0_i64..(7 * 24));
@@ -213,7 +213,7 @@ fn windows_agree_with_a_table_of_hours() -> Result<()> {
 fn replayed_requests_take_the_same_fuel() -> Result<()> {
     let mut fuel = Vec::new();
     for _ in 0..2 {
-        let host = RuleHost::new(&HostConfig::default())?;
+        let host = RuleHost::new(&HostConfig::default().with_compiler(Compiler::InProcess))?;
         let rule = WasmRule::load(&host, &bytes("change_window")?, patient())?;
         for _ in 0..100 {
             let request = deploy(Some("2026-11-23T10:00:00Z"))?;

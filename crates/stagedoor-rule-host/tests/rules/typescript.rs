@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use stagedoor_core::{Decision, Engine, Entities, Entity, Request, Value};
-use stagedoor_rule_host::{HostConfig, RuleHost, RuleLimits, WasmRule, WasmRules};
+use stagedoor_rule_host::{Compiler, HostConfig, RuleHost, RuleLimits, WasmRule, WasmRules};
 use stagedoor_source::FromFiles as _;
 
 use crate::{patient, root};
@@ -47,7 +47,9 @@ fn rule() -> Result<WasmRule> {
     static HOST: OnceLock<Result<RuleHost, String>> = OnceLock::new();
     static COMPILING: Mutex<()> = Mutex::new(());
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-rules");
-    let host = || RuleHost::new(&HostConfig::default().with_cache(&cache));
+    let host = || {
+        RuleHost::new(&HostConfig::default().with_compiler(Compiler::InProcess).with_cache(&cache))
+    };
     let host = HOST.get_or_init(|| host().map_err(|e| e.to_string()));
     let host = host.as_ref().map_err(|e| anyhow!("{e}"))?;
     let bytes = std::fs::read(component()?)?;

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use stagedoor_core::single_line;
+
 use super::{ClauseCoverage, Coverage, PolicyCoverage, by_file, first_lines, lines};
 
 /// Returns the tracefile.
@@ -21,7 +23,7 @@ pub fn lcov(coverage: &Coverage) -> String {
 // Writing to a string does not fail.
 fn record(file: &str, policies: &[&PolicyCoverage], text: &mut String) {
     // A name with a line end would begin another record.
-    let _ = writeln!(text, "SF:{}", one_line(file));
+    let _ = writeln!(text, "SF:{}", single_line(file));
     let placed: Vec<_> = policies.iter().filter_map(|p| Some((p.line?, *p))).collect();
     for (line, policy) in &placed {
         let _ = writeln!(text, "FN:{line},{}", function(&policy.policy));
@@ -66,9 +68,5 @@ fn record(file: &str, policies: &[&PolicyCoverage], text: &mut String) {
 
 /// Returns the name of a policy as that of a function: readers take a comma for its end.
 fn function(name: &str) -> String {
-    one_line(name).replace(',', ";")
-}
-
-fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+    single_line(name).replace(',', ";")
 }

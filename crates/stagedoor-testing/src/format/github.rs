@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use stagedoor_core::{printable, single_line};
+
 use crate::format::failure;
 use crate::report::{CaseResult, Report};
 
@@ -19,11 +21,11 @@ pub fn github(report: &Report) -> String {
             let _ = writeln!(
                 text,
                 "::error file={},line={},col={},title={}::{}",
-                property(&file.path.display().to_string()),
+                property(&single_line(&file.path.display().to_string())),
                 case.line,
                 case.column,
-                property(&case.name),
-                data(&lines.join("\n")),
+                property(&single_line(&case.name)),
+                data(&printable(&lines.join("\n"))),
             );
         }
     }

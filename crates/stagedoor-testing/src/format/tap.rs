@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use stagedoor_core::single_line;
+
 use crate::format::failure;
 use crate::report::{CaseResult, Report};
 
@@ -41,7 +43,7 @@ pub fn tap(report: &Report) -> String {
 
 /// Returns a description in which nothing begins a directive or another line.
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('#', "\\#").replace(['\n', '\r'], " ")
+    single_line(&text.replace('\\', "\\\\").replace('#', "\\#"))
 }
 
 /// Returns a YAML string in double quotes, which a JSON string is.

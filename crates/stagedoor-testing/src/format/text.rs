@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use stagedoor_core::{printable, single_line};
+
 use crate::report::{CaseResult, Failure, Report};
 
 /// Returns all failed cases with what is to be said of them.
@@ -12,7 +14,8 @@ pub fn failures(report: &Report) -> String {
         for case in &file.cases {
             let CaseResult::Failed(failures) = &case.result else { continue };
             // Writing to a string does not fail.
-            let _ = writeln!(text, "{}:{}: {}", file.path.display(), case.line, case.name);
+            let (path, name) = (file.path.display().to_string(), single_line(&case.name));
+            let _ = writeln!(text, "{}:{}: {name}", single_line(&path), case.line);
             for failure in failures {
                 for line in self::failure(failure) {
                     let _ = writeln!(text, "    {line}");
@@ -47,7 +50,12 @@ pub fn failure(failure: &Failure) -> Vec<String> {
         }
     }
     lines.extend(failure.explain.iter().map(|command| format!("explain with: {command}")));
-    lines
+    lines.iter().map(|line| one_line(line)).collect()
+}
+
+/// Returns a text as one line, in which blanks stay as they are: they may be a policy's.
+fn one_line(text: &str) -> String {
+    printable(&text.replace(['\n', '\r', '\t'], " ")).into_owned()
 }
 
 fn place(file: &str, line: Option<usize>) -> String {

@@ -9,4 +9,5 @@ mod hostile;
 mod limits;
 mod records;
 mod reload;
+mod slow_rules;
 mod support;

@@ -60,6 +60,13 @@ impl Rule for ChangeWindow {
     const ARGUMENTS: &'static str = include_str!("arguments.schema.json");
     type Arguments = Arguments;
 
+    fn validate(arguments: &Arguments) -> Result<(), Error> {
+        if arguments.freezes.iter().any(|freeze| freeze.from >= freeze.to) {
+            return Err("a freeze ends before it begins".into());
+        }
+        Ok(())
+    }
+
     fn evaluate(request: &Request, arguments: Arguments) -> Result<Verdict, Error> {
         let Context { now } = request.context()?;
         let freeze = arguments.freezes.iter().find(|f| (f.from..f.to).contains(&now));

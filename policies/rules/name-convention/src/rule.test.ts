@@ -74,6 +74,17 @@ test('fields that are not there, and templates that cannot be read, give no verd
   }
 });
 
+test('templates that cannot be read are refused when policies load', () => {
+  rule.validate?.({ template: '{namespace}-<words>' });
+  for (const [args, says] of [
+    [{}, /either/],
+    [{ template: '<toString>' }, /none of <word>/],
+    [{ templates: ['<word>', 'a{'] }, /cannot be read from `\{`/],
+  ] as const) {
+    assert.throws(() => rule.validate?.(args), says);
+  }
+});
+
 test('no name takes long', () => {
   const template = parseTemplate('<words>-'.repeat(30) + '<number>');
   assert.ok(!matches('-'.repeat(250) + 'x', template, () => ''));

@@ -47,11 +47,12 @@ export default defineRule({
     },
   },
 
+  validate(args) {
+    formsOf(args).forEach(parseTemplate);
+  },
+
   evaluate(request, { template, templates, field = 'name', maxLength = 253 }) {
-    if ((template === undefined) === (templates === undefined)) {
-      throw new Error('either `template` or `templates` is needed');
-    }
-    const forms = templates ?? [template ?? ''];
+    const forms = formsOf({ template, templates });
     const name = textOf(request, field);
     if (name.length > maxLength) {
       return no(`the name is longer than ${maxLength} characters`);
@@ -62,6 +63,18 @@ export default defineRule({
     return fits ? yes() : no(`\`${name}\` has not the form ${forms.join(' or ')}`);
   },
 });
+
+/** Returns the templates of which one is enough. */
+function formsOf(args: {
+  readonly template?: string | undefined;
+  readonly templates?: readonly string[] | undefined;
+}): readonly string[] {
+  const { template, templates } = args;
+  if ((template === undefined) === (templates === undefined)) {
+    throw new Error('either `template` or `templates` is needed');
+  }
+  return templates ?? [template ?? ''];
+}
 
 /** Returns the one text that a resource, or the object under admission, has in a field. */
 function textOf(request: Request<'resource'>, field: string): string {

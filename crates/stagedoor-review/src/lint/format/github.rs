@@ -2,6 +2,8 @@
 //!
 //! See [the commands](https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands).
 
+use stagedoor_core::printable;
+
 use crate::lint::{LintFinding, LintLevel, LintReport};
 
 /// Returns an annotation for each finding that nobody suppressed.
@@ -27,7 +29,7 @@ fn annotation(finding: &LintFinding) -> String {
     properties.push(format!("title={}", property(finding.code.id())));
     let policy = finding.place.policy.as_ref();
     let policy = policy.map(|policy| format!("policy `{policy}`: ")).unwrap_or_default();
-    let text = data(&format!("{policy}{}", finding.message));
+    let text = data(&printable(&format!("{policy}{}", finding.message)));
     format!("::{command} {}::{text}\n", properties.join(","))
 }
 

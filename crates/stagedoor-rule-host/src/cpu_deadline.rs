@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use wasmtime::UpdateDeadline;
 
-use crate::ticker::TICK;
+use crate::epoch::TICK;
 
 /// Deadlines by the clock that a call is given at the most.
 pub(crate) const EXTENSIONS: u64 = 20;
 
 /// What is left for one call.
-pub(crate) struct Allowance {
+pub(crate) struct CpuBudget {
     deadline: Duration,
     /// The thread's processor time when the call began.
     began: Option<Duration>,
@@ -25,7 +25,7 @@ pub(crate) struct Allowance {
     ticks: u64,
 }
 
-impl Allowance {
+impl CpuBudget {
     /// Begins a call on this thread.
     pub(crate) fn begin(deadline: Duration) -> Self {
         Self::since(deadline, processor_time())
@@ -60,13 +60,14 @@ fn ticks(time: Duration) -> u64 {
     u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX)
 }
 
-fn processor_time() -> Option<Duration> {
+/// Returns the processor time of this thread.
+pub(crate) fn processor_time() -> Option<Duration> {
     cpu_time::ThreadTime::try_now().ok().map(|time| time.as_duration())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Allowance, EXTENSIONS, processor_time};
+    use super::{CpuBudget, EXTENSIONS, processor_time};
     use std::time::Duration;
 
     const DEADLINE: Duration = Duration::from_millis(5);
@@ -77,32 +78,32 @@ mod tests {
 
     #[test]
     fn a_rule_that_ran_for_its_deadline_is_cut() {
-        let mut allowance = Allowance::since(DEADLINE, at(0));
-        assert_eq!(allowance.first(), 6);
-        assert_eq!(allowance.more(at(5_000)), None);
-        assert_eq!(allowance.more(at(9_000_000)), None);
+        let mut budget = CpuBudget::since(DEADLINE, at(0));
+        assert_eq!(budget.first(), 6);
+        assert_eq!(budget.more(at(5_000)), None);
+        assert_eq!(budget.more(at(9_000_000)), None);
     }
 
     #[test]
     fn a_rule_that_waited_is_given_what_is_left() {
-        let mut allowance = Allowance::since(DEADLINE, at(0));
-        assert_eq!(allowance.more(at(100)), Some(5));
-        assert_eq!(allowance.more(at(3_500)), Some(2));
-        assert_eq!(allowance.more(at(4_999)), Some(1));
-        assert_eq!(allowance.more(at(5_001)), None);
+        let mut budget = CpuBudget::since(DEADLINE, at(0));
+        assert_eq!(budget.more(at(100)), Some(5));
+        assert_eq!(budget.more(at(3_500)), Some(2));
+        assert_eq!(budget.more(at(4_999)), Some(1));
+        assert_eq!(budget.more(at(5_001)), None);
     }
 
     #[test]
     fn waiting_ends_after_so_many_deadlines() {
-        let mut allowance = Allowance::since(DEADLINE, at(0));
-        let given: u64 = std::iter::from_fn(|| allowance.more(at(1))).sum();
+        let mut budget = CpuBudget::since(DEADLINE, at(0));
+        let given: u64 = std::iter::from_fn(|| budget.more(at(1))).sum();
         assert_eq!(given, 5 * (EXTENSIONS - 1));
     }
 
     #[test]
     fn without_a_clock_the_first_deadline_is_the_last() {
-        assert_eq!(Allowance::since(DEADLINE, None).more(at(1)), None);
-        assert_eq!(Allowance::since(DEADLINE, at(0)).more(None), None);
+        assert_eq!(CpuBudget::since(DEADLINE, None).more(at(1)), None);
+        assert_eq!(CpuBudget::since(DEADLINE, at(0)).more(None), None);
     }
 
     #[test]

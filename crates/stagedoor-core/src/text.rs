@@ -1,0 +1,96 @@
+//! Texts of others, made safe to show.
+//!
+//! Names, reasons and messages come from files, requests and rules that others wrote. A terminal
+//! obeys control characters, a CI server takes a line that begins with `::` for a command, a reader
+//! is misled by characters that turn the direction of writing, and XML has no place for
+//! noncharacters. Whoever writes such a text for people or for another program uses these.
+
+use std::borrow::Cow;
+
+/// Returns whether a character is shown as something else than itself, or is obeyed.
+///
+/// These are control characters, those that separate lines, those that turn the direction of
+/// writing or show nothing, and the noncharacters of Unicode.
+#[must_use]
+pub fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+                | '\u{FEFF}' | '\u{FDD0}'..='\u{FDEF}' | '\u{FFF9}'..='\u{FFFB}'
+        )
+        || u32::from(c) & 0xFFFE == 0xFFFE
+}
+
+/// Returns a text in which nothing is obeyed: what [`is_unsafe`] is escaped as `\u{…}`, but
+/// line feeds and tabs stay.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::printable;
+///
+/// assert_eq!(printable("über\n\tuns"), "über\n\tuns");
+/// assert_eq!(printable("a\u{1b}[31mb\r"), "a\\u{1b}[31mb\\u{d}");
+/// ```
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| is_unsafe(c) && c != '\n' && c != '\t')
+}
+
+/// Returns a text on one line: blanks and line ends become one blank each, and what
+/// [`is_unsafe`] otherwise is escaped as `\u{…}`.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::single_line;
+///
+/// assert_eq!(single_line(" no\n::add-mask::x\r\n"), "no ::add-mask::x");
+/// assert_eq!(single_line("x\u{202e}y"), "x\\u{202e}y");
+/// ```
+#[must_use]
+pub fn single_line(text: &str) -> String {
+    let words: Vec<&str> = text.split(char::is_whitespace).filter(|w| !w.is_empty()).collect();
+    escaped(&words.join(" "), is_unsafe).into_owned()
+}
+
+fn escaped(text: &str, is_odd: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_odd) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_odd(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_without_what_is_obeyed() {
+        for (text, shown) in [
+            ("plain", "plain"),
+            ("", ""),
+            (" a \t b\u{a0}c\u{3000}d ", "a b c d"),
+            ("a\u{2028}b\u{2029}c\u{85}d\u{b}e", "a b c d e"),
+            ("\u{1b}]0;title\u{7}", "\\u{1b}]0;title\\u{7}"),
+            ("\u{200b}\u{feff}\u{2066}", "\\u{200b}\\u{feff}\\u{2066}"),
+            ("\u{fffe}\u{ffff}\u{1ffff}", "\\u{fffe}\\u{ffff}\\u{1ffff}"),
+            // Joiners belong to how some are written.
+            ("emoji 👩‍🚀, می\u{200c}خواهم", "emoji 👩‍🚀, می\u{200c}خواهم"),
+        ] {
+            assert_eq!(single_line(text), shown);
+            assert!(!single_line(text).contains(is_unsafe));
+        }
+    }
+
+    #[test]
+    fn printable_text_keeps_its_lines() {
+        assert_eq!(printable("a\n\tb\rc"), "a\n\tb\\u{d}c");
+        assert!(matches!(printable("a\nb"), Cow::Borrowed(_)));
+    }
+}
