@@ -6,6 +6,7 @@ mod forms;
 use std::collections::BTreeMap;
 use std::io::BufRead as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -226,7 +227,7 @@ impl Replay<'_> {
         if self.reviewer.is_none() {
             let load = &self.args.load;
             let source = PolicySource::new(&self.args.policies)
-                .with_rules(std::sync::Arc::new(self.rules()))
+                .with_rules(std::sync::Arc::new(self.rules()?))
                 .with_limits(load.limits()?)
                 .with_manifest(load.manifest())
                 .beside(stagedoor_backstage::VOCABULARY);
@@ -241,9 +242,9 @@ impl Replay<'_> {
         self.reviewer.as_ref().ok_or_else(|| Failure::input("no policies"))
     }
 
-    fn rules(&self) -> RuleFiles {
-        let named = self.args.load.rules.clone();
-        RuleFiles { named, policies: self.args.policies.clone() }
+    /// Returns the rules, which are waited for until they are compiled.
+    fn rules(&self) -> Result<RuleFiles, Failure> {
+        RuleFiles::new(&self.args.load, self.args.policies.clone(), Duration::MAX)
     }
 
     /// Evaluates a request of AuthZEN; `None` if it is none.
@@ -251,7 +252,7 @@ impl Replay<'_> {
         if self.world.is_none() {
             let files = WorldFiles {
                 policies: self.args.policies.clone(),
-                rules: self.rules(),
+                rules: self.rules()?,
                 limits: self.args.load.limits()?,
                 manifest: self.args.load.manifest(),
                 entities: self.args.entities.clone(),
