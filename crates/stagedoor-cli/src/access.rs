@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::input::Input;
 use crate::output::Output;
 use crate::platform::Platform;
-use crate::roles;
+use crate::roles::{self, BuiltIn, BuiltInArgs};
 use crate::table::Table;
 
 /// Size of a file of subjects, in bytes.
@@ -35,12 +35,25 @@ struct SourceArgs {
     rbac: Vec<PathBuf>,
 }
 
-impl SourceArgs {
+/// Where policies or roles are, and what a cluster has besides.
+#[derive(Debug, Args)]
+struct AccessArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+
+    #[command(flatten)]
+    built_in: BuiltInArgs,
+}
+
+impl AccessArgs {
     fn engine(&self, load: &LoadArgs, output: &Output) -> Result<Engine, Failure> {
-        if self.rbac.is_empty() {
-            return Ok(load.load(&self.policies, Some(Platform::Kubernetes), output)?.engine);
+        let SourceArgs { policies, rbac } = &self.source;
+        if rbac.is_empty() {
+            return Ok(load.load(policies, Some(Platform::Kubernetes), output)?.engine);
         }
-        let resolved = roles::resolved(&self.rbac, None)?;
+        let resolved = roles::resolved(rbac, None, &self.built_in, BuiltIn::All)?;
+        // An answer that lacks somebody says why.
+        resolved.warnings().iter().for_each(|warning| output.remark(&warning.to_string()));
         let import = RbacImport::of(&resolved).map_err(|e| Failure::input(e.to_string()))?;
         let builder = Engine::builder().schema("(shipped) kubernetes.cedarschema", SCHEMA);
         Ok(import.add_to(builder).build()?)
@@ -79,7 +92,7 @@ pub(crate) struct WhoCanArgs {
     subjects: Option<PathBuf>,
 
     #[command(flatten)]
-    source: SourceArgs,
+    source: AccessArgs,
 
     #[command(flatten)]
     load: LoadArgs,
@@ -105,7 +118,7 @@ pub(crate) struct WhatCanArgs {
     group: Vec<String>,
 
     #[command(flatten)]
-    source: SourceArgs,
+    source: AccessArgs,
 
     #[command(flatten)]
     load: LoadArgs,

@@ -7,8 +7,8 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use crate::ending::UNUSABLE;
 use crate::output::Output;
 use crate::{
-    access, audit, authorize, backstage, bundle, check, completions, demo, diff, explain, fmt,
-    import, lint, man, manifest, replay, report, serve, test, validate,
+    access, audit, authorize, backstage, bundle, check, completions, demo, deploy, diff, explain,
+    fmt, import, lint, man, manifest, replay, report, serve, test, validate,
 };
 
 /// The commands that check: 1 says that something was found.
@@ -63,6 +63,7 @@ enum Command {
     Report(report::ReportArgs),
     Import(import::ImportArgs),
     Audit(audit::AuditArgs),
+    Deploy(deploy::DeployArgs),
     WhoCan(access::WhoCanArgs),
     WhatCan(access::WhatCanArgs),
     Serve(serve::ServeArgs),
@@ -108,6 +109,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Fmt(args) => fmt::run(&args, &mut output),
         Command::Report(args) => report::run(&args, &mut output),
         Command::Import(args) => import::run(&args, &mut output),
+        Command::Deploy(args) => deploy::run(&args, &mut output),
         Command::Audit(args) => audit::run(&args, &mut output),
         Command::WhoCan(args) => access::who_can(&args, &mut output),
         Command::WhatCan(args) => access::what_can(&args, &mut output),

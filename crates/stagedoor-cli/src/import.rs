@@ -15,7 +15,7 @@ use stagedoor_kubernetes::rbac::RbacImport;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::roles::RoleArgs;
+use crate::roles::{BuiltIn, RoleArgs};
 
 /// Turn what another system permits into policies.
 #[derive(Debug, Args)]
@@ -41,6 +41,8 @@ enum From {
 ///   rbac.cedarschema       verbs that Kubernetes' schema does not declare, if there are any
 ///
 /// Roles and bindings that grant nothing, such as bindings to missing roles, are remarked on.
+/// The built-in roles of Kubernetes are known, and their bindings are left out, since RBAC
+/// itself goes on granting them; `--built-in all` imports them too.
 #[derive(Debug, Args)]
 struct RbacArgs {
     #[command(flatten)]
@@ -81,7 +83,7 @@ pub(crate) fn run(args: &ImportArgs, output: &mut Output) -> Result<Ending, Fail
 }
 
 fn kubernetes_rbac(args: &RbacArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let resolved = args.roles.resolved()?;
+    let resolved = args.roles.resolved(BuiltIn::Roles)?;
     let import = RbacImport::of(&resolved).map_err(|e| Failure::input(e.to_string()))?;
     // Nothing is handed over that would not load.
     import.add_to(Engine::builder().schema("kubernetes.cedarschema", SCHEMA)).build()?;

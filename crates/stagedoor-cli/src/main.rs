@@ -9,6 +9,7 @@ mod check;
 mod cli;
 mod completions;
 mod demo;
+mod deploy;
 mod diff;
 mod ending;
 mod engine;

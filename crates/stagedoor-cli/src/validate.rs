@@ -6,6 +6,8 @@ use clap::Args;
 use serde::Serialize;
 use stagedoor_backstage::{Catalog, Finding, PolicyEngine};
 use stagedoor_core::Effect;
+use stagedoor_kubernetes::Reviewer;
+use stagedoor_kubernetes::access::{AccessPolicies, PolicyRemark};
 use stagedoor_source::PolicySet;
 use stagedoor_wire::{Problem, WireError};
 
@@ -110,6 +112,7 @@ fn invalid(failure: Failure, output: &mut Output) -> Result<Ending, Failure> {
 fn valid(args: &ValidateArgs, loaded: &Loaded, output: &mut Output) -> Result<(), Failure> {
     let engine = &loaded.engine;
     let findings = findings(args, loaded)?;
+    let remarks = remarks(loaded)?;
     let warnings = engine.warnings();
     if output.is_json() {
         return output.json(&Valid {
@@ -120,8 +123,19 @@ fn valid(args: &ValidateArgs, loaded: &Loaded, output: &mut Output) -> Result<()
                 .iter()
                 .map(Problem::from)
                 .chain(findings.iter().map(Problem::from))
+                .chain(remarks.iter().map(problem_of))
                 .collect(),
         });
+    }
+    for remark in &remarks {
+        let lead = output.paint().notable("warning:").to_string();
+        let place = match remark.line {
+            Some(line) => format!("{}:{line}", remark.file),
+            None => remark.file.clone(),
+        };
+        let text = format!("{place}: policy `{}`: {}", remark.policy, remark.message);
+        output.line(format_args!("{lead} {}", line(&text)))?;
+        output.line(format_args!("  help: {}", line(&remark.help)))?;
     }
     for warning in warnings {
         output.bytes(report(warning, output.paint()).as_bytes())?;
@@ -137,7 +151,7 @@ fn valid(args: &ValidateArgs, loaded: &Loaded, output: &mut Output) -> Result<()
     let short = revision.get(..12).unwrap_or(revision);
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let mut told = format!("{valid} {}, {}", count(permits, "permit"), count(forbids, "forbid"));
-    let warned = warnings.len() + findings.len();
+    let warned = warnings.len() + findings.len() + remarks.len();
     if warned > 0 {
         told.push_str(&format!(", {}", count(warned, "warning")));
     }
@@ -146,6 +160,32 @@ fn valid(args: &ValidateArgs, loaded: &Loaded, output: &mut Output) -> Result<()
         told.push_str(&format!(", about {}", platforms.join(" and ")));
     }
     output.line(format_args!("{told}, revision {short}"))
+}
+
+fn problem_of(remark: &PolicyRemark) -> Problem {
+    Problem {
+        severity: stagedoor_wire::Severity::Warning,
+        code: remark.code.to_owned(),
+        message: remark.message.clone(),
+        file: Some(remark.file.clone()),
+        document: None,
+        line: remark.line,
+        column: None,
+        help: Some(remark.help.clone()),
+        policy: Some(remark.policy.clone()),
+    }
+}
+
+/// Returns what of policies for Kubernetes is likely to be meant otherwise.
+fn remarks(loaded: &Loaded) -> Result<Vec<PolicyRemark>, Failure> {
+    if !loaded.set.is_about(Platform::Kubernetes.name()) {
+        return Ok(Vec::new());
+    }
+    let failed = |error: String| Failure::input(error);
+    // Also what would only show when reviews are answered, such as an unknown mode.
+    Reviewer::new(loaded.engine.clone()).map_err(|e| failed(e.to_string()))?;
+    let policies = AccessPolicies::of(&loaded.engine).map_err(|e| failed(e.to_string()))?;
+    Ok(policies.remarks())
 }
 
 /// Returns what in the policies cannot become conditions for Backstage.

@@ -7,12 +7,13 @@
 mod describe;
 mod facts;
 mod policies;
+mod remarks;
 mod simplify;
-mod well_known;
 mod what_can;
 mod who_can;
 
+pub use crate::api_resources::api_group_of;
 pub use policies::{AccessError, AccessPolicies};
-pub use well_known::api_group_of;
+pub use remarks::PolicyRemark;
 pub use what_can::{Permission, PermissionEffect};
 pub use who_can::{Access, AccessQuestion, AccessSubject, Exception};

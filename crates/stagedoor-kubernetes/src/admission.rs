@@ -5,11 +5,15 @@
 //! object and the options of the request.
 
 mod fields;
+mod manifest;
 mod objects;
 mod request;
+mod review;
 mod wire;
 
+pub use manifest::{ManifestOperation, ManifestReview, reviews_of_manifests};
 pub use objects::{object, resource_uid};
+pub use review::{AdmissionReply, AdmissionResponse, AdmissionReviewError, AdmissionStatus};
 pub use wire::{AdmissionRequest, GroupVersionKind, GroupVersionResource, UserInfo};
 
 /// The Cedar schema of admission, namespace `k8s::admission`.

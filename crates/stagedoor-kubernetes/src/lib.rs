@@ -18,6 +18,8 @@
 //! | `resourceAttributes` | `k8s::Resource`, whose id is the path of the API |
 //! | `nonResourceAttributes` | `k8s::NonResourceURL` |
 //! | verb `impersonate` | the resource is the `k8s::User`, `ServiceAccount`, `Node`, `Group`, `PrincipalUID` or `Extra` that one wants to be |
+//! | verbs `impersonate:MODE` | the same, with the verb in `context.verb` |
+//! | verbs `impersonate-on:MODE:VERB` | the action is `impersonate` too, with the verb in `context.verb`; the resource is the one that is asked for |
 //!
 //! # Verbs that nobody declared
 //!
@@ -46,28 +48,39 @@
 
 pub mod access;
 pub mod admission;
+mod api_resources;
 mod attributes;
+pub mod conditional;
+mod forbids;
+mod impersonation;
+mod mode;
 mod names;
 pub mod rbac;
 mod reading;
 mod resource;
 mod review;
 mod reviewer;
+mod ruling;
 mod selector;
 mod selector_text;
 mod starter;
 mod subject;
 mod to_wire;
+mod version;
 mod vocabulary;
 mod wire;
 
 pub use attributes::{Attributes, NonResourceAttributes, ResourceAttributes};
-pub use reading::ReviewError;
+pub use mode::{ModeCeiling, PolicyMode, UnknownMode};
+pub use reading::{Review, ReviewError};
 pub use review::{
-    ConditionsMode, SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus,
+    ConditionsMode, ReviewVersion, SubjectAccessReview, SubjectAccessReviewSpec,
+    SubjectAccessReviewStatus,
 };
-pub use reviewer::Reviewer;
+pub use reviewer::{Reviewer, UndecidedError};
+pub use ruling::Ruling;
 pub use selector::{FieldSelectorAttributes, LabelSelectorAttributes, SelectorRequirement};
-pub use starter::{SCHEMA, STARTER_POLICIES, VOCABULARY};
+pub use starter::{DEPLOY_MANIFESTS, SCHEMA, STARTER_POLICIES, VOCABULARY};
 pub use subject::{Principal, PrincipalIds, Subject};
+pub use version::{KubernetesVersion, UnknownVersion};
 pub use vocabulary::{AttributesError, Vocabulary, VocabularyError};

@@ -6,6 +6,7 @@
 
 mod aggregation;
 mod audit;
+mod built_in;
 mod import;
 mod label_selector;
 mod object;
@@ -16,14 +17,19 @@ mod resolve;
 mod split;
 mod text;
 mod title;
+mod unmatchable;
 mod verbs;
 mod warning;
 
-pub use audit::{AuditCheck, AuditFinding, AuditReport, AuditSeverity};
+pub use audit::{
+    AuditBaseline, AuditCheck, AuditFinding, AuditReport, AuditSeverity, BaselineError, Chain,
+    ChainStep, ChainTarget, PictureFormat,
+};
+pub use built_in::BuiltIns;
 pub use import::{ImportedFile, RbacImport, RbacImportError};
 pub use label_selector::{LabelSelector, LabelSelectorRequirement};
 pub use object::{
-    Binding, BindingKind, BindingSubject, Origin, PolicyRule, Role, RoleKind, RoleRef,
+    Binding, BindingKind, BindingSubject, ObjectSource, Origin, PolicyRule, Role, RoleKind, RoleRef,
 };
 pub use objects::{RbacError, RbacObjects};
 pub use resolve::{Grant, Grantee, ResolvedRbac};

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use stagedoor_core::plain_reason;
 
+use crate::admission::AdmissionRequest;
 use crate::review::{SubjectAccessReview, check_type};
-use crate::wire::{Object, null_is_default};
+use crate::wire::{Object, UniqueValue, null_is_default};
 
 /// The largest input that is read, in bytes.
 const MAX_BYTES: usize = 8 << 20;
@@ -126,21 +127,72 @@ impl SubjectAccessReview {
     /// );
     /// ```
     pub fn read_all(text: &str) -> Result<Vec<Self>, ReviewError> {
-        check_size(text)?;
-        let mut bytes = text.as_bytes();
-        let documents =
-            serde_saphyr::read_with_options::<_, serde_json::Value>(&mut bytes, yaml_options());
+        let documents = read_documents(text)?.into_iter().enumerate();
+        let reviews = documents.map(|(n, document)| read_document(n + 1, document));
+        let reviews: Vec<Self> = reviews.collect::<Result<_, _>>()?;
+        if reviews.is_empty() { Err(ReviewError::Empty) } else { Ok(reviews) }
+    }
+}
+
+/// A review of either kind.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Review {
+    /// A SubjectAccessReview.
+    SubjectAccess(Box<SubjectAccessReview>),
+    /// An AdmissionReview, in JSON.
+    Admission(String),
+}
+
+impl Review {
+    /// Reads reviews of either kind, as [`SubjectAccessReview::read_all`] reads those of one.
+    ///
+    /// # Errors
+    ///
+    /// [`ReviewError`], which names the document and the field that is wrong.
+    pub fn read_all(text: &str) -> Result<Vec<Self>, ReviewError> {
         let mut reviews = Vec::new();
-        for (n, document) in documents.enumerate() {
+        for (n, document) in read_documents(text)?.into_iter().enumerate() {
             let n = n + 1;
-            let document = document.map_err(|e| ReviewError::Syntax {
+            let is_admission = document.get("kind").is_some_and(|kind| kind == "AdmissionReview");
+            if !is_admission {
+                reviews.push(Self::SubjectAccess(Box::new(read_document(n, document)?)));
+                continue;
+            }
+            let json = document.to_string();
+            AdmissionRequest::from_review(&json).map_err(|e| ReviewError::Document {
                 document: n,
-                reason: e.without_snippet().to_string(),
+                path: String::new(),
+                reason: e.to_string(),
             })?;
-            reviews.push(read_document(n, document)?);
+            reviews.push(Self::Admission(json));
         }
         if reviews.is_empty() { Err(ReviewError::Empty) } else { Ok(reviews) }
     }
+}
+
+/// Reads the documents of a YAML stream, or JSON objects one after the other.
+pub(crate) fn read_documents(text: &str) -> Result<Vec<serde_json::Value>, ReviewError> {
+    check_size(text)?;
+    let mut documents = Vec::new();
+    let syntax = |document: usize, reason: String| ReviewError::Syntax { document, reason };
+    if text.trim_start().starts_with('{') {
+        let stream = serde_json::Deserializer::from_str(text).into_iter::<UniqueValue>();
+        for (n, document) in stream.enumerate() {
+            documents.push(document.map_err(|e| syntax(n + 1, e.to_string()))?.0);
+        }
+        return Ok(documents);
+    }
+    let mut bytes = text.as_bytes();
+    let stream = serde_saphyr::read_with_options::<_, UniqueValue>(&mut bytes, yaml_options());
+    for (n, document) in stream.enumerate() {
+        let UniqueValue(document) =
+            document.map_err(|e| syntax(n + 1, e.without_snippet().to_string()))?;
+        if !document.is_null() {
+            documents.push(document);
+        }
+    }
+    Ok(documents)
 }
 
 fn yaml_options() -> serde_saphyr::Options {

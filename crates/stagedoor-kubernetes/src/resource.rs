@@ -1,9 +1,12 @@
 //! The Cedar resource that a request is about.
 
+use std::borrow::Cow;
+
 use cedar_policy::EntityUid;
 use stagedoor_core::Entity;
 
 use crate::attributes::{Attributes, NonResourceAttributes, ResourceAttributes};
+use crate::impersonation::{AUTHENTICATION, Impersonation};
 use crate::names::{NAMES, uid};
 use crate::subject::{Identity, group, identity_attributes};
 
@@ -22,14 +25,16 @@ pub(crate) enum ResourceKind {
 }
 
 /// Returns the kind of resource that a request is about: for most what it says, for
-/// `impersonate` the somebody whom one wants to be.
+/// impersonation the somebody whom one wants to be.
 pub(crate) fn kind(attributes: &Attributes) -> ResourceKind {
     match attributes {
         Attributes::NonResource(_) => ResourceKind::NonResourceUrl,
-        Attributes::Resource(attributes) if attributes.verb == "impersonate" => {
-            impersonated(attributes)
-        }
-        Attributes::Resource(_) => ResourceKind::Resource,
+        Attributes::Resource(attributes) => match Impersonation::of(&attributes.verb) {
+            Some(Impersonation::Legacy) => impersonated(attributes),
+            Some(Impersonation::Identity) => constrained(attributes),
+            // About what is asked for in the name of somebody else.
+            Some(Impersonation::Request) | None => ResourceKind::Resource,
+        },
     }
 }
 
@@ -48,6 +53,45 @@ pub(crate) fn entity(kind: ResourceKind, attributes: &Attributes) -> Entity {
     }
 }
 
+/// Returns whom a request of constrained impersonation is about; all are of one API group, and
+/// the name of a user is a user's, whatever it looks like: nodes have a resource of their own.
+fn constrained(attributes: &ResourceAttributes) -> ResourceKind {
+    let ResourceAttributes { group, resource, subresource, namespace, .. } = attributes;
+    if group != AUTHENTICATION {
+        return ResourceKind::Resource;
+    }
+    let plain = namespace.is_empty() && subresource.is_empty();
+    match resource.as_str() {
+        "users" if plain => ResourceKind::User,
+        "groups" if plain => ResourceKind::Group,
+        "nodes" if plain => ResourceKind::Node,
+        "uids" if plain => ResourceKind::PrincipalUid,
+        "serviceaccounts" if subresource.is_empty() => ResourceKind::ServiceAccount,
+        "userextras" if namespace.is_empty() => ResourceKind::Extra,
+        _ => ResourceKind::Resource,
+    }
+}
+
+/// Whether a request stands for all of its kind: kube-apiserver asks so before it asks about
+/// each of many groups, keys and values, and about the node that a service account is on.
+pub(crate) fn stands_for_every_name(attributes: &Attributes) -> bool {
+    match attributes {
+        Attributes::Resource(attributes) => {
+            Impersonation::of(&attributes.verb) == Some(Impersonation::Identity)
+                && (attributes.name == "*" || attributes.subresource == "*")
+        }
+        Attributes::NonResource(_) => false,
+    }
+}
+
+/// Returns the user name of the node that a request to impersonate is about.
+pub(crate) fn node_name(attributes: &ResourceAttributes) -> Cow<'_, str> {
+    match Impersonation::of(&attributes.verb) {
+        Some(Impersonation::Identity) => format!("system:node:{}", attributes.name).into(),
+        _ => attributes.name.as_str().into(),
+    }
+}
+
 /// Returns whom a request to impersonate is about.
 ///
 /// Only what kube-apiserver itself asks: the resource in its own API group, and neither
@@ -63,19 +107,24 @@ fn impersonated(attributes: &ResourceAttributes) -> ResourceKind {
         },
         ("", "groups") if plain => ResourceKind::Group,
         ("", "serviceaccounts") if subresource.is_empty() => ResourceKind::ServiceAccount,
-        ("authentication.k8s.io", "uids") if plain => ResourceKind::PrincipalUid,
-        ("authentication.k8s.io", "userextras") if namespace.is_empty() => ResourceKind::Extra,
+        (AUTHENTICATION, "uids") if plain => ResourceKind::PrincipalUid,
+        (AUTHENTICATION, "userextras") if namespace.is_empty() => ResourceKind::Extra,
         _ => ResourceKind::Resource,
     }
 }
 
 fn user(kind: ResourceKind, attributes: &ResourceAttributes) -> Entity {
-    let name = attributes.name.as_str();
     if kind == ResourceKind::Node {
-        let mut entity = Entity::new(uid(&NAMES.node, name));
-        entity.attributes = identity_attributes(name);
+        let name = node_name(attributes);
+        let mut entity = Entity::new(uid(&NAMES.node, &name));
+        entity.attributes = identity_attributes(&name);
+        if Impersonation::of(&attributes.verb) == Some(Impersonation::Identity) {
+            // Also where it cannot be the name of a node.
+            entity.attributes.insert("name".into(), attributes.name.as_str().into());
+        }
         entity
     } else {
+        let name = attributes.name.as_str();
         // Also a service account's name, asked for as a user: it stays what was asked for.
         Entity::new(uid(&NAMES.user, name)).with_attribute("name", name)
     }

@@ -1,15 +1,22 @@
 //! Answering reviews with an engine.
 
 use cedar_policy::Decision;
-use stagedoor_core::{Engine, Outcome};
+use stagedoor_core::{DecideError, Engine, EntitiesError, Explanation, Outcome, PolicyInfo};
 
+use crate::admission::AdmissionRequest;
 use crate::attributes::Attributes;
+use crate::forbids::Forbids;
+use crate::mode::{ModeCeiling, Modes};
+use crate::resource::stands_for_every_name;
 use crate::review::{SubjectAccessReview, SubjectAccessReviewStatus};
-use crate::subject::Principal;
-use crate::vocabulary::{Vocabulary, VocabularyError};
+use crate::ruling::Ruling;
+use crate::subject::{Principal, PrincipalIds, Subject};
+use crate::vocabulary::{AttributesError, Vocabulary, VocabularyError};
 
 /// How many policies or errors an answer names before it only counts them.
 const NAMED: usize = 8;
+/// How much of a policy's own words an answer has, in characters.
+const WORDS: usize = 512;
 
 /// Answers SubjectAccessReviews by the policies of one engine.
 ///
@@ -41,6 +48,32 @@ const NAMED: usize = 8;
 pub struct Reviewer {
     engine: Engine,
     vocabulary: Vocabulary,
+    forbids: Forbids,
+    modes: Modes,
+}
+
+/// A request that the policies do not decide. It must count as a refusal.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum UndecidedError {
+    /// No request can be made of it.
+    #[error(transparent)]
+    Attributes(#[from] AttributesError),
+    /// Names or groups are too long or too many.
+    #[error(transparent)]
+    Entities(#[from] EntitiesError),
+    /// The engine does not take the request.
+    #[error(transparent)]
+    Request(#[from] DecideError),
+    /// An AdmissionReview that cannot be put to policies.
+    #[error("{0}")]
+    Admission(String),
+    /// The name `*` stands for every one, and a policy may forbid one of them.
+    #[error(
+        "`*` stands for every name, of which policies may forbid some: kube-apiserver asks about \
+         each one then"
+    )]
+    EveryName,
 }
 
 impl Reviewer {
@@ -54,7 +87,19 @@ impl Reviewer {
             Some(schema) => Vocabulary::of(schema)?,
             None => Vocabulary::without_schema(),
         };
-        Ok(Self { engine, vocabulary })
+        let forbids = Forbids::of(&engine);
+        Self { engine, vocabulary, forbids, modes: Modes::default() }.with_ceilings(&[])
+    }
+
+    /// Sets how much the policies of some directories count at most.
+    ///
+    /// # Errors
+    ///
+    /// [`VocabularyError::UnknownMode`] never for a reviewer that is there.
+    pub fn with_ceilings(mut self, ceilings: &[ModeCeiling]) -> Result<Self, VocabularyError> {
+        self.modes = Modes::of(&self.engine, ceilings)
+            .map_err(|(policy, reason)| VocabularyError::UnknownMode { policy, reason })?;
+        Ok(self)
     }
 
     /// Sets another vocabulary than the one of the engine's schema.
@@ -79,42 +124,183 @@ impl Reviewer {
     /// Returns the review with its status.
     #[must_use]
     pub fn answer(&self, review: SubjectAccessReview) -> SubjectAccessReview {
-        let status = match self.vocabulary.principal(&review.spec.subject) {
-            Ok(principal) => self.status(&principal, &review.spec.attributes),
-            Err(error) => failed(&error),
-        };
-        review.with_status(status)
+        let ruling = self.ruling(&review.spec.subject, &review.spec.attributes);
+        review.with_status(ruling.into())
+    }
+
+    /// Returns what is answered, and what policies that are not enforced say besides.
+    #[must_use]
+    pub fn ruling(&self, subject: &Subject, attributes: &Attributes) -> Ruling {
+        let ruled = self.decide(subject, attributes).and_then(|outcome| {
+            let explain = || self.explain(subject, attributes);
+            Ruling::of(&outcome, &self.modes, &self.engine, explain)
+        });
+        ruled.unwrap_or_else(|error| Ruling::undecided(&error))
+    }
+
+    /// Returns the same for an object that is to be written.
+    #[must_use]
+    pub fn admission_ruling(&self, review: &AdmissionRequest<'_>) -> Ruling {
+        let ruled = self.admit(review).and_then(|outcome| {
+            let explain = || self.explain_admission(review);
+            Ruling::of(&outcome, &self.modes, &self.engine, explain)
+        });
+        ruled.unwrap_or_else(|error| Ruling::undecided(&error))
+    }
+
+    /// Decides whether somebody may do something.
+    ///
+    /// A policy that forbids something to `k8s::User::"carol"` compares that with the UID,
+    /// where the request has one ([`PrincipalIds`]); whoever wrote it meant the name. So where
+    /// policies forbid something to principals by their ids, the request is decided by UID and
+    /// by name, and what is forbidden either way is forbidden.
+    ///
+    /// # Errors
+    ///
+    /// [`UndecidedError`], which must count as a refusal.
+    pub fn decide(
+        &self,
+        subject: &Subject,
+        attributes: &Attributes,
+    ) -> Result<Outcome, UndecidedError> {
+        self.twice(subject, is_forbidden, |vocabulary| {
+            let outcome =
+                self.decide_as(&vocabulary.principal(subject)?, vocabulary, attributes)?;
+            Ok(outcome)
+        })
+    }
+
+    /// Decides like [`decide`](Self::decide), and says what each policy has to do with it.
+    ///
+    /// # Errors
+    ///
+    /// [`UndecidedError`], which must count as a refusal.
+    pub fn explain(
+        &self,
+        subject: &Subject,
+        attributes: &Attributes,
+    ) -> Result<Explanation, UndecidedError> {
+        let forbidden = |explanation: &Explanation| is_forbidden(explanation.outcome());
+        self.twice(subject, forbidden, |vocabulary| {
+            let principal = vocabulary.principal(subject)?;
+            let (request, entities) = vocabulary.request(&principal, attributes)?;
+            let explanation = self.engine.explain(&request, &entities)?;
+            self.check_name(attributes, explanation.outcome())?;
+            Ok(explanation)
+        })
+    }
+
+    /// Decides whether an object may be written, as [`decide`](Self::decide) does.
+    ///
+    /// # Errors
+    ///
+    /// [`UndecidedError`], which must count as a refusal.
+    pub fn admit(&self, review: &AdmissionRequest<'_>) -> Result<Outcome, UndecidedError> {
+        self.twice(&review.user_info.subject(), is_forbidden, |vocabulary| {
+            let (request, entities) =
+                review.request(vocabulary).map_err(UndecidedError::Admission)?;
+            Ok(self.engine.decide(&request, &entities)?)
+        })
+    }
+
+    /// Decides like [`admit`](Self::admit), and says what each policy has to do with it.
+    ///
+    /// # Errors
+    ///
+    /// [`UndecidedError`], which must count as a refusal.
+    pub fn explain_admission(
+        &self,
+        review: &AdmissionRequest<'_>,
+    ) -> Result<Explanation, UndecidedError> {
+        let forbidden = |explanation: &Explanation| is_forbidden(explanation.outcome());
+        self.twice(&review.user_info.subject(), forbidden, |vocabulary| {
+            let (request, entities) =
+                review.request(vocabulary).map_err(UndecidedError::Admission)?;
+            Ok(self.engine.explain(&request, &entities)?)
+        })
     }
 
     /// Returns the answer whether a prepared principal may do something.
     ///
     /// `denied` is set when a policy forbids the request, or when the decision failed:
     /// another authorizer could otherwise allow what a policy here forbids. If merely no
-    /// policy permits it, neither `allowed` nor `denied` is set.
+    /// policy permits it, neither `allowed` nor `denied` is set. The principal is taken as it
+    /// is prepared: by UID or by name, not by both as [`decide`](Self::decide) does.
     #[must_use]
     pub fn status(
         &self,
         principal: &Principal,
         attributes: &Attributes,
     ) -> SubjectAccessReviewStatus {
-        match self.vocabulary.request(principal, attributes) {
-            Ok((request, entities)) => match self.engine.decide(&request, &entities) {
-                Ok(outcome) => (&outcome).into(),
-                Err(error) => failed(&error),
-            },
-            Err(error) => failed(&error),
-        }
+        let ruled = self.decide_as(principal, &self.vocabulary, attributes).and_then(|outcome| {
+            let explain = || {
+                let (request, entities) = self.vocabulary.request(principal, attributes)?;
+                Ok(self.engine.explain(&request, &entities)?)
+            };
+            Ruling::of(&outcome, &self.modes, &self.engine, explain)
+        });
+        ruled.unwrap_or_else(|error| Ruling::undecided(&error)).into()
     }
+
+    fn decide_as(
+        &self,
+        principal: &Principal,
+        vocabulary: &Vocabulary,
+        attributes: &Attributes,
+    ) -> Result<Outcome, UndecidedError> {
+        let (request, entities) = vocabulary.request(principal, attributes)?;
+        let outcome = self.engine.decide(&request, &entities)?;
+        self.check_name(attributes, &outcome)?;
+        Ok(outcome)
+    }
+
+    /// Fails where a yes would be one to names that a policy forbids.
+    fn check_name(&self, attributes: &Attributes, outcome: &Outcome) -> Result<(), UndecidedError> {
+        let is_open = outcome.decision() == Decision::Allow
+            && stands_for_every_name(attributes)
+            && self.forbids.impersonation;
+        if is_open { Err(UndecidedError::EveryName) } else { Ok(()) }
+    }
+
+    /// Decides by UID, and where that may matter by name too; what is forbidden counts.
+    pub(crate) fn twice<T>(
+        &self,
+        subject: &Subject,
+        is_forbidden: impl Fn(&T) -> bool,
+        decide: impl Fn(&Vocabulary) -> Result<T, UndecidedError>,
+    ) -> Result<T, UndecidedError> {
+        let by_id = decide(&self.vocabulary)?;
+        let has_two_ids = !subject.uid.is_empty() && subject.uid != subject.user;
+        if !self.forbids.principals_by_id || !has_two_ids || is_forbidden(&by_id) {
+            return Ok(by_id);
+        }
+        let other = match self.vocabulary.principal_ids() {
+            PrincipalIds::UidOrUserName => PrincipalIds::UserName,
+            // The names are what policies are written for.
+            PrincipalIds::UserName => return Ok(by_id),
+        };
+        let by_name = decide(&self.vocabulary.clone().with_principal_ids(other))?;
+        Ok(if is_forbidden(&by_name) { by_name } else { by_id })
+    }
+}
+
+/// Whether a policy forbids it, rather than none permitting it.
+pub(crate) fn is_forbidden(outcome: &Outcome) -> bool {
+    outcome.decision() == Decision::Deny && outcome.reasons().next().is_some()
 }
 
 impl From<&Outcome> for SubjectAccessReviewStatus {
     fn from(outcome: &Outcome) -> Self {
-        let policies = list(outcome.reasons().map(|policy| format!("`{}`", policy.id())), ", ");
         let allowed = outcome.decision() == Decision::Allow;
-        let denied = !allowed && !policies.is_empty();
+        let denied = !allowed && is_forbidden(outcome);
         let reason = match (allowed, denied) {
-            (true, _) => format!("allowed by {policies}"),
-            (false, true) => format!("forbidden by {policies}"),
+            (true, _) => {
+                let ids = outcome.reasons().map(|policy| format!("`{}`", policy.id()));
+                format!("allowed by {}", list(ids, ", "))
+            }
+            (false, true) => {
+                format!("forbidden by {}", list(outcome.reasons().map(in_own_words), "; "))
+            }
             (false, false) => "no policy permits this".to_owned(),
         };
         let errors =
@@ -123,16 +309,21 @@ impl From<&Outcome> for SubjectAccessReviewStatus {
     }
 }
 
-fn failed(error: &dyn std::error::Error) -> SubjectAccessReviewStatus {
-    SubjectAccessReviewStatus {
-        allowed: false,
-        denied: true,
-        reason: "the request could not be decided".to_owned(),
-        evaluation_error: error.to_string(),
+/// Returns a policy's id with what it tells those whom it stops: `@message`, or else `@doc`.
+pub(crate) fn in_own_words(policy: PolicyInfo<'_>) -> String {
+    let words = policy.annotation("message").or_else(|| policy.annotation("doc"));
+    let words = words.map(|words| words.split_whitespace().collect::<Vec<_>>().join(" "));
+    match words.filter(|words| !words.is_empty()) {
+        None => format!("`{}`", policy.id()),
+        Some(words) if words.chars().count() <= WORDS => format!("`{}`: {words}", policy.id()),
+        Some(words) => {
+            let words: String = words.chars().take(WORDS - 1).collect();
+            format!("`{}`: {words}…", policy.id())
+        }
     }
 }
 
-fn list(items: impl Iterator<Item = String>, separator: &str) -> String {
+pub(crate) fn list(items: impl Iterator<Item = String>, separator: &str) -> String {
     let items: Vec<String> = items.collect();
     let named = items.get(..NAMED).unwrap_or(&items).join(separator);
     match items.len().checked_sub(NAMED) {

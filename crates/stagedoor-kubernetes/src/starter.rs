@@ -46,3 +46,18 @@ pub const STARTER_POLICIES: &[(&str, &str)] = &[
     ("platform.cedar", include_str!("../policies/platform.cedar")),
     ("readers.cedar", include_str!("../policies/readers.cedar")),
 ];
+
+/// The manifests that put the webhook in front of a cluster, by file name.
+pub const DEPLOY_MANIFESTS: &[(&str, &str)] = &[
+    ("stagedoor.yaml", include_str!("../policies/deploy/stagedoor.yaml")),
+    ("rbac.yaml", include_str!("../policies/deploy/rbac.yaml")),
+    (
+        "validating-webhook-configuration.yaml",
+        include_str!("../policies/deploy/validating-webhook-configuration.yaml"),
+    ),
+    (
+        "authorization-configuration.yaml",
+        include_str!("../policies/deploy/authorization-configuration.yaml"),
+    ),
+    ("webhook-kubeconfig.yaml", include_str!("../policies/deploy/webhook-kubeconfig.yaml")),
+];

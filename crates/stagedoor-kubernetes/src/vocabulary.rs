@@ -1,11 +1,14 @@
 //! From a subject and attributes to the request that policies decide.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use cedar_policy::{EntityUid, Schema};
+use cedar_policy::{Context, EntityUid, Schema};
 use stagedoor_core::{Entities, EntitiesError, Entity, Request};
 
 use crate::attributes::Attributes;
+use crate::impersonation::{self, is_constrained};
+use crate::mode::UnknownMode;
 use crate::names::{NAMES, uid};
 use crate::resource::{ResourceKind, entity, kind};
 use crate::subject::{Principal, PrincipalIds, PrincipalKind, Subject};
@@ -40,7 +43,9 @@ const GROUPS: [&str; 3] = ["readOnly", "write", UNLISTED_VERB];
 #[derive(Debug, Clone)]
 pub struct Vocabulary {
     /// The declared verbs, or nothing where there is no schema and every verb is an action.
-    declared: Option<HashMap<String, Declared>>,
+    declared: Option<Arc<HashMap<String, Declared>>>,
+    /// Whether the verbs of constrained impersonation can be asked as `impersonate`.
+    constrained: bool,
     ids: PrincipalIds,
 }
 
@@ -63,6 +68,14 @@ pub enum VocabularyError {
          Stagedoor ships, and keep only additions beside it"
     )]
     NoUnlistedVerb,
+    /// A policy's mode is none.
+    #[error("policy `{policy}`: `@mode`: {reason}")]
+    UnknownMode {
+        /// The policy.
+        policy: String,
+        /// What is wrong.
+        reason: UnknownMode,
+    },
 }
 
 /// Failure to make a request of a subject and attributes. It must count as a refusal.
@@ -76,6 +89,12 @@ pub enum AttributesError {
     /// that both would be one entity.
     #[error("`{0}` is the one who asks by UID and the impersonated by name")]
     AmbiguousIdentity(EntityUid),
+    /// The schema is from before constrained impersonation, which its policies would not see.
+    #[error(
+        "`{0}`: the schema beside the policies does not let `k8s::Action::\"impersonate\"` stand \
+         for constrained impersonation; put the schema that Stagedoor ships in its place"
+    )]
+    OldSchema(String),
 }
 
 impl Vocabulary {
@@ -106,13 +125,18 @@ impl Vocabulary {
         if !complete {
             return Err(VocabularyError::NoUnlistedVerb);
         }
-        Ok(Self { declared: Some(declared), ids: PrincipalIds::default() })
+        let constrained = declared.get(impersonation::ACTION).is_some_and(|impersonate| {
+            let verb = serde_json::json!({ "verb": "impersonate:user-info" });
+            impersonate.resources & both == both
+                && Context::from_json_value(verb, Some((schema, &impersonate.action))).is_ok()
+        });
+        Ok(Self { declared: Some(Arc::new(declared)), constrained, ids: PrincipalIds::default() })
     }
 
     /// Returns the verbs for policies without a schema: every verb is an action of its own.
     #[must_use]
     pub fn without_schema() -> Self {
-        Self { declared: None, ids: PrincipalIds::default() }
+        Self { declared: None, constrained: true, ids: PrincipalIds::default() }
     }
 
     /// Sets what stands as the entity id of a principal.
@@ -122,9 +146,15 @@ impl Vocabulary {
         self
     }
 
+    pub(crate) fn principal_ids(&self) -> PrincipalIds {
+        self.ids
+    }
+
     /// Whether the name is taken: by a declared action, or by one that is not a verb.
     pub(crate) fn knows(&self, verb: &str) -> bool {
-        GROUPS.contains(&verb) || self.declared.as_ref().is_none_or(|d| d.contains_key(verb))
+        GROUPS.contains(&verb)
+            || (self.constrained && is_constrained(verb))
+            || self.declared.as_ref().is_none_or(|d| d.contains_key(verb))
     }
 
     /// Whether some, and whether all, principals' requests of this verb for this kind of
@@ -147,14 +177,17 @@ impl Vocabulary {
     ///
     /// # Errors
     ///
-    /// [`AttributesError`] if a name is too long, or somebody wants to impersonate a user whose
-    /// name is their own UID.
+    /// [`AttributesError`] if a name is too long, somebody wants to impersonate a user whose name
+    /// is their own UID, or the schema is too old for the verb.
     pub fn request(
         &self,
         principal: &Principal,
         attributes: &Attributes,
     ) -> Result<(Request, Entities), AttributesError> {
         let verb = attributes.verb();
+        if !self.constrained && is_constrained(verb) {
+            return Err(AttributesError::OldSchema(verb.to_owned()));
+        }
         let asked = kind(attributes);
         let (kind, action) = match self.action(verb, principal.kind(), asked) {
             Some(action) => (asked, Some(action)),
@@ -170,13 +203,13 @@ impl Vocabulary {
             Some(_) => return Err(AttributesError::AmbiguousIdentity(resource.uid)),
             None => entities = entities.with([resource])?,
         }
-        let unlisted = action.is_none();
         let action = action.unwrap_or_else(|| uid(&NAMES.action, UNLISTED_VERB));
         if self.declared.is_none() {
             entities = entities.with([action_entity(&action)])?;
         }
         let request = Request::new(principal.uid().clone(), action, uid_of_resource);
-        let request = if unlisted { request.with_context("verb", verb) } else { request };
+        let own = request.action.id().unescaped() == verb && verb != UNLISTED_VERB;
+        let request = if own { request } else { request.with_context("verb", verb) };
         Ok((request, entities))
     }
 
@@ -190,6 +223,7 @@ impl Vocabulary {
         if verb == UNLISTED_VERB {
             return None;
         }
+        let verb = if is_constrained(verb) { impersonation::ACTION } else { verb };
         let Some(declared) = &self.declared else {
             return (!GROUPS.contains(&verb)).then(|| uid(&NAMES.action, verb));
         };

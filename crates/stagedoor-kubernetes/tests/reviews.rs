@@ -68,8 +68,19 @@ fn refuses_with_the_field_that_is_wrong() -> Result<()> {
             "`kind` is `Pod`; only `SubjectAccessReview` is answered",
         ),
         (
-            r#"{"apiVersion":"authorization.k8s.io/v1beta1","kind":"SubjectAccessReview","spec":{"user":"a"}}"#,
-            "`apiVersion` is `authorization.k8s.io/v1beta1`",
+            r#"{"apiVersion":"authorization.k8s.io/v1alpha1","kind":"SubjectAccessReview",
+                "spec":{"user":"a","nonResourceAttributes":{"path":"/"}}}"#,
+            "`apiVersion` is `authorization.k8s.io/v1alpha1`",
+        ),
+        (
+            r#"{"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview",
+                "spec":{"user":"a","group":["g"],"nonResourceAttributes":{"path":"/"}}}"#,
+            "`spec.group` is of v1beta1",
+        ),
+        (
+            r#"{"apiVersion":"authorization.k8s.io/v1beta1","kind":"SubjectAccessReview",
+                "spec":{"user":"a","groups":["g"],"nonResourceAttributes":{"path":"/"}}}"#,
+            "`spec.groups` is of v1",
         ),
         (
             &review(r#"{"user":"a"}"#),
@@ -164,5 +175,23 @@ fn reads_streams_and_names_the_document() -> Result<()> {
         };
         ensure!(error.to_string().contains(words), "`{error}` says nothing of `{words}`");
     }
+    Ok(())
+}
+
+#[test]
+fn v1beta1_is_read_and_answered_in_v1beta1() -> Result<()> {
+    let text = r#"{"apiVersion":"authorization.k8s.io/v1beta1","kind":"SubjectAccessReview",
+        "spec":{"user":"bob","group":["devs","ops"],"uid":"1","extra":{"k":["v"]},
+                "resourceAttributes":{"namespace":"t","verb":"get","version":"v1","resource":"pods"},
+                "conditionalAuthorization":{"mode":"HumanReadable"}}}"#;
+    let review = SubjectAccessReview::from_json(text)?;
+    assert_eq!(review.spec.subject.groups, ["devs", "ops"]);
+    // It knows no conditions, whatever stands in it.
+    assert_eq!(review.spec.conditions, stagedoor_kubernetes::ConditionsMode::NotUnderstood);
+    let written = serde_json::to_value(&review)?;
+    assert_eq!(written["apiVersion"], "authorization.k8s.io/v1beta1");
+    assert_eq!(written["spec"]["group"], serde_json::json!(["devs", "ops"]));
+    assert_eq!(written["spec"].get("groups"), None);
+    assert_eq!(SubjectAccessReview::read_all(text)?, [review]);
     Ok(())
 }

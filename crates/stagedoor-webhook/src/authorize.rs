@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use http::StatusCode;
 use serde::Serialize;
+use stagedoor_kubernetes::conditional::{StatusFields, status_fields};
 use stagedoor_kubernetes::{SubjectAccessReview, SubjectAccessReviewStatus};
 use stagedoor_server::{Outcome, Question, cut};
 
 use crate::app::{self, Answered, App};
-use crate::conditional::{self, ConditionSet};
 use crate::policies::Loaded;
 use crate::record::{self, Decision};
 use crate::status::{Refusal, json};
@@ -27,17 +27,17 @@ struct Reply<'a> {
 struct Status<'a> {
     #[serde(flatten)]
     status: &'a SubjectAccessReviewStatus,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    conditions_chain: Option<[ConditionSet; 1]>,
+    #[serde(flatten)]
+    conditions: StatusFields,
 }
 
 pub(crate) fn answer(app: &App, loaded: &Loaded, question: &Question<'_>) -> Answered {
     let begun = Instant::now();
     let review = SubjectAccessReview::from_json(question.body);
     let review = review.map_err(|e| Refusal::bad_request(e.to_string()))?;
-    let spec = review.spec.clone();
+    let (spec, version) = (review.spec.clone(), review.version);
     let (mut status, mut conditions) = match &loaded.open {
-        Some(open) => conditional::decide(open, loaded.reviewer.vocabulary(), &spec),
+        Some(open) => open.decide(&loaded.reviewer, &spec),
         None => (loaded.reviewer.answer(review).status.unwrap_or_default(), None),
     };
     if app.no_opinion_denies && !status.allowed && conditions.is_none() {
@@ -65,9 +65,12 @@ pub(crate) fn answer(app: &App, loaded: &Loaded, question: &Question<'_>) -> Ans
         "decided"
     );
     let reply = Reply {
-        api_version: "authorization.k8s.io/v1",
+        api_version: version.api_version(),
         kind: "SubjectAccessReview",
-        status: Status { status: &status, conditions_chain: conditions.map(|set| [set]) },
+        status: Status {
+            status: &status,
+            conditions: status_fields(spec.conditions, conditions.as_ref()),
+        },
     };
     let erred = !status.evaluation_error.is_empty();
     Ok(app::answer(json(StatusCode::OK, &reply), outcome, erred))

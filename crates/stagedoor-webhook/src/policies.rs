@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use stagedoor_core::{Effect, Engine, EngineBuilder, Limits, OpenEngine};
-use stagedoor_kubernetes::{Reviewer, VOCABULARY};
+use stagedoor_core::{Effect, Engine, EngineBuilder, Limits};
+use stagedoor_kubernetes::conditional::ConditionalReviewer;
+use stagedoor_kubernetes::{ModeCeiling, Reviewer, VOCABULARY};
 use stagedoor_server::{
     Commit, Fingerprint, InForce, LoadFailure, Replaced, Source, YieldingRules,
 };
@@ -37,6 +38,7 @@ pub struct PolicySource {
     conditional: bool,
     rules: Option<Arc<dyn RuleSource>>,
     others: Vec<Vocabulary>,
+    ceilings: Vec<ModeCeiling>,
 }
 
 impl PolicySource {
@@ -50,6 +52,7 @@ impl PolicySource {
             conditional: false,
             rules: None,
             others: Vec::new(),
+            ceilings: Vec::new(),
         }
     }
 
@@ -57,6 +60,13 @@ impl PolicySource {
     #[must_use]
     pub fn with_rules(mut self, rules: Arc<dyn RuleSource>) -> Self {
         self.rules = Some(rules);
+        self
+    }
+
+    /// Sets how much the policies below some paths count at most, whatever `@mode` they have.
+    #[must_use]
+    pub fn with_ceilings(mut self, ceilings: impl IntoIterator<Item = ModeCeiling>) -> Self {
+        self.ceilings = ceilings.into_iter().collect();
         self
     }
 
@@ -128,7 +138,7 @@ impl PolicySource {
 pub(crate) struct Loaded {
     pub(crate) reviewer: Reviewer,
     /// The same policies, where some of them depend on the object that is written.
-    pub(crate) open: Option<OpenEngine>,
+    pub(crate) open: Option<ConditionalReviewer>,
     since: SystemTime,
     /// Whether a manifest says that the set is what it is meant to be.
     is_pinned: bool,
@@ -175,8 +185,8 @@ impl Policies {
         let sources = self.source.sources();
         let is_pinned = sources.is_pinned();
         let engine = self.source.builder_of(sources)?.build()?;
-        let open = conditional::open(engine.clone(), self.source.conditional)?;
-        let reviewer = Reviewer::new(engine)?;
+        let reviewer = Reviewer::new(engine)?.with_ceilings(&self.source.ceilings)?;
+        let open = conditional::open(&reviewer, self.source.conditional)?;
         Ok(Loaded { reviewer, open, since: SystemTime::now(), is_pinned })
     }
 }

@@ -42,11 +42,7 @@ pub(crate) fn review(
         Attributes::NonResource(_) => READS.contains(&verb) || READ_METHODS.contains(&verb),
     };
     record(app, question, decision, !reads, || {
-        let vocabulary = loaded.reviewer.vocabulary();
-        let decided = vocabulary.principal(&spec.subject).ok().and_then(|principal| {
-            let (request, entities) = vocabulary.request(&principal, &spec.attributes).ok()?;
-            loaded.reviewer.engine().decide(&request, &entities).ok()
-        });
+        let decided = loaded.reviewer.decide(&spec.subject, &spec.attributes).ok();
         (request_of_review(spec), decided, loaded)
     })
 }
@@ -61,10 +57,7 @@ pub(crate) fn admission(
 ) -> Result<(), NotRecorded> {
     // Nothing is admitted that only reads.
     record(app, question, decision, true, || {
-        let decided = request.request(loaded.reviewer.vocabulary()).ok();
-        let decided = decided.and_then(|(request, entities)| {
-            loaded.reviewer.engine().decide(&request, &entities).ok()
-        });
+        let decided = loaded.reviewer.admit(request).ok();
         (request_of_admission(request), decided, loaded)
     })
 }

@@ -10,6 +10,7 @@ use super::audit_log::AuditLogArgs;
 use super::options::{ListenArgs, LogArgs, tls_files};
 use super::signals::Signals;
 use super::{failure, runtime};
+use crate::check::kubernetes::ModeArgs;
 use crate::ending::Ending;
 use crate::engine::LoadArgs;
 use crate::failure::Failure;
@@ -44,6 +45,9 @@ pub(crate) struct KubernetesArgs {
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
 
+    #[command(flatten)]
+    modes: ModeArgs,
+
     /// Deny what no policy permits, instead of leaving it to the next authorizer.
     #[arg(long)]
     no_opinion_denies: bool,
@@ -77,7 +81,8 @@ impl KubernetesArgs {
             .with_rules(Arc::new(rules))
             .with_limits(self.load.limits()?)
             .with_manifest(self.load.manifest())
-            .beside(stagedoor_backstage::VOCABULARY);
+            .beside(stagedoor_backstage::VOCABULARY)
+            .with_ceilings(self.modes.ceilings().iter().cloned());
         let mut config = ServerConfig::new(policies, tls);
         config.listen = self.listen.listen;
         config.health_listen = self.listen.health_listen;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::run::{repository, stagedoor};
 
-const SUBCOMMANDS: [&str; 20] = [
+const SUBCOMMANDS: [&str; 21] = [
     "authorize",
     "check",
     "explain",
@@ -20,6 +20,7 @@ const SUBCOMMANDS: [&str; 20] = [
     "report",
     "import",
     "audit",
+    "deploy",
     "who-can",
     "what-can",
     "serve",

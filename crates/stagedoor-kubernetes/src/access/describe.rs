@@ -70,6 +70,10 @@ impl Described {
 
     fn take_not(&mut self, expr: &Expr) -> bool {
         match expr {
+            // The verb is then the action itself.
+            Expr::HasAttr { expr, attrs } if matches!(expr.as_ref(), Expr::Var(Var::Context)) => {
+                attrs.len() == 1 && attrs.first() == "verb"
+            }
             Expr::HasAttr { expr, attrs } if attrs.len() == 1 && is_resource(expr) => {
                 match self.part(attrs.first()) {
                     Some(part @ Presence::Any) => {

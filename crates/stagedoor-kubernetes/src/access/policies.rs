@@ -149,7 +149,10 @@ impl<'e> AccessPolicies<'e> {
     ) -> (Party, Option<String>) {
         let principal = principal.unwrap_or(PrincipalKind::User);
         match self.vocabulary.action(verb, principal, resource) {
-            Some(action) => (self.action(action.id().unescaped()), None),
+            Some(action) => {
+                let context = (action.id().unescaped() != verb).then(|| verb.to_owned());
+                (self.action(action.id().unescaped()), context)
+            }
             None => {
                 let unlisted = uid(&NAMES.action, UNLISTED_VERB);
                 (self.action(unlisted.id().unescaped()), Some(verb.to_owned()))
@@ -209,6 +212,10 @@ impl<'e> Parsed<'e> {
         let principal = Constraint::of_principal(&body.template.principal, slot(principal)?);
         let resource = Constraint::of_resource(&body.template.resource, slot(resource)?);
         Ok(Self { info, principal, resource, body })
+    }
+
+    pub(crate) fn principal_constraint(&self) -> &PrincipalConstraint {
+        &self.body.template.principal
     }
 
     pub(crate) fn action(&self) -> &ActionConstraint {

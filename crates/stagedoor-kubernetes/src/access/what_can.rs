@@ -7,6 +7,7 @@ use stagedoor_core::Effect;
 use super::describe::{Described, Presence};
 use super::facts::{Facts, GROUP, NAMESPACE, Party};
 use super::policies::{AccessPolicies, Parsed, joined};
+use crate::impersonation::{AUTHENTICATION, is_constrained};
 use crate::subject::Subject;
 use crate::vocabulary::UNLISTED_VERB;
 
@@ -130,7 +131,7 @@ impl AccessPolicies<'_> {
         is_about_something.then_some(permission)
     }
 
-    fn verbs(&self, policy: &Parsed<'_>) -> Vec<String> {
+    pub(super) fn verbs(&self, policy: &Parsed<'_>) -> Vec<String> {
         let uids = match policy.action() {
             ActionConstraint::Any => return vec!["*".to_owned()],
             ActionConstraint::Eq(uid) => std::slice::from_ref(uid),
@@ -156,22 +157,25 @@ impl Permission {
         let star = || vec!["*".to_owned()];
         let ids = said.ids.take().or_else(|| only.map(|id| vec![id]));
         let kind = type_name.and_then(|name| name.strip_prefix("k8s::"));
+        let is_constrained = self.verbs.iter().all(|verb| is_constrained(verb));
+        let core = if is_constrained { AUTHENTICATION } else { "" };
         let (group, resource) = match kind {
             Some("NonResourceURL") => {
                 self.non_resource_urls = said.paths.take().or(ids).unwrap_or_else(star);
                 self.note(&said);
                 return;
             }
-            Some("User" | "Node") => ("", "users"),
-            Some("Group") => ("", "groups"),
-            Some("ServiceAccount") => ("", "serviceaccounts"),
-            Some("PrincipalUID") => ("authentication.k8s.io", "uids"),
+            Some("Node") if is_constrained => (AUTHENTICATION, "nodes"),
+            Some("User" | "Node") => (core, "users"),
+            Some("Group") => (core, "groups"),
+            Some("ServiceAccount") => (core, "serviceaccounts"),
+            Some("PrincipalUID") => (AUTHENTICATION, "uids"),
             Some("Extra") => {
                 let keys = ids.or(match &said.key {
                     Presence::OneOf(keys) => Some(keys.clone()),
                     _ => None,
                 });
-                self.api_groups = vec!["authentication.k8s.io".to_owned()];
+                self.api_groups = vec![AUTHENTICATION.to_owned()];
                 self.resources = keys
                     .unwrap_or_else(star)
                     .iter()

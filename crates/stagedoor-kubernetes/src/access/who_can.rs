@@ -8,8 +8,9 @@ use stagedoor_core::Effect;
 use super::facts::{Facts, GROUP, NAMESPACE, Party, USER_NAME};
 use super::policies::{AccessPolicies, Constraint, Parsed, joined};
 use crate::attributes::{Attributes, NonResourceAttributes, ResourceAttributes};
-use crate::resource::{ResourceKind, kind};
+use crate::resource::{ResourceKind, kind, node_name};
 use crate::subject::{PrincipalKind, Subject};
+use crate::vocabulary::UNLISTED_VERB;
 
 /// Who can do this? What is left open is asked for every value.
 #[derive(Debug, Clone)]
@@ -107,11 +108,15 @@ impl AccessQuestion {
             }
             ResourceKind::User | ResourceKind::Node | ResourceKind::Group => {
                 if !self.name_is_open {
-                    party.id = Some(name.clone());
-                    let name = name
+                    let whole = match of_kind {
+                        ResourceKind::Node => node_name(attributes),
+                        _ => name.as_str().into(),
+                    };
+                    party.id = Some(whole.to_string());
+                    let name = whole
                         .strip_prefix("system:node:")
                         .filter(|_| of_kind == ResourceKind::Node)
-                        .unwrap_or(name);
+                        .unwrap_or(&whole);
                     party.attributes.insert("name", Some(name.to_owned()));
                 }
                 match of_kind {
@@ -317,9 +322,11 @@ impl AccessPolicies<'_> {
             _ => None,
         };
         let (action, verb) = self.verb(question.attributes.verb(), of_type, asked);
-        let asked = match (&verb, asked) {
-            (None, asked) | (_, asked @ ResourceKind::NonResourceUrl) => asked,
-            _ => ResourceKind::Resource,
+        let is_unlisted = action.id.as_deref() == Some(UNLISTED_VERB);
+        let asked = match asked {
+            ResourceKind::NonResourceUrl => asked,
+            _ if is_unlisted => ResourceKind::Resource,
+            _ => asked,
         };
         let resource = question.resource_party(asked);
         Facts { principal, action, resource, verb: Some(verb) }

@@ -1,6 +1,12 @@
 //! What an auditor asks of roles and bindings: which grants are dangerous, and why.
 
+mod baseline;
+mod chains;
 mod check;
+mod covers;
+mod danger;
+mod grants;
+mod picture;
 mod sarif;
 
 use std::collections::HashSet;
@@ -8,11 +14,16 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::object::{Binding, Origin, Role, RoleKind};
+use super::built_in;
+use super::object::{Binding, ObjectSource, Origin, Role, RoleKind};
 use super::resolve::{Grant, Grantee, ResolvedRbac};
 use super::warning::RbacWarning;
+use grants::{Found, Holdings};
 
+pub use baseline::{AuditBaseline, BaselineError};
+pub use chains::{Chain, ChainStep, ChainTarget};
 pub use check::AuditCheck;
+pub use picture::PictureFormat;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -73,6 +84,11 @@ pub struct AuditFinding {
     pub file: String,
     /// The line at which that object's document starts, from 1.
     pub line: usize,
+    /// The address of a page that says more.
+    pub reference: &'static str,
+    /// The steps, if it is a way of several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<ChainStep>,
 }
 
 /// The findings about a set of roles and bindings, the worst first.
@@ -112,15 +128,20 @@ impl AuditReport {
     #[must_use]
     pub fn of(rbac: &ResolvedRbac) -> Self {
         let mut findings = Vec::new();
-        for grant in rbac.grants() {
-            for found in check::of_rule(grant.rule, grant.namespace().is_none()) {
+        let holdings = Holdings::of(rbac);
+        for grant in rbac.grants().filter(|grant| is_given(&grant.binding.origin)) {
+            for found in grants::of_grant(&grant, &holdings) {
                 findings.push(of_grant(&grant, found));
             }
         }
         for (binding, role, grantees) in rbac.bindings() {
-            of_binding(binding, role, grantees, &mut findings);
+            if is_given(&binding.origin) {
+                of_binding(binding, role, grantees, &mut findings);
+            }
         }
+        of_chains(rbac, &mut findings);
         of_roles(rbac, &mut findings);
+        of_warnings(rbac, &mut findings);
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Self { findings }
     }
@@ -131,6 +152,16 @@ impl AuditReport {
         &self.findings
     }
 
+    /// Returns the report without what a baseline knows, and how many findings those are.
+    #[must_use]
+    pub fn without(self, baseline: &AuditBaseline) -> (Self, usize) {
+        let before = self.findings.len();
+        let is_new = |finding: &AuditFinding| !baseline.knows(finding);
+        let findings: Vec<AuditFinding> = self.findings.into_iter().filter(is_new).collect();
+        let known = before - findings.len();
+        (Self { findings }, known)
+    }
+
     /// Returns the severity of the worst finding.
     #[must_use]
     pub fn worst(&self) -> Option<AuditSeverity> {
@@ -138,11 +169,57 @@ impl AuditReport {
     }
 }
 
-/// What a check says of one rule.
-struct Found {
-    check: AuditCheck,
-    severity: AuditSeverity,
-    reason: String,
+/// Whether an object is one that was given: what every cluster has is nothing to be told.
+fn is_given(origin: &Origin) -> bool {
+    origin.source != ObjectSource::BuiltIn
+}
+
+/// The ways of several steps; those of one are told by the grants that they are.
+fn of_chains(rbac: &ResolvedRbac, findings: &mut Vec<AuditFinding>) {
+    let mut told: HashSet<String> = HashSet::new();
+    for chain in Chain::all_of(rbac) {
+        // The first is the worst, and has the others in it.
+        if !told.insert(chain.subject.clone()) || chain.steps.len() < 2 {
+            continue;
+        }
+        let Some(first) = chain.steps.first() else { continue };
+        let severity = match chain.target {
+            ChainTarget::ClusterAdmin => AuditSeverity::High,
+            ChainTarget::Nodes | ChainTarget::Secrets => AuditSeverity::Medium,
+        };
+        if is_of_control_plane(&chain.subject) {
+            continue;
+        }
+        let steps: Vec<String> =
+            chain.steps.iter().map(|step| format!("{} → {}", step.does, step.to)).collect();
+        let reason =
+            format!("reaches {} in {} steps: {}", chain.target, steps.len(), steps.join(", "));
+        findings.push(AuditFinding {
+            severity,
+            subject: Some(chain.subject.clone()),
+            binding: Some(first.binding.clone()),
+            role: Some(first.role.clone()),
+            rule: Some(first.rule),
+            reason,
+            file: first.file.clone(),
+            line: first.line,
+            chain: chain.steps,
+            ..blank(AuditCheck::Chain, &Origin::default())
+        });
+    }
+}
+
+/// Whether a chain begins with somebody of the control plane.
+fn is_of_control_plane(subject: &str) -> bool {
+    let grantee = match subject.split_once('/') {
+        Some(("Group", name)) => Grantee::Group(name.to_owned()),
+        Some(("ServiceAccount", account)) => {
+            Grantee::User(format!("system:serviceaccount:{}", account.replacen('/', ":", 1)))
+        }
+        Some((_, name)) => Grantee::User(name.to_owned()),
+        None => return false,
+    };
+    is_control_plane(&grantee)
 }
 
 fn of_grant(grant: &Grant<'_>, found: Found) -> AuditFinding {
@@ -172,45 +249,10 @@ fn is_control_plane(grantee: &Grantee) -> bool {
                 "system:apiserver" | "system:kube-controller-manager" | "system:kube-scheduler"
             ) || name
                 .strip_prefix("system:serviceaccount:kube-system:")
-                .is_some_and(|account| CONTROLLERS.contains(&account))
+                .is_some_and(built_in::is_controller)
         }
     }
 }
-
-/// The service accounts of the controllers that kube-controller-manager runs.
-const CONTROLLERS: [&str; 31] = [
-    "attachdetach-controller",
-    "certificate-controller",
-    "clusterrole-aggregation-controller",
-    "cronjob-controller",
-    "daemon-set-controller",
-    "deployment-controller",
-    "disruption-controller",
-    "endpoint-controller",
-    "endpointslice-controller",
-    "endpointslicemirroring-controller",
-    "ephemeral-volume-controller",
-    "expand-controller",
-    "generic-garbage-collector",
-    "horizontal-pod-autoscaler",
-    "job-controller",
-    "namespace-controller",
-    "node-controller",
-    "persistent-volume-binder",
-    "pod-garbage-collector",
-    "pv-protection-controller",
-    "pvc-protection-controller",
-    "replicaset-controller",
-    "replication-controller",
-    "resourcequota-controller",
-    "root-ca-cert-publisher",
-    "route-controller",
-    "service-account-controller",
-    "service-controller",
-    "statefulset-controller",
-    "ttl-after-finished-controller",
-    "ttl-controller",
-];
 
 fn of_binding(
     binding: &Binding,
@@ -238,7 +280,15 @@ fn of_binding(
         return;
     };
     for grantee in grantees {
-        let Some((severity, whom)) = check::of_everybody(grantee, role) else { continue };
+        let is_masters = *grantee == Grantee::Group("system:masters".to_owned());
+        // Every cluster has this one.
+        if is_masters && binding.name != "cluster-admin" {
+            let reason = "its members are let through without being asked about, whatever is \
+                          bound or taken away";
+            let subject = Some(subject(grantee));
+            add(AuditCheck::SystemMasters, AuditSeverity::High, subject, reason.to_owned());
+        }
+        let Some((severity, whom)) = grants::of_everybody(grantee, role) else { continue };
         let reason = format!("`{role}` is granted to {whom}");
         let check = match grantee {
             Grantee::User(name) if name.ends_with(":default") => AuditCheck::DefaultServiceAccount,
@@ -258,7 +308,7 @@ fn of_roles(rbac: &ResolvedRbac, findings: &mut Vec<AuditFinding>) {
         .collect();
     let selectors: Vec<_> =
         rbac.roles().iter().flat_map(|r| r.aggregates.iter().flatten()).collect();
-    for role in rbac.roles() {
+    for role in rbac.roles().iter().filter(|role| is_given(&role.origin)) {
         let key = (role.kind, role.namespace.as_str(), role.name.as_str());
         let taken_over = role.kind == RoleKind::ClusterRole
             && selectors.iter().any(|selector| selector.matches(&role.labels));
@@ -272,17 +322,64 @@ fn of_roles(rbac: &ResolvedRbac, findings: &mut Vec<AuditFinding>) {
             ..blank(AuditCheck::UnboundRole, &role.origin)
         });
     }
+}
+
+/// What was read and grants nothing, and what was not read.
+fn of_warnings(rbac: &ResolvedRbac, findings: &mut Vec<AuditFinding>) {
+    let none = Origin::default();
+    let role_at = |name: &String| rbac.roles().iter().find(|role| role.to_string() == *name);
+    let of_role = |name: &String| role_at(name).map_or(&none, |role| &role.origin);
+    let of_binding = |name: &String| {
+        let mut bindings = rbac.bindings().map(|(binding, ..)| binding);
+        bindings.find(|binding| binding.to_string() == *name).map_or(&none, |b| &b.origin)
+    };
     for warning in rbac.warnings() {
-        if let RbacWarning::EmptyRule { role, rule, reason } = warning {
-            let origin = rbac.roles().iter().find(|r| r.to_string() == *role).map(|r| &r.origin);
-            findings.push(AuditFinding {
-                severity: AuditSeverity::Info,
+        let unmatchable = |origin| blank(AuditCheck::UnmatchableRule, origin);
+        let low = AuditSeverity::Low;
+        findings.push(match warning {
+            RbacWarning::EmptyRule { role, rule, reason } => AuditFinding {
                 role: Some(role.clone()),
                 rule: Some(*rule),
                 reason: (*reason).to_owned(),
-                ..blank(AuditCheck::EmptyRule, origin.unwrap_or(&Origin::default()))
-            });
-        }
+                ..blank(AuditCheck::EmptyRule, of_role(role))
+            },
+            RbacWarning::Unmatchable { role, rule, reason } => AuditFinding {
+                severity: low,
+                role: Some(role.clone()),
+                rule: Some(*rule),
+                reason: reason.clone(),
+                ..unmatchable(of_role(role))
+            },
+            RbacWarning::UnmatchableInNamespace { binding, role, rule, reason } => AuditFinding {
+                severity: low,
+                binding: Some(binding.clone()),
+                role: Some(role.clone()),
+                rule: Some(*rule),
+                reason: reason.clone(),
+                ..unmatchable(of_binding(binding))
+            },
+            RbacWarning::UnmatchableSubject { binding, subject, reason } => AuditFinding {
+                severity: low,
+                binding: Some(binding.clone()),
+                reason: format!("subjects[{subject}]: {reason}"),
+                ..unmatchable(of_binding(binding))
+            },
+            RbacWarning::OverwrittenRules { role, .. } => AuditFinding {
+                severity: low,
+                role: Some(role.clone()),
+                reason: warning.to_string(),
+                ..unmatchable(of_role(role))
+            },
+            RbacWarning::PassedOver { file, line, object, reason, .. } => AuditFinding {
+                severity: AuditSeverity::Medium,
+                reason: format!("{object} was not looked at: {reason}"),
+                file: file.clone(),
+                line: *line,
+                ..blank(AuditCheck::NotRead, &none)
+            },
+            // The others are found above, or are about what is no role or binding.
+            _ => continue,
+        });
     }
 }
 
@@ -304,5 +401,7 @@ fn blank(check: AuditCheck, origin: &Origin) -> AuditFinding {
         reason: String::new(),
         file: origin.file.clone(),
         line: origin.line,
+        reference: check.reference(),
+        chain: Vec::new(),
     }
 }

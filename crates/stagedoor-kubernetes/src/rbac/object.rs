@@ -206,6 +206,21 @@ pub struct Origin {
     pub file: String,
     /// The line at which the object's document starts, from 1.
     pub line: usize,
+    /// What the object is written for.
+    pub source: ObjectSource,
+}
+
+/// What an object that was read is written for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ObjectSource {
+    /// To be applied to a cluster: the object as somebody wants it.
+    #[default]
+    Manifest,
+    /// A cluster's answer: the object as it is, with all that controllers did to it.
+    Cluster,
+    /// Every cluster has it, and it was not given.
+    BuiltIn,
 }
 
 fn write_object(

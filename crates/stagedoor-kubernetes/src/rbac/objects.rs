@@ -201,6 +201,10 @@ impl RbacObjects {
         if same { Ok(true) } else { Err(conflict(binding, &binding.origin)) }
     }
 
+    pub(super) fn has_binding(&self, kind: BindingKind, namespace: &str, name: &str) -> bool {
+        self.bindings.contains_key(&(kind, namespace.to_owned(), name.to_owned()))
+    }
+
     fn role(&self, kind: RoleKind, namespace: &str, name: &str) -> Option<&Role> {
         self.role_list.get(self.role_at(kind, namespace, name)?)
     }

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::object::PolicyRule;
 use super::verbs::{Actions, Verbs};
+use crate::impersonation::{AUTHENTICATION, Impersonation};
 use crate::resource::ResourceKind;
 use crate::subject::Identity;
 
@@ -106,11 +107,13 @@ fn resource_patterns(
             }
         }
     }
-    if every_verb || rule.verbs.iter().any(|verb| verb == "impersonate") {
-        for target in impersonated(rule, in_namespace) {
-            let actions = Actions::Listed(Names::from(["impersonate".to_owned()]));
-            patterns.push(Pattern { actions, target });
-        }
+    for actions in Verbs::impersonation(&rule.verbs, |asked| asked != Impersonation::Request) {
+        let targets = match actions {
+            Actions::Impersonate => impersonated(rule, in_namespace),
+            _ => constrained(rule, in_namespace),
+        };
+        patterns
+            .extend(targets.into_iter().map(|target| Pattern { actions: actions.clone(), target }));
     }
 }
 
@@ -199,7 +202,7 @@ fn impersonated(rule: &PolicyRule, in_namespace: bool) -> Vec<Target> {
     if core && has(&rule.resources, "groups") {
         targets.push(Target::Groups(given()));
     }
-    if has(&rule.api_groups, "authentication.k8s.io") {
+    if has(&rule.api_groups, AUTHENTICATION) {
         if has(&rule.resources, "uids") {
             targets.push(Target::PrincipalUids(given()));
         }
@@ -207,6 +210,40 @@ fn impersonated(rule: &PolicyRule, in_namespace: bool) -> Vec<Target> {
             let extras = |value| Target::Extras { keys: keys.clone(), value };
             targets.extend(parts(&rule.resource_names).into_iter().map(extras));
         }
+    }
+    targets
+}
+
+/// Returns whom a rule lets one impersonate for some requests, by the newer verbs.
+fn constrained(rule: &PolicyRule, in_namespace: bool) -> Vec<Target> {
+    let has = |list: &[String], wanted: &str| list.iter().any(|i| i == "*" || i == wanted);
+    let mut targets = Vec::new();
+    if !has(&rule.api_groups, AUTHENTICATION) {
+        return targets;
+    }
+    let given = || (!rule.resource_names.is_empty()).then(|| names(&rule.resource_names));
+    if has(&rule.resources, "serviceaccounts") {
+        targets.push(Target::ServiceAccounts(given()));
+    }
+    if in_namespace {
+        return targets;
+    }
+    if has(&rule.resources, "users") {
+        targets.push(Target::Users(given()));
+    }
+    if has(&rule.resources, "nodes") {
+        let named = |names: Names| names.iter().map(|name| format!("system:node:{name}")).collect();
+        targets.push(Target::Nodes(given().map(named)));
+    }
+    if has(&rule.resources, "groups") {
+        targets.push(Target::Groups(given()));
+    }
+    if has(&rule.resources, "uids") {
+        targets.push(Target::PrincipalUids(given()));
+    }
+    if let Some(keys) = extra_keys(&rule.resources) {
+        let extras = |value| Target::Extras { keys: keys.clone(), value };
+        targets.extend(parts(&rule.resource_names).into_iter().map(extras));
     }
     targets
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::label_selector::LabelSelector;
 use super::object::{
-    Binding, BindingKind, BindingSubject, Origin, PolicyRule, Role, RoleKind, RoleRef,
+    Binding, BindingKind, BindingSubject, ObjectSource, Origin, PolicyRule, Role, RoleKind, RoleRef,
 };
 use super::objects::{RbacError, RbacObjects};
 use super::warning::RbacWarning;
@@ -17,6 +17,9 @@ use crate::wire::{Object, UniqueValue, null_is_default, object, objects};
 const API_VERSIONS: [&str; 2] =
     ["rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io/v1beta1"];
 
+/// Why a template is passed over, and what to do.
+const TEMPLATE: &str = "it is a template; render it first, as `helm template` does";
+
 /// Reads all roles and bindings of a text into `objects`, which is returned.
 ///
 /// # Errors
@@ -24,8 +27,10 @@ const API_VERSIONS: [&str; 2] =
 /// [`RbacError`], which names the object and the field that is wrong.
 pub(super) fn text(file: &str, text: &str, objects: RbacObjects) -> Result<RbacObjects, RbacError> {
     let mut reading = Reading { objects, file, document: 0, line: 1 };
-    if text.trim_start().starts_with('{') {
+    if text.trim_start().starts_with('{') && !text.trim_start().starts_with("{{") {
         reading.json(text)?;
+    } else if text.contains("{{") {
+        reading.templates(text)?;
     } else {
         reading.yaml(text)?;
     }
@@ -73,6 +78,29 @@ impl Reading<'_> {
         Ok(())
     }
 
+    /// Reads documents one by one, so that one that is a template does not keep others out.
+    fn templates(&mut self, text: &str) -> Result<(), RbacError> {
+        for (line, document) in documents(text) {
+            self.document += 1;
+            self.line = line;
+            let read: Result<UniqueValue, _> =
+                serde_saphyr::from_str_with_options(document, yaml_options());
+            match read {
+                Ok(UniqueValue(read)) => self.object(read, "")?,
+                Err(_) if document.contains("{{") => {
+                    self.pass_over("the document".to_owned(), TEMPLATE.to_owned());
+                }
+                Err(error) => return Err(self.syntax(error.without_snippet().to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    fn pass_over(&mut self, object: String, reason: String) {
+        let (file, document, line) = (self.file.to_owned(), self.document, self.line);
+        self.objects.warn(RbacWarning::PassedOver { file, document, line, object, reason });
+    }
+
     fn syntax(&self, reason: String) -> RbacError {
         RbacError::Syntax { file: self.file.to_owned(), document: self.document, reason }
     }
@@ -111,6 +139,10 @@ impl Reading<'_> {
             let reason = format!("the version is not known; give `{}`", API_VERSIONS[0]);
             return Err(self.refused(&format!("`{api_version}`"), "apiVersion", reason));
         }
+        if is_template(&object) {
+            self.pass_over(format!("the {}", named(&kind, &object)), TEMPLATE.to_owned());
+            return Ok(());
+        }
         match kind.as_str() {
             "ClusterRole" => self.role(RoleKind::ClusterRole, object),
             "Role" => self.role(RoleKind::Role, object),
@@ -126,34 +158,37 @@ impl Reading<'_> {
     fn role(&mut self, kind: RoleKind, object: Value) -> Result<(), RbacError> {
         let named = named(kind.as_str(), &object);
         let wire: RoleWire = self.typed(&named, object)?;
-        let meta = self.metadata(&named, wire.metadata)?;
+        let Some(meta) = self.metadata(&named, wire.metadata) else { return Ok(()) };
         let aggregates = wire.aggregation_rule.map(|rule| rule.cluster_role_selectors);
         if kind == RoleKind::Role && aggregates.is_some() {
             let reason = "only a ClusterRole aggregates others".to_owned();
             return Err(self.refused(&named, "aggregationRule", reason));
         }
+        let origin = self.origin(&meta);
         let namespace = if kind == RoleKind::Role { meta.namespace } else { String::new() };
         let (name, labels, rules) = (meta.name, meta.labels, wire.rules);
-        let origin = self.origin();
         self.objects.add_role(Role { kind, namespace, name, labels, rules, aggregates, origin })
     }
 
     fn binding(&mut self, kind: BindingKind, object: Value) -> Result<(), RbacError> {
         let named = named(kind.as_str(), &object);
         let wire: BindingWire = self.typed(&named, object)?;
-        let meta = self.metadata(&named, wire.metadata)?;
+        let Some(meta) = self.metadata(&named, wire.metadata) else { return Ok(()) };
         let is_namespaced = kind == BindingKind::RoleBinding;
+        let origin = self.origin(&meta);
         let namespace = if is_namespaced { meta.namespace } else { String::new() };
         let Some(role) = wire.role_ref else {
             return Err(self.refused(&named, "roleRef", "give the role".to_owned()));
         };
         let (name, subjects) = (meta.name, wire.subjects);
-        let origin = self.origin();
         self.objects.add_binding(Binding { kind, namespace, name, subjects, role, origin })
     }
 
-    fn origin(&self) -> Origin {
-        Origin { file: self.file.to_owned(), line: self.line }
+    fn origin(&self, meta: &Metadata) -> Origin {
+        // Only a cluster gives these.
+        let is_stored = !meta.uid.is_empty() || !meta.resource_version.is_empty();
+        let source = if is_stored { ObjectSource::Cluster } else { ObjectSource::Manifest };
+        Origin { file: self.file.to_owned(), line: self.line, source }
     }
 
     fn typed<T: DeserializeOwned>(&self, object: &str, value: Value) -> Result<T, RbacError> {
@@ -169,12 +204,21 @@ impl Reading<'_> {
             })
     }
 
-    fn metadata(&self, object: &str, metadata: Option<Metadata>) -> Result<Metadata, RbacError> {
+    /// Returns the metadata of an object that has a name; others are passed over.
+    fn metadata(&mut self, object: &str, metadata: Option<Metadata>) -> Option<Metadata> {
         let metadata = metadata.unwrap_or_default();
-        if metadata.name.is_empty() {
-            return Err(self.refused(object, "metadata.name", "give a name".to_owned()));
+        if !metadata.name.is_empty() {
+            return Some(metadata);
         }
-        Ok(metadata)
+        let reason = match metadata.generate_name.as_str() {
+            "" => "it has no name; give `metadata.name`".to_owned(),
+            prefix => format!(
+                "`generateName: {prefix}` makes another object each time it is created; give \
+                 those that the cluster has, by `metadata.name`"
+            ),
+        };
+        self.pass_over(format!("the {object}"), reason);
+        None
     }
 
     fn refused(&self, object: &str, path: &str, reason: String) -> RbacError {
@@ -197,7 +241,7 @@ fn named(kind: &str, object: &Value) -> String {
 
 /// What is asked of an object's metadata; everything else there grants nothing.
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Metadata {
     #[serde(deserialize_with = "null_is_default")]
     name: String,
@@ -205,6 +249,12 @@ struct Metadata {
     namespace: String,
     #[serde(deserialize_with = "null_is_default")]
     labels: BTreeMap<String, String>,
+    #[serde(deserialize_with = "null_is_default")]
+    generate_name: String,
+    #[serde(deserialize_with = "null_is_default")]
+    uid: String,
+    #[serde(deserialize_with = "null_is_default")]
+    resource_version: String,
 }
 
 #[derive(Deserialize)]
@@ -273,4 +323,42 @@ fn document_starts(text: &str) -> Vec<usize> {
         }
     }
     starts
+}
+
+/// Returns the documents of a YAML stream, each with the line, from 1, at which it starts.
+///
+/// A line of `---` starts one wherever it stands: no text within a document begins so.
+fn documents(text: &str) -> Vec<(usize, &str)> {
+    let mut documents = Vec::new();
+    let (mut start, mut first, mut at) = (0, 1, 0);
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let end = line.trim_end();
+        if end == "---" || end.starts_with("--- ") {
+            documents.push((first, text.get(start..at).unwrap_or_default()));
+            // What follows the marker on its line is of the document.
+            (start, first) = (at + 3, number + 1);
+        }
+        at += line.len();
+    }
+    documents.push((first, text.get(start..).unwrap_or_default()));
+    let is_blank = |document: &str| {
+        document.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+    };
+    documents.retain(|(_, document)| !is_blank(document));
+    documents
+}
+
+/// Whether what a role or binding says is still to be filled in. Annotations say nothing.
+fn is_template(object: &Value) -> bool {
+    fn holds(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains("{{"),
+            Value::Array(items) => items.iter().any(holds),
+            Value::Object(fields) => fields.iter().any(|(name, value)| {
+                name.contains("{{") || (name != "annotations" && holds(value))
+            }),
+            _ => false,
+        }
+    }
+    holds(object)
 }

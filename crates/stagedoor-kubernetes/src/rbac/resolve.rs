@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::aggregation;
 use super::object::{Binding, BindingKind, PolicyRule, Role, RoleKind};
 use super::objects::{RbacError, RbacObjects};
+use super::unmatchable;
 use super::warning::RbacWarning;
 
 /// Roles with their aggregated rules, and what is bound of them.
@@ -117,8 +118,9 @@ impl RbacObjects {
         aggregation::fill(&mut roles, &mut warnings)?;
         for role in &roles {
             warn_of_role(role, &mut warnings);
+            unmatchable::warn_of_role(role, &mut warnings);
         }
-        let bindings = self
+        let bindings: Vec<ResolvedBinding> = self
             .bindings()
             .iter()
             .map(|binding| ResolvedBinding {
@@ -127,6 +129,10 @@ impl RbacObjects {
                 grantees: grantees(binding, &mut warnings),
             })
             .collect();
+        for resolved in &bindings {
+            let role = resolved.role.and_then(|at| roles.get(at));
+            unmatchable::warn_of_binding(&resolved.binding, role, &mut warnings);
+        }
         Ok(ResolvedRbac { roles, bindings, warnings })
     }
 

@@ -27,6 +27,10 @@ fn action_parts(actions: Actions) -> Vec<Actions> {
     match actions {
         Actions::All => vec![Actions::All],
         Actions::Listed(verbs) => chunks(verbs).into_iter().map(Actions::Listed).collect(),
+        Actions::Impersonate | Actions::Constrained(None) => vec![actions],
+        Actions::Constrained(Some(verbs)) => {
+            chunks(verbs).into_iter().map(|verbs| Actions::Constrained(Some(verbs))).collect()
+        }
         Actions::Unlisted(verbs) => chunks(verbs).into_iter().map(Actions::Unlisted).collect(),
     }
 }

@@ -85,6 +85,9 @@ fn action(actions: &Actions) -> String {
     match actions {
         Actions::All => "action".to_owned(),
         Actions::Unlisted(_) => "action == k8s::Action::\"unlistedVerb\"".to_owned(),
+        Actions::Impersonate | Actions::Constrained(_) => {
+            "action == k8s::Action::\"impersonate\"".to_owned()
+        }
         Actions::Listed(verbs) => match (verbs.len(), verbs.first()) {
             (1, Some(verb)) => format!("action == {}", uid(verb)),
             _ => format!("action in {}", list(verbs.iter().map(uid), "action in ".len())),
@@ -94,10 +97,16 @@ fn action(actions: &Actions) -> String {
 
 fn conditions(pattern: &Pattern, in_cluster: bool, text: &mut String) {
     let (mut all, mut none) = (Vec::new(), Vec::new());
-    if let Actions::Unlisted(verbs) = &pattern.actions {
-        all.push("context has verb".to_owned());
-        all.push(one_of("context.verb", verbs));
+    match &pattern.actions {
+        Actions::Unlisted(verbs) | Actions::Constrained(Some(verbs)) => {
+            all.push("context has verb".to_owned());
+            all.push(one_of("context.verb", verbs));
+        }
+        Actions::Constrained(None) => all.push("context has verb".to_owned()),
+        Actions::Impersonate => none.push("context has verb".to_owned()),
+        Actions::All | Actions::Listed(_) => {}
     }
+    let after_verb = all.len();
     let ids = |name: &str, ids: &BTreeSet<String>| {
         let uid = |id: &String| format!("k8s::{name}::{}", quoted(id));
         match (ids.len(), ids.first()) {
@@ -124,7 +133,6 @@ fn conditions(pattern: &Pattern, in_cluster: bool, text: &mut String) {
             part("subresource", subresource);
             part("name", name);
             // After the verb, before the parts that not every request has.
-            let after_verb = if matches!(pattern.actions, Actions::Unlisted(_)) { 2 } else { 0 };
             all.splice(after_verb..after_verb, objects);
         }
         Target::Users(names) => all.extend(names.as_ref().map(|n| ids("User", n))),
@@ -138,7 +146,7 @@ fn conditions(pattern: &Pattern, in_cluster: bool, text: &mut String) {
         Target::Extras { keys, value } => {
             let keys = keys.as_ref().map(|keys| ids("Extra", keys));
             part("value", value);
-            all.splice(0..0, keys);
+            all.splice(after_verb..after_verb, keys);
         }
         Target::Paths(paths) => all.push(ids("NonResourceURL", paths)),
         Target::PathPrefixes(prefixes) => {

@@ -13,7 +13,11 @@ impl Pattern {
     pub(crate) fn title(&self, in_namespace: bool) -> String {
         let verbs = match &self.actions {
             Actions::All => "*".to_owned(),
-            Actions::Listed(verbs) | Actions::Unlisted(verbs) => joined(verbs),
+            Actions::Impersonate => "impersonate".to_owned(),
+            Actions::Constrained(None) => "impersonate:*".to_owned(),
+            Actions::Listed(verbs)
+            | Actions::Unlisted(verbs)
+            | Actions::Constrained(Some(verbs)) => joined(verbs),
         };
         let place = if in_namespace { " in a namespace" } else { "" };
         let title = format!("template {verbs} {}", target(&self.target));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::object::PolicyRule;
+use crate::impersonation::Impersonation;
 use crate::resource::ResourceKind;
 use crate::vocabulary::Vocabulary;
 
@@ -23,6 +24,10 @@ pub(crate) enum Actions {
     Listed(BTreeSet<String>),
     /// The action of verbs that are not declared, where the verb is any of these.
     Unlisted(BTreeSet<String>),
+    /// Impersonation by the old verb.
+    Impersonate,
+    /// Constrained impersonation, where the verb is any of these; by every verb if none is given.
+    Constrained(Option<BTreeSet<String>>),
 }
 
 impl Verbs {
@@ -38,7 +43,7 @@ impl Verbs {
                 ("NonResourceURL", rule.non_resource_urls.is_empty()),
             ];
             for verb in &rule.verbs {
-                if verb == "*" || vocabulary.knows(verb) {
+                if verb == "*" || Impersonation::of(verb).is_some() || vocabulary.knows(verb) {
                     continue;
                 }
                 for (kind, unused) in kinds {
@@ -74,6 +79,28 @@ impl Verbs {
         Some(text)
     }
 
+    /// Returns the actions of those verbs of impersonation among these that ask this.
+    pub(crate) fn impersonation(
+        verbs: &[String],
+        asks: impl Fn(Impersonation) -> bool,
+    ) -> Vec<Actions> {
+        let mut actions = Vec::new();
+        let every = verbs.iter().any(|verb| verb == "*");
+        let of = |verb: &String| Impersonation::of(verb).filter(|asked| asks(*asked));
+        let is_legacy = |verb: &String| of(verb) == Some(Impersonation::Legacy);
+        if (every && asks(Impersonation::Legacy)) || verbs.iter().any(is_legacy) {
+            actions.push(Actions::Impersonate);
+        }
+        let newer = |verb: &&String| of(verb).is_some() && !is_legacy(verb);
+        let constrained: BTreeSet<String> = verbs.iter().filter(newer).cloned().collect();
+        if every && (asks(Impersonation::Identity) || asks(Impersonation::Request)) {
+            actions.push(Actions::Constrained(None));
+        } else if !constrained.is_empty() {
+            actions.push(Actions::Constrained(Some(constrained)));
+        }
+        actions
+    }
+
     /// Returns the actions of verbs on one kind of resource: none, one or two sets of them.
     ///
     /// A verb that is declared for some principals only is both listed and unlisted.
@@ -82,7 +109,8 @@ impl Verbs {
             return vec![Actions::All];
         }
         let (mut listed, mut unlisted) = (BTreeSet::new(), BTreeSet::new());
-        for verb in verbs {
+        let mut actions = Self::impersonation(verbs, |_| true);
+        for verb in verbs.iter().filter(|verb| Impersonation::of(verb).is_none()) {
             let added = self.added.get(verb).is_some_and(|kinds| kinds.contains(kind_name(kind)));
             let (some, all) = self.vocabulary.declares(verb, kind);
             if added || some {
@@ -92,7 +120,6 @@ impl Verbs {
                 unlisted.insert(verb.clone());
             }
         }
-        let mut actions = Vec::new();
         if !listed.is_empty() {
             actions.push(Actions::Listed(listed));
         }

@@ -80,6 +80,64 @@ pub enum RbacWarning {
         /// What is wrong.
         reason: String,
     },
+    /// An object that cannot be used as it is written.
+    #[error("{file}: document {document}: {object} is passed over: {reason}")]
+    PassedOver {
+        /// The file.
+        file: String,
+        /// Which document of the file, from 1.
+        document: usize,
+        /// The line at which the document starts, from 1.
+        line: usize,
+        /// What it is, as far as that can be told.
+        object: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// Rules that a controller overwrites with those of other roles.
+    #[error(
+        "`{role}` aggregates other roles: in a cluster its own rules ({}) are overwritten by \
+         theirs and grant nothing; put them into a role that it selects",
+        numbers(.rules)
+    )]
+    OverwrittenRules {
+        /// The role.
+        role: String,
+        /// Which rules, from 0.
+        rules: Vec<usize>,
+    },
+    /// A part of a rule that no request can match.
+    #[error("`{role}`: rules[{rule}]: {reason}")]
+    Unmatchable {
+        /// The role.
+        role: String,
+        /// Which rule, from 0.
+        rule: usize,
+        /// What never matches, why, and what may be meant.
+        reason: String,
+    },
+    /// A part of a rule that no request can match where a binding grants it.
+    #[error("`{binding}` grants `{role}`: rules[{rule}]: {reason}")]
+    UnmatchableInNamespace {
+        /// The binding.
+        binding: String,
+        /// The role.
+        role: String,
+        /// Which rule, from 0.
+        rule: usize,
+        /// What never matches, and why.
+        reason: String,
+    },
+    /// A subject that nobody can be.
+    #[error("`{binding}`: subjects[{subject}]: {reason}")]
+    UnmatchableSubject {
+        /// The binding.
+        binding: String,
+        /// Which subject, from 0.
+        subject: usize,
+        /// Why.
+        reason: String,
+    },
     /// A rule that matches no request.
     #[error("`{role}`: rules[{rule}] grants nothing: {reason}")]
     EmptyRule {
@@ -90,4 +148,9 @@ pub enum RbacWarning {
         /// Why.
         reason: &'static str,
     },
+}
+
+fn numbers(rules: &[usize]) -> String {
+    let rules: Vec<String> = rules.iter().map(|rule| format!("rules[{rule}]")).collect();
+    rules.join(", ")
 }

@@ -57,7 +57,7 @@ fn each_check_finds_what_it_is_for() -> Result<()> {
         (rule("*", "*", "pods"), Check::Wildcard, Some(High), Some(Low)),
         (rule("get", "*", "pods"), Check::Wildcard, Some(Medium), Some(Low)),
         (rule("get,list", "", "pods"), Check::Wildcard, None, None),
-        (rule("list", "", "secrets"), Check::SecretsRead, Some(High), None),
+        (rule("list", "", "secrets"), Check::SecretsRead, Some(High), Some(Low)),
         (rule("get", "*", "*"), Check::SecretsRead, Some(High), None),
         (rule("create", "", "secrets"), Check::SecretsRead, None, None),
         (rule("get", "apps", "secrets"), Check::SecretsRead, None, None),

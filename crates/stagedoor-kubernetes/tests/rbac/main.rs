@@ -8,6 +8,7 @@
 mod access;
 mod audit;
 mod cluster;
+mod dangers;
 mod default_roles;
 mod goldens;
 mod property;

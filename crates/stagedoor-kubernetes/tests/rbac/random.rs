@@ -15,6 +15,11 @@ const VERBS: &[&str] = &[
     "delete",
     "impersonate",
     "impersonate",
+    "impersonate:user-info",
+    "impersonate:serviceaccount",
+    "impersonate:arbitrary-node",
+    "impersonate:*",
+    "impersonate-on:user-info:list",
     "use",
     "bind",
     "spin",
@@ -29,7 +34,8 @@ const VERBS: &[&str] = &[
     "*",
     "sp\"in\\*",
 ];
-const GROUPS: &[&str] = &["", "", "apps", "authentication.k8s.io", "Apps", "*", "x.io/v1"];
+const GROUPS: &[&str] =
+    &["", "", "apps", "authentication.k8s.io", "authentication.k8s.io", "Apps", "*", "x.io/v1"];
 const RESOURCES: &[&str] = &[
     "pods",
     "pods",
@@ -43,9 +49,11 @@ const RESOURCES: &[&str] = &[
     "serviceaccounts",
     "users",
     "groups",
+    "nodes",
     "uids",
     "userextras",
     "userextras/scopes",
+    "userextras/*",
     "*/scopes",
     "serviceaccounts/token",
     "",
@@ -65,6 +73,7 @@ const REQUESTED: &[&str] = &[
     "serviceaccounts",
     "users",
     "groups",
+    "nodes",
     "uids",
     "userextras",
     "Pods",
@@ -85,6 +94,7 @@ const NAMES: &[&str] = &[
     "y",
     "X",
     "system:node:n1",
+    "n1",
     "system:serviceaccount:a:bot",
     "bot",
     "alice",

@@ -30,7 +30,6 @@ fn what_is_wrong_is_named() -> Result<()> {
         (role("rule: []"), "unknown field `rule`"),
         (role("rules: []\nrules: []"), "document 1"),
         (role("subjects: []"), "unknown field `subjects`"),
-        (format!("{ROLE}metadata: {{}}"), "`metadata.name`: give a name"),
         (format!("{ROLE}metadata: []"), "metadata"),
         (ROLE.replace("v1\n", "v1alpha1\n"), "the version is not known"),
         (ROLE.replace("ClusterRole", "Roles"), "`Roles` is no kind"),
@@ -136,5 +135,40 @@ fn objects_are_found_again_by_their_line() -> Result<()> {
         let found: Vec<usize> = objects.roles().iter().map(|role| role.origin.line).collect();
         assert_eq!(found, lines, "{text}");
     }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_used_is_passed_over_and_the_rest_is_read() -> Result<()> {
+    let text = format!(
+        "{ROLE}metadata: {{ name: good }}\n---\n{ROLE}metadata: {{}}\n---\n\
+         {ROLE}metadata: {{ generateName: made- }}\n---\n\
+         {ROLE}metadata:\n  name: {{{{ .Release.Name }}}}-reader\n---\n\
+         {{{{- if .Values.rbac }}}}\n{ROLE}metadata: {{ name: perhaps }}\n{{{{- end }}}}\n---\n\
+         {ROLE}metadata: {{ name: \"{{{{ .Values.name }}}}\" }}\n---\n\
+         apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: c }}\ndata: {{ a: \"{{{{ x }}}}\" }}\n---\n\
+         {ROLE}metadata: {{ name: last, annotations: {{ about: \"{{{{ x }}}}\" }} }}\n"
+    );
+    let objects = read(&text)?;
+    let names: Vec<&str> = objects.roles().iter().map(|role| role.name.as_str()).collect();
+    assert_eq!(names, ["good", "last"]);
+    let passed_over: Vec<String> = objects
+        .warnings()
+        .iter()
+        .filter(|warning| matches!(warning, RbacWarning::PassedOver { .. }))
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(passed_over.len(), 5, "{passed_over:#?}");
+    for (warning, expected) in passed_over.iter().zip([
+        "f.yaml: document 2: the ClusterRole is passed over: it has no name",
+        "document 3: the ClusterRole is passed over: `generateName: made-`",
+        "document 4: the document is passed over: it is a template; render it first",
+        "document 5: the document is passed over",
+        "document 6: the ClusterRole `{{ .Values.name }}` is passed over: it is a template",
+    ]) {
+        ensure!(warning.contains(expected), "`{expected}` is not in: {warning}");
+    }
+    // A mistake beside a template is one all the same.
+    let Err(_) = read(&format!("{text}---\na: [\n")) else { bail!("read") };
     Ok(())
 }

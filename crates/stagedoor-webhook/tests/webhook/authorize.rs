@@ -88,7 +88,7 @@ fn malformed() -> Vec<(&'static str, Bytes, u16)> {
         ("deep inside", edited("/spec/user", deep()), 400),
         ("not UTF-8", Bytes::from(&b"{\"kind\": \"\xff\"}"[..]), 400),
         ("another kind", edited("/kind", json!("SelfSubjectAccessReview")), 400),
-        ("an old version", edited("/apiVersion", json!("authorization.k8s.io/v1beta1")), 400),
+        ("another version", edited("/apiVersion", json!("authorization.k8s.io/v1alpha1")), 400),
         ("a number as user", edited("/spec/user", json!(7)), 400),
         ("a list as spec", edited("/spec", json!(["alice"])), 400),
         ("no attributes", edited("/spec/resourceAttributes", Value::Null), 400),

@@ -229,7 +229,7 @@ async fn conditions_that_cannot_be_evaluated_count_against_the_request() -> Resu
             {"id": "x", "effect": effect, "type": type_, "condition": condition},
         ]}])
     };
-    let long = "true && ".repeat(200) + "true";
+    let long = "true && ".repeat(2000) + "true";
     let cannot_be = [
         ("stagedoor-cedar", "1 +"),
         ("stagedoor-cedar", ""),

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{AuditCheck, AuditFinding, AuditReport, AuditSeverity};
+use super::{AuditCheck, AuditFinding, AuditReport, AuditSeverity, ChainStep};
 
 impl AuditReport {
     /// Returns the findings as a SARIF log.
@@ -33,6 +33,7 @@ fn rule(check: AuditCheck) -> Value {
     json!({
         "id": check.id(),
         "shortDescription": {"text": check.description()},
+        "helpUri": check.reference(),
         "properties": {"tags": ["security", "kubernetes", "rbac"]},
     })
 }
@@ -42,7 +43,7 @@ fn result(finding: &AuditFinding) -> Value {
     let named = [&finding.binding, &finding.role].into_iter().flatten();
     let logical: Vec<Value> =
         named.map(|name| json!({"fullyQualifiedName": name, "kind": "object"})).collect();
-    json!({
+    let mut result = json!({
         "ruleId": finding.check.id(),
         "ruleIndex": index,
         "level": level(finding.severity),
@@ -56,7 +57,27 @@ fn result(finding: &AuditFinding) -> Value {
         }],
         "partialFingerprints": {"grant/v1": finding.fingerprint()},
         "properties": {"severity": finding.severity.as_str()},
-    })
+    });
+    if !finding.chain.is_empty() {
+        let steps: Vec<Value> = finding.chain.iter().map(step).collect();
+        let flows = json!([{"threadFlows": [{"locations": steps}]}]);
+        if let Some(result) = result.as_object_mut() {
+            result.insert("codeFlows".to_owned(), flows);
+        }
+    }
+    result
+}
+
+fn step(step: &ChainStep) -> Value {
+    let ChainStep { from, does, to, binding, role, rule, file, line } = step;
+    let text = format!("{from} {does} → {to} (by {binding} to {role} rules[{rule}])");
+    json!({"location": {
+        "physicalLocation": {
+            "artifactLocation": {"uri": uri(file)},
+            "region": {"startLine": (*line).max(1)},
+        },
+        "message": {"text": text},
+    }})
 }
 
 fn level(severity: AuditSeverity) -> &'static str {

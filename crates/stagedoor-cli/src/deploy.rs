@@ -1,0 +1,235 @@
+//! `stagedoor deploy`: what is applied to a cluster, policies included.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use stagedoor_core::Engine;
+use stagedoor_kubernetes::admission::{AdmissionRequest, ManifestOperation, reviews_of_manifests};
+use stagedoor_kubernetes::{DEPLOY_MANIFESTS, Reviewer, Subject};
+
+use crate::ending::Ending;
+use crate::engine::LoadArgs;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::platform::Platform;
+
+/// The most that a ConfigMap holds, in bytes, with some room for its own fields.
+const CONFIG_MAP_BYTES: usize = (1 << 20) - (16 << 10);
+/// What the shipped Deployment mounts, to be replaced by the files by name.
+const MOUNT: &str =
+    "        - name: policies\n          configMap:\n            name: stagedoor-policies\n";
+/// An object that everybody has to be able to write, or nothing in the cluster works.
+const PLAIN: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: probe, namespace: default }\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: { name: probe, namespace: default }\nspec: { replicas: 1 }\n---\napiVersion: v1\nkind: Pod\nmetadata: { name: probe, namespace: default }\nspec: { containers: [{ name: a, image: a }] }\n";
+
+/// Write what puts policies in front of a platform.
+#[derive(Debug, Args)]
+pub(crate) struct DeployArgs {
+    #[command(subcommand)]
+    platform: DeployPlatform,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeployPlatform {
+    Kubernetes(KubernetesArgs),
+}
+
+/// Write the manifests of the webhook for Kubernetes, with a directory of policies in them.
+///
+/// Sub-directories are carried. The policies are loaded as `serve kubernetes` loads them, and
+/// are refused if with them nobody could write anything: admission lets through only what a
+/// policy permits. `kubectl apply -f DIR` applies what is for the cluster; the files for
+/// kube-apiserver lie below `kube-apiserver/`.
+#[derive(Debug, Args)]
+struct KubernetesArgs {
+    /// The directory of policies.
+    #[arg(value_name = "POLICIES")]
+    policies: PathBuf,
+
+    #[command(flatten)]
+    load: LoadArgs,
+
+    /// The directory to write to, which is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// The image of the webhook, best by digest.
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+}
+
+/// A ConfigMap whose keys are the paths of files, with what a key cannot hold replaced.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ConfigMap<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata,
+    data: std::collections::BTreeMap<&'a str, &'a str>,
+}
+
+#[derive(Serialize)]
+struct Metadata {
+    name: &'static str,
+    namespace: &'static str,
+}
+
+/// A file of policies as it is carried.
+struct Carried {
+    /// The path below the directory.
+    path: String,
+    /// The key of the ConfigMap.
+    key: String,
+    text: String,
+}
+
+pub(crate) fn run(args: &DeployArgs, output: &mut Output) -> Result<Ending, Failure> {
+    let DeployPlatform::Kubernetes(args) = &args.platform;
+    if !args.policies.is_dir() {
+        let name = args.policies.display();
+        return Err(Failure::input(format!("`{name}` is no directory of policies")));
+    }
+    let paths = [args.policies.clone()];
+    let engine = args.load.load(&paths, Some(Platform::Kubernetes), output)?.engine;
+    let carried = carried(&engine, &args.policies)?;
+    check_guards(&engine)?;
+    let reviewer = Reviewer::new(engine).map_err(|e| Failure::input(e.to_string()))?;
+    check_admission(&reviewer)?;
+
+    let failed = |path: &Path, error: &std::io::Error| {
+        Failure::input(format!("`{}` cannot be written: {error}", path.display()))
+    };
+    let mut files: Vec<(PathBuf, String)> = vec![("policies.yaml".into(), config_map(&carried)?)];
+    for (name, text) in DEPLOY_MANIFESTS {
+        let text = match *name {
+            "stagedoor.yaml" => deployment(text, &carried, args.image.as_deref())?,
+            _ => (*text).to_owned(),
+        };
+        // These are no objects of the cluster.
+        let is_for_server =
+            matches!(*name, "authorization-configuration.yaml" | "webhook-kubeconfig.yaml");
+        let place =
+            if is_for_server { Path::new("kube-apiserver").join(name) } else { name.into() };
+        files.push((place, text));
+    }
+    for (name, text) in &files {
+        let path = args.out.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(|e| failed(parent, &e))?;
+        }
+        fs::write(&path, text).map_err(|e| failed(&path, &e))?;
+    }
+    let (count, place) = (carried.len(), args.out.display());
+    output
+        .line(format_args!("{count} files of policies in {} manifests at {place}", files.len()))?;
+    if args.image.is_none() {
+        output.remark("`stagedoor.yaml` names an image of `registry.example.com`: give `--image`");
+    }
+    output.remark(
+        "`validating-webhook-configuration.yaml` needs the authority of the webhook's certificate \
+         as `caBundle`; read the README of the shipped `deploy` before you apply it",
+    );
+    Ok(Ending::Done)
+}
+
+/// Returns the files that the policies were loaded from, with their keys.
+fn carried(engine: &Engine, directory: &Path) -> Result<Vec<Carried>, Failure> {
+    let mut carried: Vec<Carried> = Vec::new();
+    let mut bytes = 0;
+    for (name, text) in engine.sources() {
+        let Ok(below) = Path::new(name).strip_prefix(directory) else { continue };
+        let path = below.to_string_lossy().replace('\\', "/");
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let key: String =
+            path.replace('/', "__").chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
+        if carried.iter().any(|other| other.key == key) {
+            let message = format!("`{path}` and another file come to the one key `{key}`");
+            return Err(Failure::input(message).with_help("rename one of them"));
+        }
+        bytes += key.len() + text.len();
+        carried.push(Carried { path, key, text: text.to_owned() });
+    }
+    if carried.is_empty() {
+        let name = directory.display();
+        return Err(Failure::input(format!("there are no policies in `{name}`")));
+    }
+    if bytes > CONFIG_MAP_BYTES {
+        let message = format!(
+            "the policies have {bytes} bytes, and a ConfigMap holds {CONFIG_MAP_BYTES} of them"
+        );
+        return Err(Failure::input(message).with_help("put them into an image or a volume"));
+    }
+    carried.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(carried)
+}
+
+/// Fails for policies that rules guard: a ConfigMap carries no modules.
+fn check_guards(engine: &Engine) -> Result<(), Failure> {
+    match engine.policies().find(|policy| policy.guards().len() > 0) {
+        None => Ok(()),
+        Some(policy) => {
+            let message = format!("policy `{}` is guarded by a custom rule", policy.id());
+            Err(Failure::input(message)
+                .with_help("a ConfigMap carries no modules: put policies and rules into an image"))
+        }
+    }
+}
+
+/// Fails if administrators could write nothing: no policy of admission permits it.
+fn check_admission(reviewer: &Reviewer) -> Result<(), Failure> {
+    let admin = Subject::new("kubernetes-admin")
+        .with_group("system:masters")
+        .with_group("system:authenticated");
+    let probes = reviews_of_manifests(PLAIN, ManifestOperation::Create, &admin)
+        .map_err(|e| Failure::input(e.to_string()))?;
+    for probe in probes {
+        let request = AdmissionRequest::from_review(&probe.json)
+            .map_err(|e| Failure::input(e.to_string()))?;
+        let ruling = reviewer.admission_ruling(&request);
+        if !ruling.allowed {
+            let message = format!(
+                "with these policies a member of system:masters could not {}: {}",
+                probe.question, ruling.reason
+            );
+            return Err(Failure::input(message).with_help(
+                "permit in `k8s::admission::Action::\"all\"` what authorization has let through, \
+                 as the shipped `admission/admission.cedar` does",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn config_map(carried: &[Carried]) -> Result<String, Failure> {
+    let map = ConfigMap {
+        api_version: "v1",
+        kind: "ConfigMap",
+        metadata: Metadata { name: "stagedoor-policies", namespace: "stagedoor" },
+        data: carried.iter().map(|file| (file.key.as_str(), file.text.as_str())).collect(),
+    };
+    // JSON is YAML, and leaves no doubt about any text.
+    let mut text = serde_json::to_string_pretty(&map).map_err(|e| Failure::input(e.to_string()))?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Returns the shipped Deployment with each file at its path.
+fn deployment(text: &str, carried: &[Carried], image: Option<&str>) -> Result<String, Failure> {
+    let mut items = format!("{MOUNT}            items:\n");
+    for Carried { path, key, .. } in carried {
+        let path = serde_json::Value::from(path.as_str());
+        items.push_str(&format!("              - key: {key}\n                path: {path}\n"));
+    }
+    if !text.contains(MOUNT) {
+        return Err(Failure::input("the shipped Deployment mounts no policies"));
+    }
+    let text = text.replacen(MOUNT, &items, 1);
+    Ok(match image {
+        Some(image) => {
+            let image = serde_json::Value::from(image);
+            text.replace("image: registry.example.com/stagedoor:0.1.0", &format!("image: {image}"))
+        }
+        None => text,
+    })
+}

@@ -1,0 +1,56 @@
+//! What the forbids of an engine are about, as far as a decision has to know it beforehand.
+
+use cedar_policy::pst::ActionConstraint;
+use stagedoor_core::{Effect, Engine, PolicyInfo};
+
+use crate::impersonation;
+
+/// The types of principals, as a literal of one begins.
+const PRINCIPALS: [&str; 3] = ["k8s::User::\"", "k8s::ServiceAccount::\"", "k8s::Node::\""];
+
+/// What forbids are about.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Forbids {
+    /// One may be about impersonation.
+    pub(crate) impersonation: bool,
+    /// One names a principal by its entity id.
+    pub(crate) principals_by_id: bool,
+}
+
+impl Forbids {
+    pub(crate) fn of(engine: &Engine) -> Self {
+        let mut forbids = Self::default();
+        for policy in engine.policies().filter(|policy| policy.effect() == Effect::Forbid) {
+            forbids.impersonation |= is_about_impersonation(policy);
+            forbids.principals_by_id |= names_principals(policy);
+        }
+        forbids
+    }
+}
+
+/// Whether a policy may be about impersonation; what cannot be read may.
+fn is_about_impersonation(policy: PolicyInfo<'_>) -> bool {
+    let Ok(template) = policy.written() else { return true };
+    let is = |id: &str| id == impersonation::ACTION;
+    match &template.action {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(uid) => is(&uid.eid),
+        ActionConstraint::In(uids) => uids.iter().any(|uid| is(&uid.eid)),
+    }
+}
+
+/// Whether a policy names a principal by its entity id; what cannot be read may.
+pub(crate) fn names_principals(policy: PolicyInfo<'_>) -> bool {
+    let is_principal = |uid: &cedar_policy::EntityUid| {
+        let text = uid.to_string();
+        PRINCIPALS.iter().any(|start| text.starts_with(start))
+    };
+    if policy.link().is_some_and(|(principal, _)| principal.is_some_and(is_principal)) {
+        return true;
+    }
+    // As the parser writes it, so that blanks and comments make no difference.
+    policy.written().map_or(true, |template| {
+        let text = template.to_string();
+        PRINCIPALS.iter().any(|start| text.contains(start))
+    })
+}
