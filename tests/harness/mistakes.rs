@@ -72,7 +72,7 @@ fn lint(folder: &Path) -> Result<String> {
 fn diff(folder: &Path) -> Result<String> {
     let space = right_tests(folder)?.space(10_000);
     let (old, new) = (engine(&repository(CASES).join("right"))?, engine(folder)?);
-    Ok(markdown(&Comparison::of(&old, &new, &space.requests), 10))
+    Ok(markdown(&Comparison::of(&old, &new, &space.requests), None, 10))
 }
 
 /// Loads a folder's own tests, which pass.

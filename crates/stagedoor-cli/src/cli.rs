@@ -8,11 +8,11 @@ use crate::ending::UNUSABLE;
 use crate::output::Output;
 use crate::{
     access, audit, authorize, backstage, bundle, check, completions, demo, deploy, diff, explain,
-    fmt, import, lint, man, manifest, replay, report, serve, test, validate,
+    fmt, import, lint, man, manifest, prove, replay, report, serve, test, validate,
 };
 
 /// The commands that check: 1 says that something was found.
-const CHECKS: [&str; 5] = ["test", "lint", "diff", "fmt", "replay"];
+const CHECKS: [&str; 6] = ["test", "lint", "diff", "fmt", "prove", "replay"];
 
 /// Decide permissions by Cedar policies, and say why.
 ///
@@ -38,8 +38,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  allowed; or the command did what it was asked, as with several requests at once
   1  failure: wrong arguments, unreadable input, policies that do not load;
-     `test`, `lint`, `diff`, `fmt`, `replay`: a case failed, something was found
-  2  denied; `test`, `lint`, `diff`, `fmt`, `replay`: what was given cannot be used
+     `test`, `lint`, `diff`, `fmt`, `prove`, `replay`: a case failed, something was found
+  2  denied; `test`, `lint`, `diff`, `fmt`, `prove`, `replay`: what was given cannot be used
   3  conditional: `check backstage` without an entity, where it depends on the resource";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,6 +59,7 @@ enum Command {
     Test(test::TestArgs),
     Lint(lint::LintArgs),
     Diff(Box<diff::DiffArgs>),
+    Prove(prove::ProveArgs),
     Fmt(fmt::FmtArgs),
     Report(report::ReportArgs),
     Import(import::ImportArgs),
@@ -106,6 +107,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Test(args) => test::run(&args, &mut output),
         Command::Lint(args) => lint::run(&args, &mut output),
         Command::Diff(args) => diff::run(&args, &mut output),
+        Command::Prove(args) => prove::run(&args, &mut output),
         Command::Fmt(args) => fmt::run(&args, &mut output),
         Command::Report(args) => report::run(&args, &mut output),
         Command::Import(args) => import::run(&args, &mut output),

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stagedoor_core::{Engine, Entities, Limits};
-use stagedoor_review::diff::{AccessRow, Comparison, Direction, PolicyChanges, format};
+use stagedoor_kubernetes::rbac::ResolvedRbac;
+use stagedoor_review::diff::{
+    AccessRow, Comparison, Direction, Meaning, PolicyChanges, Verdict as MeaningVerdict, format,
+};
 use stagedoor_review::{Platform, Policies};
 use stagedoor_source::{GitTree, PolicySources};
 use stagedoor_testing::{Space, SpaceRequest};
@@ -15,22 +18,29 @@ use crate::ending::Ending;
 use crate::engine::{LoadArgs, tell_of_files};
 use crate::failure::Failure;
 use crate::input::Input;
+use crate::manifests;
 use crate::output::Output;
 use crate::requests::Requests;
 use crate::review::{catalog, or_unusable, policies, suite};
+use crate::roles::resolved;
 use crate::terminal::line;
 
 /// Tell who gains and who loses what between two policy sets.
 ///
-/// Both decide the same requests: everything that the fixtures of the test files make possible, all
-/// that users of a catalog can ask, a list of requests, or decisions that were recorded. What is
-/// decided differently is grouped by who, by action and by resource.
+/// What changes is decided for all requests, from policies and schemas alone: each row has a request
+/// that both sets decide, and differently; no row means that there is no such request. What cannot
+/// be decided is told as such. Either side may also be manifests of Kubernetes' RBAC.
 ///
-/// Exits with 0; with 1 if `--fail-on` is given and access changes that way; with 2 if something
-/// cannot be used.
+/// To give names to what changes, both also decide requests that are known: everything that the
+/// fixtures of the test files of either side make possible, all that users of a catalog can ask, a
+/// list of requests, or decisions that were recorded.
+///
+/// Exits with 0; with 1 if `--fail-on` is given and access changes that way, or if that is not
+/// decided; with 2 if something cannot be used.
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
-    /// The policies before: a directory, a file, or `REVISION:PATH` of a git repository.
+    /// The policies before: a directory, a file, or `REVISION:PATH` of a git repository. A
+    /// directory or file of manifests stands for the RBAC that they say.
     #[arg(value_name = "OLD")]
     old: String,
 
@@ -66,7 +76,8 @@ pub(crate) struct DiffArgs {
     #[arg(long, value_name = "FILE")]
     entities: Option<PathBuf>,
 
-    /// Ask at most so many requests, evenly chosen.
+    /// Ask at most so many of the known requests, spread over all. What is decided for all requests
+    /// does not depend on it.
     #[arg(long, value_name = "COUNT", default_value_t = 500_000)]
     limit: usize,
 
@@ -77,6 +88,14 @@ pub(crate) struct DiffArgs {
     /// Exit with 1 if access is widened, narrowed, or changed in any way.
     #[arg(long, value_enum, value_name = "DIRECTION")]
     fail_on: Option<FailOn>,
+
+    /// Do not fail because something is not decided.
+    #[arg(long)]
+    allow_undecided: bool,
+
+    /// Write the requests that are decided differently as test cases that pass on NEW.
+    #[arg(long, value_name = "FILE")]
+    witnesses: Option<PathBuf>,
 
     /// How to report, instead of text for people.
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -111,6 +130,9 @@ struct DiffJson<'a> {
     contradicted: usize,
     policies: &'a PolicyChanges,
     rows: Vec<AccessRow>,
+    /// What holds for all requests; left out where nothing is validated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meaning: Option<&'a Meaning>,
 }
 
 /// What both sets are asked.
@@ -128,8 +150,10 @@ pub(crate) fn run(args: &DiffArgs, output: &mut Output) -> Result<Ending, Failur
 }
 
 fn compare(args: &DiffArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let (old, old_place) = side(args, &args.old, output)?;
-    let (new, new_place) = side(args, &args.new, output)?;
+    let (old_roles, new_roles) = (roles(args, &args.old)?, roles(args, &args.new)?);
+    let (old_roles, new_roles) = (old_roles.as_ref(), new_roles.as_ref());
+    let (old, old_place) = side(args, &args.old, [old_roles, new_roles], output)?;
+    let (new, new_place) = side(args, &args.new, [new_roles, old_roles], output)?;
     let mut ending = Ending::Done;
     for (old, new) in pairs(old, new)? {
         let places = [new_place.clone(), old_place.clone()];
@@ -147,17 +171,24 @@ fn compare_sets(
     places: [PathBuf; 2],
     output: &mut Output,
 ) -> Result<Ending, Failure> {
+    let new_place = places.first().cloned().unwrap_or_default();
     let asked = asked(args, new, places, output)?.about(old, new);
-    if asked.requests.is_empty() {
+    let mut meaning =
+        Meaning::of(&old.engine, &new.engine).map_err(|error| Failure::input(error.to_string()))?;
+    if asked.requests.is_empty() && meaning.is_none() {
         return Err(Failure::input("there is nothing to compare the policies by").with_help(
             "give test files with `--tests`, a catalog with `--catalog`, or `--requests`",
         ));
     }
     let comparison = Comparison::of(&old.engine, &new.engine, &asked.requests);
+    if let Some(meaning) = &mut meaning {
+        meaning.name_people(&comparison);
+    }
     let contradicted = asked.contradicted(old);
     match args.report {
         Some(ReportFormat::Markdown) => {
-            output.bytes(format::markdown(&comparison, args.rows).as_bytes())?;
+            let text = format::markdown(&comparison, meaning.as_ref(), args.rows);
+            output.bytes(text.as_bytes())?;
         }
         None if output.is_json() => output.json(&DiffJson {
             requests: asked.requests.len(),
@@ -170,27 +201,70 @@ fn compare_sets(
             contradicted,
             policies: &comparison.policies,
             rows: comparison.rows(),
+            meaning: meaning.as_ref(),
         })?,
-        None => tell(&comparison, args.rows, output)?,
+        None => tell(&comparison, meaning.as_ref(), args.rows, output)?,
     }
-    remarks(&comparison, &asked, contradicted, output);
-    let went = |direction| comparison.count(direction) > 0;
+    remarks(&comparison, meaning.as_ref(), &asked, contradicted, output);
+    if let Some(path) = &args.witnesses {
+        write_witnesses(path, meaning.as_ref(), &new_place)?;
+    }
+    let goes = |direction| {
+        let is_proved = |meaning: &Meaning| meaning.may_go(direction, args.allow_undecided);
+        comparison.count(direction) > 0 || meaning.as_ref().is_some_and(is_proved)
+    };
     let fails = match args.fail_on {
         None => false,
-        Some(FailOn::Widened) => went(Direction::Widened),
-        Some(FailOn::Narrowed) => went(Direction::Narrowed),
-        Some(FailOn::Any) => !comparison.changes.is_empty(),
+        Some(FailOn::Widened) => goes(Direction::Widened),
+        Some(FailOn::Narrowed) => goes(Direction::Narrowed),
+        Some(FailOn::Any) => goes(Direction::Widened) || goes(Direction::Narrowed),
     };
     Ok(if fails { Ending::Failed } else { Ending::Done })
 }
 
-/// Loads one side; returns where its test files may be, too.
+/// Writes a test file; `new` is where the new policies are, if they are files.
+fn write_witnesses(path: &Path, meaning: Option<&Meaning>, new: &Path) -> Result<(), Failure> {
+    let Some(meaning) = meaning else { return Ok(()) };
+    let place = |path: &Path| path.canonicalize().ok();
+    let beside = path
+        .parent()
+        .map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    let policies: Vec<String> = match (place(new), beside.and_then(place)) {
+        // Where nothing else is said, a test file is about the policies beside it.
+        (Some(new), Some(beside)) if new == beside => Vec::new(),
+        (Some(new), _) => vec![new.display().to_string()],
+        (None, _) => Vec::new(),
+    };
+    let text = serde_json::to_string_pretty(&meaning.test_file(&policies));
+    let text = text.map_err(|e| Failure::input(e.to_string()))?;
+    std::fs::write(path, text + "\n")
+        .map_err(|e| Failure::input(format!("`{}` cannot be written: {e}", path.display())))
+}
+
+/// Returns the roles of a side that is manifests.
+fn roles(args: &DiffArgs, given: &str) -> Result<Option<ResolvedRbac>, Failure> {
+    let path = Path::new(given);
+    if args.git || !path.exists() {
+        return Ok(None);
+    }
+    match manifests::below(path)? {
+        files if files.is_empty() => Ok(None),
+        files => resolved(&files, None).map(Some),
+    }
+}
+
+/// Loads one side, whose own roles come first; returns where its test files may be, too.
 fn side(
     args: &DiffArgs,
     given: &str,
+    roles: [Option<&ResolvedRbac>; 2],
     output: &Output,
 ) -> Result<(Vec<Policies>, PathBuf), Failure> {
     let path = Path::new(given);
+    if let [Some(own), other] = roles {
+        // Manifests have no test files of policies beside them.
+        return Ok((vec![Policies::of_rbac(own, other)?], PathBuf::new()));
+    }
     if !args.git && path.exists() {
         return Ok((policies(&[path.to_owned()], &args.load, output)?, path.to_owned()));
     }
@@ -252,14 +326,27 @@ fn asked(
         true => args.tests.clone(),
         // Other requests are asked instead of those of fixtures, unless both are wanted.
         false if !lists.is_empty() || !args.catalog.is_empty() => Vec::new(),
-        false => places.into_iter().filter(|place| place.is_dir()).take(1).collect(),
+        // Whom a change concerns may stand among the fixtures of either side alone.
+        false => {
+            let mut places: Vec<PathBuf> =
+                places.into_iter().filter(|place| place.is_dir()).collect();
+            places.dedup();
+            places
+        }
     };
-    if !tests.is_empty() {
+    if explicit {
         match suite(&tests, output) {
             Some(suite) => asked.add(suite.space(args.limit)),
-            None if explicit => return Err(Failure::input("the tests cannot be used")),
-            None => {}
+            None => return Err(Failure::input("the tests cannot be used")),
         }
+    } else {
+        // Each on its own: the tests of one side may not load where the other's do.
+        for place in &tests {
+            if let Some(suite) = suite(std::slice::from_ref(place), output) {
+                asked.add(suite.space(args.limit));
+            }
+        }
+        asked.leave_out_repeated();
     }
     let entities = match &args.entities {
         Some(path) => {
@@ -303,6 +390,19 @@ impl Asked {
         self
     }
 
+    /// Leaves out requests that both sides' fixtures make possible: those of the new side stay.
+    fn leave_out_repeated(&mut self) {
+        let mut seen = std::collections::HashSet::new();
+        let mut kept: Vec<SpaceRequest> = std::mem::take(&mut self.requests);
+        kept.reverse();
+        kept.retain(|of| {
+            let SpaceRequest { who, groups, action, resource, request, .. } = of;
+            seen.insert(format!("{who:?} {groups:?} {action:?} {resource:?} {request:?}"))
+        });
+        kept.reverse();
+        self.requests = kept;
+    }
+
     /// Reads requests, one JSON object a line.
     fn read(
         &mut self,
@@ -343,7 +443,12 @@ impl Asked {
     }
 }
 
-fn tell(comparison: &Comparison<'_>, shown: usize, output: &mut Output) -> Result<(), Failure> {
+fn tell(
+    comparison: &Comparison<'_>,
+    meaning: Option<&Meaning>,
+    shown: usize,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let paint = output.paint();
     let rows = comparison.rows();
     for row in rows.iter().take(shown) {
@@ -367,7 +472,12 @@ fn tell(comparison: &Comparison<'_>, shown: usize, output: &mut Output) -> Resul
     let (widened, narrowed) =
         (comparison.count(Direction::Widened), comparison.count(Direction::Narrowed));
     let asked = comparison.requests.len();
-    output.line(format_args!("{widened} widened, {narrowed} narrowed, of {asked} requests"))?;
+    if asked > 0 {
+        output.line(format_args!("{widened} widened, {narrowed} narrowed, of {asked} requests"))?;
+    }
+    if let Some(meaning) = meaning {
+        tell_meaning(meaning, shown, output)?;
+    }
     let PolicyChanges { added, removed, changed, .. } = &comparison.policies;
     for (word, ids) in [("added", added), ("removed", removed), ("changed", changed)] {
         if !ids.is_empty() {
@@ -380,15 +490,58 @@ fn tell(comparison: &Comparison<'_>, shown: usize, output: &mut Output) -> Resul
     Ok(())
 }
 
-fn remarks(comparison: &Comparison<'_>, asked: &Asked, contradicted: usize, output: &Output) {
-    if comparison.changes.is_empty() && !comparison.policies.is_empty() {
+/// Tells what holds for all requests.
+fn tell_meaning(meaning: &Meaning, shown: usize, output: &mut Output) -> Result<(), Failure> {
+    let paint = output.paint();
+    let verdict = match meaning.verdict {
+        MeaningVerdict::Equal => "nothing changes, as is proved",
+        MeaningVerdict::Widened => "access is widened",
+        MeaningVerdict::Narrowed => "access is narrowed",
+        MeaningVerdict::Both => "access is widened and narrowed",
+        MeaningVerdict::Undecided => "whether access changes is not decided",
+    };
+    let more = match meaning.undecided && meaning.verdict != MeaningVerdict::Undecided {
+        true => "; more is not decided",
+        false => "",
+    };
+    output.line(format_args!("for all requests: {}{more}", paint.bold(verdict)))?;
+    for row in meaning.rows.iter().take(shown) {
+        let sign = match (row.proved, row.direction) {
+            (false, _) => paint.notable("? unknown").to_string(),
+            (true, Direction::Widened) => paint.bad("+ widened").to_string(),
+            (true, Direction::Narrowed) => paint.notable("- narrowed").to_string(),
+        };
+        output.line(format_args!("{sign}  {}", line(&row.in_words())))?;
+        let reasons: Vec<&str> = row.reasons.iter().map(String::as_str).collect();
+        let because = match &row.example {
+            Some(example) => format!("such as {example}"),
+            None => format!("it depends on {}", reasons.join(", ")),
+        };
+        output.line(format_args!("         {}", paint.dim(line(&because))))?;
+    }
+    if let Some(hidden) = meaning.rows.get(shown..).filter(|hidden| !hidden.is_empty()) {
+        output.line(format_args!("and {} rows more: `--rows`", hidden.len()))?;
+    }
+    Ok(())
+}
+
+fn remarks(
+    comparison: &Comparison<'_>,
+    meaning: Option<&Meaning>,
+    asked: &Asked,
+    contradicted: usize,
+    output: &Output,
+) {
+    let is_equal = meaning.is_some_and(|meaning| meaning.verdict == MeaningVerdict::Equal);
+    let asked_any = !comparison.requests.is_empty();
+    if asked_any && !is_equal && comparison.changes.is_empty() && !comparison.policies.is_empty() {
         output.remark(
             "policies differ, and no request that was asked notices: are there cases for it?",
         );
     }
     if asked.left_out > 0 {
         let left_out = asked.left_out;
-        output.remark(&format!("{left_out} more requests were left out, evenly: raise `--limit`"));
+        output.remark(&format!("{left_out} of the known requests were not asked: raise `--limit`"));
     }
     let refused = comparison.refused_before.max(comparison.refused_after);
     if refused > 0 {

@@ -1,12 +1,16 @@
 //! Who gains and who loses what between two policy sets.
 //!
-//! Both decide the same requests ([`SpaceRequest`]); what comes out differently is grouped until
-//! a reviewer can read it ([`Comparison::rows`]).
+//! What policies mean for all requests is decided from policies and schemas alone ([`Meaning`]).
+//! Beside that both sets decide requests that are known ([`SpaceRequest`]), so that what comes out
+//! differently has names; it is grouped until a reviewer can read it ([`Comparison::rows`]).
 
 pub mod format;
+mod meaning;
 mod rows;
 
+pub use meaning::{Meaning, MeaningRow};
 pub use rows::AccessRow;
+pub use stagedoor_analysis::{Direction, ParseError, Verdict};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,16 +22,6 @@ use stagedoor_testing::SpaceRequest;
 
 /// So many requests are taken by a thread at once.
 const AT_ONCE: usize = 256;
-
-/// Which way a decision went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// What was denied is allowed.
-    Widened,
-    /// What was allowed is denied.
-    Narrowed,
-}
 
 /// One request that is decided differently.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,7 @@ pub mod fmt;
 pub mod lint;
 mod loading;
 mod platform;
+mod rbac;
 pub mod report;
 
 pub use loading::{LoadingError, Policies};

@@ -35,6 +35,9 @@ pub enum LoadingError {
     /// Files of permissions are wrong.
     #[error(transparent)]
     Permissions(#[from] FileError),
+    /// Roles of Kubernetes cannot be imported.
+    #[error("the roles cannot be imported: {0}")]
+    Rbac(String),
 }
 
 impl Policies {

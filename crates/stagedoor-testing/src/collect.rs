@@ -8,11 +8,11 @@ use stagedoor_core::Decision;
 use crate::ask::{list_question, platform, question};
 use crate::asked::Asked;
 use crate::expectation::Expectation;
-use crate::file::{Case, Invariant, Suite, Table, TestFile};
+use crate::file::{BoundFixture, Case, Invariant, Suite, Table, TestFile};
 use crate::problem::{Place, Problem, TestError};
 use crate::suite::Test;
 use crate::world::{Platform, World};
-use crate::{invariant, table};
+use crate::{bound, invariant, table};
 
 type Parts<'a> =
     (Option<&'a str>, &'a [Spanned<Case>], &'a [Spanned<Table>], &'a [Spanned<Invariant>]);
@@ -140,6 +140,21 @@ impl Collector<'_> {
         }
     }
 
+    pub(crate) fn bound(&mut self, given: &Spanned<BoundFixture>) -> Option<Test> {
+        let place = given.referenced.into();
+        let name = given.value.name.clone();
+        match bound::bound(&given.value) {
+            Ok(bound) => {
+                let test = self.test(name, place, Vec::new(), true);
+                Some(Test { bound: Some(bound), ..test })
+            }
+            Err(message) => {
+                self.problem(&name, message, place);
+                None
+            }
+        }
+    }
+
     fn asked(&mut self, case: &Case, place: Place) -> Option<Asked> {
         let asked = platform(case).and_then(|_| question(case, self.world));
         match asked {
@@ -158,6 +173,6 @@ impl Collector<'_> {
     }
 
     fn test(&self, name: String, place: Place, asked: Vec<Asked>, is_matrix: bool) -> Test {
-        Test { suite: self.suite.clone(), name, place, asked, list: None, is_matrix }
+        Test { suite: self.suite.clone(), name, place, asked, list: None, is_matrix, bound: None }
     }
 }

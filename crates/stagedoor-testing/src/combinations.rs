@@ -8,6 +8,7 @@ use serde_json::Value;
 use stagedoor_backstage::EntityRef;
 
 use crate::file::{Action, Case};
+use crate::sample::Sample;
 use crate::world::{Platform, World};
 
 /// The verbs that are asked about each resource of Kubernetes that cases name.
@@ -26,6 +27,7 @@ pub(crate) struct Combinations {
     products: Vec<Product>,
     all: usize,
     limit: usize,
+    sample: Sample,
 }
 
 impl Combinations {
@@ -42,7 +44,7 @@ impl Combinations {
             cedar(&of_platform(Platform::Cedar), world),
         ];
         let all = products.iter().map(|p| p.subjects.len() * p.objects.len()).sum();
-        Self { products, all, limit }
+        Self { products, all, limit, sample: Sample::of(all) }
     }
 
     /// Returns how many requests are chosen.
@@ -57,11 +59,7 @@ impl Combinations {
 
     /// Returns a request as a case without name and expectation.
     pub(crate) fn case(&self, number: usize) -> Option<Case> {
-        let mut at = match self.all.div_ceil(self.limit.max(1)) {
-            0 | 1 => number,
-            // An odd step meets all objects and all subjects in turn.
-            step => (number * (step | 1)) % self.all,
-        };
+        let mut at = if self.all <= self.limit { number } else { self.sample.at(number) };
         for Product { subjects, objects } in &self.products {
             let all = subjects.len() * objects.len();
             if at < all {

@@ -40,7 +40,11 @@ pub(crate) struct TestFile {
     #[serde(default)]
     #[schemars(with = "Vec<Invariant>")]
     pub(crate) invariants: Vec<Spanned<Invariant>>,
-    /// Named groups of all of these.
+    /// What holds for all requests that there can be.
+    #[serde(default)]
+    #[schemars(with = "Vec<BoundFixture>")]
+    pub(crate) bounds: Vec<Spanned<BoundFixture>>,
+    /// Named groups of cases, tables and invariants.
     #[serde(default)]
     pub(crate) suites: Vec<Suite>,
 }
@@ -250,6 +254,19 @@ pub(crate) struct Invariant {
     /// Requests that are left out: those that have one of the values of every key.
     #[serde(default)]
     pub(crate) except: Vec<BTreeMap<String, Words>>,
+}
+
+/// What holds for all requests that there can be: decided from policies and schema, not tried.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct BoundFixture {
+    /// What always holds.
+    pub(crate) name: String,
+    /// What no request may be that is allowed: a policy without `permit`, such as
+    /// `(principal, action == Action::"delete", resource) when { resource.protected }`.
+    pub(crate) never: Option<String>,
+    /// What every request must be allowed, written in the same way.
+    pub(crate) always: Option<String>,
 }
 
 /// A decision that is ruled out.

@@ -39,6 +39,7 @@
 mod anatomy;
 mod ask;
 mod asked;
+mod bound;
 mod cedar_files;
 mod collect;
 mod combinations;
@@ -55,6 +56,7 @@ mod problem;
 mod read;
 mod report;
 mod request_types;
+mod sample;
 mod selection;
 mod space;
 mod suite;

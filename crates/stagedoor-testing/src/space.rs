@@ -11,6 +11,7 @@ use stagedoor_core::{Entities, Entity, EntityUid, Request};
 use crate::ask::question;
 use crate::combinations::Combinations;
 use crate::file::{Action, Case};
+use crate::sample::Sample;
 use crate::suite::{LoadedFile, TestSuite};
 
 /// A request with the words that tell people what it is.
@@ -97,28 +98,28 @@ impl Space {
             Some("catalog-entity") => entities.len(),
             Some(_) => 0,
         };
-        let total: usize = permissions.iter().map(about).sum::<usize>() * users.len();
-        let stride = total.div_ceil(limit.max(1)).max(1);
-        let mut number = 0;
-        for permission in permissions.iter() {
-            let resources: Vec<Option<&EntityRef>> = match permission.resource_type() {
-                None => vec![None],
-                Some("catalog-entity") => entities.iter().copied().map(Some).collect(),
-                Some(_) => Vec::new(),
-            };
-            for (resource, user) in
-                resources.iter().flat_map(|resource| users.iter().map(move |user| (resource, user)))
-            {
-                number += 1;
-                if !usize::is_multiple_of(number, stride) {
-                    space.left_out += 1;
-                    continue;
-                }
-                let known = resource.and_then(|entity| catalog.resource(entity).ok());
-                let Ok(asked) = permission.request(&user.clone().into(), known) else { continue };
-                let Ok(entities) = store.with(asked.entities) else { continue };
-                space.requests.push(SpaceRequest::new(asked.request, entities));
-            }
+        let permissions: Vec<(&Permission, usize)> =
+            permissions.iter().map(|permission| (permission, about(permission))).collect();
+        let total = permissions.iter().map(|(_, about)| about).sum::<usize>() * users.len();
+        let (asked, sample) = (total.min(limit), Sample::of(total));
+        space.left_out = total - asked;
+        let mut numbers: Vec<usize> = (0..asked).map(|place| sample.at(place)).collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            let Some(user) = users.get(number % users.len()) else { continue };
+            // INVARIANT: with no users there are no numbers.
+            let mut rest = number / users.len();
+            let found = permissions.iter().find(|(_, about)| {
+                let here = rest < *about;
+                rest -= if here { 0 } else { *about };
+                here
+            });
+            let Some((permission, _)) = found else { continue };
+            let resource = permission.resource_type().and_then(|_| entities.get(rest).copied());
+            let known = resource.and_then(|entity| catalog.resource(entity).ok());
+            let Ok(asked) = permission.request(&user.clone().into(), known) else { continue };
+            let Ok(entities) = store.with(asked.entities) else { continue };
+            space.requests.push(SpaceRequest::new(asked.request, entities));
         }
         space
     }

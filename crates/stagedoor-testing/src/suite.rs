@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use stagedoor_analysis::Bound;
 use stagedoor_core::{DecideError, Engine, Entity, EntityUid, Limits, RuleEvaluator};
 
 use stagedoor_source::ManifestUse;
@@ -23,7 +24,7 @@ use crate::problem::{Place, Problem, TestError};
 use crate::report::{CaseReport, CaseResult, Failure, FileReport, Report};
 use crate::selection::ListQuestion;
 use crate::world::{Engines, World};
-use crate::{cedar_files, invariant, parallel, read, table};
+use crate::{bound, cedar_files, invariant, parallel, read, table};
 
 /// So many requests of an invariant are told of.
 const TOLD: usize = 5;
@@ -188,6 +189,8 @@ pub(crate) struct Test {
     /// The question about all resources of a permission; `asked` holds each of them to it.
     pub(crate) list: Option<(ListQuestion, Expectation)>,
     pub(crate) is_matrix: bool,
+    /// What is decided for all requests.
+    pub(crate) bound: Option<Bound>,
 }
 
 impl TestSuite {
@@ -383,9 +386,12 @@ impl LoadedFile {
             tables.iter().for_each(|table| tests_of.extend(collector.table(table)));
             invariants.iter().for_each(|about| tests_of.extend(collector.invariant(about)));
         }
+        let mut collector =
+            Collector { world: &world, suite: None, path: &path, error: &mut error };
+        file.bounds.iter().for_each(|given| tests_of.extend(collector.bound(given)));
         let tests = tests_of;
         if tests.is_empty() && error.problems().is_empty() {
-            let help = "add `cases`, `tables`, `invariants` or `suites`";
+            let help = "add `cases`, `tables`, `invariants`, `bounds` or `suites`";
             error.add(Problem::new(&path, "the file has no cases").with_help(help));
         }
         error.or(Self { path, world, tests, file })
@@ -394,6 +400,9 @@ impl LoadedFile {
 
 impl Test {
     fn run(&self, world: &World) -> CaseResult {
+        if let Some(bound) = &self.bound {
+            return bound::run(bound, &world.engine);
+        }
         let mut failures = Vec::new();
         if let Some((question, expect)) = &self.list {
             let differences = match question.ask(world) {
@@ -422,7 +431,9 @@ impl Test {
             name: self.name.clone(),
             line: self.place.line,
             column: self.place.column,
-            requests: self.asked.len() + usize::from(self.list.is_some()),
+            requests: self.asked.len()
+                + usize::from(self.list.is_some())
+                + usize::from(self.bound.is_some()),
             time,
             result,
         }

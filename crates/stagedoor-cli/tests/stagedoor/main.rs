@@ -10,6 +10,7 @@ mod hostile;
 mod import;
 mod lint;
 mod loading;
+mod meaning;
 mod policy_tests;
 mod report;
 mod rule;

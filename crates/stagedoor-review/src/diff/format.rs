@@ -4,25 +4,32 @@ use std::fmt::Write as _;
 
 use stagedoor_core::is_unsafe;
 
-use super::{Comparison, Direction, PolicyChanges};
+use super::{Comparison, Direction, Meaning, PolicyChanges, Verdict};
 
-/// Returns the comparison as Markdown, with no more than `rows` rows.
+/// Returns the comparison as Markdown, with no more than `rows` rows of each kind.
 #[must_use]
-pub fn markdown(comparison: &Comparison<'_>, rows: usize) -> String {
+pub fn markdown(comparison: &Comparison<'_>, meaning: Option<&Meaning>, rows: usize) -> String {
     let mut text = String::new();
     let (widened, narrowed) =
         (comparison.count(Direction::Widened), comparison.count(Direction::Narrowed));
     let asked = comparison.requests.len();
+    let title = match meaning.map(|meaning| (meaning.verdict, meaning.undecided)) {
+        _ if widened + narrowed > 0 => {
+            format!("Access changes: {widened} requests widened, {narrowed} narrowed")
+        }
+        Some((Verdict::Widened, _)) => "Access is widened".to_owned(),
+        Some((Verdict::Narrowed, _)) => "Access is narrowed".to_owned(),
+        Some((Verdict::Both, _)) => "Access is widened and narrowed".to_owned(),
+        Some((Verdict::Undecided, _)) => "Whether access changes is not decided".to_owned(),
+        Some((Verdict::Equal, _)) => "Access does not change".to_owned(),
+        None => "No request that was asked is decided differently".to_owned(),
+    };
     // Writing to a string does not fail.
-    let _ = match widened + narrowed {
-        0 => writeln!(
-            text,
-            "### Access does not change\n\nNone of {asked} requests is decided differently."
-        ),
-        _ => writeln!(
-            text,
-            "### Access changes: {widened} requests widened, {narrowed} narrowed\n\nOf {asked} requests:\n"
-        ),
+    let _ = writeln!(text, "### {title}\n");
+    let _ = match (asked, widened + narrowed) {
+        (0, _) => Ok(()),
+        (_, 0) => writeln!(text, "None of {asked} requests is decided differently."),
+        _ => writeln!(text, "Of {asked} requests:\n"),
     };
     let all = comparison.rows();
     if !all.is_empty() {
@@ -40,7 +47,35 @@ pub fn markdown(comparison: &Comparison<'_>, rows: usize) -> String {
         let requests: usize = hidden.iter().map(|row| row.requests).sum();
         let _ = writeln!(text, "\n… and {} rows more ({requests} requests).", hidden.len());
     }
+    if let Some(meaning) = meaning {
+        text.push_str(&for_all(meaning, rows));
+    }
     text.push_str(&changed(&comparison.policies));
+    text
+}
+
+/// What holds for all requests.
+fn for_all(meaning: &Meaning, rows: usize) -> String {
+    let mut text = String::new();
+    if meaning.rows.is_empty() {
+        text.push_str("\nProved for all requests.\n");
+        return text;
+    }
+    text.push_str("\nFor all requests:\n\n| | who, what, by which policies | for example, or why not |\n|---|---|---|\n");
+    for row in meaning.rows.iter().take(rows) {
+        let sign = match (row.proved, row.direction) {
+            (false, _) => "**?** not decided",
+            (true, Direction::Widened) => "**+** widened",
+            (true, Direction::Narrowed) => "**−** narrowed",
+        };
+        let reasons: Vec<&str> = row.reasons.iter().map(String::as_str).collect();
+        let example = row.example.clone().unwrap_or_else(|| reasons.join("; "));
+        let cells = [row.in_words(), example].map(|cell| escaped(&cell));
+        let _ = writeln!(text, "| {sign} | {} |", cells.join(" | "));
+    }
+    if let Some(hidden) = meaning.rows.get(rows..).filter(|hidden| !hidden.is_empty()) {
+        let _ = writeln!(text, "\n… and {} rows more.", hidden.len());
+    }
     text
 }
 

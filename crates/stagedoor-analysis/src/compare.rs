@@ -1,0 +1,425 @@
+//! What two policy sets decide differently, for all requests.
+//!
+//! A request is newly allowed in one of two ways: a permit that only the new set has applies; or a
+//! permit of the new set applies, and a forbid that only the old set has did. So one question is
+//! asked for each policy that changed and each kind of request that it can apply to, and policies
+//! that both sets have cost nothing until they stand in the way. Narrowing is the same the other
+//! way round.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use stagedoor_core::{Decision, Effect, PolicyInfo};
+
+use crate::formula::Formula;
+use crate::library::Library;
+use crate::policy::{ParseError, ParsedPolicy};
+use crate::question::{Question, Reply};
+use crate::schema::{Environment, SchemaView};
+use crate::search::{Found, Side, search, search_among};
+use crate::stack::with_stack;
+use crate::witness::Witness;
+
+/// Which way a decision goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// What was denied is allowed.
+    Widened,
+    /// What was allowed is denied.
+    Narrowed,
+}
+
+/// What is known of one difference.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Finding {
+    /// Both sets decide this request, and differently.
+    Proved {
+        /// The request.
+        witness: Box<Witness>,
+        /// The policies that determine the old decision.
+        before: Vec<String>,
+        /// The policies that determine the new decision.
+        after: Vec<String>,
+    },
+    /// Whether there is a difference was not found out; these are the reasons.
+    Undecided(BTreeSet<String>),
+}
+
+/// A difference between two policy sets: by one policy, for one kind of request.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Which way it goes.
+    pub direction: Direction,
+    /// The types and the action of the requests.
+    pub environment: Arc<Environment>,
+    /// The policy that only one of the sets has; nothing where the schema is what differs.
+    pub policy: Option<Arc<ParsedPolicy>>,
+    /// What is known of it.
+    pub finding: Finding,
+}
+
+/// What differs between two policy sets.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Differences {
+    /// All differences, in the order of the policies.
+    pub all: Vec<Difference>,
+    /// Policies that only the old set has, by what they say.
+    pub removed: usize,
+    /// Policies that only the new set has, by what they say.
+    pub added: usize,
+    /// The entity types and actions that the schemas do not say the same of.
+    pub schema: BTreeSet<String>,
+}
+
+/// What is known of two policy sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// They decide every request alike.
+    Equal,
+    /// The new one allows more, and nothing less.
+    Widened,
+    /// The new one allows less, and nothing more.
+    Narrowed,
+    /// The new one allows more here and less there.
+    Both,
+    /// That is not known for all requests.
+    Undecided,
+}
+
+impl Differences {
+    /// Returns what is known. What is proved stands also where something else is undecided: then
+    /// [`is_undecided`](Self::is_undecided) says so.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let is = |direction| {
+            self.all.iter().any(|difference| {
+                difference.direction == direction
+                    && matches!(difference.finding, Finding::Proved { .. })
+            })
+        };
+        match (is(Direction::Widened), is(Direction::Narrowed)) {
+            (true, true) => Verdict::Both,
+            (true, false) => Verdict::Widened,
+            (false, true) => Verdict::Narrowed,
+            (false, false) if self.is_undecided() => Verdict::Undecided,
+            (false, false) => Verdict::Equal,
+        }
+    }
+
+    /// Returns whether something was not found out.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.all.iter().any(|difference| matches!(difference.finding, Finding::Undecided(_)))
+    }
+}
+
+/// Compares two policy sets.
+///
+/// # Errors
+///
+/// [`ParseError`] if a policy cannot be read again.
+pub fn compare<'e>(old: &Library<'e>, new: &Library<'e>) -> Result<Differences, ParseError> {
+    with_stack(|| compared(old, new))
+}
+
+fn compared<'e>(old: &Library<'e>, new: &Library<'e>) -> Result<Differences, ParseError> {
+    let (only_old, only_new) = only_in_one(old, new)?;
+    let mut found =
+        Differences { removed: only_old.len(), added: only_new.len(), ..Differences::default() };
+    let ways = [
+        Way { direction: Direction::Widened, allows: new, denies: old },
+        Way { direction: Direction::Narrowed, allows: old, denies: new },
+    ];
+    let mut shared = BTreeMap::new();
+    for (way, (permits, forbids)) in
+        ways.iter().zip([(&only_new, &only_old), (&only_old, &only_new)])
+    {
+        let view = if old.schema() == new.schema() {
+            None
+        } else {
+            Some(way.allows.schema().shared(way.denies.schema()))
+        };
+        let schema = view.as_ref().unwrap_or(way.allows.schema());
+        let mut tasks = Vec::new();
+        for env in &way.allows.schema().environments {
+            if way.denies.schema().environment(env).is_none() {
+                found.schema.insert(env.action.to_string());
+                tasks.push(Task::NewKind(Arc::clone(env)));
+            }
+        }
+        for env in &schema.environments {
+            let differing = match &view {
+                None => BTreeSet::new(),
+                Some(_) => way.allows.schema().differences(way.denies.schema(), env),
+            };
+            found.schema.extend(differing.iter().cloned());
+            if !differing.is_empty() {
+                shared.entry(differing).or_insert_with(|| Arc::clone(env));
+            }
+            let permits = permits.iter().filter(|policy| policy.effect == Effect::Permit);
+            tasks.extend(tasks_of(permits, env, schema, Task::Permit));
+            let forbids = forbids.iter().filter(|policy| policy.effect == Effect::Forbid);
+            tasks.extend(tasks_of(forbids, env, schema, Task::Forbid));
+        }
+        found.all.extend(way.run(schema, &tasks));
+    }
+    for (differing, environment) in shared {
+        let names: Vec<String> = differing.into_iter().map(|name| format!("`{name}`")).collect();
+        let reason = format!(
+            "the schemas differ in {}: requests that only one of them takes are not compared",
+            names.join(", ")
+        );
+        found.all.push(Difference {
+            direction: Direction::Widened,
+            environment,
+            policy: None,
+            finding: Finding::Undecided(BTreeSet::from([reason])),
+        });
+    }
+    Ok(found)
+}
+
+type Policies = Vec<Arc<ParsedPolicy>>;
+
+/// Returns the policies that the other set does not have, whatever they are called.
+fn only_in_one(old: &Library<'_>, new: &Library<'_>) -> Result<(Policies, Policies), ParseError> {
+    type Said<'e> = (bool, &'e str, String, String);
+    fn said<'e>(info: &PolicyInfo<'e>) -> Said<'e> {
+        let guards: Vec<(&str, &str)> =
+            info.guards().map(|guard| (guard.rule(), guard.arguments())).collect();
+        let permits = info.effect() == Effect::Permit;
+        (permits, info.text(), format!("{:?}", info.link()), format!("{guards:?}"))
+    }
+    let texts = |library: &Library<'_>| -> HashSet<_> {
+        library.policies().iter().map(said).map(|(p, t, l, g)| (p, t.to_owned(), l, g)).collect()
+    };
+    let (old_texts, new_texts) = (texts(old), texts(new));
+    let differing = |library: &Library<'_>, others: &HashSet<(bool, String, String, String)>| {
+        let differs = |(_, info): &(usize, &PolicyInfo<'_>)| {
+            let (permits, text, link, guards) = said(info);
+            !others.contains(&(permits, text.to_owned(), link, guards))
+        };
+        let all = library.policies().iter().enumerate().filter(differs);
+        let parsed = all.map(|(number, _)| library.parsed(number)).collect::<Result<Vec<_>, _>>();
+        parsed.map(|all| all.into_iter().map(|policy| (policy.key(), policy)).collect::<Vec<_>>())
+    };
+    let (old_only, new_only) = (differing(old, &new_texts)?, differing(new, &old_texts)?);
+    // What differs in its text may still say the same, also as a policy that the other set has in
+    // another place.
+    let keys = |library: &Library<'_>, given: &[(String, Arc<ParsedPolicy>)], wanted: usize| {
+        let mut keys: HashSet<String> = given.iter().map(|(key, _)| key.clone()).collect();
+        if wanted > 0 && wanted <= FEW {
+            for number in 0..library.policies().len() {
+                keys.insert(library.parsed(number)?.key());
+            }
+        }
+        Ok::<_, ParseError>(keys)
+    };
+    let few = |wanted: usize, library: &Library<'_>| {
+        if library.policies().len() <= FEW { wanted.min(FEW) } else { 0 }
+    };
+    let old_keys = keys(old, &old_only, few(new_only.len(), old))?;
+    let new_keys = keys(new, &new_only, few(old_only.len(), new))?;
+    let rest = |given: Vec<(String, Arc<ParsedPolicy>)>, others: &HashSet<String>| {
+        let mut seen = HashSet::new();
+        given
+            .into_iter()
+            .filter(|(key, _)| !others.contains(key) && seen.insert(key.clone()))
+            .map(|(_, policy)| policy)
+            .collect()
+    };
+    Ok((rest(old_only, &new_keys), rest(new_only, &old_keys)))
+}
+
+/// Up to so many policies all are held against those that changed; beyond, only those that changed
+/// themselves: a policy that is found in the other set costs a question, no more.
+const FEW: usize = 200;
+
+fn tasks_of<'p>(
+    policies: impl Iterator<Item = &'p Arc<ParsedPolicy>>,
+    env: &Arc<Environment>,
+    schema: &SchemaView,
+    task: fn(Arc<ParsedPolicy>, Arc<Environment>) -> Task,
+) -> Vec<Task> {
+    policies
+        .filter(|policy| policy.scope.may_match(env, schema))
+        .map(|policy| task(Arc::clone(policy), Arc::clone(env)))
+        .collect()
+}
+
+/// One question.
+enum Task {
+    /// A permit that only the side has that is to allow.
+    Permit(Arc<ParsedPolicy>, Arc<Environment>),
+    /// A forbid that only the side has that is to deny.
+    Forbid(Arc<ParsedPolicy>, Arc<Environment>),
+    /// Requests that only the side takes that is to allow.
+    NewKind(Arc<Environment>),
+}
+
+/// One direction.
+struct Way<'l, 'e> {
+    direction: Direction,
+    allows: &'l Library<'e>,
+    denies: &'l Library<'e>,
+}
+
+impl Way<'_, '_> {
+    /// Answers questions on all processors.
+    fn run(&self, schema: &SchemaView, tasks: &[Task]) -> Vec<Difference> {
+        let next = AtomicUsize::new(0);
+        let all = Mutex::new(Vec::new());
+        let work = || {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(task) = tasks.get(number) else { break };
+                if let Some(difference) = self.answer(schema, task) {
+                    all.lock().unwrap_or_else(PoisonError::into_inner).push((number, difference));
+                }
+            }
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            for _ in 1..threads.min(tasks.len()) {
+                let builder = std::thread::Builder::new().stack_size(crate::stack::BYTES);
+                // Where there is no thread more, those that there are do it.
+                let _ = builder.spawn_scoped(scope, work);
+            }
+            work();
+        });
+        let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        all.sort_by_key(|(number, _)| *number);
+        all.into_iter().map(|(_, difference)| difference).collect()
+    }
+
+    fn answer(&self, schema: &SchemaView, task: &Task) -> Option<Difference> {
+        let (policy, environment, found) = match task {
+            Task::Permit(policy, env) => (Some(policy), env, self.permit(schema, policy, env)),
+            Task::Forbid(policy, env) => (Some(policy), env, self.forbid(schema, policy, env)),
+            Task::NewKind(env) => (None, env, self.new_kind(env)),
+        };
+        let finding = match found {
+            Found::Nothing => return None,
+            Found::Undecided(reasons) => Finding::Undecided(reasons),
+            Found::Witness(witness, reasons) => {
+                let mut reasons = reasons.into_iter();
+                let allowed = reasons.next().unwrap_or_default();
+                let denied = reasons.next().unwrap_or_default();
+                let (before, after) = match self.direction {
+                    Direction::Widened => (denied, allowed),
+                    Direction::Narrowed => (allowed, denied),
+                };
+                Finding::Proved { witness, before, after }
+            }
+        };
+        Some(Difference {
+            direction: self.direction,
+            environment: Arc::clone(environment),
+            policy: policy.cloned(),
+            finding,
+        })
+    }
+
+    fn sides(&self) -> [Side<'_>; 2] {
+        [
+            Side { library: self.allows, wanted: Decision::Allow },
+            Side { library: self.denies, wanted: Decision::Deny },
+        ]
+    }
+
+    fn permit(&self, schema: &SchemaView, policy: &ParsedPolicy, env: &Environment) -> Found {
+        let mut question = Question::new(schema, env);
+        let applies = question.translator().permits(policy);
+        question.require(&applies);
+        if !policy.is_guarded() {
+            return search(&mut question, &self.sides());
+        }
+        // Guards are not run: whether the permit counts is not known.
+        let [_, denies] = self.sides();
+        match search(&mut question, &[denies]) {
+            Found::Nothing => Found::Nothing,
+            Found::Undecided(mut reasons) => {
+                reasons.extend(guards_of(policy));
+                Found::Undecided(reasons)
+            }
+            Found::Witness(..) => Found::Undecided(guards_of(policy)),
+        }
+    }
+
+    fn forbid(&self, schema: &SchemaView, policy: &ParsedPolicy, env: &Environment) -> Found {
+        let mut question = Question::new(schema, env);
+        let denies = question.translator().forbids(policy);
+        question.require(&denies);
+        some_permit(&mut question, env, self.allows, &self.sides(), &|_| Ok(true))
+    }
+
+    /// Requests that only one side takes: whatever it allows, the other refuses.
+    fn new_kind(&self, env: &Environment) -> Found {
+        let schema = self.allows.schema();
+        let mut question = Question::new(schema, env);
+        let [allows, _] = self.sides();
+        some_permit(&mut question, env, self.allows, &[allows], &|_| Ok(true))
+    }
+}
+
+fn guards_of(policy: &ParsedPolicy) -> BTreeSet<String> {
+    let guard =
+        |(rule, _): &(String, String)| format!("the answer of guard `{rule}` of `{}`", policy.id);
+    policy.guards.iter().map(guard).collect()
+}
+
+/// Searches with some permit of a set applying.
+pub(crate) fn some_permit(
+    question: &mut Question<'_>,
+    env: &Environment,
+    library: &Library<'_>,
+    sides: &[Side<'_>],
+    is_meant: &dyn Fn(&Witness) -> Result<bool, String>,
+) -> Found {
+    let schema = question.schema;
+    let mut any = Vec::new();
+    let mut guarded = Vec::new();
+    let mut guards = BTreeSet::new();
+    for number in library.of_effect(Effect::Permit) {
+        let policy = match library.parsed(number) {
+            Ok(policy) => policy,
+            Err(error) => return Found::Undecided(BTreeSet::from([error.to_string()])),
+        };
+        if !policy.scope.may_match(env, schema) {
+            continue;
+        }
+        let applies = question.translator().permits(&policy);
+        if applies.is_false() {
+            continue;
+        }
+        match policy.is_guarded() {
+            false => any.push(applies),
+            true => {
+                guarded.push(applies);
+                guards.extend(guards_of(&policy));
+            }
+        }
+    }
+    let plain = Formula::any(any);
+    if guarded.is_empty() {
+        question.require(&plain);
+        return search_among(question, sides, is_meant);
+    }
+    // First without those that hang on guards; then whether they can matter at all.
+    let with_guards = Formula::any(guarded).or(plain.clone());
+    question.require(&with_guards);
+    if let Reply::No = question.ask() {
+        return Found::Nothing;
+    }
+    question.require(&plain);
+    match search_among(question, sides, is_meant) {
+        Found::Nothing => Found::Undecided(guards),
+        found => found,
+    }
+}

@@ -1,0 +1,202 @@
+//! Looking for a request that engines decide as wanted.
+//!
+//! Only what a question is about is stated at first; each request that is found is put to the
+//! engines, and a policy that stands in the way is added to the question. So a question costs by
+//! the policies that come near it, not by all there are, and whatever is found is decided so by
+//! the engines themselves. Nothing found means that what was stated alone cannot be.
+
+use std::collections::BTreeSet;
+
+use stagedoor_core::{Decision, Effect, Outcome};
+
+use crate::library::Library;
+use crate::policy::ParsedPolicy;
+use crate::question::{Question, Reply};
+use crate::witness::{Witness, witness};
+
+/// After so many requests that policies stand in the way of, a search is given up.
+const REFINEMENTS: usize = 2_000;
+
+/// An engine, and how it is to decide.
+#[derive(Clone, Copy)]
+pub(crate) struct Side<'a> {
+    pub(crate) library: &'a Library<'a>,
+    pub(crate) wanted: Decision,
+}
+
+/// What came of a search.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A request that all engines decide as wanted, whatever guards say; with the determining
+    /// policies of each.
+    Witness(Box<Witness>, Vec<Vec<String>>),
+    /// There is none.
+    Nothing,
+    /// Not decided, for these reasons.
+    Undecided(BTreeSet<String>),
+}
+
+/// Looks for a request of the question that all sides decide as wanted.
+///
+/// A side that is to allow must be made to by the question already: one of its permits, or any.
+pub(crate) fn search(question: &mut Question<'_>, sides: &[Side<'_>]) -> Found {
+    search_among(question, sides, &|_| Ok(true))
+}
+
+/// As [`search`], among the requests that `is_meant` says yes to: of what the question says itself,
+/// relations between values are only tried to be met.
+pub(crate) fn search_among(
+    question: &mut Question<'_>,
+    sides: &[Side<'_>],
+    is_meant: &dyn Fn(&Witness) -> Result<bool, String>,
+) -> Found {
+    let (stated, guards) = (BTreeSet::new(), BTreeSet::new());
+    Search { question, sides, is_meant, stated, guards }.run()
+}
+
+struct Search<'q, 'a, 's> {
+    question: &'q mut Question<'a>,
+    sides: &'s [Side<'s>],
+    is_meant: &'s dyn Fn(&Witness) -> Result<bool, String>,
+    /// What is stated already: side and policy.
+    stated: BTreeSet<(usize, String)>,
+    /// Guards of policies that were kept out of the way: with them, more may be found.
+    guards: BTreeSet<String>,
+}
+
+impl Search<'_, '_, '_> {
+    fn run(&mut self) -> Found {
+        for _ in 0..REFINEMENTS {
+            let model = match self.question.ask() {
+                Reply::Yes(model) => model,
+                Reply::No if self.guards.is_empty() => return Found::Nothing,
+                Reply::No => return self.undecided(None),
+                Reply::Unknown(reason) => return self.undecided(Some(reason)),
+            };
+            let found = match witness(self.question, &model) {
+                Ok(found) => found,
+                Err(reason) => {
+                    if self.question.set_aside(&reason).is_some() {
+                        return self.undecided(Some(reason));
+                    }
+                    continue;
+                }
+            };
+            match self.put(&found) {
+                Put::Decided(reasons) => return Found::Witness(Box::new(found), reasons),
+                Put::Refined => {}
+                Put::Otherwise(reason) => {
+                    if self.question.set_aside(&reason).is_some() {
+                        return self.undecided(Some(reason));
+                    }
+                }
+            }
+        }
+        self.undecided(Some("too many policies stand in the way".to_owned()))
+    }
+
+    fn undecided(&self, reason: Option<String>) -> Found {
+        let mut reasons: BTreeSet<String> =
+            self.guards.iter().map(|guard| format!("the answer of guard {guard}")).collect();
+        if let Some(reason) = reason {
+            let parts = self.question.opaque_parts();
+            match parts.is_empty() {
+                true => {
+                    reasons.insert(reason);
+                }
+                false => reasons.extend(parts),
+            }
+        }
+        Found::Undecided(reasons)
+    }
+
+    /// Puts a request to the engines.
+    fn put(&mut self, found: &Witness) -> Put {
+        match (self.is_meant)(found) {
+            Ok(true) => {}
+            Ok(false) => return Put::Otherwise("what it depends on".to_owned()),
+            Err(reason) => return Put::Otherwise(reason),
+        }
+        let mut all = Vec::new();
+        let mut decided = true;
+        let mut refined = false;
+        let mut otherwise = "what it depends on".to_owned();
+        let sides = self.sides;
+        for (number, side) in sides.iter().enumerate() {
+            let outcome = match side.library.engine().decide(&found.request, &found.entities) {
+                Ok(outcome) => outcome,
+                Err(error) => return Put::Otherwise(error.to_string()),
+            };
+            let in_the_way = in_the_way(&outcome, side.wanted);
+            match in_the_way {
+                None => {
+                    all.push(outcome.reasons().map(|policy| policy.id().to_owned()).collect());
+                }
+                Some(ids) => {
+                    decided = false;
+                    for id in ids {
+                        if self.stated.insert((number, id.clone())) {
+                            match side.library.by_id(&id) {
+                                Ok(policy) => {
+                                    self.keep_out(&policy);
+                                    refined = true;
+                                }
+                                Err(error) => otherwise = error.to_string(),
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        match (decided, refined) {
+            (true, _) => Put::Decided(all),
+            (false, true) => Put::Refined,
+            (false, false) => Put::Otherwise(otherwise),
+        }
+    }
+
+    /// States that a policy does not apply, whatever its guards say.
+    fn keep_out(&mut self, policy: &ParsedPolicy) {
+        let mut translator = self.question.translator();
+        let applies = match policy.effect {
+            Effect::Permit => translator.permits(policy),
+            Effect::Forbid => translator.forbids(policy),
+        };
+        self.question.require(&applies.negated());
+        let guards = policy.guards.iter().map(|(rule, _)| format!("`{rule}` of `{}`", policy.id));
+        self.guards.extend(guards);
+    }
+}
+
+enum Put {
+    /// All decide as wanted; these policies determine it.
+    Decided(Vec<Vec<String>>),
+    /// Policies that stand in the way are stated now.
+    Refined,
+    /// Decided otherwise than the formulas say.
+    Otherwise(String),
+}
+
+/// Returns the policies that keep an engine from deciding as wanted, or could if their guards said
+/// something else; nothing if it decides so.
+fn in_the_way(outcome: &Outcome, wanted: Decision) -> Option<Vec<String>> {
+    let ids = || outcome.reasons().map(|policy| policy.id().to_owned()).collect::<Vec<_>>();
+    // Guards are not run: a guarded permit is off, a guarded forbid is on.
+    let guarded = || {
+        let mut ids: Vec<String> =
+            outcome.guards().iter().map(|guard| guard.policy().to_owned()).collect();
+        ids.dedup();
+        ids
+    };
+    match (wanted, outcome.decision()) {
+        (Decision::Allow, Decision::Allow) => None,
+        (Decision::Allow, Decision::Deny) => Some(ids()),
+        (Decision::Deny, Decision::Allow) => Some(ids()),
+        // Denied by a forbid that no guard holds back, or by nothing that a guard could change.
+        (Decision::Deny, Decision::Deny) => {
+            let guarded = guarded();
+            let firm = outcome.reasons().any(|policy| policy.guards().len() == 0);
+            (!firm && !guarded.is_empty()).then_some(guarded)
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What policies that changed mean for all requests, as a few rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use stagedoor_analysis::{
+    Difference, Differences, Direction, Environment, Finding, Library, ParseError, Verdict, compare,
+};
+use stagedoor_core::Engine;
+
+use super::Comparison;
+
+/// So many names of people are told in a row.
+const PEOPLE: usize = 20;
+
+/// What is known of all requests, from policies and schemas alone.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct Meaning {
+    /// What is known.
+    pub verdict: Verdict,
+    /// Whether something beside that is not known.
+    pub undecided: bool,
+    /// The differences, those of policies that change the same together.
+    pub rows: Vec<MeaningRow>,
+    /// Entity types and actions that the schemas do not say the same of.
+    pub schema: BTreeSet<String>,
+}
+
+/// What some policies change.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct MeaningRow {
+    /// Which way.
+    pub direction: Direction,
+    /// Whether it is proved by a request; otherwise it is not decided, for the `reasons`.
+    pub proved: bool,
+    /// Whom the policies speak of.
+    pub who: String,
+    /// The actions, verbs or permissions.
+    pub actions: BTreeSet<String>,
+    /// What the policies speak of.
+    pub about: String,
+    /// Whether the policies have conditions beside their scope.
+    pub conditional: bool,
+    /// The policies that only one of the sets has, and that make the difference.
+    pub policies: Vec<String>,
+    /// Why it is not decided.
+    pub reasons: BTreeSet<String>,
+    /// A request that the sets decide differently, in one line.
+    pub example: Option<String>,
+    /// The determining policies of the old decision about it.
+    pub before: Vec<String>,
+    /// The determining policies of the new decision about it.
+    pub after: Vec<String>,
+    /// Who is known to be concerned: of fixtures, catalogs and recorded decisions.
+    pub people: BTreeSet<String>,
+    /// A request for each kind of request, as the keys of a case.
+    #[serde(rename = "witnesses")]
+    pub cases: Vec<Map<String, Value>>,
+}
+
+impl Meaning {
+    /// Compares two engines for all requests. Nothing if one of them validates nothing, so that
+    /// there are no types to reason with.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`] if a policy cannot be read again.
+    pub fn of(old: &Engine, new: &Engine) -> Result<Option<Self>, ParseError> {
+        let (Some(old), Some(new)) = (Library::of(old), Library::of(new)) else {
+            return Ok(None);
+        };
+        Ok(Some(Self::read(&compare(&old, &new)?)))
+    }
+
+    fn read(found: &Differences) -> Self {
+        let mut by_policy: BTreeMap<_, MeaningRow> = BTreeMap::new();
+        for difference in &found.all {
+            let proved = matches!(difference.finding, Finding::Proved { .. });
+            let policy = difference.policy.as_ref().map(|policy| policy.id.clone());
+            let key = (difference.direction, !proved, policy);
+            let row = by_policy.entry(key).or_insert_with(|| MeaningRow::new(difference));
+            row.add(difference);
+        }
+        let mut rows: Vec<MeaningRow> = Vec::new();
+        for row in by_policy.into_values() {
+            match rows.iter_mut().find(|known| known.is_alike(&row)) {
+                Some(known) => {
+                    known.policies.extend(row.policies);
+                    known.cases.extend(row.cases);
+                }
+                None => rows.push(row),
+            }
+        }
+        let undecided = found.is_undecided();
+        Self { verdict: found.verdict(), undecided, rows, schema: found.schema.clone() }
+    }
+
+    /// Adds the names of those whom requests that were asked concern.
+    pub fn name_people(&mut self, comparison: &Comparison<'_>) {
+        for row in &mut self.rows {
+            for change in comparison.changes.iter().filter(|c| c.direction == row.direction) {
+                let concerned = change.before.iter().chain(&change.after);
+                if concerned.into_iter().any(|policy| row.policies.contains(policy))
+                    && row.people.len() < PEOPLE
+                {
+                    let request = comparison.requests.get(change.request);
+                    row.people.extend(request.map(|request| request.who.clone()));
+                }
+            }
+        }
+    }
+
+    /// Returns whether access surely changes this way, or may.
+    #[must_use]
+    pub fn may_go(&self, direction: Direction, allow_undecided: bool) -> bool {
+        self.rows
+            .iter()
+            .any(|row| if row.proved { row.direction == direction } else { !allow_undecided })
+    }
+
+    /// Returns the witnesses as a test file, in JSON, whose cases say what the new set decides.
+    /// `policies` are the paths of those.
+    #[must_use]
+    pub fn test_file(&self, policies: &[String]) -> Value {
+        let mut cases = Vec::new();
+        for row in self.rows.iter().filter(|row| row.proved) {
+            for case in &row.cases {
+                let (word, decision) = match row.direction {
+                    Direction::Widened => ("widened", "allow"),
+                    Direction::Narrowed => ("narrowed", "deny"),
+                };
+                let number = cases.len() + 1;
+                let name = format!("{word} by {} ({number})", row.policies.join(", "));
+                let mut case = case.clone();
+                case.insert("name".to_owned(), name.into());
+                case.insert("expect".to_owned(), decision.into());
+                cases.push(Value::Object(case));
+            }
+        }
+        match policies {
+            [] => serde_json::json!({ "cases": cases }),
+            policies => serde_json::json!({ "policies": policies, "cases": cases }),
+        }
+    }
+}
+
+impl MeaningRow {
+    fn new(difference: &Difference) -> Self {
+        let Environment { principal, resource, .. } = difference.environment.as_ref();
+        let policy = difference.policy.as_ref();
+        let scope = policy.map(|policy| &policy.scope);
+        let who = scope.and_then(|scope| scope.principal.in_words());
+        let about = scope.and_then(|scope| scope.resource.in_words());
+        Self {
+            direction: difference.direction,
+            proved: matches!(difference.finding, Finding::Proved { .. }),
+            who: who.unwrap_or_else(|| format!("every {principal}")),
+            actions: BTreeSet::new(),
+            about: about.unwrap_or_else(|| format!("every {resource}")),
+            conditional: policy.is_some_and(|policy| policy.condition.is_some()),
+            policies: policy.map(|policy| policy.id.clone()).into_iter().collect(),
+            reasons: BTreeSet::new(),
+            example: None,
+            before: Vec::new(),
+            after: Vec::new(),
+            people: BTreeSet::new(),
+            cases: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, difference: &Difference) {
+        let Environment { principal, action, resource, .. } = difference.environment.as_ref();
+        self.actions.insert(AsRef::<str>::as_ref(action.eid()).to_owned());
+        let scope = difference.policy.as_ref().map(|policy| &policy.scope);
+        let is_open =
+            |part: fn(&stagedoor_analysis::Scope) -> Option<String>| scope.and_then(part).is_none();
+        if is_open(|scope| scope.principal.in_words()) {
+            name(&mut self.who, &principal.to_string());
+        }
+        if is_open(|scope| scope.resource.in_words()) {
+            name(&mut self.about, &resource.to_string());
+        }
+        match &difference.finding {
+            Finding::Proved { witness, before, after } => {
+                if self.example.is_none() {
+                    self.example = Some(witness.in_words());
+                    self.before.clone_from(before);
+                    self.after.clone_from(after);
+                }
+                self.cases.push(witness.to_case());
+            }
+            Finding::Undecided(reasons) => self.reasons.extend(reasons.iter().cloned()),
+            _ => {}
+        }
+    }
+
+    /// Returns whether two rows say the same but for the policies.
+    fn is_alike(&self, other: &Self) -> bool {
+        let key = |row: &Self| {
+            let Self { direction, proved, who, actions, about, conditional, reasons, .. } = row;
+            let (who, about, actions) = (who.clone(), about.clone(), actions.clone());
+            (*direction, *proved, who, actions, about, *conditional, reasons.clone())
+        };
+        key(self) == key(other)
+    }
+
+    /// Returns what the row says of whom, in one line.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let listed = |words: &mut dyn Iterator<Item = &String>, most: usize| {
+            let words: Vec<&String> = words.collect();
+            let named: Vec<&str> = words.iter().take(most).map(|word| word.as_str()).collect();
+            match words.len().saturating_sub(most) {
+                0 => named.join(", "),
+                more => format!("{} and {more} more", named.join(", ")),
+            }
+        };
+        let condition = if self.conditional { ", on a condition" } else { "" };
+        let actions = listed(&mut self.actions.iter(), 6);
+        let people = match self.people.is_empty() {
+            true => String::new(),
+            false => format!(" (such as {})", listed(&mut self.people.iter(), 3)),
+        };
+        let policies = listed(&mut self.policies.iter(), 6);
+        let by = if policies.is_empty() { String::new() } else { format!("; by {policies}") };
+        format!("{}{people}: {actions} on {}{condition}{by}", self.who, self.about)
+    }
+}
+
+/// Adds a type to `every A`, as `every A, B`.
+fn name(words: &mut String, type_name: &str) {
+    let known = words.strip_prefix("every ").unwrap_or_default();
+    if !known.split(", ").any(|own| own == type_name) {
+        words.push_str(", ");
+        words.push_str(type_name);
+    }
+}

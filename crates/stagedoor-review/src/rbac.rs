@@ -1,0 +1,48 @@
+//! Roles and bindings of Kubernetes as policies to review.
+
+use std::sync::Arc;
+
+use cedar_policy::Schema;
+use stagedoor_backstage::Permissions;
+use stagedoor_core::Engine;
+use stagedoor_kubernetes::rbac::{RbacImport, ResolvedRbac};
+use stagedoor_kubernetes::{SCHEMA, Vocabulary};
+
+use crate::absent_rules::AbsentRules;
+use crate::loading::{LoadingError, Policies};
+use crate::platform::Platform;
+
+impl Policies {
+    /// Imports roles and bindings. Verbs that only `beside` names are declared as well, so that
+    /// both can be compared: to grant a verb to somebody is no news of the verb.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadingError`], never for roles that the import takes.
+    pub fn of_rbac(
+        rbac: &ResolvedRbac,
+        beside: Option<&ResolvedRbac>,
+    ) -> Result<Self, LoadingError> {
+        let mut schemas = vec![SCHEMA.to_owned()];
+        // In the same order for both sides, so that both get the same schema.
+        let mut all: Vec<&ResolvedRbac> = [Some(rbac), beside].into_iter().flatten().collect();
+        all.sort_by_cached_key(|rbac| format!("{rbac:?}"));
+        for rbac in all {
+            let import = RbacImport::for_vocabulary(rbac, &vocabulary(&schemas)?);
+            schemas.extend(import.schema().map(str::to_owned));
+        }
+        let import = RbacImport::for_vocabulary(rbac, &vocabulary(&schemas)?);
+        let mut builder = Engine::builder().rules(Arc::new(AbsentRules));
+        for (number, schema) in schemas.into_iter().enumerate() {
+            builder = builder.schema(format!("(schema {number}) kubernetes.cedarschema"), schema);
+        }
+        let engine = import.add_to(builder).build()?;
+        Ok(Self { engine, permissions: Permissions::known()?, platform: Platform::Kubernetes })
+    }
+}
+
+fn vocabulary(schemas: &[String]) -> Result<Vocabulary, LoadingError> {
+    let (schema, _) = Schema::from_cedarschema_str(&schemas.join("\n"))
+        .map_err(|e| LoadingError::Rbac(e.to_string()))?;
+    Vocabulary::of(&schema).map_err(|e| LoadingError::Rbac(e.to_string()))
+}
