@@ -240,18 +240,21 @@ impl Constant {
         match (self, ty) {
             (Self::Bool(b), _) => Value::Bool(*b),
             (Self::Number(n), ValueType::Decimal) => {
-                Value::Extension(format!("decimal(\"{}\")", decimal_text(*n)).into())
+                called(&format!("decimal(\"{}\")", decimal_text(*n)))
             }
-            (Self::Number(n), ValueType::Duration) => {
-                Value::Extension(format!("duration(\"{n}ms\")").into())
-            }
-            (Self::Number(n), ValueType::Datetime) => Value::Extension(datetime_text(*n).into()),
+            (Self::Number(n), ValueType::Duration) => called(&format!("duration(\"{n}ms\")")),
+            (Self::Number(n), ValueType::Datetime) => called(&datetime_text(*n)),
             (Self::Number(n), _) => Value::Long(*n),
             (Self::String(s), _) => Value::String(s.clone()),
             (Self::Entity(uid), _) => Value::Entity(uid.clone().into()),
-            (Self::Ip(range), _) => Value::Extension(format!("ip(\"{range}\")").into()),
+            (Self::Ip(range), _) => called(&format!("ip(\"{range}\")")),
         }
     }
+}
+
+/// Returns the value that a call makes; a text, which no policy takes for it, where there is none.
+fn called(call: &str) -> Value {
+    call.parse().map_or_else(|_| Value::String(call.into()), Value::Extension)
 }
 
 /// Writes a moment as the call that makes it. Years that Cedar's text cannot say are reached by an

@@ -122,7 +122,7 @@ fn value(of: &Value) -> Json {
         Value::Entity(entity) => json!({ "__entity": uid(entity) }),
         Value::Set(members) => members.iter().map(value).collect::<Vec<_>>().into(),
         Value::Record(fields) => record(fields),
-        Value::Extension(call) => extension(call),
+        Value::Extension(call) => extension(&call.to_string()),
         _ => Json::Null,
     }
 }

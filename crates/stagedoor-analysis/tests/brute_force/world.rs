@@ -43,13 +43,18 @@ fn uid(text: &str) -> EntityUid {
     })
 }
 
+/// The value that a call makes; a text, which does not conform, where there is none.
+fn call(text: &str) -> Value {
+    text.parse().map_or_else(|_| Value::String(text.into()), Value::Extension)
+}
+
 fn user(id: &str) -> Entity {
     let record = Record::from([("x".into(), Value::Long(0))]);
     Entity::new(uid(&format!("User::\"{id}\"")))
         .with_attribute("level", 0)
         .with_attribute("words", Value::Set(Vec::new()))
-        .with_attribute("home", Value::Extension("ip(\"192.0.2.1\")".into()))
-        .with_attribute("price", Value::Extension("decimal(\"0.0\")".into()))
+        .with_attribute("home", call("ip(\"192.0.2.1\")"))
+        .with_attribute("price", call("decimal(\"0.0\")"))
         .with_attribute("color", uid("Color::\"blue\""))
         .with_attribute("rec", record)
 }
@@ -66,10 +71,7 @@ fn draft() -> Draft {
         principal_exists: true,
         owner: None,
         resource,
-        context: Record::from([(
-            "now".into(),
-            Value::Extension("datetime(\"2020-01-01\")".into()),
-        )]),
+        context: Record::from([("now".into(), call("datetime(\"2020-01-01\")"))]),
         others: Vec::new(),
         action: "read",
     }
@@ -183,13 +185,10 @@ pub(crate) fn themes() -> Vec<Theme> {
         "10.0.0.0/16",
         "10.0.0.0/12",
     ];
-    let homes = homes
-        .into_iter()
-        .map(|ip| set("home", Value::Extension(format!("ip(\"{ip}\")").into())))
-        .collect();
+    let homes = homes.into_iter().map(|ip| set("home", call(&format!("ip(\"{ip}\")")))).collect();
     let prices = ["1.4999", "1.5", "1.5001", "-2.0", "2.0"]
         .into_iter()
-        .map(|price| set("price", Value::Extension(format!("decimal(\"{price}\")").into())))
+        .map(|price| set("price", call(&format!("decimal(\"{price}\")"))))
         .collect();
     let moments = [
         "2023-12-31T23:59:59.999Z",
@@ -200,7 +199,7 @@ pub(crate) fn themes() -> Vec<Theme> {
         "1960-01-01T00:00:00.000Z",
     ];
     let moments = moments.into_iter().map(|now| {
-        let value = Value::Extension(format!("datetime(\"{now}\")").into());
+        let value = call(&format!("datetime(\"{now}\")"));
         let moment: Box<dyn Fn(&mut Draft)> = Box::new(move |draft| {
             draft.context.insert("now".into(), value.clone());
         });
@@ -209,7 +208,7 @@ pub(crate) fn themes() -> Vec<Theme> {
     let spans = ["", "0ms", "1h", "3600001ms", "-1d"].into_iter().map(|span| {
         let lasting: Box<dyn Fn(&mut Draft)> = Box::new(move |draft| {
             if !span.is_empty() {
-                let value = Value::Extension(format!("duration(\"{span}\")").into());
+                let value = call(&format!("duration(\"{span}\")"));
                 draft.context.insert("span".into(), value);
             }
         });
