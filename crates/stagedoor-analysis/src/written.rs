@@ -91,7 +91,6 @@ pub(crate) fn short(value: &Value) -> String {
                 |(name, value): (&smol_str::SmolStr, &Value)| format!("{name}: {}", short(value));
             format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
         }
-        _ => "a value".to_owned(),
     }
 }
 
@@ -123,7 +122,6 @@ fn value(of: &Value) -> Json {
         Value::Set(members) => members.iter().map(value).collect::<Vec<_>>().into(),
         Value::Record(fields) => record(fields),
         Value::Extension(call) => extension(&call.to_string()),
-        _ => Json::Null,
     }
 }
 
