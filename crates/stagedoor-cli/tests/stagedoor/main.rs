@@ -6,6 +6,7 @@ mod diff;
 mod discover;
 mod documents;
 mod formats;
+mod guide;
 mod hostile;
 mod import;
 mod lint;
