@@ -22,7 +22,7 @@ use crate::manifests;
 use crate::output::Output;
 use crate::requests::Requests;
 use crate::review::{catalog, or_unusable, policies, suite};
-use crate::roles::resolved;
+use crate::roles::{BuiltIn, BuiltInArgs, resolved};
 use crate::terminal::line;
 
 /// Tell who gains and who loses what between two policy sets.
@@ -100,6 +100,9 @@ pub(crate) struct DiffArgs {
     /// How to report, instead of text for people.
     #[arg(long, value_enum, value_name = "FORMAT")]
     report: Option<ReportFormat>,
+
+    #[command(flatten)]
+    built_in: BuiltInArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -249,7 +252,8 @@ fn roles(args: &DiffArgs, given: &str) -> Result<Option<ResolvedRbac>, Failure> 
     }
     match manifests::below(path)? {
         files if files.is_empty() => Ok(None),
-        files => resolved(&files, None).map(Some),
+        // Both sides have the same bindings of a cluster's own, so that roles are enough.
+        files => resolved(&files, None, &args.built_in, BuiltIn::Roles).map(Some),
     }
 }
 

@@ -168,7 +168,7 @@ mod tests {
             assert_eq!(engine.typed_request(untyped), by_cedar, "{context}");
             // And once typed, it stays.
             assert_eq!(engine.typed_request(by_cedar.clone()), by_cedar, "{context}");
-            engine.decide(&by_cedar, &Entities::empty())?;
+            let _ = engine.decide(&by_cedar, &Entities::empty())?;
         }
         Ok(())
     }
