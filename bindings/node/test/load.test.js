@@ -1,7 +1,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
-const { mkdtempSync, rmSync, writeFileSync } = require('node:fs');
+const { mkdtempSync, renameSync, rmSync, writeFileSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { test } = require('node:test');
@@ -109,10 +109,9 @@ test('of reloads at once the last has the last word, and decisions go on', async
   const asked = { ...deploy, entities };
   const reloads = [];
   for (let round = 0; round < 20; round += 1) {
-    writeFileSync(
-      join(directory, 'extra.cedar'),
-      `@id("x${round}") permit (principal, action, resource);`,
-    );
+    // At once: a reload that finds the file empty refuses the set.
+    writeFileSync(`${directory}.new`, `@id("x${round}") permit (principal, action, resource);`);
+    renameSync(`${directory}.new`, join(directory, 'extra.cedar'));
     reloads.push(engine.reload());
     assert.equal(engine.isAllowed(asked), true);
   }
