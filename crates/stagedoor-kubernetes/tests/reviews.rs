@@ -93,7 +93,7 @@ fn refuses_with_the_field_that_is_wrong() -> Result<()> {
         (&review(r#"{"nonResourceAttributes":{"path":"/"}}"#), "give `user` or `groups`"),
         (
             &review(r#"{"user":1,"nonResourceAttributes":{}}"#),
-            "`spec.user`: not a SubjectAccessReview: invalid type: integer `1`, expected a string",
+            "`spec.user`: not a SubjectAccessReview: found integer `1`, expected a string at line 1 column 85",
         ),
         (
             &review(r#"{"user":"a","user":"b","nonResourceAttributes":{}}"#),
@@ -120,13 +120,13 @@ fn refuses_with_the_field_that_is_wrong() -> Result<()> {
         ),
         (
             &review(r#"{"user":"a","nonResourceAttributes":["/healthz","get"]}"#),
-            "`spec.nonResourceAttributes`: not a SubjectAccessReview: invalid type: sequence",
+            "`spec.nonResourceAttributes`: not a SubjectAccessReview: found a list",
         ),
         (
             &review(
                 r#"{"user":"a","resourceAttributes":{"labelSelector":{"requirements":[["a","Exists"]]}}}"#,
             ),
-            "invalid type: sequence, expected an object",
+            "found a list, expected an object",
         ),
         (&review("null"), "give `spec`"),
         (&"[".repeat(200_000), "expected an object"),
@@ -155,8 +155,8 @@ fn reads_streams_and_names_the_document() -> Result<()> {
         + &(1..40).map(|n| format!("b{n}: &b{n} [*a,*a,*a,*a,*a,*a]\n")).collect::<String>();
     let cases = [
         (String::new(), "holds no review"),
-        (good.replace("alice", "[alice]"), "document 1: `spec.user`: invalid type: sequence"),
-        (good.replace("alice", "12"), "document 1: `spec.user`: invalid type: integer `12`"),
+        (good.replace("alice", "[alice]"), "document 1: `spec.user`: found a list"),
+        (good.replace("alice", "12"), "document 1: `spec.user`: found integer `12`"),
         (format!("{good}---\nkind: Pod\n"), "document 2: `kind` is `Pod`"),
         (
             format!("{good}---\n{}", good.replace("verb:", "verbs:")),

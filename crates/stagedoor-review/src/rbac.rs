@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cedar_policy::Schema;
+use cedar_policy::{Schema, SchemaFragment};
 use stagedoor_backstage::Permissions;
 use stagedoor_core::Engine;
 use stagedoor_kubernetes::rbac::{RbacImport, ResolvedRbac};
@@ -41,8 +41,14 @@ impl Policies {
     }
 }
 
+/// Takes schemas together by fragments: one text cannot open the namespace `k8s` twice.
 fn vocabulary(schemas: &[String]) -> Result<Vocabulary, LoadingError> {
-    let (schema, _) = Schema::from_cedarschema_str(&schemas.join("\n"))
-        .map_err(|e| LoadingError::Rbac(e.to_string()))?;
+    let fragments: Result<Vec<SchemaFragment>, _> = schemas
+        .iter()
+        .map(|text| SchemaFragment::from_cedarschema_str(text).map(|(fragment, _)| fragment))
+        .collect();
+    let fragments = fragments.map_err(|e| LoadingError::Rbac(e.to_string()))?;
+    let schema =
+        Schema::from_schema_fragments(fragments).map_err(|e| LoadingError::Rbac(e.to_string()))?;
     Vocabulary::of(&schema).map_err(|e| LoadingError::Rbac(e.to_string()))
 }

@@ -160,13 +160,20 @@ fn manifests_are_compared() -> Result<()> {
     place.write("renamed/rbac.yaml", &RBAC.replace("name: devs", "name: ops"))?;
     place.write("more/rbac.yaml", &RBAC.replace("[pods]", "[pods, secrets]"))?;
     place.write("odd/rbac.yaml", &RBAC.replace("[get, list]", "[get, list, frobnicate]"))?;
-    for (new, verdict) in
-        [("same", "equal"), ("renamed", "both"), ("more", "widened"), ("odd", "widened")]
-    {
-        let run = place.run(&["diff", "old", new, "--format", "json"])?;
+    place.write("odder/rbac.yaml", &RBAC.replace("[get, list]", "[get, list, twiddle]"))?;
+    for (old, new, verdict) in [
+        ("old", "same", "equal"),
+        ("old", "renamed", "both"),
+        ("old", "more", "widened"),
+        ("old", "odd", "widened"),
+        ("odd", "old", "narrowed"),
+        ("odd", "odd", "equal"),
+        ("odd", "odder", "both"),
+    ] {
+        let run = place.run(&["diff", old, new, "--format", "json"])?;
         let json: Value = serde_json::from_str(&run.stdout).context(run.stderr.clone())?;
-        assert_eq!(json["meaning"]["verdict"], verdict, "{new}: {run:?}");
-        assert_eq!(json["meaning"]["undecided"], false, "{new}: {run:?}");
+        assert_eq!(json["meaning"]["verdict"], verdict, "{old} {new}: {run:?}");
+        assert_eq!(json["meaning"]["undecided"], false, "{old} {new}: {run:?}");
     }
     Ok(())
 }
