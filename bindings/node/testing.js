@@ -51,12 +51,12 @@ const list = ids => (ids.length === 0 ? 'no policy' : ids.map(id => `\`${id}\``)
 
 /** Says what was decided and why, from the engine's explanation. */
 function told(engine, request, entities) {
-  const { decision, nearest } = engine.explain(request, entities);
-  const lines = [`${decision.decision}, by ${list(decision.reasons)}`];
+  const { decision, reasons, errors, nearest } = engine.explain(request, entities);
+  const lines = [`${decision}, by ${list(reasons)}`];
   for (const { policy, failed } of nearest.slice(0, 1)) {
     for (const { text } of failed) lines.push(`\`${policy}\` would permit it, but for: ${text}`);
   }
-  for (const { policy, message } of decision.errors ?? []) lines.push(`\`${policy}\`: ${message}`);
+  for (const { policy, message } of errors) lines.push(`\`${policy}\`: ${message}`);
   return lines.join('\n  ');
 }
 

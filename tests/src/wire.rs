@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use stagedoor_backstage::{Permissions, PolicyEngine, Principal};
 use stagedoor_core::{Engine, EngineBuilder, Entities};
-use stagedoor_rule_host::{HostConfig, RuleHost, WasmRules};
+use stagedoor_rule_host::{Compiler, HostConfig, RuleHost, WasmRules};
 use stagedoor_wire::{
     BackstagePermission, BackstageUser, Decision, Explanation, RequestInput, WireError,
 };
@@ -83,7 +83,7 @@ impl WireSuite {
         let mut builder = Engine::builder();
         if !self.rules.is_empty() {
             write_rules(directory.path(), &self.rules)?;
-            let host = RuleHost::new(&HostConfig::default())?;
+            let host = RuleHost::new(&HostConfig::default().with_compiler(Compiler::InProcess))?;
             builder = builder.rules(Arc::new(WasmRules::load(&host, directory.path())?));
         }
         let engine = self.with_schema(builder).policies(POLICIES, self.policies.join("\n"));

@@ -46,7 +46,11 @@ test('index.js and index.d.ts are up to date', { skip: !types && 'run by cargo' 
 });
 
 test('everything that the addon exports is handed on', () => {
-  // What the loader adds for itself starts with underscores.
-  const exported = Object.keys(require('../index.js')).filter(name => !name.startsWith('__'));
+  // What the loader adds for itself starts with underscores; `main.js` and `compiler.js` use the other
+  // two to compile rules in a process of their own.
+  const own = new Set(['compileRule', 'setRuleCompiler']);
+  const exported = Object.keys(require('../index.js')).filter(
+    name => !name.startsWith('__') && !own.has(name),
+  );
   assert.deepEqual(Object.keys(require('../main.js')).sort(), exported.sort());
 });

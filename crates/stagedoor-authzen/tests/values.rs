@@ -73,7 +73,7 @@ fn every_kind_of_value_is_read_as_it_is_declared() -> Result<()> {
         (json!({"ip": {"__extn": {"fn": "ip", "arg": "10.1.2.3"}}}), "ip"),
         (json!({"price": "1.50"}), "price"),
         (json!({"born": "1999-12-31"}), "born"),
-        (json!({"born": "1999-12-31T18:03-07:00"}), "born"),
+        (json!({"born": "1999-12-30T18:03-07:00"}), "born"),
         (json!({"born": "1999-12-31T18:03:00.123456Z"}), "born"),
         (json!({"wait": "1h30m"}), "wait"),
         (json!({"boss": {"type": "User", "id": "bob"}}), "boss"),

@@ -27,7 +27,7 @@ use crate::limits::Limits;
 use crate::node::Node;
 use crate::reason;
 use crate::source::without_byte_order_mark;
-use crate::value::Value;
+use crate::value::{Value, has_misread_escape};
 
 /// The keys of an entity in JSON.
 #[derive(Deserialize)]
@@ -175,6 +175,11 @@ impl Entities {
         .map_err(|e| wrong(&crate::error::causes(&e)))?;
         let entities = cedar_policy::Entities::from(read);
         let entities = entities.iter().map(Entity::from_cedar).collect::<Result<Vec<_>, _>>()?;
+        let is_misread =
+            |e: &Entity| has_misread_escape(&e.attributes) || has_misread_escape(&e.tags);
+        if entities.iter().any(is_misread) {
+            return Err(wrong("a value is neither an entity id nor a call"));
+        }
         Self::within(entities, limits)
     }
 

@@ -505,8 +505,8 @@ mod tests {
             (format!("{{{ids}}}"), "`resource` is missing"),
             (format!("{{{ids}, \"resource\": \"U\"}}"), "such as `User::\"alice\"`"),
             (format!("{{{ids}, \"resource\": {{\"type\": \"U\"}}}}"), "`id` is missing"),
-            (format!("{{{ids}, \"resource\": \"U::\\\"a\\\"b\\\"\"}}"), "in an id as"),
-            (format!("{{{ids}, \"resource\": \"U::\\\"\\\\u{{41}}\\\"\"}}"), "as Cedar writes it"),
+            (format!("{{{ids}, \"resource\": \"U::\\\"a\\\"b\\\"\"}}"), "as Cedar writes ids"),
+            (format!("{{{ids}, \"resource\": \"U::\\\"\\\\u{{41}}\\\"\"}}"), "as Cedar writes ids"),
             ("[]".to_owned(), "not a request: "),
             ("{".to_owned(), "not JSON"),
         ] {

@@ -227,6 +227,27 @@ impl Serialize for Call<'_> {
     }
 }
 
+/// Returns whether a value in a record is a record with nothing but an escape's key. Cedar reads an
+/// escape that is misspelt inside (`idd` for `id`) as such a record, and a policy then compares an
+/// entity that is none.
+pub(crate) fn has_misread_escape(record: &Record) -> bool {
+    let mut open: Vec<&Value> = record.values().collect();
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Record(fields) => {
+                let only = if fields.len() == 1 { fields.keys().next() } else { None };
+                if only.is_some_and(|name| ESCAPES.contains(&name.as_str())) {
+                    return true;
+                }
+                open.extend(fields.values());
+            }
+            Value::Set(items) => open.extend(items.iter()),
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Returns a record's fields as Cedar expressions.
 pub(crate) fn pairs(record: &Record) -> Result<Vec<(String, RestrictedExpression)>, EntitiesError> {
     record.iter().map(|(name, value)| Ok((name.to_string(), value.to_cedar()?))).collect()

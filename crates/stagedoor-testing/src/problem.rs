@@ -33,8 +33,9 @@ impl Problem {
     }
 
     pub(crate) fn at(mut self, place: Place) -> Self {
-        self.line = Some(place.line);
-        self.column = Some(place.column);
+        // JSON of other formats is read without places, which is told as line 0.
+        self.line = Some(place.line).filter(|line| *line > 0);
+        self.column = Some(place.column).filter(|column| *column > 0);
         self
     }
 

@@ -142,7 +142,10 @@ test('policies and rules that do not go together do not load', t => {
   t.after(() => rmSync(directory, { recursive: true }));
   refused({ rules: directory }, { code: 'rules::load', message: /there are no rules/ });
   writeFileSync(join(directory, 'broken.wasm'), 'no component');
-  refused({ rules: directory }, { code: 'rules::load', file: join(directory, 'broken.wasm') });
+  // A broken rule stops the policies that name it, and no others.
+  refused({ rules: directory }, { code: 'guard::unknown-rule', file: 'p.cedar' });
+  const naming = [{ name: 'p.cedar', text: guarded('broken') }];
+  refused({ rules: directory, texts: naming }, { message: /broken/ });
 });
 
 test('a reload reads the rules again', async t => {

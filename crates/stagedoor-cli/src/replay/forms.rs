@@ -175,12 +175,14 @@ fn gke(entry: &Value) -> Result<Event, Skipped> {
     if user.is_empty() || resource.is_empty() {
         return Err(Skipped::Incomplete);
     }
-    let name = if verb == "create" { "" } else { rest.next().unwrap_or_default() };
+    let (name, subresource) = (rest.next().unwrap_or_default(), rest.next().unwrap_or_default());
+    // What is created has no name when it is authorized; that of a subresource's owner is there.
+    let name = if verb == "create" && subresource.is_empty() { "" } else { name };
     let attributes = ResourceAttributes::new(verb, group, resource)
         .with_version(version)
         .with_namespace(if resource == "namespaces" { name } else { namespace })
         .with_name(name)
-        .with_subresource(rest.next().unwrap_or_default());
+        .with_subresource(subresource);
     let subject = stagedoor_kubernetes::Subject::new(user);
     let question = Question::Kubernetes(Box::new(subject), Box::new(attributes.into()));
     Ok(Event { id: text(entry, "/insertId"), question, allowed })
@@ -277,7 +279,7 @@ mod tests {
             "authorizationInfo": [{"granted": false}]}});
         assert_eq!(
             read(&[gke]),
-            [Ok(("ann@example.com: create pods/exec in n".to_owned(), false))]
+            [Ok(("ann@example.com: create pods/exec/p in n".to_owned(), false))]
         );
     }
 

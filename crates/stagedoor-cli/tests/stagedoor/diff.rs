@@ -90,7 +90,7 @@ fn what_changes_is_told_in_a_few_lines() -> Result<()> {
 7 widened, 4 narrowed, of 18 requests
 for all requests: access is widened and narrowed
 + widened  every User (such as ana, bob, eve): read on every Doc; by all-read
-         such as User::\"some-user\": Action::\"read\" on Doc::\"some-doc\"; resource.public is false
+         such as User::\"some-user\": Action::\"read\" on Doc::\"some-doc\"
 + widened  whatever is in Team::\"a\" (such as ana, eve): remove on every Doc; by team-removes
          such as User::\"some-user\": Action::\"remove\" on Doc::\"some-doc\"; principal in Team::\"a\"
 - narrowed  whatever is in Team::\"a\" (such as ana, eve): write on every Doc; by team-writes
