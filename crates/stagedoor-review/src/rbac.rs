@@ -43,11 +43,12 @@ impl Policies {
 
 /// Takes schemas together by fragments: one text cannot open the namespace `k8s` twice.
 fn vocabulary(schemas: &[String]) -> Result<Vocabulary, LoadingError> {
-    let fragments: Result<Vec<SchemaFragment>, _> = schemas
-        .iter()
-        .map(|text| SchemaFragment::from_cedarschema_str(text).map(|(fragment, _)| fragment))
-        .collect();
-    let fragments = fragments.map_err(|e| LoadingError::Rbac(e.to_string()))?;
+    let mut fragments = Vec::with_capacity(schemas.len());
+    for text in schemas {
+        let (fragment, _) = SchemaFragment::from_cedarschema_str(text)
+            .map_err(|e| LoadingError::Rbac(e.to_string()))?;
+        fragments.push(fragment);
+    }
     let schema =
         Schema::from_schema_fragments(fragments).map_err(|e| LoadingError::Rbac(e.to_string()))?;
     Vocabulary::of(&schema).map_err(|e| LoadingError::Rbac(e.to_string()))
