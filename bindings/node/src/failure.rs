@@ -48,7 +48,7 @@ impl Failure {
     pub(crate) fn into_wire(self) -> WireError {
         match *self.0 {
             Cause::Own(error) => error,
-            Cause::Js(error) => WireError::new("argument::threw", error.reason.clone()),
+            Cause::Js(error) => WireError::new("argument::threw", error.reason),
         }
     }
 

@@ -58,7 +58,7 @@ impl Rules {
     /// Loads the rules as they are now; the first time it waits until they are compiled.
     pub(crate) fn load(&self) -> Result<Arc<dyn RuleEvaluator>> {
         let locks: Vec<PathBuf> = RuleLock::of_directory(&self.directory).into_iter().collect();
-        let rules = self.loader.load(&[self.directory.clone()], &locks, Some(WAIT));
+        let rules = self.loader.load(std::slice::from_ref(&self.directory), &locks, Some(WAIT));
         Ok(Arc::new(rules.map_err(Failure::from)?))
     }
 

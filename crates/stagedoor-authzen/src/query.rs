@@ -123,7 +123,7 @@ pub(crate) fn action<'a>(given: Option<&'a Json>) -> Result<ActionRef<'a>, BadRe
 }
 
 /// Reads a context.
-pub(crate) fn context<'a>(given: Option<&'a Json>) -> Result<Option<&'a Object>, BadRequest> {
+pub(crate) fn context(given: Option<&Json>) -> Result<Option<&Object>, BadRequest> {
     optional_object("context", given)
 }
 

@@ -114,8 +114,8 @@ fn check_claims(
     }
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let expiry = time(claims, "exp")?.ok_or(TokenError::ExpiryMissing)?;
-    // Written so that a number which is none (it cannot be one in JSON) expires.
-    if !(expiry > now) {
+    // A number which is none (it cannot be one in JSON) has expired.
+    if expiry <= now || expiry.is_nan() {
         return Err(TokenError::Expired);
     }
     if time(claims, "nbf")?.is_some_and(|not_before| not_before > now + SKEW) {

@@ -54,7 +54,7 @@ pub(crate) enum Format {
 enum Command {
     Authorize(authorize::AuthorizeArgs),
     Check(check::CheckArgs),
-    Explain(explain::ExplainArgs),
+    Explain(Box<explain::ExplainArgs>),
     Validate(validate::ValidateArgs),
     Test(test::TestArgs),
     Lint(lint::LintArgs),
@@ -67,7 +67,7 @@ enum Command {
     Deploy(deploy::DeployArgs),
     WhoCan(access::WhoCanArgs),
     WhatCan(access::WhatCanArgs),
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     Replay(replay::ReplayArgs),
     #[cfg(feature = "rules")]
     Rule(crate::rule::RuleArgs),

@@ -5,7 +5,7 @@ mod forms;
 
 use std::collections::BTreeMap;
 use std::io::BufRead as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -128,7 +128,7 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    fn log(&mut self, path: &PathBuf, input: &mut Input) -> Result<(), Failure> {
+    fn log(&mut self, path: &Path, input: &mut Input) -> Result<(), Failure> {
         let name = Input::name(path);
         let mut reader = input.open(path)?;
         let mut text = Vec::new();

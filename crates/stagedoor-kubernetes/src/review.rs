@@ -148,7 +148,7 @@ impl ConditionsMode {
         let handles = |wanted: &&str| {
             types.is_some_and(|types| types.iter().any(|given| given.as_str() == Some(*wanted)))
         };
-        if DECISION_TYPES.iter().all(|wanted| handles(&wanted)) {
+        if DECISION_TYPES.iter().all(handles) {
             return Self::DecisionTypes;
         }
         if authorization.get("enabled") == Some(&Value::Bool(true)) {

@@ -1,4 +1,5 @@
 //! Reviews as they come: what is read, what is refused and with which words.
+#![expect(clippy::indexing_slicing, reason = "a field that is not there reads as `null`")]
 
 use anyhow::{Context as _, Result, ensure};
 use stagedoor_kubernetes::{Attributes, SubjectAccessReview};

@@ -188,9 +188,8 @@ impl RuleLoader {
         let rule = rule.and_then(|rule| {
             let locked = lock.map_or(Ok(()), |lock| lock.check(rule.name(), rule.digest()));
             // Another name than its file's is known by now.
-            locked.map_err(|error| {
-                rules.add_unusable(path, Some(rule.name()), &error, help(&error));
-                error
+            locked.inspect_err(|error| {
+                rules.add_unusable(path, Some(rule.name()), error, help(error));
             })?;
             Ok(rule)
         });

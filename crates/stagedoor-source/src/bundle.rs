@@ -22,7 +22,7 @@ use crate::sources::PolicySources;
 /// ```
 /// use stagedoor_source::{Bundle, PolicySources};
 ///
-/// let json = r#"{"files": {"all.cedar": "permit (principal, action, resource);"}}"#;
+/// let json = r#"{"files":{"all.cedar":"permit (principal, action, resource);"}}"#;
 /// let bundle = Bundle::from_json("all.bundle.json", json)?;
 /// assert_eq!(bundle.to_json(), json);
 /// assert_eq!(PolicySources::from_bundle(&bundle).files().len(), 1);

@@ -62,9 +62,12 @@ pub(crate) struct World {
     pub(crate) policy_engine: Result<PolicyEngine, String>,
 }
 
+/// Paths, platforms, and whether Cedar decides exactly.
+type EngineKey = (Vec<PathBuf>, Vec<Platform>, bool);
+
 /// Engines by the policies they were loaded from: many test files share one.
 pub(crate) struct Engines {
-    loaded: HashMap<(Vec<PathBuf>, Vec<Platform>, bool), (Engine, Permissions)>,
+    loaded: HashMap<EngineKey, (Engine, Permissions)>,
     /// The permissions of Backstage, read once.
     known: Option<Permissions>,
     rules: Option<Arc<dyn RuleEvaluator>>,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use cedar_policy_core::ast::EntityUID;
 
-use super::{Lit, Model, SetValue, Theory, fresh_entity, values};
+use super::{Lit, Model, Theory, fresh_entity, values};
 use crate::atom::{Atom, Relation, TermId, Test};
 use crate::constant::Constant;
 use crate::schema::ValueType;
@@ -209,7 +209,7 @@ fn relate(theory: &Theory<'_>, assigned: &[(Lit, &Atom)], model: &mut Model, edg
             let members = model.set(b).cloned().unwrap_or_default();
             members.members.into_iter().for_each(|member| add(theory, model, a, member));
             if members.more {
-                model.sets.entry(theory.find(a)).or_insert_with(SetValue::default).more = true;
+                model.sets.entry(theory.find(a)).or_default().more = true;
             }
         }
     }

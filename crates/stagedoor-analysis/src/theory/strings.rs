@@ -42,10 +42,11 @@ pub(super) fn text(patterns: &[(&Pattern, bool)]) -> Found {
     let other = ('a'..='z').chain('0'..='9').chain('\u{100}'..='\u{ffff}');
     alphabet.extend(other.into_iter().find(|c| !alphabet.contains(c)));
 
-    let start: Vec<BTreeSet<usize>> =
+    // For each pattern the places in it that a text can have led to.
+    type State = Vec<BTreeSet<usize>>;
+    let start: State =
         patterns.iter().map(|(pattern, _)| closed(pattern, BTreeSet::from([0]))).collect();
-    let mut from: HashMap<Vec<BTreeSet<usize>>, Option<(Vec<BTreeSet<usize>>, char)>> =
-        HashMap::from([(start.clone(), None)]);
+    let mut from: HashMap<State, Option<(State, char)>> = HashMap::from([(start.clone(), None)]);
     let mut open = VecDeque::from([start]);
     while let Some(state) = open.pop_front() {
         let says = patterns

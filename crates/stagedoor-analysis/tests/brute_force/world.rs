@@ -28,10 +28,13 @@ pub(crate) struct Draft {
     pub(crate) action: &'static str,
 }
 
+/// Gives what a theme is about one of its values.
+type Setting = Box<dyn Fn(&mut Draft)>;
+
 /// A place: tests of it in Cedar's words, and values of it.
 pub(crate) struct Theme {
     pub(crate) tests: Vec<String>,
-    pub(crate) values: Vec<Box<dyn Fn(&mut Draft)>>,
+    pub(crate) values: Vec<Setting>,
 }
 
 fn uid(text: &str) -> EntityUid {
@@ -110,7 +113,7 @@ fn finished(draft: Draft) -> Result<(Request, Entities)> {
     Ok((request, Entities::from_entities(entities)?))
 }
 
-fn theme(tests: &[&str], values: Vec<Box<dyn Fn(&mut Draft)>>) -> Theme {
+fn theme(tests: &[&str], values: Vec<Setting>) -> Theme {
     Theme { tests: tests.iter().map(|test| (*test).to_owned()).collect(), values }
 }
 
@@ -264,7 +267,7 @@ pub(crate) fn themes() -> Vec<Theme> {
             }
             boss => {
                 let of = uid(&format!("User::\"boss{boss}\""));
-                draft.principal.attributes.insert("boss".into(), Value::Entity(of.clone()));
+                draft.principal.attributes.insert("boss".into(), Value::Entity(of));
                 if boss == "a" {
                     let known =
                         user("bossa").with_attribute("level", 4).with_parent(uid("Group::\"a\""));

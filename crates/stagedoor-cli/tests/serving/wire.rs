@@ -177,7 +177,7 @@ fn several_evaluations_have_defaults_orders_and_ends() -> Result<()> {
     let permitted = batch(error_first, semantic("permit_on_first_permit"));
     assert_eq!(ask(permitted)?, json!({"evaluations": [no, no, yes]}));
     assert_eq!(
-        serving.post(EVALUATIONS, &batch(items.clone(), semantic("maybe")).to_string(), &[])?.code,
+        serving.post(EVALUATIONS, &batch(items, semantic("maybe")).to_string(), &[])?.code,
         400
     );
     assert_eq!(serving.post(EVALUATIONS, &batch(json!({}), json!({})).to_string(), &[])?.code, 400);

@@ -107,13 +107,13 @@ fn a_bound_on_compiling_is_a_setting() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let here = directory.path();
     std::fs::write(here.join("rule.wasm"), rule("", "")?)?;
-    let run = stagedoor(here, &["rule", "check", "rule.wasm", "--rule-bytes", "100"], b"")?;
+    let run = stagedoor(here, ["rule", "check", "rule.wasm", "--rule-bytes", "100"], b"")?;
     ensure!(run.exit == 1 && run.stderr.contains("larger than the limit of 100"), "{run:?}");
     ensure!(run.stderr.contains("--rule-bytes"), "{run:?}");
     // The size that is told is the file's.
     let large = std::fs::File::create(here.join("large.wasm"))?;
     large.set_len(18_365_315)?;
-    let run = stagedoor(here, &["rule", "check", "large.wasm"], b"")?;
+    let run = stagedoor(here, ["rule", "check", "large.wasm"], b"")?;
     ensure!(run.exit == 1 && run.stderr.contains("18365315 bytes"), "{run:?}");
     Ok(())
 }
@@ -132,7 +132,7 @@ fn decided(here: &Path, guard: &str) -> Result<Run> {
         here.join("r.json"),
         r#"{"principal":"User::\"a\"","action":"Action::\"view\"","resource":"User::\"b\""}"#,
     )?;
-    stagedoor(here, &["authorize", "--policies", "p", "--request", "r.json"], b"")
+    stagedoor(here, ["authorize", "--policies", "p", "--request", "r.json"], b"")
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_broken_rule_matters_to_those_who_name_it() -> Result<()> {
     std::fs::write(here.join("p/rules/left-over.wasm"), "junk")?;
     let run = decided(here, "")?;
     ensure!(run.exit == 0, "{run:?}");
-    let run = stagedoor(here, &["validate", "p"], b"")?;
+    let run = stagedoor(here, ["validate", "p"], b"")?;
     ensure!(run.exit == 0, "{run:?}");
     let told = format!("{}{}", run.stdout, run.stderr);
     ensure!(told.contains("left-over.wasm") && told.contains("rules::broken"), "{run:?}");
@@ -164,13 +164,13 @@ fn a_pinned_rule_is_that_one_to_the_byte() -> Result<()> {
     std::fs::create_dir_all(here.join("p/rules"))?;
     let file = here.join("p/rules/hostile.wasm");
     std::fs::write(&file, rule("", "")?)?;
-    let checked = stagedoor(here, &["rule", "check", "p/rules/hostile.wasm"], b"")?;
+    let checked = stagedoor(here, ["rule", "check", "p/rules/hostile.wasm"], b"")?;
     let digest = checked.stdout.lines().find_map(|line| line.trim().strip_prefix("sha256"));
     let digest = digest.context("no digest")?.trim();
     let pinned = format!(r#"@guard("hostile@sha256:{digest}")"#);
     let run = decided(here, &pinned)?;
     ensure!(run.exit == 0, "{run:?}");
-    let run = stagedoor(here, &["rule", "lock", "p"], b"")?;
+    let run = stagedoor(here, ["rule", "lock", "p"], b"")?;
     ensure!(run.exit == 0 && run.stdout.contains("pins 1 rule"), "{run:?}");
     let run = decided(here, r#"@guard("hostile")"#)?;
     ensure!(run.exit == 0, "{run:?}");
@@ -212,7 +212,7 @@ fn precompiled_rules_need_no_compiler() -> Result<()> {
     let here = directory.path();
     std::fs::create_dir_all(here.join("p/rules"))?;
     std::fs::write(here.join("p/rules/hostile.wasm"), rule("", "")?)?;
-    let run = stagedoor(here, &["rule", "precompile", "p/rules", "--out", "compiled"], b"")?;
+    let run = stagedoor(here, ["rule", "precompile", "p/rules", "--out", "compiled"], b"")?;
     ensure!(run.exit == 0 && run.stdout.starts_with("hostile "), "{run:?}");
     decided(here, r#"@guard("hostile")"#)?;
     std::fs::create_dir(here.join("cache"))?;
@@ -229,7 +229,7 @@ fn precompiled_rules_need_no_compiler() -> Result<()> {
         "--rule-cache",
         "cache",
     ];
-    let run = stagedoor(here, &args, b"")?;
+    let run = stagedoor(here, args, b"")?;
     ensure!(run.exit == 0, "{run:?}");
     let kept = std::fs::read_dir(here.join("cache"))?.flatten();
     let kept = kept.filter(|entry| entry.path().extension().is_some_and(|e| e == "cwasm")).count();
@@ -239,14 +239,14 @@ fn precompiled_rules_need_no_compiler() -> Result<()> {
     let mut bytes = std::fs::read(entry.path())?;
     *bytes.last_mut().context("bytes")? ^= 1;
     std::fs::write(entry.path(), bytes)?;
-    let run = stagedoor(here, &args, b"")?;
+    let run = stagedoor(here, args, b"")?;
     ensure!(run.exit == 0, "{run:?}");
     let kept = std::fs::read_dir(here.join("cache"))?.flatten();
     ensure!(kept.filter(|e| e.path().extension().is_some_and(|e| e == "cwasm")).count() == 1);
     // Others may write it: its code is not run.
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(here.join("compiled"), std::fs::Permissions::from_mode(0o777))?;
-    let run = stagedoor(here, &args, b"")?;
+    let run = stagedoor(here, args, b"")?;
     ensure!(run.exit == 1 && run.stderr.contains("others may write it"), "{run:?}");
     Ok(())
 }

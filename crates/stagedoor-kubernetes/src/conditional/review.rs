@@ -163,14 +163,15 @@ impl<'a> ConditionsReview<'a> {
     #[must_use]
     pub fn reply(&self, evaluated: &EvaluatedDecision) -> ConditionsReply {
         let EvaluatedDecision { allowed, denied, reason, evaluation_error } = evaluated;
-        let response = match self.form {
+        let mut told = fields(json!({ "reason": reason }));
+        if !evaluation_error.is_empty() {
+            told.insert("evaluationError".to_owned(), json!(evaluation_error));
+        }
+        let response: serde_json::Value = match self.form {
             Form::Mode => {
-                let mut response =
-                    json!({ "allowed": allowed, "denied": denied, "reason": reason });
-                if !evaluation_error.is_empty() {
-                    response["evaluationError"] = json!(evaluation_error);
-                }
-                response
+                let mut response = fields(json!({ "allowed": allowed, "denied": denied }));
+                response.extend(told);
+                response.into()
             }
             Form::Enabled | Form::DecisionTypes => {
                 let type_ = match (allowed, denied) {
@@ -178,12 +179,8 @@ impl<'a> ConditionsReview<'a> {
                     (false, true) => ("Deny", "deny"),
                     (false, false) => ("NoOpinion", "noOpinion"),
                 };
-                let mut told = json!({ "reason": reason });
-                if !evaluation_error.is_empty() {
-                    told["evaluationError"] = json!(evaluation_error);
-                }
                 if self.form == Form::Enabled {
-                    told["type"] = json!(type_.0);
+                    told.insert("type".to_owned(), json!(type_.0));
                     json!({ "decision": told })
                 } else {
                     json!({ "uid": self.uid, "decision": { "type": type_.0, type_.1: told } })
@@ -209,5 +206,12 @@ impl<'a> ConditionsReview<'a> {
         entities.push(resource);
         let entities = Entities::from_entities(entities).map_err(|e| e.to_string())?;
         Ok((uid, entities))
+    }
+}
+
+fn fields(json: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+    match json {
+        serde_json::Value::Object(fields) => fields,
+        _ => serde_json::Map::new(),
     }
 }
