@@ -270,7 +270,11 @@ mod tests {
             json!({"category": "kube-audit-admin", "properties": {"log": event("1", 201)}}),
         ];
         for entry in wrapped {
-            assert_eq!(read(std::slice::from_ref(&entry)), std::slice::from_ref(&allowed), "{entry}");
+            assert_eq!(
+                read(std::slice::from_ref(&entry)),
+                std::slice::from_ref(&allowed),
+                "{entry}"
+            );
         }
         let gke = json!({"insertId": "x", "protoPayload": {
             "methodName": "io.k8s.core.v1.pods.exec.create",
