@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use stagedoor_testing::mutation::Fate;
 use stagedoor_testing::{Coverage, Mutation, coverage, mutation};
 
 use super::{CoverageFormat, TestArgs};
@@ -9,7 +10,8 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::terminal::{line, printable};
 
-/// Tells of mutants; returns whether one survived.
+/// Tells of mutants; returns whether one survived, or was not settled: what was not looked at is not
+/// known to be noticed.
 pub(super) fn tell_mutation(
     args: &TestArgs,
     mutation: &Mutation,
@@ -20,7 +22,12 @@ pub(super) fn tell_mutation(
             output.line(format_args!("{}", printable(&text)))?;
         }
     }
-    Ok(mutation.survivors().next().is_some())
+    let unsettled = mutation.mutants.iter().filter(|m| matches!(m.fate, Fate::Unsettled)).count();
+    if unsettled > 0 {
+        let told = format!("{unsettled} mutants are not settled: give more time with `--budget`");
+        output.complaint(&told);
+    }
+    Ok(unsettled > 0 || mutation.survivors().next().is_some())
 }
 
 /// Tells of coverage; returns whether it is enough.
@@ -48,10 +55,16 @@ pub(super) fn tell_coverage(
             output.line(format_args!("{}", line(&text)))?;
         }
     }
-    let percent = coverage.of_clauses().percent();
+    let share = coverage.of_clauses();
     match args.min_coverage {
-        Some(least) if percent < least => {
-            let told = format!("{percent:.1} % of the clauses are covered, less than {least} %");
+        Some(least) if share.percent() < least => {
+            // Counts, since a share that is rounded can look like the one that was asked for.
+            let told = format!(
+                "{} of {} clauses are covered ({:.2} %), less than {least} %",
+                share.reached,
+                share.all,
+                share.percent()
+            );
             output.complaint(&told);
             Ok(false)
         }

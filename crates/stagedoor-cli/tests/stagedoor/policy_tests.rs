@@ -242,7 +242,11 @@ fn coverage_is_told_and_can_be_too_little() -> Result<()> {
     ensure!(run.stdout.contains("clauses covered: "), "{}", run.stdout);
     let run = place.run(&["--min-coverage", "99.9", "--filter", "reasons"])?;
     assert_eq!(run.exit, 1, "{}", run.stdout);
-    ensure!(run.stderr.contains("of the clauses are covered, less than 99.9 %"), "{}", run.stderr);
+    ensure!(
+        run.stderr.contains("clauses are covered (0.00 %), less than 99.9 %"),
+        "{}",
+        run.stderr
+    );
     for (format, file, told) in [
         ("json", "coverage.json", "\"policies\""),
         ("lcov", "lcov.info", "end_of_record"),
@@ -338,6 +342,10 @@ fn survivors_fail_and_come_with_a_case() -> Result<()> {
     let run = place.run(&["--mutate", "--format", "json"])?;
     let json: Value = serde_json::from_str(&run.stdout)?;
     ensure!(json["mutation"]["mutants"].as_array().is_some_and(|all| all.len() > 5), "{json}");
+    // What nobody had time to look at is not known to be noticed.
+    let run = place.run(&["--mutate", "--budget", "0"])?;
+    assert_eq!(run.exit, 1, "{}", run.stdout);
+    ensure!(run.stderr.contains("mutants are not settled"), "{}", run.stderr);
     Ok(())
 }
 
