@@ -13,6 +13,8 @@ use crate::translate::Translator;
 
 /// So many assignments are looked at before a question is given up.
 const ROUNDS: usize = 20_000;
+/// After so many atoms that assignments were checked in, over all asking, a question is given up.
+const CHECKED: usize = 12_000_000;
 
 /// So many assignments that came to nothing are set aside before a question is given up.
 const SET_ASIDE: usize = 24;
@@ -48,6 +50,8 @@ pub(crate) struct Question<'a> {
     bounds: HashMap<usize, BTreeMap<i64, Lit>>,
     set_aside: usize,
     unknown: Option<String>,
+    /// Atoms that assignments were checked in so far.
+    checked: usize,
 }
 
 impl<'a> Question<'a> {
@@ -65,6 +69,7 @@ impl<'a> Question<'a> {
             bounds: HashMap::new(),
             set_aside: 0,
             unknown: None,
+            checked: 0,
         }
     }
 
@@ -134,6 +139,10 @@ impl<'a> Question<'a> {
                 Answer::Yes => {}
                 Answer::No => return self.unknown.clone().map_or(Reply::No, Reply::Unknown),
                 Answer::GaveUp => return Reply::Unknown("too many cases".to_owned()),
+            }
+            self.checked += self.variables.len();
+            if self.checked > CHECKED {
+                return Reply::Unknown("too many cases".to_owned());
             }
             let (solver, variables) = (&self.solver, &self.variables);
             let value = |atom: AtomId| variables.get(atom).and_then(|var| solver.value(*var));

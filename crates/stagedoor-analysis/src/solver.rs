@@ -44,6 +44,9 @@ pub(crate) enum Answer {
 
 /// After so many conflicts a search is given up.
 const CONFLICTS: usize = 200_000;
+/// After so many looks at clauses and variables, over all searches of a solver, it is given up: some
+/// seconds. Conflicts alone are no bound, since each costs by what has been stated.
+const WORK: u64 = 1_000_000_000;
 
 #[derive(Debug, Default)]
 struct Variable {
@@ -71,6 +74,8 @@ pub(crate) struct Solver {
     /// No variable before it is without a value, but for active ones.
     cursor: usize,
     contradicted: bool,
+    /// Looks at clauses and variables so far.
+    work: u64,
 }
 
 impl Solver {
@@ -86,6 +91,7 @@ impl Solver {
             active: Vec::new(),
             cursor: 0,
             contradicted: false,
+            work: 0,
         }
     }
 
@@ -165,6 +171,9 @@ impl Solver {
                 }
                 self.bump *= 1.05;
             } else {
+                if self.work > WORK {
+                    return Answer::GaveUp;
+                }
                 let Some(lit) = self.choose() else { return Answer::Yes };
                 self.levels.push(self.trail.len());
                 self.assign(lit, None);
@@ -174,6 +183,7 @@ impl Solver {
 
     /// Returns what to try next: the variable that conflicts rested on most, or else the first.
     fn choose(&mut self) -> Option<Lit> {
+        self.work += self.active.len() as u64;
         let mut best: Option<(usize, &Variable)> = None;
         for number in &self.active {
             let Some(variable) = self.variables.get(*number) else { continue };
@@ -223,6 +233,7 @@ impl Solver {
             self.propagated += 1;
             let fails = lit.negated();
             let watching = std::mem::take(self.watches.get_mut(fails.index())?);
+            self.work += 1 + watching.len() as u64;
             let mut kept = Vec::with_capacity(watching.len());
             let mut conflict = None;
             for (place, number) in watching.iter().copied().enumerate() {
