@@ -112,7 +112,11 @@ fn check_claims(
     if rules.issuer.is_some() && issuer != rules.issuer.as_deref() {
         return Err(TokenError::Issuer);
     }
-    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    // A clock that is before 1970 tells nothing of what has expired.
+    let Ok(since_epoch) = now.duration_since(UNIX_EPOCH) else {
+        return Err(TokenError::Expired);
+    };
+    let now = since_epoch.as_secs_f64();
     let expiry = time(claims, "exp")?.ok_or(TokenError::ExpiryMissing)?;
     // A number which is none (it cannot be one in JSON) has expired.
     if expiry <= now || expiry.is_nan() {

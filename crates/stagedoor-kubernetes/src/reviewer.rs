@@ -131,20 +131,31 @@ impl Reviewer {
     /// Returns what is answered, and what policies that are not enforced say besides.
     #[must_use]
     pub fn ruling(&self, subject: &Subject, attributes: &Attributes) -> Ruling {
-        let ruled = self.decide(subject, attributes).and_then(|outcome| {
-            let explain = || self.explain(subject, attributes);
-            Ruling::of(&outcome, &self.modes, &self.engine, explain)
-        });
+        // What is denied either way, by UID or by name, once modes are taken into account: a forbid
+        // that is not enforced must not keep the other way from being looked at.
+        let ruled = self.twice(
+            subject,
+            |ruling: &Ruling| ruling.denied,
+            |vocabulary| self.ruling_as(&vocabulary.principal(subject)?, vocabulary, attributes),
+        );
         ruled.unwrap_or_else(|error| Ruling::undecided(&error))
     }
 
     /// Returns the same for an object that is to be written.
     #[must_use]
     pub fn admission_ruling(&self, review: &AdmissionRequest<'_>) -> Ruling {
-        let ruled = self.admit(review).and_then(|outcome| {
-            let explain = || self.explain_admission(review);
-            Ruling::of(&outcome, &self.modes, &self.engine, explain)
-        });
+        let subject = review.user_info.subject();
+        let ruled = self.twice(
+            &subject,
+            |ruling: &Ruling| ruling.denied,
+            |vocabulary| {
+                let (request, entities) =
+                    review.request(vocabulary).map_err(UndecidedError::Admission)?;
+                let outcome = self.engine.decide(&request, &entities)?;
+                let explain = || Ok(self.engine.explain(&request, &entities)?);
+                Ruling::of(&outcome, &self.modes, &self.engine, explain)
+            },
+        );
         ruled.unwrap_or_else(|error| Ruling::undecided(&error))
     }
 
@@ -185,7 +196,8 @@ impl Reviewer {
             let principal = vocabulary.principal(subject)?;
             let (request, entities) = vocabulary.request(&principal, attributes)?;
             let explanation = self.engine.explain(&request, &entities)?;
-            self.check_name(attributes, explanation.outcome())?;
+            let allowed = explanation.outcome().decision() == Decision::Allow;
+            self.check_name(attributes, allowed)?;
             Ok(explanation)
         })
     }
@@ -232,14 +244,25 @@ impl Reviewer {
         principal: &Principal,
         attributes: &Attributes,
     ) -> SubjectAccessReviewStatus {
-        let ruled = self.decide_as(principal, &self.vocabulary, attributes).and_then(|outcome| {
-            let explain = || {
-                let (request, entities) = self.vocabulary.request(principal, attributes)?;
-                Ok(self.engine.explain(&request, &entities)?)
-            };
-            Ruling::of(&outcome, &self.modes, &self.engine, explain)
-        });
+        let ruled = self.ruling_as(principal, &self.vocabulary, attributes);
         ruled.unwrap_or_else(|error| Ruling::undecided(&error)).into()
+    }
+
+    fn ruling_as(
+        &self,
+        principal: &Principal,
+        vocabulary: &Vocabulary,
+        attributes: &Attributes,
+    ) -> Result<Ruling, UndecidedError> {
+        let outcome = self.decide_as(principal, vocabulary, attributes)?;
+        let explain = || {
+            let (request, entities) = vocabulary.request(principal, attributes)?;
+            Ok(self.engine.explain(&request, &entities)?)
+        };
+        let ruling = Ruling::of(&outcome, &self.modes, &self.engine, explain)?;
+        // Once more, since what forbade it may not be enforced.
+        self.check_name(attributes, ruling.allowed)?;
+        Ok(ruling)
     }
 
     fn decide_as(
@@ -250,15 +273,13 @@ impl Reviewer {
     ) -> Result<Outcome, UndecidedError> {
         let (request, entities) = vocabulary.request(principal, attributes)?;
         let outcome = self.engine.decide(&request, &entities)?;
-        self.check_name(attributes, &outcome)?;
+        self.check_name(attributes, outcome.decision() == Decision::Allow)?;
         Ok(outcome)
     }
 
     /// Fails where a yes would be one to names that a policy forbids.
-    fn check_name(&self, attributes: &Attributes, outcome: &Outcome) -> Result<(), UndecidedError> {
-        let is_open = outcome.decision() == Decision::Allow
-            && stands_for_every_name(attributes)
-            && self.forbids.impersonation;
+    fn check_name(&self, attributes: &Attributes, allowed: bool) -> Result<(), UndecidedError> {
+        let is_open = allowed && stands_for_every_name(attributes) && self.forbids.impersonation;
         if is_open { Err(UndecidedError::EveryName) } else { Ok(()) }
     }
 

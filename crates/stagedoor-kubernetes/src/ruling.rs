@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use cedar_policy::Decision;
-use stagedoor_core::{Effect, Engine, Explanation, Outcome, PolicyInfo, PolicyStatus};
+use stagedoor_core::{
+    Effect, Engine, Explanation, GuardOutcome, GuardVerdict, Outcome, PolicyInfo, PolicyStatus,
+};
 
 use crate::mode::{Modes, PolicyMode};
 use crate::review::SubjectAccessReviewStatus;
@@ -54,17 +56,36 @@ impl Ruling {
             return Ok(ruling);
         }
         // Forbidden by policies that do not count: what would be without them?
+        //
+        // INVARIANT: no guard passes for a yes because nobody asked it. Where a forbid denies
+        // already, the engine asks the guards of no other policy, and the explanation tells such a
+        // policy as satisfied. As for a guard that fails, a permit is off then and a forbid on.
         let explanation = explain()?;
-        let permits: HashSet<&str> = explanation
+        let enforced = explanation
             .policies()
             .iter()
-            .filter(|policy| {
-                policy.effect() == Effect::Permit
-                    && matches!(policy.status(), PolicyStatus::Satisfied)
-                    && modes.of_id(policy.policy()) == PolicyMode::Enforce
-            })
-            .map(|policy| policy.policy())
-            .collect();
+            .filter(|p| modes.of_id(p.policy()) == PolicyMode::Enforce);
+        let (mut permits, mut forbids) = (HashSet::new(), HashSet::new());
+        for policy in enforced {
+            let is_unasked = |guard: &GuardOutcome| *guard.verdict() == GuardVerdict::NotAsked;
+            match (policy.effect(), policy.status()) {
+                (Effect::Forbid, PolicyStatus::Satisfied | PolicyStatus::Errored(_)) => {
+                    forbids.insert(policy.policy());
+                }
+                (Effect::Permit, PolicyStatus::Satisfied)
+                    if !policy.guards().iter().any(is_unasked) =>
+                {
+                    permits.insert(policy.policy());
+                }
+                _ => {}
+            }
+        }
+        if !forbids.is_empty() {
+            let forbids: Vec<PolicyInfo<'_>> =
+                engine.policies().filter(|policy| forbids.contains(policy.id())).collect();
+            ruling.decide(false, &forbids);
+            return Ok(ruling);
+        }
         let permits: Vec<PolicyInfo<'_>> =
             engine.policies().filter(|policy| permits.contains(policy.id())).collect();
         ruling.decide(!permits.is_empty(), &permits);
@@ -119,5 +140,95 @@ impl From<Ruling> for SubjectAccessReviewStatus {
             reason.push_str(&format!("; not enforced: {}", list(ids, ", ")));
         }
         Self { allowed, denied, reason, evaluation_error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use stagedoor_core::{
+        Engine, Entities, Guard, GuardAnswer, GuardFailure, GuardInputs, GuardRefusal, Request,
+        RuleEvaluator,
+    };
+
+    use crate::{ResourceAttributes, Reviewer, SCHEMA, Subject};
+
+    /// Rules that answer as they are called.
+    #[derive(Debug)]
+    struct Rules;
+
+    #[derive(Debug)]
+    struct Says(bool);
+
+    impl RuleEvaluator for Rules {
+        fn guard(&self, rule: &str, _: &str) -> Result<Arc<dyn Guard>, GuardRefusal> {
+            Ok(Arc::new(Says(rule == "yes")))
+        }
+    }
+
+    impl Guard for Says {
+        fn inputs(&self) -> GuardInputs {
+            GuardInputs::default()
+        }
+
+        fn digest(&self) -> &str {
+            if self.0 { "yes" } else { "no" }
+        }
+
+        fn evaluate(&self, _: &Request, _: &Entities) -> Result<GuardAnswer, GuardFailure> {
+            Ok(GuardAnswer { holds: self.0, reason: None })
+        }
+    }
+
+    /// A forbid that only warns does not keep another from being found by name.
+    #[test]
+    fn what_is_not_enforced_hides_no_forbid_by_name() -> Result<(), Box<dyn std::error::Error>> {
+        let policies = "permit (principal, action, resource);
+            @id(\"w\") @mode(\"warn\") forbid (principal, action, resource);
+            @id(\"f\") forbid (principal == k8s::User::\"carol\", action, resource);";
+        let engine = Engine::builder()
+            .schema("kubernetes.cedarschema", SCHEMA)
+            .policies("p.cedar", policies)
+            .build()?;
+        let reviewer = Reviewer::new(engine)?;
+        for (user, uid, denied) in
+            [("carol", "", true), ("carol", "u-1", true), ("dan", "u-2", false)]
+        {
+            let pods = ResourceAttributes::new("list", "", "pods");
+            let subject = Subject::new(user).with_uid(uid);
+            let ruling = reviewer.ruling(&subject, &pods.into());
+            assert_eq!((ruling.denied, ruling.allowed), (denied, !denied), "{user}: {ruling:?}");
+        }
+        Ok(())
+    }
+
+    /// A forbid that only warns keeps the engine from asking the guards of all others: none of
+    /// them passes for a yes.
+    #[test]
+    fn guards_that_nobody_asked_close() -> Result<(), Box<dyn std::error::Error>> {
+        let warns = "@id(\"w\") @mode(\"warn\") forbid (principal, action, resource);";
+        let permit = "permit (principal, action, resource);";
+        let forbid = "forbid (principal, action, resource);";
+        for (policies, allowed) in [
+            (format!("@id(\"p\") {permit} {warns}"), true),
+            (format!("@id(\"p\") {permit} {warns} @id(\"f\") @guard(\"yes\") {forbid}"), false),
+            // Closed as well: it would have to be asked.
+            (format!("@id(\"p\") {permit} {warns} @id(\"f\") @guard(\"no\") {forbid}"), false),
+            (format!("@id(\"p\") @guard(\"no\") {permit} {warns}"), false),
+            (format!("@id(\"p\") @guard(\"no\") {permit} @id(\"q\") {permit} {warns}"), true),
+        ] {
+            let engine = Engine::builder()
+                .schema("kubernetes.cedarschema", SCHEMA)
+                .policies("p.cedar", policies.as_str())
+                .rules(Arc::new(Rules))
+                .build()?;
+            let reviewer = Reviewer::new(engine)?;
+            let pods = ResourceAttributes::new("list", "", "pods");
+            let ruling = reviewer.ruling(&Subject::new("ana"), &pods.into());
+            assert_eq!(ruling.allowed, allowed, "{policies}: {ruling:?}");
+            assert_eq!(ruling.unenforced, ["w"], "{policies}");
+        }
+        Ok(())
     }
 }
