@@ -53,6 +53,6 @@ pub use protocol::{AuthZen, AuthZenOptions};
 pub use query::BadRequest;
 pub use router::{RouterState, router};
 pub use service::{Operation, Recording, Reply, answer};
-pub use sources::WorldLoader;
+pub use sources::{LoadedWorld, WorldLoader};
 pub use token::{TokenError, TokenRules};
 pub use world::{World, WorldError};

@@ -164,7 +164,8 @@ impl Protocol for AuthZen {
             false => reply.decisions.iter().map(|allowed| outcome(*allowed)).collect(),
         };
         let response = json(StatusCode::OK, Body::from(reply.body));
-        Ok(Answer { response, outcomes, errors: reply.errors })
+        let revision = Some(loaded.world.engine().revision().to_owned());
+        Ok(Answer { response, outcomes, errors: reply.errors, revision })
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
-use stagedoor_server::{Commit, Fingerprint, InForce, LoadFailure, Replaced, Source};
+use stagedoor_core::Engine;
+use stagedoor_server::{
+    Admission, Commit, Fingerprint, InForce, LoadFailure, OriginHealth, Replaced, Source, admission,
+};
 
 use crate::keys::Keys;
 use crate::world::World;
@@ -15,12 +18,26 @@ pub trait WorldLoader: Send + Sync + 'static {
     /// Returns what the files look like now.
     fn fingerprint(&self) -> Fingerprint;
 
-    /// Reads policies, entities and the mapping.
+    /// Reads policies, entities and the mapping, to be in force after these.
     ///
     /// # Errors
     ///
     /// Why they do not load.
-    fn load(&self) -> Result<World, LoadFailure>;
+    fn load(&self, in_force: Option<&Engine>) -> Result<LoadedWorld, LoadFailure>;
+
+    /// Returns how the place is that the policies come from, if there is something to say of it.
+    fn health(&self) -> Option<OriginHealth> {
+        None
+    }
+}
+
+/// A world that was loaded.
+#[derive(Debug)]
+pub struct LoadedWorld {
+    /// The world.
+    pub world: World,
+    /// What has a say in whether it comes in force.
+    pub admission: Option<Arc<dyn Admission>>,
 }
 
 /// The world in force.
@@ -54,9 +71,12 @@ impl Source for Worlds {
     }
 
     fn load(&self) -> Result<Commit, LoadFailure> {
-        let world = self.loader.load()?;
+        let before = self.current();
+        let in_force = before.as_ref().map(|before| before.world.engine());
+        let LoadedWorld { world, admission } = self.loader.load(in_force)?;
         let current = Arc::clone(&self.current);
         Ok(Box::new(move || {
+            admission::admit(admission.as_deref())?;
             for warning in world.engine().warnings() {
                 let (code, file, line) = (warning.code(), warning.file(), warning.line());
                 tracing::warn!(code, file, line, "{}", warning.message());
@@ -65,7 +85,7 @@ impl Source for Worlds {
                 tracing::warn!("{ambiguity}; until then it is denied");
             }
             let loaded = Loaded { world, since: SystemTime::now() };
-            Replaced::With(Box::new(current.swap(Some(Arc::new(loaded)))))
+            Ok(Replaced::With(Box::new(current.swap(Some(Arc::new(loaded))))))
         }))
     }
 
@@ -80,6 +100,10 @@ impl Source for Worlds {
             policies: Some(policies),
             since: loaded.since,
         })
+    }
+
+    fn health(&self) -> Option<OriginHealth> {
+        self.loader.health()
     }
 }
 
@@ -123,7 +147,8 @@ impl Source for KeyFile {
             for skipped in keys.skipped() {
                 tracing::warn!("a key of tokens is not used: {skipped}");
             }
-            Replaced::With(Box::new(current.swap(Some(Arc::new((keys, SystemTime::now()))))))
+            let keys = Arc::new((keys, SystemTime::now()));
+            Ok(Replaced::With(Box::new(current.swap(Some(keys)))))
         }))
     }
 

@@ -1,16 +1,19 @@
 //! `stagedoor bundle`: a policy set in one file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use stagedoor_source::{Bundle, PolicySet};
+use stagedoor_core::Limits;
+use stagedoor_source::{Bundle, FileKind, Listing, PolicySet, RealFileSystem};
+use stagedoor_testing::TestSuite;
 
 use crate::ending::Ending;
-use crate::engine::LoadArgs;
+use crate::engine::{LoadArgs, Loaded};
 use crate::failure::Failure;
-use crate::input::Input;
+use crate::input::{Input, unreadable};
 use crate::output::Output;
 use crate::platform::{PLATFORMS, Platform};
+use crate::rules;
 
 /// Write a directory of policies as one file.
 ///
@@ -24,6 +27,10 @@ pub(crate) struct BundleArgs {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 
+    /// Ship the tests of the directory with it, and the files that they name.
+    #[arg(long)]
+    tests: bool,
+
     #[command(flatten)]
     load: LoadArgs,
 }
@@ -35,9 +42,40 @@ pub(crate) fn run(
     platform: Option<Platform>,
     output: &mut Output,
 ) -> Result<Ending, Failure> {
-    let sources =
-        args.load.sources(std::slice::from_ref(&args.directory), &[], &mut Input::default())?;
-    let limits = args.load.limits()?;
+    let loaded = loaded(&args.directory, platform, &args.load, output)?;
+    let mut bundle = Bundle::of(loaded.set.sources(), &loaded.engine)?;
+    if args.tests {
+        bundle = with_tests(bundle, &args.directory, &args.load)?.0;
+    }
+    output.line(bundle.to_json())?;
+    let (count, revision) = (loaded.engine.policies().len(), loaded.engine.revision());
+    output.remark(&format!("{count} policies, revision {revision}"));
+    Ok(Ending::Done)
+}
+
+/// Returns the bundle of a directory that loads; with its tests, if there are to be any.
+pub(crate) fn bundle_of(
+    directory: &Path,
+    tests: bool,
+    load: &LoadArgs,
+    output: &mut Output,
+) -> Result<(Bundle, Option<TestSuite>), Failure> {
+    let loaded = loaded(directory, None, load, output)?;
+    let bundle = Bundle::of(loaded.set.sources(), &loaded.engine)?;
+    match tests {
+        true => with_tests(bundle, directory, load),
+        false => Ok((bundle, None)),
+    }
+}
+
+fn loaded(
+    directory: &Path,
+    platform: Option<Platform>,
+    load: &LoadArgs,
+    output: &Output,
+) -> Result<Loaded, Failure> {
+    let sources = load.sources(&[directory.to_owned()], &[], &mut Input::default())?;
+    let limits = load.limits()?;
     let sets = match platform {
         Some(platform) => vec![PolicySet::of(sources, &PLATFORMS, &[platform.name()], &limits)],
         None => PolicySet::all_within(sources, &PLATFORMS, &limits),
@@ -47,10 +85,42 @@ pub(crate) fn run(
         Failure::input(format!("there are sets of several platforms: {}", names.join(", ")))
             .with_help("bundle the directory of each")
     })?;
-    let loaded = args.load.build(set, output)?;
-    let bundle = Bundle::of(loaded.set.sources(), &loaded.engine)?;
-    output.line(bundle.to_json())?;
-    let (count, revision) = (loaded.engine.policies().len(), loaded.engine.revision());
-    output.remark(&format!("{count} policies, revision {revision}"));
-    Ok(Ending::Done)
+    load.build(set, output)
+}
+
+/// Adds the tests of a directory to its bundle, if there are any.
+fn with_tests(
+    bundle: Bundle,
+    directory: &Path,
+    load: &LoadArgs,
+) -> Result<(Bundle, Option<TestSuite>), Failure> {
+    let root = std::fs::canonicalize(directory)
+        .map_err(|error| unreadable(&directory.display().to_string(), &error))?;
+    if !has_tests(&root) {
+        return Ok((bundle, None));
+    }
+    let rules = rules::load(&load.rules, &rules::below([&root]), &load.rule_host)?;
+    let builder = TestSuite::builder().tests([&root]).limits(load.limits()?);
+    let suite = rules.into_iter().fold(builder, |builder, rules| builder.rules(rules)).build();
+    let suite = suite.map_err(|error| Failure::input(error.to_string()))?;
+    let mut tests = Vec::new();
+    for path in suite.sources().iter().filter(|path| path.is_file()) {
+        let real = std::fs::canonicalize(path);
+        let real = real.map_err(|error| unreadable(&path.display().to_string(), &error))?;
+        let name = real.strip_prefix(&root).map_err(|_| {
+            Failure::input(format!("a test names `{}`, which is not in the set", path.display()))
+                .with_help("let what tests name stand in the directory of the set")
+        })?;
+        let name = name.to_string_lossy().replace('\\', "/");
+        if bundle.files().all(|(file, _)| file != name) {
+            tests.push((name, Input::default().text(&real, Limits::default().file_bytes)?));
+        }
+    }
+    Ok((bundle.with_tests(tests)?, Some(suite)))
+}
+
+/// Returns whether there is a test file at or below a directory.
+fn has_tests(root: &Path) -> bool {
+    let listing = Listing::of(&RealFileSystem, root);
+    listing.files.iter().any(|file| file.kind == FileKind::Tests)
 }

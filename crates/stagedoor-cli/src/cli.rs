@@ -7,12 +7,13 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use crate::ending::UNUSABLE;
 use crate::output::Output;
 use crate::{
-    access, audit, authorize, backstage, bundle, check, completions, demo, deploy, diff, explain,
-    fmt, import, lint, man, manifest, prove, replay, report, serve, test, validate,
+    access, audit, authorize, backstage, bundle, check, completions, demo, deploy, diff,
+    distribution, explain, fleet, fmt, import, lint, man, manifest, prove, replay, report, serve,
+    test, validate,
 };
 
 /// The commands that check: 1 says that something was found.
-const CHECKS: [&str; 6] = ["test", "lint", "diff", "fmt", "prove", "replay"];
+const CHECKS: [&str; 8] = ["test", "lint", "diff", "fmt", "prove", "replay", "verify", "fleet"];
 
 /// Decide permissions by Cedar policies, and say why.
 ///
@@ -38,8 +39,9 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  allowed; or the command did what it was asked, as with several requests at once
   1  failure: wrong arguments, unreadable input, policies that do not load;
-     `test`, `lint`, `diff`, `fmt`, `prove`, `replay`: a case failed, something was found
-  2  denied; `test`, `lint`, `diff`, `fmt`, `prove`, `replay`: what was given cannot be used
+     `test`, `lint`, `diff`, `fmt`, `prove`, `replay`, `verify`, `fleet`: a case failed,
+     something was found
+  2  denied; for these: what was given cannot be used
   3  conditional: `check backstage` without an entity, where it depends on the resource";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -78,6 +80,12 @@ enum Command {
     Backstage(backstage::BackstageArgs),
     Bundle(bundle::BundleArgs),
     Manifest(manifest::ManifestArgs),
+    Sign(distribution::sign::SignArgs),
+    Verify(distribution::verify::VerifyArgs),
+    Push(Box<distribution::push::PushArgs>),
+    Promote(distribution::promote::PromoteArgs),
+    Pull(distribution::pull::PullArgs),
+    Fleet(fleet::FleetArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -124,6 +132,12 @@ pub(crate) fn run() -> ExitCode {
         Command::Backstage(args) => backstage::run(&args, &mut output),
         Command::Bundle(args) => bundle::run(&args, None, &mut output),
         Command::Manifest(args) => manifest::run(&args, &mut output),
+        Command::Sign(args) => distribution::sign::run(&args, &mut output),
+        Command::Verify(args) => distribution::verify::run(&args, &mut output),
+        Command::Push(args) => distribution::push::run(&args, &mut output),
+        Command::Promote(args) => distribution::promote::run(&args, &mut output),
+        Command::Pull(args) => distribution::pull::run(&args, &mut output),
+        Command::Fleet(args) => fleet::run(&args, &mut output),
         Command::Demo(_) => demo::run(&mut output),
         Command::Completions(args) => completions::run(&args, &mut output),
         Command::Man(args) => man::run(&args, &mut output),

@@ -1,11 +1,15 @@
 //! The policies that a command's arguments name, loaded in the one way that all commands have.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use stagedoor_backstage::{Permissions, with_permission_help};
 use stagedoor_core::{Engine, Limits, Problem, Severity, SourceKind};
-use stagedoor_source::{ManifestUse, PolicySet, PolicySources, RealFileSystem, limits_from_json};
+use stagedoor_source::{
+    ManifestUse, PathOrigin, PolicyOrigin, PolicySet, PolicySources, RealFileSystem,
+    limits_from_json,
+};
 
 use crate::failure::Failure;
 use crate::input::{Input, is_stdin, unreadable};
@@ -50,6 +54,11 @@ pub(crate) struct Loaded {
 impl LoadArgs {
     pub(crate) fn manifest(&self) -> ManifestUse {
         if self.require_manifest { ManifestUse::Required } else { ManifestUse::Optional }
+    }
+
+    /// Returns files and directories as where policies come from.
+    pub(crate) fn origin(&self, paths: &[PathBuf]) -> Arc<dyn PolicyOrigin> {
+        Arc::new(PathOrigin::new(paths, self.manifest()))
     }
 
     pub(crate) fn limits(&self) -> Result<Limits, Failure> {

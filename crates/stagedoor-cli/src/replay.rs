@@ -251,18 +251,17 @@ impl Replay<'_> {
     fn evaluate(&mut self, body: &Value) -> Result<Option<(bool, String)>, Failure> {
         if self.world.is_none() {
             let files = WorldFiles {
-                policies: self.args.policies.clone(),
+                policies: self.args.load.origin(&self.args.policies),
                 rules: self.rules()?,
                 limits: self.args.load.limits()?,
-                manifest: self.args.load.manifest(),
                 entities: self.args.entities.clone(),
                 mapping: self.args.mapping.clone(),
             };
-            let world = files.load().map_err(|failure| match failure.problems {
+            let loaded = files.load(None).map_err(|failure| match failure.problems {
                 Some(error) => Failure::Load(error),
                 None => Failure::input(failure.message),
             })?;
-            self.world = Some(world);
+            self.world = Some(loaded.world);
         }
         let Some(world) = &self.world else { return Ok(None) };
         let text = body.to_string();

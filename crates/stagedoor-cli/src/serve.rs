@@ -3,7 +3,7 @@
 mod audit_log;
 mod authzen;
 mod kubernetes;
-mod options;
+pub(crate) mod options;
 mod signals;
 pub(crate) mod world;
 

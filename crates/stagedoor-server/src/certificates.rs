@@ -26,7 +26,7 @@ impl Source for Certificates {
             LoadFailure::new(error.to_string(), "certificates or keys cannot be used")
         })?;
         let tls = Arc::clone(&self.0);
-        Ok(Box::new(move || tls.put_in_force(settings)))
+        Ok(Box::new(move || Ok(tls.put_in_force(settings))))
     }
 
     fn in_force(&self) -> Option<InForce> {

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics`.
+//! `/livez`, `/readyz`, `/status` and `/metrics`.
 //!
 //! These may be asked without a certificate, so they tell where policies are broken but
 //! quote nothing of them: the log has the messages.
@@ -11,11 +11,14 @@ use axum::body::Body;
 use axum::extract::State;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode, Uri};
+use serde_json::json;
+use stagedoor_audit::rfc3339;
 use stagedoor_core::LoadError;
+use stagedoor_source::HealthLevel;
 
 use crate::house::House;
 use crate::refusal::Refusal;
-use crate::reload::LoadFailure;
+use crate::reload::{LoadFailure, Watched};
 
 /// How many problems are listed.
 const PROBLEMS: usize = 20;
@@ -69,6 +72,14 @@ fn report(house: &House, ready: bool) -> Result<String, std::fmt::Error> {
                 problems(&mut page, &failed.failure)?;
             }
         }
+        for line in watched.source.health().iter().flat_map(|health| &health.lines) {
+            let sign = match line.level {
+                HealthLevel::Good => '+',
+                HealthLevel::Notable => '!',
+                HealthLevel::Bad => '-',
+            };
+            writeln!(page, "[{sign}]{}", line.text.replace(char::is_control, " "))?;
+        }
     }
     match house.is_stopping() {
         false => writeln!(page, "[+]shutdown ok: not asked for")?,
@@ -76,6 +87,32 @@ fn report(house: &House, ready: bool) -> Result<String, std::fmt::Error> {
     }
     page.push_str(if ready { "readyz check passed\n" } else { "readyz check failed\n" });
     Ok(page)
+}
+
+/// What is in force, for programs: `stagedoor fleet` compares it.
+pub(crate) async fn status(State(house): State<Arc<House>>) -> Response<Body> {
+    let source = |watched: &Watched| {
+        let now = watched.source.in_force();
+        json!({
+            "name": watched.source.name(),
+            "revision": now.as_ref().and_then(|now| now.revision.as_ref()),
+            "policies": now.as_ref().and_then(|now| now.policies),
+            "since": now.as_ref().map(|now| rfc3339(now.since)),
+            "reloadFailed": watched.failure().map(|failed| rfc3339(failed.at)),
+            "origin": watched.source.health().map(|health| health.details),
+        })
+    };
+    let sources: Vec<_> = house.watched.iter().map(source).collect();
+    let page = json!({
+        "ready": house.is_ready(),
+        "stopping": house.is_stopping(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "sources": sources,
+    });
+    let mut response = text(StatusCode::OK, format!("{page}\n"));
+    let format = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, format);
+    response
 }
 
 /// Returns the name of one of several: `policy` of `policies`.

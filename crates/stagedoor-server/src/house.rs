@@ -23,7 +23,7 @@ use crate::pool::{Pool, Undecided, Weight};
 use crate::protocol::{Answer, Endpoint, Outcome, Protocol, Question};
 use crate::refusal::Refusal;
 use crate::reload::{Source, Watched};
-use crate::request_id::RequestId;
+use crate::request_id::{REVISION, RequestId};
 
 /// For how long a body may be awaited before its request gives way to others.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -89,7 +89,8 @@ impl House {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        self.is_loaded() && !self.is_stopping()
+        let is_bad = |watched: &Watched| watched.source.health().is_some_and(|h| !h.is_ready);
+        self.is_loaded() && !self.is_stopping() && !self.watched.iter().any(is_bad)
     }
 }
 
@@ -121,6 +122,7 @@ fn with_health(house: &Arc<House>, router: Router<Arc<House>>) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/status", get(health::status))
         .fallback(not_found)
         // For the routes so far, so this stands last.
         .method_not_allowed_fallback(wrong_method)
@@ -142,7 +144,12 @@ async fn respond(
                 house.metrics.answered(endpoint.name, outcome);
             }
             house.metrics.evaluation_errors.inc_by(answer.errors);
-            answer.response
+            let mut response = answer.response;
+            let revision = answer.revision.map(HeaderValue::try_from);
+            if let Some(Ok(revision)) = revision {
+                response.headers_mut().insert(REVISION, revision);
+            }
+            response
         }
         Err(refusal) => {
             house.metrics.refused(refusal.code());

@@ -13,6 +13,7 @@
 //! bodies leave at least one of these to the small ones, and their estimated memory is bounded
 //! together. A panic while deciding is an answer of refusal, is counted, and ends nothing else.
 
+pub mod admission;
 mod body;
 mod certificates;
 mod config;
@@ -37,6 +38,6 @@ pub use guards::YieldingRules;
 pub use protocol::{Answer, Endpoint, Outcome, Page, Protocol, Question};
 pub use refusal::{Refusal, cut};
 pub use reload::{Commit, InForce, LoadFailure, Replaced, Source};
-pub use request_id::REQUEST_ID;
+pub use request_id::{REQUEST_ID, REVISION};
 pub use server::{Server, ServerHandle};
-pub use stagedoor_source::Fingerprint;
+pub use stagedoor_source::{Admission, Fingerprint, OriginHealth};

@@ -89,6 +89,9 @@ pub struct Answer {
     pub outcomes: Vec<Outcome>,
     /// How many of the decisions had a policy that could not be evaluated, or failed.
     pub errors: u64,
+    /// The revision of the policies that decided, from the same set as the decision; none where no
+    /// policies were asked. It is in the head of the answer.
+    pub revision: Option<String>,
 }
 
 /// What a decision came to.

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use crate::house::House;
 use crate::metrics::Metrics;
-use stagedoor_source::Fingerprint;
+use stagedoor_source::{Fingerprint, NothingToLoad, OriginHealth};
 
 /// Something that is read from files: policies, entities, keys or certificates.
 pub trait Source: Send + Sync + 'static {
@@ -35,10 +35,15 @@ pub trait Source: Send + Sync + 'static {
 
     /// Returns what is in force, if anything was loaded.
     fn in_force(&self) -> Option<InForce>;
+
+    /// Returns how the place is that it comes from, if there is something to say of it.
+    fn health(&self) -> Option<OriginHealth> {
+        None
+    }
 }
 
-/// Puts in force what was loaded.
-pub type Commit = Box<dyn FnOnce() -> Replaced + Send>;
+/// Puts in force what was loaded, or says why it cannot be.
+pub type Commit = Box<dyn FnOnce() -> Result<Replaced, LoadFailure> + Send>;
 
 /// What putting something in force came to.
 pub enum Replaced {
@@ -74,13 +79,22 @@ pub struct LoadFailure {
     pub public: String,
     /// The problems of policies and schemas, if they are the reason.
     pub problems: Option<LoadError>,
+    /// Whether there is nothing to load yet, so that a server that begins waits for it.
+    pub is_pending: bool,
 }
 
 impl LoadFailure {
     /// Returns a failure of which everybody may know `public`.
     #[must_use]
     pub fn new(message: impl Into<String>, public: impl Into<String>) -> Self {
-        Self { message: message.into(), public: public.into(), problems: None }
+        let (message, public) = (message.into(), public.into());
+        Self { message, public, problems: None, is_pending: false }
+    }
+
+    /// Says that a server that begins waits until it loads, instead of ending.
+    #[must_use]
+    pub fn pending(self) -> Self {
+        Self { is_pending: true, ..self }
     }
 }
 
@@ -91,7 +105,14 @@ impl From<LoadError> for LoadFailure {
             message,
             public: "policies or schemas have problems".to_owned(),
             problems: Some(error),
+            is_pending: false,
         }
+    }
+}
+
+impl From<NothingToLoad> for LoadFailure {
+    fn from(nothing: NothingToLoad) -> Self {
+        Self::new(nothing.to_string(), "there is nothing to load yet").pending()
     }
 }
 
@@ -136,16 +157,20 @@ impl Watched {
         self.failure.load_full()
     }
 
-    /// Loads for the first time. Blocks until the files rest.
+    /// Loads for the first time, unless that was done. Blocks until the files rest.
     ///
     /// # Errors
     ///
-    /// [`LoadFailure`].
+    /// [`LoadFailure`], which may be that there is nothing to load yet.
     pub(crate) fn first(
         &self,
         metrics: &Metrics,
         log: Option<&DecisionLog>,
     ) -> Result<(), LoadFailure> {
+        let is_read = self.looks.lock().unwrap_or_else(PoisonError::into_inner).read.is_some();
+        if is_read && self.failure().is_none() {
+            return Ok(());
+        }
         while matches!(self.reload()?, Reloaded::Unsettled) {
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -197,10 +222,10 @@ impl Watched {
         }
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         looks.read = Some(before);
-        match loaded {
-            Ok(commit) => {
+        match loaded.and_then(|commit| commit()) {
+            Ok(replaced) => {
                 self.failure.store(None);
-                match commit() {
+                match replaced {
                     Replaced::Same => Ok(Reloaded::Same),
                     Replaced::With(old) => {
                         looks.replaced = Some(old);

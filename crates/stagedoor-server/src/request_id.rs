@@ -1,4 +1,4 @@
-//! The id that ties a request, its answer and its record together.
+//! What ties a request, its answer and its record together: an id, and the revision that decided.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,6 +7,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header that carries the id of a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The header that carries the revision of the policies that decided.
+pub const REVISION: HeaderName = HeaderName::from_static("stagedoor-revision");
 
 /// The longest id that is kept; the header comes back whole.
 const ID_BYTES: usize = 256;

@@ -134,6 +134,7 @@ impl Server {
         let take = Taking { closed: closed.subscribe(), stopping: stop.subscribe() };
         tracing::info!(
             address = %listener.local_addr().map(|a| a.to_string()).unwrap_or_default(),
+            health = health_listener.as_ref().and_then(|l| l.local_addr().ok()).map(|a| a.to_string()),
             tls = tls.is_some(),
             client_certificates = tls.as_ref().is_some_and(|tls| tls.is_mutual()),
             "listening"
@@ -181,17 +182,30 @@ async fn load(
     asked: &Arc<Notify>,
     watching: &mut JoinSet<()>,
 ) -> LoadFailure {
-    let loading = Arc::clone(house);
-    let loaded = tokio::task::spawn_blocking(move || {
-        let log = loading.log.as_deref();
-        loading.watched.iter().try_for_each(|source| source.first(&loading.metrics, log))
-    });
-    match loaded.await {
-        Ok(Ok(())) => house.set_loaded(),
-        Ok(Err(failure)) => return failure,
-        Err(error) => {
-            let message = format!("loading was broken off: {error}");
-            return LoadFailure::new(message, "loading was broken off");
+    let mut told = None;
+    loop {
+        let loading = Arc::clone(house);
+        let loaded = tokio::task::spawn_blocking(move || {
+            let log = loading.log.as_deref();
+            loading.watched.iter().try_for_each(|source| source.first(&loading.metrics, log))
+        });
+        match loaded.await {
+            Ok(Ok(())) => break house.set_loaded(),
+            Ok(Err(failure)) if failure.is_pending => {
+                if told.as_ref() != Some(&failure.message) {
+                    tracing::warn!("{failure}; until then nothing is decided");
+                    told = Some(failure.message);
+                }
+            }
+            Ok(Err(failure)) => return failure,
+            Err(error) => {
+                let message = format!("loading was broken off: {error}");
+                return LoadFailure::new(message, "loading was broken off");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            () = asked.notified() => {}
         }
     }
     watching.spawn(reload::watch(Arc::clone(house), interval, Arc::clone(asked)));

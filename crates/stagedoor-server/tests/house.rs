@@ -39,7 +39,7 @@ impl Source for Loads {
         if self.0.fetch_add(1, Ordering::SeqCst) == 1 {
             return Err(LoadFailure::new("`secret.cedar` is wrong", "something is wrong"));
         }
-        Ok(Box::new(|| Replaced::With(Box::new(()))))
+        Ok(Box::new(|| Ok(Replaced::With(Box::new(())))))
     }
 
     fn in_force(&self) -> Option<InForce> {
@@ -87,7 +87,8 @@ impl Protocol for Parrot {
             drop(self.gate.lock().unwrap_or_else(PoisonError::into_inner));
         }
         let response = Response::new(Body::from("fine"));
-        Ok(Answer { response, outcomes: vec![Outcome::Allowed], errors: 0 })
+        let revision = Some("r1".to_owned());
+        Ok(Answer { response, outcomes: vec![Outcome::Allowed], errors: 0, revision })
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {

@@ -15,7 +15,8 @@ use crate::sources::PolicySources;
 /// ```
 ///
 /// Where policies are guarded by custom rules, `rules` has their digests by name: the set does
-/// not load with others. The rules themselves are shipped beside the bundle.
+/// not load with others. The rules themselves are shipped beside the bundle. `tests` has the tests
+/// of the set, where they are shipped with it, and the files that they name.
 ///
 /// # Examples
 ///
@@ -39,6 +40,12 @@ pub struct Bundle {
         deserialize_with = "crate::unique_map::deserialize"
     )]
     rules: BTreeMap<String, String>,
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "crate::unique_map::deserialize"
+    )]
+    tests: BTreeMap<String, String>,
 }
 
 impl Bundle {
@@ -66,7 +73,31 @@ impl Bundle {
         }
         let guards = engine.policies().flat_map(|policy| policy.guards());
         let rules = guards.map(|guard| (guard.rule().to_owned(), guard.digest().to_owned()));
-        Ok(Self { files, rules: rules.collect() })
+        Ok(Self { files, rules: rules.collect(), tests: BTreeMap::new() })
+    }
+
+    /// Adds tests of the set, and the files that they name, by their names within the set.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] if a name leads out of the set, or is that of one of its files.
+    pub fn with_tests(
+        self,
+        tests: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, LoadError> {
+        let tests: BTreeMap<String, String> = tests.into_iter().collect();
+        let bundle = Self { tests, ..self };
+        let problems: Vec<Problem> = bundle.problems_of_tests("the bundle").collect();
+        if problems.is_empty() { Ok(bundle) } else { Err(LoadError::of(problems)) }
+    }
+
+    fn problems_of_tests<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Problem> + 'a {
+        let is_wrong = |file: &&String| leads_out(file) || self.files.contains_key(file.as_str());
+        self.tests.keys().filter(is_wrong).map(move |file| {
+            let message = format!("`{file}` is no name that tests of the set can have");
+            let help = "let tests and what they name stand in the directory of the set";
+            Problem::error("bundle::tests", message).with_help(help).in_file(name)
+        })
     }
 
     /// Reads a bundle; `name` is what messages call it.
@@ -91,15 +122,15 @@ impl Bundle {
         };
         let wrong = |file: &&String| {
             let base = file.rsplit('/').next().unwrap_or(file);
-            let leads_out = file.starts_with('/') || file.split('/').any(|part| part == "..");
-            leads_out || !FileKind::of(base).is_of_set()
+            leads_out(file) || !FileKind::of(base).is_of_set()
         };
         let problem = |file: &String| {
             let message = format!("`{file}` is neither policies, nor a schema, nor permissions");
             let problem = Problem::error("bundle::file", message);
             problem.with_help("leave it out").in_file(name)
         };
-        let problems: Vec<Problem> = bundle.files.keys().filter(wrong).map(problem).collect();
+        let problems = bundle.files.keys().filter(wrong).map(problem);
+        let problems: Vec<Problem> = problems.chain(bundle.problems_of_tests(name)).collect();
         if problems.is_empty() { Ok(bundle) } else { Err(LoadError::of(problems)) }
     }
 
@@ -120,6 +151,11 @@ impl Bundle {
         self.rules.iter().map(|(name, digest)| (name.as_str(), digest.as_str()))
     }
 
+    /// Returns the tests of the set and the files that they name, sorted.
+    pub fn tests(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.tests.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
     /// Returns whether a text is meant as a bundle, right or wrong: an object whose first key is
     /// `files`.
     #[must_use]
@@ -127,6 +163,11 @@ impl Bundle {
         let rest = without_byte_order_mark(text).trim_start().strip_prefix('{');
         rest.is_some_and(|rest| rest.trim_start().starts_with("\"files\""))
     }
+}
+
+/// Returns whether a name leads out of the directory that it is to stand in.
+fn leads_out(name: &str) -> bool {
+    name.split('/').any(|part| part.is_empty() || part == "." || part == "..")
 }
 
 #[cfg(test)]
@@ -149,6 +190,9 @@ mod tests {
             r#"{"files": {"../a.cedar": ""}}"#,
             r#"{"files": {"/a.cedar": ""}}"#,
             r#"{"files": {"r.wasm": ""}}"#,
+            r#"{"files": {}, "tests": {"../a.test.yaml": ""}}"#,
+            r#"{"files": {}, "tests": {"a//b.test.yaml": ""}}"#,
+            r#"{"files": {"a.cedar": ""}, "tests": {"a.cedar": ""}}"#,
         ] {
             assert!(Bundle::from_json("b", json).is_err(), "{json}");
         }

@@ -14,6 +14,7 @@
 //! | build the engine | [`PolicySet::builder`] |
 //! | ship a set as one file | [`Bundle`] |
 //! | pin a set | [`Manifest`] |
+//! | decide by what comes from elsewhere | [`PolicyOrigin`] |
 //! | see that files change, and take them up | [`Fingerprint`], [`Reloading`] |
 //! | walk a listing that another program made | a [`MemoryFileSystem`] of it |
 //!
@@ -47,6 +48,7 @@ mod limits_file;
 mod lookalike;
 mod manifest;
 mod memory;
+mod origin;
 mod platform;
 mod reload;
 mod sources;
@@ -65,6 +67,10 @@ pub use kind::FileKind;
 pub use limits_file::limits_from_json;
 pub use manifest::{MANIFEST_NAME, Manifest, ManifestUse};
 pub use memory::MemoryFileSystem;
+pub use origin::{
+    Admission, HealthLevel, HealthLine, NothingToLoad, OriginHealth, OriginSet, PathOrigin,
+    PolicyOrigin,
+};
 pub use platform::PolicySet;
 pub use reload::{InForce, Reload, ReloadFailure, ReloadSource, Reloading};
 pub use sources::{PolicySources, SourceFile};

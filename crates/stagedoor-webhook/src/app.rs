@@ -86,10 +86,13 @@ impl Protocol for App {
         let loaded = self.policies.current();
         let loaded: Arc<Loaded> =
             loaded.ok_or_else(|| Refusal::unavailable("the policies are not loaded yet"))?;
-        match question.endpoint {
+        let answered = match question.endpoint {
             ADMIT => admission::answer(self, &loaded, question),
             _ => authorize::answer(self, &loaded, question),
-        }
+        };
+        // INVARIANT: the revision is that of the set that has decided, whatever is in force by now.
+        let revision = Some(loaded.reviewer.engine().revision().to_owned());
+        answered.map(|answer| Answer { revision, ..answer })
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
@@ -99,7 +102,7 @@ impl Protocol for App {
 
 /// Returns an answer that is one decision.
 pub(crate) fn answer(response: Response<Body>, outcome: Outcome, erred: bool) -> Answer {
-    Answer { response, outcomes: vec![outcome], errors: u64::from(erred) }
+    Answer { response, outcomes: vec![outcome], errors: u64::from(erred), revision: None }
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {

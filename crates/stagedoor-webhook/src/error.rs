@@ -3,6 +3,7 @@
 use stagedoor_core::{LoadError, OpenError};
 use stagedoor_kubernetes::VocabularyError;
 use stagedoor_server::LoadFailure;
+use stagedoor_source::NothingToLoad;
 
 /// Failure to load the policies of a webhook.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -11,6 +12,9 @@ pub enum PoliciesError {
     /// Policies or schemas have problems.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// There is nothing to load yet.
+    #[error(transparent)]
+    Nothing(#[from] NothingToLoad),
     /// The rules that policies are guarded by do not load.
     #[error("{0}")]
     Rules(String),
@@ -33,6 +37,7 @@ impl From<PoliciesError> for LoadFailure {
     fn from(error: PoliciesError) -> Self {
         let public = match &error {
             PoliciesError::Load(problems) => return problems.clone().into(),
+            PoliciesError::Nothing(nothing) => return nothing.clone().into(),
             PoliciesError::Rules(_) => "the rules that guard policies do not load",
             PoliciesError::Vocabulary(_) => "the schema is not one for Kubernetes",
             PoliciesError::Conditional(_) => "a policy of authorization asks for the object",

@@ -13,10 +13,12 @@ use stagedoor_core::{Effect, Engine, EngineBuilder, Limits};
 use stagedoor_kubernetes::conditional::ConditionalReviewer;
 use stagedoor_kubernetes::{ModeCeiling, Reviewer, VOCABULARY};
 use stagedoor_server::{
-    Commit, Fingerprint, InForce, LoadFailure, Replaced, Source, YieldingRules,
+    Commit, Fingerprint, InForce, LoadFailure, OriginHealth, Replaced, Source, YieldingRules,
+    admission,
 };
 use stagedoor_source::{
-    ManifestUse, PolicyChanges, PolicySet, PolicySources, RealFileSystem, Vocabulary,
+    ManifestUse, OriginSet, PathOrigin, PolicyChanges, PolicyOrigin, PolicySet, PolicySources,
+    Vocabulary,
 };
 
 use crate::conditional;
@@ -33,8 +35,10 @@ const TOLD: usize = 20;
 #[derive(Debug, Clone)]
 pub struct PolicySource {
     paths: Vec<PathBuf>,
-    limits: Limits,
     manifest: ManifestUse,
+    /// Where the policies come from instead of the paths.
+    origin: Option<Arc<dyn PolicyOrigin>>,
+    limits: Limits,
     conditional: bool,
     rules: Option<Arc<dyn RuleSource>>,
     others: Vec<Vocabulary>,
@@ -47,13 +51,20 @@ impl PolicySource {
     pub fn new(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
         Self {
             paths: paths.into_iter().map(Into::into).collect(),
-            limits: Limits::default(),
             manifest: ManifestUse::default(),
+            origin: None,
+            limits: Limits::default(),
             conditional: false,
             rules: None,
             others: Vec::new(),
             ceilings: Vec::new(),
         }
+    }
+
+    /// Returns policies that come from somewhere else than files.
+    #[must_use]
+    pub fn of(origin: Arc<dyn PolicyOrigin>) -> Self {
+        Self { origin: Some(origin), ..Self::new(Vec::<PathBuf>::new()) }
     }
 
     /// Sets the rules that policies may be guarded by. They are reloaded with the policies.
@@ -98,11 +109,13 @@ impl PolicySource {
     ///
     /// [`PoliciesError::Rules`] if the rules do not load.
     pub fn builder(&self) -> Result<EngineBuilder, PoliciesError> {
-        self.builder_of(self.sources())
+        self.builder_of(self.origin().read(&self.limits)?.sources)
     }
 
-    fn sources(&self) -> PolicySources {
-        PolicySources::read_with(&RealFileSystem, &self.paths, &self.limits, self.manifest)
+    fn origin(&self) -> Arc<dyn PolicyOrigin> {
+        let files =
+            || -> Arc<dyn PolicyOrigin> { Arc::new(PathOrigin::new(&self.paths, self.manifest)) };
+        self.origin.clone().unwrap_or_else(files)
     }
 
     fn builder_of(&self, sources: PolicySources) -> Result<EngineBuilder, PoliciesError> {
@@ -181,10 +194,9 @@ impl Policies {
         self.current.loaded.load_full()
     }
 
-    fn read(&self) -> Result<Loaded, PoliciesError> {
-        let sources = self.source.sources();
-        let is_pinned = sources.is_pinned();
-        let engine = self.source.builder_of(sources)?.build()?;
+    fn read(&self, set: OriginSet) -> Result<Loaded, PoliciesError> {
+        let is_pinned = set.is_pinned();
+        let engine = self.source.builder_of(set.sources)?.build()?;
         let reviewer = Reviewer::new(engine)?.with_ceilings(&self.source.ceilings)?;
         let open = conditional::open(&reviewer, self.source.conditional)?;
         Ok(Loaded { reviewer, open, since: SystemTime::now(), is_pinned })
@@ -197,21 +209,30 @@ impl Source for Policies {
     }
 
     fn fingerprint(&self) -> Fingerprint {
+        let rule_version = self.source.rules.as_ref().map_or(0, |rules| rules.version());
         let rules: Vec<PathBuf> =
             self.source.rules.iter().flat_map(|rules| rules.files()).collect();
-        Fingerprint::of_policies(&RealFileSystem, &self.source.paths)
+        self.source
+            .origin()
+            .fingerprint()
             .and(Fingerprint::of(rules.iter().map(PathBuf::as_path)))
-            .with_version(self.source.rules.as_ref().map_or(0, |rules| rules.version()))
+            .and(Fingerprint::default().with_version(rule_version))
     }
 
     fn load(&self) -> Result<Commit, LoadFailure> {
-        let new = self.read()?;
+        let set = self.source.origin().read(&self.source.limits).map_err(PoliciesError::from)?;
+        let admission = set.admission.clone();
+        let before = self.current();
+        let before = before.as_ref().map(|before| before.engine());
+        let new = self.read(set).map_err(LoadFailure::from);
+        let new = admission::check(admission.as_deref(), new, Loaded::engine, before)?;
         let (current, has_rules) = (Arc::clone(&self.current), self.source.has_rules());
         Ok(Box::new(move || {
             let before = current.loaded.load_full();
+            admission::admit(admission.as_deref())?;
             // The limits of rules are not in the revision.
             if !has_rules && before.as_ref().is_some_and(|before| before.is_same(&new)) {
-                return Replaced::Same;
+                return Ok(Replaced::Same);
             }
             for warning in new.engine().warnings() {
                 tracing::warn!(
@@ -225,7 +246,7 @@ impl Source for Policies {
             if let Some(before) = &before {
                 current.tell_changes(before, &new);
             }
-            Replaced::With(Box::new(current.loaded.swap(Some(Arc::new(new)))))
+            Ok(Replaced::With(Box::new(current.loaded.swap(Some(Arc::new(new))))))
         }))
     }
 
@@ -239,6 +260,10 @@ impl Source for Policies {
             lost_forbids: self.current.lost_forbids.load().len(),
             since: loaded.since,
         })
+    }
+
+    fn health(&self) -> Option<OriginHealth> {
+        self.source.origin().health()
     }
 }
 

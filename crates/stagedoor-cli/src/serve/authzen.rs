@@ -15,6 +15,7 @@ use super::options::{ListenArgs, LogArgs, positive, tls_files};
 use super::signals::Signals;
 use super::world::WorldFiles;
 use super::{failure, runtime};
+use crate::distribution::source::SourceArgs;
 use crate::ending::Ending;
 use crate::engine::LoadArgs;
 use crate::failure::Failure;
@@ -37,9 +38,8 @@ use crate::rules::RuleFiles;
 /// when their files change, and at SIGHUP; what does not load changes nothing.
 #[derive(Debug, Args)]
 pub(crate) struct AuthZenArgs {
-    /// Policies and schemas: files or directories.
-    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
-    policies: Vec<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
 
     #[command(flatten)]
     load: LoadArgs,
@@ -146,10 +146,9 @@ impl AuthZenArgs {
         // being compiled.
         let wait = self.listen.reload_interval() / 2;
         let loader = WorldFiles {
-            policies: self.policies.clone(),
-            rules: RuleFiles::new(&self.load, self.policies.clone(), wait)?,
+            policies: self.source.origin(&self.load)?,
+            rules: RuleFiles::new(&self.load, self.source.policies.clone(), wait)?,
             limits: self.load.limits()?,
-            manifest: self.load.manifest(),
             entities: self.entities.clone(),
             mapping: self.mapping.clone(),
         };

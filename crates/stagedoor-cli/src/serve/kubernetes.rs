@@ -11,6 +11,7 @@ use super::options::{ListenArgs, LogArgs, tls_files};
 use super::signals::Signals;
 use super::{failure, runtime};
 use crate::check::kubernetes::ModeArgs;
+use crate::distribution::source::SourceArgs;
 use crate::ending::Ending;
 use crate::engine::LoadArgs;
 use crate::failure::Failure;
@@ -24,9 +25,8 @@ use crate::rules::RuleFiles;
 /// `--audit-log`. SIGTERM and SIGINT end the server when what is in flight is answered.
 #[derive(Debug, Args)]
 pub(crate) struct KubernetesArgs {
-    /// Policies: files or directories. Schemas among them are added to those that ship.
-    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
-    policies: Vec<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
 
     #[command(flatten)]
     load: LoadArgs,
@@ -76,11 +76,10 @@ impl KubernetesArgs {
         // Half of it, so that a change is in force when it was looked at three times, whatever is
         // being compiled.
         let wait = self.listen.reload_interval() / 2;
-        let rules = RuleFiles::new(&self.load, self.policies.clone(), wait)?;
-        let policies = PolicySource::new(&self.policies)
+        let rules = RuleFiles::new(&self.load, self.source.policies.clone(), wait)?;
+        let policies = PolicySource::of(self.source.origin(&self.load)?)
             .with_rules(Arc::new(rules))
             .with_limits(self.load.limits()?)
-            .with_manifest(self.load.manifest())
             .beside(stagedoor_backstage::VOCABULARY)
             .with_ceilings(self.modes.ceilings().iter().cloned());
         let mut config = ServerConfig::new(policies, tls);

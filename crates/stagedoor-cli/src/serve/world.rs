@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stagedoor_authzen::{Mapping, World, WorldError, WorldLoader};
+use stagedoor_authzen::{LoadedWorld, Mapping, World, WorldError, WorldLoader};
 use stagedoor_core::{Engine, Entities, Entity, Limits};
-use stagedoor_server::{Fingerprint, LoadFailure, YieldingRules};
-use stagedoor_source::{ManifestUse, PolicySet, PolicySources, RealFileSystem, is_ignored};
+use stagedoor_server::{Fingerprint, LoadFailure, OriginHealth, YieldingRules, admission};
+use stagedoor_source::{OriginSet, PolicyOrigin, PolicySet, PolicySources, is_ignored};
 use stagedoor_webhook::RuleSource as _;
 
 use crate::failure::Failure;
@@ -15,21 +15,18 @@ use crate::rules::RuleFiles;
 
 /// Where a world is read from.
 pub(crate) struct WorldFiles {
-    pub(crate) policies: Vec<PathBuf>,
+    pub(crate) policies: Arc<dyn PolicyOrigin>,
     pub(crate) rules: RuleFiles,
     pub(crate) limits: Limits,
-    pub(crate) manifest: ManifestUse,
     pub(crate) entities: Vec<PathBuf>,
     pub(crate) mapping: Option<PathBuf>,
 }
 
 impl WorldFiles {
-    fn engine(&self) -> Result<Engine, LoadFailure> {
+    fn engine(&self, sources: PolicySources) -> Result<Engine, LoadFailure> {
         let rules = self.rules.load();
         let rules =
             rules.map_err(|e| LoadFailure::new(e, "the rules that guard policies do not load"))?;
-        let sources =
-            PolicySources::read_with(&RealFileSystem, &self.policies, &self.limits, self.manifest);
         let builder = PolicySet::of(sources, &PLATFORMS, &[], &self.limits).builder();
         let builder = rules
             .into_iter()
@@ -43,13 +40,27 @@ impl WorldLoader for WorldFiles {
         let mut files = self.rules.files();
         files.extend(entity_files(&self.entities));
         files.extend(self.mapping.clone());
-        Fingerprint::of_policies(&RealFileSystem, &self.policies)
+        self.policies
+            .fingerprint()
             .and(Fingerprint::of(files.iter().map(PathBuf::as_path)))
-            .with_version(self.rules.version())
+            .and(Fingerprint::default().with_version(self.rules.version()))
     }
 
-    fn load(&self) -> Result<World, LoadFailure> {
-        let engine = self.engine()?;
+    fn load(&self, in_force: Option<&Engine>) -> Result<LoadedWorld, LoadFailure> {
+        let OriginSet { sources, admission } = self.policies.read(&self.limits)?;
+        let world = self.world(sources);
+        let world = admission::check(admission.as_deref(), world, World::engine, in_force)?;
+        Ok(LoadedWorld { world, admission })
+    }
+
+    fn health(&self) -> Option<OriginHealth> {
+        self.policies.health()
+    }
+}
+
+impl WorldFiles {
+    fn world(&self, sources: PolicySources) -> Result<World, LoadFailure> {
+        let engine = self.engine(sources)?;
         let entities = entities(&self.entities, &engine)?;
         let failure = |message: String| LoadFailure::new(message, "the mapping does not load");
         let mapping = match &self.mapping {

@@ -1,8 +1,9 @@
-//! `stagedoor serve authzen` over HTTP (the public vectors, tokens, reloads, hostile requests), and
-//! `stagedoor replay`.
+//! `stagedoor serve authzen` over HTTP (the public vectors, tokens, reloads, hostile requests,
+//! replicas), and `stagedoor replay`.
 #![expect(clippy::indexing_slicing, reason = "a field that is not there reads as `null`")]
 
 mod replay;
+mod replicas;
 mod serving;
 mod tokens;
 mod vectors;

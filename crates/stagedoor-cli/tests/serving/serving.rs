@@ -18,6 +18,8 @@ pub fn shared(path: &str) -> PathBuf {
 pub struct Serving {
     child: Child,
     pub base: String,
+    /// Where health is told without TLS, if it was asked for.
+    pub health: Option<String>,
     agent: ureq::Agent,
     log: Option<std::thread::JoinHandle<String>>,
     records: Option<std::thread::JoinHandle<String>>,
@@ -63,6 +65,7 @@ impl Serving {
         let line: Value = serde_json::from_str(log.lines().last().unwrap_or_default())?;
         let address = line["address"].as_str().context("an address")?;
         let base = format!("http://{address}");
+        let health = line["health"].as_str().map(|address| format!("http://{address}"));
         let log = std::thread::spawn(move || {
             // What cannot be read is missed by what looks for it.
             let _ = lines.read_to_string(&mut log);
@@ -79,7 +82,7 @@ impl Serving {
             .timeout_global(Some(PATIENCE))
             .build();
         let agent = config.into();
-        Ok(Self { child, base, agent, log: Some(log), records: Some(records) })
+        Ok(Self { child, base, health, agent, log: Some(log), records: Some(records) })
     }
 
     pub fn post(&self, path: &str, body: &str, headers: &[(&str, &str)]) -> Result<Answered> {
@@ -97,7 +100,11 @@ impl Serving {
     }
 
     pub fn get(&self, path: &str) -> Result<Answered> {
-        let mut response = self.agent.get(format!("{}{path}", self.base)).call()?;
+        self.get_at(&self.base, path)
+    }
+
+    pub fn get_at(&self, base: &str, path: &str) -> Result<Answered> {
+        let mut response = self.agent.get(format!("{base}{path}")).call()?;
         let headers = response.headers().clone();
         let text = response.body_mut().read_to_string()?;
         Ok(Answered { code: response.status().as_u16(), headers, text })

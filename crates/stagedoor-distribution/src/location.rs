@@ -1,0 +1,216 @@
+//! A store and a channel in one text.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::channel::{Channel, NameError};
+use crate::store::PolicyStore;
+use crate::store::directory::DirectoryStore;
+use crate::store::http::{HttpOptions, HttpOptionsError, HttpStore};
+use crate::store::oci::{Credentials, OciStore};
+
+/// Where a channel of a policy set is: a store, and `SET:CHANNEL`.
+///
+/// | text | store |
+/// |---|---|
+/// | `ghcr.io/acme/payments:production`, `oci://…` | an OCI registry, by TLS |
+/// | `oci+http://127.0.0.1:5000/acme/payments:production` | one without TLS |
+/// | `https://policies.acme.example/payments:production` | a web server |
+/// | `./published/payments:production`, `/srv/…`, `file:///srv/…` | a directory |
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_distribution::Location;
+///
+/// let location: Location = "ghcr.io/acme/payments:production".parse()?;
+/// assert_eq!(location.channel().to_string(), "payments:production");
+/// assert!("payments".parse::<Location>().is_err());
+/// # Ok::<(), stagedoor_distribution::LocationError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    place: Place,
+    channel: Channel,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Directory(PathBuf),
+    Http(String),
+    Oci { scheme: &'static str, host: String, repository: String },
+}
+
+/// How stores are opened.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct StoreOptions {
+    /// How servers are spoken to.
+    pub http: HttpOptions,
+    /// Who the caller is to registries.
+    pub credentials: Credentials,
+}
+
+/// Why text names no store and channel, or the store cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocationError {
+    /// It is not of the form.
+    #[error(
+        "`{0}` names no channel: write STORE/SET:CHANNEL, as in `ghcr.io/acme/payments:production`"
+    )]
+    Form(String),
+    /// The set or the channel has no such name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// It could be a registry or a directory.
+    #[error("`{0}` may be a registry or a directory: write `oci://{0}` or `./{0}`")]
+    Ambiguous(String),
+    /// There is no such kind of store.
+    #[error("there is no store of the kind `{0}`: there are oci, oci+http, https, http and file")]
+    Scheme(String),
+    /// The repository has no such name.
+    #[error("`{0}` is no repository: registries take small letters, digits, `.`, `_`, `-` and `/`")]
+    Repository(String),
+    /// The options cannot be used.
+    #[error(transparent)]
+    Options(#[from] HttpOptionsError),
+}
+
+impl Location {
+    /// Returns the set and the channel.
+    #[must_use]
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Opens the store. Nobody is asked yet.
+    ///
+    /// # Errors
+    ///
+    /// [`LocationError::Options`].
+    pub fn open(&self, options: &StoreOptions) -> Result<Box<dyn PolicyStore>, LocationError> {
+        Ok(match &self.place {
+            Place::Directory(path) => Box::new(DirectoryStore::new(path)),
+            Place::Http(base) => Box::new(HttpStore::new(base, &options.http)?),
+            Place::Oci { scheme, host, repository } => {
+                Box::new(OciStore::new(scheme, host, repository, options)?)
+            }
+        })
+    }
+}
+
+impl FromStr for Location {
+    type Err = LocationError;
+
+    fn from_str(text: &str) -> Result<Self, LocationError> {
+        let form = || LocationError::Form(text.to_owned());
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => (Some(scheme), rest),
+            None => (None, text),
+        };
+        let (above, last) = rest.rsplit_once('/').ok_or_else(form)?;
+        let channel: Channel = last.parse().map_err(|error| match last.contains(':') {
+            true => LocationError::Name(error),
+            false => form(),
+        })?;
+        let oci = |scheme| {
+            let (host, path) = rest.split_once('/').ok_or_else(form)?;
+            let repository = path.rsplit_once(':').map_or(path, |(path, _)| path).to_owned();
+            let is_part = |part: &str| part.parse::<crate::channel::Name>().is_ok();
+            if host.is_empty() || !repository.split('/').all(is_part) {
+                return Err(LocationError::Repository(repository));
+            }
+            Ok(Place::Oci { scheme, host: host.to_owned(), repository })
+        };
+        let is_path = ["/", "./", "../"].iter().any(|lead| rest.starts_with(lead));
+        let place = match scheme {
+            Some("oci") => oci("https")?,
+            Some("oci+http") => oci("http")?,
+            Some(scheme @ ("http" | "https")) if !above.is_empty() => {
+                Place::Http(format!("{scheme}://{above}"))
+            }
+            Some("http" | "https") => return Err(form()),
+            Some("file") if rest.starts_with('/') => Place::Directory(directory(above)),
+            Some("file") => return Err(form()),
+            Some(other) => return Err(LocationError::Scheme(other.to_owned())),
+            None if is_path => Place::Directory(directory(above)),
+            None => {
+                // As of images: a host has a dot or a port, or is `localhost`.
+                let host = rest.split('/').next().unwrap_or_default();
+                if !host.contains(['.', ':']) && host != "localhost" {
+                    return Err(LocationError::Ambiguous(text.to_owned()));
+                }
+                oci("https")?
+            }
+        };
+        Ok(Self { place, channel })
+    }
+}
+
+/// Returns a directory, which may be the root.
+fn directory(path: &str) -> PathBuf {
+    PathBuf::from(if path.is_empty() { "/" } else { path })
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let channel = &self.channel;
+        match &self.place {
+            Place::Directory(path) => write!(f, "{}/{channel}", path.display()),
+            Place::Http(base) => write!(f, "{base}/{channel}"),
+            Place::Oci { scheme, host, repository } => {
+                let scheme = if *scheme == "http" { "oci+http" } else { "oci" };
+                write!(f, "{scheme}://{host}/{repository}:{}", channel.channel)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_are_told_apart() -> Result<(), LocationError> {
+        for (text, shown) in [
+            ("ghcr.io/acme/p:prod", "oci://ghcr.io/acme/p:prod"),
+            ("localhost/p:prod", "oci://localhost/p:prod"),
+            ("127.0.0.1:5000/p:prod", "oci://127.0.0.1:5000/p:prod"),
+            ("oci+http://h:1/a/b/p:prod", "oci+http://h:1/a/b/p:prod"),
+            ("https://h/a/p:prod", "https://h/a/p:prod"),
+            ("./a/p:prod", "./a/p:prod"),
+            ("../p:prod", "../p:prod"),
+            ("/p:prod", "//p:prod"),
+            ("file:///a/p:prod", "/a/p:prod"),
+        ] {
+            let location: Location = text.parse()?;
+            assert_eq!(location.to_string(), shown, "{text}");
+            assert_eq!(location.channel().to_string(), "p:prod", "{text}");
+        }
+        for text in [
+            "",
+            "p",
+            "p:prod",
+            "a/p:prod",
+            "./p",
+            "./p:",
+            "./:x",
+            "./P:x",
+            "./p:a b",
+            "oci:///p:x",
+            "oci://h/A/p:x",
+            "oci://h/a//p:x",
+            "oci://h/../p:x",
+            "s3://b/p:x",
+            "https:///p:x",
+            "file://p:x",
+            "https://p:x",
+            "./a/..:x",
+        ] {
+            assert!(text.parse::<Location>().is_err(), "{text}");
+        }
+        Ok(())
+    }
+}

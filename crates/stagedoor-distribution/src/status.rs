@@ -1,0 +1,137 @@
+//! How a replica is, for people and programs.
+
+use serde::{Deserialize, Serialize};
+use stagedoor_source::{HealthLevel, HealthLine, OriginHealth};
+
+use crate::channel::Name;
+use crate::digest::Digest;
+use crate::statement::Rollback;
+use crate::time::Timestamp;
+
+/// How a replica is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ReplicaStatus {
+    /// The policy set.
+    pub set: Name,
+    /// The channel.
+    pub channel: Name,
+    /// Where it looks.
+    pub source: String,
+    /// What is in force.
+    pub in_force: Option<ReleaseStatus>,
+    /// The highest number that was ever in force.
+    pub highest: Option<u64>,
+    /// The one bundle that may be in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Digest>,
+    /// When the source last offered what is in force.
+    pub confirmed: Option<Timestamp>,
+    /// How long ago that was, or since when there is the replica.
+    pub stale_seconds: u64,
+    /// From how long on it is not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_stale_seconds: Option<u64>,
+    /// What is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// A release that is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ReleaseStatus {
+    /// Its number.
+    pub counter: u64,
+    /// The digest of its bundle.
+    pub digest: Digest,
+    /// The digest of what is signed.
+    pub statement: Digest,
+    /// The key that has signed it.
+    pub key: String,
+    /// When it was signed.
+    pub issued: Timestamp,
+    /// When it expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// What it takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
+    /// The commit of its sources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Since when it is in force here.
+    pub since: Timestamp,
+    /// Whether it has expired.
+    pub is_expired: bool,
+    /// Why it would not be taken by whom is trusted now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distrusted: Option<String>,
+}
+
+impl ReplicaStatus {
+    /// Returns whether whoever decides by it should be asked.
+    ///
+    /// By default an old set goes on deciding, and that is told. With a bound on staleness, a set
+    /// that is older, or has expired, is not ready. One that is not trusted any more never is.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.in_force.as_ref().is_some_and(|now| {
+            now.distrusted.is_none()
+                && !(self.is_stale() || self.max_stale_seconds.is_some() && now.is_expired)
+        })
+    }
+
+    /// Returns whether it is stale for longer than its bound.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.max_stale_seconds.is_some_and(|bound| self.stale_seconds > bound)
+    }
+
+    /// Returns what health tells.
+    #[must_use]
+    pub fn health(&self) -> OriginHealth {
+        let mut lines = Vec::new();
+        let mut tell = |level, text| lines.push(HealthLine { level, text });
+        let Self { set, channel, .. } = self;
+        match &self.in_force {
+            None => tell(HealthLevel::Bad, format!("release of {set}:{channel}: none in force")),
+            Some(now) => {
+                let (counter, digest) = (now.counter, now.digest);
+                let text = format!("release {counter} of {set}:{channel} in force, {digest}");
+                tell(HealthLevel::Good, text);
+                if let Some(rollback) = &now.rollback {
+                    let text = format!("release {counter} takes back {}", rollback.from);
+                    tell(HealthLevel::Notable, text);
+                }
+                if let Some(at) = now.expires.filter(|_| now.is_expired) {
+                    let bound = self.max_stale_seconds;
+                    let level = bound.map_or(HealthLevel::Notable, |_| HealthLevel::Bad);
+                    tell(level, format!("release {counter} has expired at {at}"));
+                }
+                if let Some(reason) = &now.distrusted {
+                    tell(HealthLevel::Bad, format!("release {counter} is not trusted: {reason}"));
+                }
+            }
+        }
+        if let Some(pin) = self.pin {
+            tell(HealthLevel::Notable, format!("pinned to {pin}"));
+        }
+        let ago = format!("{} s ago", self.stale_seconds);
+        match (self.is_stale(), self.confirmed.is_some()) {
+            (true, _) => tell(HealthLevel::Bad, format!("source not confirmed since {ago}")),
+            (false, true) => tell(HealthLevel::Good, format!("source confirmed {ago}")),
+            (false, false) => {
+                tell(HealthLevel::Notable, format!("source not confirmed since {ago}"))
+            }
+        }
+        if let Some(problem) = &self.problem {
+            tell(HealthLevel::Notable, format!("source: {problem}"));
+        }
+        // A status is always JSON.
+        let details = serde_json::to_value(self).unwrap_or_default();
+        OriginHealth { is_ready: self.is_ready(), lines, details }
+    }
+}

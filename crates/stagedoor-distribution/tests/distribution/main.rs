@@ -1,0 +1,11 @@
+//! What is signed, where it lies, and what replicas promise: by simulation, on disks that fail and
+//! stores that lie, and against a real registry where there is one.
+
+mod disk;
+mod fleet;
+mod http;
+mod oci;
+mod replica;
+mod stores;
+mod support;
+mod verify;
