@@ -90,8 +90,9 @@ export declare class Engine {
    */
   decideBatch(requests: Array<RequestInput>, entities?: Entities | undefined | null): Array<Decision>
   /**
-   * Explains the decision about a request: what every policy in question says, and, if
-   * nothing permits it, which permits came nearest. Looks at every policy.
+   * Explains the decision about a request: what every policy in question says and which
+   * values it met, and of a denial, which permits came nearest and what would have to be
+   * different. Looks at every policy, and makes up to some dozens of decisions.
    */
   explain(request: RequestInput, entities?: Entities | undefined | null): Explanation
   /**

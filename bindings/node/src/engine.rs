@@ -128,8 +128,9 @@ impl Engine {
         decide().map_err(|failure| failure.thrown(env))
     }
 
-    /// Explains the decision about a request: what every policy in question says, and, if
-    /// nothing permits it, which permits came nearest. Looks at every policy.
+    /// Explains the decision about a request: what every policy in question says and which
+    /// values it met, and of a denial, which permits came nearest and what would have to be
+    /// different. Looks at every policy, and makes up to some dozens of decisions.
     #[napi(ts_return_type = "Explanation", catch_unwind)]
     pub fn explain<'env>(
         &self,

@@ -86,8 +86,9 @@ export class Engine {
   }
 
   /**
-   * Explains the decision about a request: what every policy in question says, and, if nothing
-   * permits it, which permits came nearest. Looks at every policy.
+   * Explains the decision about a request: what every policy in question says and which values it
+   * met, and of a denial, which permits came nearest and what would have to be different. Looks at
+   * every policy, and makes up to some dozens of decisions.
    */
   explain(request: RequestInput, entities?: Entities | null): Explanation {
     return call(this.#about('explain', new Writer().request(request), entities));

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use stagedoor_core::{
-    Decision, Effect, Engine, Explanation, FailedClause, NearPermit, Outcome, PolicyInfo,
-    PolicyStatus,
+    Decision, Effect, Engine, Explanation, FailedClause, HeldClause, MetValue, NearPermit, Outcome,
+    PolicyExplanation, PolicyInfo, PolicyStatus,
 };
 use stagedoor_wire::{PolicyIndex, Verdict};
 
@@ -18,7 +18,8 @@ const SHOWN: usize = 40;
 pub(crate) enum Detail {
     /// The decision, its reasons, and what the nearest permit lacks.
     Brief,
-    /// Every policy in question as well.
+    /// Every policy in question as well, the values that clauses met, and of a denial what would
+    /// have to be different.
     Full,
 }
 
@@ -61,6 +62,9 @@ impl Narrator<'_> {
         for near in nearest.take(shown) {
             self.near(&mut told, near, known.get(near.policy()));
         }
+        if self.detail == Detail::Full && outcome.decision() == Decision::Deny {
+            counterfactuals(&mut told, explanation);
+        }
         told
     }
 
@@ -86,23 +90,51 @@ impl Narrator<'_> {
         }
         push(told, 1, format_args!("policies about such requests:"));
         for policy in policies.iter().take(SHOWN) {
-            let effect = stagedoor_wire::Effect::from(policy.effect()).as_str();
-            let paint = self.paint;
-            let status = match (policy.status(), policy.effect()) {
-                (PolicyStatus::Satisfied, Effect::Permit) => paint.good("holds").to_string(),
-                (PolicyStatus::Satisfied, Effect::Forbid) => paint.bad("holds").to_string(),
-                (PolicyStatus::HeldBack, _) => "holds, but a guard says no".to_owned(),
-                (PolicyStatus::NotSatisfied(clause), _) => {
-                    format!("does not hold: {}", self.clause(clause))
-                }
-                (PolicyStatus::Errored(message), _) => {
-                    format!("{} {}", paint.notable("cannot be evaluated:"), line(message))
-                }
-            };
-            push(told, 2, format_args!("{effect} {} {status}", paint.bold(line(policy.policy()))));
+            self.explained(told, policy);
         }
         if let Some(more @ 1..) = policies.len().checked_sub(SHOWN) {
             push(told, 2, format_args!("and {more} more: `--format json` shows all"));
+        }
+    }
+
+    fn explained(&self, told: &mut String, policy: &PolicyExplanation) {
+        let effect = stagedoor_wire::Effect::from(policy.effect()).as_str();
+        let paint = self.paint;
+        let status = match (policy.status(), policy.effect()) {
+            (PolicyStatus::Satisfied, Effect::Permit) => paint.good("holds").to_string(),
+            (PolicyStatus::Satisfied, Effect::Forbid) => paint.bad("holds").to_string(),
+            (PolicyStatus::HeldBack, _) => {
+                let refusal = policy.refusal().unwrap_or_else(|| "a guard says no".to_owned());
+                format!("holds, but {}", line(&refusal))
+            }
+            (PolicyStatus::NotSatisfied(clause), _) => {
+                format!("does not hold: {}", self.clause(clause))
+            }
+            (PolicyStatus::Errored(message), _) => {
+                format!("{} {}", paint.notable("cannot be evaluated:"), line(message))
+            }
+        };
+        push(told, 2, format_args!("{effect} {} {status}", paint.bold(line(policy.policy()))));
+        if let PolicyStatus::NotSatisfied(clause) = policy.status() {
+            push_values(told, 3, clause.values());
+        }
+        for clause in policy.held() {
+            self.held(told, clause);
+        }
+    }
+
+    /// Tells of a clause that holds: of its alternatives those that do.
+    fn held(&self, told: &mut String, clause: &HeldClause) {
+        let mut one = |text: &str, at_line, column, values: &[MetValue]| {
+            let place = place(clause.file(), at_line, column);
+            push(told, 3, format_args!("{} {}", line(text), self.paint.dim(place)));
+            push_values(told, 4, values);
+        };
+        if clause.alternatives().is_empty() {
+            one(clause.text(), clause.line(), clause.column(), clause.values());
+        }
+        for held in clause.alternatives() {
+            one(held.text(), held.line(), held.column(), held.values());
         }
     }
 
@@ -117,6 +149,9 @@ impl Narrator<'_> {
         }
         for clause in near.failed() {
             push(told, 2, format_args!("does not hold: {}", self.clause(clause)));
+            if self.detail == Detail::Full {
+                push_values(told, 3, clause.values());
+            }
         }
     }
 
@@ -136,6 +171,28 @@ pub(crate) fn decision(decision: Decision, paint: Paint) -> String {
     match decision {
         Decision::Allow => format!("{:<5}", paint.good(Verdict::from(decision).as_str())),
         Decision::Deny => format!("{:<5}", paint.bad(Verdict::from(decision).as_str())),
+    }
+}
+
+/// Tells what would have to be different for a denied request to be allowed.
+fn counterfactuals(told: &mut String, explanation: &Explanation) {
+    let found = explanation.counterfactuals();
+    if found.is_empty() {
+        push(told, 1, format_args!("no small change was found that would allow it"));
+    }
+    for counterfactual in found {
+        let changes = counterfactual.changes().iter();
+        let changes: Vec<String> = changes.map(|change| line(&change.to_string())).collect();
+        let permits: Vec<String> = counterfactual.permits().iter().map(|id| line(id)).collect();
+        let (changes, permits) = (changes.join(" and "), permits.join(", "));
+        push(told, 1, format_args!("it would be allowed if {changes}: permitted by {permits}"));
+    }
+}
+
+fn push_values(told: &mut String, depth: usize, values: &[MetValue]) {
+    if !values.is_empty() {
+        let values: Vec<String> = values.iter().map(|value| line(&value.to_string())).collect();
+        push(told, depth, format_args!("{}", values.join(", ")));
     }
 }
 

@@ -110,6 +110,15 @@ impl PolicyExplanation {
     pub fn guards(&self) -> &[GuardOutcome] {
         &self.guards
     }
+
+    /// Returns which guard holds the policy back, and what it says.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        self.guards.iter().find(|guard| guard.says_no()).map(|guard| {
+            let (rule, verdict) = (cut(&guard.rule), cut(&guard.verdict));
+            format!("guard `{rule}` says {verdict}")
+        })
+    }
 }
 
 /// Whether a policy applies to a request.
@@ -217,8 +226,7 @@ fn guards_of<'o>(
 
 /// Returns the status of a policy that Cedar satisfies.
 fn guarded_status(outcome: &Outcome, policy: PolicyInfo<'_>) -> PolicyStatus {
-    let says_no = |guard: &GuardOutcome| matches!(guard.verdict, GuardVerdict::No(_));
-    if guards_of(outcome, policy).any(says_no) {
+    if guards_of(outcome, policy).any(GuardOutcome::says_no) {
         return PolicyStatus::HeldBack;
     }
     let failed = guards_of(outcome, policy).find_map(|guard| match &guard.verdict {

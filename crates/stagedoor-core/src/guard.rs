@@ -199,6 +199,10 @@ impl GuardOutcome {
     pub fn verdict(&self) -> &GuardVerdict {
         &self.verdict
     }
+
+    pub(crate) fn says_no(&self) -> bool {
+        matches!(self.verdict, GuardVerdict::No(_))
+    }
 }
 
 impl fmt::Display for GuardVerdict {

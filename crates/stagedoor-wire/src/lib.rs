@@ -51,7 +51,8 @@ pub use backstage::{
 pub use decision::{Decision, Effect, GuardOutcome, GuardVerdict, PolicyFailure, Verdict};
 pub use error::WireError;
 pub use explanation::{
-    Clause, Explanation, NearPermit, PolicyExplanation, PolicyIndex, PolicyStatus,
+    Alternative, Change, Clause, Counterfactual, Explanation, MetValue, NearPermit,
+    PolicyExplanation, PolicyIndex, PolicyStatus, Relation,
 };
 pub use input::{EntityInput, EntityUidInput, RequestInput, Uid};
 pub use problem::{Problem, Severity};
