@@ -79,6 +79,11 @@ export interface Explanation {
   policies: PolicyExplanation[];
   /** Where nothing permits the request and no policy forbids it: the permits that came nearest. */
   nearest: NearPermit[];
+  /**
+   * Of a denial: the smallest changes that were found with which the request would be allowed,
+   * each tried by deciding it. Empty where none was found, which does not mean that there is none.
+   */
+  counterfactuals: Counterfactual[];
 }
 
 /** What one policy says to a request. */
@@ -97,7 +102,15 @@ export interface PolicyExplanation {
   status: PolicyStatus;
   /** Of a policy that is not satisfied: the first clause that does not hold. */
   failed: Clause | null;
-  /** Of a policy that could not be evaluated: the reason. */
+  /**
+   * Of a policy whose clauses all hold: these, the scope's constraints left out. Left out where
+   * there is none.
+   */
+  held?: Clause[];
+  /**
+   * Of a policy that could not be evaluated: the reason. Of one that a guard holds back: which
+   * guard does, and what it says; `guards` of the answer have what all of them say.
+   */
   message: string | null;
   /** Cedar's evaluator decides it, which takes longer; left out where it is not so. */
   interpreted?: boolean;
@@ -111,7 +124,7 @@ export type PolicyStatus = 'satisfied' | 'held-back' | 'not-satisfied' | 'errore
 
 /** A scope constraint, or a conjunct of a condition. */
 export interface Clause {
-  /** The clause in Cedar. */
+  /** The clause in Cedar; one of `unless` stands as its negation. */
   text: string;
   /** The policy's file. */
   file: string;
@@ -119,6 +132,36 @@ export interface Clause {
   line: number | null;
   /** The column in characters, from 1. */
   column: number | null;
+  /**
+   * Of a clause that holds: the alternatives of its outermost `||` that do. Left out where it
+   * has none.
+   */
+  alternatives?: Alternative[];
+  /**
+   * The values that it looks at, in the order in which it names them, the first eight; left out
+   * where there is none.
+   */
+  values?: MetValue[];
+}
+
+/** An alternative of a clause, which holds. */
+export interface Alternative {
+  /** The alternative in Cedar. */
+  text: string;
+  /** The line, from 1; none for policies that were read from JSON. */
+  line: number | null;
+  /** The column in characters, from 1. */
+  column: number | null;
+  /** The values that it looks at; left out where there is none. */
+  values?: MetValue[];
+}
+
+/** A value that a clause met. */
+export interface MetValue {
+  /** Where it stands, in Cedar: `resource.owner`. */
+  expression: string;
+  /** The value in Cedar, cut where it is longer than 1 KiB; none where there is nothing. */
+  value: string | null;
 }
 
 /** A permit that was not satisfied. */
@@ -134,6 +177,29 @@ export interface NearPermit {
   /** The clauses that do not hold. */
   failed: Clause[];
 }
+
+/** What would have to be different for a denied request to be allowed. */
+export interface Counterfactual {
+  /** All of it together. */
+  changes: Change[];
+  /** Ids of the policies that would permit the request then. */
+  permits: string[];
+}
+
+/** One thing that would have to be different. */
+export interface Change {
+  /** What would have to be different, in Cedar: `resource.tier`, `principal`. */
+  subject: string;
+  /** What it is now, in Cedar; none where there is nothing. */
+  from: string | null;
+  /** How it would have to stand to `to`. */
+  relation: Relation;
+  /** What to, in Cedar; none for `absent`. */
+  to: string | null;
+}
+
+/** How something would have to stand to something else. */
+export type Relation = 'equal' | 'not-equal' | 'absent' | 'in' | 'not-in';
 
 /**
  * Why something was not done: a stable code, a message, where, and what to do.

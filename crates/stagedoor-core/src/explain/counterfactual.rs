@@ -78,7 +78,6 @@ impl Change {
 
 /// What something would have to be, in Cedar text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum ChangedTo {
     /// This value.
     Value(String),
