@@ -308,6 +308,11 @@ impl<'a> Reader<'a> {
         let written = span.clone().and_then(|s| self.policy.text().get(s));
         // An `unless` clause has the place of what it negates.
         let text = match written {
+            // One of `unless` alone has the place of the whole of it.
+            Some(text) if text.starts_with("unless") && is_negation(clause) => {
+                let inner = text.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}'));
+                format!("!({})", inner.map_or(text, |(inner, _)| inner.trim()))
+            }
             Some(text) if negates(clause, text) => format!("!({text})"),
             Some(text) => text.to_owned(),
             None => clause.to_string(),
@@ -380,8 +385,12 @@ fn values(expr: &Expr, evaluation: &Evaluation<'_, '_>) -> Vec<MetValue> {
     paths.iter().map(|path| MetValue::of(path, evaluation)).collect()
 }
 
+fn is_negation(clause: &Expr) -> bool {
+    matches!(clause.expr_kind(), ExprKind::UnaryApp { op: UnaryOp::Not, .. })
+}
+
 /// Returns whether `clause` is a negation of which `written` is only what is negated.
 fn negates(clause: &Expr, written: &str) -> bool {
-    matches!(clause.expr_kind(), ExprKind::UnaryApp { op: UnaryOp::Not, .. })
+    is_negation(clause)
         && parse::expression(written).is_some_and(|parsed| parsed.to_string() != clause.to_string())
 }
