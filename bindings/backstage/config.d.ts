@@ -46,6 +46,12 @@ export interface Config {
         bytes?: number;
       };
 
+      /**
+       * Where the policies can be read, for links of the page: an address with `{file}`, the path
+       * below the directory, and `{line}`.
+       */
+      policyUrl?: string;
+
       /** A directory of custom rules (`*.wasm`) that policies name in `@guard`. */
       rules?: string;
 

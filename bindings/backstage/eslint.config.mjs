@@ -11,7 +11,14 @@ const globals = Object.fromEntries(
     'performance',
     'process',
   ]
-    .concat(['require', 'setImmediate', 'setTimeout', 'clearTimeout', 'URL'])
+    .concat([
+      'require',
+      'setImmediate',
+      'setTimeout',
+      'clearTimeout',
+      'URL',
+      'URLSearchParams',
+    ])
     .map(name => [name, 'readonly']),
 );
 

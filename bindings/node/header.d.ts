@@ -5,6 +5,7 @@ import type {
   BackstageGroup,
   BackstageOwner,
   BackstagePermission,
+  BackstageResidual,
   BackstageUser,
   Decision,
   EntityInput,
@@ -46,4 +47,81 @@ export interface StagedoorError extends Error {
   problems?: Problem[];
   /** How many problems more there are. */
   unreported?: number;
+}
+
+/** What differs between two policy sets, the later of which takes the place of the earlier. */
+export interface PolicyComparison {
+  /** Ids of the policies that were added, removed or written anew. */
+  policies: { added: string[]; removed: string[]; changed: string[] };
+  /** What holds for all requests; none where nothing is validated. */
+  meaning: PolicyMeaning | null;
+  /** Of the requests that were asked: what is decided differently, grouped. */
+  rows: AccessRow[];
+  /** How many requests of the catalog's users both sets decided. */
+  asked: number;
+  /** How many of those possible were not asked, since there are too many. */
+  leftOut: number;
+  /** How many of them are allowed now and were not. */
+  widened: number;
+  /** How many of them are denied now and were not. */
+  narrowed: number;
+}
+
+/** What changes for all requests, decided from policies and schemas alone. */
+export interface PolicyMeaning {
+  verdict: 'equal' | 'widened' | 'narrowed' | 'both' | 'undecided';
+  /** Whether something beside the verdict is not known. */
+  undecided: boolean;
+  rows: MeaningRow[];
+  /** Entity types and actions that the schemas do not say the same of. */
+  schema: string[];
+}
+
+/** What some policies change. */
+export interface MeaningRow {
+  direction: 'widened' | 'narrowed';
+  /** Whether a request proves it; otherwise it is not decided, for the `reasons`. */
+  proved: boolean;
+  /** Whom the policies speak of. */
+  who: string;
+  /** The permissions. */
+  actions: string[];
+  /** What the policies speak of. */
+  about: string;
+  /** Whether the policies have conditions beside their scope. */
+  conditional: boolean;
+  /** The policies that only one of the sets has, and that make the difference. */
+  policies: string[];
+  reasons: string[];
+  /** A request that the sets decide differently, in one line. */
+  example: string | null;
+  /** The policies that determined the old decision about the example. */
+  before: string[];
+  /** The policies that determine the new decision about the example. */
+  after: string[];
+  /** Users of the catalog who are concerned. */
+  people: string[];
+  /** A request for each kind of request, as the keys of a test case. */
+  witnesses: object[];
+}
+
+/** Requests that are decided differently in the same way. */
+export interface AccessRow {
+  direction: 'widened' | 'narrowed';
+  /** Whom they concern: groups, or users that no group describes. */
+  who: string[];
+  /** How many users these are. */
+  users: number;
+  /** How many users were asked for. */
+  all_users: number;
+  /** The permissions. */
+  actions: string[];
+  /** What they are about, by kind. */
+  resources: { kind: string; names: string[]; of: number }[];
+  /** How many requests they are. */
+  requests: number;
+  /** The policies that determined the old decisions. */
+  before: string[];
+  /** The policies that determine the new ones. */
+  after: string[];
 }

@@ -5,6 +5,7 @@ import type {
   BackstageGroup,
   BackstageOwner,
   BackstagePermission,
+  BackstageResidual,
   BackstageUser,
   Decision,
   EntityInput,
@@ -48,6 +49,83 @@ export interface StagedoorError extends Error {
   unreported?: number;
 }
 
+/** What differs between two policy sets, the later of which takes the place of the earlier. */
+export interface PolicyComparison {
+  /** Ids of the policies that were added, removed or written anew. */
+  policies: { added: string[]; removed: string[]; changed: string[] };
+  /** What holds for all requests; none where nothing is validated. */
+  meaning: PolicyMeaning | null;
+  /** Of the requests that were asked: what is decided differently, grouped. */
+  rows: AccessRow[];
+  /** How many requests of the catalog's users both sets decided. */
+  asked: number;
+  /** How many of those possible were not asked, since there are too many. */
+  leftOut: number;
+  /** How many of them are allowed now and were not. */
+  widened: number;
+  /** How many of them are denied now and were not. */
+  narrowed: number;
+}
+
+/** What changes for all requests, decided from policies and schemas alone. */
+export interface PolicyMeaning {
+  verdict: 'equal' | 'widened' | 'narrowed' | 'both' | 'undecided';
+  /** Whether something beside the verdict is not known. */
+  undecided: boolean;
+  rows: MeaningRow[];
+  /** Entity types and actions that the schemas do not say the same of. */
+  schema: string[];
+}
+
+/** What some policies change. */
+export interface MeaningRow {
+  direction: 'widened' | 'narrowed';
+  /** Whether a request proves it; otherwise it is not decided, for the `reasons`. */
+  proved: boolean;
+  /** Whom the policies speak of. */
+  who: string;
+  /** The permissions. */
+  actions: string[];
+  /** What the policies speak of. */
+  about: string;
+  /** Whether the policies have conditions beside their scope. */
+  conditional: boolean;
+  /** The policies that only one of the sets has, and that make the difference. */
+  policies: string[];
+  reasons: string[];
+  /** A request that the sets decide differently, in one line. */
+  example: string | null;
+  /** The policies that determined the old decision about the example. */
+  before: string[];
+  /** The policies that determine the new decision about the example. */
+  after: string[];
+  /** Users of the catalog who are concerned. */
+  people: string[];
+  /** A request for each kind of request, as the keys of a test case. */
+  witnesses: object[];
+}
+
+/** Requests that are decided differently in the same way. */
+export interface AccessRow {
+  direction: 'widened' | 'narrowed';
+  /** Whom they concern: groups, or users that no group describes. */
+  who: string[];
+  /** How many users these are. */
+  users: number;
+  /** How many users were asked for. */
+  all_users: number;
+  /** The permissions. */
+  actions: string[];
+  /** What they are about, by kind. */
+  resources: { kind: string; names: string[]; of: number }[];
+  /** How many requests they are. */
+  requests: number;
+  /** The policies that determined the old decisions. */
+  before: string[];
+  /** The policies that determine the new ones. */
+  after: string[];
+}
+
 /**
  * An action, for many requests. Made by `engine.action`.
  *
@@ -61,6 +139,32 @@ export declare class Action {}
  * What it holds is freed with the last handle, or by `close`. Each worker thread loads its own.
  */
 export declare class Engine {
+  /**
+   * Explains Cedar's decision about a permission of Backstage's: what every policy in question
+   * says, and for a denial what comes nearest. `entity` is what the catalog's API tells of the
+   * entity that is meant; a permission that is about no resource has none.
+   *
+   * What Backstage is answered (`decideBackstage`) is narrower where its findings say so.
+   *
+   * Throws if the permission is not known, or is not about such an entity: take that as a
+   * denial.
+   */
+  explainBackstage(permission: string, user: BackstageUser, entity?: object | undefined | null): Explanation
+  /**
+   * Returns what each policy says about a permission of Backstage's that is about resources,
+   * whichever is meant: it applies to all of them, to some, or to none. Those that apply to none
+   * for their scope are left out.
+   *
+   * Throws if the permission is not known: take that as a denial.
+   */
+  backstageResiduals(permission: string, user: BackstageUser): Array<BackstageResidual>
+  /**
+   * Compares these policies with others, which take their place: who gains and who loses what.
+   * What changes is decided for all requests. `catalog` is what the catalog's API tells of
+   * entities and users, as a JSON array: it gives names to what changes; at most about so many
+   * `requests` (200,000) of these users are decided by both. Does not hold up JavaScript.
+   */
+  compareBackstage(others: Engine, catalog?: string | undefined | null, requests?: number | undefined | null): Promise<PolicyComparison>
   /**
    * Returns a function that tells whether the principal may do this to a resource of the
    * type: the fastest way to a decision. Handles cross to Rust when it is made, and only the
@@ -229,7 +333,7 @@ export interface EngineOptions {
   texts?: Array<SourceText>
   /**
    * A bundle of Backstage's policies, as `stagedoor backstage bundle` writes it, in place of
-   * the above.
+   * a directory and files.
    */
   bundle?: string
   /**

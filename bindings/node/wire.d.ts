@@ -403,3 +403,29 @@ export interface BackstageCondition {
 
 /** A parameter of a rule. */
 export type BackstageParam = boolean | number | string | string[];
+
+/** What a policy says about a permission of somebody, whatever the resource is. */
+export interface BackstageResidual {
+  /** Id of the policy. */
+  policy: string;
+  /** Its file, or the name that was given for the text. */
+  file: string;
+  /** The line at which it begins, from 1; none for policies that were read from JSON. */
+  line: number | null;
+  /** Its annotation `@doc`. */
+  doc: string | null;
+  /** Whether it permits or forbids. */
+  effect: Effect;
+  /** To which resources it applies. */
+  applies: ResidualApplies;
+  /**
+   * Of a policy that applies to some: what must hold for a resource, in Cedar. What is known
+   * of whoever asks stands in it as it is. Cut where it is longer than 4,000 characters.
+   */
+  condition: string | null;
+  /** Of a policy that could not be evaluated: the reason. */
+  message: string | null;
+}
+
+/** To which resources a policy applies. */
+export type ResidualApplies = 'always' | 'some' | 'never' | 'failed';

@@ -6,29 +6,66 @@ import type {
   LoggerService,
   UserInfoService,
 } from '@backstage/backend-plugin-api';
-import type { BackstageUser } from '@stagedoor/node';
+import type { BackstageUser, StagedoorError } from '@stagedoor/node';
 
-import { NoPolicies } from './access';
+import { memberOf, NoPolicies } from './access';
 import type { AccessReview } from './access';
+import { NotApplied } from './appliedConditions';
+import { entityRef } from './catalog';
+import type { CatalogEntity, EntityList } from './catalog';
+import type { HolderReview } from './holders';
+import type { PolicyLinks } from './policyLinks';
+import type { ReachReview } from './reach';
+import { BodyTooLong, readBody } from './requestBody';
 import type { CatalogUsers } from './users';
+import { readDraft } from './whatIf';
+import type { Comparisons } from './whatIf';
+import { Unanswerable } from './why';
+import type { Reasons } from './why';
 
 /** Below `/api/permission`. */
 const PREFIX = '/stagedoor/v1/';
 
 /** So many users are asked for at once; the answer says how many were not. */
 const USERS = 1_000;
-/** So many groups are asked for at once; the answer says how many were not. */
-const GROUPS = 500;
-/** So many such questions are answered at the same time. */
+/** So many groups are answered at once; the answer says where to go on. */
+const GROUPS = 200;
+/** So many entities are looked at; the answer says how many were not. */
+const ENTITIES = 5_000;
+/** So many entities give names to what other policies would change. */
+const NAMED = 1_000;
+/** So many questions about everybody are answered at the same time. */
 const AT_ONCE = 2;
+/** So many questions about whoever asks. */
+const OWN_AT_ONCE = 16;
 /** No reference and no name is longer. */
 const LENGTH = 500;
+/** No body has more bytes. */
+const BODY_BYTES = 1 << 20;
 
 export interface AccessApiOptions {
   readonly review: AccessReview;
+  readonly reasons: Reasons;
+  readonly holders: HolderReview;
+  readonly reach: ReachReview;
+  readonly comparisons: Comparisons;
+  readonly links: PolicyLinks;
   readonly users: CatalogUsers;
   /** Returns the references of the catalog's groups. */
   readonly groups: () => Promise<string[]>;
+  /** Returns an entity, as somebody may read it. */
+  readonly entity: (
+    reference: string,
+    credentials: BackstageCredentials,
+  ) => Promise<CatalogEntity | undefined>;
+  /** Returns entities, as somebody may read them. */
+  readonly entities: (
+    credentials: BackstageCredentials,
+    most: number,
+    kind?: string,
+  ) => Promise<EntityList>;
+  /** Returns all users and groups as the catalog tells them. */
+  readonly people: () => Promise<CatalogEntity[]>;
   readonly httpAuth: HttpAuthService;
   readonly userInfo: UserInfoService;
   readonly logger: LoggerService;
@@ -41,6 +78,7 @@ class Refusal extends Error {
   constructor(
     readonly status: number,
     message: string,
+    readonly more: object = {},
   ) {
     super(message);
   }
@@ -48,19 +86,33 @@ class Refusal extends Error {
 
 type Credentials = BackstageCredentials<BackstageUserPrincipal>;
 
+/** Who asks what. */
+interface Asked {
+  readonly query: URLSearchParams;
+  readonly credentials: Credentials;
+  readonly body: () => Promise<string>;
+}
+
 /**
  * Serves who may do what, and why:
  *
- * - `access?user=&permission=`: what a user may do; without a user, whoever asks
- * - `who-can?permission=`: which users of the catalog have a permission
- * - `grid`: what members of each group of the catalog may do
+ * - `me`: who asks, and whether they may see what others may do
+ * - `access?user=&group=&permission=`: what a user may do, or a member of a group; by default
+ *   whoever asks
+ * - `why?permission=&entity=&user=&group=`: why, or why not
+ * - `rights?entity=&user=`: what a user may do with an entity
+ * - `reach?permission=&user=&group=`: which kinds of entities a permission reaches
+ * - `who-can?permission=&entity=`: which users of the catalog have a permission
+ * - `grid?offset=&limit=`: what members of each group of the catalog may do
+ * - `what-if`: what the shadow policies would change; posted, what other policies would
  * - `status`: how the policies stand, and what was noticed
  *
- * Anybody who is signed in may see their own access. Everything else needs the permission
- * `stagedoor.access.read`, which is denied unless a policy permits it.
+ * Anybody who is signed in may ask about themselves. Everything else needs the permission
+ * `stagedoor.access.read`, which is denied unless a policy permits it. Entities are read as whoever
+ * asks may read them: one that is hidden is not there.
  */
 export class AccessApi {
-  #running = 0;
+  #running = { others: 0, own: 0 };
   readonly #options: AccessApiOptions;
 
   constructor(options: AccessApiOptions) {
@@ -70,24 +122,32 @@ export class AccessApi {
   serve(router: HttpRouterService): void {
     router.use((request, response, next) => {
       const { path, method } = request;
-      if (method !== 'GET' || !path.startsWith(PREFIX)) {
+      if (!path.startsWith(PREFIX)) {
         next();
         return;
       }
-      const { httpAuth, logger } = this.#options;
+      const { httpAuth, links, logger } = this.#options;
       const query = new URL(request.url, 'http://localhost').searchParams;
+      const body = () => readBody(request, BODY_BYTES);
       httpAuth
         .credentials(request, { allow: ['user'] })
         .then(credentials =>
-          this.#answer(path.slice(PREFIX.length), query, credentials),
+          this.#answer(method, path.slice(PREFIX.length), {
+            query,
+            credentials,
+            body,
+          }),
         )
         .then(
-          answer => response.set('cache-control', 'no-store').json(answer),
+          answer =>
+            response.set('cache-control', 'no-store').json(links.told(answer)),
           (error: unknown) => {
-            if (error instanceof Refusal) {
-              response.status(error.status).json({ error: error.message });
-            } else if (error instanceof NoPolicies) {
-              response.status(503).json({ error: error.message });
+            const refusal = refused(error);
+            if (refusal) {
+              const more = links.told(refusal.more) as object;
+              response
+                .status(refusal.status)
+                .json({ error: refusal.message, ...more });
             } else {
               logger.debug(`${path} failed: ${String(error)}`);
               next(error);
@@ -98,69 +158,196 @@ export class AccessApi {
   }
 
   async #answer(
+    method: string,
     question: string,
-    query: URLSearchParams,
-    credentials: Credentials,
+    asked: Asked,
   ): Promise<object> {
+    if (method === 'POST' && question === 'what-if') return this.#draft(asked);
+    if (method !== 'GET') {
+      throw new Refusal(405, `${question} is not asked by ${method}`);
+    }
     switch (question) {
+      case 'me':
+        return this.#me(asked);
       case 'access':
-        return this.#access(query, credentials);
+        return this.#access(asked);
+      case 'why':
+        return this.#why(asked);
+      case 'rights':
+        return this.#rights(asked);
+      case 'reach':
+        return this.#reach(asked);
       case 'who-can':
-        await this.#requireOthers(credentials);
-        return this.#whoCan(query);
+        return this.#whoCan(asked);
       case 'grid':
-        await this.#requireOthers(credentials);
-        return this.#alone(async () => {
-          const { review, groups } = this.#options;
-          return review.grid(await groups(), GROUPS);
-        });
+        return this.#grid(asked);
+      case 'what-if':
+        return this.#shadow(asked);
       case 'status':
-        await this.#requireOthers(credentials);
+        await this.#requireOthers(asked);
         return this.#options.status();
       default:
         throw new Refusal(
           404,
-          `${question} is none of access, who-can, grid, status`,
+          `${question} is none of me, access, why, rights, reach, who-can, grid, what-if, status`,
         );
     }
   }
 
-  async #access(
-    query: URLSearchParams,
-    credentials: Credentials,
-  ): Promise<object> {
-    const { review } = this.#options;
+  async #me({ credentials }: Asked): Promise<object> {
     const own = await this.#own(credentials);
-    const named = parameter(query, 'user');
-    const permission = parameter(query, 'permission');
-    const isOwn = named === undefined || same(named, own.userEntityRef ?? '');
-    if (isOwn) return review.access(own, permission);
-    await this.#requireOthers(credentials);
-    const user = await this.#options.users.user(named);
-    if (!user) throw new Refusal(404, `the catalog has no user ${named}`);
-    return review.access(user, permission);
+    return {
+      user: own.userEntityRef,
+      readsOthers: this.#options.review.mayReadOthers(own),
+    };
   }
 
-  async #whoCan(query: URLSearchParams): Promise<object> {
-    const permission = parameter(query, 'permission');
-    if (!permission) throw new Refusal(400, 'permission is missing');
-    return this.#alone(async () => {
-      const { review, users } = this.#options;
-      return review.whoCan(permission, await users.all(), USERS);
+  async #access(asked: Asked): Promise<object> {
+    const permission = parameter(asked.query, 'permission');
+    const { user } = await this.#subject(asked);
+    return this.#options.review.access(user, permission);
+  }
+
+  async #why(asked: Asked): Promise<object> {
+    const permission = required(asked.query, 'permission');
+    const { user, isOwn } = await this.#subject(asked);
+    const entity = await this.#entity(asked);
+    return this.#few(isOwn, async () => {
+      const { reasons, review } = this.#options;
+      const isFull = !isOwn || review.mayReadOthers(user);
+      return reasons.why(user, permission, entity, isFull);
     });
   }
 
-  /** Answers questions about everybody, a few at a time. */
-  async #alone(answer: () => Promise<object>): Promise<object> {
-    if (this.#running >= AT_ONCE) {
+  async #rights(asked: Asked): Promise<object> {
+    required(asked.query, 'entity');
+    const { user, isOwn } = await this.#subject(asked);
+    const entity = await this.#entity(asked);
+    if (!entity) throw new Refusal(400, 'entity is missing');
+    return this.#few(isOwn, () => this.#options.reasons.rights(user, entity));
+  }
+
+  async #reach(asked: Asked): Promise<object> {
+    const permission = required(asked.query, 'permission');
+    const { user, isOwn } = await this.#subject(asked);
+    return this.#few(isOwn, async () => {
+      const { reach, entities } = this.#options;
+      const kind = reach.kindOf(permission);
+      const found = await entities(asked.credentials, ENTITIES, kind);
+      return reach.reach(user, permission, found.entities, found.left);
+    });
+  }
+
+  async #whoCan(asked: Asked): Promise<object> {
+    await this.#requireOthers(asked);
+    const permission = required(asked.query, 'permission');
+    const found = await this.#entity(asked);
+    const entity = found && entityRef(found);
+    return this.#few(false, async () => {
+      const { holders, users } = this.#options;
+      return holders.whoCan(permission, await users.all(), USERS, entity);
+    });
+  }
+
+  async #grid(asked: Asked): Promise<object> {
+    await this.#requireOthers(asked);
+    const offset = count(asked.query, 'offset', 0);
+    const limit = Math.min(GROUPS, count(asked.query, 'limit', GROUPS));
+    return this.#few(false, async () => {
+      const { review, groups } = this.#options;
+      return review.grid(await groups(), offset, limit);
+    });
+  }
+
+  async #shadow(asked: Asked): Promise<object> {
+    await this.#requireOthers(asked);
+    return this.#few(false, async () => {
+      const { comparisons } = this.#options;
+      const found = await comparisons.ofShadow(await this.#catalog(asked));
+      if (!found) {
+        throw new Refusal(
+          404,
+          'there are no shadow policies: set permission.stagedoor.shadow, or post policies',
+        );
+      }
+      return found;
+    });
+  }
+
+  async #draft(asked: Asked): Promise<object> {
+    await this.#requireOthers(asked);
+    const draft = readDraft(await asked.body());
+    return this.#few(false, async () => {
+      const catalog = await this.#catalog(asked);
+      return this.#options.comparisons.ofDraft(draft, catalog);
+    });
+  }
+
+  /** Returns the people of the catalog, and entities that whoever asks may read. */
+  async #catalog({ credentials }: Asked): Promise<string> {
+    const { people, entities } = this.#options;
+    const [all, some] = await Promise.all([
+      people(),
+      entities(credentials, NAMED),
+    ]);
+    const isPerson = ({ kind }: CatalogEntity) => /^(user|group)$/i.test(kind);
+    const others = some.entities.filter(entity => !isPerson(entity));
+    return JSON.stringify([...all, ...others]);
+  }
+
+  /** Answers a few such questions at a time. */
+  async #few(isOwn: boolean, answer: () => Promise<object>): Promise<object> {
+    const whose = isOwn ? 'own' : 'others';
+    if (this.#running[whose] >= (isOwn ? OWN_AT_ONCE : AT_ONCE)) {
       throw new Refusal(429, 'too many such questions at once: ask again');
     }
-    this.#running += 1;
+    this.#running[whose] += 1;
     try {
       return await answer();
     } finally {
-      this.#running -= 1;
+      this.#running[whose] -= 1;
     }
+  }
+
+  /** Returns whom a question is about: whoever asks, another user, or a member of a group. */
+  async #subject(
+    asked: Asked,
+  ): Promise<{ user: BackstageUser; isOwn: boolean }> {
+    const named = parameter(asked.query, 'user');
+    const group = parameter(asked.query, 'group');
+    if (named !== undefined && group !== undefined) {
+      throw new Refusal(400, 'give user or group, and not both');
+    }
+    if (group !== undefined) {
+      await this.#requireOthers(asked);
+      if (!/^[^:/]+:[^/]+\/.+$/.test(group)) {
+        throw new Refusal(400, `${group} is no full entity reference`);
+      }
+      return { user: memberOf(group.toLowerCase()), isOwn: false };
+    }
+    const own = await this.#own(asked.credentials);
+    if (named === undefined || same(named, own.userEntityRef ?? '')) {
+      return { user: own, isOwn: true };
+    }
+    await this.#requireOthers(asked);
+    const user = await this.#options.users.user(named);
+    if (!user) throw new Refusal(404, `the catalog has no user ${named}`);
+    return { user, isOwn: false };
+  }
+
+  /** Returns the entity that a question is about, if it names one. */
+  async #entity({
+    query,
+    credentials,
+  }: Asked): Promise<CatalogEntity | undefined> {
+    const reference = parameter(query, 'entity');
+    if (reference === undefined) return undefined;
+    if (!/^[^:/]+:[^:/]+\/[^:/]+$/.test(reference)) {
+      throw new Refusal(400, `${reference} is no full entity reference`);
+    }
+    const entity = await this.#options.entity(reference, credentials);
+    if (!entity) throw new Refusal(404, `the catalog has no ${reference}`);
+    return entity;
   }
 
   async #own(credentials: Credentials): Promise<BackstageUser> {
@@ -168,7 +355,7 @@ export class AccessApi {
     return userInfo.getUserInfo(credentials);
   }
 
-  async #requireOthers(credentials: Credentials): Promise<void> {
+  async #requireOthers({ credentials }: Asked): Promise<void> {
     const { review } = this.#options;
     if (!review.mayReadOthers(await this.#own(credentials))) {
       throw new Refusal(
@@ -179,6 +366,25 @@ export class AccessApi {
   }
 }
 
+/** Returns what whoever asks is told of a failure; nothing if it is none of theirs. */
+function refused(error: unknown): Refusal | undefined {
+  if (error instanceof Refusal) return error;
+  if (error instanceof NoPolicies) return new Refusal(503, error.message);
+  if (error instanceof Unanswerable) return new Refusal(400, error.message);
+  if (error instanceof BodyTooLong) return new Refusal(413, error.message);
+  if (error instanceof NotApplied) return new Refusal(502, error.message);
+  const { name, code, problems, message } = (error ??
+    {}) as Partial<StagedoorError>;
+  if (name !== 'StagedoorError') return undefined;
+  if (code === 'engine::closed') {
+    return new Refusal(503, 'the policies have changed: ask again');
+  }
+  return new Refusal(400, message ?? String(error), {
+    code,
+    problems: problems ?? [],
+  });
+}
+
 function parameter(query: URLSearchParams, name: string): string | undefined {
   const values = query.getAll(name);
   if (values.length > 1) throw new Refusal(400, `${name} is given twice`);
@@ -187,6 +393,23 @@ function parameter(query: URLSearchParams, name: string): string | undefined {
     throw new Refusal(400, `${name} is empty or too long`);
   }
   return value;
+}
+
+function required(query: URLSearchParams, name: string): string {
+  const value = parameter(query, name);
+  if (value === undefined) throw new Refusal(400, `${name} is missing`);
+  return value;
+}
+
+function count(
+  query: URLSearchParams,
+  name: string,
+  otherwise: number,
+): number {
+  const value = parameter(query, name);
+  if (value === undefined) return otherwise;
+  if (!/^\d{1,9}$/.test(value)) throw new Refusal(400, `${name} is no number`);
+  return Number(value);
 }
 
 function same(one: string, other: string): boolean {

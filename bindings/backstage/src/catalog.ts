@@ -1,4 +1,7 @@
-import type { AuthService } from '@backstage/backend-plugin-api';
+import type {
+  AuthService,
+  BackstageCredentials,
+} from '@backstage/backend-plugin-api';
 import type { CatalogService } from '@backstage/plugin-catalog-node';
 import type { BackstageOwner } from '@stagedoor/node';
 
@@ -11,7 +14,7 @@ export interface CatalogAccess {
   readonly auth: AuthService;
 }
 
-type CatalogEntity = Awaited<
+export type CatalogEntity = Awaited<
   ReturnType<CatalogService['queryEntities']>
 >['items'][number];
 
@@ -29,6 +32,7 @@ export async function* entitiesOfKind(
         : {
             filter: { kind },
             fields: [
+              'apiVersion',
               'kind',
               'metadata.name',
               'metadata.namespace',
@@ -43,6 +47,48 @@ export async function* entitiesOfKind(
   } while (cursor);
 }
 
+/** Reads all users and groups. */
+export async function usersAndGroups(
+  access: CatalogAccess,
+): Promise<CatalogEntity[]> {
+  const people: CatalogEntity[] = [];
+  for (const kind of ['user', 'group']) {
+    for await (const entity of entitiesOfKind(kind, access)) {
+      people.push(entity);
+    }
+  }
+  return people;
+}
+
+/** What somebody may read of the catalog. */
+export interface EntityList {
+  readonly entities: readonly CatalogEntity[];
+  /** How many there are beside these. */
+  readonly left: number;
+}
+
+/** Reads up to so many entities as somebody may read them: names, specifications, relations. */
+export async function readableEntities(
+  catalog: CatalogService,
+  credentials: BackstageCredentials,
+  most: number,
+  filter?: Record<string, string>,
+): Promise<EntityList> {
+  const entities: CatalogEntity[] = [];
+  let [cursor, total] = ['', 0];
+  do {
+    const limit = Math.min(PAGE, most - entities.length);
+    const page = await catalog.queryEntities(
+      cursor ? { cursor, limit } : { ...(filter && { filter }), limit },
+      { credentials },
+    );
+    entities.push(...page.items);
+    total = page.totalItems;
+    cursor = page.pageInfo.nextCursor ?? '';
+  } while (cursor && entities.length < most);
+  return { entities, left: Math.max(0, total - entities.length) };
+}
+
 /** Returns the references of all entities of a kind, sorted. */
 export async function referencesOfKind(
   kind: string,
@@ -50,7 +96,7 @@ export async function referencesOfKind(
 ): Promise<string[]> {
   const references: string[] = [];
   for await (const entity of entitiesOfKind(kind, access)) {
-    references.push(entityRef(entity).toLowerCase());
+    references.push(entityRef(entity));
   }
   return references.sort();
 }
@@ -72,11 +118,13 @@ export async function ownerCounts({
   }));
 }
 
+/** Returns an entity's reference, in lower case as Backstage keeps it. */
 export function entityRef({
   kind,
   metadata,
 }: Pick<CatalogEntity, 'kind' | 'metadata'>): string {
-  return `${kind}:${metadata.namespace ?? 'default'}/${metadata.name}`;
+  const { namespace = 'default', name } = metadata;
+  return `${kind}:${namespace}/${name}`.toLowerCase();
 }
 
 /** Returns what an entity's relations of a type lead to. */

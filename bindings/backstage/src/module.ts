@@ -9,19 +9,25 @@ import type { PermissionPolicy } from '@backstage/plugin-permission-node';
 
 import { AccessReview } from './access';
 import { AccessApi } from './accessApi';
-import { referencesOfKind } from './catalog';
+import { AppliedConditions } from './appliedConditions';
+import { readableEntities, referencesOfKind, usersAndGroups } from './catalog';
 import { CatalogGroups } from './groups';
 import { serveHealth } from './health';
+import { HolderReview } from './holders';
 import { otherPermissionModules } from './otherModules';
 import { InstalledPlugins } from './plugins';
 import { Policies } from './policies';
+import { PolicyLinks } from './policyLinks';
 import { StagedoorPolicy } from './policy';
+import { ReachReview } from './reach';
 import { repeat } from './repeat';
 import type { Repetition } from './repeat';
 import { Audit, Metrics, Notices, Shadow } from './reports';
 import { readSettings } from './settings';
 import { installedVersion, startupWarnings } from './startupChecks';
 import { CatalogUsers } from './users';
+import { Comparisons } from './whatIf';
+import { Reasons } from './why';
 
 const PACKAGE =
   '@stagedoor/backstage-plugin-permission-backend-module-stagedoor';
@@ -152,10 +158,32 @@ export const permissionModuleStagedoor = createBackendModule({
             await Promise.all(all.map(each => each.setPlugins(read)));
           },
         });
+        const conditions = new AppliedConditions({ auth, discovery });
         new AccessApi({
           review: new AccessReview(policies),
+          reasons: new Reasons(policies, conditions),
+          holders: new HolderReview(policies, conditions),
+          reach: new ReachReview(policies, conditions),
+          comparisons: new Comparisons(policies, shadowPolicies),
+          links: new PolicyLinks(
+            [
+              settings.source,
+              ...(settings.shadow === undefined ? [] : [settings.shadow]),
+            ],
+            settings.policyUrl,
+          ),
           users,
           groups: () => referencesOfKind('group', { catalog, auth }),
+          entity: (reference, credentials) =>
+            catalog.getEntityByRef(reference, { credentials }),
+          entities: (credentials, most, kind) =>
+            readableEntities(
+              catalog,
+              credentials,
+              most,
+              kind === undefined ? undefined : { kind },
+            ),
+          people: () => usersAndGroups({ catalog, auth }),
           httpAuth,
           userInfo,
           logger,
@@ -163,7 +191,9 @@ export const permissionModuleStagedoor = createBackendModule({
             policies: policies.status,
             shadow: shadowPolicies?.status ?? null,
             shadowDifferences: shadow?.differences ?? null,
+            latestDifferences: shadow?.latest ?? [],
             notices: notices.counts,
+            told: notices.told,
             plugins: plugins.ids,
           }),
         }).serve(router);

@@ -10,8 +10,10 @@ import type {
   BackstageUser,
   ConditionBudget,
   Engine,
+  EngineOptions,
   PluginMetadata,
   Problem,
+  SourceText,
   StagedoorError,
 } from '@stagedoor/node';
 
@@ -203,19 +205,43 @@ export class Policies {
     }
   }
 
-  /** Loads an engine and puts it in force once it has passed its test. */
-  async #loadEngine(): Promise<boolean> {
+  /**
+   * Loads policies that are not put in force: those of texts, beside the ones here or instead.
+   * Whoever calls it closes the engine. Rejects with everything that is wrong.
+   */
+  async loadDraft({
+    files,
+    mode,
+  }: {
+    readonly files: readonly SourceText[];
+    readonly mode: 'beside' | 'instead';
+  }): Promise<Engine> {
+    const { source } = this.#options;
+    const engine = await this.#makeEngine({
+      ...(mode === 'beside' && source),
+      texts: [...files],
+    });
+    if (this.#groups) engine.setGroups(this.#groups);
+    return engine;
+  }
+
+  async #makeEngine(made: EngineOptions): Promise<Engine> {
     // Here, and not at the top, so that an addon that is missing is a failure to load.
     const stagedoor = await import('@stagedoor/node');
-    const { source, cacheSize, budget, rules } = this.#options;
-    const engine = await stagedoor.Engine.load({
-      ...source,
+    const { cacheSize, budget, rules } = this.#options;
+    return stagedoor.Engine.load({
+      ...made,
       platform: 'backstage',
       cacheSize,
       ...(budget && { budget }),
       ...(rules && { rules }),
       ...(this.#plugins.length && { plugins: this.#plugins }),
     });
+  }
+
+  /** Loads an engine and puts it in force once it has passed its test. */
+  async #loadEngine(): Promise<boolean> {
+    const engine = await this.#makeEngine(this.#options.source);
     try {
       if (this.#groups) this.#setGroups(engine, this.#groups);
       if (this.#owners) engine.setOwners(this.#owners);

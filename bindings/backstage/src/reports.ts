@@ -131,6 +131,26 @@ export class Audit {
   }
 }
 
+/** Something that was logged once, and how often it was met. */
+export interface Told {
+  readonly code: string;
+  readonly message: string;
+  times: number;
+}
+
+/** A decision that the shadow policies would make differently. */
+export interface ShadowDifference {
+  readonly user: string;
+  readonly permission: string;
+  readonly result: string;
+  readonly policies: readonly string[];
+  readonly shadowResult: string;
+  readonly shadowPolicies: readonly string[];
+}
+
+/** So many differences of the shadow policies are told. */
+const DIFFERENCES = 100;
+
 /** So many messages are remembered, to be logged once each. */
 const REMEMBERED = 1_000;
 
@@ -153,11 +173,16 @@ export class Notices {
   readonly #logger: LoggerService;
   readonly #metrics: Metrics;
   readonly #counts = new Map<string, number>();
-  readonly #logged = new Set<string>();
+  readonly #logged = new Map<string, Told>();
 
   constructor(logger: LoggerService, metrics: Metrics) {
     this.#logger = logger;
     this.#metrics = metrics;
+  }
+
+  /** What was logged since the backend started, and how often it was met; the latest first. */
+  get told(): Told[] {
+    return [...this.#logged.values()].reverse();
   }
 
   /** How often each cause was met since the backend started. */
@@ -196,9 +221,11 @@ export class Notices {
   #notice(code: string, message: string, parts: string[]): void {
     this.count(code);
     const key = JSON.stringify([code, ...parts]);
+    const known = this.#logged.get(key);
+    if (known) known.times += 1;
     // Anybody may ask for any name: a log that is full of them says nothing more.
-    if (this.#logged.has(key) || this.#logged.size > REMEMBERED) return;
-    this.#logged.add(key);
+    if (known || this.#logged.size > REMEMBERED) return;
+    this.#logged.set(key, { code, message, times: 1 });
     const last =
       this.#logged.size > REMEMBERED
         ? '; further causes are counted, but not logged until the backend starts again'
@@ -217,6 +244,8 @@ export class Shadow {
   #logged = new Set<string>();
   /** How many decisions differed since the backend started. */
   differences = 0;
+  /** The latest of them, each user and permission once, the latest first. */
+  readonly latest: ShadowDifference[] = [];
 
   constructor(policies: Policies, logger: LoggerService, metrics: Metrics) {
     this.#policies = policies;
@@ -243,6 +272,15 @@ export class Shadow {
       if (this.#logged.has(key)) return;
       if (this.#logged.size >= REMEMBERED) this.#logged.clear();
       this.#logged.add(key);
+      this.latest.unshift({
+        user: user?.userEntityRef ?? user?.service ?? 'nobody',
+        permission: query.permission.name,
+        result: answer.decision.result,
+        policies: answer.reasons,
+        shadowResult: other.decision.result,
+        shadowPolicies: other.reasons,
+      });
+      this.latest.splice(DIFFERENCES);
       this.#logger.warn(
         `the shadow policies differ on ${query.permission.name} for ${user?.userEntityRef}: ` +
           `${answer.decision.result} by ${list(answer)}, but ` +

@@ -35,6 +35,8 @@ export interface Settings {
   readonly audit: AuditSettings;
   readonly shadow: PolicySource | undefined;
   readonly guest: BackstageUser | undefined;
+  /** Where policies can be read, with `{file}` and `{line}`. */
+  readonly policyUrl: string | undefined;
 }
 
 const KEY = 'permission.stagedoor';
@@ -57,6 +59,7 @@ const SETTINGS: Known = {
   audit: { decisions: true, sample: true, severity: true },
   shadow: { directory: true, bundle: true },
   guest: { userEntityRef: true, ownershipEntityRefs: true },
+  policyUrl: true,
 };
 
 /** Those below which are durations, with keys of their own: `{ minutes: 5 }`. */
@@ -94,12 +97,28 @@ export function readSettings(root: Config): Settings {
     groupsInterval: groupsInterval(config),
     audit: audit(config.getOptionalConfig('audit')),
     shadow: config.has('shadow') ? source(config, 'shadow.') : undefined,
+    policyUrl: policyUrl(config),
     guest: guest && {
       userEntityRef: guest.getString('userEntityRef'),
       ownershipEntityRefs:
         guest.getOptionalStringArray('ownershipEntityRefs') ?? [],
     },
   };
+}
+
+function policyUrl(config: Config): string | undefined {
+  const url = config.getOptionalString('policyUrl');
+  // Whoever looks at the page follows it.
+  if (
+    url !== undefined &&
+    !(/^https?:\/\//.test(url) && url.includes('{file}'))
+  ) {
+    throw new Error(
+      `${KEY}.policyUrl must be an address with {file}, such as ` +
+        'https://git.example/acme/policies/blob/main/{file}#L{line}',
+    );
+  }
+  return url;
 }
 
 function source(config: Config, prefix: string): PolicySource {

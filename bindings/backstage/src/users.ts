@@ -63,7 +63,7 @@ export class CatalogUsers {
   async all(): Promise<BackstageUser[]> {
     const users: (BackstageUser & { ownershipEntityRefs: string[] })[] = [];
     for await (const user of entitiesOfKind('user', this.#options)) {
-      const userEntityRef = entityRef(user).toLowerCase();
+      const userEntityRef = entityRef(user);
       users.push({
         userEntityRef,
         ownershipEntityRefs: [userEntityRef, ...targets(user, 'memberOf')],
@@ -81,7 +81,7 @@ export class CatalogUsers {
     if (!/^user:[^/]+\/.+$/i.test(reference)) return undefined;
     const user = await catalog.getEntityByRef(reference, { credentials });
     if (!user) return undefined;
-    const userEntityRef = entityRef(user).toLowerCase();
+    const userEntityRef = entityRef(user);
     return {
       userEntityRef,
       ownershipEntityRefs: [userEntityRef, ...targets(user, 'memberOf')],

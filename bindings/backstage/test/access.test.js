@@ -156,6 +156,7 @@ test(
         user: 'user:default/root',
         result: 'ALLOW',
         policies: ['readers-of-access'],
+        words: null,
       },
     ]);
     const owners = await get(

@@ -3,16 +3,12 @@
 // The example's backend, in a process of its own, over HTTP: real plugins, a real catalog.
 
 const assert = require('node:assert/strict');
-const { fork } = require('node:child_process');
-const { once } = require('node:events');
 const { readFileSync, rmSync, writeFileSync } = require('node:fs');
-const { createServer } = require('node:net');
 const { join } = require('node:path');
 const { after, before, test } = require('node:test');
-const { setTimeout: pause } = require('node:timers/promises');
 
 const { READ, DELETE, PROXY } = require('./backend.js');
-const { shippedPolicies } = require('./policies.js');
+const { ExampleProcess } = require('./exampleProcess.js');
 const real = require('./realEnvironment.js');
 
 const REFRESH = {
@@ -22,55 +18,10 @@ const REFRESH = {
 };
 
 let backend;
-let base;
 let policies;
-let log = '';
-const tokens = {};
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  return port;
-}
-
-/** Asks the backend; the answer's body is JSON where it is some. */
-async function call(path, { as, method, body } = {}) {
-  const response = await fetch(`${base}/api/${path}`, {
-    method: method ?? (body ? 'POST' : 'GET'),
-    headers: {
-      ...(as ? { authorization: `Bearer ${tokens[as]}` } : {}),
-      ...(body ? { 'content-type': 'application/json' } : {}),
-    },
-    body: body && JSON.stringify(body),
-  });
-  const text = await response.text();
-  try {
-    return { status: response.status, body: JSON.parse(text) };
-  } catch {
-    return { status: response.status, body: text };
-  }
-}
-
-async function signIn(name) {
-  const response = await fetch(`${base}/api/auth/named/refresh`, {
-    headers: { 'x-name': name, 'x-requested-with': 'XMLHttpRequest' },
-  });
-  const { backstageIdentity } = await response.json();
-  tokens[name] = backstageIdentity.token;
-  return backstageIdentity.identity;
-}
-
-async function eventually(holds) {
-  for (;;) {
-    const found = await holds().catch(() => undefined);
-    if (found) return found;
-    if (backend.exitCode !== null)
-      throw new Error(`the backend has ended:\n${log}`);
-    await pause(100);
-  }
-}
+const call = (...asked) => backend.call(...asked);
+const signIn = name => backend.signIn(name);
+const eventually = holds => backend.eventually(holds);
 
 const refOf = ({ kind, metadata }) =>
   `${kind}:${metadata.namespace ?? 'default'}/${metadata.name}`.toLowerCase();
@@ -104,53 +55,15 @@ async function list(as, query = '') {
 
 before(
   async () => {
-    const cleanups = [];
-    policies = shippedPolicies({ after: cleanup => cleanups.push(cleanup) });
-    const environment = await real.environment();
-    const port = await freePort();
-    base = `http://127.0.0.1:${port}`;
-    backend = fork(join(__dirname, 'realBackend.js'), [], {
-      env: {
-        ...process.env,
-        ...environment,
-        PORT: `${port}`,
-        POLICIES: policies,
-        APP_CONFIG_auth_providers_named: '{}',
-      },
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    });
-    for (const stream of [backend.stdout, backend.stderr]) {
-      stream.on('data', text => {
-        log += text;
-      });
-    }
-    backend.on('exit', () => cleanups.forEach(cleanup => cleanup()));
-    await Promise.race([once(backend, 'message'), once(backend, 'exit')]);
-    await eventually(() => signIn('cleo'));
-    await eventually(async () => {
-      const count = async kind =>
-        (
-          await call(`catalog/entities/by-query?limit=0&filter=kind=${kind}`, {
-            as: 'cleo',
-          })
-        ).body.totalItems;
-      const counts = await Promise.all(
-        ['component', 'api', 'resource', 'user', 'template'].map(count),
-      );
-      return counts.join() === '120,42,18,7,1';
-    });
+    backend = await ExampleProcess.start(await real.environment());
+    policies = backend.policies;
     for (const name of ['ana', 'ben', 'dan', 'eva', 'guest'])
       await signIn(name);
   },
   { timeout: 900_000 },
 );
 
-after(async () => {
-  if (backend.exitCode === null) {
-    backend.disconnect();
-    await once(backend, 'exit');
-  }
-});
+after(() => backend?.stop());
 
 test('people are signed in with what they own', async () => {
   const identity = await signIn('ana');
@@ -438,7 +351,7 @@ test('policies change while requests run; a broken one changes nothing', async (
   await eventually(async () => (await health()).revision !== before.revision);
   writeFileSync(catalog, `${text}\npermit (oops`);
   await eventually(async () => (await health()).status === 'outdated');
-  assert.match(log, /catalog\.cedar:\d+:\d+/);
+  assert.match(backend.log, /catalog\.cedar:\d+:\d+/);
   writeFileSync(catalog, text);
   rmSync(extra);
   await eventually(
@@ -465,6 +378,7 @@ test('policies change while requests run; a broken one changes nothing', async (
 });
 
 test('denials were audited by Backstage’s own auditor', () => {
+  const { log, tokens } = backend;
   assert.match(log, /permission\.permission-decision/);
   assert.ok(!Object.values(tokens).some(token => log.includes(token)));
 });

@@ -6,8 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use napi::bindgen_prelude::{
-    Array, AsyncTask, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object,
-    ToNapiValue, TypeName, Unknown,
+    Array, AsyncTask, Env, FromNapiValue as _, JsObjectValue as _, JsValue as _, Object, Unknown,
 };
 use napi::{Task, ValueType};
 use napi_derive::napi;
@@ -20,6 +19,7 @@ use crate::backstage::{self, KnownPermission, PolicyPlace};
 use crate::decision::{decided, refused};
 use crate::entities::prepared;
 use crate::failure::{Failure, Result};
+use crate::json::Json;
 use crate::loading::Policies;
 use crate::options::Options;
 use crate::request::RequestReader;
@@ -437,40 +437,15 @@ pub struct OverBudget {
 }
 
 impl Task for OverBudget {
-    type Output = Result<Vec<Problem>>;
-    type JsValue = Problems;
+    type Output = Result<Json>;
+    type JsValue = Json;
 
     fn compute(&mut self) -> napi::Result<Self::Output> {
         let users = std::mem::take(&mut self.users);
-        Ok(self.policies.over_budget(users))
+        Ok(self.policies.over_budget(users).and_then(|found| Json::of(&found)))
     }
 
-    fn resolve(&mut self, env: Env, found: Self::Output) -> napi::Result<Problems> {
-        found.map(Problems).map_err(|failure| failure.thrown(&env))
-    }
-}
-
-/// Problems that were found on another thread.
-#[derive(Debug)]
-pub struct Problems(Vec<Problem>);
-
-impl TypeName for Problems {
-    fn type_name() -> &'static str {
-        "Array"
-    }
-
-    fn value_type() -> ValueType {
-        ValueType::Object
-    }
-}
-
-impl ToNapiValue for Problems {
-    unsafe fn to_napi_value(
-        env: napi::sys::napi_env,
-        Self(problems): Self,
-    ) -> napi::Result<napi::sys::napi_value> {
-        let json = serde_json::to_value(problems)?;
-        // SAFETY: the same call, of another type.
-        unsafe { serde_json::Value::to_napi_value(env, json) }
+    fn resolve(&mut self, env: Env, found: Self::Output) -> napi::Result<Json> {
+        found.map_err(|failure| failure.thrown(&env))
     }
 }

@@ -10,12 +10,14 @@
 
 #![expect(unsafe_code, reason = "Node-API is a C interface, and `#[napi]` expands to calls of it")]
 
+mod access;
 mod backstage;
 mod decider;
 mod decision;
 mod engine;
 mod entities;
 mod failure;
+mod json;
 mod keys;
 mod loading;
 mod options;

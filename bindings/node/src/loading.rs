@@ -306,7 +306,7 @@ fn builder(options: &Options, rules: Option<Arc<dyn RuleEvaluator>>) -> EngineBu
 }
 
 /// Turns a panic into a failure: on a thread of Node's it would end the process.
-fn guarded<T>(load: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn guarded<T>(load: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
         Err(Failure::new("internal::panic", "it failed in a way that it never should")
             .with_help("this is a defect of Stagedoor: please report it"))

@@ -24,7 +24,7 @@ pub struct EngineOptions {
     /// Such files as texts.
     pub texts: Option<Vec<SourceText>>,
     /// A bundle of Backstage's policies, as `stagedoor backstage bundle` writes it, in place of
-    /// the above.
+    /// a directory and files.
     pub bundle: Option<String>,
     /// Whose words the policies use. `backstage` adds Backstage's schema and the permissions
     /// in the directory's `*.permissions.yaml`, and is needed for `decideBackstage`; `kubernetes`
@@ -211,8 +211,8 @@ impl Options {
         let backstage = platform == Some(Platform::Backstage);
         let (files, texts) = (files.unwrap_or_default(), texts.unwrap_or_default());
         let none = directory.is_none() && files.is_empty() && texts.is_empty();
-        if bundle.is_some() && !(none && backstage) {
-            let message = "`bundle` stands alone, with `platform: 'backstage'`";
+        if bundle.is_some() && !(directory.is_none() && files.is_empty() && backstage) {
+            let message = "`bundle` goes with `platform: 'backstage'`, in place of files";
             return Err(Failure::new("argument::option", message));
         }
         if none && bundle.is_none() {
@@ -224,18 +224,14 @@ impl Options {
             let message = "`exactCedar` and `platform` do not go together";
             return Err(Failure::new("argument::option", message));
         }
-        if backstage && directory.is_some() && !(files.is_empty() && texts.is_empty()) {
-            let message = "of a platform's policies, either `directory` or others are given";
-            return Err(Failure::new("argument::option", message));
-        }
         let directory = directory.map(PathBuf::from);
         let paths = files.into_iter().map(PathBuf::from).collect();
         let cache_size = cache_size.unwrap_or(CACHED);
         let budget = budget.unwrap_or_default().checked();
         let bundle = bundle.map(PathBuf::from);
         let rules = rules.map(PathBuf::from);
-        if plugins.is_some() && (!backstage || directory.is_none() && bundle.is_none()) {
-            let message = "`plugins` goes with `platform: 'backstage'` and a directory or a bundle";
+        if plugins.is_some() && !backstage {
+            let message = "`plugins` goes with `platform: 'backstage'`";
             return Err(Failure::new("argument::option", message));
         }
         let plugins = plugins.unwrap_or_default().into_iter().map(|plugin| {

@@ -163,6 +163,21 @@ impl Catalog {
         }
     }
 
+    /// Returns an entity of this catalog as the resource of a request, described by what this
+    /// catalog says of it: for decisions whose entities do not hold the catalog.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownEntity`] if the catalog does not hold it.
+    pub fn described(&self, reference: &EntityRef) -> Result<Resource, UnknownEntity> {
+        let entity = self.entities.get(reference);
+        let entity = entity.ok_or_else(|| UnknownEntity(reference.clone()))?;
+        let mut entities = entity.to_entities().into_iter();
+        // The entity itself comes first, before its labels and annotations.
+        let described = entities.next().map(|entity| Resource::described(entity, entities));
+        described.ok_or_else(|| UnknownEntity(reference.clone()))
+    }
+
     /// Returns the entities themselves.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &CatalogEntity> {
         self.entities.values()

@@ -32,6 +32,7 @@ use render::Renderer;
 use translate::Translator;
 
 pub(crate) use formula::Formula;
+pub(crate) use path::excerpt;
 
 /// The conditions of one resource type.
 pub(crate) struct Conditions<'a> {

@@ -270,7 +270,7 @@ fn unreadable_refs(principal: &Principal) -> Vec<Finding> {
 }
 
 /// Returns the entity type that stands for a resource type.
-fn type_name(resource_type: &str) -> Option<EntityTypeName> {
+pub(crate) fn type_name(resource_type: &str) -> Option<EntityTypeName> {
     format!("{}::{}", names::NAMESPACE, entity_type(resource_type)?).parse().ok()
 }
 

@@ -118,6 +118,7 @@ mod discovery;
 mod engine_builder;
 mod entity_ref;
 mod evaluation;
+mod explanation;
 mod file_error;
 mod groups;
 mod names;
@@ -144,6 +145,7 @@ pub use criteria::{ConditionParam, Criteria, PermissionCondition, PolicyDecision
 pub use discovery::{Discovery, PluginMetadata};
 pub use engine_builder::PolicyEngineBuilder;
 pub use entity_ref::{EntityRef, EntityRefError};
+pub use explanation::ExplanationError;
 pub use file_error::{FileError, FileProblem};
 pub use groups::read_groups;
 pub use owners::OwnerCounts;

@@ -10,6 +10,7 @@ use stagedoor_wire::{
 
 use crate::criteria::{ConditionParam, Criteria, PermissionCondition, PolicyDecision};
 use crate::entity_ref::{EntityRef, EntityRefError};
+use crate::explanation::ExplanationError;
 use crate::file_error::{FileError, FileProblem};
 use crate::policy_answer::{Finding, PermissionQuery};
 use crate::policy_engine::{PolicyEngine, PolicyEngineError};
@@ -172,6 +173,22 @@ impl From<PolicyEngineError> for WireError {
         match error {
             PolicyEngineError::Policies(error) => error.into(),
             PolicyEngineError::Permissions(error) => error.into(),
+        }
+    }
+}
+
+impl From<ExplanationError> for WireError {
+    fn from(error: ExplanationError) -> Self {
+        match error {
+            ExplanationError::Permission(unknown) => {
+                let help = unknown.help();
+                Self::new("permission::unknown", unknown.to_string()).with_help(help)
+            }
+            ExplanationError::Resource(error) => {
+                Self::new("permission::resource", error.to_string())
+            }
+            ExplanationError::Entities(error) => error.into(),
+            ExplanationError::Request(error) => error.into(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Effect;
 use crate::problem::Problem;
 
 /// A permission, as Backstage's `permission` has it. Other fields are left alone: Backstage has
@@ -88,6 +89,44 @@ pub struct BackstageAnswer {
     /// Whether the same question has the same answer as long as the policies and groups are the
     /// same. It is not where a guard gave no answer.
     pub may_keep: bool,
+}
+
+/// What a policy says about a permission of somebody, whatever the resource is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct BackstageResidual {
+    /// Id of the policy.
+    pub policy: String,
+    /// Its file, or the name that was given for the text.
+    pub file: String,
+    /// The line at which it begins, from 1; none for policies that were read from JSON.
+    pub line: Option<usize>,
+    /// Its annotation `@doc`.
+    pub doc: Option<String>,
+    /// Whether it permits or forbids.
+    pub effect: Effect,
+    /// To which resources it applies.
+    pub applies: ResidualApplies,
+    /// Of a policy that applies to some: what must hold for a resource, in Cedar. What is known
+    /// of whoever asks stands in it as it is. Cut where it is longer than 4,000 characters.
+    pub condition: Option<String>,
+    /// Of a policy that could not be evaluated: the reason.
+    pub message: Option<String>,
+}
+
+/// To which resources a policy applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ResidualApplies {
+    /// To every one.
+    Always,
+    /// To those of which its condition holds.
+    Some,
+    /// To none.
+    Never,
+    /// It cannot be evaluated: a permit counts as if it applied to none, a forbid to every one.
+    Failed,
 }
 
 /// `PolicyDecision` of `@backstage/plugin-permission-common`.

@@ -46,7 +46,8 @@ mod value;
 
 pub use backstage::{
     BackstageAnswer, BackstageCondition, BackstageCriteria, BackstageDecision, BackstageGroup,
-    BackstageOwner, BackstageParam, BackstagePermission, BackstageUser, PermissionAttributes,
+    BackstageOwner, BackstageParam, BackstagePermission, BackstageResidual, BackstageUser,
+    PermissionAttributes, ResidualApplies,
 };
 pub use decision::{Decision, Effect, GuardOutcome, GuardVerdict, PolicyFailure, Verdict};
 pub use error::WireError;

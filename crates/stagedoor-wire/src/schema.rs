@@ -6,8 +6,8 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    BackstageAnswer, BackstageGroup, BackstageOwner, BackstagePermission, BackstageUser, Decision,
-    EntityInput, Explanation, RequestInput, WireError,
+    BackstageAnswer, BackstageGroup, BackstageOwner, BackstagePermission, BackstageResidual,
+    BackstageUser, Decision, EntityInput, Explanation, RequestInput, WireError,
 };
 
 /// Everything that is read and written.
@@ -24,6 +24,7 @@ struct Form {
     group: BackstageGroup,
     owner: BackstageOwner,
     backstage: BackstageAnswer,
+    residual: BackstageResidual,
 }
 
 /// Returns the JSON Schema (draft 2020-12): under `$defs` stands each type by its name.

@@ -147,11 +147,13 @@ pub(super) fn mentions_resource(expr: &Expr) -> bool {
     false
 }
 
-/// Returns the expression as it is written, cut where it gets long.
-pub(super) fn excerpt(expr: &Expr) -> String {
-    const LENGTH: usize = 240;
+/// So many characters of a clause are told.
+pub(super) const CLAUSE: usize = 240;
+
+/// Returns the expression as it is written, cut where it gets longer than so many characters.
+pub(crate) fn excerpt(expr: &Expr, length: usize) -> String {
     let text = expr.to_string();
-    match text.char_indices().nth(LENGTH) {
+    match text.char_indices().nth(length) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,
     }

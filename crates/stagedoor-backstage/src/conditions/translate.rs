@@ -17,7 +17,7 @@ use super::advice::{
 };
 use super::facet::{Expressible, Facet, NAME_ROW, NAMESPACE_ROW};
 use super::formula::{ExprId, Formula, Polarity, Values};
-use super::path::{Model, Path, excerpt, mentions_resource};
+use super::path::{CLAUSE, Model, Path, excerpt, mentions_resource};
 use crate::entity_ref::EntityRef;
 
 /// Formulas of more facts are given up: they would pass every budget.
@@ -115,7 +115,7 @@ impl<'a> Translator<'a> {
 
     fn unsupported_expr(&mut self, expr: &Expr, reason: &'static str) -> (Formula, Formula) {
         let expr_id = ExprId(self.unsupported.len());
-        self.unsupported.push(Unsupported { clause: excerpt(expr), reason });
+        self.unsupported.push(Unsupported { clause: excerpt(expr, CLAUSE), reason });
         (
             Formula::unsupported(expr_id, Polarity::True),
             Formula::unsupported(expr_id, Polarity::False),
@@ -125,7 +125,7 @@ impl<'a> Translator<'a> {
     fn translated(&mut self, expr: &Expr) -> Translated {
         if self.is_given(expr) {
             // Any fact will do: it is known when the decision is made.
-            let given = Facet::Flag(excerpt(expr).into());
+            let given = Facet::Flag(excerpt(expr, CLAUSE).into());
             let (when_true, when_false) =
                 (Formula::present(given.clone()), Formula::present(given).not());
             return Ok(Truth { when_true, when_false, never_errors: false });
