@@ -32,6 +32,8 @@ class ExampleProcess {
     });
     this.base = `http://127.0.0.1:${port}`;
     this.#process = fork(join(__dirname, 'realBackend.js'), [], {
+      // Backstage looks for packages from where it is started.
+      cwd: join(__dirname, '..'),
       env: {
         ...process.env,
         ...env,

@@ -1,4 +1,4 @@
-//! Runs the tests of the addon and of the Backstage module with Node, against the addon that
+//! Runs the tests of the addon, of the Backstage module and of its page with Node, against the addon that
 //! cargo has built for this test program.
 //!
 //! Needs `node` and `npm`; their absence is a failure, since nothing would be tested.
@@ -120,6 +120,29 @@ fn backstage_module() -> Result<()> {
     let node = node_for_backstage(&folder)?;
     prepare_module(&folder, &node)?;
     node_tests(&folder, &node)
+}
+
+/// The page: its parts by themselves, and all of it in Chromium, against the example's backend.
+#[test]
+fn backstage_page() -> Result<()> {
+    let addon = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let bindings = addon.parent().context("no folder above")?;
+    let backstage = bindings.join("backstage");
+    prepare(addon)?;
+    let node = node_for_backstage(&backstage)?;
+    prepare_module(&backstage, &node)?;
+    let page = bindings.join("backstage-plugin");
+    install(&page)?;
+    let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+    println!("screenshots: {}", shots.display());
+    for args in [
+        &["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json", "--noEmit"][..],
+        &["node_modules/vitest/vitest.mjs", "run"],
+        &["--test", "--test-reporter=spec", "test/browser/page.test.mjs"],
+    ] {
+        run(Command::new(&node).current_dir(&page).env("SCREENSHOTS", &shots).args(args))?;
+    }
+    Ok(())
 }
 
 fn prepare_module(folder: &Path, node: &Path) -> Result<()> {
