@@ -20,6 +20,8 @@ const CONFIG_MAP_BYTES: usize = (1 << 20) - (16 << 10);
 /// What the shipped Deployment mounts, to be replaced by the files by name.
 const MOUNT: &str =
     "        - name: policies\n          configMap:\n            name: stagedoor-policies\n";
+/// Where the shipped kustomization lists what is applied.
+const RESOURCES: &str = "resources:\n";
 /// An object that everybody has to be able to write, or nothing in the cluster works.
 const PLAIN: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: probe, namespace: default }\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: { name: probe, namespace: default }\nspec: { replicas: 1 }\n---\napiVersion: v1\nkind: Pod\nmetadata: { name: probe, namespace: default }\nspec: { containers: [{ name: a, image: a }] }\n";
 
@@ -39,8 +41,8 @@ enum DeployPlatform {
 ///
 /// Sub-directories are carried. The policies are loaded as `serve kubernetes` loads them, and
 /// are refused if with them nobody could write anything: admission lets through only what a
-/// policy permits. `kubectl apply -f DIR` applies what is for the cluster; the files for
-/// kube-apiserver lie below `kube-apiserver/`.
+/// policy permits. `kubectl apply -k DIR` applies the webhook with its policies; the files
+/// for kube-apiserver lie below `kube-apiserver/`.
 #[derive(Debug, Args)]
 struct KubernetesArgs {
     /// The directory of policies.
@@ -104,6 +106,9 @@ pub(crate) fn run(args: &DeployArgs, output: &mut Output) -> Result<Ending, Fail
     for (name, text) in DEPLOY_MANIFESTS {
         let text = match *name {
             "stagedoor.yaml" => deployment(text, &carried, args.image.as_deref())?,
+            "kustomization.yaml" => {
+                text.replace(RESOURCES, &format!("{RESOURCES}  - policies.yaml\n"))
+            }
             _ => (*text).to_owned(),
         };
         // These are no objects of the cluster.

@@ -51,6 +51,7 @@ pub const STARTER_POLICIES: &[(&str, &str)] = &[
 pub const DEPLOY_MANIFESTS: &[(&str, &str)] = &[
     ("stagedoor.yaml", include_str!("../policies/deploy/stagedoor.yaml")),
     ("rbac.yaml", include_str!("../policies/deploy/rbac.yaml")),
+    ("kustomization.yaml", include_str!("../policies/deploy/kustomization.yaml")),
     (
         "validating-webhook-configuration.yaml",
         include_str!("../policies/deploy/validating-webhook-configuration.yaml"),

@@ -68,10 +68,10 @@ fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
 }
 
 /// A repository with policies, and the command and a `gh` that does nothing on its path.
-struct Scratch(tempfile::TempDir);
+pub(crate) struct Scratch(tempfile::TempDir);
 
 impl Scratch {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let scratch = Self(tempfile::tempdir()?);
         let here = scratch.0.path();
         std::fs::create_dir_all(here.join("policies"))?;
@@ -90,7 +90,7 @@ impl Scratch {
     }
 
     /// Runs a script as a workflow's step; returns how it ended and what it printed.
-    fn sh(&self, script: &str) -> Result<(Option<i32>, String)> {
+    pub(crate) fn sh(&self, script: &str) -> Result<(Option<i32>, String)> {
         let here = self.0.path();
         let path = std::env::var("PATH").unwrap_or_default();
         let output = Command::new("bash")
@@ -105,8 +105,16 @@ impl Scratch {
         Ok((output.status.code(), String::from_utf8_lossy(&printed).into_owned()))
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<()> {
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
         Ok(std::fs::write(self.0.path().join(name), text)?)
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Result<String> {
+        Ok(std::fs::read_to_string(self.0.path().join(name))?)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 

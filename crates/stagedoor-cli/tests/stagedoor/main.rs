@@ -9,6 +9,7 @@ mod formats;
 mod guide;
 mod hostile;
 mod import;
+mod integrations;
 mod lint;
 mod loading;
 mod meaning;
