@@ -6,7 +6,7 @@
 // artifacts' folder. Without `--complete`, platforms that are not there are told and left out.
 
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -50,9 +50,10 @@ function pack(folder, manifest, crate) {
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'));
   if (crate !== undefined) writeFileSync(join(folder, 'THIRD-PARTY-NOTICES'), notices(crate));
-  const args = ['pack', '--ignore-scripts', '--json', '--pack-destination', values.out];
+  const args = ['pack', '--ignore-scripts', '--json', '--pack-destination', stage];
   const [packed] = Object.values(JSON.parse(run('npm', args, { cwd: folder })));
   checkEntries(manifest, packed);
+  renameSync(join(stage, packed.filename), join(values.out, packed.filename));
   console.log(`${packed.filename}: ${packed.size} bytes, ${packed.unpackedSize} unpacked`);
   return packed;
 }

@@ -63,13 +63,15 @@ function environment(node, more = {}) {
 
 function step(what, action) {
   const started = performance.now();
+  const seconds = () => (performance.now() - started) / 1000;
   try {
     const told = action();
-    results.push({ what, passed: true, seconds: (performance.now() - started) / 1000 });
+    results.push({ what, passed: true });
+    console.log(`passed ${seconds().toFixed(1).padStart(7)} s  ${what}`);
     return told;
   } catch (error) {
-    results.push({ what, passed: false, seconds: (performance.now() - started) / 1000 });
-    console.error(`FAILED: ${what}\n${error.message}`);
+    results.push({ what, passed: false });
+    console.error(`FAILED ${seconds().toFixed(1).padStart(7)} s  ${what}\n${error.message}`);
     process.exitCode = 1;
     return undefined;
   }
@@ -232,6 +234,8 @@ function lint(out) {
       continue;
     // Node 10 and CommonJS do not count for what has only ES modules.
     const profile = manifest.type === 'module' ? ['--profile', 'esm-only'] : [];
+    // Backstage's plugins are CommonJS with a default export, which its loader takes out.
+    if (manifest.backstage) profile.push('--ignore-rules', 'cjs-only-exports-default');
     step(`types: ${manifest.name}`, () =>
       run('node', [attw(), path, ...profile], { env: environment(newest) }),
     );
@@ -258,9 +262,6 @@ try {
   if (process.exitCode) console.error(`left for a look: ${work}`);
   else rmSync(work, { recursive: true, force: true });
 }
-for (const { what, passed, seconds } of results) {
-  console.log(`${passed ? 'passed' : 'FAILED'} ${seconds.toFixed(1).padStart(7)} s  ${what}`);
-}
-console.log(
-  `${results.filter(each => each.passed).length} passed, ${results.filter(each => !each.passed).length} failed`,
-);
+const failed = results.filter(({ passed }) => !passed);
+for (const { what } of failed) console.log(`FAILED ${what}`);
+console.log(`${results.length - failed.length} passed, ${failed.length} failed`);

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
 /// One installs and copies at a time.
 static PREPARING: Mutex<()> = Mutex::new(());
@@ -18,6 +19,42 @@ fn addon() -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     prepare(folder)?;
     node_tests(folder, Path::new("node"))
+}
+
+/// The launcher of the command, with programs that stand in for it.
+#[test]
+fn launcher() -> Result<()> {
+    node_tests(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli"), Path::new("node"))
+}
+
+/// What is published together has one version, and depends on nothing that only this repository has.
+#[test]
+fn packages_fit_together() -> Result<()> {
+    let bindings = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no folder above")?;
+    let mut published = 0;
+    for folder in fs::read_dir(bindings)? {
+        let Ok(text) = fs::read(folder?.path().join("package.json")) else { continue };
+        let manifest: Value = serde_json::from_slice(&text)?;
+        if manifest["private"] == true {
+            continue;
+        }
+        published += 1;
+        let name = manifest["name"].as_str().context("a package without a name")?;
+        ensure!(manifest["version"] == env!("CARGO_PKG_VERSION"), "the version of {name}");
+        for kind in ["dependencies", "optionalDependencies", "peerDependencies"] {
+            for (other, wanted) in manifest[kind].as_object().into_iter().flatten() {
+                let wanted = wanted.as_str().context("a version is no text")?;
+                ensure!(!wanted.contains(':'), "{name} depends on {other} by `{wanted}`");
+                let is_ours = other.starts_with("@stagedoor/");
+                ensure!(
+                    !is_ours || wanted == env!("CARGO_PKG_VERSION"),
+                    "{name}: {other} {wanted}"
+                );
+            }
+        }
+    }
+    ensure!(published >= 5, "{published} packages");
+    Ok(())
 }
 
 /// Custom rules in Node: one that ships, and some that say yes, no or nothing to everything.
