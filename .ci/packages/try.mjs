@@ -140,10 +140,9 @@ function tryLibraries(client) {
   const begun = performance.now();
   const installed = step(`${client.name}: install`, () => client.add(libraries, at) || 'installed');
   if (installed === undefined) return;
-  for (const node of all) {
-    const with_ = { cwd: folder, env: environment(node) };
-    // The clients ask for a newer Node than the packages do.
-    const runs = client.name === 'npm' ? with_ : at;
+  // pnpm and yarn ask for a newer Node than the packages do.
+  for (const node of client.name === 'npm' ? all : [newest]) {
+    const runs = { cwd: folder, env: environment(node) };
     const name = `${client.name}, Node ${node.version}`;
     step(`${name}: a rule in TypeScript is built`, () => {
       client.exec(['stagedoor-rule', 'build', 'rule.ts', '--out', 'rules/on-call.wasm'], runs);
@@ -151,7 +150,6 @@ function tryLibraries(client) {
     });
     step(`${name}: the addon decides, with the rule`, () => client.node(['decide.cjs'], runs));
     step(`${name}: addon and WebAssembly say the same`, () => client.node(['decide.mjs'], runs));
-    if (client.name !== 'npm') break;
   }
   step(`${client.name}: the command decides`, () => {
     if (!/allow/i.test(client.exec(['stagedoor', 'demo'], at)))
