@@ -54,7 +54,8 @@ fn the_action_tells_what_a_pull_request_changes() -> Result<()> {
     ensure!(action.read("bin/summary.md").contains("Access does not change"), "{printed}");
     ensure!(action.read("bin/output").starts_with("diff="), "{printed}");
 
-    let wider = "@id(\"ben\") permit (principal == User::\"ben\", action, resource);\n";
+    let wider = "@id(\"ben\")\n@doc(\"Ben reads.\")\npermit (\n  principal == User::\"ben\",\n  \
+                 action == Action::\"read\",\n  resource\n);\n";
     action.0.write("policies/ben.cedar", wider)?;
     action.0.write("bin/comment-id", "7\n")?;
     let (code, printed) = action.run("FAIL_ON=")?;
