@@ -147,4 +147,40 @@ function shareWireCases({ Engine, Entities }, { rules } = {}) {
   }
 }
 
-module.exports = { shareCases, shareWireCases };
+/**
+ * Makes a test of every directory that the test program has written: the same policies, revision
+ * and problems as everywhere.
+ */
+function shareDirectories({ Engine }, { hasRules }) {
+  const below = process.env.STAGEDOOR_DIRECTORIES;
+  const skip = below ? false : "the test program of the package writes them";
+  test("directories", { skip }, () => {
+    const expected = JSON.parse(
+      readFileSync(join(below, "expected.json"), "utf8"),
+    ).filter((row) => hasRules || !row.hasRules);
+    assert.ok(expected.length >= 50, `${expected.length} rows`);
+    for (const { name, directory, platform, sets, told, ...row } of expected) {
+      const options = {
+        directory,
+        ...(platform && { platform }),
+        ...(row.hasRules && { rules: join(directory, "rules") }),
+      };
+      let problems;
+      const loaded = [];
+      try {
+        const engine = Engine.loadSync(options);
+        loaded.push([engine.policyCount, engine.revision]);
+        problems = engine.warnings;
+      } catch (error) {
+        assert.equal(error.name, "StagedoorError", `${name}: ${error.stack}`);
+        problems = error.problems ?? [error];
+      }
+      const codes = problems
+        .map(({ code }) => code)
+        .filter((code) => !/^policy::(warning|validate)$|^conditions::/.test(code));
+      assert.deepEqual([loaded, codes.sort()], [sets, told], name);
+    }
+  });
+}
+
+module.exports = { shareCases, shareDirectories, shareWireCases };

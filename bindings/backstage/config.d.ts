@@ -56,6 +56,25 @@ export interface Config {
       rules?: string;
 
       /**
+       * Other limits than the default ones on what is loaded, such as `policyBytes: 131072`.
+       * What is beyond a limit is refused, with the limit's name.
+       */
+      limits?: {
+        fileBytes?: number;
+        policyBytes?: number;
+        policies?: number;
+        nesting?: number;
+        operators?: number;
+        schemaParts?: number;
+        validationSteps?: number;
+        entities?: number;
+        ancestors?: number;
+        memberships?: number;
+        stringBytes?: number;
+        problems?: number;
+      };
+
+      /**
        * Whether the groups above a user's groups are read from the catalog, so that policies
        * about them hold for the user, and how often. Until they were read everything is
        * denied. With them it is read who owns how much, so that conditions that are too large

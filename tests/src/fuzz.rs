@@ -13,15 +13,19 @@ use crate::trial::{Seeds, Trial};
 use crate::typed;
 
 mod platforms;
+mod sets;
 
-pub use platforms::{access_review, catalog_yaml, rbac_yaml};
+pub use platforms::{
+    access_review, admission_review, backstage_answers, catalog_yaml, rbac_plugin, rbac_yaml,
+};
+pub use sets::{bundle, formatting, manifest, test_file};
 
 /// A fuzz target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets but [`rulings`], which takes long for each input and whose comparisons the test
 /// `equality` makes. Each one's seeds lie in the folder of its name.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 16] = [
     ("policies", policies),
     ("policies_json", policies_json),
     ("schema", schema),
@@ -31,6 +35,13 @@ pub const TARGETS: [Target; 9] = [
     ("catalog_yaml", catalog_yaml),
     ("access_review", access_review),
     ("rbac_yaml", rbac_yaml),
+    ("admission_review", admission_review),
+    ("rbac_plugin", rbac_plugin),
+    ("backstage_answers", backstage_answers),
+    ("bundle", bundle),
+    ("manifest", manifest),
+    ("formatting", formatting),
+    ("test_file", test_file),
 ];
 
 /// Loads policies. What loads is what Cedar reads as one text; what Cedar reads loads,

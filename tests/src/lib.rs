@@ -9,6 +9,8 @@ pub mod conformance;
 pub mod equality;
 pub mod faces;
 pub mod fuzz;
+#[cfg(feature = "wire")]
+pub mod loading;
 pub mod loose;
 pub mod mutation;
 pub mod runner;

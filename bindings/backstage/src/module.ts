@@ -81,7 +81,7 @@ export const permissionModuleStagedoor = createBackendModule({
         }
         const metrics = new Metrics(metricsService);
         const notices = new Notices(logger, metrics);
-        const { budget, cacheSize, groupsInterval, rules } = settings;
+        const { budget, cacheSize, groupsInterval, limits, rules } = settings;
         const needsGroups = groupsInterval !== undefined;
         const users = new CatalogUsers({ catalog, auth, logger });
         const policies = new Policies({
@@ -90,6 +90,7 @@ export const permissionModuleStagedoor = createBackendModule({
           cacheSize,
           budget,
           rules,
+          limits,
           needsGroups,
           logger,
           onLoad: loaded => metrics.loaded('active', loaded),
@@ -107,6 +108,7 @@ export const permissionModuleStagedoor = createBackendModule({
                 cacheSize,
                 budget,
                 rules,
+                limits,
                 needsGroups,
                 logger,
                 onLoad: loaded => metrics.loaded('shadow', loaded),

@@ -4,7 +4,11 @@ import type { Config } from '@backstage/config';
 import { readDurationFromConfig } from '@backstage/config';
 import { durationToMilliseconds } from '@backstage/types';
 import type { AuditorServiceEventSeverityLevel } from '@backstage/backend-plugin-api';
-import type { BackstageUser, ConditionBudget } from '@stagedoor/node';
+import type {
+  BackstageUser,
+  ConditionBudget,
+  EngineOptions,
+} from '@stagedoor/node';
 
 import type { PolicySource } from './policies';
 
@@ -30,6 +34,8 @@ export interface Settings {
   readonly discoversPlugins: boolean;
   /** The directory of custom rules, if there is one. */
   readonly rules: string | undefined;
+  /** Limits that differ from the default ones. */
+  readonly limits: EngineOptions['limits'];
   /** Milliseconds between two readings of the catalog's groups, if they are wanted. */
   readonly groupsInterval: number | undefined;
   readonly audit: AuditSettings;
@@ -54,6 +60,20 @@ const SETTINGS: Known = {
   cacheSize: true,
   budget: { items: true, leaves: true, depth: true, bytes: true },
   rules: true,
+  limits: {
+    fileBytes: true,
+    policyBytes: true,
+    policies: true,
+    nesting: true,
+    operators: true,
+    schemaParts: true,
+    validationSteps: true,
+    entities: true,
+    ancestors: true,
+    memberships: true,
+    stringBytes: true,
+    problems: true,
+  },
   catalogGroups: { interval: true },
   discoverPlugins: true,
   audit: { decisions: true, sample: true, severity: true },
@@ -94,6 +114,7 @@ export function readSettings(root: Config): Settings {
     batchesRequests,
     discoversPlugins: config.getOptionalBoolean('discoverPlugins') ?? true,
     rules: rules === undefined ? undefined : resolve(rules),
+    limits: limits(config.getOptionalConfig('limits')),
     groupsInterval: groupsInterval(config),
     audit: audit(config.getOptionalConfig('audit')),
     shadow: config.has('shadow') ? source(config, 'shadow.') : undefined,
@@ -132,6 +153,17 @@ function source(config: Config, prefix: string): PolicySource {
     );
   }
   return { bundle: resolve(bundle) };
+}
+
+function limits(config: Config | undefined): Settings['limits'] {
+  if (config === undefined) return undefined;
+  const names = config.keys();
+  return Object.fromEntries(
+    names.map(name => [
+      name,
+      number(config, name, 0, 0, Number.MAX_SAFE_INTEGER, 'limits.'),
+    ]),
+  );
 }
 
 function watchInterval(config: Config): number {
@@ -227,11 +259,12 @@ function number(
   unset: number,
   least: number,
   most: number,
+  above = '',
 ): number {
   const value = config.getOptionalNumber(key) ?? unset;
   if (!(Number.isInteger(value) && value >= least && value <= most)) {
     throw new Error(
-      `${KEY}.${key} must be a whole number from ${least} to ${most}`,
+      `${KEY}.${above}${key} must be a whole number from ${least} to ${most}`,
     );
   }
   return value;

@@ -1,9 +1,7 @@
 //! Loading and reloading, which JavaScript shares with the threads that do it.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +9,7 @@ use arc_swap::ArcSwap;
 use stagedoor_backstage::{OwnerCounts, PolicyBundle, PolicyEngine, User};
 use stagedoor_core::{Engine, EngineBuilder, Entity, RuleEvaluator};
 use stagedoor_kubernetes::Reviewer;
-use stagedoor_source::FromFiles as _;
+use stagedoor_source::{FileSystem as _, PolicySet, PolicySources, RealFileSystem, Vocabulary};
 use stagedoor_wire::{Problem, WireError};
 
 use crate::failure::{Failure, Result};
@@ -19,7 +17,11 @@ use crate::options::{Options, Platform};
 use crate::rules::Rules;
 
 /// The most bytes of a bundle.
-const BUNDLE_BYTES: u64 = 256 << 20;
+const BUNDLE_BYTES: usize = 256 << 20;
+
+/// The platforms that policies may be about.
+const PLATFORMS: [Vocabulary; 2] =
+    [stagedoor_backstage::VOCABULARY, stagedoor_kubernetes::VOCABULARY];
 
 /// Policies that were loaded.
 #[derive(Debug)]
@@ -177,32 +179,27 @@ impl Policies {
 impl Loaded {
     fn load(options: &Options, rules: Option<&Rules>, facts: &CatalogFacts) -> Result<Self> {
         let rules = rules.map(Rules::load).transpose()?;
+        let sources = sources(options)?;
         match options.platform {
             None => {
-                let engine = builder(options, rules).build()?;
-                return Ok(Self { engine, platform: None, generation: generation() });
+                let engine = builder(options, sources, None, rules).build()?;
+                Ok(Self { engine, platform: None, generation: generation() })
             }
             Some(Platform::Kubernetes) => {
-                let builder = builder(options, rules);
-                let schema = stagedoor_kubernetes::SCHEMA;
-                let engine = builder.schema("(shipped) kubernetes.cedarschema", schema).build()?;
+                let kubernetes = stagedoor_kubernetes::VOCABULARY.name;
+                let engine = builder(options, sources, Some(kubernetes), rules).build()?;
                 let reviewer = Reviewer::new(engine.clone()).map_err(WireError::from)?;
                 let platform = Some(PlatformPolicies::Kubernetes(Box::new(reviewer)));
-                return Ok(Self { engine, platform, generation: generation() });
+                Ok(Self { engine, platform, generation: generation() })
             }
-            Some(Platform::Backstage) => {}
+            Some(Platform::Backstage) => {
+                let builder = PolicyEngine::builder().beside(stagedoor_kubernetes::VOCABULARY);
+                let builder = builder.sources(sources).limits(options.limits.clone());
+                let builder = rules.into_iter().fold(builder, |builder, rules| builder.rules(rules));
+                let builder = builder.plugins(options.plugins.iter().cloned());
+                Self::of(builder.build()?, options, facts)
+            }
         }
-        let mut builder = PolicyEngine::builder();
-        for path in options.directory.iter().chain(&options.paths) {
-            builder = builder.file(path);
-        }
-        if let Some(bundle) = &options.bundle {
-            builder = builder.bundle(&read_bundle(bundle)?);
-        }
-        builder = builder.texts(options.texts.iter().map(|t| (t.name.clone(), t.text.clone())));
-        let builder = rules.into_iter().fold(builder, |builder, rules| builder.rules(rules));
-        let builder = builder.plugins(options.plugins.iter().cloned());
-        Self::of(builder.build()?, options, facts)
     }
 
     fn of(policy: PolicyEngine, options: &Options, facts: &CatalogFacts) -> Result<Self> {
@@ -270,39 +267,48 @@ fn generation() -> u64 {
     GENERATIONS.fetch_add(1, Ordering::Relaxed)
 }
 
-fn read_bundle(path: &Path) -> Result<PolicyBundle> {
-    let name = path.display().to_string();
-    let read = || -> std::io::Result<String> {
-        let mut text = String::new();
-        // One byte more than allowed tells that there is more.
-        let read = File::open(path)?.take(BUNDLE_BYTES + 1).read_to_string(&mut text)?;
-        match read as u64 > BUNDLE_BYTES {
-            true => Err(std::io::ErrorKind::FileTooLarge.into()),
-            false => Ok(text),
+/// Returns the texts that options name, wherever they are.
+fn sources(options: &Options) -> Result<PolicySources> {
+    let mut sources = match &options.bundle {
+        Some(path) => PolicySources::from_bundle(&read_bundle(path)?),
+        None => {
+            let paths: Vec<&PathBuf> = options.directory.iter().chain(&options.paths).collect();
+            PolicySources::read(&RealFileSystem, &paths, &options.limits)
         }
     };
-    let json = read().map_err(|error| {
+    let texts = options.texts.iter().map(|text| (text.name.as_str(), text.text.as_str()));
+    sources.extend(PolicySources::from_texts(texts));
+    Ok(sources)
+}
+
+fn read_bundle(path: &Path) -> Result<PolicyBundle> {
+    let name = path.display().to_string();
+    let bytes = RealFileSystem.read(path, BUNDLE_BYTES).map_err(|error| {
         let message = format!("`{name}` cannot be read: {error}");
         Failure::new("file::read", message).with_help("check the path and its permissions")
+    })?;
+    let json = String::from_utf8(bytes).map_err(|_| {
+        Failure::new("file::read", format!("`{name}` is not UTF-8"))
+            .with_help("`stagedoor bundle DIR` writes bundles")
     })?;
     Ok(PolicyBundle::from_json(&name, &json)?)
 }
 
-fn builder(options: &Options, rules: Option<Arc<dyn RuleEvaluator>>) -> EngineBuilder {
-    let mut builder = Engine::builder();
-    if let Some(rules) = rules {
-        builder = builder.rules(rules);
-    }
-    if let Some(directory) = &options.directory {
-        builder = builder.directory(directory);
-    }
-    for path in &options.paths {
-        builder = builder.file(path);
-    }
-    for source in &options.texts {
-        builder = builder.source(source.name.clone(), source.text.clone());
-    }
-    if options.exact { builder.exact_cedar() } else { builder }
+/// Returns what builds an engine with the schemas of the platforms that the texts are about, and
+/// of the one that is named.
+fn builder(
+    options: &Options,
+    sources: PolicySources,
+    platform: Option<&str>,
+    rules: Option<Arc<dyn RuleEvaluator>>,
+) -> EngineBuilder {
+    let builder = if options.exact {
+        sources.add_to(Engine::builder()).limits(options.limits.clone()).exact_cedar()
+    } else {
+        let platforms: Vec<&str> = platform.into_iter().collect();
+        PolicySet::of(sources, &PLATFORMS, &platforms, &options.limits).builder()
+    };
+    rules.into_iter().fold(builder, EngineBuilder::rules)
 }
 
 /// Turns a panic into a failure: on a thread of Node's it would end the process.

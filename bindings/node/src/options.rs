@@ -1,5 +1,6 @@
 //! What an engine is made of, as JavaScript says it.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use napi::ValueType;
@@ -8,6 +9,7 @@ use napi::bindgen_prelude::{
 };
 use napi_derive::napi;
 use stagedoor_backstage::Budget;
+use stagedoor_core::Limits;
 
 use crate::failure::{Failure, Result};
 use crate::keys;
@@ -23,8 +25,7 @@ pub struct EngineOptions {
     pub files: Option<Vec<String>>,
     /// Such files as texts.
     pub texts: Option<Vec<SourceText>>,
-    /// A bundle of Backstage's policies, as `stagedoor backstage bundle` writes it, in place of
-    /// a directory and files.
+    /// A bundle, as `stagedoor bundle` writes it, in place of a directory and files.
     pub bundle: Option<String>,
     /// Whose words the policies use. `backstage` adds Backstage's schema and the permissions
     /// in the directory's `*.permissions.yaml`, and is needed for `decideBackstage`; `kubernetes`
@@ -38,6 +39,14 @@ pub struct EngineOptions {
     /// A directory of custom rules in WebAssembly (`*.wasm`), which policies name in `@guard`.
     /// Reloads read it again.
     pub rules: Option<String>,
+    /// Other limits than the default ones on what is loaded and decided about, such as
+    /// `{policyBytes: 131072}`: the names and numbers are those of `--limits` of the command.
+    #[napi(
+        ts_type = "Partial<Record<'fileBytes' | 'policyBytes' | 'policies' | 'nesting' | \
+                   'operators' | 'schemaParts' | 'validationSteps' | 'entities' | 'ancestors' | \
+                   'memberships' | 'stringBytes' | 'problems', number>>"
+    )]
+    pub limits: Option<HashMap<String, f64>>,
     /// Decide exactly as Cedar does: without a schema, and with a `forbid` that cannot be
     /// evaluated left out. For conformance tests.
     pub exact_cedar: Option<bool>,
@@ -108,11 +117,12 @@ pub(crate) struct Options {
     pub(crate) cache_size: u32,
     pub(crate) budget: Budget,
     pub(crate) rules: Option<PathBuf>,
+    pub(crate) limits: Limits,
     pub(crate) exact: bool,
     pub(crate) plugins: Vec<stagedoor_backstage::PluginMetadata>,
 }
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "directory",
     "files",
     "texts",
@@ -121,6 +131,7 @@ const NAMES: [&str; 10] = [
     "cacheSize",
     "budget",
     "rules",
+    "limits",
     "exactCedar",
     "plugins",
 ];
@@ -157,6 +168,7 @@ impl Options {
             ("cacheSize", ValueType::Number, "a number"),
             ("budget", ValueType::Object, "{leaves, depth, bytes}"),
             ("rules", ValueType::String, "a path"),
+            ("limits", ValueType::Object, "an object, such as {policyBytes: 131072}"),
             ("exactCedar", ValueType::Boolean, "true or false"),
             ("plugins", ValueType::Object, "a list of {pluginId, metadata}"),
         ] {
@@ -195,6 +207,7 @@ impl Options {
             cache_size,
             budget,
             rules,
+            limits,
             exact_cedar,
             plugins,
         } = options;
@@ -211,8 +224,8 @@ impl Options {
         let backstage = platform == Some(Platform::Backstage);
         let (files, texts) = (files.unwrap_or_default(), texts.unwrap_or_default());
         let none = directory.is_none() && files.is_empty() && texts.is_empty();
-        if bundle.is_some() && !(directory.is_none() && files.is_empty() && backstage) {
-            let message = "`bundle` goes with `platform: 'backstage'`, in place of files";
+        if bundle.is_some() && !(directory.is_none() && files.is_empty()) {
+            let message = "`bundle` stands in place of `directory` and `files`: leave them out";
             return Err(Failure::new("argument::option", message));
         }
         if none && bundle.is_none() {
@@ -230,6 +243,10 @@ impl Options {
         let budget = budget.unwrap_or_default().checked();
         let bundle = bundle.map(PathBuf::from);
         let rules = rules.map(PathBuf::from);
+        let limits = limits.iter().flatten().map(|(name, number)| (name.as_str(), *number));
+        let limits = stagedoor_source::limits_from_numbers(limits).map_err(|message| {
+            Failure::new("argument::option", message).within(|| "limits".to_owned())
+        })?;
         if plugins.is_some() && !backstage {
             let message = "`plugins` goes with `platform: 'backstage'`";
             return Err(Failure::new("argument::option", message));
@@ -248,6 +265,7 @@ impl Options {
             cache_size,
             budget,
             rules,
+            limits,
             exact,
             plugins,
         })

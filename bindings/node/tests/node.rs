@@ -283,9 +283,12 @@ fn node_tests(folder: &Path, node: &Path) -> Result<()> {
     files.retain(|path| path.to_string_lossy().ends_with(".test.js"));
     files.sort();
     ensure!(!files.is_empty(), "no tests in {}", folder.display());
+    let directories = tempfile::tempdir()?;
+    stagedoor_tests::loading::Table::read()?.write(directories.path())?;
     run(Command::new(node)
         .current_dir(folder)
         .env("STAGEDOOR_TYPES", env!("NAPI_TYPE_DEF_TMP_FOLDER"))
+        .env("STAGEDOOR_DIRECTORIES", directories.path())
         .args(["--test", "--test-reporter=spec"])
         .args(files))
 }

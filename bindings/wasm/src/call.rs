@@ -12,6 +12,7 @@ use stagedoor_wire::{
 
 use crate::engine::{Engine, Options};
 use crate::state::State;
+use crate::tree::Interest;
 
 /// What the host asks for. Engines and entities are numbers.
 #[derive(Debug, Deserialize)]
@@ -21,6 +22,9 @@ use crate::state::State;
     reason = "the functions of `@stagedoor/wasm` of these names are described there"
 )]
 pub enum Call<'a> {
+    Interests {
+        names: Vec<String>,
+    },
     Load {
         options: Options,
     },
@@ -133,6 +137,9 @@ fn ok(value: impl Serialize) -> Result<Vec<u8>> {
 
 fn run(state: &mut State, call: Call<'_>) -> Result<Vec<u8>> {
     match call {
+        Call::Interests { names } => {
+            ok(names.iter().map(|name| Interest::of(name)).collect::<Vec<_>>())
+        }
         Call::Load { options } => {
             let engine = state.engines.keep(Engine::load(options, &[])?);
             describe(state, engine)

@@ -1,12 +1,16 @@
 //! Policies that were loaded, as those of a platform or as plain Cedar.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use stagedoor_backstage::{Budget, PolicyBundle, PolicyEngine, read_groups};
 use stagedoor_core::{EngineBuilder, Entity, Limits};
 use stagedoor_kubernetes::{Reviewer, SubjectAccessReview, SubjectAccessReviewStatus};
-use stagedoor_source::{PolicySet, PolicySources, Vocabulary};
+use stagedoor_source::{PolicySet, PolicySources, Vocabulary, limits_from_numbers};
 use stagedoor_wire::{BackstageGroup, Problem, Result, WireError};
+
+use crate::tree::{TreeEntry, file_system};
 
 /// Answers that are kept unless the options say otherwise.
 const CACHED: usize = 20_000;
@@ -17,12 +21,19 @@ const CACHED: usize = 20_000;
 pub struct Options {
     #[serde(default)]
     texts: Vec<Text>,
-    /// A bundle of Backstage's policies, in place of texts.
+    /// Directories and files, whose entries are in `tree`.
+    #[serde(default)]
+    paths: Vec<String>,
+    #[serde(default)]
+    tree: Vec<TreeEntry>,
+    /// A bundle, in place of texts and paths.
     bundle: Option<Box<RawValue>>,
     platform: Option<Platform>,
     cache_size: Option<usize>,
     #[serde(default)]
     budget: ConditionBudget,
+    #[serde(default)]
+    limits: BTreeMap<String, f64>,
     #[serde(default)]
     exact_cedar: bool,
 }
@@ -78,13 +89,13 @@ impl Engine {
     pub(crate) fn load(options: Options, groups: &[Entity]) -> Result<Self> {
         let kept = (options.cache_size.unwrap_or(CACHED), options.budget.into());
         let policies = match options.platform {
-            None => Policies::Cedar(builder(&options, None).build()?),
+            None => Policies::Cedar(builder(&options, None)?.build()?),
             Some(Platform::Backstage) => {
                 let policy = above_groups(backstage(&options)?, kept, groups)?;
                 Policies::Backstage(Box::new(policy))
             }
             Some(Platform::Kubernetes) => {
-                let engine = builder(&options, Some("kubernetes")).build()?;
+                let engine = builder(&options, Some("kubernetes"))?.build()?;
                 Policies::Kubernetes(Box::new(Reviewer::new(engine)?))
             }
         };
@@ -156,38 +167,61 @@ fn not_for(platform: &str) -> WireError {
         .with_help(format!("load it with {{platform: '{platform}'}}"))
 }
 
-/// Returns the limits of the module. Cedar's parser and validator recurse on the host's stack, of
+/// Limits that cannot be raised here. Cedar's parser and validator recurse on the host's stack, of
 /// which V8 gives about a megabyte: a policy of 1,300 operators did not fit into it, one of 1,000
 /// did.
-fn limits() -> Limits {
-    let mut limits = Limits::default();
-    limits.operators = 800;
-    limits
+const CAPS: [(&str, usize); 2] = [("operators", 800), ("nesting", 64)];
+
+/// Returns the limits of the module, with those that the options set.
+fn limits(options: &Options) -> Result<Limits> {
+    let wrong = |message: String| WireError::new("argument::option", format!("limits: {message}"));
+    let given = options.limits.iter().map(|(name, number)| (name.as_str(), *number));
+    let mut limits = limits_from_numbers(given).map_err(wrong)?;
+    for (name, most) in CAPS {
+        match options.limits.get(name) {
+            // Compared as it was given: what is no whole number was refused above.
+            Some(given) if *given > most as f64 => {
+                return Err(wrong(format!("`{name}` cannot be more than {most} in WebAssembly"))
+                    .with_help("split the policy, or use the addon, `@stagedoor/node`"));
+            }
+            Some(_) => {}
+            None => limits.set(name, most).map_err(|error| wrong(error.to_string()))?,
+        }
+    }
+    Ok(limits)
 }
 
 /// The platforms that policies may be about.
 const PLATFORMS: [Vocabulary; 2] =
     [stagedoor_backstage::VOCABULARY, stagedoor_kubernetes::VOCABULARY];
 
-fn backstage(options: &Options) -> Result<PolicyEngine> {
-    let mut builder = PolicyEngine::builder().beside(stagedoor_kubernetes::VOCABULARY);
-    if let Some(bundle) = &options.bundle {
-        builder = builder.bundle(&PolicyBundle::from_json("the bundle", bundle.get())?);
-    }
-    Ok(builder.limits(limits()).texts(texts(options)).build()?)
+/// Returns the texts that options give, wherever JavaScript found them.
+fn sources(options: &Options, limits: &Limits) -> Result<PolicySources> {
+    let mut sources = match &options.bundle {
+        Some(bundle) => {
+            PolicySources::from_bundle(&PolicyBundle::from_json("the bundle", bundle.get())?)
+        }
+        None => PolicySources::read(&file_system(&options.tree), &options.paths, limits),
+    };
+    let texts = options.texts.iter().map(|Text { name, text }| (name.as_str(), text.as_str()));
+    sources.extend(PolicySources::from_texts(texts));
+    Ok(sources)
 }
 
-fn texts(options: &Options) -> impl Iterator<Item = (&str, &str)> {
-    options.texts.iter().map(|Text { name, text }| (name.as_str(), text.as_str()))
+fn backstage(options: &Options) -> Result<PolicyEngine> {
+    let limits = limits(options)?;
+    let builder = PolicyEngine::builder().beside(stagedoor_kubernetes::VOCABULARY);
+    Ok(builder.sources(sources(options, &limits)?).limits(limits).build()?)
 }
 
 /// Returns what builds an engine with the schemas of the platforms that the texts are about, and
 /// of the one that is named.
-fn builder(options: &Options, platform: Option<&str>) -> EngineBuilder {
-    let sources = PolicySources::from_texts(texts(options));
+fn builder(options: &Options, platform: Option<&str>) -> Result<EngineBuilder> {
+    let limits = limits(options)?;
+    let sources = sources(options, &limits)?;
     if options.exact_cedar {
-        return sources.add_to(stagedoor_core::Engine::builder()).limits(limits()).exact_cedar();
+        return Ok(sources.add_to(stagedoor_core::Engine::builder()).limits(limits).exact_cedar());
     }
     let platforms: Vec<&str> = platform.into_iter().collect();
-    PolicySet::of(sources, &PLATFORMS, &platforms, &limits()).builder()
+    Ok(PolicySet::of(sources, &PLATFORMS, &platforms, &limits).builder())
 }

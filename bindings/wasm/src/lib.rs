@@ -8,6 +8,7 @@
 mod call;
 mod engine;
 mod state;
+mod tree;
 
 use std::cell::RefCell;
 

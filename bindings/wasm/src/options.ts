@@ -21,6 +21,21 @@ export interface ConditionBudget {
   bytes?: number;
 }
 
+/** What can be limited. */
+export type LimitName =
+  | 'fileBytes'
+  | 'policyBytes'
+  | 'policies'
+  | 'nesting'
+  | 'operators'
+  | 'schemaParts'
+  | 'validationSteps'
+  | 'entities'
+  | 'ancestors'
+  | 'memberships'
+  | 'stringBytes'
+  | 'problems';
+
 /** What an engine is made of. At least one of `directory`, `files` and `texts` is needed. */
 export interface EngineOptions {
   /**
@@ -32,10 +47,7 @@ export interface EngineOptions {
   files?: string[];
   /** Such files as texts. */
   texts?: SourceText[];
-  /**
-   * In Node: a bundle of Backstage's policies, as `stagedoor backstage bundle` writes it, in
-   * place of the above.
-   */
+  /** In Node: a bundle, as `stagedoor bundle` writes it, in place of a directory and files. */
   bundle?: string;
   /**
    * Whose words the policies use. `backstage` adds Backstage's schema and the permissions in the
@@ -48,18 +60,38 @@ export interface EngineOptions {
   /** How large Backstage's conditions may be; larger ones are a denial with a finding. */
   budget?: ConditionBudget;
   /**
+   * Other limits than the default ones on what is loaded and decided about, such as
+   * `{policyBytes: 131072}`: the names and numbers are those of `--limits` of the command.
+   * `operators` and `nesting` can be lowered only: a host gives WebAssembly little stack.
+   */
+  limits?: Partial<Record<LimitName, number>>;
+  /**
    * Decide exactly as Cedar does: without a schema, and with a `forbid` that cannot be evaluated
    * left out. For conformance tests.
    */
   exactCedar?: boolean;
 }
 
+/** What stands at a path, links followed. */
+export interface TreeEntry {
+  path: string;
+  kind:
+    | 'file'
+    | 'directory'
+    | 'linkedDirectory'
+    | 'brokenLink'
+    | 'special'
+    | 'binary'
+    | 'unreadable'
+    | 'unreadableDirectory';
+  /** What a file holds that is read. */
+  text?: string;
+}
+
 /** Reads files, where there are any. */
 export interface Files {
-  directory(path: string): SourceText[];
-  file(path: string): SourceText;
-  /** The files of a directory for Backstage, by their names in it. */
-  bundle(directory: string): string;
+  /** What stands at these paths and below them. */
+  tree(paths: readonly string[]): TreeEntry[];
   text(path: string): string;
 }
 
@@ -81,6 +113,10 @@ const TYPES: Record<keyof EngineOptions, [(value: unknown) => boolean, string]> 
     value => isObject(value) && Object.values(value).every(isSize),
     '{leaves, depth, bytes}',
   ],
+  limits: [
+    value => isObject(value) && Object.values(value).every(Number.isSafeInteger),
+    'an object, such as {policyBytes: 131072}',
+  ],
   exactCedar: [value => typeof value === 'boolean', 'true or false'],
 };
 
@@ -99,7 +135,8 @@ export function serializeOptions(options: EngineOptions): string {
       throw mistyped(`\`${name}\``, type[1]);
     }
   }
-  const { directory, files: paths = [], texts = [], bundle, platform, cacheSize, budget } = options;
+  const { directory, files: named = [], texts = [], bundle, platform } = options;
+  const { cacheSize, budget, limits } = options;
   consistent(options);
   const reader = () => {
     if (files === undefined) {
@@ -111,21 +148,18 @@ export function serializeOptions(options: EngineOptions): string {
   if (platform !== undefined) fields.push(`"platform":${text(platform, '`platform`')}`);
   if (cacheSize !== undefined) fields.push(`"cacheSize":${cacheSize}`);
   if (budget !== undefined) fields.push(`"budget":${JSON.stringify(budget)}`);
+  if (limits !== undefined) fields.push(`"limits":${JSON.stringify(limits)}`);
+  const paths = [...(directory === undefined ? [] : [directory]), ...named];
   if (bundle !== undefined) {
     fields.push(`"bundle":${embedded(reader().text(bundle), bundle)}`);
-  } else if (platform === 'backstage' && directory !== undefined) {
-    fields.push(`"bundle":${reader().bundle(directory)}`);
-  } else {
-    const all = [
-      ...(directory === undefined ? [] : reader().directory(directory)),
-      ...paths.map(path => reader().file(path)),
-      ...texts,
-    ];
-    const sources = all.map(source =>
-      object(source, { name: text(source.name, '`name`'), text: text(source.text, '`text`') }),
-    );
-    fields.push(`"texts":[${sources.join()}]`);
+  } else if (paths.length > 0) {
+    fields.push(`"tree":${JSON.stringify(reader().tree(paths))}`);
+    fields.push(`"paths":${JSON.stringify(paths)}`);
   }
+  const sources = texts.map(source =>
+    object(source, { name: text(source.name, '`name`'), text: text(source.text, '`text`') }),
+  );
+  fields.push(`"texts":[${sources.join()}]`);
   return `{${fields.join()}}`;
 }
 
@@ -142,8 +176,8 @@ function consistent({
     const help = "leave it out, or write 'backstage' or 'kubernetes'";
     throw unfit(`\`platform\` is \`${String(platform)}\`, which is not known`, help);
   }
-  if (bundle !== undefined && !(none && platform === 'backstage')) {
-    throw unfit("`bundle` stands alone, with `platform: 'backstage'`");
+  if (bundle !== undefined && (directory !== undefined || files.length > 0)) {
+    throw unfit('`bundle` stands in place of `directory` and `files`: leave them out');
   }
   if (none && bundle === undefined) {
     throw unfit('no policies are named', 'give `directory`, `files`, `texts` or `bundle`');

@@ -26,19 +26,64 @@ export function findBy(finder: () => Source): void {
 
 /** Sets the module, compiled or as bytes. Not needed in Node, which finds it by itself. */
 export function initSync(source: Source): void {
-  compiled = source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source);
+  try {
+    compiled = source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source);
+  } catch (cause) {
+    throw uncompiled(cause);
+  }
   drop();
 }
 
 /** Sets the module, which may still be on its way: `init(fetch(url))`. */
 export async function init(source: Source | Response | Promise<Response>): Promise<void> {
-  const given = await source;
+  let given: Source | Response;
+  try {
+    given = await source;
+  } catch (cause) {
+    throw unfetched('it could not be fetched', cause);
+  }
   if (given instanceof WebAssembly.Module) {
     initSync(given);
-  } else {
-    const bytes = 'arrayBuffer' in given ? await given.arrayBuffer() : given;
-    initSync(await WebAssembly.compile(bytes));
+    return;
   }
+  if ('arrayBuffer' in given && !given.ok) {
+    throw unfetched(`\`${given.url}\` is answered with ${given.status}`);
+  }
+  let bytes: BufferSource;
+  try {
+    bytes = 'arrayBuffer' in given ? await given.arrayBuffer() : given;
+  } catch (cause) {
+    throw unfetched('it broke off on its way', cause);
+  }
+  let module: WebAssembly.Module;
+  try {
+    module = await WebAssembly.compile(bytes);
+  } catch (cause) {
+    throw uncompiled(cause);
+  }
+  initSync(module);
+}
+
+function unfetched(reason: string, cause?: unknown): StagedoorError {
+  const message = `the module is not there: ${reason}`;
+  const help =
+    'serve `@stagedoor/wasm/stagedoor.wasm` with the page, and give `init` its URL: ' +
+    "with a bundler, `new URL('@stagedoor/wasm/stagedoor.wasm', import.meta.url)`";
+  return new StagedoorError({ code: 'module::missing', message, help }, { cause });
+}
+
+function uncompiled(cause: unknown): StagedoorError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  // Browsers say it in words of their own, and name the policy or `unsafe-eval` in all of them.
+  const refused = /content security policy|unsafe-eval/i.test(reason);
+  const message = refused
+    ? `the page may not compile WebAssembly: ${reason}`
+    : `what was given is not the module: ${reason}`;
+  const help = refused
+    ? "add `'wasm-unsafe-eval'` to `script-src` of the page's Content-Security-Policy"
+    : 'give the bytes of `@stagedoor/wasm/stagedoor.wasm`, of this version of the package';
+  const code = refused ? 'module::refused' : 'module::invalid';
+  return new StagedoorError({ code, message, help }, { cause });
 }
 
 function drop() {

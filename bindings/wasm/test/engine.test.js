@@ -5,6 +5,7 @@ const {
   mkdtempSync,
   mkdirSync,
   readFileSync,
+  readdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -109,12 +110,16 @@ test('options are checked', () => {
     [{ texts: 'x' }, 'argument::type'],
     [{ texts, platform: 'nomad' }, 'argument::option'],
     [{ texts, platform: 'backstage', exactCedar: true }, 'argument::option'],
-    [{ texts, bundle: 'b.json' }, 'argument::option'],
+    [{ directory: '.', bundle: 'b.json' }, 'argument::option'],
     [{ texts, cacheSize: -1 }, 'argument::type'],
     [{ texts: [{ name: 'x', text: '', txt: '' }] }, 'argument::type'],
     [{ texts, budget: { leafs: 1 } }, 'argument::type'],
     [{ directory: '/nowhere' }, 'file::read'],
-    [{ files: ['x.txt'] }, 'file::unknown'],
+    [{ files: ['x.txt'] }, 'file::read'],
+    [{ texts, limits: { policyBytes: 0.5 } }, 'argument::type'],
+    [{ texts, limits: { bytes: 1 } }, 'argument::option'],
+    [{ texts, limits: { operators: 2000 } }, 'argument::option'],
+    [{ texts, limits: { policyBytes: 10 } }, 'limit::policy-bytes'],
   ]) {
     assert.throws(
       () => Engine.loadSync(options),
@@ -214,6 +219,53 @@ test('files are read again, and what is wrong leaves those before in force', asy
   symlinkSync(join(folder, 'more'), join(folder, 'linked'));
   assert.throws(() => engine.reloadSync(), { code: 'directory::link' });
   assert.ok(!engine.isAllowed(deploy('silver'), people()));
+});
+
+test('a directory is walked by the same rules as everywhere', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'stagedoor-wasm-'));
+  after(() => rmSync(folder, { recursive: true }));
+  const place = name => join(folder, name);
+  writeFileSync(place('a.cedar'), 'permit (principal, action, resource);');
+  const set = JSON.stringify({ staticPolicies: {}, templates: {}, templateLinks: [] });
+  const load = () => Engine.loadSync({ directory: folder });
+  const alone = load().revision;
+  // Each is refused alike by the command and the addon.
+  for (const [make, code] of [
+    [() => writeFileSync(place('no.CEDAR'), 'x'), 'file::unread'],
+    [() => writeFileSync(place('no.cedar.txt'), 'x'), 'file::unread'],
+    [() => writeFileSync(place('forbids.json'), set), 'file::unread'],
+    [() => writeFileSync(place('empty.cedar'), ' '), 'file::empty'],
+    [() => writeFileSync(place('latin.cedar'), new Uint8Array([0xe9])), 'file::utf8'],
+    [() => symlinkSync('/nowhere/at/all', place('gone.cedar')), 'file::read'],
+    [() => symlinkSync(folder, place('around')), 'directory::link'],
+  ]) {
+    make();
+    assert.throws(load, error => error.code === code || assert.fail(`${code}: ${error.stack}`));
+    for (const name of readdirSync(folder).filter(name => name !== 'a.cedar')) {
+      rmSync(place(name), { recursive: true });
+    }
+  }
+  // And these are told.
+  writeFileSync(place('a.cedar.bak'), 'forbid (principal, action, resource);');
+  writeFileSync(place('README.md'), '# Policies');
+  symlinkSync('/nowhere/at/all', place('elsewhere'));
+  const { revision, warnings } = load();
+  assert.equal(revision, alone);
+  assert.deepEqual(warnings.map(({ code }) => code).sort(), ['file::link', 'file::unread']);
+});
+
+test('a module that cannot be had says what to do', async () => {
+  const { init } = require('@stagedoor/wasm');
+  const page = status => Promise.resolve(new globalThis.Response('no', { status }));
+  await assert.rejects(init(page(404)), { name: 'StagedoorError', code: 'module::missing' });
+  await assert.rejects(init(page(200)), { name: 'StagedoorError', code: 'module::invalid' });
+  await assert.rejects(init(Promise.reject(new TypeError('no network'))), {
+    name: 'StagedoorError',
+    code: 'module::missing',
+  });
+  assert.throws(() => initSync(new Uint8Array([1, 2, 3])), { code: 'module::invalid' });
+  // What was there before goes on.
+  assert.ok(Engine.loadSync({ texts }).revision);
 });
 
 test('Backstage gets conditions, and the same denials as from the addon', () => {

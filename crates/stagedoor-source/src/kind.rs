@@ -109,6 +109,13 @@ impl FileKind {
         matches!(self, Self::Source(kind) if !kind.is_schema())
     }
 
+    /// Returns whether the walk through a directory looks into such files: those that a set is
+    /// made of, and those that may be meant to belong to it.
+    #[must_use]
+    pub fn is_read(self) -> bool {
+        self.is_of_set() || matches!(self, Self::Json | Self::Manifest | Self::RuleLimits)
+    }
+
     /// Returns whether a policy set is made of such files.
     #[must_use]
     pub fn is_of_set(self) -> bool {

@@ -64,7 +64,7 @@ pub use file_system::{DirectoryEntry, EntryKind, FileMetadata, FileSystem, RealF
 pub use fingerprint::Fingerprint;
 pub use git::{GitError, GitTree};
 pub use kind::FileKind;
-pub use limits_file::limits_from_json;
+pub use limits_file::{limits_from_json, limits_from_numbers};
 pub use manifest::{MANIFEST_NAME, Manifest, ManifestUse};
 pub use memory::MemoryFileSystem;
 pub use origin::{

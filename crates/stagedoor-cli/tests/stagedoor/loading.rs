@@ -2,191 +2,18 @@
 //! problems.
 #![expect(clippy::indexing_slicing, reason = "a key that is missing from JSON reads as null")]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Deserialize;
-use stagedoor_backstage::{Permissions, PolicyEngine};
-use stagedoor_core::{Engine, EngineBuilder, Limits, LoadError, Problem, RuleEvaluator};
+use stagedoor_backstage::PolicyEngine;
+use stagedoor_core::Limits;
 use stagedoor_review::{LoadingError, Policies};
-use stagedoor_rule_host::{Compiler, HostConfig, RuleHost, WasmRules};
-use stagedoor_source::{
-    Bundle, EntryKind, GitTree, MemoryFileSystem, PolicySet, PolicySources, RealFileSystem,
-    Vocabulary,
-};
+use stagedoor_source::{Bundle, GitTree, PolicySet, PolicySources, RealFileSystem};
+use stagedoor_tests::loading::{Outcome, ROOT, Row, Table, codes};
 use stagedoor_webhook::{PoliciesError, PolicySource};
 
-use crate::run::{repository, stagedoor};
-
-const PLATFORMS: [Vocabulary; 2] =
-    [stagedoor_backstage::VOCABULARY, stagedoor_kubernetes::VOCABULARY];
-
-/// Where a row's directory is, in memory and below a temporary directory.
-const ROOT: &str = "set";
-
-#[derive(Debug, Deserialize)]
-struct Table {
-    rows: Vec<Row>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row {
-    name: String,
-    #[serde(default)]
-    files: BTreeMap<String, String>,
-    #[serde(default)]
-    bytes: BTreeMap<String, Vec<u8>>,
-    /// Files with a schema that ships.
-    #[serde(default)]
-    shipped: BTreeMap<String, String>,
-    #[serde(default)]
-    links: BTreeMap<String, String>,
-    #[serde(default)]
-    pipes: Vec<String>,
-    #[serde(default)]
-    denied: Vec<String>,
-    platform: Option<String>,
-    loads: Option<Vec<usize>>,
-    #[serde(default)]
-    told: Vec<String>,
-    about: Option<Vec<String>>,
-    #[serde(default = "yes")]
-    elsewhere: bool,
-    #[serde(default)]
-    rules: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// What a face makes of a directory.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Outcome {
-    /// How many policies each set has, and its revision.
-    sets: Vec<(usize, String)>,
-    /// The codes of what is told, sorted.
-    told: Vec<String>,
-}
-
-impl Outcome {
-    /// Adds a set; what is told of files is the same for all of them.
-    fn add(&mut self, loaded: Result<Engine, LoadError>) {
-        let problems: Vec<Problem> = match loaded {
-            Ok(engine) => {
-                self.sets.push((engine.policies().len(), engine.revision().to_owned()));
-                engine.warnings().to_vec()
-            }
-            Err(error) => error.problems().to_vec(),
-        };
-        self.told = codes(problems.iter().map(Problem::code));
-    }
-}
-
-/// Returns codes, sorted, without what Cedar's validator warns of.
-fn codes<'c>(codes: impl Iterator<Item = &'c str>) -> Vec<String> {
-    let told = codes.filter(|code| !matches!(*code, "policy::warning" | "policy::validate"));
-    let mut told: Vec<String> = told.map(str::to_owned).collect();
-    told.sort();
-    told
-}
-
-impl Row {
-    fn files(&self) -> Result<BTreeMap<&str, Vec<u8>>> {
-        let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
-        files.extend(self.files.iter().map(|(name, text)| (name.as_str(), text.clone().into())));
-        files.extend(self.bytes.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())));
-        for (name, which) in &self.shipped {
-            let text = match which.as_str() {
-                "backstage" => stagedoor_backstage::SCHEMA,
-                "kubernetes" => stagedoor_kubernetes::SCHEMA,
-                _ => stagedoor_kubernetes::admission::SCHEMA,
-            };
-            let text = match name.ends_with(".json") {
-                false => text.to_owned(),
-                true => {
-                    let (fragment, _) = cedar_policy::SchemaFragment::from_cedarschema_str(text)?;
-                    fragment.to_json_string()?
-                }
-            };
-            files.insert(name, text.into());
-        }
-        Ok(files)
-    }
-
-    fn in_memory(&self) -> Result<MemoryFileSystem> {
-        let path = |name: &str| Path::new(ROOT).join(name);
-        let mut memory = MemoryFileSystem::default();
-        for (name, bytes) in self.files()? {
-            memory = memory.with_file(path(name), bytes);
-        }
-        for (name, target) in &self.links {
-            memory = memory.with_link(path(name), target);
-        }
-        let memory = self.pipes.iter().fold(memory, |memory, name| memory.with_pipe(path(name)));
-        let denied = self.denied.iter();
-        Ok(denied.fold(memory, |memory, name| memory.with_unreadable(path(name), EntryKind::File)))
-    }
-
-    fn on_disk(&self, directory: &Path) -> Result<()> {
-        for (name, bytes) in self.files()? {
-            let path = directory.join(name);
-            std::fs::create_dir_all(path.parent().context("no directory")?)?;
-            std::fs::write(path, bytes)?;
-        }
-        for (name, target) in &self.links {
-            std::os::unix::fs::symlink(target, directory.join(name))?;
-        }
-        for name in &self.pipes {
-            let made = Command::new("mkfifo").arg(directory.join(name)).status()?;
-            ensure!(made.success(), "mkfifo");
-        }
-        Ok(())
-    }
-
-    /// Loads sources as the row asks.
-    fn load(&self, sources: PolicySources) -> Result<Outcome> {
-        let rules = self.rules_of(&sources)?;
-        let with_rules =
-            |builder: EngineBuilder| rules.iter().cloned().fold(builder, EngineBuilder::rules);
-        let mut outcome = Outcome::default();
-        for set in self.sets(sources)? {
-            outcome.add(with_rules(set.builder()).build());
-        }
-        Ok(outcome)
-    }
-
-    /// Returns the sets, each with the schema of the permissions that its files add.
-    fn sets(&self, sources: PolicySources) -> Result<Vec<PolicySet>> {
-        let limits = Limits::default();
-        let sets = match &self.platform {
-            Some(platform) => vec![PolicySet::of(sources, &PLATFORMS, &[platform], &limits)],
-            None => PolicySet::all(sources, &PLATFORMS),
-        };
-        let with_permissions = |set: PolicySet| match set.is_about("backstage") {
-            true => Ok(Permissions::known()?.with_sources(set.sources())?.add_to(set)),
-            false => Ok(set),
-        };
-        sets.into_iter().map(with_permissions).collect()
-    }
-
-    fn rules_of(&self, sources: &PolicySources) -> Result<Option<Arc<dyn RuleEvaluator>>> {
-        if sources.rules().is_empty() {
-            return Ok(None);
-        }
-        let host = RuleHost::new(&HostConfig::default().with_compiler(Compiler::InProcess))?;
-        Ok(Some(Arc::new(WasmRules::found(&host, sources.rules())?)))
-    }
-
-    /// Whether a commit can hold the directory.
-    fn is_for_git(&self) -> bool {
-        self.links.is_empty() && self.pipes.is_empty() && self.denied.is_empty() && !self.rules
-    }
-}
+use crate::run::stagedoor;
 
 /// What the command says of a directory.
 fn by_command(row: &Row, directory: &Path) -> Result<Outcome> {
@@ -318,11 +145,60 @@ fn check(row: &Row) -> Result<()> {
     Ok(())
 }
 
+/// Commands that load a directory, each as its arguments before and after it.
+fn commands(row: &Row) -> Vec<Vec<&'static str>> {
+    let mut commands = vec![
+        vec!["lint", ROOT, "--fail-on", "never"],
+        vec!["report", ROOT],
+        vec!["bundle", ROOT],
+        vec!["diff", ROOT, ROOT, "--allow-undecided"],
+    ];
+    match row.about.as_deref().unwrap_or_default() {
+        [platform] if platform == "kubernetes" => {
+            commands.push(vec!["what-can", "ann", "--policies", ROOT]);
+        }
+        [platform] if platform == "backstage" => {
+            commands.push(vec!["check", "backstage", "--policies", ROOT, "--user", "user:default/a"]);
+        }
+        _ => {}
+    }
+    commands
+}
+
+/// What keeps one command from loading a directory keeps all of them, and what one warns of all
+/// warn of.
+#[test]
+fn every_command_tells_the_same_of_a_directory() -> Result<()> {
+    let mut wrong = Vec::new();
+    let mut ran = 0;
+    for row in Table::read()?.rows {
+        // Which set of several a command takes is asked of each in its own way.
+        if !row.denied.is_empty() || row.platform.is_some() || row.loads.as_ref().is_some_and(|sets| sets.len() > 1) {
+            continue;
+        }
+        let place = tempfile::tempdir()?;
+        let directory = place.path().join(ROOT);
+        std::fs::create_dir(&directory)?;
+        row.on_disk(&directory)?;
+        for args in commands(&row) {
+            ran += 1;
+            let run = stagedoor(place.path(), args.iter().copied().chain(["--format", "json"]), b"")?;
+            let printed = format!("{}{}", run.stdout, run.stderr);
+            let loads = !printed.contains("\"problems\":[{");
+            let told = row.told.iter().all(|code| printed.contains(code.as_str()));
+            if loads != row.loads.is_some() || !told || loads && run.exit > 2 {
+                wrong.push(format!("{}: {args:?}: exit {}: {printed}", row.name, run.exit));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "{} of {ran}:\n{}", wrong.len(), wrong.join("\n"));
+    ensure!(ran > 150, "only {ran} commands ran");
+    Ok(())
+}
+
 #[test]
 fn every_face_reads_the_same_of_a_directory() -> Result<()> {
-    let text = std::fs::read_to_string(repository("crates/stagedoor-cli/tests/loading.yaml"))?;
-    let table: Table = serde_saphyr::from_str(&text)?;
-    ensure!(table.rows.len() >= 50, "{} rows", table.rows.len());
+    let table = Table::read()?;
     let mut wrong = Vec::new();
     for row in &table.rows {
         if let Err(error) = check(row) {
