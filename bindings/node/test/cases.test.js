@@ -1,7 +1,8 @@
 'use strict';
 
-const { shareCases, shareWireCases } = require('../../cases.js');
+const { shareCases, shareDirectories, shareWireCases } = require('../../cases.js');
 const addon = require('../main.js');
 
 shareCases(addon);
+shareDirectories(addon, { hasRules: true });
 shareWireCases(addon);

@@ -1,7 +1,8 @@
 'use strict';
 
-const { shareCases, shareWireCases } = require('../../cases.js');
+const { shareCases, shareDirectories, shareWireCases } = require('../../cases.js');
 const wasm = require('@stagedoor/wasm');
 
 shareCases(wasm);
+shareDirectories(wasm, { hasRules: false });
 shareWireCases(wasm);
