@@ -331,10 +331,7 @@ export interface EngineOptions {
   files?: Array<string>
   /** Such files as texts. */
   texts?: Array<SourceText>
-  /**
-   * A bundle of Backstage's policies, as `stagedoor backstage bundle` writes it, in place of
-   * a directory and files.
-   */
+  /** A bundle, as `stagedoor bundle` writes it, in place of a directory and files. */
   bundle?: string
   /**
    * Whose words the policies use. `backstage` adds Backstage's schema and the permissions
@@ -351,6 +348,11 @@ export interface EngineOptions {
    * Reloads read it again.
    */
   rules?: string
+  /**
+   * Other limits than the default ones on what is loaded and decided about, such as
+   * `{policyBytes: 131072}`: the names and numbers are those of `--limits` of the command.
+   */
+  limits?: Partial<Record<'fileBytes' | 'policyBytes' | 'policies' | 'nesting' | 'operators' | 'schemaParts' | 'validationSteps' | 'entities' | 'ancestors' | 'memberships' | 'stringBytes' | 'problems', number>>
   /**
    * Decide exactly as Cedar does: without a schema, and with a `forbid` that cannot be
    * evaluated left out. For conformance tests.

@@ -69,8 +69,7 @@ impl Table {
 struct Expected<'r> {
     name: &'r str,
     directory: String,
-    /// The platform that is asked for.
-    pub platform: Option<&'r str>,
+    platform: Option<&'r str>,
     has_rules: bool,
     #[serde(flatten)]
     outcome: Outcome,
@@ -96,7 +95,8 @@ pub struct Row {
     /// Files that cannot be read.
     #[serde(default)]
     pub denied: Vec<String>,
-    platform: Option<String>,
+    /// The platform that is asked for.
+    pub platform: Option<String>,
     /// How many policies each set has.
     pub loads: Option<Vec<usize>>,
     /// The codes of what is told.

@@ -10,11 +10,11 @@ const engine = await Engine.load({
       text: `
         @id("owners-delete")
         permit (
-          principal,
+          principal is Backstage::User,
           action == Backstage::Action::"catalog.entity.delete",
           resource is Backstage::CatalogEntity
         )
-        when { resource has owner && principal in resource.owner };`,
+        when { resource.owners.containsAny(principal.claims) };`,
     },
   ],
 });
@@ -40,6 +40,6 @@ console.log(unknown.decision.result, unknown.errors.length);
 
 /* Prints:
 CONDITIONAL
-{"resourceType":"catalog-entity","rule":"IS_ENTITY_OWNER","params":{"claims":["group:default/payments","user:default/ana"]}}
+{"rule":"IS_ENTITY_OWNER","resourceType":"catalog-entity","params":{"claims":["group:default/payments","user:default/ana"]}}
 DENY 1
 */

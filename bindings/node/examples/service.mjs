@@ -68,6 +68,6 @@ server.closeAllConnections();
 ana GET: 200
 ana DELETE: 403
 root DELETE: 200
-denied: request::action
+denied: request::schema
 root PATCH: 403
 */

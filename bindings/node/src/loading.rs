@@ -17,7 +17,7 @@ use crate::options::{Options, Platform};
 use crate::rules::Rules;
 
 /// The most bytes of a bundle.
-const BUNDLE_BYTES: usize = 256 << 20;
+const BUNDLE_BYTES: u64 = 256 << 20;
 
 /// The platforms that policies may be about.
 const PLATFORMS: [Vocabulary; 2] =
@@ -195,7 +195,8 @@ impl Loaded {
             Some(Platform::Backstage) => {
                 let builder = PolicyEngine::builder().beside(stagedoor_kubernetes::VOCABULARY);
                 let builder = builder.sources(sources).limits(options.limits.clone());
-                let builder = rules.into_iter().fold(builder, |builder, rules| builder.rules(rules));
+                let builder =
+                    rules.into_iter().fold(builder, |builder, rules| builder.rules(rules));
                 let builder = builder.plugins(options.plugins.iter().cloned());
                 Self::of(builder.build()?, options, facts)
             }
@@ -287,6 +288,10 @@ fn read_bundle(path: &Path) -> Result<PolicyBundle> {
         let message = format!("`{name}` cannot be read: {error}");
         Failure::new("file::read", message).with_help("check the path and its permissions")
     })?;
+    if bytes.len() as u64 > BUNDLE_BYTES {
+        let message = format!("`{name}` is larger than {} MiB", BUNDLE_BYTES >> 20);
+        return Err(Failure::new("file::read", message).with_help("ship several sets"));
+    }
     let json = String::from_utf8(bytes).map_err(|_| {
         Failure::new("file::read", format!("`{name}` is not UTF-8"))
             .with_help("`stagedoor bundle DIR` writes bundles")

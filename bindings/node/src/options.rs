@@ -41,11 +41,9 @@ pub struct EngineOptions {
     pub rules: Option<String>,
     /// Other limits than the default ones on what is loaded and decided about, such as
     /// `{policyBytes: 131072}`: the names and numbers are those of `--limits` of the command.
-    #[napi(
-        ts_type = "Partial<Record<'fileBytes' | 'policyBytes' | 'policies' | 'nesting' | \
+    #[napi(ts_type = "Partial<Record<'fileBytes' | 'policyBytes' | 'policies' | 'nesting' | \
                    'operators' | 'schemaParts' | 'validationSteps' | 'entities' | 'ancestors' | \
-                   'memberships' | 'stringBytes' | 'problems', number>>"
-    )]
+                   'memberships' | 'stringBytes' | 'problems', number>>")]
     pub limits: Option<HashMap<String, f64>>,
     /// Decide exactly as Cedar does: without a schema, and with a `forbid` that cannot be
     /// evaluated left out. For conformance tests.

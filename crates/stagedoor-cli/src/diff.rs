@@ -10,7 +10,7 @@ use stagedoor_review::diff::{
     AccessRow, Comparison, Direction, Meaning, PolicyChanges, Verdict as MeaningVerdict, format,
 };
 use stagedoor_review::{Platform, Policies};
-use stagedoor_source::{GitTree, PolicySources};
+use stagedoor_source::{GitTree, PolicySources, RealFileSystem};
 use stagedoor_testing::{Space, SpaceRequest};
 use stagedoor_wire::Verdict;
 
@@ -250,7 +250,7 @@ fn roles(args: &DiffArgs, given: &str) -> Result<Option<ResolvedRbac>, Failure> 
     if args.git || !path.exists() {
         return Ok(None);
     }
-    match manifests::below(path)? {
+    match manifests::below(&RealFileSystem, path)? {
         files if files.is_empty() => Ok(None),
         // Both sides have the same bindings of a cluster's own, so that roles are enough.
         files => resolved(&files, None, &args.built_in, BuiltIn::Roles).map(Some),

@@ -2,83 +2,34 @@
 
 use std::path::{Path, PathBuf};
 
-use stagedoor_source::is_ignored;
+use stagedoor_core::{LoadError, Severity};
+use stagedoor_source::{EntryKind, FileKind, FileSystem, Listing};
 
 use crate::failure::Failure;
 use crate::input::unreadable;
 
-/// Directories are not nested deeper than this.
-const DEPTH: usize = 64;
-
-/// Endings of files that have another meaning for policies than manifests have.
-const OTHERS: [&str; 9] = [
-    ".test.yaml",
-    ".test.yml",
-    ".test.json",
-    ".permissions.yaml",
-    ".permissions.yml",
-    ".permissions.json",
-    ".cedar.json",
-    ".cedarschema.json",
-    ".cedar",
-];
-
 /// Returns the manifests at a path, sorted: the file, or those below a directory. None where the
 /// path holds policies.
-pub(crate) fn below(path: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let mut found = Found::default();
-    if path.is_dir() {
-        walk(path, 0, &mut found)?;
-    } else {
-        found.add(path);
+pub(crate) fn below(files: &dyn FileSystem, path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let metadata = files.metadata(path).map_err(|e| unreadable(&files.display(path), &e))?;
+    if metadata.kind != EntryKind::Directory {
+        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        return Ok(is_manifest(&name).then(|| path.to_owned()).into_iter().collect());
     }
-    if found.policies {
+    let is_policies = |name: &str| FileKind::of(name).is_policies();
+    let listing = Listing::matching(files, path, |name| is_policies(name) || is_manifest(name));
+    if listing.files.iter().any(|file| file.kind.is_policies()) {
         return Ok(Vec::new());
     }
-    found.manifests.sort_unstable();
-    Ok(found.manifests)
+    // Following a link could leave the directory; leaving it out could lose a grant.
+    if listing.problems.iter().any(|problem| problem.severity() == Severity::Error) {
+        return Err(LoadError::of(listing.problems).into());
+    }
+    Ok(listing.files.into_iter().map(|file| file.path).collect())
 }
 
-#[derive(Default)]
-struct Found {
-    manifests: Vec<PathBuf>,
-    policies: bool,
-}
-
-impl Found {
-    fn add(&mut self, path: &Path) {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = name.unwrap_or_default();
-        let is = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
-        self.policies |= is(&[".cedar", ".cedar.json"]);
-        if is(&[".yaml", ".yml", ".json"]) && !is(&OTHERS) {
-            self.manifests.push(path.to_owned());
-        }
-    }
-}
-
-fn walk(directory: &Path, depth: usize, found: &mut Found) -> Result<(), Failure> {
-    let failed = |e: &std::io::Error| unreadable(&directory.display().to_string(), e);
-    if depth > DEPTH {
-        let message = format!("`{}` is nested too deeply", directory.display());
-        return Err(Failure::input(message));
-    }
-    for entry in std::fs::read_dir(directory).map_err(|e| failed(&e))? {
-        let entry = entry.map_err(|e| failed(&e))?;
-        if is_ignored(&entry.file_name()) {
-            continue;
-        }
-        let path = entry.path();
-        if path.is_dir() {
-            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-                // Following it could leave the directory; leaving it out could lose a grant.
-                found.policies |= true;
-                continue;
-            }
-            walk(&path, depth + 1, found)?;
-        } else {
-            found.add(&path);
-        }
-    }
-    Ok(())
+/// Whether a file may hold manifests: YAML or JSON that means nothing else beside policies.
+fn is_manifest(name: &str) -> bool {
+    let is_text = [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
+    is_text && matches!(FileKind::of(name), FileKind::Other | FileKind::Json)
 }

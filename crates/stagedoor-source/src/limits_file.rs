@@ -56,8 +56,11 @@ pub fn limits_from_numbers<'n>(
         if number.fract() != 0.0 || !(0.0..=EXACT).contains(&number) {
             return Err(not_whole(name));
         }
-        // Whole and within the range of both, so that nothing is lost.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "whole and within the range of both, so that nothing is lost"
+        )]
         let whole = number as u64;
         let whole = usize::try_from(whole).unwrap_or(usize::MAX);
         limits.set(name, whole).map_err(|e| e.to_string())?;

@@ -71,6 +71,25 @@ impl Listing {
     /// ```
     #[must_use]
     pub fn of(files: &dyn FileSystem, root: &Path) -> Self {
+        Self::matching(files, root, |name| FileKind::of(name) != FileKind::Other)
+    }
+
+    /// Returns the files below a directory that are wanted by their base names, as
+    /// [`of`](Self::of) does: for what stands in files of other names than those of policies,
+    /// such as entities and manifests.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stagedoor_source::{Listing, MemoryFileSystem};
+    ///
+    /// let files = MemoryFileSystem::default().with_file("m/a.yaml", "").with_file("m/b.cedar", "");
+    /// let listing = Listing::matching(&files, "m".as_ref(), |name| name.ends_with(".yaml"));
+    /// let names: Vec<_> = listing.files.iter().map(|file| file.name.as_str()).collect();
+    /// assert_eq!(names, ["a.yaml"]);
+    /// ```
+    #[must_use]
+    pub fn matching(files: &dyn FileSystem, root: &Path, is_wanted: impl Fn(&str) -> bool) -> Self {
         let mut listing = Self::default();
         let mut open = vec![(root.to_owned(), String::new(), 0)];
         let mut seen = 0;
@@ -104,7 +123,8 @@ impl Listing {
                 if entry.kind == EntryKind::Directory {
                     open.push((path, format!("{name}/"), depth + 1));
                 } else {
-                    listing.entry(files, path, name, entry.kind);
+                    let is_wanted = is_wanted(name.rsplit('/').next().unwrap_or(&name));
+                    listing.entry(files, path, name, entry.kind, is_wanted);
                 }
             }
         }
@@ -114,7 +134,14 @@ impl Listing {
         listing
     }
 
-    fn entry(&mut self, files: &dyn FileSystem, path: PathBuf, name: String, entry: EntryKind) {
+    fn entry(
+        &mut self,
+        files: &dyn FileSystem,
+        path: PathBuf,
+        name: String,
+        entry: EntryKind,
+        is_wanted: bool,
+    ) {
         let base = name.rsplit('/').next().unwrap_or(&name);
         let kind = FileKind::of(base);
         let metadata = match entry {
@@ -124,14 +151,14 @@ impl Listing {
         match metadata {
             Ok(EntryKind::Directory) => self.problems.push(linked_directory(&files.display(&path))),
             Ok(EntryKind::File) => {
-                if kind != FileKind::Other {
+                if is_wanted {
                     self.files.push(ListedFile { name, path, kind });
                 }
             }
-            Ok(_) if kind == FileKind::Other => {}
+            Ok(_) if !is_wanted => {}
             Ok(_) => self.problems.push(special(&files.display(&path))),
             // A link to nothing may be one to a directory that is not there yet.
-            Err(error) if kind == FileKind::Other => {
+            Err(error) if !is_wanted => {
                 let problem =
                     Problem::warning("file::link", format!("the link is not followed: {error}"));
                 let help = "remove it, or let it lead to a file";

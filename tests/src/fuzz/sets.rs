@@ -71,7 +71,11 @@ pub fn test_file(bytes: &[u8]) {
             assert!(!report.passed() || counts.failed == 0);
         }
         Err(error) => {
-            assert!(!error.problems().is_empty(), "no problem in {}", String::from_utf8_lossy(bytes));
+            assert!(
+                !error.problems().is_empty(),
+                "no problem in {}",
+                String::from_utf8_lossy(bytes)
+            );
         }
     }
 }

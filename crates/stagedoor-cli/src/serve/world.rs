@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stagedoor_authzen::{LoadedWorld, Mapping, World, WorldError, WorldLoader};
-use stagedoor_core::{Engine, Entities, Entity, Limits};
+use stagedoor_core::{Engine, Entities, Entity, Limits, Problem, Severity};
 use stagedoor_server::{Fingerprint, LoadFailure, OriginHealth, YieldingRules, admission};
-use stagedoor_source::{OriginSet, PolicyOrigin, PolicySet, PolicySources, is_ignored};
+use stagedoor_source::{
+    FileKind, Listing, OriginSet, PolicyOrigin, PolicySet, PolicySources, RealFileSystem,
+};
 use stagedoor_webhook::RuleSource as _;
 
 use crate::failure::Failure;
@@ -38,7 +40,7 @@ impl WorldFiles {
 impl WorldLoader for WorldFiles {
     fn fingerprint(&self) -> Fingerprint {
         let mut files = self.rules.files();
-        files.extend(entity_files(&self.entities));
+        files.extend(entity_files(&self.entities).0);
         files.extend(self.mapping.clone());
         self.policies
             .fingerprint()
@@ -81,7 +83,13 @@ impl WorldFiles {
 pub(crate) fn entities(paths: &[PathBuf], engine: &Engine) -> Result<Entities, LoadFailure> {
     let limits = Limits::default();
     let mut all: Vec<Entity> = Vec::new();
-    for path in entity_files(paths) {
+    let (files, problem) = entity_files(paths);
+    if let Some(problem) = problem {
+        // Entities that are left out may be members of groups that a forbid names.
+        let place = problem.file().unwrap_or_default();
+        return Err(entities_failure(format!("`{place}`: {}", problem.message())));
+    }
+    for path in files {
         let text = read(&path).map_err(entities_failure)?;
         let read = Entities::from_json_within(&text, engine.schema(), &limits)
             .map_err(|e| entities_failure(named(&path, e)))?;
@@ -100,35 +108,23 @@ fn entities_failure(message: String) -> LoadFailure {
 }
 
 /// Returns the files of entities: those that are named, and in directories all `*.json` that are
-/// neither policies nor schemas.
-fn entity_files(paths: &[PathBuf]) -> Vec<PathBuf> {
+/// neither policies nor schemas; and what keeps a directory from being read as a whole.
+fn entity_files(paths: &[PathBuf]) -> (Vec<PathBuf>, Option<Problem>) {
     let mut files = Vec::new();
-    let mut open = Vec::new();
+    let mut problems = Vec::new();
     for path in paths {
-        if path.is_dir() { open.push(path.clone()) } else { files.push(path.clone()) }
-    }
-    while let Some(directory) = open.pop() {
-        let Ok(entries) = std::fs::read_dir(&directory) else {
-            // Told by whoever reads it.
-            files.push(directory);
+        if !path.is_dir() {
+            files.push(path.clone());
             continue;
-        };
-        for entry in entries.flatten() {
-            let (path, name) = (entry.path(), entry.file_name());
-            let name = name.to_string_lossy();
-            if is_ignored(&entry.file_name()) {
-                continue;
-            }
-            let is_cedar = name.ends_with(".cedar.json") || name.ends_with(".cedarschema.json");
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                open.push(path);
-            } else if name.ends_with(".json") && !is_cedar {
-                files.push(path);
-            }
         }
+        let listing = Listing::matching(&RealFileSystem, path, |name| {
+            name.ends_with(".json") && !FileKind::of(name).is_of_set()
+        });
+        files.extend(listing.files.into_iter().map(|file| file.path));
+        problems.extend(listing.problems);
     }
-    files.sort_unstable();
-    files
+    let is_error = |problem: &Problem| problem.severity() == Severity::Error;
+    (files, problems.into_iter().find(is_error))
 }
 
 fn read(path: &Path) -> Result<String, String> {

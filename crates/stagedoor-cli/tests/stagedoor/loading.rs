@@ -148,7 +148,7 @@ fn check(row: &Row) -> Result<()> {
 /// Commands that load a directory, each as its arguments before and after it.
 fn commands(row: &Row) -> Vec<Vec<&'static str>> {
     let mut commands = vec![
-        vec!["lint", ROOT, "--fail-on", "never"],
+        vec!["lint", ROOT, "--fail-on", "error"],
         vec!["report", ROOT],
         vec!["bundle", ROOT],
         vec!["diff", ROOT, ROOT, "--allow-undecided"],
@@ -158,7 +158,14 @@ fn commands(row: &Row) -> Vec<Vec<&'static str>> {
             commands.push(vec!["what-can", "ann", "--policies", ROOT]);
         }
         [platform] if platform == "backstage" => {
-            commands.push(vec!["check", "backstage", "--policies", ROOT, "--user", "user:default/a"]);
+            commands.push(vec![
+                "check",
+                "backstage",
+                "--policies",
+                ROOT,
+                "--user",
+                "user:default/a",
+            ]);
         }
         _ => {}
     }
@@ -173,7 +180,10 @@ fn every_command_tells_the_same_of_a_directory() -> Result<()> {
     let mut ran = 0;
     for row in Table::read()?.rows {
         // Which set of several a command takes is asked of each in its own way.
-        if !row.denied.is_empty() || row.platform.is_some() || row.loads.as_ref().is_some_and(|sets| sets.len() > 1) {
+        if !row.denied.is_empty()
+            || row.platform.is_some()
+            || row.loads.as_ref().is_some_and(|sets| sets.len() > 1)
+        {
             continue;
         }
         let place = tempfile::tempdir()?;
@@ -182,7 +192,8 @@ fn every_command_tells_the_same_of_a_directory() -> Result<()> {
         row.on_disk(&directory)?;
         for args in commands(&row) {
             ran += 1;
-            let run = stagedoor(place.path(), args.iter().copied().chain(["--format", "json"]), b"")?;
+            let run =
+                stagedoor(place.path(), args.iter().copied().chain(["--format", "json"]), b"")?;
             let printed = format!("{}{}", run.stdout, run.stderr);
             let loads = !printed.contains("\"problems\":[{");
             let told = row.told.iter().all(|code| printed.contains(code.as_str()));
