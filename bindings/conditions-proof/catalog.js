@@ -4,11 +4,10 @@
 // rows, query filters and authorization. Only processing is left out, since the entities
 // already are as it would leave them.
 
-const { createRequire } = require('node:module');
 const path = require('node:path');
 
-// The packages are those that the backend module is tested with.
-const backstage = createRequire(path.join(__dirname, '../backstage/package.json'));
+const { backstage } = require('./line.js');
+
 const knexFactory = backstage('knex');
 const root = path.dirname(backstage.resolve('@backstage/plugin-catalog-backend/package.json'));
 const internal = file => backstage(path.join(root, 'dist', `${file}.cjs.js`));
@@ -67,7 +66,7 @@ async function createCatalog(entities) {
 async function insert(knex, id, entity, relations) {
   const reference = referenceOf(entity);
   const json = JSON.stringify(entity);
-  const now = knex.fn.now();
+  const now = '2026-01-01 00:00:00';
   await knex('refresh_state').insert({
     entity_id: id,
     entity_ref: reference,
@@ -101,6 +100,8 @@ async function insert(knex, id, entity, relations) {
     logger,
     entityRef: reference,
     stitchTicket: ticket,
+    // From 4.0.1 on, what is stitched is held until then.
+    stitchLeaseExpiresAt: now,
   });
   if (result !== 'changed') {
     throw new Error(`${reference} is not in the catalog: ${result}`);

@@ -7,6 +7,7 @@ const assert = require('node:assert/strict');
 const { readFileSync } = require('node:fs');
 const { test } = require('node:test');
 const { applies, createCatalog, referenceOf } = require('./catalog.js');
+const { versionOf } = require('./line.js');
 const { appliesToResource } = require('./scaffolder.js');
 
 const file = process.env.CONDITION_CASES ?? 'cases.json';
@@ -39,7 +40,7 @@ test('conditions agree with Backstage', async t => {
       }
     }
   }
-  t.diagnostic(JSON.stringify(counts));
+  t.diagnostic(`catalog ${versionOf('@backstage/plugin-catalog-backend')}: ${JSON.stringify(counts)}`);
   // The comparison is about something.
   assert.ok(counts.conditional > counts.decisions / 10 && counts.allowed > counts.checks / 50);
 });
@@ -61,6 +62,8 @@ test('conditions agree with the scaffolder', t => {
       );
     }
   }
-  t.diagnostic(JSON.stringify(counts));
+  t.diagnostic(
+    `scaffolder ${versionOf('@backstage/plugin-scaffolder-backend')}: ${JSON.stringify(counts)}`,
+  );
   assert.ok(counts.conditional > scaffolder.length / 10 && counts.allowed > 0);
 });

@@ -2,10 +2,10 @@
 
 // The scaffolder's own rules, which it applies in memory alone.
 
-const { createRequire } = require('node:module');
 const path = require('node:path');
 
-const backstage = createRequire(path.join(__dirname, '../backstage/package.json'));
+const { backstage } = require('./line.js');
+
 const root = path.dirname(backstage.resolve('@backstage/plugin-scaffolder-backend/package.json'));
 const { scaffolderActionRules, scaffolderTaskRules, scaffolderTemplateRules } = backstage(
   path.join(root, 'dist/service/rules.cjs.js'),

@@ -199,7 +199,6 @@ fn conditions_agree_with_the_catalog() -> Result<()> {
     let bindings = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no folder above")?;
     let backstage = bindings.join("backstage");
     let node = node_for_backstage(&backstage)?;
-    install(&backstage)?;
     let cases = Path::new(env!("CARGO_TARGET_TMPDIR")).join("condition-cases.json");
     // From the workspace's root, so that it is what `cargo test --workspace` has built already.
     let root = bindings.parent().context("no folder above")?;
@@ -211,10 +210,17 @@ fn conditions_agree_with_the_catalog() -> Result<()> {
         .context("the cases cannot be generated")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     fs::write(&cases, output.stdout)?;
-    run(Command::new(&node)
-        .current_dir(bindings.join("conditions-proof"))
-        .env("CONDITION_CASES", &cases)
-        .args(["--test", "--test-reporter=spec", "proof.test.js"]))
+    let proof = bindings.join("conditions-proof");
+    // The oldest release line that is supported, and the current one.
+    for line in ["../backstage", "lines/current"] {
+        install(&proof.join(line))?;
+        run(Command::new(&node)
+            .current_dir(&proof)
+            .env("CONDITION_CASES", &cases)
+            .env("BACKSTAGE_LINE", line)
+            .args(["--test", "--test-reporter=spec", "proof.test.js"]))?;
+    }
+    Ok(())
 }
 
 /// Puts the packages and the addon where Node looks for them.
