@@ -8,7 +8,7 @@ import type { SignInPageProps } from '@backstage/plugin-app-react';
 import catalogPlugin from '@backstage/plugin-catalog/alpha';
 import { createRoot } from 'react-dom/client';
 
-import stagedoorPlugin from '../src';
+import stagedoorPlugin from '../src/index.js';
 
 // `?as=name` signs in by the provider of the tests; otherwise whoever opens it is the guest.
 const named =

@@ -12,7 +12,7 @@ import type {
   Status,
   WhatIf,
   Why,
-} from './answers';
+} from './answers.js';
 
 /** Whom a question is about: by default, whoever asks. */
 export interface Subject {

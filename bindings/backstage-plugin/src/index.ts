@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 
-export { stagedoorPlugin as default } from './plugin';
-export { StagedoorApiError, stagedoorApiRef } from './api';
-export type { StagedoorApi, Subject } from './api';
-export type * from './answers';
+export { stagedoorPlugin as default } from './plugin.js';
+export { StagedoorApiError, stagedoorApiRef } from './api.js';
+export type { StagedoorApi, Subject } from './api.js';
+export type * from './answers.js';

@@ -1,4 +1,4 @@
-import type { Grid, GridPermission, Result } from './answers';
+import type { Grid, GridPermission, Result } from './answers.js';
 
 /** One answer of the grid. */
 export interface Cell {

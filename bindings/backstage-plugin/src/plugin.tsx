@@ -8,9 +8,9 @@ import {
 } from '@backstage/frontend-plugin-api';
 import { EntityCardBlueprint } from '@backstage/plugin-catalog-react/alpha';
 
-import { StagedoorClient, stagedoorApiRef } from './api';
-import { StageDoorIcon } from './components/StageDoorIcon';
-import { rootRouteRef, whoCanRouteRef, whyRouteRef } from './routes';
+import { StagedoorClient, stagedoorApiRef } from './api.js';
+import { StageDoorIcon } from './components/StageDoorIcon.js';
+import { rootRouteRef, whoCanRouteRef, whyRouteRef } from './routes.js';
 
 /** Shown to those alone who may see what others may do; the backend demands it as well. */
 const ifReadsOthers = {
@@ -32,7 +32,7 @@ const access = SubPageBlueprint.make({
     path: 'access',
     title: 'Access',
     loader: () =>
-      import('./pages/AccessPage').then(({ AccessPage }) => <AccessPage />),
+      import('./pages/AccessPage.js').then(({ AccessPage }) => <AccessPage />),
   },
 });
 
@@ -42,7 +42,8 @@ const why = SubPageBlueprint.make({
     path: 'why',
     title: 'Why',
     routeRef: whyRouteRef,
-    loader: () => import('./pages/WhyPage').then(({ WhyPage }) => <WhyPage />),
+    loader: () =>
+      import('./pages/WhyPage.js').then(({ WhyPage }) => <WhyPage />),
   },
 });
 
@@ -54,7 +55,7 @@ const whoCan = SubPageBlueprint.make({
     title: 'Who can',
     routeRef: whoCanRouteRef,
     loader: () =>
-      import('./pages/WhoCanPage').then(({ WhoCanPage }) => <WhoCanPage />),
+      import('./pages/WhoCanPage.js').then(({ WhoCanPage }) => <WhoCanPage />),
   },
 });
 
@@ -65,7 +66,7 @@ const whatIf = SubPageBlueprint.make({
     path: 'what-if',
     title: 'What if',
     loader: () =>
-      import('./pages/WhatIfPage').then(({ WhatIfPage }) => <WhatIfPage />),
+      import('./pages/WhatIfPage.js').then(({ WhatIfPage }) => <WhatIfPage />),
   },
 });
 
@@ -76,7 +77,7 @@ const status = SubPageBlueprint.make({
     path: 'status',
     title: 'Status',
     loader: () =>
-      import('./pages/StatusPage').then(({ StatusPage }) => <StatusPage />),
+      import('./pages/StatusPage.js').then(({ StatusPage }) => <StatusPage />),
   },
 });
 
@@ -95,9 +96,9 @@ const card = EntityCardBlueprint.make({
   params: {
     type: 'info',
     loader: () =>
-      import('./components/EntityAccessCard').then(({ EntityAccessCard }) => (
-        <EntityAccessCard />
-      )),
+      import('./components/EntityAccessCard.js').then(
+        ({ EntityAccessCard }) => <EntityAccessCard />,
+      ),
   },
 });
 

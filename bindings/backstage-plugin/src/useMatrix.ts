@@ -1,10 +1,10 @@
 import { useApi } from '@backstage/frontend-plugin-api';
 import { useEffect, useState } from 'react';
 
-import type { Grid } from './answers';
-import { stagedoorApiRef } from './api';
-import { matrixOf } from './matrix';
-import type { Matrix } from './matrix';
+import type { Grid } from './answers.js';
+import { stagedoorApiRef } from './api.js';
+import { matrixOf } from './matrix.js';
+import type { Matrix } from './matrix.js';
 
 /** So many groups are read first, so that something is there soon; then more at a time. */
 const FIRST = 30;

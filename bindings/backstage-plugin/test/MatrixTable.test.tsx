@@ -1,8 +1,8 @@
 import { cleanup, fireEvent, render, screen } from '@testing-library/react';
 import { afterEach, expect, test, vi } from 'vitest';
 
-import { MatrixTable } from '../src/components/MatrixTable';
-import type { Row } from '../src/matrix';
+import { MatrixTable } from '../src/components/MatrixTable.js';
+import type { Row } from '../src/matrix.js';
 
 afterEach(cleanup);
 

@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
 
-import { StagedoorApiError, StagedoorClient } from '../src/api';
+import { StagedoorApiError, StagedoorClient } from '../src/api.js';
 
 function client(status: number, body: string) {
   const asked: [string, RequestInit | undefined][] = [];

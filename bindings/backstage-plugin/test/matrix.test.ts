@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
-import type { Grid } from '../src';
-import { EVERYTHING, matrixOf, said, shown } from '../src/matrix';
+import type { Grid } from '../src/index.js';
+import { EVERYTHING, matrixOf, said, shown } from '../src/matrix.js';
 
 const permissions = ['catalog.a', 'catalog.b', 'proxy'].map((name, index) => ({
   name,

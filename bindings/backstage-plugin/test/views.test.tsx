@@ -1,10 +1,10 @@
 import { cleanup, render, screen } from '@testing-library/react';
 import { afterEach, expect, test } from 'vitest';
 
-import type { Status, WhatIf, Why } from '../src';
-import { Comparison } from '../src/pages/WhatIfPage';
-import { StatusView } from '../src/pages/StatusPage';
-import { WhyView } from '../src/pages/WhyPage';
+import type { Status, WhatIf, Why } from '../src/index.js';
+import { Comparison } from '../src/pages/WhatIfPage.js';
+import { StatusView } from '../src/pages/StatusPage.js';
+import { WhyView } from '../src/pages/WhyPage.js';
 
 afterEach(cleanup);
 

@@ -35,14 +35,15 @@ fn packages_fit_together() -> Result<()> {
     for folder in fs::read_dir(bindings)? {
         let Ok(text) = fs::read(folder?.path().join("package.json")) else { continue };
         let manifest: Value = serde_json::from_slice(&text)?;
-        if manifest["private"] == true {
+        let field = |name: &str| manifest.get(name).unwrap_or(&Value::Null);
+        if *field("private") == true {
             continue;
         }
         published += 1;
-        let name = manifest["name"].as_str().context("a package without a name")?;
-        ensure!(manifest["version"] == env!("CARGO_PKG_VERSION"), "the version of {name}");
+        let name = field("name").as_str().context("a package without a name")?;
+        ensure!(*field("version") == env!("CARGO_PKG_VERSION"), "the version of {name}");
         for kind in ["dependencies", "optionalDependencies", "peerDependencies"] {
-            for (other, wanted) in manifest[kind].as_object().into_iter().flatten() {
+            for (other, wanted) in field(kind).as_object().into_iter().flatten() {
                 let wanted = wanted.as_str().context("a version is no text")?;
                 ensure!(!wanted.contains(':'), "{name} depends on {other} by `{wanted}`");
                 let is_ours = other.starts_with("@stagedoor/");

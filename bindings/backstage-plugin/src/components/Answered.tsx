@@ -1,9 +1,9 @@
 import { Alert, Skeleton } from '@backstage/ui';
 import type { ReactNode } from 'react';
 
-import { StagedoorApiError } from '../api';
-import type { Asked } from '../useAnswer';
-import { ProblemList } from './ProblemList';
+import { StagedoorApiError } from '../api.js';
+import type { Asked } from '../useAnswer.js';
+import { ProblemList } from './ProblemList.js';
 
 /** Shows an answer once it is there; before that that it is awaited, or why there is none. */
 export function Answered<Answer>({

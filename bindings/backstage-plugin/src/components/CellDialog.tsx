@@ -9,16 +9,16 @@ import {
 import { useApi, useRouteRef } from '@backstage/frontend-plugin-api';
 import { useState } from 'react';
 
-import type { GridPermission, Reach } from '../answers';
-import { stagedoorApiRef } from '../api';
-import type { Row } from '../matrix';
-import { whoCanRouteRef, whyRouteRef } from '../routes';
-import { useAnswer } from '../useAnswer';
-import { Answered } from './Answered';
-import { PolicyList } from './PolicyList';
-import { ProblemList } from './ProblemList';
-import { ReachTable } from './ReachTable';
-import { ResultBadge } from './ResultBadge';
+import type { GridPermission, Reach } from '../answers.js';
+import { stagedoorApiRef } from '../api.js';
+import type { Row } from '../matrix.js';
+import { whoCanRouteRef, whyRouteRef } from '../routes.js';
+import { useAnswer } from '../useAnswer.js';
+import { Answered } from './Answered.js';
+import { PolicyList } from './PolicyList.js';
+import { ProblemList } from './ProblemList.js';
+import { ReachTable } from './ReachTable.js';
+import { ResultBadge } from './ResultBadge.js';
 
 /** The kinds of resources whose entities can be counted. */
 const COUNTED = ['catalog-entity', 'scaffolder-template'];

@@ -4,11 +4,11 @@ import { useApi, useRouteRef } from '@backstage/frontend-plugin-api';
 import { useEntity } from '@backstage/plugin-catalog-react';
 import { Card, CardBody, CardHeader, Link } from '@backstage/ui';
 
-import { stagedoorApiRef } from '../api';
-import { whoCanRouteRef, whyRouteRef } from '../routes';
-import { useAnswer } from '../useAnswer';
-import { Answered } from './Answered';
-import { ResultBadge } from './ResultBadge';
+import { stagedoorApiRef } from '../api.js';
+import { whoCanRouteRef, whyRouteRef } from '../routes.js';
+import { useAnswer } from '../useAnswer.js';
+import { Answered } from './Answered.js';
+import { ResultBadge } from './ResultBadge.js';
 import '../styles.css';
 
 /** What whoever looks at an entity may do with it, why, and who else may. */

@@ -6,8 +6,8 @@ import type {
   Explanation,
   PolicyExplanation,
   Residual,
-} from '../answers';
-import { Place } from './PolicyList';
+} from '../answers.js';
+import { Place } from './PolicyList.js';
 
 const STATUS: Record<PolicyExplanation['status'], string> = {
   satisfied: 'applies',

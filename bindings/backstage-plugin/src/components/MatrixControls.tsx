@@ -1,7 +1,7 @@
 import { Flex, SearchField, Select, Switch } from '@backstage/ui';
 
-import type { GridPermission } from '../answers';
-import type { View } from '../matrix';
+import type { GridPermission } from '../answers.js';
+import type { View } from '../matrix.js';
 
 const ALL = 'all';
 

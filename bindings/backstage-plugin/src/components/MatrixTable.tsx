@@ -1,9 +1,9 @@
 import { memo, useCallback, useEffect, useRef, useState } from 'react';
 import type { KeyboardEvent, UIEvent } from 'react';
 
-import type { GridPermission } from '../answers';
-import { said } from '../matrix';
-import type { Cell, Row, View } from '../matrix';
+import type { GridPermission } from '../answers.js';
+import { said } from '../matrix.js';
+import type { Cell, Row, View } from '../matrix.js';
 
 /** As `--stagedoor-row` of the style sheet: rows outside of what is seen are not rendered. */
 const ROW = 36;

@@ -2,11 +2,11 @@ import { useApi, useRouteRef } from '@backstage/frontend-plugin-api';
 import { Link, SearchField, Text } from '@backstage/ui';
 import { useState } from 'react';
 
-import { stagedoorApiRef } from '../api';
-import { whyRouteRef } from '../routes';
-import { useAnswer } from '../useAnswer';
-import { Answered } from './Answered';
-import { ResultBadge } from './ResultBadge';
+import { stagedoorApiRef } from '../api.js';
+import { whyRouteRef } from '../routes.js';
+import { useAnswer } from '../useAnswer.js';
+import { Answered } from './Answered.js';
+import { ResultBadge } from './ResultBadge.js';
 
 /** What whoever looks at it may do. */
 export function OwnAccess({ user }: { user: string }) {

@@ -1,6 +1,6 @@
 import { Link } from '@backstage/ui';
 
-import type { PolicyPlace } from '../answers';
+import type { PolicyPlace } from '../answers.js';
 
 /** Says where something stands, as a link if that is known. */
 export function Place({

@@ -1,5 +1,5 @@
-import type { Problem } from '../answers';
-import { Place } from './PolicyList';
+import type { Problem } from '../answers.js';
+import { Place } from './PolicyList.js';
 
 /** Lists what is wrong or odd, with its place and what to do. */
 export function ProblemList({ problems }: { problems: readonly Problem[] }) {

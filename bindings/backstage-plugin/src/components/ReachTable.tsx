@@ -1,4 +1,4 @@
-import type { Reach } from '../answers';
+import type { Reach } from '../answers.js';
 
 /** Which kinds of entities a permission reaches, and how many of each. */
 export function ReachTable({ reach: { kinds, notAsked } }: { reach: Reach }) {

@@ -1,6 +1,6 @@
 import { Badge } from '@backstage/ui';
 
-import type { Result } from '../answers';
+import type { Result } from '../answers.js';
 
 const WORDS: Record<Result, string> = {
   ALLOW: '✓ allowed',

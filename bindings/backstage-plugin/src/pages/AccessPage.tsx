@@ -2,17 +2,17 @@ import { useApi } from '@backstage/frontend-plugin-api';
 import { Container, Text } from '@backstage/ui';
 import { useCallback, useMemo, useState } from 'react';
 
-import type { GridPermission } from '../answers';
-import { stagedoorApiRef } from '../api';
-import { Answered, Failure } from '../components/Answered';
-import { CellDialog } from '../components/CellDialog';
-import { MatrixControls } from '../components/MatrixControls';
-import { MatrixTable } from '../components/MatrixTable';
-import { OwnAccess } from '../components/OwnAccess';
-import { EVERYTHING, shown } from '../matrix';
-import type { Row, View } from '../matrix';
-import { useAnswer } from '../useAnswer';
-import { useMatrix } from '../useMatrix';
+import type { GridPermission } from '../answers.js';
+import { stagedoorApiRef } from '../api.js';
+import { Answered, Failure } from '../components/Answered.js';
+import { CellDialog } from '../components/CellDialog.js';
+import { MatrixControls } from '../components/MatrixControls.js';
+import { MatrixTable } from '../components/MatrixTable.js';
+import { OwnAccess } from '../components/OwnAccess.js';
+import { EVERYTHING, shown } from '../matrix.js';
+import type { Row, View } from '../matrix.js';
+import { useAnswer } from '../useAnswer.js';
+import { useMatrix } from '../useMatrix.js';
 import '../styles.css';
 
 /** Who may do what: groups and permissions; one's own for those who may not see others'. */

@@ -2,10 +2,10 @@ import { useApi } from '@backstage/frontend-plugin-api';
 import { Alert, Button, Container, Text } from '@backstage/ui';
 import { useState } from 'react';
 
-import type { LoadStatus, Status } from '../answers';
-import { stagedoorApiRef } from '../api';
-import { Answered } from '../components/Answered';
-import { useAnswer } from '../useAnswer';
+import type { LoadStatus, Status } from '../answers.js';
+import { stagedoorApiRef } from '../api.js';
+import { Answered } from '../components/Answered.js';
+import { useAnswer } from '../useAnswer.js';
 import '../styles.css';
 
 /** How the policies stand, and what was noticed since the backend started. */

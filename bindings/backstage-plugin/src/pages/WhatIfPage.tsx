@@ -11,10 +11,10 @@ import {
 } from '@backstage/ui';
 import { useState } from 'react';
 
-import type { AccessRow, WhatIf } from '../answers';
-import { stagedoorApiRef } from '../api';
-import { Answered } from '../components/Answered';
-import { useAnswer } from '../useAnswer';
+import type { AccessRow, WhatIf } from '../answers.js';
+import { stagedoorApiRef } from '../api.js';
+import { Answered } from '../components/Answered.js';
+import { useAnswer } from '../useAnswer.js';
 import '../styles.css';
 
 type Other = 'shadow' | 'beside' | 'instead';

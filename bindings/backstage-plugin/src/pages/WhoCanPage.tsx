@@ -6,14 +6,14 @@ import {
 import { Container, Flex, Link, SearchField, Text } from '@backstage/ui';
 import { useState } from 'react';
 
-import type { Holders } from '../answers';
-import { stagedoorApiRef } from '../api';
-import { Answered } from '../components/Answered';
-import { PermissionField } from '../components/PermissionField';
-import { ReferenceField } from '../components/ReferenceField';
-import { ResultBadge } from '../components/ResultBadge';
-import { whyRouteRef } from '../routes';
-import { useAnswer } from '../useAnswer';
+import type { Holders } from '../answers.js';
+import { stagedoorApiRef } from '../api.js';
+import { Answered } from '../components/Answered.js';
+import { PermissionField } from '../components/PermissionField.js';
+import { ReferenceField } from '../components/ReferenceField.js';
+import { ResultBadge } from '../components/ResultBadge.js';
+import { whyRouteRef } from '../routes.js';
+import { useAnswer } from '../useAnswer.js';
 import '../styles.css';
 
 /** So many users are shown at a time. */

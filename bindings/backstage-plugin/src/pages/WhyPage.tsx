@@ -1,16 +1,19 @@
 import { useApi, useAppSearchParams } from '@backstage/frontend-plugin-api';
 import { Alert, Container, Flex, Text } from '@backstage/ui';
 
-import type { Why } from '../answers';
-import { stagedoorApiRef } from '../api';
-import { Answered } from '../components/Answered';
-import { ExplanationView, ResidualView } from '../components/ExplanationView';
-import { PermissionField } from '../components/PermissionField';
-import { PolicyList } from '../components/PolicyList';
-import { ProblemList } from '../components/ProblemList';
-import { ReferenceField } from '../components/ReferenceField';
-import { ResultBadge } from '../components/ResultBadge';
-import { useAnswer } from '../useAnswer';
+import type { Why } from '../answers.js';
+import { stagedoorApiRef } from '../api.js';
+import { Answered } from '../components/Answered.js';
+import {
+  ExplanationView,
+  ResidualView,
+} from '../components/ExplanationView.js';
+import { PermissionField } from '../components/PermissionField.js';
+import { PolicyList } from '../components/PolicyList.js';
+import { ProblemList } from '../components/ProblemList.js';
+import { ReferenceField } from '../components/ReferenceField.js';
+import { ResultBadge } from '../components/ResultBadge.js';
+import { useAnswer } from '../useAnswer.js';
 import '../styles.css';
 
 /** Why somebody has a permission, or why not. What is asked stands in the page's address. */
