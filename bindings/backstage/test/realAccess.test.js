@@ -427,3 +427,46 @@ test('what other policies would change is told by name and for all requests', as
   ]);
   assert.equal(proxy, 'DENY');
 });
+
+test('actions that agents call are there for those who have their permission', async () => {
+  const actions = async (plugin, as) => {
+    const path = `${plugin}/.backstage/actions/v1/actions`;
+    const { status, body } = await backend.call(path, { as });
+    assert.equal(status, 200, JSON.stringify(body));
+    return body.actions.map(({ id }) => id);
+  };
+  const invoke = async (plugin, id, as) => {
+    const path = `${plugin}/.backstage/actions/v1/actions/${encodeURIComponent(id)}/invoke`;
+    return (await backend.call(path, { as, body: {} })).status;
+  };
+  for (const [plugin, part, permission] of [
+    ['scaffolder', 'dry-run', { name: 'scaffolder.template.dry-run' }],
+    [
+      'kubernetes',
+      'clusters',
+      { name: 'kubernetes.clusters.read', action: 'read' },
+    ],
+  ]) {
+    const all = await actions(plugin, 'cleo');
+    const id = all.find(each => each.includes(part));
+    assert.ok(id, `${all}`);
+    const known = (await ask('grid?limit=1')).permissions.find(
+      ({ name }) => name === permission.name,
+    );
+    const has = new Set();
+    for (const name of USERS) {
+      const [decided] = await authorize(name, [{ permission: stated(known) }]);
+      const isListed = (await actions(plugin, name)).includes(id);
+      assert.equal(isListed, decided === 'ALLOW', `${name} ${id}`);
+      // Whoever may not see it cannot call it: for them it is not there.
+      const status = await invoke(plugin, id, name);
+      assert.equal(
+        status === 404,
+        decided !== 'ALLOW',
+        `${name} ${id}: ${status}`,
+      );
+      has.add(decided);
+    }
+    assert.equal(has.size, 2, permission.name);
+  }
+});
