@@ -18,6 +18,7 @@ use crate::output::Output;
 use crate::platform::Platform;
 use crate::roles::{self, BuiltIn, BuiltInArgs};
 use crate::table::Table;
+use crate::terminal::line;
 
 /// Size of a file of subjects, in bytes.
 const SUBJECT_BYTES: usize = 16 << 20;
@@ -132,6 +133,7 @@ pub(crate) fn who_can(args: &WhoCanArgs, output: &mut Output) -> Result<Ending, 
     let question = question(args)?;
     let engine = args.source.engine(&args.load, output)?;
     let policies = AccessPolicies::of(&engine).map_err(|e| Failure::input(e.to_string()))?;
+    tell_watched(&policies, output);
     let mut found = policies.who_can(&question);
     if let Some(path) = &args.subjects {
         let text = Input::default().text(path, SUBJECT_BYTES)?;
@@ -152,6 +154,14 @@ pub(crate) fn who_can(args: &WhoCanArgs, output: &mut Output) -> Result<Ending, 
     }
     table.print(args.csv, "nobody", output)?;
     Ok(Ending::Done)
+}
+
+/// Says which policies no answer tells of.
+fn tell_watched(policies: &AccessPolicies<'_>, output: &Output) {
+    let watched: Vec<String> = policies.watched().map(|id| format!("`{}`", line(id))).collect();
+    if !watched.is_empty() {
+        output.remark(&format!("not enforced, and left out: {}", watched.join(", ")));
+    }
 }
 
 fn row_of_access(access: &Access) -> [String; 4] {
@@ -211,6 +221,7 @@ fn question(args: &WhoCanArgs) -> Result<AccessQuestion, Failure> {
 pub(crate) fn what_can(args: &WhatCanArgs, output: &mut Output) -> Result<Ending, Failure> {
     let engine = args.source.engine(&args.load, output)?;
     let policies = AccessPolicies::of(&engine).map_err(|e| Failure::input(e.to_string()))?;
+    tell_watched(&policies, output);
     let found = match args.subject.strip_prefix("Group/") {
         Some(group) => policies.what_can_members_of(group),
         None => policies.what_can(&subject(args)?),

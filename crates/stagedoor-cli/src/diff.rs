@@ -176,14 +176,16 @@ fn compare_sets(
 ) -> Result<Ending, Failure> {
     let new_place = places.first().cloned().unwrap_or_default();
     let asked = asked(args, new, places, output)?.about(old, new);
-    let mut meaning =
-        Meaning::of(&old.engine, &new.engine).map_err(|error| Failure::input(error.to_string()))?;
+    let mut meaning = Meaning::of(&old.enforced, &new.enforced)
+        .map_err(|error| Failure::input(error.to_string()))?;
     if asked.requests.is_empty() && meaning.is_none() {
         return Err(Failure::input("there is nothing to compare the policies by").with_help(
             "give test files with `--tests`, a catalog with `--catalog`, or `--requests`",
         ));
     }
-    let comparison = Comparison::of(&old.engine, &new.engine, &asked.requests);
+    let mut comparison = Comparison::of(&old.enforced, &new.enforced, &asked.requests);
+    // Also those that are not enforced, before or after.
+    comparison.policies = PolicyChanges::between(&old.engine, &new.engine);
     if let Some(meaning) = &mut meaning {
         meaning.name_people(&comparison);
     }
@@ -439,7 +441,7 @@ impl Asked {
     fn contradicted(&self, old: &Policies) -> usize {
         let differs = |(number, decision): &&(usize, Verdict)| {
             self.requests.get(*number).is_some_and(|asked| {
-                let outcome = old.engine.decide(&asked.request, &asked.entities);
+                let outcome = old.enforced.decide(&asked.request, &asked.entities);
                 outcome.map_or(Verdict::Deny, |outcome| outcome.decision().into()) != *decision
             })
         };

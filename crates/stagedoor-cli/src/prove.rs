@@ -75,7 +75,7 @@ pub(crate) fn run(args: &ProveArgs, output: &mut Output) -> Result<Ending, Failu
 fn prove(args: &ProveArgs, output: &mut Output) -> Result<Ending, Failure> {
     let sets = policies(&args.policies, &args.load, output)?;
     let libraries: Vec<Library<'_>> =
-        sets.iter().filter_map(|set| Library::of(&set.engine)).collect();
+        sets.iter().filter_map(|set| Library::of(&set.enforced)).collect();
     if libraries.is_empty() {
         let message = "there is no schema: what is not validated cannot be reasoned about";
         return Err(Failure::input(message));

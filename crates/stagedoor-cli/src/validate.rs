@@ -165,7 +165,7 @@ fn valid(args: &ValidateArgs, loaded: &Loaded, output: &mut Output) -> Result<()
 fn problem_of(remark: &PolicyRemark) -> Problem {
     Problem {
         severity: stagedoor_wire::Severity::Warning,
-        code: remark.code.to_owned(),
+        code: remark.code.as_str().to_owned(),
         message: remark.message.clone(),
         file: Some(remark.file.clone()),
         document: None,

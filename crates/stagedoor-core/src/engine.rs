@@ -71,10 +71,11 @@ pub struct Engine(pub(crate) Arc<Snapshot>);
 pub(crate) struct Snapshot {
     pub(crate) policies: Vec<StoredPolicy>,
     pub(crate) sources: Vec<Source>,
-    pub(crate) symbols: Symbols,
+    /// Shared with engines of some of the policies, as the shapes and the shadow are.
+    pub(crate) symbols: Arc<Symbols>,
     pub(crate) index: Option<Index>,
     pub(crate) schema: Option<Schema>,
-    pub(crate) shapes: Shapes,
+    pub(crate) shapes: Arc<Shapes>,
     /// The schema's actions with their groups; empty where Cedar takes them from the entities.
     pub(crate) actions: FastMap<EntityUid, Arc<Interned>>,
     /// Entities that conditions name and may read.
@@ -84,7 +85,7 @@ pub(crate) struct Snapshot {
     /// The schema's actions as Cedar's entities.
     pub(crate) action_entities: FastMap<EntityUid, Arc<ast::Entity>>,
     pub(crate) exact: bool,
-    pub(crate) shadow: Option<Shadow>,
+    pub(crate) shadow: Option<Arc<Shadow>>,
     pub(crate) limits: Limits,
     pub(crate) revision: String,
     pub(crate) warnings: Vec<Problem>,

@@ -109,7 +109,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
 
     /// Returns the shadow, if this decision is one that Cedar makes as well.
     fn due_shadow(&self) -> Option<&'e Shadow> {
-        self.engine.shadow.as_ref().filter(|shadow| shadow.is_due())
+        self.engine.shadow.as_deref().filter(|shadow| shadow.is_due())
     }
 
     fn tally_beside(

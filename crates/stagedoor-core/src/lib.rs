@@ -41,6 +41,7 @@ mod shape;
 mod source;
 mod statement;
 mod statistics;
+mod subset;
 mod symbols;
 mod text;
 mod trial;

@@ -29,6 +29,7 @@ use crate::hash::{FastMap, FastSet};
 use crate::index::{Index, World};
 use crate::limits::Limits;
 use crate::node::Interned;
+use crate::policy::StoredPolicy;
 use crate::problem::{LoadError, Problem, Severity};
 use crate::shape::Shapes;
 use crate::source::{Source, SourceKind};
@@ -173,9 +174,7 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     }
     symbols.shrink();
     let shapes = validated.map(Shapes::of).unwrap_or_default();
-    let single_actions = single(&actions);
-    let world = World { symbols: &symbols, validated: !exact, single_actions: &single_actions };
-    let index = (!without_index).then(|| Index::new(&policies, world));
+    let index = (!without_index).then(|| index(&policies, &symbols, &actions, !exact));
     let shadow = match shadow {
         Some((one_in, sink)) => Some(Shadow::new(one_in, sink)),
         // Cedar beside itself would tell nothing.
@@ -185,20 +184,31 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     Ok(Engine(Arc::new(Snapshot {
         policies,
         sources: sources.into_iter().map(|(_, source)| source).collect(),
-        symbols,
+        symbols: Arc::new(symbols),
         index,
-        shapes,
+        shapes: Arc::new(shapes),
         schema,
         actions,
         dereferenced: dereferenced.into_iter().collect(),
         hops,
         action_entities,
         exact,
-        shadow,
+        shadow: shadow.map(Arc::new),
         limits,
         revision,
         warnings,
     })))
+}
+
+/// Returns the index of policies; what is validated can be told apart further.
+pub(crate) fn index(
+    policies: &[StoredPolicy],
+    symbols: &Symbols,
+    actions: &FastMap<EntityUid, Arc<Interned>>,
+    validated: bool,
+) -> Index {
+    let single_actions = single(actions);
+    Index::new(policies, World { symbols, validated, single_actions: &single_actions })
 }
 
 /// Checks that the rules that policies name are those that they were shipped with.

@@ -19,7 +19,7 @@ use crate::statement::{annotation_part, effect_part, scope_part};
 ///
 /// The syntax tree is not kept: the text is, and parsing one policy again for an
 /// explanation is cheap.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StoredPolicy {
     pub(crate) id: SmolStr,
     pub(crate) effect: Effect,

@@ -14,6 +14,6 @@ mod who_can;
 
 pub use crate::api_resources::api_group_of;
 pub use policies::{AccessError, AccessPolicies};
-pub use remarks::PolicyRemark;
+pub use remarks::{PolicyRemark, PolicyRemarkCode};
 pub use what_can::{Permission, PermissionEffect};
 pub use who_can::{Access, AccessQuestion, AccessSubject, Exception};

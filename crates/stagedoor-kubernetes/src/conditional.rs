@@ -15,6 +15,7 @@
 mod decision;
 mod form;
 mod review;
+mod schema;
 
 use cedar_policy::{
     Decision, EntityTypeName, Policy, ResourceConstraint, Template, TemplateResourceConstraint,
@@ -26,10 +27,10 @@ use crate::attributes::{Attributes, ResourceAttributes};
 use crate::review::{ConditionsMode, SubjectAccessReviewSpec, SubjectAccessReviewStatus};
 use crate::reviewer::{Reviewer, is_forbidden};
 use crate::ruling::Ruling;
-use crate::starter::SCHEMA;
 
 pub use decision::{Condition, ConditionalDecision, ConditionsMap, EvaluatedDecision};
 pub use review::{ConditionsReply, ConditionsReview, ConditionsReviewError};
+pub use schema::{ExtendSchemaError, schema};
 
 /// The attributes of `k8s::Resource` that come later.
 pub const ATTRIBUTES: [&str; 3] = ["object", "oldObject", "options"];
@@ -45,17 +46,6 @@ const CONDITIONS: usize = 128;
 /// The verbs whose requests may come to admission with an object.
 const WRITES: [&str; 6] = ["create", "update", "patch", "delete", "deletecollection", "connect"];
 
-/// Returns the schema of authorization with the attributes that come later.
-#[must_use]
-pub fn schema() -> String {
-    let attributes: String = ATTRIBUTES
-        .iter()
-        .map(|name| format!("    {name}?: k8s::admission::AdmittedObject,\n"))
-        .collect();
-    let resource = "entity Resource in [Namespace] = {\n";
-    SCHEMA.replacen(resource, &format!("{resource}{attributes}"), 1)
-}
-
 /// Returns the fields that a status has beside its own for a decision with conditions, in the
 /// form that who asks understands.
 #[must_use]
@@ -70,7 +60,9 @@ pub struct StatusFields(serde_json::Map<String, serde_json::Value>);
 
 /// Answers reviews by policies of which some depend on the object that is written.
 pub struct ConditionalReviewer {
+    /// The policies that are enforced.
     open: OpenEngine,
+    unheard: Option<String>,
 }
 
 impl ConditionalReviewer {
@@ -80,7 +72,12 @@ impl ConditionalReviewer {
     ///
     /// [`OpenError`] for an engine in exact-Cedar mode.
     pub fn new(reviewer: &Reviewer) -> Result<Self, OpenError> {
-        Ok(Self { open: OpenEngine::new(reviewer.engine().clone(), ATTRIBUTES)? })
+        let open = OpenEngine::new(reviewer.enforced().clone(), ATTRIBUTES)?;
+        // Also of those that are only tried: they would never say anything.
+        let all = OpenEngine::new(reviewer.engine().clone(), ATTRIBUTES)?;
+        let unheard = all.open_policies().find(|policy| is_about_resources(policy.text()));
+        let unheard = unheard.map(|policy| policy.id().to_owned());
+        Ok(Self { open, unheard })
     }
 
     /// Returns whether any policy depends on the object.
@@ -93,13 +90,13 @@ impl ConditionalReviewer {
     /// forbid must not be in a set and never hold.
     #[must_use]
     pub fn unheard(&self) -> Option<&str> {
-        let mut policies = self.open.open_policies();
-        policies.find(|policy| is_about_resources(policy.text())).map(|policy| policy.id())
+        self.unheard.as_deref()
     }
 
     /// Decides a request, with conditions if the answer depends on the object.
     ///
-    /// Who understands no conditions gets none: what a policy might forbid is denied then, and
+    /// Policies that are not enforced are no conditions; what they would forbid whatever the
+    /// object is, the reason tells. Who understands no conditions gets none: what a policy might forbid is denied then, and
     /// what one might permit is not allowed.
     #[must_use]
     pub fn decide(
@@ -111,6 +108,17 @@ impl ConditionalReviewer {
             // Nothing is written, so there is no object.
             return (reviewer.ruling(&spec.subject, &spec.attributes).into(), None);
         };
+        let (mut status, conditions) = self.decide_write(reviewer, spec, attributes);
+        reviewer.watched_ruling(&spec.subject, &spec.attributes).tell_unenforced(&mut status);
+        (status, conditions)
+    }
+
+    fn decide_write(
+        &self,
+        reviewer: &Reviewer,
+        spec: &SubjectAccessReviewSpec,
+        attributes: &ResourceAttributes,
+    ) -> (SubjectAccessReviewStatus, Option<ConditionalDecision>) {
         let outcome = reviewer.twice(
             &spec.subject,
             |outcome: &OpenOutcome| is_forbidden(outcome.known()),
@@ -282,25 +290,7 @@ fn label(number: usize, policy: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{ATTRIBUTES, label, schema};
-    use crate::admission;
-
-    #[test]
-    fn the_schema_has_the_attributes_that_come_later() -> Result<(), Box<dyn std::error::Error>> {
-        let text = format!("{}\n{}", schema(), admission::SCHEMA);
-        let (schema, _) = cedar_policy::Schema::from_cedarschema_str(&text)?;
-        for attribute in ATTRIBUTES {
-            let policy = format!(
-                "permit(principal, action == k8s::Action::\"create\", resource is k8s::Resource) \
-                 when {{ resource has {attribute} && resource.{attribute}.hasTag(\"/spec\") }};"
-            );
-            let set: cedar_policy::PolicySet = policy.parse()?;
-            let validator = cedar_policy::Validator::new(schema.clone());
-            let result = validator.validate(&set, cedar_policy::ValidationMode::Strict);
-            assert!(result.validation_passed(), "{attribute}: {result}");
-        }
-        Ok(())
-    }
+    use super::label;
 
     #[test]
     fn ids_are_labels() {

@@ -11,20 +11,22 @@ const PRINCIPALS: [&str; 3] = ["k8s::User::\"", "k8s::ServiceAccount::\"", "k8s:
 /// What forbids are about.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Forbids {
-    /// One may be about impersonation.
+    /// One that is enforced may be about impersonation.
     pub(crate) impersonation: bool,
-    /// One names a principal by its entity id.
+    /// One names a principal by its entity id, enforced or not.
     pub(crate) principals_by_id: bool,
 }
 
 impl Forbids {
-    pub(crate) fn of(engine: &Engine) -> Self {
-        let mut forbids = Self::default();
-        for policy in engine.policies().filter(|policy| policy.effect() == Effect::Forbid) {
-            forbids.impersonation |= is_about_impersonation(policy);
-            forbids.principals_by_id |= names_principals(policy);
+    /// Looks at the forbids of an engine, and at those of its policies that are enforced.
+    pub(crate) fn of(engine: &Engine, enforced: &Engine) -> Self {
+        let any = |engine: &Engine, is: fn(PolicyInfo<'_>) -> bool| {
+            engine.policies().any(|policy| policy.effect() == Effect::Forbid && is(policy))
+        };
+        Self {
+            impersonation: any(enforced, is_about_impersonation),
+            principals_by_id: any(engine, names_principals),
         }
-        forbids
     }
 }
 

@@ -51,6 +51,7 @@ pub mod admission;
 mod api_resources;
 mod attributes;
 pub mod conditional;
+mod deciding;
 mod forbids;
 mod impersonation;
 mod mode;
@@ -71,7 +72,8 @@ mod vocabulary;
 mod wire;
 
 pub use attributes::{Attributes, NonResourceAttributes, ResourceAttributes};
-pub use mode::{ModeCeiling, PolicyMode, UnknownMode};
+pub use deciding::DecidingRequest;
+pub use mode::{ModeCeiling, PolicyMode, UnknownMode, enforced_policies};
 pub use reading::{Review, ReviewError};
 pub use review::{
     ConditionsMode, ReviewVersion, SubjectAccessReview, SubjectAccessReviewSpec,

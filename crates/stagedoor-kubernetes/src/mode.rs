@@ -8,7 +8,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use stagedoor_core::{Engine, PolicyInfo};
+use stagedoor_core::Engine;
+
+use crate::vocabulary::VocabularyError;
 
 /// How much a policy counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -85,15 +87,16 @@ impl Modes {
     ///
     /// # Errors
     ///
-    /// The policy whose annotation is no mode: it must not be enforced, or not, by mistake.
-    pub(crate) fn of(
-        engine: &Engine,
-        ceilings: &[ModeCeiling],
-    ) -> Result<Self, (String, UnknownMode)> {
+    /// [`VocabularyError::UnknownMode`] for a policy whose annotation is no mode: it must not be
+    /// enforced, or not, by mistake.
+    pub(crate) fn of(engine: &Engine, ceilings: &[ModeCeiling]) -> Result<Self, VocabularyError> {
         let mut modes = HashMap::new();
         for policy in engine.policies() {
             let own = match policy.annotation("mode") {
-                Some(word) => word.parse().map_err(|e| (policy.id().to_owned(), e))?,
+                Some(word) => word.parse().map_err(|reason| VocabularyError::UnknownMode {
+                    policy: policy.id().to_owned(),
+                    reason,
+                })?,
                 None => PolicyMode::Enforce,
             };
             let file = Path::new(policy.file());
@@ -106,11 +109,47 @@ impl Modes {
         Ok(Self(modes))
     }
 
-    pub(crate) fn of_policy(&self, policy: PolicyInfo<'_>) -> PolicyMode {
-        self.of_id(policy.id())
-    }
-
     pub(crate) fn of_id(&self, id: &str) -> PolicyMode {
         self.0.get(id).copied().unwrap_or_default()
     }
+
+    /// Returns the policies that decide.
+    pub(crate) fn enforced(&self, engine: &Engine) -> Engine {
+        engine.restricted_to(|policy| self.of_id(policy.id()) == PolicyMode::Enforce)
+    }
+
+    /// Returns the policies that do not decide, if there are any.
+    pub(crate) fn watched(&self, engine: &Engine) -> Option<Engine> {
+        let is_watched = |id: &str| self.of_id(id) != PolicyMode::Enforce;
+        (!self.0.is_empty()).then(|| engine.restricted_to(|policy| is_watched(policy.id())))
+    }
+}
+
+/// Returns the policies of an engine that decide: all but those whose `@mode` says otherwise.
+///
+/// Whatever asks what policies mean asks these: what is compared, listed, proved or tested is
+/// what [`Reviewer`](crate::Reviewer) answers.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::Engine;
+/// use stagedoor_kubernetes::{SCHEMA, enforced_policies};
+///
+/// let engine = Engine::builder()
+///     .schema("kubernetes.cedarschema", SCHEMA)
+///     .policies("p.cedar", r#"
+///         @id("p") permit (principal, action, resource);
+///         @id("tried") @mode("warn") forbid (principal, action, resource);"#)
+///     .build()?;
+/// let enforced = enforced_policies(&engine)?;
+/// assert_eq!(enforced.policies().map(|policy| policy.id()).collect::<Vec<_>>(), ["p"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`VocabularyError::UnknownMode`] for a policy whose `@mode` is none.
+pub fn enforced_policies(engine: &Engine) -> Result<Engine, VocabularyError> {
+    Ok(Modes::of(engine, &[])?.enforced(engine))
 }

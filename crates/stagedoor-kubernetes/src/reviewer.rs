@@ -1,7 +1,9 @@
 //! Answering reviews with an engine.
 
 use cedar_policy::Decision;
-use stagedoor_core::{DecideError, Engine, EntitiesError, Explanation, Outcome, PolicyInfo};
+use stagedoor_core::{
+    DecideError, Engine, Entities, EntitiesError, Explanation, Outcome, PolicyInfo, Request,
+};
 
 use crate::admission::AdmissionRequest;
 use crate::attributes::Attributes;
@@ -47,6 +49,10 @@ const WORDS: usize = 512;
 #[derive(Clone)]
 pub struct Reviewer {
     engine: Engine,
+    /// Those of the engine's policies that decide.
+    enforced: Engine,
+    /// The others.
+    watched: Option<Engine>,
     vocabulary: Vocabulary,
     forbids: Forbids,
     modes: Modes,
@@ -87,8 +93,8 @@ impl Reviewer {
             Some(schema) => Vocabulary::of(schema)?,
             None => Vocabulary::without_schema(),
         };
-        let forbids = Forbids::of(&engine);
-        Self { engine, vocabulary, forbids, modes: Modes::default() }.with_ceilings(&[])
+        let (enforced, forbids, modes) = (engine.clone(), Forbids::default(), Modes::default());
+        Self { engine, enforced, watched: None, vocabulary, forbids, modes }.with_ceilings(&[])
     }
 
     /// Sets how much the policies of some directories count at most.
@@ -97,8 +103,10 @@ impl Reviewer {
     ///
     /// [`VocabularyError::UnknownMode`] never for a reviewer that is there.
     pub fn with_ceilings(mut self, ceilings: &[ModeCeiling]) -> Result<Self, VocabularyError> {
-        self.modes = Modes::of(&self.engine, ceilings)
-            .map_err(|(policy, reason)| VocabularyError::UnknownMode { policy, reason })?;
+        self.modes = Modes::of(&self.engine, ceilings)?;
+        self.enforced = self.modes.enforced(&self.engine);
+        self.watched = self.modes.watched(&self.engine);
+        self.forbids = Forbids::of(&self.engine, &self.enforced);
         Ok(self)
     }
 
@@ -109,10 +117,16 @@ impl Reviewer {
         self
     }
 
-    /// Returns the engine.
+    /// Returns the engine, with the policies that are not enforced too.
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Returns the engine of the policies that decide: without those whose mode is less.
+    #[must_use]
+    pub fn enforced(&self) -> &Engine {
+        &self.enforced
     }
 
     /// Returns the vocabulary, to prepare principals with.
@@ -131,32 +145,30 @@ impl Reviewer {
     /// Returns what is answered, and what policies that are not enforced say besides.
     #[must_use]
     pub fn ruling(&self, subject: &Subject, attributes: &Attributes) -> Ruling {
-        // What is denied either way, by UID or by name, once modes are taken into account: a forbid
-        // that is not enforced must not keep the other way from being looked at.
-        let ruled = self.twice(
-            subject,
-            |ruling: &Ruling| ruling.denied,
-            |vocabulary| self.ruling_as(&vocabulary.principal(subject)?, vocabulary, attributes),
-        );
-        ruled.unwrap_or_else(|error| Ruling::undecided(&error))
+        self.ruling_of(subject, |vocabulary| {
+            self.ruling_as(&vocabulary.principal(subject)?, vocabulary, attributes)
+        })
     }
 
     /// Returns the same for an object that is to be written.
     #[must_use]
     pub fn admission_ruling(&self, review: &AdmissionRequest<'_>) -> Ruling {
-        let subject = review.user_info.subject();
-        let ruled = self.twice(
-            &subject,
-            |ruling: &Ruling| ruling.denied,
-            |vocabulary| {
-                let (request, entities) =
-                    review.request(vocabulary).map_err(UndecidedError::Admission)?;
-                let outcome = self.engine.decide(&request, &entities)?;
-                let explain = || Ok(self.engine.explain(&request, &entities)?);
-                Ruling::of(&outcome, &self.modes, &self.engine, explain)
-            },
-        );
-        ruled.unwrap_or_else(|error| Ruling::undecided(&error))
+        self.ruling_of(&review.user_info.subject(), |vocabulary| {
+            let (request, entities) =
+                review.request(vocabulary).map_err(UndecidedError::Admission)?;
+            self.rule(&request, &entities)
+        })
+    }
+
+    /// Returns what the policies say that are not enforced, of a request that others decide.
+    pub(crate) fn watched_ruling(&self, subject: &Subject, attributes: &Attributes) -> Ruling {
+        let Some(watched) = &self.watched else { return Ruling::default() };
+        self.ruling_of(subject, |vocabulary| {
+            let (request, entities) =
+                vocabulary.request(&vocabulary.principal(subject)?, attributes)?;
+            let watched = watched.decide(&request, &entities)?;
+            Ok(Ruling::default().with_watched(&watched, &self.modes))
+        })
     }
 
     /// Decides whether somebody may do something.
@@ -181,7 +193,8 @@ impl Reviewer {
         })
     }
 
-    /// Decides like [`decide`](Self::decide), and says what each policy has to do with it.
+    /// Decides like [`decide`](Self::decide), and says what each policy has to do with it that
+    /// is enforced.
     ///
     /// # Errors
     ///
@@ -195,7 +208,7 @@ impl Reviewer {
         self.twice(subject, forbidden, |vocabulary| {
             let principal = vocabulary.principal(subject)?;
             let (request, entities) = vocabulary.request(&principal, attributes)?;
-            let explanation = self.engine.explain(&request, &entities)?;
+            let explanation = self.enforced.explain(&request, &entities)?;
             let allowed = explanation.outcome().decision() == Decision::Allow;
             self.check_name(attributes, allowed)?;
             Ok(explanation)
@@ -211,7 +224,7 @@ impl Reviewer {
         self.twice(&review.user_info.subject(), is_forbidden, |vocabulary| {
             let (request, entities) =
                 review.request(vocabulary).map_err(UndecidedError::Admission)?;
-            Ok(self.engine.decide(&request, &entities)?)
+            Ok(self.enforced.decide(&request, &entities)?)
         })
     }
 
@@ -228,7 +241,7 @@ impl Reviewer {
         self.twice(&review.user_info.subject(), forbidden, |vocabulary| {
             let (request, entities) =
                 review.request(vocabulary).map_err(UndecidedError::Admission)?;
-            Ok(self.engine.explain(&request, &entities)?)
+            Ok(self.enforced.explain(&request, &entities)?)
         })
     }
 
@@ -254,15 +267,18 @@ impl Reviewer {
         vocabulary: &Vocabulary,
         attributes: &Attributes,
     ) -> Result<Ruling, UndecidedError> {
-        let outcome = self.decide_as(principal, vocabulary, attributes)?;
-        let explain = || {
-            let (request, entities) = vocabulary.request(principal, attributes)?;
-            Ok(self.engine.explain(&request, &entities)?)
-        };
-        let ruling = Ruling::of(&outcome, &self.modes, &self.engine, explain)?;
-        // Once more, since what forbade it may not be enforced.
+        let (request, entities) = vocabulary.request(principal, attributes)?;
+        let ruling = self.rule(&request, &entities)?;
         self.check_name(attributes, ruling.allowed)?;
         Ok(ruling)
+    }
+
+    fn rule(&self, request: &Request, entities: &Entities) -> Result<Ruling, UndecidedError> {
+        let ruling = Ruling::of(&self.enforced.decide(request, entities)?);
+        Ok(match &self.watched {
+            Some(watched) => ruling.with_watched(&watched.decide(request, entities)?, &self.modes),
+            None => ruling,
+        })
     }
 
     fn decide_as(
@@ -272,15 +288,45 @@ impl Reviewer {
         attributes: &Attributes,
     ) -> Result<Outcome, UndecidedError> {
         let (request, entities) = vocabulary.request(principal, attributes)?;
-        let outcome = self.engine.decide(&request, &entities)?;
+        let outcome = self.enforced.decide(&request, &entities)?;
         self.check_name(attributes, outcome.decision() == Decision::Allow)?;
         Ok(outcome)
     }
 
     /// Fails where a yes would be one to names that a policy forbids.
-    fn check_name(&self, attributes: &Attributes, allowed: bool) -> Result<(), UndecidedError> {
-        let is_open = allowed && stands_for_every_name(attributes) && self.forbids.impersonation;
+    pub(crate) fn check_name(
+        &self,
+        attributes: &Attributes,
+        allowed: bool,
+    ) -> Result<(), UndecidedError> {
+        let is_open = allowed && self.asks_name(attributes);
         if is_open { Err(UndecidedError::EveryName) } else { Ok(()) }
+    }
+
+    /// Whether a request stands for names of which policies may forbid some.
+    pub(crate) fn asks_name(&self, attributes: &Attributes) -> bool {
+        stands_for_every_name(attributes) && self.forbids.impersonation
+    }
+
+    /// Whether a request is decided by UID and by name.
+    pub(crate) fn looks_twice(&self, subject: &Subject) -> bool {
+        self.forbids.principals_by_id && !subject.uid.is_empty() && subject.uid != subject.user
+    }
+
+    /// Rules by UID and by name: a forbid that is not enforced is told by either.
+    fn ruling_of(
+        &self,
+        subject: &Subject,
+        rule: impl Fn(&Vocabulary) -> Result<Ruling, UndecidedError>,
+    ) -> Ruling {
+        let ruled = self.by_both(subject, |ruling: &Ruling| ruling.denied, rule);
+        ruled.map_or_else(
+            |error| Ruling::undecided(&error),
+            |(ruling, other)| match other {
+                Some(other) => ruling.with_said_besides(other),
+                None => ruling,
+            },
+        )
     }
 
     /// Decides by UID, and where that may matter by name too; what is forbidden counts.
@@ -290,18 +336,28 @@ impl Reviewer {
         is_forbidden: impl Fn(&T) -> bool,
         decide: impl Fn(&Vocabulary) -> Result<T, UndecidedError>,
     ) -> Result<T, UndecidedError> {
+        Ok(self.by_both(subject, is_forbidden, decide)?.0)
+    }
+
+    /// Returns what counts, and what was decided by the other of both ids.
+    fn by_both<T>(
+        &self,
+        subject: &Subject,
+        is_forbidden: impl Fn(&T) -> bool,
+        decide: impl Fn(&Vocabulary) -> Result<T, UndecidedError>,
+    ) -> Result<(T, Option<T>), UndecidedError> {
         let by_id = decide(&self.vocabulary)?;
-        let has_two_ids = !subject.uid.is_empty() && subject.uid != subject.user;
-        if !self.forbids.principals_by_id || !has_two_ids || is_forbidden(&by_id) {
-            return Ok(by_id);
+        if !self.looks_twice(subject) || is_forbidden(&by_id) {
+            return Ok((by_id, None));
         }
         let other = match self.vocabulary.principal_ids() {
             PrincipalIds::UidOrUserName => PrincipalIds::UserName,
             // The names are what policies are written for.
-            PrincipalIds::UserName => return Ok(by_id),
+            PrincipalIds::UserName => return Ok((by_id, None)),
         };
         let by_name = decide(&self.vocabulary.clone().with_principal_ids(other))?;
-        Ok(if is_forbidden(&by_name) { by_name } else { by_id })
+        let pair = if is_forbidden(&by_name) { (by_name, by_id) } else { (by_id, by_name) };
+        Ok((pair.0, Some(pair.1)))
     }
 }
 

@@ -1,11 +1,7 @@
 //! From what policies say to what is answered: which of them count, and in whose words.
 
-use std::collections::HashSet;
-
 use cedar_policy::Decision;
-use stagedoor_core::{
-    Effect, Engine, Explanation, GuardOutcome, GuardVerdict, Outcome, PolicyInfo, PolicyStatus,
-};
+use stagedoor_core::{Outcome, PolicyInfo};
 
 use crate::mode::{Modes, PolicyMode};
 use crate::review::SubjectAccessReviewStatus;
@@ -30,66 +26,39 @@ pub struct Ruling {
 }
 
 impl Ruling {
-    /// Returns what an outcome comes to; `explain` says it again, policy by policy.
-    pub(crate) fn of(
-        outcome: &Outcome,
-        modes: &Modes,
-        engine: &Engine,
-        explain: impl FnOnce() -> Result<Explanation, UndecidedError>,
-    ) -> Result<Self, UndecidedError> {
-        let errors =
-            outcome.errors().iter().map(|e| format!("policy `{}`: {}", e.policy(), e.message()));
-        let mut ruling = Self { evaluation_error: list(errors, "; "), ..Self::default() };
-        let allowed = outcome.decision() == Decision::Allow;
-        let (enforced, aside): (Vec<PolicyInfo<'_>>, Vec<PolicyInfo<'_>>) =
-            outcome.reasons().partition(|p| modes.of_policy(*p) == PolicyMode::Enforce);
-        if !allowed {
-            ruling.set_aside(&aside, modes);
-        }
-        if aside.is_empty() || !enforced.is_empty() {
-            ruling.decide(allowed, &enforced);
-            return Ok(ruling);
-        }
-        if allowed {
-            // By policies that permit nothing yet.
-            ruling.decide(false, &[]);
-            return Ok(ruling);
-        }
-        // Forbidden by policies that do not count: what would be without them?
-        //
-        // INVARIANT: no guard passes for a yes because nobody asked it. Where a forbid denies
-        // already, the engine asks the guards of no other policy, and the explanation tells such a
-        // policy as satisfied. As for a guard that fails, a permit is off then and a forbid on.
-        let explanation = explain()?;
-        let enforced = explanation
-            .policies()
-            .iter()
-            .filter(|p| modes.of_id(p.policy()) == PolicyMode::Enforce);
-        let (mut permits, mut forbids) = (HashSet::new(), HashSet::new());
-        for policy in enforced {
-            let is_unasked = |guard: &GuardOutcome| *guard.verdict() == GuardVerdict::NotAsked;
-            match (policy.effect(), policy.status()) {
-                (Effect::Forbid, PolicyStatus::Satisfied | PolicyStatus::Errored(_)) => {
-                    forbids.insert(policy.policy());
+    /// Returns what the outcome of the policies that decide comes to.
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        let policies: Vec<PolicyInfo<'_>> = outcome.reasons().collect();
+        let mut ruling = Self { evaluation_error: errors(outcome), ..Self::default() };
+        ruling.decide(outcome.decision() == Decision::Allow, &policies);
+        ruling
+    }
+
+    /// Adds what policies say that do not decide.
+    pub(crate) fn with_watched(mut self, watched: &Outcome, modes: &Modes) -> Self {
+        if watched.decision() == Decision::Deny {
+            for policy in watched.reasons() {
+                self.unenforced.push(policy.id().to_owned());
+                if modes.of_id(policy.id()) == PolicyMode::Warn {
+                    self.warnings.push(in_own_words(policy));
                 }
-                (Effect::Permit, PolicyStatus::Satisfied)
-                    if !policy.guards().iter().any(is_unasked) =>
-                {
-                    permits.insert(policy.policy());
-                }
-                _ => {}
             }
         }
-        if !forbids.is_empty() {
-            let forbids: Vec<PolicyInfo<'_>> =
-                engine.policies().filter(|policy| forbids.contains(policy.id())).collect();
-            ruling.decide(false, &forbids);
-            return Ok(ruling);
+        let errors = [std::mem::take(&mut self.evaluation_error), errors(watched)];
+        self.evaluation_error = list(errors.into_iter().filter(|e| !e.is_empty()), "; ");
+        self
+    }
+
+    /// Adds what the same policies say to the one who asks by another id.
+    pub(crate) fn with_said_besides(mut self, other: Self) -> Self {
+        let new = |known: &[String], said: String| (!known.contains(&said)).then_some(said);
+        for said in other.unenforced {
+            self.unenforced.extend(new(&self.unenforced, said));
         }
-        let permits: Vec<PolicyInfo<'_>> =
-            engine.policies().filter(|policy| permits.contains(policy.id())).collect();
-        ruling.decide(!permits.is_empty(), &permits);
-        Ok(ruling)
+        for said in other.warnings {
+            self.warnings.extend(new(&self.warnings, said));
+        }
+        self
     }
 
     fn decide(&mut self, allowed: bool, policies: &[PolicyInfo<'_>]) {
@@ -108,12 +77,11 @@ impl Ruling {
         };
     }
 
-    fn set_aside(&mut self, policies: &[PolicyInfo<'_>], modes: &Modes) {
-        for policy in policies {
-            self.unenforced.push(policy.id().to_owned());
-            if modes.of_policy(*policy) == PolicyMode::Warn {
-                self.warnings.push(in_own_words(*policy));
-            }
+    /// Adds to an answer what policies would forbid that are not enforced.
+    pub(crate) fn tell_unenforced(&self, status: &mut SubjectAccessReviewStatus) {
+        if !self.unenforced.is_empty() {
+            let ids = self.unenforced.iter().map(|id| format!("`{id}`"));
+            status.reason.push_str(&format!("; not enforced: {}", list(ids, ", ")));
         }
     }
 
@@ -132,14 +100,21 @@ impl Ruling {
     }
 }
 
+fn errors(outcome: &Outcome) -> String {
+    let errors = outcome.errors().iter();
+    list(errors.map(|e| format!("policy `{}`: {}", e.policy(), e.message())), "; ")
+}
+
 impl From<Ruling> for SubjectAccessReviewStatus {
-    fn from(ruling: Ruling) -> Self {
-        let Ruling { allowed, denied, mut reason, evaluation_error, unenforced, .. } = ruling;
-        if !unenforced.is_empty() {
-            let ids = unenforced.iter().map(|id| format!("`{id}`"));
-            reason.push_str(&format!("; not enforced: {}", list(ids, ", ")));
-        }
-        Self { allowed, denied, reason, evaluation_error }
+    fn from(mut ruling: Ruling) -> Self {
+        let mut status = Self {
+            allowed: ruling.allowed,
+            denied: ruling.denied,
+            reason: std::mem::take(&mut ruling.reason),
+            evaluation_error: std::mem::take(&mut ruling.evaluation_error),
+        };
+        ruling.tell_unenforced(&mut status);
+        status
     }
 }
 
@@ -203,19 +178,18 @@ mod tests {
         Ok(())
     }
 
-    /// A forbid that only warns keeps the engine from asking the guards of all others: none of
-    /// them passes for a yes.
+    /// A forbid that only warns keeps no guard of the others from being asked.
     #[test]
-    fn guards_that_nobody_asked_close() -> Result<(), Box<dyn std::error::Error>> {
+    fn guards_are_asked_beside_what_only_warns() -> Result<(), Box<dyn std::error::Error>> {
         let warns = "@id(\"w\") @mode(\"warn\") forbid (principal, action, resource);";
         let permit = "permit (principal, action, resource);";
         let forbid = "forbid (principal, action, resource);";
         for (policies, allowed) in [
             (format!("@id(\"p\") {permit} {warns}"), true),
             (format!("@id(\"p\") {permit} {warns} @id(\"f\") @guard(\"yes\") {forbid}"), false),
-            // Closed as well: it would have to be asked.
-            (format!("@id(\"p\") {permit} {warns} @id(\"f\") @guard(\"no\") {forbid}"), false),
+            (format!("@id(\"p\") {permit} {warns} @id(\"f\") @guard(\"no\") {forbid}"), true),
             (format!("@id(\"p\") @guard(\"no\") {permit} {warns}"), false),
+            (format!("@id(\"p\") @guard(\"yes\") {permit} {warns}"), true),
             (format!("@id(\"p\") @guard(\"no\") {permit} @id(\"q\") {permit} {warns}"), true),
         ] {
             let engine = Engine::builder()

@@ -56,7 +56,9 @@ impl PolicyChanges {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
     }
 
-    fn between(old: &Engine, new: &Engine) -> Self {
+    /// Returns how the policies of two engines differ.
+    #[must_use]
+    pub fn between(old: &Engine, new: &Engine) -> Self {
         type Said<'a> = (&'a str, String);
         fn said(engine: &Engine) -> BTreeMap<&str, Said<'_>> {
             let of = |policy: PolicyInfo<'_>| format!("{:?} {:?}", policy.effect(), policy.link());

@@ -11,6 +11,7 @@ mod environments;
 pub(crate) mod fact;
 mod finding;
 pub mod format;
+mod kubernetes;
 pub(crate) mod normal;
 mod pairs;
 mod suppression;
@@ -102,7 +103,15 @@ impl<'e> Linter<'e> {
         if let Some(schema) = self.engine.schema() {
             let (policies, environments) = normal::normalized(self.engine, schema);
             let never = alone::never_matching(&policies);
-            let dead: Vec<bool> = never.iter().map(Option::is_some).collect();
+            let of_kubernetes = Platform::of(schema) == Platform::Kubernetes;
+            let watched = of_kubernetes.then(|| kubernetes::watched(self.engine));
+            // What does not decide overrides nothing, and makes nothing needless.
+            let watches = |id: &str| watched.iter().flatten().any(|watched| watched == id);
+            let dead: Vec<bool> = never
+                .iter()
+                .zip(&policies)
+                .map(|(never, policy)| never.is_some() || watches(policy.info.id()))
+                .collect();
             // The validator may have said so already.
             let told: HashSet<Option<String>> = report
                 .findings
@@ -116,6 +125,9 @@ impl<'e> Linter<'e> {
             let permissions = self.permissions.as_ref();
             let permissions = permissions.filter(|_| Platform::of(schema) == Platform::Backstage);
             report.findings.extend(alone::written(&policies, &environments));
+            if of_kubernetes {
+                report.findings.extend(kubernetes::remarks(self.engine));
+            }
             if let Some(permissions) = permissions {
                 report.findings.extend(alone::not_conditional(self.engine, permissions));
             }

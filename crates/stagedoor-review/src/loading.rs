@@ -19,6 +19,8 @@ const PLATFORMS: [Vocabulary; 2] =
 pub struct Policies {
     /// The policies.
     pub engine: Engine,
+    /// Those that decide: for Kubernetes, all but those whose `@mode` says otherwise.
+    pub enforced: Engine,
     /// The permissions of Backstage with those that files beside the policies add.
     pub permissions: Permissions,
     /// The platform.
@@ -35,6 +37,9 @@ pub enum LoadingError {
     /// Files of permissions are wrong.
     #[error(transparent)]
     Permissions(#[from] FileError),
+    /// A policy for Kubernetes has a mode that there is not.
+    #[error(transparent)]
+    Mode(#[from] stagedoor_kubernetes::VocabularyError),
     /// Roles of Kubernetes cannot be imported.
     #[error("the roles cannot be imported: {0}")]
     Rbac(String),
@@ -71,6 +76,10 @@ impl Policies {
         };
         let engine = set.builder().rules(rules).build()?;
         let platform = engine.schema().map_or(Platform::Cedar, Platform::of);
-        Ok(Self { engine, permissions, platform })
+        let enforced = match platform {
+            Platform::Kubernetes => stagedoor_kubernetes::enforced_policies(&engine)?,
+            Platform::Backstage | Platform::Cedar => engine.clone(),
+        };
+        Ok(Self { engine, enforced, permissions, platform })
     }
 }

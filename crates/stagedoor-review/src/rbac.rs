@@ -37,7 +37,8 @@ impl Policies {
             builder = builder.schema(format!("(schema {number}) kubernetes.cedarschema"), schema);
         }
         let engine = import.add_to(builder).build()?;
-        Ok(Self { engine, permissions: Permissions::known()?, platform: Platform::Kubernetes })
+        let (enforced, permissions) = (engine.clone(), Permissions::known()?);
+        Ok(Self { engine, enforced, permissions, platform: Platform::Kubernetes })
     }
 }
 

@@ -7,7 +7,8 @@ use stagedoor_backstage::{EntityRef, Principal, Resource, User};
 use stagedoor_core::{Entities, Request};
 use stagedoor_kubernetes::admission::AdmissionRequest;
 use stagedoor_kubernetes::{
-    Attributes, NonResourceAttributes, ResourceAttributes, Subject, SubjectAccessReview,
+    Attributes, NonResourceAttributes, ResourceAttributes, Reviewer, Subject, SubjectAccessReview,
+    UndecidedError,
 };
 
 use crate::command::Command;
@@ -51,6 +52,8 @@ const CEDAR: [&str; 5] = ["principal", "action", "resource", "context", "entitie
 pub(crate) struct Question {
     pub(crate) request: Request,
     pub(crate) entities: Entities,
+    /// Why it is refused whatever the policies say to the request.
+    pub(crate) refused: Option<String>,
     pub(crate) explain: Option<String>,
 }
 
@@ -205,11 +208,11 @@ fn backstage(case: &Case, world: &World) -> Result<Question, String> {
         command.words("--entity", case.entity.clone());
         command.text
     });
-    Ok(Question { request: asked.request, entities, explain })
+    Ok(Question { request: asked.request, entities, refused: None, explain })
 }
 
 fn kubernetes(case: &Case, world: &World) -> Result<Question, String> {
-    let vocabulary = world.vocabulary.as_ref().map_err(Clone::clone)?;
+    let reviewer = world.reviewer.as_ref().map_err(Clone::clone)?;
     let UserFixture { user, groups, uid, extra } = user(case, world)?;
     let mut subject = Subject::new(user);
     for group in groups.unwrap_or_default() {
@@ -232,9 +235,15 @@ fn kubernetes(case: &Case, world: &World) -> Result<Question, String> {
             .into(),
         _ => return Err("a Kubernetes case has either a `resource` or a `path`".to_owned()),
     };
-    let principal = vocabulary.principal(&subject).map_err(|e| e.to_string())?;
-    let (request, entities) =
-        vocabulary.request(&principal, &attributes).map_err(|e| e.to_string())?;
+    let (request, entities, refused) = match reviewer.deciding_request(&subject, &attributes) {
+        Ok((request, entities)) => (request, entities, None),
+        Err(error) => {
+            let (request, entities) = undecided(reviewer, &subject, &attributes, &error)?;
+            // What does not fit the schema is told when the case is run.
+            let is_refused = !matches!(error, UndecidedError::Request(_));
+            (request, entities, is_refused.then(|| error.to_string()))
+        }
+    };
     let review = SubjectAccessReview::new(subject, attributes);
     let explain = serde_json::to_string(&review).ok().map(|review| {
         let mut command = Command::piped(&review, "stagedoor explain kubernetes");
@@ -242,12 +251,24 @@ fn kubernetes(case: &Case, world: &World) -> Result<Question, String> {
         command.words("--review", ["-".to_owned()]);
         command.text
     });
-    Ok(Question { request, entities, explain })
+    Ok(Question { request, entities, refused, explain })
+}
+
+/// Returns the request of what is not decided.
+fn undecided(
+    reviewer: &Reviewer,
+    subject: &Subject,
+    attributes: &Attributes,
+    error: &UndecidedError,
+) -> Result<(Request, Entities), String> {
+    let vocabulary = reviewer.vocabulary();
+    let principal = vocabulary.principal(subject).map_err(|_| error.to_string())?;
+    vocabulary.request(&principal, attributes).map_err(|_| error.to_string())
 }
 
 /// Returns the request that an AdmissionReview makes.
 fn admission(case: &Case, world: &World) -> Result<Question, String> {
-    let vocabulary = world.vocabulary.as_ref().map_err(Clone::clone)?;
+    let reviewer = world.reviewer.as_ref().map_err(Clone::clone)?;
     let UserFixture { user, groups, uid, extra } = user(case, world)?;
     let object = case.object.as_ref().map(|object| named_object(object, world)).transpose()?;
     let old = case.old_object.as_ref().map(|object| named_object(object, world)).transpose()?;
@@ -282,8 +303,12 @@ fn admission(case: &Case, world: &World) -> Result<Question, String> {
     let review = review.to_string();
     let review: AdmissionRequest<'_> =
         serde_json::from_str(&review).map_err(|e| stagedoor_core::plain_reason(&e.to_string()))?;
-    let (request, entities) = review.request(vocabulary)?;
-    Ok(Question { request, entities, explain: None })
+    let (request, entities) = match reviewer.deciding_admission(&review) {
+        // What does not fit the schema is told when the case is run.
+        Err(UndecidedError::Request(_)) => review.request(reviewer.vocabulary())?,
+        made => made.map_err(|e| e.to_string())?,
+    };
+    Ok(Question { request, entities, refused: None, explain: None })
 }
 
 /// Returns an object: written out, or of the fixtures.
@@ -323,5 +348,5 @@ fn cedar(case: &Case, world: &World) -> Result<Question, String> {
         command.words("--request", ["-".to_owned()]);
         command.text
     });
-    Ok(Question { request, entities, explain })
+    Ok(Question { request, entities, refused: None, explain })
 }

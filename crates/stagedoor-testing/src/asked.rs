@@ -18,7 +18,15 @@ impl Asked {
     /// Decides the request; returns how it differs from what is expected.
     pub(crate) fn run(&self, world: &World) -> Option<Failure> {
         let engine = &world.engine;
-        let Question { request, entities, .. } = &self.question;
+        let Question { request, entities, refused, .. } = &self.question;
+        if let Some(reason) = refused {
+            let differences = self.expect.differences(&Found::refused());
+            return (!differences.is_empty()).then(|| Failure {
+                differences: differences.into_iter().chain([reason.clone()]).collect(),
+                explain: self.question.explain.clone(),
+                ..Failure::default()
+            });
+        }
         let explain = || engine.explain(request, entities);
         let found = if self.expect.needs_explanation() {
             explain().map(|explanation| Found::explained(&explanation))

@@ -225,6 +225,16 @@ impl Found {
         }
     }
 
+    /// Returns what is found of a request that is refused before policies are asked.
+    pub(crate) fn refused() -> Self {
+        Self {
+            decision: Decision::Deny,
+            reasons: BTreeSet::new(),
+            errors: BTreeSet::new(),
+            clauses: Vec::new(),
+        }
+    }
+
     /// Returns the same with policies by the names that they have instead of ids.
     pub(crate) fn renamed(mut self, names: &BTreeMap<String, String>) -> Self {
         if !names.is_empty() {

@@ -153,9 +153,11 @@ pub(crate) struct Against<'s> {
 /// Makes mutants of all policies and holds them against the tests, until the budget is used up.
 pub(crate) fn mutate(files: &[Against<'_>], budget: Duration) -> Result<Mutation, DecideError> {
     let until = Instant::now() + budget;
-    let mut engines: BTreeMap<&str, Vec<&Against<'_>>> = BTreeMap::new();
+    // Engines of some of the policies that were loaded have the revision of all.
+    let mut engines: BTreeMap<(&str, usize), Vec<&Against<'_>>> = BTreeMap::new();
     for file in files {
-        engines.entry(file.world.engine.revision()).or_default().push(file);
+        let engine = &file.world.engine;
+        engines.entry((engine.revision(), engine.policies().len())).or_default().push(file);
     }
     let mut all = Mutation::default();
     for files in engines.values() {
@@ -426,7 +428,7 @@ impl Run<'_, '_> {
         numbers: &[AtomicUsize],
     ) {
         let asked = space.case(number).and_then(|case| question(&case, file.world).ok());
-        let Some(asked) = asked else { return };
+        let Some(asked) = asked.filter(|asked| asked.refused.is_none()) else { return };
         // Nor does every one conform.
         let _ = self.engine.trial(&asked.request, &asked.entities, |trial| {
             let base = trial.verdicts();

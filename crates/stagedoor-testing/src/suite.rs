@@ -293,7 +293,8 @@ impl TestSuite {
     pub fn coverage(&self, options: &Options) -> Result<Coverage, DecideError> {
         let chosen = self.chosen(options);
         coverage::measure(chosen.iter().flat_map(|(_, file, test)| {
-            test.asked.iter().map(|asked| (&file.world.engine, &asked.question))
+            let decided = test.asked.iter().filter(|asked| asked.question.refused.is_none());
+            decided.map(|asked| (&file.world.engine, &asked.question))
         }))
     }
 
@@ -317,6 +318,8 @@ impl TestSuite {
                     .iter()
                     .filter(|test| options.chooses(file, test))
                     .flat_map(|test| test.asked.iter().map(|asked| (test.name.as_str(), asked)))
+                    // What no policy has a part in notices no mutant.
+                    .filter(|(_, asked)| asked.question.refused.is_none())
                     .collect(),
             })
             .collect();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use stagedoor_backstage::{Catalog, Permissions, PolicyEngine};
 use stagedoor_core::{Engine, Entities, Limits, RuleEvaluator};
-use stagedoor_kubernetes::Vocabulary;
+use stagedoor_kubernetes::{Reviewer, enforced_policies};
 use stagedoor_source::{ManifestUse, PolicySet, PolicySources, RealFileSystem};
 
 use crate::cedar_files;
@@ -48,8 +48,8 @@ pub(crate) struct World {
     pub(crate) catalog_files: Vec<PathBuf>,
     pub(crate) catalog: Catalog,
     pub(crate) catalog_store: Entities,
-    /// The verbs that the schema declares, or why it is no schema of Kubernetes.
-    pub(crate) vocabulary: Result<Vocabulary, String>,
+    /// What Kubernetes is answered by, or why the schema is none of Kubernetes.
+    pub(crate) reviewer: Result<Reviewer, String>,
     /// What cases call policies, where it is not their id.
     pub(crate) names: BTreeMap<String, String>,
     /// Requests that do not conform to the schema are no tests, as for `cedar run-tests`.
@@ -115,6 +115,11 @@ impl Engines {
         named.dedup();
         let set = PolicySet::of(sources, &PLATFORMS, &named, &self.limits);
         let mut permissions = self.known_permissions()?;
+        let is_about = |vocabulary: &stagedoor_source::Vocabulary| set.is_about(vocabulary.name);
+        let about = (
+            is_about(&stagedoor_backstage::VOCABULARY),
+            !exact && is_about(&stagedoor_kubernetes::VOCABULARY),
+        );
         let builder = if exact {
             // A schema of a platform would only be read for entities and requests.
             set.sources().add_to(Engine::builder()).exact_cedar()
@@ -129,9 +134,30 @@ impl Engines {
             None => builder,
         };
         let engine = builder.build().map_err(|error| TestError::from(&error))?;
+        let engine = match about {
+            (_, false) => engine,
+            (is_about_backstage, true) => enforced(engine, policies, is_about_backstage)?,
+        };
         self.loaded.insert(key, (engine.clone(), permissions.clone()));
         Ok((engine, permissions))
     }
+}
+
+/// Returns the policies that Kubernetes is answered by.
+fn enforced(
+    engine: Engine,
+    paths: &[PathBuf],
+    is_about_backstage: bool,
+) -> Result<Engine, TestError> {
+    let path = paths.first().map_or(Path::new("."), PathBuf::as_path);
+    let enforced = enforced_policies(&engine).map_err(|e| Problem::new(path, e.to_string()))?;
+    if is_about_backstage && enforced.policies().len() < engine.policies().len() {
+        let message =
+            "policies with `@mode` stand beside policies of Backstage, which has no modes";
+        let help = "keep the policies of each platform in a directory of their own";
+        return Err(Problem::new(path, message).with_help(help).into());
+    }
+    Ok(enforced)
 }
 
 impl World {
@@ -159,8 +185,8 @@ impl World {
         let catalog = catalog(path, &catalog_files, &fixtures)?;
         let catalog_store = Entities::from_entities(catalog.entities())
             .map_err(|e| Problem::new(path, format!("the catalog: {e}")))?;
-        let vocabulary = match engine.schema() {
-            Some(schema) => Vocabulary::of(schema).map_err(|e| e.to_string()),
+        let reviewer = match engine.schema() {
+            Some(_) => Reviewer::new(engine.clone()).map_err(|e| e.to_string()),
             None => Err("the policies have no schema".to_owned()),
         };
         let entities = entities(path, &entity_files, &fixtures, &engine)?;
@@ -183,7 +209,7 @@ impl World {
             catalog_files,
             catalog,
             catalog_store,
-            vocabulary,
+            reviewer,
             names,
             checks_requests: file.named_by_annotation,
             objects,

@@ -2,6 +2,7 @@
 
 use stagedoor_core::{LoadError, OpenError};
 use stagedoor_kubernetes::VocabularyError;
+use stagedoor_kubernetes::conditional::ExtendSchemaError;
 use stagedoor_server::LoadFailure;
 use stagedoor_source::NothingToLoad;
 
@@ -28,6 +29,9 @@ pub enum PoliciesError {
          `k8s::admission::Resource`, or serve with `--experimental-conditional`"
     )]
     Conditional(String),
+    /// The schema cannot get the attributes that come later.
+    #[error(transparent)]
+    Schema(#[from] ExtendSchemaError),
     /// Policies that depend on objects cannot be taken apart.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -39,7 +43,11 @@ impl From<PoliciesError> for LoadFailure {
             PoliciesError::Load(problems) => return problems.clone().into(),
             PoliciesError::Nothing(nothing) => return nothing.clone().into(),
             PoliciesError::Rules(_) => "the rules that guard policies do not load",
+            PoliciesError::Vocabulary(VocabularyError::UnknownMode { .. }) => {
+                "a policy has a `@mode` that there is not"
+            }
             PoliciesError::Vocabulary(_) => "the schema is not one for Kubernetes",
+            PoliciesError::Schema(_) => "the schema cannot be extended",
             PoliciesError::Conditional(_) => "a policy of authorization asks for the object",
             PoliciesError::Open(_) => "policies that ask for objects cannot be taken apart",
         };

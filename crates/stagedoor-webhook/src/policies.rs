@@ -120,7 +120,7 @@ impl PolicySource {
 
     fn builder_of(&self, sources: PolicySources) -> Result<EngineBuilder, PoliciesError> {
         let vocabularies: Vec<Vocabulary> =
-            std::iter::once(self.vocabulary()).chain(self.others.iter().cloned()).collect();
+            std::iter::once(self.vocabulary()?).chain(self.others.iter().cloned()).collect();
         let builder =
             PolicySet::of(sources, &vocabularies, &[VOCABULARY.name], &self.limits).builder();
         let rules = self.rules.as_ref().map(|rules| rules.load().map_err(PoliciesError::Rules));
@@ -132,14 +132,14 @@ impl PolicySource {
     }
 
     /// Returns the words of Kubernetes, with those that come later if conditions are asked for.
-    fn vocabulary(&self) -> Vocabulary {
+    fn vocabulary(&self) -> Result<Vocabulary, PoliciesError> {
         let mut vocabulary = VOCABULARY;
         if self.conditional
             && let Some(schema) = vocabulary.schemas.to_mut().first_mut()
         {
-            schema.text = Cow::Owned(conditional::schema());
+            schema.text = Cow::Owned(conditional::schema()?);
         }
-        vocabulary
+        Ok(vocabulary)
     }
 
     fn has_rules(&self) -> bool {

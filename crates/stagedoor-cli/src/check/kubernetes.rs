@@ -7,10 +7,12 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stagedoor_core::{Decision, Explanation};
 use stagedoor_kubernetes::admission::{AdmissionRequest, ManifestOperation, reviews_of_manifests};
-use stagedoor_kubernetes::conditional::{ConditionalReviewer, StatusFields, status_fields};
+use stagedoor_kubernetes::conditional::{
+    ConditionalDecision, ConditionalReviewer, StatusFields, status_fields,
+};
 use stagedoor_kubernetes::{
-    Attributes, ModeCeiling, Review, Reviewer, Subject, SubjectAccessReview, UndecidedError,
-    UnknownMode,
+    Attributes, ModeCeiling, Review, Reviewer, Ruling, Subject, SubjectAccessReview,
+    SubjectAccessReviewStatus, UndecidedError, UnknownMode,
 };
 use stagedoor_source::PolicySet;
 use stagedoor_wire::WireError;
@@ -111,6 +113,21 @@ struct Answering {
     conditional: Option<ConditionalReviewer>,
 }
 
+impl Answering {
+    /// Returns what `serve kubernetes` answers.
+    fn status(
+        &self,
+        review: &SubjectAccessReview,
+    ) -> (SubjectAccessReviewStatus, Option<ConditionalDecision>) {
+        let Self { reviewer, conditional } = self;
+        let spec = &review.spec;
+        match conditional {
+            Some(conditional) => conditional.decide(reviewer, spec),
+            None => (reviewer.ruling(&spec.subject, &spec.attributes).into(), None),
+        }
+    }
+}
+
 impl KubernetesArgs {
     fn answering(&self, input: &mut Input, output: &Output) -> Result<Answering, Failure> {
         let failed = |error: String| Failure::input(error);
@@ -120,7 +137,8 @@ impl KubernetesArgs {
             let mut platforms = PLATFORMS;
             let own = platforms.iter_mut().find(|p| p.name == Platform::Kubernetes.name());
             if let Some(schema) = own.and_then(|own| own.schemas.to_mut().first_mut()) {
-                schema.text = stagedoor_kubernetes::conditional::schema().into();
+                let extended = stagedoor_kubernetes::conditional::schema();
+                schema.text = extended.map_err(|e| failed(e.to_string()))?.into();
             }
             let set = PolicySet::of(sources, &platforms, &[Platform::Kubernetes.name()], &limits);
             self.load.build(set, output)?.engine
@@ -171,9 +189,7 @@ pub(crate) fn answer(
     let mut allowed = true;
     for (number, review) in reviews.into_iter().enumerate() {
         allowed = match review {
-            Review::SubjectAccess(review) if explained => {
-                explain(&answering.reviewer, &review, output)?
-            }
+            Review::SubjectAccess(review) if explained => explain(&answering, &review, output)?,
             Review::SubjectAccess(review) => {
                 access_review(&answering, *review, is_json, number, output)?
             }
@@ -194,12 +210,9 @@ fn access_review(
     number: usize,
     output: &mut Output,
 ) -> Result<bool, Failure> {
-    let Answering { reviewer, conditional } = answering;
+    let reviewer = &answering.reviewer;
     let question = question(&review);
-    let (status, conditions) = match conditional {
-        Some(conditional) => conditional.decide(reviewer, &review.spec),
-        None => (reviewer.ruling(&review.spec.subject, &review.spec.attributes).into(), None),
-    };
+    let (status, conditions) = answering.status(&review);
     let conditions = status_fields(review.spec.conditions, conditions.as_ref());
     let told = (!output.is_json())
         .then(|| tell(reviewer, &review, Paint::of(&std::io::stderr()), Detail::Brief));
@@ -269,16 +282,13 @@ fn admission_review(
         format!("{who} {what} {} {}", request.resource.resource, request.name)
     });
     let question = question.trim_end();
-    let reply = reviewer.admission(&request);
     if shown.explained {
-        tell_explanation(
-            reviewer,
-            question,
-            reviewer.explain_admission(&request).map_err(|e| undecided(&e)),
-            output,
-        )?;
-        return Ok(reply.response.allowed);
+        let ruling = reviewer.admission_ruling(&request);
+        let explanation = reviewer.explain_admission(&request).map_err(|e| undecided(&e));
+        tell_explanation(reviewer, question, explanation, Besides::of(&ruling), output)?;
+        return Ok(ruling.allowed);
     }
+    let reply = reviewer.admission(&request);
     // Of a manifest people want the words, not the review that was made of it.
     if output.is_json() || !is_manifest {
         write(&reply, shown.is_json, shown.number, output)?;
@@ -298,15 +308,21 @@ fn admission_review(
     Ok(reply.response.allowed)
 }
 
+/// Returns the members of what is written as an object.
+fn object(
+    value: serde_json::Result<serde_json::Value>,
+) -> serde_json::Map<String, serde_json::Value> {
+    match value {
+        Ok(serde_json::Value::Object(object)) => object,
+        _ => serde_json::Map::new(),
+    }
+}
+
 /// Returns a review with its answer, and with the conditions on which that hangs.
 fn with_conditions(
     review: &SubjectAccessReview,
     conditions: &StatusFields,
 ) -> serde_json::Map<String, serde_json::Value> {
-    let object = |value: serde_json::Result<serde_json::Value>| match value {
-        Ok(serde_json::Value::Object(object)) => object,
-        _ => serde_json::Map::new(),
-    };
     let mut review = object(serde_json::to_value(review));
     if let Some(status) = review.get_mut("status").and_then(serde_json::Value::as_object_mut) {
         status.extend(object(serde_json::to_value(conditions)));
@@ -334,14 +350,44 @@ fn write(
     output.line(text.trim_end())
 }
 
+/// What the answer has that the policies that decide do not explain.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Besides {
+    /// The policies that would forbid it, were they enforced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_enforced: Vec<String>,
+    /// What those of them say that warn.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    /// The answer, where it depends on the object that is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    depends: Option<String>,
+}
+
+impl Besides {
+    fn of(ruling: &Ruling) -> Self {
+        let (not_enforced, warnings) = (ruling.unenforced.clone(), ruling.warnings.clone());
+        Self { not_enforced, warnings, depends: None }
+    }
+}
+
 /// Prints the explanation of one review; returns whether it is allowed.
 fn explain(
-    reviewer: &Reviewer,
+    answering: &Answering,
     review: &SubjectAccessReview,
     output: &mut Output,
 ) -> Result<bool, Failure> {
-    tell_explanation(reviewer, &question(review), explanation(reviewer, review), output)?;
-    Ok(reviewer.ruling(&review.spec.subject, &review.spec.attributes).allowed)
+    let (reviewer, spec) = (&answering.reviewer, &review.spec);
+    let ruling = reviewer.ruling(&spec.subject, &spec.attributes);
+    let (status, conditions) = answering.status(review);
+    let is_other =
+        conditions.is_some() || (status.allowed, status.denied) != (ruling.allowed, ruling.denied);
+    let mut besides = Besides::of(&ruling);
+    besides.depends = is_other.then_some(status.reason);
+    let explanation = explanation(reviewer, review);
+    tell_explanation(reviewer, &question(review), explanation, besides, output)?;
+    Ok(status.allowed)
 }
 
 /// Prints an explanation, or why there is none.
@@ -349,16 +395,27 @@ fn tell_explanation(
     reviewer: &Reviewer,
     question: &str,
     explanation: Result<Explanation, WireError>,
+    besides: Besides,
     output: &mut Output,
 ) -> Result<(), Failure> {
     match explanation {
         Ok(explanation) if output.is_json() => {
-            output.json(&stagedoor_wire::Explanation::of(&explanation, reviewer.engine()))
+            let explanation = stagedoor_wire::Explanation::of(&explanation, reviewer.engine());
+            let mut told = object(serde_json::to_value(explanation));
+            told.extend(object(serde_json::to_value(besides)));
+            output.json(&told)
         }
         Ok(explanation) => {
             let (engine, paint) = (reviewer.engine(), output.paint());
             let narrator = Narrator { engine, paint, detail: Detail::Full };
-            output.line(narrator.tell(question, &explanation))
+            output.line(narrator.tell(question, &explanation))?;
+            if let Some(depends) = besides.depends {
+                output.line(format_args!("  {}", line(&depends)))?;
+            }
+            for policy in besides.not_enforced {
+                output.line(format_args!("  not enforced: `{}` would forbid it", line(&policy)))?;
+            }
+            Ok(())
         }
         Err(error) if output.is_json() => {
             let revision = reviewer.engine().revision();

@@ -11,6 +11,7 @@ use stagedoor_core::{Effect, Engine, PolicyInfo};
 
 use super::facts::{Facts, Party};
 use super::simplify::{Truth, chain};
+use crate::mode::{Modes, PolicyMode};
 use crate::names::{NAMES, uid};
 use crate::subject::PrincipalKind;
 use crate::vocabulary::{UNLISTED_VERB, Vocabulary, VocabularyError};
@@ -62,7 +63,10 @@ pub enum AccessError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct AccessPolicies<'e> {
+    /// Those that decide.
     pub(crate) policies: Vec<Parsed<'e>>,
+    /// Those that do not.
+    pub(crate) watched: Vec<Parsed<'e>>,
     pub(crate) vocabulary: Vocabulary,
     /// The groups of each action.
     actions: HashMap<String, Vec<String>>,
@@ -93,7 +97,8 @@ pub(crate) struct Constraint {
 }
 
 impl<'e> AccessPolicies<'e> {
-    /// Takes an engine's policies apart.
+    /// Takes an engine's policies apart. Answers are about those that decide: a policy whose
+    /// `@mode` is less grants and forbids nothing.
     ///
     /// # Errors
     ///
@@ -108,7 +113,9 @@ impl<'e> AccessPolicies<'e> {
             actions.insert(entity.uid().id().unescaped().to_owned(), groups.collect());
         }
         let mut bodies: HashMap<&str, Arc<Body>> = HashMap::new();
+        let modes = Modes::of(engine, &[])?;
         let mut policies = Vec::with_capacity(engine.policies().len());
+        let mut watched = Vec::new();
         for info in engine.policies() {
             let body = match bodies.get(info.text()) {
                 Some(body) => Arc::clone(body),
@@ -118,9 +125,16 @@ impl<'e> AccessPolicies<'e> {
                     body
                 }
             };
-            policies.push(Parsed::new(info, body)?);
+            let counts = modes.of_id(info.id()) == PolicyMode::Enforce;
+            let list = if counts { &mut policies } else { &mut watched };
+            list.push(Parsed::new(info, body)?);
         }
-        Ok(Self { policies, vocabulary, actions })
+        Ok(Self { policies, watched, vocabulary, actions })
+    }
+
+    /// Returns the ids of the policies that do not decide, of which no answer tells.
+    pub fn watched(&self) -> impl Iterator<Item = &'e str> + '_ {
+        self.watched.iter().map(|policy| policy.info.id())
     }
 
     pub(crate) fn of_effect(&self, effect: Effect) -> impl Iterator<Item = &Parsed<'e>> {

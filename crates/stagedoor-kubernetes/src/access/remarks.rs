@@ -7,12 +7,35 @@ use stagedoor_core::Effect;
 use super::describe::{Described, Presence};
 use super::policies::{AccessPolicies, Parsed};
 
+/// What kind of remark it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[non_exhaustive]
+pub enum PolicyRemarkCode {
+    /// A principal is named by an entity id, which is the UID where there is one.
+    #[serde(rename = "kubernetes::principal-by-id")]
+    PrincipalById,
+    /// A forbid is on part of what comes to the same.
+    #[serde(rename = "kubernetes::part-of-a-family")]
+    PartOfAFamily,
+}
+
+impl PolicyRemarkCode {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PrincipalById => "kubernetes::principal-by-id",
+            Self::PartOfAFamily => "kubernetes::part-of-a-family",
+        }
+    }
+}
+
 /// Something in a policy that its author should look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PolicyRemark {
-    /// What kind of remark: `kubernetes::principal-by-id` or `kubernetes::part-of-a-family`.
-    pub code: &'static str,
+    /// What kind of remark it is.
+    pub code: PolicyRemarkCode,
     /// The policy.
     pub policy: String,
     /// The file that it is in.
@@ -81,14 +104,14 @@ impl AccessPolicies<'_> {
     ///         forbid (principal == k8s::User::"carol", action, resource);"#)
     ///     .build()?;
     /// let remarks = AccessPolicies::of(&engine)?.remarks();
-    /// assert_eq!(remarks[0].code, "kubernetes::principal-by-id");
+    /// assert_eq!(remarks[0].code.as_str(), "kubernetes::principal-by-id");
     /// assert_eq!(remarks[0].help, r#"write `principal in k8s::UserName::"carol"`"#);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn remarks(&self) -> Vec<PolicyRemark> {
         let mut remarks = Vec::new();
-        for policy in &self.policies {
+        for policy in self.policies.iter().chain(&self.watched) {
             remarks.extend(by_id(policy));
             if policy.info.effect() == Effect::Forbid {
                 remarks.extend(self.parts_of_families(policy));
@@ -134,7 +157,7 @@ impl AccessPolicies<'_> {
             let actions: Vec<String> =
                 family.verbs.iter().map(|verb| format!("k8s::Action::\"{verb}\"")).collect();
             let help = format!("write `action in [{}]`", actions.join(", "));
-            remarks.push(remark(policy, "kubernetes::part-of-a-family", message, help));
+            remarks.push(remark(policy, PolicyRemarkCode::PartOfAFamily, message, help));
         }
         remarks
     }
@@ -159,7 +182,7 @@ fn by_id(policy: &Parsed<'_>) -> Option<PolicyRemark> {
          name only where it has none"
     );
     let help = format!("write `principal in k8s::UserName::\"{}\"`", user_name(&type_name, &id));
-    Some(remark(policy, "kubernetes::principal-by-id", message, help))
+    Some(remark(policy, PolicyRemarkCode::PrincipalById, message, help))
 }
 
 /// Finds a principal that a clause compares by its id.
@@ -185,7 +208,12 @@ fn user_name(type_name: &str, id: &str) -> String {
     }
 }
 
-fn remark(policy: &Parsed<'_>, code: &'static str, message: String, help: String) -> PolicyRemark {
+fn remark(
+    policy: &Parsed<'_>,
+    code: PolicyRemarkCode,
+    message: String,
+    help: String,
+) -> PolicyRemark {
     let info = &policy.info;
     let (policy, file, line) = (info.id().to_owned(), info.file().to_owned(), info.line());
     PolicyRemark { code, policy, file, line, message, help }
@@ -200,7 +228,11 @@ mod tests {
 
     fn codes(policies: &str) -> Result<Vec<&'static str>, Box<dyn std::error::Error>> {
         let engine = Engine::builder().schema("s", SCHEMA).policies("p", policies).build()?;
-        Ok(AccessPolicies::of(&engine)?.remarks().iter().map(|remark| remark.code).collect())
+        Ok(AccessPolicies::of(&engine)?
+            .remarks()
+            .iter()
+            .map(|remark| remark.code.as_str())
+            .collect())
     }
 
     #[test]

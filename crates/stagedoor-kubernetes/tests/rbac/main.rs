@@ -17,3 +17,4 @@ mod reading;
 mod reference;
 mod request;
 mod scale;
+mod upstream;

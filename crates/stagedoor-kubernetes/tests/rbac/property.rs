@@ -52,7 +52,7 @@ fn imported_rbac_answers_as_the_authorizer_does() -> Result<()> {
     Ok(())
 }
 
-fn import(cluster: &Cluster) -> Result<RbacImport> {
+pub fn import(cluster: &Cluster) -> Result<RbacImport> {
     let mut objects = RbacObjects::default();
     objects.read("cluster.json", &cluster.to_json())?;
     Ok(RbacImport::of(&objects.resolve()?)?)

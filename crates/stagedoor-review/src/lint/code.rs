@@ -98,6 +98,10 @@ codes! {
     UnknownEntity = "unknown-entity", Warning, "a policy names an entity that neither catalog nor fixtures have";
     /// A group that no policy is about.
     UnusedGroup = "unused-group", Note, "no policy is about a group of the catalog or the fixtures";
+    /// A principal that a policy names by an entity id, which is a UID where there is one.
+    PrincipalById = "principal-by-id", Warning, "a policy for Kubernetes names a principal by its id, which is the UID";
+    /// A forbid on some of the verbs or resources that come to the same.
+    PartOfAFamily = "part-of-a-family", Warning, "a forbid for Kubernetes leaves open what comes to the same";
     /// A suppression that suppresses nothing.
     UnusedSuppression = "unused-suppression", Warning, "a suppression suppresses nothing";
     /// A suppression without a reason.
