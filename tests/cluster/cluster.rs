@@ -84,7 +84,7 @@ impl Apiserver {
             .arg(format!("--tls-private-key-file={}", tls.key.display()))
             .arg(format!("--client-ca-file={}", path("client-ca.crt").display()))
             .arg("--service-account-issuer=https://kubernetes.default.svc")
-            .arg(format!("--service-account-key-file={}", accounts.key.display()))
+            .arg(format!("--service-account-key-file={}", accounts.certificate.display()))
             .arg(format!("--service-account-signing-key-file={}", accounts.key.display()))
             .arg("--service-cluster-ip-range=10.0.0.0/24")
             .arg(format!("--token-auth-file={}", path("tokens.csv").display()))

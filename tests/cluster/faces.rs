@@ -72,6 +72,12 @@ fn policies(choices: &mut Choices<'_>, conditional: bool) -> String {
     if choices.chance(60) {
         text = String::new();
     }
+    if conditional {
+        text.push_str(&format!(
+            "@id(\"open\") forbid (principal, action in k8s::Action::\"write\", \
+             resource is k8s::Resource) when {{ {OBJECT} }};\n"
+        ));
+    }
     for number in 0..2 + choices.below(7) {
         let effect = if choices.chance(150) { "forbid" } else { "permit" };
         let (action, resource) = choices.pick(&ACTIONS.map(Some)).unwrap_or(("action", "resource"));

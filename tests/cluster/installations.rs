@@ -1,6 +1,6 @@
 //! Two installations from Kubernetes' own source, applied by somebody whom RBAC lets do so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -21,7 +21,8 @@ impl Paths {
     pub(crate) fn of(client: &Client) -> Result<Self> {
         let mut paths = BTreeMap::new();
         for (version, base) in versions(client)? {
-            let list = client.get(&base)?.ok()?;
+            // What another server answers for is not there, where nothing runs.
+            let list = client.get(&base)?.body;
             for resource in list["resources"].as_array().into_iter().flatten() {
                 let name = resource["name"].as_str().unwrap_or_default();
                 let kind = resource["kind"].as_str().unwrap_or_default();
@@ -78,6 +79,14 @@ pub(crate) fn objects(directory: &Path) -> Result<Vec<Value>> {
             }
         }
     }
+    for object in objects.iter_mut().filter(|object| object["kind"] == "ClusterRoleBinding") {
+        for subject in object["subjects"].as_array_mut().into_iter().flatten() {
+            // Whoever installs it says where.
+            if subject["kind"] == "ServiceAccount" && subject["namespace"].is_null() {
+                subject["namespace"] = "default".into();
+            }
+        }
+    }
     let order = |object: &Value| match object["kind"].as_str().unwrap_or_default() {
         "CustomResourceDefinition" => 0,
         "Namespace" => 1,
@@ -93,6 +102,14 @@ pub(crate) fn objects(directory: &Path) -> Result<Vec<Value>> {
 pub(crate) fn apply(client: &Client, objects: &[Value]) -> Result<usize> {
     let mut paths = Paths::of(client)?;
     let mut applied = 0;
+    let namespaces: BTreeSet<&str> =
+        objects.iter().filter_map(|object| object["metadata"]["namespace"].as_str()).collect();
+    for name in namespaces {
+        let namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name },
+        });
+        client.create("/api/v1/namespaces", &namespace)?;
+    }
     for object in objects {
         // Of a kind that was defined just now, until it is served.
         let path = eventually(&format!("the kind of {object}"), || {

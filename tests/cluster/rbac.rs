@@ -89,7 +89,7 @@ fn imported_roles_answer_as_rbac_does() -> Result<()> {
 fn with_tokens(rbac: &Apiserver, stagedoor: &Apiserver) -> Result<()> {
     let mut lists = Vec::new();
     for (_, base) in versions(&rbac.client("root"))? {
-        let found = rbac.client("root").get(&base)?.ok()?;
+        let found = rbac.client("root").get(&base)?.body;
         for resource in found["resources"].as_array().into_iter().flatten() {
             let name = resource["name"].as_str().unwrap_or_default();
             let can_list = resource["verbs"].as_array().is_some_and(|v| v.contains(&"list".into()));
@@ -261,7 +261,7 @@ fn attributes(root: &Client) -> Result<Vec<Value>> {
     let mut all = Vec::new();
     for (version, base) in versions(root)? {
         let (group, version) = version.split_once('/').unwrap_or(("", &version));
-        let list = root.get(&base)?.ok()?;
+        let list = root.get(&base)?.body;
         for resource in list["resources"].as_array().into_iter().flatten() {
             let name = resource["name"].as_str().unwrap_or_default();
             let (name, subresource) = name.split_once('/').unwrap_or((name, ""));

@@ -33,7 +33,7 @@ impl Reviewer {
         self.deciding(subject, |vocabulary| {
             let (request, entities) = made(vocabulary)?;
             let outcome = self.decided(&request, &entities)?;
-            self.check_name(attributes, outcome.decision() == cedar_policy::Decision::Allow)?;
+            self.check_name(attributes, is_forbidden(&outcome))?;
             Ok((outcome, (request, entities)))
         })
     }

@@ -209,8 +209,7 @@ impl Reviewer {
             let principal = vocabulary.principal(subject)?;
             let (request, entities) = vocabulary.request(&principal, attributes)?;
             let explanation = self.enforced.explain(&request, &entities)?;
-            let allowed = explanation.outcome().decision() == Decision::Allow;
-            self.check_name(attributes, allowed)?;
+            self.check_name(attributes, is_forbidden(explanation.outcome()))?;
             Ok(explanation)
         })
     }
@@ -269,7 +268,7 @@ impl Reviewer {
     ) -> Result<Ruling, UndecidedError> {
         let (request, entities) = vocabulary.request(principal, attributes)?;
         let ruling = self.rule(&request, &entities)?;
-        self.check_name(attributes, ruling.allowed)?;
+        self.check_name(attributes, ruling.denied)?;
         Ok(ruling)
     }
 
@@ -289,17 +288,21 @@ impl Reviewer {
     ) -> Result<Outcome, UndecidedError> {
         let (request, entities) = vocabulary.request(principal, attributes)?;
         let outcome = self.enforced.decide(&request, &entities)?;
-        self.check_name(attributes, outcome.decision() == Decision::Allow)?;
+        self.check_name(attributes, is_forbidden(&outcome))?;
         Ok(outcome)
     }
 
-    /// Fails where a yes would be one to names that a policy forbids.
+    /// Fails where a yes would be one to names that a policy forbids, unless it is forbidden
+    /// anyway.
+    ///
+    /// INVARIANT: it is no answer either that no policy permits it. The next authorizer would be
+    /// asked then, whose yes to `*` kube-apiserver takes for one to every name.
     pub(crate) fn check_name(
         &self,
         attributes: &Attributes,
-        allowed: bool,
+        is_forbidden: bool,
     ) -> Result<(), UndecidedError> {
-        let is_open = allowed && self.asks_name(attributes);
+        let is_open = !is_forbidden && self.asks_name(attributes);
         if is_open { Err(UndecidedError::EveryName) } else { Ok(()) }
     }
 

@@ -7,8 +7,8 @@ use stagedoor_backstage::{EntityRef, Principal, Resource, User};
 use stagedoor_core::{Entities, Request};
 use stagedoor_kubernetes::admission::AdmissionRequest;
 use stagedoor_kubernetes::{
-    Attributes, NonResourceAttributes, ResourceAttributes, Reviewer, Subject, SubjectAccessReview,
-    UndecidedError,
+    Attributes, NonResourceAttributes, PrincipalIds, ResourceAttributes, Reviewer, Subject,
+    SubjectAccessReview, UndecidedError,
 };
 
 use crate::command::Command;
@@ -261,9 +261,14 @@ fn undecided(
     attributes: &Attributes,
     error: &UndecidedError,
 ) -> Result<(Request, Entities), String> {
-    let vocabulary = reviewer.vocabulary();
-    let principal = vocabulary.principal(subject).map_err(|_| error.to_string())?;
-    vocabulary.request(&principal, attributes).map_err(|_| error.to_string())
+    let by_id = reviewer.vocabulary().clone();
+    // Who is somebody else by UID than whom the request is about may be both by name.
+    let by_name = by_id.clone().with_principal_ids(PrincipalIds::UserName);
+    let made = [by_id, by_name].into_iter().find_map(|vocabulary| {
+        let principal = vocabulary.principal(subject).ok()?;
+        vocabulary.request(&principal, attributes).ok()
+    });
+    made.ok_or_else(|| error.to_string())
 }
 
 /// Returns the request that an AdmissionReview makes.
