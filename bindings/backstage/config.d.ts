@@ -91,10 +91,13 @@ export interface Config {
        */
       discoverPlugins?: boolean;
 
-      /** What is told to the auditor. By default nothing. */
+      /** What is told to the auditor. */
       audit?: {
-        /** Which decisions. */
-        decisions: 'all' | 'denied' | 'none';
+        /**
+         * Which decisions. By default `notable`: what is denied, and whatever else is about
+         * creating, updating or deleting.
+         */
+        decisions?: 'all' | 'notable' | 'denied' | 'none';
         /** The share of them that is told, from 0 to 1. By default all. */
         sample?: number;
         /** By default `medium`. */

@@ -3,12 +3,15 @@ import type {
   LoggerService,
 } from '@backstage/backend-plugin-api';
 import type { MetricsService } from '@backstage/backend-plugin-api/alpha';
+import type { JsonObject } from '@backstage/types';
 import type { BackstageAnswer, BackstageUser } from '@stagedoor/node';
 
 import { line } from './policies';
 import type { Policies } from './policies';
 import type { DecisionBatch } from './policy';
 import type { AuditSettings } from './settings';
+
+type Query = DecisionBatch['queries'][number];
 
 /** Counts decisions, failures and reloads. */
 export class Metrics {
@@ -96,10 +99,12 @@ export class Audit {
     if (decisions === 'none') return;
     answers.forEach((answer, index) => {
       const query = queries[index];
-      if (decisions === 'denied' && answer.decision.result !== 'DENY') return;
-      if (!query || (sample < 1 && Math.random() >= sample)) return;
+      const denied = answer.decision.result === 'DENY';
+      if (!query || (decisions === 'denied' && !denied)) return;
+      if (decisions === 'notable' && !denied && !changes(query)) return;
+      if (sample < 1 && Math.random() >= sample) return;
       // Nobody waits for it.
-      this.#tell(query.permission.name, user, answer, {
+      this.#tell(query, user, answer, {
         microseconds: Math.round(microseconds / answers.length),
       }).catch(error =>
         this.#logger.error(`a decision could not be audited: ${error}`),
@@ -108,7 +113,7 @@ export class Audit {
   }
 
   async #tell(
-    permission: string,
+    { permission }: Query,
     user: BackstageUser | undefined,
     { decision, reasons, errors, revision }: BackstageAnswer,
     { microseconds }: { microseconds: number },
@@ -119,8 +124,14 @@ export class Audit {
       meta: {
         // No groups, no token: nothing about the person but the reference.
         user: user?.userEntityRef ?? user?.service ?? null,
-        permission,
+        permission: permission.name,
+        action: permission.attributes.action ?? null,
         result: decision.result,
+        // What the plugin applies: with it the record says what was given away.
+        ...(decision.result === 'CONDITIONAL' && {
+          // JSON, which an interface does not say of itself.
+          conditions: decision.conditions as unknown as JsonObject,
+        }),
         policies: reasons,
         errors,
         revision,
@@ -129,6 +140,13 @@ export class Audit {
     });
     await event.success();
   }
+}
+
+/** Whether it is asked to change something, as far as the permission says so. */
+function changes({ permission }: Query): boolean {
+  return ['create', 'update', 'delete'].includes(
+    permission.attributes.action ?? '',
+  );
 }
 
 /** Something that was logged once, and how often it was met. */

@@ -14,7 +14,7 @@ import type { PolicySource } from './policies';
 
 /** What is told to the auditor. */
 export interface AuditSettings {
-  readonly decisions: 'all' | 'denied' | 'none';
+  readonly decisions: 'all' | 'notable' | 'denied' | 'none';
   readonly sample: number;
   readonly severity: AuditorServiceEventSeverityLevel;
 }
@@ -271,9 +271,11 @@ function number(
 }
 
 function audit(config: Config | undefined): AuditSettings {
-  const decisions = config?.getString('decisions') ?? 'none';
-  if (!oneOf(['all', 'denied', 'none'] as const, decisions)) {
-    throw new Error(`${KEY}.audit.decisions must be all, denied or none`);
+  const decisions = config?.getOptionalString('decisions') ?? 'notable';
+  if (!oneOf(['all', 'notable', 'denied', 'none'] as const, decisions)) {
+    throw new Error(
+      `${KEY}.audit.decisions must be all, notable, denied or none`,
+    );
   }
   const severity = config?.getOptionalString('severity') ?? 'medium';
   if (!oneOf(['low', 'medium', 'high', 'critical'] as const, severity)) {

@@ -205,7 +205,7 @@ test(
 );
 
 test(
-  'every decision is audited, or only those that are denied',
+  'every decision is audited, or those that matter most',
   options,
   async t => {
     const directory = policyDirectory(t, { 'simple.cedar': simple });
@@ -220,12 +220,14 @@ test(
     ];
     for (const [decisions, results] of [
       ['all', ['ALLOW', 'CONDITIONAL', 'DENY']],
+      ['notable', ['CONDITIONAL', 'DENY']],
+      [undefined, ['CONDITIONAL', 'DENY']],
       ['denied', ['DENY']],
       ['none', []],
     ]) {
       const { authorize, events, url } = await start(t, {
         directory,
-        audit: { decisions },
+        ...(decisions && { audit: { decisions } }),
       });
       await authorize(items);
       await until(() => events.length >= results.length);
@@ -236,7 +238,11 @@ test(
       for (const { eventId, severityLevel, meta } of events) {
         assert.equal(eventId, 'permission-decision');
         assert.equal(severityLevel, 'medium');
+        const conditional = meta.result === 'CONDITIONAL';
+        assert.equal(meta.conditions !== undefined, conditional);
+        delete meta.conditions;
         assert.deepEqual(Object.keys(meta).sort(), [
+          'action',
           'errors',
           'microseconds',
           'permission',
