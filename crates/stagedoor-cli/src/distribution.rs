@@ -1,5 +1,6 @@
 //! What publishing and following policy sets have in common: stores, keys, whom to trust.
 
+mod changes;
 mod gates;
 pub(crate) mod promote;
 pub(crate) mod pull;
@@ -29,7 +30,7 @@ pub(crate) struct StoreArgs {
     #[arg(long, value_name = "FILE")]
     store_ca: Option<PathBuf>,
 
-    /// A file with a bearer token for a web server.
+    /// A file with a bearer token for a web server, or the password of a database.
     #[arg(long, value_name = "FILE")]
     store_token: Option<PathBuf>,
 

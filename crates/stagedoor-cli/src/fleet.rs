@@ -1,5 +1,7 @@
 //! `stagedoor fleet`: which release each of many servers decides by.
 
+mod page;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::table::Table;
 
 /// Answers of servers are not larger.
 const STATUS_BYTES: u64 = 1 << 20;
+const COLUMNS: [&str; 6] = ["server", "ready", "channel", "release", "revision", "confirmed"];
 /// So many servers are asked at a time.
 const AT_A_TIME: usize = 16;
 
@@ -43,6 +46,10 @@ pub(crate) struct FleetArgs {
     /// Authorities of the servers, in PEM.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+
+    /// Write what is known as one page, too.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 
     /// Also fail unless this is what all have in force: the digest of a bundle, or a revision.
     #[arg(long, value_name = "DIGEST|REVISION")]
@@ -113,6 +120,12 @@ fn ask(args: &FleetArgs, output: &mut Output) -> Result<Ending, Failure> {
         });
     }
     let problems = problems(&servers, args.expect.as_deref());
+    if let Some(path) = &args.html {
+        let page = page::page(&COLUMNS, &servers, &problems);
+        crate::fmt::replace(path, &page).map_err(|error| {
+            Failure::input(format!("`{}` cannot be written: {error}", path.display()))
+        })?;
+    }
     show(&servers, &problems, output)?;
     Ok(if problems.is_empty() { Ending::Done } else { Ending::Failed })
 }
@@ -218,25 +231,27 @@ fn show(servers: &[Server], problems: &[String], output: &mut Output) -> Result<
         let agrees = problems.is_empty();
         return output.json(&FleetJson { agrees, problems, servers });
     }
-    let mut table = Table::new(["server", "ready", "channel", "release", "revision", "confirmed"]);
-    for server in servers {
-        let (mut channel, mut number, mut confirmed) =
-            (String::new(), String::new(), String::new());
-        if let Some(release) = &server.release {
-            channel = format!("{}:{}", release.set, release.channel);
-            let in_force = release.in_force.as_ref();
-            number = in_force.map(|in_force| in_force.counter.to_string()).unwrap_or_default();
-            confirmed = match release.confirmed {
-                Some(_) => format!("{} s ago", release.stale_seconds),
-                None => "never".to_owned(),
-            };
-        }
-        let ready = if server.ready { "yes" } else { "no" };
-        let revision = server.revision.clone().unwrap_or_default();
-        let short = revision.get(..12).unwrap_or(&revision).to_owned();
-        table.row([server.address.clone(), ready.to_owned(), channel, number, short, confirmed]);
-    }
+    let mut table = Table::new(COLUMNS);
+    servers.iter().for_each(|server| table.row(cells(server)));
     table.print(false, "no servers", output)?;
     problems.iter().for_each(|problem| output.complaint(problem));
     Ok(())
+}
+
+/// Returns what a row tells of a server.
+fn cells(server: &Server) -> [String; 6] {
+    let (mut channel, mut number, mut confirmed) = (String::new(), String::new(), String::new());
+    if let Some(release) = &server.release {
+        channel = format!("{}:{}", release.set, release.channel);
+        let in_force = release.in_force.as_ref();
+        number = in_force.map(|in_force| in_force.counter.to_string()).unwrap_or_default();
+        confirmed = match release.confirmed {
+            Some(_) => format!("{} s ago", release.stale_seconds),
+            None => "never".to_owned(),
+        };
+    }
+    let ready = if server.ready { "yes" } else { "no" };
+    let revision = server.revision.clone().unwrap_or_default();
+    let short = revision.get(..12).unwrap_or(&revision).to_owned();
+    [server.address.clone(), ready.to_owned(), channel, number, short, confirmed]
 }

@@ -17,6 +17,7 @@ use crate::store::oci::{Credentials, OciStore};
 /// | `ghcr.io/acme/payments:production`, `oci://…` | an OCI registry, by TLS |
 /// | `oci+http://127.0.0.1:5000/acme/payments:production` | one without TLS |
 /// | `https://policies.acme.example/payments:production` | a web server |
+/// | `postgres://USER@HOST/DATABASE/payments:production` | a database of PostgreSQL |
 /// | `./published/payments:production`, `/srv/…`, `file:///srv/…` | a directory |
 ///
 /// # Examples
@@ -39,7 +40,13 @@ pub struct Location {
 enum Place {
     Directory(PathBuf),
     Http(String),
-    Oci { scheme: &'static str, host: String, repository: String },
+    Oci {
+        scheme: &'static str,
+        host: String,
+        repository: String,
+    },
+    #[cfg(feature = "postgres")]
+    Postgres(String),
 }
 
 /// How stores are opened.
@@ -68,7 +75,9 @@ pub enum LocationError {
     #[error("`{0}` may be a registry or a directory: write `oci://{0}` or `./{0}`")]
     Ambiguous(String),
     /// There is no such kind of store.
-    #[error("there is no store of the kind `{0}`: there are oci, oci+http, https, http and file")]
+    #[error(
+        "there is no store of the kind `{0}`: there are oci, oci+http, https, http, postgres and file"
+    )]
     Scheme(String),
     /// The repository has no such name.
     #[error("`{0}` is no repository: registries take small letters, digits, `.`, `_`, `-` and `/`")]
@@ -76,6 +85,10 @@ pub enum LocationError {
     /// The options cannot be used.
     #[error(transparent)]
     Options(#[from] HttpOptionsError),
+    /// The database cannot be used.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Database(#[from] crate::store::postgres::PostgresError),
 }
 
 impl Location {
@@ -89,13 +102,17 @@ impl Location {
     ///
     /// # Errors
     ///
-    /// [`LocationError::Options`].
+    /// [`LocationError`] if the options cannot be used.
     pub fn open(&self, options: &StoreOptions) -> Result<Box<dyn PolicyStore>, LocationError> {
         Ok(match &self.place {
             Place::Directory(path) => Box::new(DirectoryStore::new(path)),
             Place::Http(base) => Box::new(HttpStore::new(base, &options.http)?),
             Place::Oci { scheme, host, repository } => {
                 Box::new(OciStore::new(scheme, host, repository, options)?)
+            }
+            #[cfg(feature = "postgres")]
+            Place::Postgres(address) => {
+                Box::new(crate::store::postgres::PostgresStore::new(address, &options.http)?)
             }
         })
     }
@@ -110,6 +127,9 @@ impl FromStr for Location {
             Some((scheme, rest)) => (Some(scheme), rest),
             None => (None, text),
         };
+        let is_database = matches!(scheme, Some("postgres" | "postgresql"));
+        let settings = rest.split_once('?').filter(|_| is_database);
+        let rest = settings.map_or(rest, |(rest, _)| rest);
         let (above, last) = rest.rsplit_once('/').ok_or_else(form)?;
         let channel: Channel = last.parse().map_err(|error| match last.contains(':') {
             true => LocationError::Name(error),
@@ -132,6 +152,11 @@ impl FromStr for Location {
                 Place::Http(format!("{scheme}://{above}"))
             }
             Some("http" | "https") => return Err(form()),
+            #[cfg(feature = "postgres")]
+            Some("postgres" | "postgresql") => {
+                let settings = settings.map(|(_, settings)| format!("?{settings}"));
+                Place::Postgres(format!("postgres://{above}{}", settings.unwrap_or_default()))
+            }
             Some("file") if rest.starts_with('/') => Place::Directory(directory(above)),
             Some("file") => return Err(form()),
             Some(other) => return Err(LocationError::Scheme(other.to_owned())),
@@ -160,6 +185,13 @@ impl fmt::Display for Location {
         match &self.place {
             Place::Directory(path) => write!(f, "{}/{channel}", path.display()),
             Place::Http(base) => write!(f, "{base}/{channel}"),
+            #[cfg(feature = "postgres")]
+            Place::Postgres(address) => {
+                // Neither a password nor settings.
+                let plain = address.split('?').next().unwrap_or_default();
+                let host = plain.rsplit(['@', '/']).nth(1).unwrap_or_default();
+                write!(f, "postgres://{host}/{channel}")
+            }
             Place::Oci { scheme, host, repository } => {
                 let scheme = if *scheme == "http" { "oci+http" } else { "oci" };
                 write!(f, "{scheme}://{host}/{repository}:{}", channel.channel)

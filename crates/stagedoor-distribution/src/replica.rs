@@ -9,135 +9,30 @@
 //! - two statements of one number contradict each other, and the second is refused;
 //! - what was admitted serves after a restart without the store, and is verified anew.
 
+mod error;
+mod options;
+mod poll;
+
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
+
+pub use error::{OpenError, PollError};
+pub use options::ReplicaOptions;
+pub use poll::Polled;
 
 use crate::channel::Channel;
 use crate::clock::{Clock, SystemClock};
-use crate::digest::Digest;
 use crate::disk::{Disk, RealDisk};
 use crate::gate::Gate;
-use crate::kept::{Floor, Kept};
+use crate::kept::Kept;
 use crate::signed_set::SignedSet;
 use crate::status::{ReleaseStatus, ReplicaStatus};
-use crate::store::{Head, PolicyStore, StoreError, Version};
+use crate::store::{PolicyStore, Version};
 use crate::time::Timestamp;
-use crate::trust::{Purpose, Trust, VerifiedRelease, VerifyError};
-
-/// The largest bundle, in bytes: what one file of policies may have.
-const BUNDLE_BYTES: u64 = 64 << 20;
-
-/// What a replica follows, and how.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ReplicaOptions {
-    /// The set and the channel.
-    pub channel: Channel,
-    /// Where the last good sets are kept. A directory of this replica's own.
-    pub state: PathBuf,
-    /// The one bundle that may be in force, whatever its number is.
-    pub pin: Option<Digest>,
-    /// For how long the store may be out of reach, or offer nothing that can be taken, until the
-    /// replica is not ready any more. Without it, that is told, and nothing else.
-    pub max_staleness: Option<Duration>,
-    /// When a set that was refused is tried again (60 s).
-    pub retry: Duration,
-    /// The largest bundle, in bytes (64 MiB).
-    pub bundle_bytes: u64,
-}
-
-impl ReplicaOptions {
-    /// Returns options with the defaults.
-    #[must_use]
-    pub fn new(channel: Channel, state: impl Into<PathBuf>) -> Self {
-        Self {
-            channel,
-            state: state.into(),
-            pin: None,
-            max_staleness: None,
-            retry: Duration::from_secs(60),
-            bundle_bytes: BUNDLE_BYTES,
-        }
-    }
-}
-
-/// Why a replica cannot begin.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// Its directory cannot be used.
-    #[error("the state in `{path}` cannot be used: {source}")]
-    State {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another process has it.
-    #[error("another process keeps its state in `{0}`: give each replica a directory of its own")]
-    InUse(PathBuf),
-}
-
-/// Why a look at the store came to nothing new.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum PollError {
-    /// The store does not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// What it offers is not taken.
-    #[error(transparent)]
-    Verify(#[from] VerifyError),
-    /// It offers a release that is older than the newest one that was in force.
-    #[error(
-        "release {offered} is offered, and release {highest} was in force already: to go back, publish the older set again by `stagedoor promote --pin`, or pin it here by `--pin`"
-    )]
-    Older {
-        /// The number that is offered.
-        offered: u64,
-        /// The highest one that was taken up.
-        highest: u64,
-    },
-    /// It offers another release of a number that was taken up.
-    #[error(
-        "release {counter} was signed twice, with different content: find out who has signed {offered}"
-    )]
-    Contradiction {
-        /// The number.
-        counter: u64,
-        /// The digest of the statement that is offered.
-        offered: Digest,
-    },
-    /// It offers another bundle than the pinned one.
-    #[error("{offered} is offered, and {pin} is pinned")]
-    Pinned {
-        /// The digest that is offered.
-        offered: Digest,
-        /// The digest that is pinned.
-        pin: Digest,
-    },
-    /// It was refused a while ago, and is tried again later.
-    #[error("release {counter} was refused: {reason}")]
-    Refused {
-        /// The number.
-        counter: u64,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// What a look at the store came to.
-#[derive(Debug, Clone)]
-pub enum Polled {
-    /// What is in force is what the store offers, or what is pinned.
-    Confirmed,
-    /// There is a set to be loaded.
-    Candidate(Arc<SignedSet>),
-}
+use crate::trust::{Purpose, Trust, VerifiedRelease};
 
 /// A replica of one channel of one policy set.
 #[derive(Debug)]
@@ -163,6 +58,8 @@ struct State {
     problem: Option<(String, SystemTime)>,
     /// When the store last offered what is in force.
     confirmed: Option<SystemTime>,
+    /// The highest number that was ever in force.
+    highest: Option<u64>,
     /// Since when there is this replica.
     begun: SystemTime,
 }
@@ -235,6 +132,7 @@ impl Replica {
             refused: None,
             problem: None,
             confirmed: None,
+            highest: kept.floor().map(|floor| floor.counter),
             begun: clock.now(),
         };
         for (counter, set) in sets {
@@ -314,146 +212,6 @@ impl Replica {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Looks at the store once, and offers what is new there as the candidate.
-    ///
-    /// # Errors
-    ///
-    /// [`PollError`], which is kept for [`status`](Self::status). What is in force stays.
-    pub fn poll(&self) -> Result<Polled, PollError> {
-        let polled = self.look();
-        let mut state = self.state();
-        match &polled {
-            Ok(Polled::Confirmed) => {
-                state.confirmed = Some(self.clock.now());
-                state.problem = None;
-            }
-            Ok(Polled::Candidate(_)) => state.problem = None,
-            Err(error) => state.problem = Some((error.to_string(), self.clock.now())),
-        }
-        polled
-    }
-
-    fn look(&self) -> Result<Polled, PollError> {
-        let (trust, known) = {
-            let mut state = self.state();
-            // What was in force before the restart needs no store to be tried again.
-            let is_waiting = state.in_force.is_none() && state.candidate.is_none();
-            let is_due = state.refused.as_ref().is_some_and(|one| one.is_kept && self.is_due(one));
-            if is_waiting && is_due {
-                self.try_again(&mut state);
-            }
-            // INVARIANT: the condition is the version that is in force, never one that was only
-            // seen: what failed to load once is offered again.
-            let known = state.in_force.as_ref().and_then(|now| now.version.clone());
-            (Arc::clone(&state.trust), known)
-        };
-        let channel = &self.options.channel;
-        let (version, envelope) = match self.store.head(channel, known.as_ref())? {
-            Head::Unchanged => return Ok(self.confirm(None)),
-            Head::Found { version, envelope } => (version, envelope),
-        };
-        let verified = trust.verify(&envelope, channel, Purpose::Keep)?;
-        if self.state().is_in_force(&verified) {
-            return Ok(self.confirm(version));
-        }
-        if let Some(pinned) = self.check_pin(&verified)? {
-            return Ok(pinned);
-        }
-        let now = Timestamp::of(self.clock.now());
-        let verified = trust.verify(&envelope, channel, Purpose::TakeUp(now))?;
-        let floor = self.kept().floor();
-        if self.options.pin.is_none() {
-            check_floor(floor, &verified)?;
-        }
-        if let Some(set) = self.known_candidate(&verified)? {
-            return Ok(Polled::Candidate(set));
-        }
-        let bundle = self.bundle(&verified)?;
-        let set = Arc::new(SignedSet::of(verified, envelope, bundle)?);
-        let candidate = Candidate { set: Arc::clone(&set), version, is_kept: false };
-        self.state().candidate = Some(candidate);
-        self.version.fetch_add(1, Ordering::AcqRel);
-        Ok(Polled::Candidate(set))
-    }
-
-    /// What is in force is what is offered: there is nothing to load.
-    fn confirm(&self, version: Option<Version>) -> Polled {
-        let mut state = self.state();
-        state.refused = None;
-        if let (Some(now), Some(version)) = (&mut state.in_force, version) {
-            now.version = Some(version);
-        }
-        // One that was offered, and is offered no more.
-        if state.in_force.is_some() && state.candidate.take().is_some() {
-            self.version.fetch_add(1, Ordering::AcqRel);
-        }
-        Polled::Confirmed
-    }
-
-    /// Returns what there is to do where what is pinned is there already, whatever is offered.
-    fn check_pin(&self, offered: &VerifiedRelease) -> Result<Option<Polled>, PollError> {
-        let Some(pin) = self.options.pin else { return Ok(None) };
-        let offered = offered.release.digest;
-        let state = self.state();
-        let is_pinned = |set: &SignedSet| set.release().digest == pin;
-        if state.in_force.as_ref().is_some_and(|now| is_pinned(&now.set)) {
-            drop(state);
-            return Ok(Some(self.confirm(None)));
-        }
-        if let Some(candidate) = state.candidate.as_ref().filter(|one| is_pinned(&one.set)) {
-            return Ok(Some(Polled::Candidate(Arc::clone(&candidate.set))));
-        }
-        if offered == pin { Ok(None) } else { Err(PollError::Pinned { offered, pin }) }
-    }
-
-    /// Returns the candidate, if it is that release. One that was refused becomes it again when
-    /// it is time.
-    fn known_candidate(
-        &self,
-        verified: &VerifiedRelease,
-    ) -> Result<Option<Arc<SignedSet>>, PollError> {
-        let mut state = self.state();
-        let is_it = |set: &SignedSet| set.statement() == verified.statement;
-        if let Some(candidate) = state.candidate.as_ref().filter(|one| is_it(&one.set)) {
-            return Ok(Some(Arc::clone(&candidate.set)));
-        }
-        match state.refused.as_ref().filter(|one| is_it(&one.set)) {
-            Some(refused) if !self.is_due(refused) => {
-                let (counter, reason) = (verified.release.counter, refused.reason.clone());
-                Err(PollError::Refused { counter, reason })
-            }
-            Some(_) => Ok(self.try_again(&mut state)),
-            None => Ok(None),
-        }
-    }
-
-    /// Returns whether it is time to try a set again that was refused: what kept it out may be
-    /// another one by now, such as a disk that was full, or a rule that was not compiled.
-    fn is_due(&self, refused: &Refused) -> bool {
-        let age = self.clock.now().duration_since(refused.at).unwrap_or_default();
-        age >= self.options.retry
-    }
-
-    fn try_again(&self, state: &mut State) -> Option<Arc<SignedSet>> {
-        let Refused { set, is_kept, .. } = state.refused.take()?;
-        state.candidate = Some(Candidate { set: Arc::clone(&set), version: None, is_kept });
-        self.version.fetch_add(1, Ordering::AcqRel);
-        Some(set)
-    }
-
-    fn bundle(&self, verified: &VerifiedRelease) -> Result<Vec<u8>, PollError> {
-        let (digest, bytes) = (verified.release.digest, verified.release.bytes);
-        let limit = self.options.bundle_bytes;
-        if bytes > limit {
-            let (what, store) = (format!("the bundle {digest}"), self.store.name());
-            return Err(StoreError::TooLarge { what, store, limit }.into());
-        }
-        if let Some(bundle) = self.kept().bundle(digest) {
-            return Ok(bundle);
-        }
-        Ok(self.store.bundle(&self.options.channel, digest, bytes)?)
-    }
-
     /// Runs the gates on a set that was loaded.
     ///
     /// # Errors
@@ -479,23 +237,31 @@ impl Replica {
     /// Why it is not in force: it cannot be kept, or another one is the candidate by now.
     pub fn admit(&self, set: &Arc<SignedSet>) -> Result<(), String> {
         let mut kept = self.kept();
-        let mut state = self.state();
-        if state.in_force.as_ref().is_some_and(|now| Arc::ptr_eq(&now.set, set)) {
-            return Ok(());
-        }
-        let candidate = state.candidate.as_ref().filter(|one| Arc::ptr_eq(&one.set, set)).cloned();
-        let Some(Candidate { set, version, is_kept }) = candidate else {
-            return Err("another set has been published meanwhile, which is loaded next".to_owned());
+        let (version, is_kept) = {
+            let state = self.state();
+            if state.in_force.as_ref().is_some_and(|now| Arc::ptr_eq(&now.set, set)) {
+                return Ok(());
+            }
+            let candidate = state.candidate.as_ref().filter(|one| Arc::ptr_eq(&one.set, set));
+            let candidate = candidate.ok_or("another set has been published meanwhile")?;
+            (candidate.version.clone(), candidate.is_kept)
         };
         if !is_kept {
-            kept.keep(&set).map_err(|error| {
+            // INVARIANT: whoever asks for the health waits for no disk: the state is not locked.
+            kept.keep(set).map_err(|error| {
                 format!("it cannot be kept in `{}`: {error}", self.options.state.display())
             })?;
+        }
+        let mut state = self.state();
+        if !is_kept {
             state.confirmed = Some(self.clock.now());
         }
-        state.candidate = None;
+        // A newer one may have come while this one was written: it stays the candidate.
+        state.candidate.take_if(|candidate| Arc::ptr_eq(&candidate.set, set));
         state.refused = None;
-        state.in_force = Some(InForce { set, version, since: self.clock.now() });
+        state.highest = kept.floor().map(|floor| floor.counter);
+        let (set, since) = (Arc::clone(set), self.clock.now());
+        state.in_force = Some(InForce { set, version, since });
         Ok(())
     }
 
@@ -514,7 +280,6 @@ impl Replica {
     /// Returns how the replica is.
     #[must_use]
     pub fn status(&self) -> ReplicaStatus {
-        let highest = self.kept().floor().map(|floor| floor.counter);
         let state = self.state();
         let time = self.clock.now();
         let now = Timestamp::of(time);
@@ -543,7 +308,7 @@ impl Replica {
             channel: self.options.channel.channel.clone(),
             source: self.store.name(),
             in_force,
-            highest,
+            highest: state.highest,
             pin: self.options.pin,
             confirmed: state.confirmed.map(Timestamp::of),
             stale_seconds: staleness.as_secs(),
@@ -561,34 +326,10 @@ impl Replica {
     }
 }
 
-impl ReplicaOptions {
-    /// Returns whether a set on disk may serve, of which the newest has this number.
-    fn may_serve(&self, set: &SignedSet, highest: Option<u64>) -> bool {
-        match self.pin {
-            Some(pin) => set.release().digest == pin,
-            None => Some(set.release().counter) == highest,
-        }
-    }
-}
-
 impl State {
     fn is_in_force(&self, verified: &VerifiedRelease) -> bool {
         self.in_force.as_ref().is_some_and(|now| now.set.statement() == verified.statement)
     }
-}
-
-/// Refuses what is older than, or contradicts, what was in force.
-fn check_floor(floor: Option<Floor>, verified: &VerifiedRelease) -> Result<(), PollError> {
-    let Some(floor) = floor else { return Ok(()) };
-    let counter = verified.release.counter;
-    if counter < floor.counter {
-        return Err(PollError::Older { offered: counter, highest: floor.counter });
-    }
-    let contradicts = floor.statement.is_some_and(|statement| statement != verified.statement);
-    if counter == floor.counter && contradicts {
-        return Err(PollError::Contradiction { counter, offered: verified.statement });
-    }
-    Ok(())
 }
 
 /// Keeps other processes from a directory.

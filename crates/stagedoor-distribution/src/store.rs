@@ -9,6 +9,8 @@ use crate::digest::Digest;
 pub mod directory;
 pub mod http;
 pub mod oci;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 
 /// A place from which policy sets are read, and to which they are published.
 ///

@@ -4,36 +4,11 @@ use std::path::{Path, PathBuf};
 
 use stagedoor_core::{Engine, Limits};
 use stagedoor_distribution::{Approval, Gate, SignedSet};
-use stagedoor_review::diff::{Direction, Meaning};
-use stagedoor_source::{Bundle, PolicySet, PolicySources};
+use stagedoor_source::Bundle;
 use stagedoor_testing::{Options, TestSuite};
 
-use crate::engine::LoadArgs;
-use crate::failure::Failure;
-use crate::platform::PLATFORMS;
+use super::changes::{Changes, rules_of};
 use crate::rules::{self, RuleHostArgs};
-
-/// Returns the engine of a bundle, with the rules that the arguments name.
-pub(super) fn engine_of(bundle: &Bundle, load: &LoadArgs) -> Result<Engine, Failure> {
-    let sources = PolicySources::from_bundle(bundle);
-    let set = PolicySet::of(sources, &PLATFORMS, &[], &load.limits()?);
-    Ok(load.build_quietly(set)?.engine)
-}
-
-/// Returns what a comparison comes to, in one word.
-pub(super) fn verdict(meaning: Option<&Meaning>) -> &'static str {
-    let Some(meaning) = meaning else { return "undecided" };
-    let is_undecided = meaning.undecided || meaning.rows.iter().any(|row| !row.proved);
-    let goes = |direction| meaning.may_go(direction, true);
-    match (goes(Direction::Widened), goes(Direction::Narrowed)) {
-        (true, true) => "changed",
-        (true, false) if is_undecided => "widened, and something undecided",
-        (true, false) => "widened",
-        (false, _) if is_undecided => "undecided",
-        (false, true) => "narrowed",
-        (false, false) => "equivalent",
-    }
-}
 
 /// Runs the tests that a set brings, in this process's engine.
 #[derive(Debug)]
@@ -127,16 +102,12 @@ impl Gate for ChangeGate {
         let release = set.release();
         // A release that goes back says so, and somebody has signed that.
         let (Some(old), None) = (old, &release.rollback) else { return Ok(()) };
-        let meaning = Meaning::of(old, new).map_err(|error| error.to_string())?;
-        let goes = |direction| meaning.as_ref().is_some_and(|m| m.may_go(direction, true));
-        let is_undecided = meaning
-            .as_ref()
-            .is_none_or(|meaning| meaning.undecided || meaning.rows.iter().any(|row| !row.proved));
+        let changes = Changes::between((old, &rules_of(old)), (new, &rules_of(new)))?;
         let found = [
-            (Approval::Widened, goes(Direction::Widened)),
-            (Approval::Narrowed, goes(Direction::Narrowed)),
+            (Approval::Widened, changes.is_widened),
+            (Approval::Narrowed, changes.is_narrowed),
             // INVARIANT: what is not decided may be what is refused.
-            (Approval::Undecided, is_undecided),
+            (Approval::Undecided, changes.is_undecided),
         ];
         for (change, is_there) in found {
             let is_asked = self.refuses.contains(&change) || change == Approval::Undecided;

@@ -7,11 +7,10 @@ use stagedoor_core::Limits;
 use stagedoor_distribution::{
     Location, PolicyStore, PublishError, Published, Release, SigningKey, Trust, newest, publish,
 };
-use stagedoor_review::diff::Meaning;
 use stagedoor_source::Bundle;
 use stagedoor_testing::Options;
 
-use super::gates::{engine_of, verdict};
+use super::changes::Changes;
 use super::release::{self, ReleaseArgs};
 use super::sign::bundle_bytes;
 use super::{StoreArgs, signing_key, trust_or_own};
@@ -112,13 +111,10 @@ fn compared(
     bundle: &[u8],
 ) -> Result<String, Failure> {
     let old = fetch(store, before, args.location.channel())?;
-    let read = |bytes: &[u8]| -> Result<_, Failure> {
-        let text = String::from_utf8_lossy(bytes);
-        engine_of(&Bundle::from_json("the bundle", &text)?, &args.load)
-    };
-    let meaning = Meaning::of(&read(&old)?, &read(bundle)?);
-    let meaning = meaning.map_err(|error| Failure::input(error.to_string()))?;
-    Ok(verdict(meaning.as_ref()).to_owned())
+    let read = |bytes: &[u8]| Bundle::from_json("the bundle", &String::from_utf8_lossy(bytes));
+    let limits = args.load.limits()?;
+    let changes = Changes::between_bundles(&read(&old)?, &read(bundle)?, &limits)?;
+    Ok(changes.verdict().to_owned())
 }
 
 /// Fetches the bundle of a release that was published, and verifies it.

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -124,8 +125,10 @@ fn three_replicas_follow_a_channel() -> Result<()> {
         place.run(&[&["--format", "json", "fleet"], bases.as_slice(), more].concat())
     };
     let digest = first["digest"].as_str().context("a digest")?.to_owned();
-    let run = fleet(&["--expect", &digest])?;
+    let run = fleet(&["--expect", &digest, "--html", "fleet.html"])?;
     ensure!(run.code == Some(0), "{}{}", run.out, run.err);
+    let page = std::fs::read_to_string(place.path().join("fleet.html"))?;
+    ensure!(page.matches("<td>docs:production</td><td>1</td>").count() == 3, "{page}");
     let told: Value = serde_json::from_str(&run.out)?;
     ensure!(told["servers"][0]["release"]["inForce"]["commit"] == "c1", "{told}");
     let revisions: BTreeSet<Option<String>> =
@@ -136,7 +139,7 @@ fn three_replicas_follow_a_channel() -> Result<()> {
     let second = place.push(&[])?;
     ensure!(second["counter"] == 2 && second["provenance"]["verdict"] == "widened", "{second}");
     ensure!(second["provenance"]["predecessor"] == first["digest"], "{second}");
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     for server in &servers {
         eventually("the second release decides", || allows(server, "bob"))?;
     }
@@ -332,5 +335,55 @@ fn a_pulled_file_follows() -> Result<()> {
     let run = pull(&["--state", "state"])?;
     ensure!(run.code == Some(1) && run.err.contains("release 1 is offered"), "{}", run.err);
     ensure!(read()? == second);
+    Ok(())
+}
+
+/// Wherever a process is killed, there is the old set or the new one, and never an older one.
+#[test]
+fn killed_at_any_moment_it_has_a_whole_set() -> Result<()> {
+    let place = Place::new()?;
+    let args = ["pull", "./store/docs:production", "--trust", "ci.key.pub", "--output", "o.json"];
+    let pull = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stagedoor"));
+        command.args(args).args(["--state", "state"]).current_dir(place.path());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let (mut published, mut highest, mut killed) = (Vec::new(), 0, 0);
+    let mut whole = Duration::ZERO;
+    for round in 0..24_u32 {
+        let users: Vec<String> = (0..=round).map(|user| format!("u{user}")).collect();
+        let users: Vec<&str> = users.iter().map(String::as_str).collect();
+        place.allow("read", &users)?;
+        ensure!(place.push(&["--no-tests", "--no-diff"])?["counter"] == round + 1);
+        let bundle = place.run(&["bundle", "set"])?;
+        published.push(bundle.out.trim_end().to_owned());
+
+        let begun = Instant::now();
+        let mut child = pull().spawn()?;
+        // The first one comes to its end; the others are killed later each time.
+        let is_over = |begun: Instant| round > 0 && begun.elapsed() > whole * round / 16;
+        while !is_over(begun) && child.try_wait()?.is_none() {
+            std::thread::yield_now();
+        }
+        if round == 0 {
+            whole = begun.elapsed();
+        }
+        child.kill()?;
+        killed += u32::from(child.wait()?.code().is_none());
+
+        // Without the store, there is what was taken up last.
+        std::fs::rename(place.path().join("store"), place.path().join("away"))?;
+        let left = pull().output()?;
+        std::fs::rename(place.path().join("away"), place.path().join("store"))?;
+        if let Ok(text) = std::fs::read_to_string(place.path().join("o.json")) {
+            let number = published.iter().position(|bundle| *bundle == text);
+            let number = number.context("what is there was never published")?;
+            ensure!(number >= highest, "{number} after {highest}");
+            highest = number;
+        }
+        ensure!(left.status.code() == Some(1), "it is as new as it can be, and that is told");
+    }
+    ensure!(killed > 0 && highest > 0, "{killed} were killed, {highest} was the last one");
     Ok(())
 }

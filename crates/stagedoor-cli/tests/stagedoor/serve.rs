@@ -52,9 +52,11 @@ impl Drop for Serving {
 }
 
 impl Serving {
-    fn start(directory: &Path) -> Result<Self> {
+    /// Starts a server; `from` says where its policies come from.
+    fn start(directory: &Path, from: &[&str]) -> Result<Self> {
         let mut child = command(directory)
-            .args(["serve", "kubernetes", "--policies", "policies", "--tls-cert", "tls.crt"])
+            .args(["serve", "kubernetes", "--tls-cert", "tls.crt"])
+            .args(from)
             .args(["--tls-key", "tls.key", "--client-ca", "ca.crt", "--listen", "127.0.0.1:0"])
             .args(["--reload-interval", "1", "--log-format", "json"])
             .stdin(Stdio::null())
@@ -94,6 +96,51 @@ impl Serving {
     }
 }
 
+/// A directory with certificates and policies, and those who may ask and may not.
+struct Setup {
+    directory: tempfile::TempDir,
+    tls: Arc<ClientConfig>,
+    stranger: Arc<ClientConfig>,
+}
+
+impl Setup {
+    fn new() -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path();
+        let (server, clients) = (Authority::new()?, Authority::new()?);
+        let (certificate, key) = server.sign("localhost")?;
+        std::fs::write(path.join("tls.crt"), certificate.pem())?;
+        std::fs::write(path.join("tls.key"), key.serialize_pem())?;
+        std::fs::write(path.join("ca.crt"), clients.0.pem())?;
+        std::fs::create_dir(path.join("policies"))?;
+        std::fs::write(path.join("policies/p.cedar"), READERS)?;
+
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(server.0.der().to_vec()))?;
+        let builder = || -> Result<_> {
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let builder = ClientConfig::builder_with_provider(provider);
+            Ok(builder.with_safe_default_protocol_versions()?.with_root_certificates(roots.clone()))
+        };
+        let (certificate, key) = clients.sign("client")?;
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+        let tls = Arc::new(builder()?.with_client_auth_cert(chain, key)?);
+        let stranger = Arc::new(builder()?.with_no_client_auth());
+        Ok(Self { directory, tls, stranger })
+    }
+}
+
+/// Returns a question that only readers are allowed.
+fn review() -> String {
+    json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+        "spec": {"user": "alice", "groups": ["readers"], "resourceAttributes": {
+            "verb": "get", "resource": "pods", "namespace": "payments"}},
+    })
+    .to_string()
+}
+
 /// Asks once, on a connection of its own; returns code and body.
 fn ask(
     address: SocketAddr,
@@ -131,40 +178,14 @@ fn eventually(what: &str, mut check: impl FnMut() -> Result<bool>) -> Result<()>
 
 #[test]
 fn the_server_answers_reloads_and_ends_by_a_signal() -> Result<()> {
-    let directory = tempfile::tempdir()?;
+    let Setup { directory, tls, stranger } = Setup::new()?;
     let path = directory.path();
-    let (server, clients) = (Authority::new()?, Authority::new()?);
-    let (certificate, key) = server.sign("localhost")?;
-    std::fs::write(path.join("tls.crt"), certificate.pem())?;
-    std::fs::write(path.join("tls.key"), key.serialize_pem())?;
-    std::fs::write(path.join("ca.crt"), clients.0.pem())?;
-    std::fs::create_dir(path.join("policies"))?;
     let policies = path.join("policies/p.cedar");
-    std::fs::write(&policies, READERS)?;
-
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(server.0.der().to_vec()))?;
-    let builder = || -> Result<_> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider);
-        Ok(builder.with_safe_default_protocol_versions()?.with_root_certificates(roots.clone()))
-    };
-    let (certificate, key) = clients.sign("client")?;
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let chain = vec![CertificateDer::from(certificate.der().to_vec())];
-    let tls = Arc::new(builder()?.with_client_auth_cert(chain, key)?);
-    let stranger = Arc::new(builder()?.with_no_client_auth());
-
-    let serving = Serving::start(path)?;
+    let serving = Serving::start(path, &["--policies", "policies"])?;
     let address = serving.address;
     let get = |path: &str| ask(address, &tls, "GET", path, "");
     eventually("it is ready", || Ok(get("/readyz")?.0 == 200))?;
-    let review = json!({
-        "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
-        "spec": {"user": "alice", "groups": ["readers"], "resourceAttributes": {
-            "verb": "get", "resource": "pods", "namespace": "payments"}},
-    })
-    .to_string();
+    let review = review();
     let status = || -> Result<Value> {
         let (code, body) = ask(address, &tls, "POST", "/authorize", &review)?;
         ensure!(code == 200, "{code}: {body}");
@@ -201,6 +222,53 @@ fn the_server_answers_reloads_and_ends_by_a_signal() -> Result<()> {
         .collect::<Result<_>>()?;
     assert!(messages.iter().any(|m| m.contains("shutting down")), "{log}");
     assert!(log.contains("p.cedar"), "the log says where the broken edit is: {log}");
+    Ok(())
+}
+
+#[test]
+fn the_webhook_follows_a_channel() -> Result<()> {
+    let Setup { directory, tls, .. } = Setup::new()?;
+    let path = directory.path();
+    let run = |args: &[&str]| -> Result<()> {
+        let run = stagedoor(path, args, b"")?;
+        ensure!(run.exit == 0, "{}", run.stderr);
+        Ok(())
+    };
+    run(&["sign", "--new-key", "ci.key"])?;
+    let push = ["push", "policies", "./store/cluster:production", "--key", "ci.key"];
+    run(&push)?;
+    let from = ["--source", "./store/cluster:production", "--trust", "ci.key.pub"];
+    let how = ["--state", "state", "--poll-interval", "1", "--refuse-change", "widened"];
+    let serving = Serving::start(path, &[from.as_slice(), &how].concat())?;
+    let address = serving.address;
+    let get = |path: &str| ask(address, &tls, "GET", path, "");
+    eventually("it is ready", || Ok(get("/readyz")?.0 == 200))?;
+    let status = || -> Result<Value> {
+        let (code, body) = ask(address, &tls, "POST", "/authorize", &review())?;
+        ensure!(code == 200, "{code}: {body}");
+        Ok(serde_json::from_str::<Value>(&body)?.get("status").context("a status")?.clone())
+    };
+    let allowed = json!({"allowed": true, "reason": "allowed by `readers-read`"});
+    ensure!(status()? == allowed);
+    // What no policy could make of it is not published, and what is not published changes nothing.
+    std::fs::write(path.join("policies/p.cedar"), format!("{READERS}{NOBODY}"))?;
+    ensure!(status()? == allowed);
+    run(&push)?;
+    eventually("it is forbidden", || Ok(status()?.get("denied") == Some(&json!(true))))?;
+    // The way back widens, and was approved of by nobody.
+    std::fs::write(path.join("policies/p.cedar"), READERS)?;
+    run(&push)?;
+    eventually("the gate is told", || Ok(get("/readyz?verbose")?.1.contains("a gate refuses")))?;
+    ensure!(status()?.get("denied") == Some(&json!(true)));
+    run(&[push.as_slice(), &["--approve", "widened"]].concat())?;
+    eventually("it is approved", || Ok(status()? == allowed))?;
+    let (code, page) = get("/status")?;
+    ensure!(code == 200);
+    let page: Value = serde_json::from_str(&page)?;
+    let counter = page.pointer("/sources/0/origin/inForce/counter");
+    ensure!(counter == Some(&json!(4)), "{page}");
+    let (code, log) = serving.end("-TERM")?;
+    ensure!(code == Some(0) && log.contains("nobody has approved of it"), "{log}");
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! What is signed, where it lies, and what replicas promise: by simulation, on disks that fail and
 //! stores that lie, and against a real registry where there is one.
 
+#[cfg(feature = "postgres")]
+mod database;
 mod disk;
 mod fleet;
 mod http;
