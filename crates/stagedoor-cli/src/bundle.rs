@@ -27,6 +27,10 @@ pub(crate) struct BundleArgs {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 
+    /// Ship the custom rules that guard its policies with it, and their limits.
+    #[arg(long)]
+    ship_rules: bool,
+
     /// Ship the tests of the directory with it, and the files that they name.
     #[arg(long)]
     tests: bool,
@@ -44,6 +48,9 @@ pub(crate) fn run(
 ) -> Result<Ending, Failure> {
     let loaded = loaded(&args.directory, platform, &args.load, output)?;
     let mut bundle = Bundle::of(loaded.set.sources(), &loaded.engine)?;
+    if args.ship_rules {
+        bundle = with_rules(bundle, &loaded, &args.load)?;
+    }
     if args.tests {
         bundle = with_tests(bundle, &args.directory, &args.load)?.0;
     }
@@ -53,7 +60,8 @@ pub(crate) fn run(
     Ok(Ending::Done)
 }
 
-/// Returns the bundle of a directory that loads; with its tests, if there are to be any.
+/// Returns the bundle of a directory that loads, with the rules that guard its policies; with its
+/// tests, if there are to be any.
 pub(crate) fn bundle_of(
     directory: &Path,
     tests: bool,
@@ -62,6 +70,7 @@ pub(crate) fn bundle_of(
 ) -> Result<(Bundle, Option<TestSuite>), Failure> {
     let loaded = loaded(directory, None, load, output)?;
     let bundle = Bundle::of(loaded.set.sources(), &loaded.engine)?;
+    let bundle = with_rules(bundle, &loaded, load)?;
     match tests {
         true => with_tests(bundle, directory, load),
         false => Ok((bundle, None)),
@@ -86,6 +95,26 @@ fn loaded(
             .with_help("bundle the directory of each")
     })?;
     load.build(set, output)
+}
+
+/// Adds the rules that guard policies, if there are any, and their limits.
+fn with_rules(bundle: Bundle, loaded: &Loaded, load: &LoadArgs) -> Result<Bundle, Failure> {
+    if bundle.rules().next().is_none() {
+        return Ok(bundle);
+    }
+    let beside = loaded.set.sources().rules();
+    let mut components = Vec::new();
+    for rule in rules::components(&load.rules, beside) {
+        for path in [rule.clone(), rule.with_extension("limits.json")] {
+            if path != rule && !path.exists() {
+                continue;
+            }
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let bytes = std::fs::read(&path).map_err(|error| unreadable(&name, &error))?;
+            components.push((name, bytes));
+        }
+    }
+    Ok(bundle.with_components(components)?)
 }
 
 /// Adds the tests of a directory to its bundle, if there are any.

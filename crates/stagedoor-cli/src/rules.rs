@@ -64,6 +64,18 @@ pub(crate) fn load(
     Loader::new(host)?.load(named, found, None).map(Some)
 }
 
+/// Returns the components in directories that are named, or else those that were found.
+pub(crate) fn components(named: &[PathBuf], found: &[PathBuf]) -> Vec<PathBuf> {
+    if named.is_empty() {
+        return found.to_vec();
+    }
+    let entries = named.iter().filter_map(|path| std::fs::read_dir(path).ok());
+    let mut files: Vec<_> = entries.flatten().flatten().map(|entry| entry.path()).collect();
+    files.retain(|path| is_rule(path));
+    files.sort_unstable();
+    files
+}
+
 /// Returns the rules in directories `rules` at or below the paths; of a file, beside it.
 pub(crate) fn below<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -11,6 +11,7 @@ use stagedoor_source::{
     Admission, Fingerprint, NothingToLoad, OriginHealth, OriginSet, PolicyOrigin,
 };
 
+use crate::components::Components;
 use crate::replica::{Polled, Replica};
 use crate::signed_set::SignedSet;
 use crate::store::Hint;
@@ -25,6 +26,7 @@ const TRUST_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Follower {
     replica: Arc<Replica>,
+    components: Arc<Components>,
     stopping: Arc<Stopping>,
 }
 
@@ -58,10 +60,12 @@ impl Follower {
     #[must_use]
     pub fn start(replica: Replica, trust: Option<PathBuf>, interval: Duration) -> Self {
         let replica = Arc::new(replica);
+        let components = Arc::new(Components::of(replica.directory()));
         let stopping = Arc::new(Stopping::default());
         let (following, stop) = (Arc::clone(&replica), Arc::clone(&stopping));
-        std::thread::spawn(move || follow(&following, trust.as_deref(), interval, &stop));
-        Self { replica, stopping }
+        let rules = Arc::clone(&components);
+        std::thread::spawn(move || follow(&following, &rules, trust.as_deref(), interval, &stop));
+        Self { replica, components, stopping }
     }
 
     /// Returns the replica.
@@ -81,6 +85,7 @@ impl Drop for Follower {
 
 fn follow(
     replica: &Replica,
+    components: &Components,
     trust: Option<&std::path::Path>,
     interval: Duration,
     stopping: &Stopping,
@@ -93,7 +98,11 @@ fn follow(
         let problem = match trusted {
             Ok(trusted) => {
                 trusted.into_iter().for_each(|trust| replica.trust(trust));
-                replica.poll().map(tell).err().map(|error| error.to_string())
+                replica
+                    .poll()
+                    .map(|polled| offer(polled, components))
+                    .err()
+                    .map(|error| error.to_string())
             }
             Err(problem) => {
                 replica.report(problem.clone());
@@ -113,8 +122,13 @@ fn follow(
     }
 }
 
-fn tell(polled: Polled) {
+/// Tells of a candidate, and has its rules stand where they are loaded from.
+fn offer(polled: Polled, components: &Components) {
     if let Polled::Candidate(set) = polled {
+        if let Err(error) = components.place(set.bundle()) {
+            // Told once more by whoever loads it.
+            tracing::warn!(%error, "the rules of a set cannot be written");
+        }
         let release = set.release();
         let (counter, digest, key) = (release.counter, release.digest, set.key());
         tracing::info!(counter, %digest, key, "release {counter} of {}", release.channel);
@@ -183,6 +197,9 @@ impl PolicyOrigin for Follower {
         let set = self.replica.to_load().ok_or_else(|| {
             let reason = status().unwrap_or_else(|| "the source was not asked yet".to_owned());
             NothingToLoad(format!("no set of {} is there yet: {reason}", self.replica.channel()))
+        })?;
+        self.components.place(set.bundle()).map_err(|error| {
+            NothingToLoad(format!("the rules of the set cannot be written: {error}"))
         })?;
         let sources = set.sources();
         let admission: Arc<dyn Admission> =

@@ -17,6 +17,7 @@
 
 mod channel;
 mod clock;
+mod components;
 mod digest;
 mod disk;
 mod envelope;

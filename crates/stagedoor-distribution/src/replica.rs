@@ -176,6 +176,12 @@ impl Replica {
         &self.options.channel
     }
 
+    /// Returns where the last good sets are kept.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.options.state
+    }
+
     /// Returns where it looks.
     #[must_use]
     pub fn store(&self) -> &dyn PolicyStore {

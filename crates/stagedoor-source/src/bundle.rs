@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use stagedoor_core::{Engine, LoadError, Problem, without_byte_order_mark};
 
@@ -15,7 +17,7 @@ use crate::sources::PolicySources;
 /// ```
 ///
 /// Where policies are guarded by custom rules, `rules` has their digests by name: the set does
-/// not load with others. The rules themselves are shipped beside the bundle. `tests` has the tests
+/// not load with others. The rules themselves are shipped beside the bundle, or in `components`. `tests` has the tests
 /// of the set, where they are shipped with it, and the files that they name.
 ///
 /// # Examples
@@ -46,6 +48,12 @@ pub struct Bundle {
         deserialize_with = "crate::unique_map::deserialize"
     )]
     tests: BTreeMap<String, String>,
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "crate::unique_map::deserialize"
+    )]
+    components: BTreeMap<String, String>,
 }
 
 impl Bundle {
@@ -73,7 +81,36 @@ impl Bundle {
         }
         let guards = engine.policies().flat_map(|policy| policy.guards());
         let rules = guards.map(|guard| (guard.rule().to_owned(), guard.digest().to_owned()));
-        Ok(Self { files, rules: rules.collect(), tests: BTreeMap::new() })
+        let (tests, components) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { files, rules: rules.collect(), tests, components })
+    }
+
+    /// Adds custom rules and their limits, by the names of their files, so that they need not be
+    /// shipped beside the bundle.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] if a name is not that of a rule or of its limits.
+    pub fn with_components(
+        self,
+        components: impl IntoIterator<Item = (String, Vec<u8>)>,
+    ) -> Result<Self, LoadError> {
+        let components = components.into_iter().map(|(name, bytes)| (name, STANDARD.encode(bytes)));
+        let bundle = Self { components: components.collect(), ..self };
+        let problems: Vec<Problem> = bundle.problems_of_components("the bundle").collect();
+        if problems.is_empty() { Ok(bundle) } else { Err(LoadError::of(problems)) }
+    }
+
+    fn problems_of_components<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Problem> + 'a {
+        let is_wrong = |(file, text): &(&String, &String)| {
+            let is_one = matches!(FileKind::of(file), FileKind::Rule | FileKind::RuleLimits);
+            let is_plain = !file.contains(['/', '\\']) && !file.starts_with('.');
+            !is_one || !is_plain || STANDARD.decode(text).is_err()
+        };
+        self.components.iter().filter(is_wrong).map(move |(file, _)| {
+            let message = format!("`{file}` is neither a rule nor its limits, in base64");
+            Problem::error("bundle::components", message).in_file(name)
+        })
     }
 
     /// Adds tests of the set, and the files that they name, by their names within the set.
@@ -130,7 +167,10 @@ impl Bundle {
             problem.with_help("leave it out").in_file(name)
         };
         let problems = bundle.files.keys().filter(wrong).map(problem);
-        let problems: Vec<Problem> = problems.chain(bundle.problems_of_tests(name)).collect();
+        let problems: Vec<Problem> = problems
+            .chain(bundle.problems_of_tests(name))
+            .chain(bundle.problems_of_components(name))
+            .collect();
         if problems.is_empty() { Ok(bundle) } else { Err(LoadError::of(problems)) }
     }
 
@@ -154,6 +194,14 @@ impl Bundle {
     /// Returns the tests of the set and the files that they name, sorted.
     pub fn tests(&self) -> impl Iterator<Item = (&str, &str)> {
         self.tests.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
+    /// Returns the custom rules and their limits that it brings, by the names of their files,
+    /// sorted.
+    pub fn components(&self) -> impl Iterator<Item = (&str, Vec<u8>)> {
+        // INVARIANT: all of them are base64, which whoever made the bundle has looked at.
+        let decoded = |text| STANDARD.decode(text).unwrap_or_default();
+        self.components.iter().map(move |(name, text)| (name.as_str(), decoded(text)))
     }
 
     /// Returns whether a text is meant as a bundle, right or wrong: an object whose first key is
@@ -191,6 +239,9 @@ mod tests {
             r#"{"files": {"/a.cedar": ""}}"#,
             r#"{"files": {"r.wasm": ""}}"#,
             r#"{"files": {}, "tests": {"../a.test.yaml": ""}}"#,
+            r#"{"files": {}, "components": {"a.wasm": "*"}}"#,
+            r#"{"files": {}, "components": {"a.cedar": ""}}"#,
+            r#"{"files": {}, "components": {"rules/a.wasm": ""}}"#,
             r#"{"files": {}, "tests": {"a//b.test.yaml": ""}}"#,
             r#"{"files": {"a.cedar": ""}, "tests": {"a.cedar": ""}}"#,
         ] {

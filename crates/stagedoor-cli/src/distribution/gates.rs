@@ -17,6 +17,8 @@ pub(super) struct TestGate {
     pub(super) is_required: bool,
     /// Where the files are written that the tests are run on.
     pub(super) directory: PathBuf,
+    /// Where the rules are that the set brings.
+    pub(super) shipped: PathBuf,
     pub(super) rules: Vec<PathBuf>,
     pub(super) rule_host: RuleHostArgs,
     pub(super) limits: Limits,
@@ -48,7 +50,8 @@ impl Gate for TestGate {
 
 impl TestGate {
     fn run(&self) -> Result<(), String> {
-        let rules = rules::load(&self.rules, &[], &self.rule_host).map_err(|e| e.to_string())?;
+        let rules = rules::load(&self.rules, &rules::below([&self.shipped]), &self.rule_host)
+            .map_err(|e| e.to_string())?;
         let builder = TestSuite::builder().tests([&self.directory]).limits(self.limits.clone());
         let builder = rules.into_iter().fold(builder, |builder, rules| builder.rules(rules));
         let suite = builder.build().map_err(|e| format!("its tests cannot be used: {e}"))?;

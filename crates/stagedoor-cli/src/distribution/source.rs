@@ -72,6 +72,14 @@ enum Tests {
 }
 
 impl SourceArgs {
+    /// Returns where the rules are that guard the policies, unless directories of rules are named.
+    pub(crate) fn rule_paths(&self) -> Vec<PathBuf> {
+        match (&self.source, &self.state) {
+            (Some(_), Some(state)) => vec![state.join("set")],
+            _ => self.policies.clone(),
+        }
+    }
+
     /// Returns where the policies come from. A channel is followed from now on.
     pub(crate) fn origin(&self, load: &LoadArgs) -> Result<Arc<dyn PolicyOrigin>, Failure> {
         let (Some(location), Some(trusted), Some(state)) = (&self.source, &self.trust, &self.state)
@@ -89,6 +97,7 @@ impl SourceArgs {
             replica = replica.with_gate(Arc::new(TestGate {
                 is_required: self.set_tests == Tests::Required,
                 directory: state.join("tests"),
+                shipped: state.join("set"),
                 rules: load.rules.clone(),
                 rule_host: load.rule_host.clone(),
                 limits: load.limits()?,

@@ -147,7 +147,7 @@ impl AuthZenArgs {
         let wait = self.listen.reload_interval() / 2;
         let loader = WorldFiles {
             policies: self.source.origin(&self.load)?,
-            rules: RuleFiles::new(&self.load, self.source.policies.clone(), wait)?,
+            rules: RuleFiles::new(&self.load, self.source.rule_paths(), wait)?,
             limits: self.load.limits()?,
             entities: self.entities.clone(),
             mapping: self.mapping.clone(),

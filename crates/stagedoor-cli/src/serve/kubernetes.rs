@@ -76,7 +76,7 @@ impl KubernetesArgs {
         // Half of it, so that a change is in force when it was looked at three times, whatever is
         // being compiled.
         let wait = self.listen.reload_interval() / 2;
-        let rules = RuleFiles::new(&self.load, self.source.policies.clone(), wait)?;
+        let rules = RuleFiles::new(&self.load, self.source.rule_paths(), wait)?;
         let policies = PolicySource::of(self.source.origin(&self.load)?)
             .with_rules(Arc::new(rules))
             .with_limits(self.load.limits()?)

@@ -338,6 +338,55 @@ fn a_pulled_file_follows() -> Result<()> {
     Ok(())
 }
 
+/// Returns a rule called `hostile` that does this before it says yes.
+fn rule(evaluate: &str) -> Result<Vec<u8>> {
+    let parts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stagedoor-rule-host/tests/hostile");
+    let part = |name: &str| std::fs::read_to_string(parts.join(name));
+    let module = part("module.wat")?
+        .replace("{core}", "")
+        .replace("{describe}", "")
+        .replace("{evaluate}", evaluate);
+    let text = part("component.wat")?
+        .replace("{imports}", "")
+        .replace("{module}", &module)
+        .replace("{version}", "0.1.0");
+    Ok(wat::parse_str(text)?)
+}
+
+#[test]
+fn rules_come_with_the_set_that_they_guard() -> Result<()> {
+    const NO: &str = "(i32.store8 (i32.const 604) (i32.const 0))";
+    let place = Place::new()?;
+    let write =
+        |name: &str, bytes: &[u8]| std::fs::write(place.path().join("set").join(name), bytes);
+    std::fs::create_dir(place.path().join("set/rules"))?;
+    write("rules/hostile.wasm", &rule("")?)?;
+    write("p.cedar", br#"@id("p") @guard("hostile") permit (principal, action, resource);"#)?;
+    let first = place.push(&[])?;
+    let cache = place.path().join("cache").display().to_string();
+    let server = place.serve("s1", &["--rule-cache", &cache, "--refuse-change", "widened"])?;
+    eventually("the rule says yes", || allows(&server, "ana"))?;
+
+    // The same policies with another rule: what it says is not decided, and has to be approved of.
+    write("rules/hostile.wasm", &rule(NO)?)?;
+    let second = place.push(&["--no-tests"])?;
+    ensure!(second["digest"] != first["digest"], "{second}");
+    ensure!(second["provenance"]["verdict"] == "undecided", "{second}");
+    eventually("the gate is told", || Ok(health(&server)?.contains("a gate refuses the set")))?;
+    ensure!(allows(&server, "ana")?);
+    place.push(&["--no-tests", "--approve", "undecided"])?;
+    eventually("the rule says no", || Ok(!allows(&server, "ana")?))?;
+
+    // Whoever can write to the replica's directory changes the rule: the set does not load with it.
+    drop(server);
+    std::fs::rename(place.path().join("store"), place.path().join("away"))?;
+    std::fs::write(place.path().join("s1/set/rules/hostile.wasm"), rule("")?)?;
+    let server = place.serve("s1", &["--rule-cache", &cache])?;
+    eventually("it decides", || Ok(ask(&server, "ana", "read")?.0 == 200))?;
+    ensure!(!allows(&server, "ana")?);
+    Ok(())
+}
+
 /// Wherever a process is killed, there is the old set or the new one, and never an older one.
 #[test]
 fn killed_at_any_moment_it_has_a_whole_set() -> Result<()> {

@@ -14,7 +14,7 @@ use crate::disk::FailingDisk;
 use crate::support::{Fault, Link, Signed, TestClock, channel, key, load, now};
 
 const REPLICAS: usize = 50;
-const ROUNDS: usize = 120;
+const ROUNDS: usize = 40;
 /// Looks that a replica may need when all is well again: what was refused waits for its time, and
 /// is then tried again.
 const BOUND: usize = 2;
