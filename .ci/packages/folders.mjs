@@ -23,6 +23,7 @@ export function run(command, args, options = {}) {
     });
   } catch (error) {
     const told = [error.stdout, error.stderr].filter(Boolean).join('\n').trim();
-    throw new Error(`\`${[command, ...args].join(' ')}\` failed: ${told || error.message}`);
+    const message = `\`${[command, ...args].join(' ')}\` failed: ${told || error.message}`;
+    throw Object.assign(new Error(message), { status: error.status });
   }
 }

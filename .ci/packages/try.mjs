@@ -93,7 +93,11 @@ function clients(registry) {
     },
     {
       name: 'pnpm',
-      settings: { '.npmrc': npmrc },
+      // esbuild has a script that checks what it has installed, and does without.
+      settings: {
+        '.npmrc': npmrc,
+        'pnpm-workspace.yaml': 'ignoredBuiltDependencies: [esbuild]\nstrictDepBuilds: false\n',
+      },
       add: (names, at) => run('node', [pnpm, 'add', ...names], at),
       exec: (args, at) => run('node', [pnpm, 'exec', ...args], at),
       node: (args, at) => run('node', args, at),
@@ -109,7 +113,7 @@ function clients(registry) {
           enableGlobalCache: false,
           enableTelemetry: false,
           // A release is younger than the day that yarn waits by default.
-          npmMinimalAgeGate: 0,
+          npmPreapprovedPackages: ['@stagedoor/*'],
           ...(process.env.NODE_EXTRA_CA_CERTS && {
             httpsCaFilePath: process.env.NODE_EXTRA_CA_CERTS,
           }),
@@ -154,33 +158,39 @@ function tryLibraries(client) {
   step(`${client.name}: the command decides`, () => {
     if (!/allow/i.test(client.exec(['stagedoor', 'demo'], at)))
       throw new Error('the demo tells nothing');
-    const ask = ['authorize', '--policies', 'policies.cedar', '--schema', 'policies.cedarschema'];
-    // A denial is exit code 2, which has to come through.
-    const denied = `stagedoor ${ask.join(' ')} --request request.json; test $? -eq 2`;
-    client.exec(['sh', '-c', denied], at);
+    const policies = ['--policies', 'policies.cedar', '--schema', 'policies.cedarschema'];
+    try {
+      client.exec(['stagedoor', 'authorize', ...policies, '--request', 'request.json'], at);
+    } catch ({ status, message }) {
+      // A denial is exit code 2, which has to come through.
+      if (status === 2) return;
+      throw new Error(`exit code ${status} for a denial: ${message}`);
+    }
+    throw new Error('nobody is denied');
   });
   const seconds = (performance.now() - begun) / 1000;
   console.log(`${client.name}: ${seconds.toFixed(0)} s from the empty folder`);
   if (client.name !== 'npm') return;
   step('the types fit, for node16 and for bundlers', () => {
     const tsc = join(tools, 'typescript/bin/tsc');
-    const common = [
-      '--noEmit',
-      '--strict',
-      '--target',
-      'ES2022',
-      '--lib',
-      'ES2023,DOM',
-      '--types',
-      '',
-    ];
-    for (const [module, resolution] of [
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module", "private": true }\n');
+    for (const [module, moduleResolution] of [
       ['node16', 'node16'],
       ['preserve', 'bundler'],
     ]) {
-      const args = ['--module', module, '--moduleResolution', resolution];
-      writeFileSync(join(folder, 'package.json'), '{ "type": "module", "private": true }\n');
-      run('node', [tsc, ...common, ...args, 'types.mts'], at);
+      const lib = ['ES2023', 'DOM'];
+      const own = {
+        module,
+        moduleResolution,
+        lib,
+        types: [],
+        target: 'ES2022',
+        strict: true,
+        noEmit: true,
+      };
+      const config = { compilerOptions: own, files: ['types.mts'] };
+      writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
+      run('node', [tsc], at);
     }
   });
 }
@@ -216,7 +226,7 @@ function tryBackstage(registry) {
   if (installed === undefined) return;
   step('Backstage: it starts, and the policies answer', () => {
     const told = run('node', ['ask.mjs'], { ...at, timeout: 240_000 });
-    if (!/the backend answers: ALLOW, CONDITIONAL, DENY/.test(told)) throw new Error(told);
+    if (!/the backend answers: ALLOW, ALLOW, DENY, DENY/.test(told)) throw new Error(told);
   });
 }
 
