@@ -13,6 +13,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -63,8 +64,9 @@ function layer(files) {
       chmodSync(to, mode);
     }
     const options = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner'];
-    const modes = ['--format=ustar', '--mode=go-w'];
-    const args = ['-C', folder, ...options, ...modes, '-cf', '-', '.'];
+    const modes = ['--format=ustar', '--mode=u=rwX,go=rX'];
+    // By name, since the folder itself is its maker's alone, and the root is everybody's.
+    const args = ['-C', folder, ...options, ...modes, '-cf', '-', ...readdirSync(folder).sort()];
     const tar = run('tar', args, { encoding: 'buffer', maxBuffer: 1 << 30 });
     const diff = createHash('sha256').update(tar).digest('hex');
     const packed = gzipSync(tar, { level: 9 });
