@@ -168,6 +168,13 @@ fn pods_of(client: &Client, workload: &Value) -> Result<()> {
         "spec": template["spec"],
     });
     pod["metadata"]["labels"] = template["metadata"]["labels"].clone();
+    let claims = workload["spec"]["volumeClaimTemplates"].as_array();
+    let claimed = claims.into_iter().flatten().map(|claim| {
+        json!({ "name": claim["metadata"]["name"], "persistentVolumeClaim": { "claimName": "x" } })
+    });
+    let own = pod["spec"]["volumes"].as_array().cloned().unwrap_or_default();
+    let volumes: Vec<Value> = own.into_iter().chain(claimed).collect();
+    pod["spec"]["volumes"] = volumes.into();
     let mounts_host = template["spec"]["volumes"]
         .as_array()
         .is_some_and(|volumes| volumes.iter().any(|volume| !volume["hostPath"].is_null()));

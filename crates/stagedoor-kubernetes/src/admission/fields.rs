@@ -16,8 +16,11 @@ use sha2::{Digest as _, Sha256};
 use smol_str::{SmolStr, ToSmolStr as _};
 use stagedoor_core::{Record, Value};
 
-/// The most values and records of one object.
-const NODES: usize = 200_000;
+/// The most values and records of one object: more than Kubernetes stores, which takes 1.5 MiB.
+const NODES: usize = 1_000_000;
+/// What to do about an object that policies cannot be asked about.
+const LEAVE_OUT: &str = "leave objects of its kind out by `matchConditions` or `rules` of the \
+                         webhook's configuration";
 /// The most bytes of all paths of one object.
 const PATH_BYTES: usize = 32 << 20;
 /// The longest value that policies see as it is, in bytes.
@@ -86,7 +89,7 @@ impl Fields {
     ) -> Result<(), String> {
         *room = room
             .checked_sub(path.len())
-            .ok_or_else(|| "the object has too many long paths".to_owned())?;
+            .ok_or_else(|| format!("the object has too many long paths; {LEAVE_OUT}"))?;
         if !path.is_empty() {
             let values = self.values.iter().map(SmolStr::as_str).collect();
             tags.values.insert(path.as_str().into(), values);
@@ -159,7 +162,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         self.read.nodes += 1;
         if self.read.nodes > NODES {
-            return Err(D::Error::custom(format_args!("more than {NODES} values")));
+            return Err(D::Error::custom(format_args!("more than {NODES} values; {LEAVE_OUT}")));
         }
         deserializer.deserialize_any(self)
     }
@@ -255,6 +258,19 @@ mod tests {
 
     fn tags(json: &str) -> Result<super::Tags, String> {
         Fields::read(json)?.tags()
+    }
+
+    /// As many values as fit into what etcd stores: one byte each, with a comma.
+    #[test]
+    fn the_largest_objects_are_read() -> Result<(), String> {
+        const STORED: usize = 3 << 19;
+        let items = "1,".repeat(STORED / 2 - 10);
+        assert_eq!(tags(&format!("{{\"x\":[{items}1]}}"))?.values.len(), 2);
+        let keys: Vec<String> = (0..200_000).map(|n| format!("\"{n:x}\":1")).collect();
+        let object = format!("{{{}}}", keys.join(","));
+        assert!(object.len() > STORED);
+        assert_eq!(tags(&object)?.values.len(), keys.len());
+        Ok(())
     }
 
     #[test]
