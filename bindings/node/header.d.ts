@@ -11,7 +11,10 @@ import type {
   EntityInput,
   EntityUidInput,
   Explanation,
+  List,
   Problem,
+  QueryAnswer,
+  QueryInput,
   RequestInput,
 } from './wire';
 

@@ -11,7 +11,10 @@ import type {
   EntityInput,
   EntityUidInput,
   Explanation,
+  List,
   Problem,
+  QueryAnswer,
+  QueryInput,
   RequestInput,
 } from './wire';
 
@@ -199,6 +202,17 @@ export declare class Engine {
    * different. Looks at every policy, and makes up to some dozens of decisions.
    */
   explain(request: RequestInput, entities?: Entities | undefined | null): Explanation
+  /**
+   * Answers a request of which parts are not known: for each action that it is about, what is
+   * left of the policies that may be satisfied. Guards are not asked.
+   */
+  query(query: QueryInput, entities?: Entities | undefined | null): Array<QueryAnswer>
+  /**
+   * Lists for which of the entities, or for which actions, a request is allowed: for what the
+   * query leaves open. Exactly those are listed that `decide` would allow, in the order of
+   * their ids; where not all of the context is known, also those that may be, with `if`.
+   */
+  list(query: QueryInput, entities?: Entities | undefined | null): List
   /**
    * Answers whether a user has a permission of Backstage's, as Backstage's permission
    * policy does: without a resource, in conditions. Whatever fails is denied; `errors` of

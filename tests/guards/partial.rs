@@ -1,7 +1,7 @@
 //! Guards while the resource, or some of its attributes, is not known.
 
 use anyhow::{Result, ensure};
-use stagedoor_core::{Decision, Effect, OpenEngine, Request, ResidualCondition};
+use stagedoor_core::{Decision, Effect, OpenEngine, PartialContext, Request, ResidualCondition};
 
 use crate::table::{Says, Table, builder, request};
 
@@ -24,7 +24,9 @@ fn residuals_keep_what_their_guards_let_through() -> Result<()> {
         let make = if resource { Table::about_resources } else { Table::new };
         let rules = make([("rule", says)]);
         let engine = builder(&rules, POLICIES).build()?;
-        let residuals = engine.residuals(principal, action, &"Thing".parse()?, &entities)?;
+        let context = PartialContext::Known(request.context.clone());
+        let residuals =
+            engine.residuals(principal, action, &"Thing".parse()?, &context, &entities)?;
         ensure!(residuals.len() == 2);
         for residual in residuals {
             let is_permit = residual.policy.effect() == Effect::Permit;

@@ -6,5 +6,6 @@ mod expectations;
 mod guards;
 mod mistakes;
 mod mutation;
+mod names;
 mod place;
 mod shipped;

@@ -13,7 +13,7 @@ use napi_derive::napi;
 use stagedoor_backstage::{User, read_groups};
 use stagedoor_core::{Decision as CoreDecision, Outcome, PolicyInfo};
 use stagedoor_kubernetes::SubjectAccessReview;
-use stagedoor_wire::{Effect, Explanation, Problem, WireError};
+use stagedoor_wire::{Effect, Explanation, List, Problem, QueryAnswer, QueryInput, WireError};
 
 use crate::backstage::{self, KnownPermission, PolicyPlace};
 use crate::decision::{decided, refused};
@@ -31,6 +31,15 @@ use crate::request::RequestReader;
 pub struct Engine {
     /// Shared with the functions that it has made.
     pub(crate) policies: Rc<RefCell<Option<Arc<Policies>>>>,
+}
+
+/// Reads a query: all that JavaScript hands over, before the policies are looked at.
+fn queried(env: &Env, query: Unknown<'_>) -> Result<QueryInput> {
+    if query.get_type()? != ValueType::Object {
+        return Err(Failure::mistyped("query", "{principal, action, resourceType}"));
+    }
+    let query: serde_json::Value = env.from_js_value(query)?;
+    Ok(QueryInput::from_json(&query.to_string())?)
 }
 
 /// What a reload came to.
@@ -147,6 +156,48 @@ impl Engine {
             Ok(env.to_js_value(&Explanation::of(&explanation, engine))?)
         };
         explained().map_err(|failure| failure.thrown(env))
+    }
+
+    /// Answers a request of which parts are not known: for each action that it is about, what is
+    /// left of the policies that may be satisfied. Guards are not asked.
+    #[napi(ts_return_type = "Array<QueryAnswer>", catch_unwind)]
+    pub fn query<'env>(
+        &self,
+        env: &'env Env,
+        #[napi(ts_arg_type = "QueryInput")] query: Unknown<'_>,
+        #[napi(ts_arg_type = "Entities | undefined | null")] entities: Option<Unknown<'_>>,
+    ) -> napi::Result<Unknown<'env>> {
+        let answered = || -> Result<Unknown<'env>> {
+            let (policies, store) = (self.policies()?, store(entities)?);
+            let asked = queried(env, query)?;
+            let engine = &policies.current().engine;
+            let (query, _) = asked.read(engine)?;
+            let answers = engine.query(&query, &store)?;
+            let told = answers.iter().map(|answer| QueryAnswer::of(answer, engine.revision()));
+            Ok(env.to_js_value(&told.collect::<Vec<_>>())?)
+        };
+        answered().map_err(|failure| failure.thrown(env))
+    }
+
+    /// Lists for which of the entities, or for which actions, a request is allowed: for what the
+    /// query leaves open. Exactly those are listed that `decide` would allow, in the order of
+    /// their ids; where not all of the context is known, also those that may be, with `if`.
+    #[napi(ts_return_type = "List", catch_unwind)]
+    pub fn list<'env>(
+        &self,
+        env: &'env Env,
+        #[napi(ts_arg_type = "QueryInput")] query: Unknown<'_>,
+        #[napi(ts_arg_type = "Entities | undefined | null")] entities: Option<Unknown<'_>>,
+    ) -> napi::Result<Unknown<'env>> {
+        let listed = || -> Result<Unknown<'env>> {
+            let (policies, store) = (self.policies()?, store(entities)?);
+            let asked = queried(env, query)?;
+            let engine = &policies.current().engine;
+            let (query, page) = asked.read(engine)?;
+            let listed = engine.list(&query, &store, &page).map_err(WireError::from)?;
+            Ok(env.to_js_value(&List::of(&listed, engine.revision()))?)
+        };
+        listed().map_err(|failure| failure.thrown(env))
     }
 
     /// Answers whether a user has a permission of Backstage's, as Backstage's permission

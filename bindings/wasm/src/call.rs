@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use stagedoor_backstage::Principal;
 use stagedoor_core::plain_reason;
 use stagedoor_wire::{
-    BackstageGroup, BackstagePermission, BackstageUser, Decision, EntityInput, Explanation,
-    Problem, RequestInput, Result, WireError,
+    BackstageGroup, BackstagePermission, BackstageUser, Decision, EntityInput, Explanation, List,
+    Problem, QueryAnswer, QueryInput, RequestInput, Result, WireError,
 };
 
 use crate::engine::{Engine, Options};
@@ -67,6 +67,18 @@ pub enum Call<'a> {
         engine: u32,
         #[serde(borrow)]
         request: &'a RawValue,
+        entities: Option<u32>,
+    },
+    Query {
+        engine: u32,
+        #[serde(borrow)]
+        query: &'a RawValue,
+        entities: Option<u32>,
+    },
+    List {
+        engine: u32,
+        #[serde(borrow)]
+        query: &'a RawValue,
         entities: Option<u32>,
     },
     DecideBackstage {
@@ -187,6 +199,21 @@ fn run(state: &mut State, call: Call<'_>) -> Result<Vec<u8>> {
             let (request, entities) =
                 RequestInput::from_json(request.get())?.read(engine, &store)?;
             ok(Explanation::of(&engine.explain(&request, &entities)?, engine))
+        }
+        Call::Query { engine, query, entities } => {
+            let engine = state.engines.get(engine)?.core();
+            let store = state.entities_or_none(entities)?;
+            let (query, _) = QueryInput::from_json(query.get())?.read(engine)?;
+            let answers = engine.query(&query, &store)?;
+            let revision = engine.revision();
+            let told = answers.iter().map(|answer| QueryAnswer::of(answer, revision));
+            ok(told.collect::<Vec<_>>())
+        }
+        Call::List { engine, query, entities } => {
+            let engine = state.engines.get(engine)?.core();
+            let store = state.entities_or_none(entities)?;
+            let (query, page) = QueryInput::from_json(query.get())?.read(engine)?;
+            ok(List::of(&engine.list(&query, &store, &page)?, engine.revision()))
         }
         Call::DecideBackstage { engine, permissions, user } => {
             let policy = state.engines.get(engine)?.backstage()?;

@@ -11,7 +11,10 @@ import type {
   BackstageUser,
   Decision,
   Explanation,
+  List,
   Problem,
+  QueryAnswer,
+  QueryInput,
   RequestInput,
 } from './wire.js';
 
@@ -92,6 +95,23 @@ export class Engine {
    */
   explain(request: RequestInput, entities?: Entities | null): Explanation {
     return call(this.#about('explain', new Writer().request(request), entities));
+  }
+
+  /**
+   * Answers a request of which parts are not known: for each action that it is about, what is
+   * left of the policies that may be satisfied.
+   */
+  query(query: QueryInput, entities?: Entities | null): QueryAnswer[] {
+    return call(this.#asking('query', query, entities));
+  }
+
+  /**
+   * Lists for which of the entities, or for which actions, a request is allowed: for what the
+   * query leaves open. Exactly those are listed that `decide` would allow, in the order of their
+   * ids; where not all of the context is known, also those that may be, with `if`.
+   */
+  list(query: QueryInput, entities?: Entities | null): List {
+    return call(this.#asking('list', query, entities));
   }
 
   /**
@@ -200,6 +220,11 @@ export class Engine {
       throw new StagedoorError({ code: 'engine::closed', message: 'the engine was closed' });
     }
     return this.#handle.number;
+  }
+
+  #asking(name: string, query: QueryInput, entities: Entities | null | undefined): string {
+    const written = new Writer().query(query);
+    return `{"${name}":{"engine":${this.number},"query":${written}${over(entities)}}}`;
   }
 
   #about(name: string, request: string, entities: Entities | null | undefined): string {

@@ -1,7 +1,7 @@
 // JavaScript's values as JSON that the module reads, checked on the way.
 
 import { mistyped, StagedoorError } from './error.js';
-import type { EntityInput, RequestInput } from './wire.js';
+import type { EntityInput, QueryInput, RequestInput } from './wire.js';
 
 /** How deep values may nest; the engine's own limit is as high. */
 const NESTING = 64;
@@ -24,6 +24,33 @@ export class Writer {
       resource: resource && this.#uid(resource, '`resource`'),
       context: context === undefined ? undefined : this.#record(context, 'context'),
       entities: entities === undefined ? undefined : this.entities(entities),
+    });
+  }
+
+  query(query: QueryInput): string {
+    const given: unknown = query;
+    if (typeof given !== 'object' || given === null) {
+      throw mistyped('query', '{principal, action, resourceType}');
+    }
+    const uid = (value: unknown, name: string) =>
+      value === undefined ? undefined : this.#uid(value, `\`${name}\``);
+    const word = (value: unknown, name: string) =>
+      value === undefined ? undefined : text(value, `\`${name}\``);
+    const record = (value: unknown, name: string) =>
+      value === undefined ? undefined : this.#record(value, name);
+    const { openContext, limit } = query;
+    return object(given, {
+      principal: uid(query.principal, 'principal'),
+      principalType: word(query.principalType, 'principalType'),
+      principalAttrs: record(query.principalAttrs, 'principalAttrs'),
+      action: uid(query.action, 'action'),
+      resource: uid(query.resource, 'resource'),
+      resourceType: word(query.resourceType, 'resourceType'),
+      resourceAttrs: record(query.resourceAttrs, 'resourceAttrs'),
+      context: record(query.context, 'context'),
+      openContext: openContext === undefined ? undefined : JSON.stringify(openContext),
+      after: word(query.after, 'after'),
+      limit: limit === undefined ? undefined : integer(limit, 'limit'),
     });
   }
 

@@ -161,7 +161,13 @@ impl Bound {
             let found = match self.kind {
                 BoundKind::Never => {
                     let side = Side { library, wanted: Decision::Allow };
-                    some_permit(&mut question, env, library, &[side], &is_meant)
+                    let make = || {
+                        let mut question = Question::new(schema, env);
+                        let speaks_of = question.translator().permits(&self.policy);
+                        question.require(&speaks_of);
+                        question
+                    };
+                    some_permit(&make, env, library, &[side], &is_meant)
                 }
                 BoundKind::Always => self.denied(question, library, env, &is_meant),
             };

@@ -353,18 +353,21 @@ impl Way<'_, '_> {
     }
 
     fn forbid(&self, schema: &SchemaView, policy: &ParsedPolicy, env: &Environment) -> Found {
-        let mut question = Question::new(schema, env);
-        let denies = question.translator().forbids(policy);
-        question.require(&denies);
-        some_permit(&mut question, env, self.allows, &self.sides(), &|_| Ok(true))
+        let make = || {
+            let mut question = Question::new(schema, env);
+            let denies = question.translator().forbids(policy);
+            question.require(&denies);
+            question
+        };
+        some_permit(&make, env, self.allows, &self.sides(), &|_| Ok(true))
     }
 
     /// Requests that only one side takes: whatever it allows, the other refuses.
     fn new_kind(&self, env: &Environment) -> Found {
         let schema = self.allows.schema();
-        let mut question = Question::new(schema, env);
         let [allows, _] = self.sides();
-        some_permit(&mut question, env, self.allows, &[allows], &|_| Ok(true))
+        let make = || Question::new(schema, env);
+        some_permit(&make, env, self.allows, &[allows], &|_| Ok(true))
     }
 }
 
@@ -374,15 +377,17 @@ fn guards_of(policy: &ParsedPolicy) -> BTreeSet<String> {
     policy.guards.iter().map(guard).collect()
 }
 
-/// Searches with some permit of a set applying.
-pub(crate) fn some_permit(
-    question: &mut Question<'_>,
+/// Searches with some permit of a set applying, in what a question that is made anew says.
+pub(crate) fn some_permit<'q>(
+    make: &dyn Fn() -> Question<'q>,
     env: &Environment,
     library: &Library<'_>,
     sides: &[Side<'_>],
     is_meant: &dyn Fn(&Witness) -> Result<bool, String>,
 ) -> Found {
+    let mut question = make();
     let schema = question.schema;
+    let mut permits = Vec::new();
     let mut any = Vec::new();
     let mut guarded = Vec::new();
     let mut guards = BTreeSet::new();
@@ -399,7 +404,10 @@ pub(crate) fn some_permit(
             continue;
         }
         match policy.is_guarded() {
-            false => any.push(applies),
+            false => {
+                any.push(applies);
+                permits.push(policy);
+            }
             true => {
                 guarded.push(applies);
                 guards.extend(guards_of(&policy));
@@ -407,9 +415,13 @@ pub(crate) fn some_permit(
         }
     }
     let plain = Formula::any(any);
+    let together = |question: &mut Question<'_>| match search_among(question, sides, is_meant) {
+        Found::Undecided(reasons) => one_by_one(make, &permits, library, sides, is_meant, reasons),
+        found => found,
+    };
     if guarded.is_empty() {
         question.require(&plain);
-        return search_among(question, sides, is_meant);
+        return together(&mut question);
     }
     // First without those that hang on guards; then whether they can matter at all.
     let with_guards = Formula::any(guarded).or(plain.clone());
@@ -418,8 +430,35 @@ pub(crate) fn some_permit(
         return Found::Nothing;
     }
     question.require(&plain);
-    match search_among(question, sides, is_meant) {
+    match together(&mut question) {
         Found::Nothing => Found::Undecided(guards),
         found => found,
     }
+}
+
+/// Searches with one permit after another applying: of very many at once there may be too many
+/// cases where there are few for each.
+fn one_by_one<'q>(
+    make: &dyn Fn() -> Question<'q>,
+    permits: &[Arc<ParsedPolicy>],
+    library: &Library<'_>,
+    sides: &[Side<'_>],
+    is_meant: &dyn Fn(&Witness) -> Result<bool, String>,
+    reasons: BTreeSet<String>,
+) -> Found {
+    let mut undecided = BTreeSet::new();
+    for permit in permits {
+        if !library.may_ask() {
+            return Found::Undecided(reasons);
+        }
+        let mut question = make();
+        let applies = question.translator().permits(permit);
+        question.require(&applies);
+        match search_among(&mut question, sides, is_meant) {
+            Found::Nothing => {}
+            Found::Undecided(reasons) => undecided.extend(reasons),
+            found => return found,
+        }
+    }
+    if undecided.is_empty() { Found::Nothing } else { Found::Undecided(undecided) }
 }

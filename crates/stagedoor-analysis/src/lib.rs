@@ -58,6 +58,7 @@ mod constant;
 mod evaluate;
 pub mod expr;
 mod formula;
+mod inspect;
 mod library;
 mod policy;
 mod question;
@@ -73,6 +74,7 @@ mod written;
 
 pub use bound::{Bound, BoundError, BoundKind, Violation};
 pub use compare::{Difference, Differences, Direction, Finding, Verdict, compare};
+pub use inspect::Oddity;
 pub use library::Library;
 pub use policy::{ParseError, ParsedPolicy};
 pub use schema::{EntityShape, Environment, Field, Fields, SchemaView, ValueType};

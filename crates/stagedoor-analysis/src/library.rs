@@ -1,6 +1,7 @@
 //! An engine's policies, each parsed when it is first needed.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use stagedoor_core::{Effect, Engine, PolicyInfo};
@@ -15,7 +16,13 @@ pub struct Library<'e> {
     infos: Vec<PolicyInfo<'e>>,
     by_id: HashMap<&'e str, usize>,
     parsed: Vec<OnceLock<Result<Arc<ParsedPolicy>, ParseError>>>,
+    /// How many questions about single policies may still be asked, where one about all of them
+    /// was not decided.
+    left: AtomicUsize,
 }
+
+/// So many such questions take some seconds.
+const SINGLE: usize = 100_000;
 
 impl<'e> Library<'e> {
     /// Returns the library of an engine; nothing if the engine has no schema, or is in exact-Cedar
@@ -29,6 +36,7 @@ impl<'e> Library<'e> {
             schema: SchemaView::of(schema),
             by_id: infos.iter().enumerate().map(|(number, info)| (info.id(), number)).collect(),
             parsed: infos.iter().map(|_| OnceLock::new()).collect(),
+            left: AtomicUsize::new(SINGLE),
             infos,
         })
     }
@@ -61,6 +69,19 @@ impl<'e> Library<'e> {
         let info = self.infos.get(number).ok_or_else(lost)?;
         let slot = self.parsed.get(number).ok_or_else(lost)?;
         slot.get_or_init(|| ParsedPolicy::of(*info).map(Arc::new)).clone()
+    }
+
+    /// Returns whether one more question about a single policy may be asked.
+    pub(crate) fn may_ask(&self) -> bool {
+        let taken =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        taken.is_ok()
+    }
+
+    /// Returns the number of a policy.
+    #[must_use]
+    pub fn number_of(&self, id: &str) -> Option<usize> {
+        self.by_id.get(id).copied()
     }
 
     /// Returns a policy by its id, parsed.

@@ -1,9 +1,9 @@
 //! Lists of what is allowed: every stored entity, or every action, for which a single evaluation
-//! says yes.
+//! says yes. The engine finds entities; actions are tried by the names that callers use.
 
 use std::collections::HashSet;
 
-use stagedoor_core::{Decision, EntityUid, Request};
+use stagedoor_core::{Decision, EntityUid, ListError, Party, Query, Request};
 
 use crate::answer::{ActionResult, EntityResult, PageInfo, Results};
 use crate::json::{Json, Object};
@@ -14,7 +14,7 @@ use crate::world::{Sent, Undecidable, World};
 
 /// The most results of one page, and of an answer for which no page was asked.
 const RESULTS: usize = 10_000;
-/// The most evaluations for one page. What is left is in the pages after it.
+/// The most entities that are decided one by one for a page. What is left is in the pages after it.
 const EVALUATIONS: usize = 20_000;
 
 /// Which of subject and resource is looked for.
@@ -89,99 +89,84 @@ fn entities(
     let null = Json::Null;
     let page = Page::of(object, &query.map(|part| part.unwrap_or(&null)))?;
     let mut reader = Reader::new(&world.names);
-    let mut walk = Walk::new(&page);
-    let listed = walk.entities(world, asked, &mut reader);
-    let mut summary = walk.summary(listed.err());
-    summary.pruned = reader.into_pruned();
-    let results = walk
-        .found
+    let (found, error) = match listed(world, asked, &page, &mut reader) {
+        Ok(found) => (found, None),
+        Err(error) => (Entities::default(), Some(error)),
+    };
+    let summary = Summary {
+        results: found.uids.len(),
+        evaluations: found.single,
+        errors: found.errors,
+        error,
+        pruned: reader.into_pruned(),
+    };
+    let results = found
+        .uids
         .iter()
         .map(|uid| EntityResult {
             type_: asked.type_.to_owned(),
             id: uid.id().unescaped().to_owned(),
         })
         .collect();
-    Ok(Found { results: page_of(&page, results, walk.next), summary })
+    Ok(Found { results: page_of(&page, results, found.next), summary })
 }
 
-/// A walk over what is stored.
-struct Walk<'p> {
-    page: &'p Page,
-    found: Vec<EntityUid>,
-    evaluations: usize,
-    errors: u64,
+/// Entities that were found.
+#[derive(Default)]
+struct Entities {
+    uids: Vec<EntityUid>,
     /// The token of the next page, if there is more.
     next: Option<String>,
+    /// How many could not be decided.
+    errors: u64,
+    /// How many were decided one by one.
+    single: usize,
 }
 
-impl<'p> Walk<'p> {
-    fn new(page: &'p Page) -> Self {
-        Self { page, found: Vec::new(), evaluations: 0, errors: 0, next: None }
+fn listed(
+    world: &World,
+    asked: &Asked<'_>,
+    page: &Page,
+    reader: &mut Reader<'_>,
+) -> Result<Entities, Undecidable> {
+    let type_ = world.names.type_or_error(asked.type_)?;
+    let action = world.names.action(asked.action.name)?;
+    let (given, types) = match asked.sought {
+        Sought::Subject => ("resource", &action.principals),
+        Sought::Resource => ("subject", &action.resources),
+    };
+    let other = world.sent(given, asked.other, reader)?;
+    let context = world.context(action, asked.action, asked.context, reader)?;
+    // What is not stored could be anything: there is nothing to list for it.
+    if world.entities.get(&other.uid).is_none() || !types.contains(type_) {
+        return Ok(Entities::default());
     }
-
-    fn summary(&self, error: Option<Undecidable>) -> Summary {
-        Summary {
-            results: self.found.len(),
-            evaluations: self.evaluations,
-            errors: self.errors,
-            error,
-            ..Summary::default()
-        }
+    let nobody = Sent { uid: other.uid.clone(), attributes: Default::default() };
+    let entities = world.with(&nobody, &other)?;
+    let any = Party::Any(type_.clone());
+    let query = match asked.sought {
+        Sought::Subject => Query::new(any, other.uid),
+        Sought::Resource => Query::new(other.uid, any),
+    };
+    let query = query.with_action(action.uid.clone()).with_context(context);
+    let limit = page.limit.unwrap_or(RESULTS).min(RESULTS);
+    // Where no page was asked for, nobody would ask for the next one.
+    let single = if page.is_asked { EVALUATIONS } else { usize::MAX };
+    let mut wanted = stagedoor_core::Page::all().with_limit(limit).with_single(single);
+    wanted.after.clone_from(&page.after);
+    let found = world.engine.list(&query, &entities, &wanted).map_err(|error| match error {
+        ListError::Decide(error) => Undecidable::from(error),
+        other => Undecidable::List(other),
+    })?;
+    let mut uids: Vec<EntityUid> = found.entries.into_iter().map(|entry| entry.uid).collect();
+    let mut next = found.next.map(|last| page.next(Some(last)));
+    if limit == 0 && !uids.is_empty() {
+        // A page of nothing: what was found is on the next one.
+        uids.clear();
+        next = Some(page.next(None));
     }
-
-    fn entities(
-        &mut self,
-        world: &World,
-        asked: &Asked<'_>,
-        reader: &mut Reader<'_>,
-    ) -> Result<(), Undecidable> {
-        let type_ = world.names.type_or_error(asked.type_)?;
-        let action = world.names.action(asked.action.name)?;
-        let (given, types) = match asked.sought {
-            Sought::Subject => ("resource", &action.principals),
-            Sought::Resource => ("subject", &action.resources),
-        };
-        let other = world.sent(given, asked.other, reader)?;
-        let context = world.context(action, asked.action, asked.context, reader)?;
-        // What is not stored could be anything: there is nothing to list for it.
-        if world.entities.get(&other.uid).is_none() || !types.contains(type_) {
-            return Ok(());
-        }
-        let nobody = Sent { uid: other.uid.clone(), attributes: Default::default() };
-        let entities = world.with(&nobody, &other)?;
-        let limit = self.page.limit.unwrap_or(RESULTS).min(RESULTS);
-        let candidates = after(world.stored(type_), self.page.after.as_deref());
-        let mut last: Option<&EntityUid> = None;
-        for uid in candidates {
-            let is_over = self.page.is_asked && self.evaluations >= EVALUATIONS;
-            if self.found.len() >= limit || is_over {
-                self.next = Some(self.page.next(last.map(|uid| uid.id().unescaped().to_owned())));
-                break;
-            }
-            let (principal, resource) = match asked.sought {
-                Sought::Subject => (uid.clone(), other.uid.clone()),
-                Sought::Resource => (other.uid.clone(), uid.clone()),
-            };
-            let mut request = Request::new(principal, action.uid.clone(), resource);
-            request.context = context.clone();
-            self.evaluations += 1;
-            match world.engine.ruling(&request, &entities) {
-                Ok(ruling) if ruling.decision() == Decision::Allow => self.found.push(uid.clone()),
-                Ok(_) => {}
-                // As in a single evaluation: what cannot be decided is denied.
-                Err(_) => self.errors += 1,
-            }
-            last = Some(uid);
-        }
-        Ok(())
-    }
-}
-
-/// Returns what comes after an id.
-fn after<'u>(sorted: &'u [EntityUid], id: Option<&str>) -> &'u [EntityUid] {
-    let Some(id) = id else { return sorted };
-    let from = sorted.partition_point(|uid| uid.id().unescaped() <= id);
-    sorted.get(from..).unwrap_or_default()
+    let errors = u64::try_from(found.refused.len()).unwrap_or(u64::MAX);
+    Ok(Entities { uids, next, errors, single: found.single })
 }
 
 /// Lists what this subject may do to this resource.

@@ -1,11 +1,9 @@
 //! What questions are answered by: policies, entities and names, as one that is replaced as a whole.
 
-use std::collections::BTreeMap;
-
 use smol_str::SmolStr;
 use stagedoor_core::{
-    DecideError, Decision, Engine, Entities, EntitiesError, EntityTypeName, EntityUid, Outcome,
-    Record, Request, Value,
+    DecideError, Decision, Engine, Entities, EntitiesError, EntityUid, ListError, Outcome, Record,
+    Request, Value,
 };
 
 use crate::mapping::{Mapping, PropertiesPrecedence};
@@ -20,8 +18,6 @@ pub struct World {
     pub(crate) engine: Engine,
     pub(crate) entities: Entities,
     pub(crate) names: Names,
-    /// The stored entities of each type, sorted by id: the order of lists.
-    stored: BTreeMap<EntityTypeName, Vec<EntityUid>>,
     action_properties: SmolStr,
     precedence: PropertiesPrecedence,
 }
@@ -60,6 +56,8 @@ pub(crate) enum Undecidable {
     Entities(#[from] EntitiesError),
     #[error(transparent)]
     Decide(#[from] DecideError),
+    #[error(transparent)]
+    List(ListError),
 }
 
 impl Undecidable {
@@ -73,6 +71,7 @@ impl Undecidable {
             Self::Contradiction(_) => "authzen::contradiction",
             Self::Entities(error) => error.code(),
             Self::Decide(error) => error.code(),
+            Self::List(_) => "request::refused",
         }
     }
 }
@@ -97,22 +96,10 @@ impl World {
     /// [`WorldError`] if the mapping or the entities do not fit the schema.
     pub fn new(engine: Engine, entities: Entities, mapping: &Mapping) -> Result<Self, WorldError> {
         let names = Names::new(&engine, mapping)?;
-        let mut stored: BTreeMap<EntityTypeName, Vec<EntityUid>> = BTreeMap::new();
-        for entity in entities.iter() {
-            let uids = match stored.get_mut(entity.uid.type_name()) {
-                Some(uids) => uids,
-                None => stored.entry(entity.uid.type_name().clone()).or_default(),
-            };
-            uids.push(entity.uid.clone());
-        }
-        for uids in stored.values_mut() {
-            uids.sort_unstable_by(|a, b| a.id().unescaped().cmp(b.id().unescaped()));
-        }
         Ok(Self {
             engine,
             entities,
             names,
-            stored,
             action_properties: mapping.action_properties.as_str().into(),
             precedence: mapping.properties,
         })
@@ -133,11 +120,6 @@ impl World {
     /// Returns, for each action that no name stands for, what would make it clear.
     pub fn ambiguities(&self) -> impl Iterator<Item = String> {
         self.names.ambiguous().map(|error| error.to_string())
-    }
-
-    /// Returns the stored entities of a type, sorted by id.
-    pub(crate) fn stored(&self, type_: &EntityTypeName) -> &[EntityUid] {
-        self.stored.get(type_).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Answers one question.

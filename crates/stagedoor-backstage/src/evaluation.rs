@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use cedar_policy::EntityTypeName;
 use smol_str::SmolStr;
-use stagedoor_core::{Decision, Effect, GuardVerdict, Residual, ResidualCondition};
+use stagedoor_core::{
+    Decision, Effect, GuardVerdict, PartialContext, Record, Residual, ResidualCondition,
+};
 
 use crate::conditions::{Combined, Conditions, Room};
 use crate::criteria::PolicyDecision;
@@ -148,9 +150,15 @@ impl PolicyEngine {
             type_name(resource_type).ok_or_else(|| format!("`{resource_type}` has no type"))?;
         let entities = [principal.entity_within(&self.groups)];
         let entities = self.groups.entities.with(entities).map_err(|e| e.to_string())?;
+        let action = permission.uid();
+        // Backstage has no context to give: where the schema demands one, it is not known.
+        let context = match self.engine.requires_context(&action) {
+            true => PartialContext::Unknown,
+            false => PartialContext::Known(Record::new()),
+        };
         let residuals = self
             .engine
-            .residuals(&principal.uid(), &permission.uid(), &type_name, &entities)
+            .residuals(&principal.uid(), &action, &type_name, &context, &entities)
             .map_err(|e| e.to_string())?;
         let errors = residuals.iter().filter_map(|residual| match &residual.condition {
             ResidualCondition::Failed(reason) => Some(failed(residual.policy.id(), reason)),

@@ -77,7 +77,12 @@ pub(crate) fn answer(
     }
 }
 
-fn entities(path: &Path, engine: &Engine, input: &mut Input) -> Result<Entities, Failure> {
+/// Reads a file of entities.
+pub(crate) fn entities(
+    path: &Path,
+    engine: &Engine,
+    input: &mut Input,
+) -> Result<Entities, Failure> {
     let text = input.text(path, engine.limits().file_bytes)?;
     Entities::from_json_within(&text, engine.schema(), engine.limits())
         .map_err(|e| WireError::from(e).within(format!("`{}`", Input::name(path))).into())

@@ -8,7 +8,7 @@ use crate::ending::UNUSABLE;
 use crate::output::Output;
 use crate::{
     access, audit, authorize, backstage, bundle, check, completions, demo, deploy, diff,
-    distribution, explain, fleet, fmt, import, lint, man, manifest, prove, replay, report, serve,
+    distribution, explain, fleet, fmt, import, lint, list, man, manifest, prove, replay, report, serve,
     test, validate,
 };
 
@@ -60,6 +60,7 @@ enum Command {
     Validate(validate::ValidateArgs),
     Test(test::TestArgs),
     Lint(lint::LintArgs),
+    List(Box<list::ListArgs>),
     Diff(Box<diff::DiffArgs>),
     Prove(prove::ProveArgs),
     Fmt(fmt::FmtArgs),
@@ -114,6 +115,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Validate(args) => validate::run(&args, &mut output),
         Command::Test(args) => test::run(&args, &mut output),
         Command::Lint(args) => lint::run(&args, &mut output),
+        Command::List(args) => list::run(&args, &mut output),
         Command::Diff(args) => diff::run(&args, &mut output),
         Command::Prove(args) => prove::run(&args, &mut output),
         Command::Fmt(args) => fmt::run(&args, &mut output),

@@ -22,7 +22,7 @@ use crate::manifests;
 use crate::output::Output;
 use crate::requests::Requests;
 use crate::review::{catalog, or_unusable, policies, suite};
-use crate::roles::{BuiltIn, BuiltInArgs, resolved};
+use crate::roles::{BuiltIn, BuiltInArgs, resolved_texts};
 use crate::terminal::line;
 
 /// Tell who gains and who loses what between two policy sets.
@@ -40,7 +40,7 @@ use crate::terminal::line;
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
     /// The policies before: a directory, a file, or `REVISION:PATH` of a git repository. A
-    /// directory or file of manifests stands for the RBAC that they say.
+    /// directory or file of manifests, here or in a commit, stands for the RBAC that they say.
     #[arg(value_name = "OLD")]
     old: String,
 
@@ -175,7 +175,7 @@ fn compare_sets(
     output: &mut Output,
 ) -> Result<Ending, Failure> {
     let new_place = places.first().cloned().unwrap_or_default();
-    let asked = asked(args, new, places, output)?.about(old, new);
+    let asked = asked(args, [old, new], places, output)?.about(old, new);
     let mut meaning = Meaning::of(&old.enforced, &new.enforced)
         .map_err(|error| Failure::input(error.to_string()))?;
     if asked.requests.is_empty() && meaning.is_none() {
@@ -249,14 +249,23 @@ fn write_witnesses(path: &Path, meaning: Option<&Meaning>, new: &Path) -> Result
 /// Returns the roles of a side that is manifests.
 fn roles(args: &DiffArgs, given: &str) -> Result<Option<ResolvedRbac>, Failure> {
     let path = Path::new(given);
-    if args.git || !path.exists() {
+    let texts = if args.git || !path.exists() {
+        let tree = commit(given)?;
+        manifests::texts_below(&tree, tree.path())?
+    } else {
+        manifests::texts_below(&RealFileSystem, path)?
+    };
+    if texts.is_empty() {
         return Ok(None);
     }
-    match manifests::below(&RealFileSystem, path)? {
-        files if files.is_empty() => Ok(None),
-        // Both sides have the same bindings of a cluster's own, so that roles are enough.
-        files => resolved(&files, None, &args.built_in, BuiltIn::Roles).map(Some),
-    }
+    // Both sides have the same bindings of a cluster's own, so that roles are enough.
+    let texts = texts.into_iter().map(Ok);
+    resolved_texts(texts, None, &args.built_in, BuiltIn::Roles).map(Some)
+}
+
+/// Opens a revision of the repository here.
+fn commit(given: &str) -> Result<GitTree, Failure> {
+    GitTree::open(given).map_err(|error| Failure::input(error.to_string()).with_help(error.help()))
 }
 
 /// Loads one side, whose own roles come first; returns where its test files may be, too.
@@ -274,8 +283,7 @@ fn side(
     if !args.git && path.exists() {
         return Ok((policies(&[path.to_owned()], &args.load, output)?, path.to_owned()));
     }
-    let tree = GitTree::open(given)
-        .map_err(|error| Failure::input(error.to_string()).with_help(error.help()))?;
+    let tree = commit(given)?;
     let limits = args.load.limits()?;
     let sources = PolicySources::read_with(&tree, &[tree.path()], &limits, args.load.manifest());
     let sets = Policies::all(sources, None, &limits)?;
@@ -317,7 +325,7 @@ fn unpaired(set: &Policies, side: &str) -> Failure {
 
 fn asked(
     args: &DiffArgs,
-    new: &Policies,
+    [old, new]: [&Policies; 2],
     places: [PathBuf; 2],
     output: &Output,
 ) -> Result<Asked, Failure> {
@@ -325,7 +333,13 @@ fn asked(
     let lists = args.requests.iter().map(|path| (path, false));
     let lists: Vec<_> = lists.chain(args.decisions.iter().map(|path| (path, true))).collect();
     if !args.catalog.is_empty() {
-        asked.add(Space::of_catalog(&catalog(&args.catalog)?, &new.permissions, args.limit));
+        let catalog = catalog(&args.catalog)?;
+        // What only one side knows as a permission, the other refuses.
+        let only_old = old.permissions.iter().filter(|permission| {
+            new.permissions.iter().all(|other| other.name() != permission.name())
+        });
+        let permissions = new.permissions.iter().chain(only_old);
+        asked.add(Space::of_catalog(&catalog, permissions, args.limit));
     }
     let explicit = !args.tests.is_empty();
     let tests: Vec<PathBuf> = match explicit {

@@ -4,15 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use stagedoor_review::Policies;
+use stagedoor_review::lint::format::Unusable;
 use stagedoor_review::lint::{
     Certainty, LintCode, LintFinding, LintLevel, LintPlace, LintReport, Linter, format,
 };
+use stagedoor_wire::{Problem, Severity, WireError};
 
 use crate::ending::Ending;
 use crate::engine::LoadArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::review::{catalog, catalog_entities, or_unusable, policies, suite};
+use crate::settings::Settings;
 use crate::terminal::{Paint, line, printable};
 
 /// Find what is wrong with policies that load.
@@ -47,6 +50,11 @@ pub(crate) struct LintArgs {
     /// How to report, instead of text for people.
     #[arg(long, value_enum, value_name = "FORMAT")]
     report: Option<ReportFormat>,
+
+    /// Severities of findings, and files of which nothing is told; else `stagedoor.toml` here, if
+    /// it is there.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 
     /// Show suppressed findings too, with the reasons.
     #[arg(long)]
@@ -87,10 +95,39 @@ pub(crate) fn run(args: &LintArgs, output: &mut Output) -> Result<Ending, Failur
         Some(code) => explain(code, output),
         None => look(args, output),
     };
+    if let (Err(failure), Some(report)) = (&ended, args.report)
+        && !matches!(failure, Failure::Output(_))
+    {
+        // Whoever reads the report reads of it there.
+        let problems = unusable(failure);
+        let text = match report {
+            ReportFormat::Sarif => format::sarif_unusable(&problems),
+            ReportFormat::Github => format::github_unusable(&problems),
+        };
+        output.bytes(text.as_bytes())?;
+    }
     or_unusable(ended, output)
 }
 
+/// Returns what keeps policies from being looked at, problem by problem.
+fn unusable(failure: &Failure) -> Vec<Unusable> {
+    let WireError { code, error, file, line, problems, .. } = failure.to_json();
+    let is_error = |problem: &&Problem| problem.severity == Severity::Error;
+    let each: Vec<Unusable> = problems
+        .iter()
+        .filter(is_error)
+        .map(|problem| Unusable {
+            code: problem.code.clone(),
+            message: problem.message.clone(),
+            file: problem.file.clone(),
+            line: problem.line,
+        })
+        .collect();
+    if each.is_empty() { vec![Unusable { code, message: error, file, line }] } else { each }
+}
+
 fn look(args: &LintArgs, output: &mut Output) -> Result<Ending, Failure> {
+    let settings = Settings::read(args.config.as_ref())?;
     let sets = policies(&args.paths, &args.load, output)?;
     let catalog = catalog(&args.catalog)?;
     let suite = suite(&args.paths, output);
@@ -103,7 +140,8 @@ fn look(args: &LintArgs, output: &mut Output) -> Result<Ending, Failure> {
         }
         linter.run()
     };
-    let report = sets.iter().map(lint).reduce(LintReport::and).unwrap_or_default();
+    let mut report = sets.iter().map(lint).reduce(LintReport::and).unwrap_or_default();
+    settings.lint.apply(&mut report);
     match args.report {
         Some(ReportFormat::Sarif) => output.bytes(format::sarif(&report).as_bytes())?,
         None if output.is_json() => output.json(&report)?,
@@ -150,13 +188,17 @@ fn tell(report: &LintReport, suppressed: bool, output: &mut Output) -> Result<()
     let counts = [LintLevel::Error, LintLevel::Warning, LintLevel::Note].map(count).join(", ");
     let hidden = report.findings.iter().filter(|finding| finding.suppressed.is_some()).count();
     let hidden = if hidden == 0 { String::new() } else { format!(", {hidden} suppressed") };
+    let off = match report.turned_off {
+        0 => String::new(),
+        off => format!(", {off} turned off by settings"),
+    };
     let counts = match report.worst() {
         None | Some(LintLevel::Note) => paint.good(counts).to_string(),
         Some(LintLevel::Warning) => paint.notable(counts).to_string(),
         Some(LintLevel::Error) => paint.bad(counts).to_string(),
     };
     let plural = if report.policies == 1 { "policy" } else { "policies" };
-    output.line(format_args!("{} {plural}: {counts}{hidden}", report.policies))?;
+    output.line(format_args!("{} {plural}: {counts}{hidden}{off}", report.policies))?;
     if report.skipped_pairs > 0 {
         let skipped = report.skipped_pairs;
         output

@@ -7,10 +7,35 @@ use stagedoor_source::{EntryKind, FileKind, FileSystem, Listing};
 
 use crate::failure::Failure;
 use crate::input::unreadable;
+use crate::roles::FILE_BYTES;
+
+/// Returns the names and texts of the manifests at a path, sorted: of the file, or of those below a
+/// directory. None where the path holds policies.
+pub(crate) fn texts_below(
+    files: &dyn FileSystem,
+    path: &Path,
+) -> Result<Vec<(String, String)>, Failure> {
+    below(files, path)?.iter().map(|path| text(files, path)).collect()
+}
+
+fn text(files: &dyn FileSystem, path: &Path) -> Result<(String, String), Failure> {
+    let name = files.display(path);
+    let limit = FILE_BYTES as u64;
+    let bytes = files.read(path, limit).map_err(|e| unreadable(&name, &e))?;
+    if bytes.len() as u64 > limit {
+        let message = format!("`{name}` is larger than the limit of {limit} bytes");
+        return Err(Failure::input(message));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::input(format!("`{name}` is not UTF-8 after byte {at}"))
+    })?;
+    Ok((name, text))
+}
 
 /// Returns the manifests at a path, sorted: the file, or those below a directory. None where the
 /// path holds policies.
-pub(crate) fn below(files: &dyn FileSystem, path: &Path) -> Result<Vec<PathBuf>, Failure> {
+fn below(files: &dyn FileSystem, path: &Path) -> Result<Vec<PathBuf>, Failure> {
     let metadata = files.metadata(path).map_err(|e| unreadable(&files.display(path), &e))?;
     if metadata.kind != EntryKind::Directory {
         let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();

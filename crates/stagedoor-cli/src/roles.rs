@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::input::Input;
 
 /// Size of a file of roles and bindings, in bytes.
-const FILE_BYTES: usize = 128 << 20;
+pub(crate) const FILE_BYTES: usize = 128 << 20;
 
 /// What every cluster has besides.
 #[derive(Debug, Args)]
@@ -80,10 +80,21 @@ pub(crate) fn resolved(
     otherwise: BuiltIn,
 ) -> Result<ResolvedRbac, Failure> {
     let mut input = Input::default();
+    let text = |path: &PathBuf| Ok((Input::name(path), input.text(path, FILE_BYTES)?));
+    resolved_texts(files.iter().map(text), namespace, built_in, otherwise)
+}
+
+/// As [`resolved`], of files that were read, with their names.
+pub(crate) fn resolved_texts(
+    texts: impl IntoIterator<Item = Result<(String, String), Failure>>,
+    namespace: Option<&str>,
+    built_in: &BuiltInArgs,
+    otherwise: BuiltIn,
+) -> Result<ResolvedRbac, Failure> {
     let mut objects = RbacObjects::default().with_namespace(namespace.unwrap_or_default());
-    for path in files {
-        let text = input.text(path, FILE_BYTES)?;
-        objects.read(&Input::name(path), &text).map_err(|e| Failure::input(e.to_string()))?;
+    for read in texts {
+        let (name, text) = read?;
+        objects.read(&name, &text).map_err(|e| Failure::input(e.to_string()))?;
     }
     let which = match built_in.which(otherwise) {
         BuiltIn::All => BuiltIns::All,

@@ -170,6 +170,21 @@ fn load_and_run(
             run_suite(args, &suite, options, output)
         }
         Err(error) => {
+            match args.report {
+                Some(ReportFormat::Junit) => {
+                    let xml = format::junit_problems(&error).map_err(|e| {
+                        Failure::input(format!("the report cannot be written: {e}"))
+                    })?;
+                    output.bytes(xml.as_bytes())?;
+                }
+                Some(ReportFormat::Github) => {
+                    output.bytes(format::github_problems(&error).as_bytes())?;
+                }
+                Some(ReportFormat::Tap) => {
+                    output.line("TAP version 14\nBail out! tests were not run")?
+                }
+                None => {}
+            }
             unusable(&error, output)?;
             Ok(Ending::Unusable)
         }

@@ -25,8 +25,10 @@ use crate::hash::{FastMap, FastSet};
 use crate::hierarchy;
 use crate::limits::Limits;
 use crate::node::Node;
+use crate::query::{Table, Tables};
 use crate::reason;
 use crate::source::without_byte_order_mark;
+use crate::symbols::Symbols;
 use crate::value::{Value, has_misread_escape};
 
 /// The keys of an entity in JSON.
@@ -54,6 +56,8 @@ struct Store {
     limits: Limits,
     /// The engine numberings whose schema this store is known to conform to.
     conforms: ArcSwapOption<Vec<u64>>,
+    /// What lists have found out about the entities.
+    tables: Tables,
 }
 
 /// A set of entities.
@@ -341,6 +345,11 @@ impl Entities {
     /// Returns the entities of the store, without those laid over it.
     pub(crate) fn stored(&self) -> impl Iterator<Item = &Node> {
         self.store.nodes.values().map(AsRef::as_ref)
+    }
+
+    /// Returns the stored entities of a type, without those laid over the store.
+    pub(crate) fn table(&self, type_: &EntityTypeName, symbols: &Symbols) -> Arc<Table> {
+        self.store.tables.table(type_, symbols, self.store.nodes.values())
     }
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {

@@ -34,6 +34,7 @@ mod parse;
 mod policy;
 mod prepared;
 mod problem;
+mod query;
 mod reason;
 mod request;
 mod residual;
@@ -77,6 +78,10 @@ pub use parse::{entity_uid, uid};
 pub use policy::PolicyInfo;
 pub use prepared::{Action, PreparedRequest, Principal, Resource, ResourceType};
 pub use problem::{LoadError, Problem, Severity};
+pub use query::{
+    ListError, Listed, Page, PartialContext, Party, Query, QueryAnswer, QueryCondition,
+    QueryResidual, Shown,
+};
 pub use reason::{nearest_name, plain_reason, unknown_key};
 #[doc(hidden)]
 pub use reason::{of_uid as uid_json_reason, of_uid_text as uid_reason, value_reason};

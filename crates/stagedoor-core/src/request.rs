@@ -126,12 +126,7 @@ impl Request {
         &self,
         schema: Option<&Schema>,
     ) -> Result<cedar_policy::Request, RequestError> {
-        let context = if self.context.is_empty() {
-            Context::empty()
-        } else {
-            let fields = pairs(&self.context).map_err(|e| RequestError::Context(cut(&e)))?;
-            Context::from_pairs(fields).map_err(|e| RequestError::Context(cut(&e)))?
-        };
+        let context = cedar_context(&self.context)?;
         cedar_policy::Request::new(
             self.principal.clone(),
             self.action.clone(),
@@ -141,6 +136,15 @@ impl Request {
         )
         .map_err(|e| RequestError::Schema(cut(&e)))
     }
+}
+
+/// Returns a context as Cedar's.
+pub(crate) fn cedar_context(context: &Record) -> Result<Context, RequestError> {
+    if context.is_empty() {
+        return Ok(Context::empty());
+    }
+    let fields = pairs(context).map_err(|e| RequestError::Context(cut(&e)))?;
+    Context::from_pairs(fields).map_err(|e| RequestError::Context(cut(&e)))
 }
 
 /// Writes the form that [`Request::from_json_str`] reads.

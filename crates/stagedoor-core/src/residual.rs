@@ -7,20 +7,21 @@ use std::sync::Arc;
 
 use cedar_policy::pst::{Clause, Expr, Literal, UnaryOp};
 use cedar_policy::{
-    Context, EntityId, EntityTypeName, EntityUid, PartialEntities, PartialEntityUid,
-    PartialRequest, PolicyId, PolicySet, Schema, SlotId, pst,
+    EntityTypeName, EntityUid, PartialEntities, PartialEntityUid, PartialRequest, PolicyId,
+    PolicySet, Schema, SlotId, pst,
 };
 use cedar_policy_core::ast;
 
 use crate::engine::Engine;
 use crate::entities::Entities;
-use crate::error::{DecideError, causes};
+use crate::error::{DecideError, RequestError, causes};
 use crate::evaluate::{Evaluation, Guards, ResourceKnown, Standing, guard_errors, with_room};
 use crate::guard::GuardOutcome;
 use crate::hash::FastMap;
 use crate::parse;
 use crate::policy::{EntityScope, PolicyInfo};
-use crate::request::Request;
+use crate::query::{PartialContext, Party, Query, Question};
+use crate::request::{Request, cedar_context};
 use crate::view::View;
 
 /// One policy, and what is left of its scope and condition.
@@ -58,7 +59,8 @@ impl Engine {
     /// satisfied for no resource; where one gives no answer, a permit counts as failed and a
     /// forbid as if it were not guarded.
     ///
-    /// `entities` must hold the principal and the groups above it. The context is empty.
+    /// `entities` must hold the principal and the groups above it. Of a context that is not
+    /// wholly known nothing counts as known: what is left of policies then mentions it.
     ///
     /// # Errors
     ///
@@ -69,16 +71,23 @@ impl Engine {
         principal: &EntityUid,
         action: &EntityUid,
         resource_type: &EntityTypeName,
+        context: &PartialContext,
         entities: &Entities,
     ) -> Result<Vec<Residual<'_>>, DecideError> {
         let Some(schema) = self.schema().filter(|_| !self.is_exact_cedar()) else {
             return Err(DecideError::SchemaMissing);
         };
-        let some = EntityUid::from_type_name_and_id(resource_type.clone(), EntityId::new(""));
-        let request = Request::new(principal.clone(), action.clone(), some);
-        self.check(&request, entities)?;
+        let context = match context {
+            PartialContext::Known(context) => PartialContext::Known(context.clone()),
+            PartialContext::Partly(_) | PartialContext::Unknown => PartialContext::Unknown,
+        };
+        let query = Query::new(principal.clone(), Party::Any(resource_type.clone()))
+            .with_context(context.clone());
+        let question = Question::new(self, &query, entities)?;
+        let request = question.request(action.clone());
+        question.check(&request)?;
         let mut view = self.view(&request, entities);
-        view.any_resource = true;
+        view.unknown = Some(question.unknown());
         let evaluation = Evaluation::new(&view, &self.0);
         let policies: Vec<PolicyInfo<'_>> = self
             .all_candidates(&view)
@@ -89,7 +98,7 @@ impl Engine {
         if policies.is_empty() {
             return Ok(Vec::new());
         }
-        let partial = Partial::new(&request, resource_type, entities, schema)?;
+        let partial = Partial::new(&request, resource_type, &context, entities, schema)?;
         let mut residuals = with_room(|| partial.residuals(&policies));
         let mut guards = evaluation.guards(ResourceKnown::NotYet);
         residuals.iter_mut().for_each(|residual| residual.ask(&mut guards));
@@ -143,17 +152,21 @@ impl<'a> Partial<'a> {
     fn new(
         request: &Request,
         resource_type: &EntityTypeName,
+        context: &PartialContext,
         entities: &Entities,
         schema: &'a Schema,
     ) -> Result<Self, DecideError> {
-        let refused = |e: &dyn std::error::Error| {
-            DecideError::Request(crate::error::RequestError::Schema(causes(e)))
+        let refused =
+            |e: &dyn std::error::Error| DecideError::Request(RequestError::Schema(causes(e)));
+        let context = match context {
+            PartialContext::Known(context) => Some(cedar_context(context)?),
+            PartialContext::Partly(_) | PartialContext::Unknown => None,
         };
         let partial = PartialRequest::new(
             PartialEntityUid::from_concrete(request.principal.clone()),
             request.action.clone(),
             PartialEntityUid::new(resource_type.clone(), None),
-            Some(Context::empty()),
+            context,
             schema,
         )
         .map_err(|e| refused(&e))?;
@@ -321,8 +334,13 @@ mod tests {
             .with_parent(r#"Group::"g7""#.parse()?)
             .with_attribute("claims", crate::Value::from_iter(["group:default/a"]));
         let entities = Entities::from_entities([entity])?;
-        let found =
-            engine.residuals(&user, &r#"Action::"look""#.parse()?, &"Thing".parse()?, &entities)?;
+        let found = engine.residuals(
+            &user,
+            &r#"Action::"look""#.parse()?,
+            &"Thing".parse()?,
+            &PartialContext::Known(crate::Record::new()),
+            &entities,
+        )?;
         Ok(found.into_iter().map(|r| (r.policy.id().to_owned(), r.condition)).collect())
     }
 

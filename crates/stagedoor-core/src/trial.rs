@@ -1,6 +1,7 @@
 //! A request, asked of one policy at a time: what tests of policies are measured by.
 //!
-//! Not for decisions: everything goes through Cedar's evaluator, and nothing is indexed.
+//! Not for decisions: parts of policies go through Cedar's evaluator, one after another.
+//! What a policy as a whole says goes through the index.
 
 use std::cell::RefCell;
 
@@ -15,8 +16,9 @@ use crate::entities::Entities;
 use crate::error::{DecideError, causes};
 use crate::evaluate::{Evaluation, Guards, ResourceKnown, Standing, Verdict, with_room};
 use crate::parse;
-use crate::policy::PolicyInfo;
+use crate::policy::{PolicyInfo, StoredPolicy};
 use crate::request::Request;
+use crate::symbols::Var;
 
 /// What one policy says to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,11 +101,54 @@ impl Verdicts {
 /// A request that was checked, ready to be asked of policies and of parts of them.
 pub struct Trial<'t> {
     verdicts: Verdicts,
+    asked: &'t (dyn Parts + 't),
     evaluator: Evaluator<'t>,
     guards: RefCell<Guards<'t>>,
 }
 
+/// What one request says to parts of policies, by the tests that they were turned into.
+trait Parts {
+    fn scope(&self, policy: &StoredPolicy) -> [bool; 3];
+    fn condition(&self, policy: &StoredPolicy) -> Option<bool>;
+}
+
+impl Parts for Evaluation<'_, '_> {
+    fn scope(&self, policy: &StoredPolicy) -> [bool; 3] {
+        [
+            self.entity_scope(&policy.principal, Var::Principal),
+            self.action_scope(policy),
+            self.entity_scope(&policy.resource, Var::Resource),
+        ]
+    }
+
+    fn condition(&self, policy: &StoredPolicy) -> Option<bool> {
+        let held = |held: Result<Option<bool>, DecideError>| held.ok().flatten();
+        let of_exprs = policy.body.exprs.iter().flatten().map(|expr| held(self.expression(expr)));
+        let of_clauses = policy.body.clauses.iter().map(|clause| held(self.clause(clause)));
+        let mut parts: Box<dyn Iterator<Item = Option<bool>>> = match policy.body.exprs {
+            Some(_) => Box::new(of_exprs),
+            None => Box::new(of_clauses),
+        };
+        // The first that is false, or errs, is what the condition comes to.
+        parts.find(|part| *part != Some(true)).unwrap_or(Some(true))
+    }
+}
+
 impl Trial<'_> {
+    /// Returns whether the constraints of an engine's policy on principal, action and resource
+    /// hold.
+    #[must_use]
+    pub fn scope(&self, policy: PolicyInfo<'_>) -> [bool; 3] {
+        self.asked.scope(policy.policy)
+    }
+
+    /// Returns whether the condition of an engine's policy holds, whatever its scope says; `None`
+    /// where it errs.
+    #[must_use]
+    pub fn condition(&self, policy: PolicyInfo<'_>) -> Option<bool> {
+        with_room(|| self.asked.condition(policy.policy))
+    }
+
     /// Returns what the engine's policies say.
     #[must_use]
     pub fn verdicts(&self) -> &Verdicts {
@@ -157,7 +202,8 @@ impl Engine {
             let mut guards = evaluation.guards(ResourceKnown::Yes);
             let verdicts = self.verdicts(evaluation, &mut guards)?;
             let guards = RefCell::new(guards);
-            Ok(ask(&Trial { verdicts, evaluator: evaluation.evaluator_of_all()?, guards }))
+            let evaluator = evaluation.evaluator_of_all()?;
+            Ok(ask(&Trial { verdicts, asked: evaluation, evaluator, guards }))
         })
     }
 

@@ -14,6 +14,7 @@ use crate::error::DecideError;
 use crate::hash::FastMap;
 use crate::node::{Interned, Node};
 use crate::prepared::{Bound, Place, PreparedRequest};
+use crate::query::Unknown;
 use crate::request::Request;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
 use crate::value::{Record, Value, ValueRef};
@@ -55,8 +56,8 @@ pub(crate) struct View<'a> {
     pub(crate) symbols: &'a Symbols,
     /// The schema's actions as Cedar's entities.
     pub(crate) actions: &'a FastMap<EntityUid, Arc<ast::Entity>>,
-    /// The resource stands for all of its type: nothing but the type is known of it.
-    pub(crate) any_resource: bool,
+    /// What is not known of the request: it then stands for many.
+    pub(crate) unknown: Option<&'a Unknown>,
     principal: Option<&'a Node>,
     /// None where the resource was given by slots.
     resource: Option<&'a Node>,
@@ -133,7 +134,7 @@ impl<'a> View<'a> {
             resource,
             symbols,
             actions: &engine.action_entities,
-            any_resource: false,
+            unknown: None,
             found: RefCell::new(SmallVec::new()),
         }
     }
@@ -160,7 +161,7 @@ impl<'a> View<'a> {
             resource: None,
             symbols,
             actions: &engine.action_entities,
-            any_resource: false,
+            unknown: None,
             found: RefCell::new(SmallVec::new()),
         }
     }
@@ -205,9 +206,15 @@ impl<'a> View<'a> {
         self.ids(var).and_then(Ids::type_)
     }
 
-    /// Returns whether the path starts at a resource of which nothing is known.
+    /// Returns whether it is not known what stands at a path.
     pub(crate) fn is_open(&self, path: u32) -> bool {
-        self.any_resource && self.symbols.path(path).is_none_or(|path| path.var == Var::Resource)
+        self.unknown
+            .is_some_and(|unknown| self.symbols.path(path).is_none_or(|path| unknown.is_open(path)))
+    }
+
+    /// Returns whether it is not known which entity a variable stands for.
+    pub(crate) fn is_unknown(&self, var: Var) -> bool {
+        self.unknown.is_some_and(|unknown| !unknown.of(var).is_all())
     }
 
     /// Returns what stands at a path, looked up once a request.

@@ -33,4 +33,5 @@ pub use object::{
 };
 pub use objects::{RbacError, RbacObjects};
 pub use resolve::{Grant, Grantee, ResolvedRbac};
+pub use unmatchable::{unmatchable_in_namespace, unmatchable_path, unmatchable_resource};
 pub use warning::RbacWarning;

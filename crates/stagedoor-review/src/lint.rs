@@ -11,20 +11,24 @@ mod environments;
 pub(crate) mod fact;
 mod finding;
 pub mod format;
+mod inspected;
 mod kubernetes;
 pub(crate) mod normal;
 mod pairs;
+mod settings;
 mod suppression;
 mod together;
+mod words;
 
 pub use code::{LintCode, LintLevel, UnknownLintCode};
 pub use finding::{Certainty, LintFinding, LintPlace, LintReport};
+pub use settings::{LintSettings, LintSettingsWithin, LintSeverity, Severities};
 
-use std::collections::HashSet;
-
+use stagedoor_analysis::Library;
 use stagedoor_backstage::Permissions;
 use stagedoor_core::{Engine, Entity, EntityUid};
 
+use normal::Normal;
 use pairs::Pairs;
 
 use crate::platform::Platform;
@@ -105,22 +109,20 @@ impl<'e> Linter<'e> {
             let never = alone::never_matching(&policies);
             let of_kubernetes = Platform::of(schema) == Platform::Kubernetes;
             let watched = of_kubernetes.then(|| kubernetes::watched(self.engine));
+            let library = Library::of(self.engine);
+            report.findings.extend(alone::not_told(never, &report.findings));
+            if let Some(library) = &library {
+                let inspected = inspected::of(library, &alone::never_told(&report.findings));
+                report.findings.extend(inspected);
+            }
+            let never = alone::never_told(&report.findings);
             // What does not decide overrides nothing, and makes nothing needless.
             let watches = |id: &str| watched.iter().flatten().any(|watched| watched == id);
-            let dead: Vec<bool> = never
-                .iter()
-                .zip(&policies)
-                .map(|(never, policy)| never.is_some() || watches(policy.info.id()))
-                .collect();
-            // The validator may have said so already.
-            let told: HashSet<Option<String>> = report
-                .findings
-                .iter()
-                .filter(|finding| finding.code == LintCode::NeverMatches)
-                .map(|finding| finding.place.policy.clone())
-                .collect();
-            let new = |finding: &LintFinding| !told.contains(&finding.place.policy);
-            report.findings.extend(never.into_iter().flatten().filter(new));
+            let is_dead = |policy: &Normal<'_>| {
+                never.contains(policy.info.id()) || watches(policy.info.id())
+            };
+            let dead: Vec<bool> = policies.iter().map(is_dead).collect();
+            report.findings.extend(words::of(&policies, Platform::of(schema)));
 
             let permissions = self.permissions.as_ref();
             let permissions = permissions.filter(|_| Platform::of(schema) == Platform::Backstage);
@@ -131,7 +133,7 @@ impl<'e> Linter<'e> {
             if let Some(permissions) = permissions {
                 report.findings.extend(alone::not_conditional(self.engine, permissions));
             }
-            let pairs = Pairs::of(&policies, &dead);
+            let pairs = Pairs::of(&policies, &dead, library.as_ref());
             report.skipped_pairs = pairs.skipped;
             report.findings.extend(together::of_pairs(&policies, &pairs));
             let unreachable =

@@ -12,7 +12,7 @@ mod kubernetes;
 
 use serde::Serialize;
 use stagedoor_core::{Engine, Entity, EntityUid};
-use stagedoor_testing::coverage::{ClauseState, Coverage, PolicyCoverage};
+use stagedoor_testing::coverage::{ClauseCoverage, ClauseState, Coverage, PolicyCoverage};
 
 use crate::lint::{LintReport, named_entities};
 use crate::loading::Policies;
@@ -117,6 +117,8 @@ pub struct PolicyReach {
     pub covered: usize,
     /// How many clauses it has that count.
     pub clauses: usize,
+    /// What of them is not covered, and how.
+    pub missed: Vec<String>,
 }
 
 impl PolicyReach {
@@ -129,7 +131,12 @@ impl PolicyReach {
             };
             let covered = count(ClauseState::Covered);
             let clauses = covered + count(ClauseState::Missed);
-            Self { policy: policy.policy.clone(), covered, clauses }
+            let lack = |clause: &ClauseCoverage| {
+                let line = clause.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+                Some(format!("{line}`{}` {}", clause.text, clause.lack()?))
+            };
+            let missed = policy.clauses.iter().filter_map(lack).collect();
+            Self { policy: policy.policy.clone(), covered, clauses, missed }
         };
         coverage.policies.iter().map(of_policy).collect()
     }

@@ -1,5 +1,6 @@
 //! Tests, collected from what a file says.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_saphyr::Spanned;
@@ -9,6 +10,7 @@ use crate::ask::{list_question, platform, question};
 use crate::asked::Asked;
 use crate::expectation::Expectation;
 use crate::file::{BoundFixture, Case, Invariant, Suite, Table, TestFile};
+use crate::names::Names;
 use crate::problem::{Place, Problem, TestError};
 use crate::suite::Test;
 use crate::world::{Platform, World};
@@ -68,15 +70,31 @@ pub(crate) fn platforms(file: &TestFile) -> Vec<Platform> {
 /// Makes tests of what a file says.
 pub(crate) struct Collector<'a> {
     pub(crate) world: &'a World,
+    pub(crate) names: &'a Names<'a>,
     pub(crate) suite: Option<String>,
     pub(crate) path: &'a Path,
+    /// The file's text.
+    pub(crate) text: &'a str,
     pub(crate) error: &'a mut TestError,
+    /// What was told of names: all requests of a matrix have the same.
+    pub(crate) told: BTreeSet<(Place, String)>,
 }
 
-impl Collector<'_> {
+impl<'a> Collector<'a> {
+    pub(crate) fn new(
+        (world, names): (&'a World, &'a Names<'a>),
+        suite: Option<String>,
+        (path, text): (&'a Path, &'a str),
+        error: &'a mut TestError,
+    ) -> Self {
+        Self { world, names, suite, path, text, error, told: BTreeSet::new() }
+    }
+
     pub(crate) fn case(&mut self, case: &Spanned<Case>) -> Option<Test> {
-        let place = case.referenced.into();
-        let case = &case.value;
+        self.one(&case.value, case.referenced.into())
+    }
+
+    fn one(&mut self, case: &Case, place: Place) -> Option<Test> {
         if case.expect.is_conditional() {
             return self.list(case, place);
         }
@@ -94,6 +112,10 @@ impl Collector<'_> {
                 return None;
             }
         };
+        let unknown = self.names.backstage(case);
+        if self.tell(&case.name, unknown, place) {
+            return None;
+        }
         let mut asked = Vec::new();
         if let Some(selected) = case.expect.selects() {
             for entity in self.world.catalog.references().map(ToString::to_string) {
@@ -110,20 +132,33 @@ impl Collector<'_> {
     }
 
     pub(crate) fn table(&mut self, table: &Spanned<Table>) -> Vec<Test> {
-        let place = table.referenced.into();
+        let place: Place = table.referenced.into();
         match table::cases(&table.value) {
-            Ok(cases) => cases
-                .iter()
-                .filter_map(|case| {
-                    let asked = self.asked(case, place)?;
-                    Some(self.test(case.name.clone(), place, vec![asked], false))
-                })
-                .collect(),
+            Ok(cells) => {
+                let first = self.first_line(&table.value, place);
+                let place_of = |line: usize| match first {
+                    Some(first) => Place { line: first + line as u64, column: 1 },
+                    None => place,
+                };
+                let tests =
+                    cells.iter().filter_map(|cell| self.one(&cell.case, place_of(cell.line)));
+                tests.collect()
+            }
             Err(message) => {
                 self.problem(&table.value.name, message, place);
                 Vec::new()
             }
         }
+    }
+
+    /// Returns the line of the file that a grid's first line stands in; nothing where the grid is
+    /// not written in lines.
+    fn first_line(&self, table: &Table, place: Place) -> Option<u64> {
+        let mut grid = table.grid.lines().map(str::trim).enumerate();
+        let (before, first) = grid.find(|(_, line)| !line.is_empty())?;
+        let after = usize::try_from(place.line).ok()?.saturating_sub(1);
+        let at = self.text.lines().skip(after).position(|line| line.trim() == first)?;
+        u64::try_from((after + at + 1).checked_sub(before)?).ok()
     }
 
     pub(crate) fn invariant(&mut self, about: &Spanned<Invariant>) -> Option<Test> {
@@ -156,9 +191,13 @@ impl Collector<'_> {
     }
 
     fn asked(&mut self, case: &Case, place: Place) -> Option<Asked> {
-        let asked = platform(case).and_then(|_| question(case, self.world));
+        let asked = platform(case).and_then(|of| Ok((of, question(case, self.world)?)));
         match asked {
-            Ok(question) => {
+            Ok((platform, question)) => {
+                let unknown = self.names.unknown(case, platform, &question);
+                if self.tell(&case.name, unknown, place) {
+                    return None;
+                }
                 Some(Asked { name: case.name.clone(), question, expect: case.expect.clone() })
             }
             Err(message) => {
@@ -166,6 +205,17 @@ impl Collector<'_> {
                 None
             }
         }
+    }
+
+    /// Tells of what is wrong with names, each once at a place; returns whether there is any.
+    fn tell(&mut self, name: &str, unknown: Vec<String>, place: Place) -> bool {
+        let is_any = !unknown.is_empty();
+        for message in unknown {
+            if self.told.insert((place, message.clone())) {
+                self.problem(name, message, place);
+            }
+        }
+        is_any
     }
 
     fn problem(&mut self, name: &str, message: impl std::fmt::Display, place: Place) {

@@ -144,13 +144,12 @@ impl Expectation {
         differences
     }
 
-    /// Returns the expectation that one word names: `allow` or `deny`.
+    /// Returns the expectation that one word names: `allow`, `deny` or `conditional`.
     pub(crate) fn word(word: &str) -> Option<Self> {
-        match word {
-            "allow" => Some(Self::of(Decision::Allow)),
-            "deny" => Some(Self::of(Decision::Deny)),
-            _ => None,
-        }
+        use ExpectedDecision::{Allow, Conditional, Deny};
+        let named = |decision: &ExpectedDecision| decision.word() == word;
+        let decision = [Allow, Deny, Conditional].into_iter().find(named)?;
+        Some(Self(Parts { decision: Some(decision), ..Parts::default() }))
     }
 
     /// Whether only an explanation can tell if it is met.
@@ -282,11 +281,12 @@ impl<'de> Deserialize<'de> for Expectation {
             type Value = Expectation;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`allow`, `deny`, or a map with `decision`")
+                f.write_str("`allow`, `deny`, `conditional`, or a map with `decision`")
             }
 
             fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Expectation, E> {
-                Expectation::word(word).ok_or_else(|| E::unknown_variant(word, &["allow", "deny"]))
+                Expectation::word(word)
+                    .ok_or_else(|| E::unknown_variant(word, &["allow", "deny", "conditional"]))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Expectation, A::Error> {
@@ -309,6 +309,12 @@ impl JsonSchema for Expectation {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let decision = generator.subschema_for::<ExpectedDecision>();
         let parts = generator.subschema_for::<Parts>();
-        json_schema!({ "description": "What is expected.", "anyOf": [decision, parts] })
+        // A map says at least one of these.
+        let says = |key: &str| json_schema!({ "required": [key] });
+        let any = [says("decision"), says("selects"), says("criteria")];
+        json_schema!({
+            "description": "What is expected.",
+            "anyOf": [decision, { "allOf": [parts, { "anyOf": any }] }],
+        })
     }
 }

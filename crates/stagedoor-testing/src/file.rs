@@ -79,6 +79,10 @@ pub(crate) struct Fixtures {
     /// Lists of groups by name; a case that names one among its `groups` gets all of it.
     #[serde(default)]
     pub(crate) groups: BTreeMap<String, Vec<String>>,
+    /// Names that nobody has, on purpose: users, groups and entities that cases may use although
+    /// neither fixtures nor catalog have them. Any other such name is a mistake.
+    #[serde(default)]
+    pub(crate) strangers: Vec<String>,
     /// Backstage: catalog files, as paths from this file's directory.
     #[serde(default)]
     pub(crate) catalog: Vec<PathBuf>,

@@ -5,7 +5,7 @@ mod junit;
 mod tap;
 mod text;
 
-pub use github::github;
-pub use junit::junit;
+pub use github::{github, github_problems};
+pub use junit::{junit, junit_problems};
 pub use tap::tap;
 pub use text::{failure, failures};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stagedoor_core::Decision;
+use stagedoor_core::{Decision, nearest_name};
 
 use crate::expectation::Expectation;
 use crate::file::{Case, Invariant, Never, Words};
@@ -34,9 +34,16 @@ pub(crate) fn cases(invariant: &Invariant, world: &World) -> Result<Vec<Case>, S
         Never::Deny => Decision::Allow,
     };
     let mut cases = Vec::new();
+    let mut excludes = vec![false; invariant.except.len()];
     for number in 0..count {
         let chosen = combination(number, &axes);
-        if invariant.except.iter().any(|except| is_excepted(except, &chosen)) {
+        let mut is_left_out = false;
+        for (except, excludes) in invariant.except.iter().zip(&mut excludes) {
+            let applies = is_excepted(except, &chosen);
+            *excludes |= applies;
+            is_left_out |= applies;
+        }
+        if is_left_out {
             continue;
         }
         let Some(chosen) = applicable(chosen, invariant, world) else { continue };
@@ -47,6 +54,9 @@ pub(crate) fn cases(invariant: &Invariant, world: &World) -> Result<Vec<Case>, S
             set(&mut case, key, words)?;
         }
         cases.push(case);
+    }
+    if let Some((except, _)) = invariant.except.iter().zip(&excludes).find(|(_, any)| !**any) {
+        return Err(without_effect(except, &axes));
     }
     if cases.is_empty() {
         return Err("no request is left that the invariant is about".to_owned());
@@ -96,6 +106,35 @@ fn is_excepted(except: &BTreeMap<String, Words>, chosen: &Chosen<'_>) -> bool {
             let chosen = chosen.get(key.as_str()).and_then(|words| words.first());
             chosen.is_some_and(|word| words.as_slice().contains(word))
         })
+}
+
+/// Returns why an exception excludes nothing: a misspelt one would seem to.
+fn without_effect(except: &BTreeMap<String, Words>, axes: &[(&str, Vec<String>)]) -> String {
+    if except.is_empty() {
+        return "an exception in `except` is empty: name keys of `over` with values".to_owned();
+    }
+    for (key, words) in except {
+        let Some((_, values)) = axes.iter().find(|(axis, _)| axis == key) else {
+            let keys = axes.iter().map(|(axis, _)| *axis);
+            return match nearest_name(key, keys) {
+                Some(near) => {
+                    format!("`except`: `over` has no key `{key}`: did you mean `{near}`?")
+                }
+                None => format!("`except`: `over` has no key `{key}`"),
+            };
+        };
+        let is_none_of = |word: &&String| !values.contains(word);
+        if let Some(word) = words.as_slice().iter().find(is_none_of) {
+            let near = nearest_name(word, values.iter().map(String::as_str));
+            let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+            return format!("`except`: `{word}` is no value of `{key}` in `over`{near}");
+        }
+    }
+    let said: Vec<String> = except
+        .iter()
+        .map(|(key, words)| format!("{key}: {}", words.as_slice().join(", ")))
+        .collect();
+    format!("`except`: `{}` excludes no request", said.join("; "))
 }
 
 /// Leaves out what a permission has no use for; `None` if the combination is none, or is

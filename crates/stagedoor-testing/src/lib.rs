@@ -51,6 +51,7 @@ pub mod format;
 pub mod html;
 mod invariant;
 pub mod mutation;
+mod names;
 mod parallel;
 mod problem;
 mod read;

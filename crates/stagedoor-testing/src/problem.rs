@@ -60,7 +60,7 @@ impl fmt::Display for Problem {
 }
 
 /// A line and a column, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Place {
     pub(crate) line: u64,
     pub(crate) column: u64,

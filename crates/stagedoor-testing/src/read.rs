@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use stagedoor_core::without_byte_order_mark;
+use stagedoor_core::{nearest_name, unknown_key, without_byte_order_mark};
 use stagedoor_source::{FileKind, FileSystem as _, Listing, RealFileSystem};
 
 use crate::cedar_files;
@@ -51,12 +51,11 @@ fn below(directory: &Path, found: &mut Vec<PathBuf>, error: &mut TestError) {
 }
 
 /// Reads one test file.
-pub(crate) fn read(path: &Path) -> Result<TestFile, TestError> {
-    let text = text(path)?;
-    if let Some(file) = cedar_files::read(path, &text)? {
+pub(crate) fn read(path: &Path, text: &str) -> Result<TestFile, TestError> {
+    if let Some(file) = cedar_files::read(path, text)? {
         return Ok(file);
     }
-    serde_saphyr::from_str(&text).map_err(|error| {
+    serde_saphyr::from_str(text).map_err(|error| {
         let mut problem = Problem::new(path, said(&error));
         if let Some(location) = error.location() {
             problem = problem.at(location.into());
@@ -97,5 +96,74 @@ pub(crate) fn said(error: &serde_saphyr::Error) -> String {
     };
     // What follows is for programmers.
     let said = said.split(", set DuplicateKeyPolicy").next().unwrap_or(said);
-    stagedoor_core::plain_reason(said)
+    in_words(said).unwrap_or_else(|| stagedoor_core::plain_reason(said))
+}
+
+/// Returns what is wrong with a file in the words of its author; nothing for what has none here.
+fn in_words(said: &str) -> Option<String> {
+    for (found, told) in [
+        (
+            "multiple YAML documents",
+            "a file is one YAML document: what follows `---` belongs in a file of its own",
+        ),
+        ("tabs disallowed", "a tab cannot indent: use spaces"),
+        ("expected sequence start", "a list belongs here: begin each item with `- `"),
+        ("expected mapping start", "keys with values belong here: `key: value`"),
+    ] {
+        if said.contains(found) {
+            return Some(told.to_owned());
+        }
+    }
+    if let Some(key) = said.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'))
+    {
+        return Some(format!(
+            "`{key}` is missing; if it is written, look at the indentation: the keys of one thing \
+             begin in one column"
+        ));
+    }
+    let (what, rest) = match said.strip_prefix("unknown field `") {
+        Some(rest) => ("key", rest),
+        None => ("word", said.strip_prefix("unknown variant `")?),
+    };
+    let (given, known) = rest.split_once("`, expected ")?;
+    let known = known.strip_prefix("one of ").unwrap_or(known);
+    let known: Vec<&str> = known.split(", ").map(|name| name.trim_matches('`')).collect();
+    if what == "key" {
+        return Some(unknown_key(given, known));
+    }
+    let listed: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    let near = nearest_name(given, known.iter().copied());
+    let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+    Some(format!("`{given}` is none of {}{near}", listed.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_told_with_what_is_meant() {
+        let keys = "name, expect, user, resource, principal";
+        for (said, told) in [
+            (
+                format!("unknown field `resourse`, expected one of {keys}"),
+                "did you mean `resource`?",
+            ),
+            (
+                "unknown variant `denny`, expected one of allow, deny".to_owned(),
+                "did you mean `deny`?",
+            ),
+            ("missing field `expect`".to_owned(), "indentation"),
+            (
+                "multiple YAML documents detected; use from_str_multiple".to_owned(),
+                "one YAML document",
+            ),
+            ("tabs disallowed within this context".to_owned(), "use spaces"),
+            ("expected sequence start".to_owned(), "`- `"),
+        ] {
+            let words = in_words(&said).unwrap_or_default();
+            assert!(words.contains(told), "{said}: {words}");
+        }
+        assert_eq!(in_words("invalid type: map"), None);
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stagedoor_backstage::{Catalog, EntityRef, Permission, Permissions};
+use stagedoor_backstage::{Catalog, EntityRef, Permission};
 use stagedoor_core::{Entities, Entity, EntityUid, Request};
 
 use crate::ask::question;
@@ -88,7 +88,11 @@ impl Space {
     /// Returns what the users of a catalog can ask of Backstage: every permission, about every
     /// entity; at most about `limit` requests, evenly chosen.
     #[must_use]
-    pub fn of_catalog(catalog: &Catalog, permissions: &Permissions, limit: usize) -> Self {
+    pub fn of_catalog<'p>(
+        catalog: &Catalog,
+        permissions: impl IntoIterator<Item = &'p Permission>,
+        limit: usize,
+    ) -> Self {
         let mut space = Self::default();
         let Ok(store) = Entities::from_entities(catalog.entities()) else { return space };
         let users: Vec<_> = catalog.users().filter_map(|user| catalog.user(user)).collect();
@@ -99,7 +103,7 @@ impl Space {
             Some(_) => 0,
         };
         let permissions: Vec<(&Permission, usize)> =
-            permissions.iter().map(|permission| (permission, about(permission))).collect();
+            permissions.into_iter().map(|permission| (permission, about(permission))).collect();
         let total = permissions.iter().map(|(_, about)| about).sum::<usize>() * users.len();
         let (asked, sample) = (total.min(limit), Sample::of(total));
         space.left_out = total - asked;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use stagedoor_analysis::Bound;
-use stagedoor_core::{DecideError, Engine, Entity, EntityUid, Limits, RuleEvaluator};
+use stagedoor_core::{DecideError, Engine, Entity, EntityUid, Limits, RuleEvaluator, unknown_key};
 
 use stagedoor_source::ManifestUse;
 
@@ -18,8 +18,9 @@ use crate::collect::{Collector, parts, platforms};
 use crate::command::Command;
 use crate::coverage::{self, Coverage};
 use crate::expectation::Expectation;
-use crate::file::{Case, TestFile};
+use crate::file::{Case, KEYS, TestFile};
 use crate::mutation::{self, Against, Mutation};
+use crate::names::Names;
 use crate::problem::{Place, Problem, TestError};
 use crate::report::{CaseReport, CaseResult, Failure, FileReport, Report};
 use crate::selection::ListQuestion;
@@ -357,16 +358,18 @@ impl LoadedFile {
         for (_, cases, tables, invariants) in parts(&self.file) {
             all.extend(cases.iter().map(|case| case.value.clone()));
             // What could not be made into cases did not load.
-            let tables = tables.iter().flat_map(|table| table::cases(&table.value));
+            let cells = tables.iter().flat_map(|table| table::cases(&table.value)).flatten();
+            all.extend(cells.map(|cell| cell.case));
             let invariants =
                 invariants.iter().flat_map(|about| invariant::cases(&about.value, &self.world));
-            all.extend(tables.chain(invariants).flatten());
+            all.extend(invariants.flatten());
         }
         all
     }
 
     fn load(path: PathBuf, policies: &[PathBuf], engines: &mut Engines) -> Result<Self, TestError> {
-        let mut file = read::read(&path)?;
+        let text = read::text(&path)?;
+        let mut file = read::read(&path, &text)?;
         cedar_files::or_given(&mut file.policies, policies);
         // Before policies are loaded, whose schema depends on it.
         let mut error = TestError::default();
@@ -376,21 +379,25 @@ impl LoadedFile {
                 error.add(problem.at(case.referenced.into()));
             }
         }
+        for (name, place, message) in wrong_keys(&file) {
+            error.add(Problem::new(&path, format!("`{name}`: {message}")).at(place));
+        }
         error.or(())?;
         let platforms: Vec<_> =
             platforms(&file).into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         let world = World::load(&path, &mut file, &platforms, engines)?;
         let mut error = TestError::default();
         let mut tests_of = Vec::new();
+        let names = Names::of(&world);
+        let world_of = (&world, &names);
         for (suite, cases, tables, invariants) in parts(&file) {
             let suite = suite.map(str::to_owned);
-            let mut collector = Collector { world: &world, suite, path: &path, error: &mut error };
+            let mut collector = Collector::new(world_of, suite, (&path, &text), &mut error);
             cases.iter().for_each(|case| tests_of.extend(collector.case(case)));
             tables.iter().for_each(|table| tests_of.extend(collector.table(table)));
             invariants.iter().for_each(|about| tests_of.extend(collector.invariant(about)));
         }
-        let mut collector =
-            Collector { world: &world, suite: None, path: &path, error: &mut error };
+        let mut collector = Collector::new(world_of, None, (&path, &text), &mut error);
         file.bounds.iter().for_each(|given| tests_of.extend(collector.bound(given)));
         let tests = tests_of;
         if tests.is_empty() && error.problems().is_empty() {
@@ -441,6 +448,28 @@ impl Test {
             result,
         }
     }
+}
+
+/// Returns the keys of tables and invariants that no case has, each with its table's name and place.
+fn wrong_keys(file: &TestFile) -> Vec<(String, Place, String)> {
+    let mut wrong = Vec::new();
+    for (_, _, tables, invariants) in parts(file) {
+        for table in tables {
+            let told = table::wrong_keys(&table.value).into_iter();
+            let (name, place) = (&table.value.name, Place::from(table.referenced));
+            wrong.extend(told.map(|message| (name.clone(), place, message)));
+        }
+        for about in invariants {
+            let told = about.value.over.keys().filter(|key| !KEYS.contains(&key.as_str()));
+            let (name, place) = (&about.value.name, Place::from(about.referenced));
+            wrong.extend(
+                told.map(|key| {
+                    (name.clone(), place, format!("`over`: {}", unknown_key(key, KEYS)))
+                }),
+            );
+        }
+    }
+    wrong
 }
 
 /// Adds directories of rules to the commands that explain failures.

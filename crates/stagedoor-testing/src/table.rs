@@ -1,12 +1,22 @@
 //! Tables: one grid for many cases.
 
+use stagedoor_core::unknown_key;
+
 use crate::expectation::Expectation;
 use crate::file::{Case, KEYS, Table};
 
+/// A case of a table, and the line of the grid that it stands in, from 0.
+pub(crate) struct Cell {
+    pub(crate) case: Case,
+    pub(crate) line: usize,
+}
+
 /// Returns the cases of a table.
-pub(crate) fn cases(table: &Table) -> Result<Vec<Case>, String> {
-    let mut lines = table.grid.lines().map(str::trim).filter(|line| !line.is_empty());
-    let header = cells(lines.next().ok_or("`grid` is empty")?)?;
+pub(crate) fn cases(table: &Table) -> Result<Vec<Cell>, String> {
+    let lines = table.grid.lines().map(str::trim).enumerate();
+    let mut lines = lines.filter(|(_, line)| !line.is_empty());
+    let (_, header) = lines.next().ok_or("`grid` is empty")?;
+    let header = cells(header)?;
     let keys: Vec<&str> = header.iter().take_while(|word| KEYS.contains(word)).copied().collect();
     let columns = header.get(keys.len()..).unwrap_or_default();
     if columns.is_empty() {
@@ -18,7 +28,7 @@ pub(crate) fn cases(table: &Table) -> Result<Vec<Case>, String> {
         ));
     }
     let mut cases = Vec::new();
-    for line in lines.filter(|line| !is_rule(line)) {
+    for (number, line) in lines.filter(|(_, line)| !is_rule(line)) {
         let row = cells(line)?;
         if row.len() != header.len() {
             let (found, expected) = (row.len(), header.len());
@@ -31,7 +41,7 @@ pub(crate) fn cases(table: &Table) -> Result<Vec<Case>, String> {
         for (column, answer) in columns.iter().zip(answers).filter(|(_, answer)| !answer.is_empty())
         {
             let expect = Expectation::word(answer).ok_or_else(|| {
-                format!("`{answer}` in the line `{line}` is not `allow` or `deny`")
+                format!("`{answer}` in the line `{line}` is not `allow`, `deny` or `conditional`")
             })?;
             let name = format!("{}: {}, {column}", table.name, values.join(" "));
             let mut case = Case { name, expect, ..Case::default() };
@@ -42,11 +52,11 @@ pub(crate) fn cases(table: &Table) -> Result<Vec<Case>, String> {
                 set_cell(&mut case, key, value)?;
             }
             set_cell(&mut case, &table.columns, column)?;
-            cases.push(case);
+            cases.push(Cell { case, line: number });
         }
     }
     if cases.is_empty() {
-        return Err("`grid` has no cell that says `allow` or `deny`".to_owned());
+        return Err("`grid` has no cell that says `allow`, `deny` or `conditional`".to_owned());
     }
     Ok(cases)
 }
@@ -72,6 +82,15 @@ fn set_cell(case: &mut Case, key: &str, value: &str) -> Result<(), String> {
         }
         _ => set(case, key, &[value.to_owned()]),
     }
+}
+
+/// Returns what is wrong with the keys of a table, a message each.
+pub(crate) fn wrong_keys(table: &Table) -> Vec<String> {
+    let keys = table.with.keys().map(|key| ("with", key.as_str()));
+    let unknown = |(place, key): (&str, &str)| {
+        (!KEYS.contains(&key)).then(|| format!("`{place}`: {}", unknown_key(key, KEYS)))
+    };
+    keys.chain([("columns", table.columns.as_str())]).filter_map(unknown).collect()
 }
 
 /// Returns the cells of `| a | b |`.
@@ -109,7 +128,9 @@ mod tests {
         ))?;
         let told: Vec<_> = cases
             .iter()
-            .map(|case| (case.name.as_str(), case.permission.as_deref(), case.user.as_deref()))
+            .map(|Cell { case, .. }| {
+                (case.name.as_str(), case.permission.as_deref(), case.user.as_deref())
+            })
             .collect();
         assert_eq!(
             told,
@@ -119,7 +140,8 @@ mod tests {
                 ("t: a.delete, bob", Some("a.delete"), Some("bob")),
             ]
         );
-        assert!(cases.iter().all(|case| case.entity.as_deref() == Some("component:a")));
+        assert!(cases.iter().all(|cell| cell.case.entity.as_deref() == Some("component:a")));
+        assert_eq!(cases.iter().map(|cell| cell.line).collect::<Vec<_>>(), [2, 2, 3]);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use stagedoor_core::{DecideError, EntitiesError, LoadError, RequestError};
+use stagedoor_core::{DecideError, EntitiesError, ListError, LoadError, RequestError};
 
 use crate::problem::{Problem, Severity};
 
@@ -157,5 +157,14 @@ impl From<RequestError> for WireError {
 impl From<EntitiesError> for WireError {
     fn from(error: EntitiesError) -> Self {
         Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<ListError> for WireError {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Decide(error) => error.into(),
+            other => Self::new("argument::type", other.to_string()),
+        }
     }
 }

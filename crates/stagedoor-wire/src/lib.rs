@@ -40,6 +40,7 @@ mod explanation;
 mod input;
 mod keys;
 mod problem;
+mod query;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod value;
@@ -57,6 +58,7 @@ pub use explanation::{
 };
 pub use input::{EntityInput, EntityUidInput, RequestInput, Uid};
 pub use problem::{Problem, Severity};
+pub use query::{Holds, List, ListEntry, ListRefusal, PolicyResidual, QueryAnswer, QueryInput};
 
 /// Result of what may fail with a [`WireError`].
 pub type Result<T> = std::result::Result<T, WireError>;

@@ -7,7 +7,8 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     BackstageAnswer, BackstageGroup, BackstageOwner, BackstagePermission, BackstageResidual,
-    BackstageUser, Decision, EntityInput, Explanation, RequestInput, WireError,
+    BackstageUser, Decision, EntityInput, Explanation, List, QueryAnswer, QueryInput, RequestInput,
+    WireError,
 };
 
 /// Everything that is read and written.
@@ -19,6 +20,9 @@ struct Form {
     error: WireError,
     request: RequestInput,
     entity: EntityInput,
+    query: QueryInput,
+    answer: QueryAnswer,
+    list: List,
     permission: BackstagePermission,
     user: BackstageUser,
     group: BackstageGroup,

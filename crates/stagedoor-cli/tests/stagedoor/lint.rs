@@ -386,3 +386,200 @@ fn formatting_writes_in_place_and_checks() -> Result<()> {
     assert_eq!(untouched, "permit(principal,action,resource);");
     Ok(())
 }
+
+/// A schema with an attribute of every type.
+const TYPES: &str = "
+    entity Team; entity User in [Team] = { level: Long, net: ipaddr, pay: decimal };
+    entity Doc = { kind: String, tags: Set<String>, owner: User };
+    action read appliesTo { principal: User, resource: Doc, context: { now: datetime } };";
+
+#[test]
+fn conditions_that_say_nothing_are_found_in_every_type() -> Result<()> {
+    let never = [
+        "principal.level == 5 && principal.level < 3",
+        "context.now >= datetime(\"2027-12-31\") && context.now < datetime(\"2027-01-02\")",
+        "principal.pay.lessThan(decimal(\"1.0\")) && principal.pay.greaterThan(decimal(\"2.0\"))",
+        "resource.kind like \"plan*\" && resource.kind == \"memo\"",
+        "resource.tags == [\"x\"] && resource.tags.contains(\"y\")",
+        "principal.net.isInRange(ip(\"10.0.0.0/8\")) && principal.net.isInRange(ip(\"192.168.0.0/16\"))",
+    ];
+    let needless = [
+        "resource.kind == \"plan\" || resource.kind != \"plan\"",
+        "resource.kind != \"a\" || resource.kind != \"b\"",
+        "resource.owner == resource.owner",
+        "resource.kind == \"plan\" && resource.kind == \"plan\"",
+        "resource.kind == \"a\" || resource.kind == \"a\"",
+        "principal.level > 5 && principal.level > 3",
+    ];
+    let sensible = [
+        "resource.kind == \"a\" || resource.kind == \"b\"",
+        "principal.level > 3 && principal.level < 5",
+        "resource.kind like \"a*\" && resource.kind != \"ab\"",
+        "principal.net.isInRange(ip(\"10.0.0.0/8\")) && !principal.net.isInRange(ip(\"10.1.0.0/16\"))",
+        "resource.tags.contains(\"a\") && resource.tags.contains(\"b\")",
+    ];
+    for (conditions, code) in [
+        (&never[..], Some("never-matches")),
+        (&needless, Some("needless-condition")),
+        (&sensible, None),
+    ] {
+        for condition in conditions {
+            let condition = format!("when {{ {condition} }}");
+            let scope = "principal in Team::\"a\", action == Action::\"read\", resource is Doc";
+            let place = Place::new(&permit("p", scope, &condition))?;
+            place.write("app.cedarschema", TYPES)?;
+            let (found, _) = place.found()?;
+            // Of a policy that never applies nobody may read, which is told, too.
+            let found: Vec<String> = found.into_iter().filter(|f| f.contains(" p ")).collect();
+            let expected: Vec<String> = code.iter().map(|code| format!("{code} p 1")).collect();
+            assert_eq!(found, expected, "{condition}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_another_policy_covers_is_found_by_its_meaning() -> Result<()> {
+    let scope = "principal in Team::\"a\", action == Action::\"read\", resource is Doc";
+    for (wide, narrow, told) in [
+        (
+            "principal.net.isInRange(ip(\"10.0.0.0/8\"))",
+            "principal.net.isInRange(ip(\"10.1.0.0/16\"))",
+            true,
+        ),
+        ("resource.kind like \"a*\"", "resource.kind like \"ab*\"", true),
+        ("resource.kind like \"ab*\"", "resource.kind like \"b*\"", false),
+        (
+            "principal.net.isInRange(ip(\"10.1.0.0/16\"))",
+            "principal.net.isInRange(ip(\"10.2.0.0/16\"))",
+            false,
+        ),
+    ] {
+        let policies = [("wide", wide), ("narrow", narrow)]
+            .map(|(id, condition)| permit(id, scope, &format!("when {{ {condition} }}")));
+        let place = Place::new(&policies.concat())?;
+        place.write("app.cedarschema", TYPES)?;
+        let (found, _) = place.found()?;
+        let expected = if told { vec!["subsumed narrow 3".to_owned()] } else { Vec::new() };
+        assert_eq!(found, expected, "{wide} {narrow}");
+    }
+    Ok(())
+}
+
+#[test]
+fn words_that_a_platform_never_has_are_found() -> Result<()> {
+    let entity = |condition: &str| {
+        permit(
+            "p",
+            "principal is Backstage::User, action == Backstage::Action::\"catalog.entity.read\", \
+             resource is Backstage::CatalogEntity",
+            &format!("when {{ {condition} }}"),
+        )
+    };
+    let pods = |condition: &str| {
+        permit(
+            "p",
+            "principal in k8s::Group::\"devs\", action == k8s::Action::\"get\", resource is k8s::Resource",
+            &format!("when {{ {condition} }}"),
+        )
+    };
+    let tag = |key: &str, value: &str| {
+        entity(&format!("resource.hasTag({key:?}) && resource.getTag({key:?}).contains({value:?})"))
+    };
+    let named = r#"@id("p") @doc("x")
+        permit (principal == Backstage::User::"User:default/Ana",
+          action == Backstage::Action::"catalog.entity.read", resource is Backstage::CatalogEntity);"#;
+    for (policy, told) in [
+        (entity("resource.kind == \"Component\""), "`component`"),
+        (entity("[\"component\", \"API\"].contains(resource.kind)"), "`api`"),
+        (entity("resource.kind == \"component\""), ""),
+        (tag("spec.lifecycle", "Production"), "`production`"),
+        (tag("spec.lifecycle", "production"), ""),
+        (entity("resource.hasTag(\"lifecycle\")"), "`spec.lifecycle`"),
+        (entity("resource.annotations.hasTag(\"Backstage.io/Secret\")"), "in lower case"),
+        (entity("resource.annotations.hasTag(\"backstage.io/Secret\")"), ""),
+        (entity("resource.owners.contains(\"group:default/Team-A\")"), "`group:default/team-a`"),
+        (entity("resource.owners.contains(\"team-a\")"), "no full reference"),
+        (entity("resource.owners.contains(\"group:default/team-a\")"), ""),
+        (named.to_owned(), "`user:default/ana`"),
+        (pods("resource.apiGroup == \"\" && resource.resource == \"pods\""), ""),
+        (
+            pods("resource.apiGroup == \"core\" && resource.resource == \"pods\""),
+            "the core group is",
+        ),
+        (
+            pods("resource.apiGroup == \"apps/v1\" && resource.resource == \"deployments\""),
+            "write `apps`",
+        ),
+        (pods("resource.resource == \"pods/exec\""), "`resource.subresource`"),
+        (pods("resource.apiGroup == \"\" && resource.resource == \"Pod\""), "write `pods`"),
+        (
+            pods(
+                "resource.apiGroup == \"\" && resource.resource == \"nodes\" && \
+                  resource has namespace && resource.namespace == \"a\"",
+            ),
+            "in no namespace",
+        ),
+        (pods("resource.apiGroup == \"example.com\" && resource.resource == \"widgets\""), ""),
+    ] {
+        let place = Place(tempfile::tempdir()?);
+        place.write("app.cedar", &policy)?;
+        let run = place.lint(&["--format", "json"])?;
+        let json: Value = serde_json::from_str(&run.stdout).context(run.stderr)?;
+        let findings = json["findings"].as_array().context("no findings")?;
+        let found: Vec<&Value> = findings.iter().filter(|f| f["code"] == "unmatchable").collect();
+        match told {
+            "" => ensure!(found.is_empty(), "{policy}: {found:?}"),
+            told => {
+                let message = found.first().and_then(|f| f["message"].as_str()).unwrap_or_default();
+                ensure!(found.len() == 1 && message.contains(told), "{policy}: {found:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn settings_say_how_much_findings_matter() -> Result<()> {
+    let place = Place::new(
+        "permit (principal in Team::\"a\", action == Action::\"read\", resource is Doc);",
+    )?;
+    std::fs::create_dir(place.0.path().join("old"))?;
+    place.write(
+        "old/more.cedar",
+        "permit (principal in Team::\"b\", action == Action::\"read\", resource is Doc);",
+    )?;
+    let (found, exit) = place.found()?;
+    ensure!(found.iter().filter(|f| f.starts_with("no-id")).count() == 2 && exit == 1, "{found:?}");
+    place.write(
+        "stagedoor.toml",
+        "[lint]\nexclude = [\"old\"]\n[lint.severity]\nno-id = \"note\"\nno-doc = \"off\"\n",
+    )?;
+    let (found, exit) = place.found()?;
+    let of = |code: &str| found.iter().filter(|f| f.starts_with(code)).count();
+    assert_eq!((of("no-id"), of("no-doc"), exit), (1, 0, 0), "{found:?}");
+    let told = place.lint(&[])?.stdout;
+    ensure!(told.contains("3 turned off by settings"), "{told}");
+    for (text, told) in [
+        ("[lint.severity]\nno-idd = \"off\"", "did you mean `no-id`?"),
+        ("[lint.severity]\nno-id = \"loud\"", "stagedoor.toml`:2"),
+        ("[lnt]", "did you mean `lint`?"),
+    ] {
+        place.write("stagedoor.toml", text)?;
+        let run = place.lint(&[])?;
+        ensure!(run.exit == 2 && run.stderr.contains(told), "{text}: {run:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn policies_that_do_not_load_are_in_the_reports() -> Result<()> {
+    let place = Place::new("@id(\"a\")\npermit (principal, action, resource) when { };")?;
+    let run = place.lint(&["--report", "github"])?;
+    ensure!(run.exit == 2 && run.stdout.starts_with("::error file=app.cedar,line="), "{run:?}");
+    let run = place.lint(&["--report", "sarif"])?;
+    let json: Value = serde_json::from_str(&run.stdout).context(run.stderr)?;
+    let results = json["runs"][0]["results"].as_array().context("no results")?;
+    ensure!(run.exit == 2 && results.len() == 1 && results[0]["level"] == "error", "{results:?}");
+    Ok(())
+}

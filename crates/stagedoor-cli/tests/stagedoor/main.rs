@@ -11,6 +11,7 @@ mod hostile;
 mod import;
 mod integrations;
 mod lint;
+mod list;
 mod loading;
 mod meaning;
 mod policy_tests;

@@ -178,6 +178,29 @@ fn manifests_are_compared() -> Result<()> {
     Ok(())
 }
 
+/// Manifests of a commit are what they are in a directory.
+#[test]
+fn manifests_of_commits_are_compared() -> Result<()> {
+    let place = Place::new(&[])?;
+    place.write("rbac/rbac.yaml", RBAC)?;
+    place.git(&["init", "--quiet"])?;
+    place.git(&["add", "."])?;
+    place.git(&["commit", "--quiet", "-m", "one"])?;
+    place.write("rbac/rbac.yaml", &RBAC.replace("[pods]", "[pods, secrets]"))?;
+    place.git(&["commit", "--quiet", "-a", "-m", "two"])?;
+    for (old, new, verdict) in [
+        ("main~1:rbac", "main:rbac", "widened"),
+        ("main:rbac", "main~1:rbac", "narrowed"),
+        ("main~1:rbac", "rbac", "widened"),
+        ("main:rbac/rbac.yaml", "rbac", "equal"),
+    ] {
+        let run = place.run(&["diff", old, new, "--format", "json"])?;
+        let json: Value = serde_json::from_str(&run.stdout).context(run.stderr.clone())?;
+        assert_eq!(json["meaning"]["verdict"], verdict, "{old} {new}: {run:?}");
+    }
+    Ok(())
+}
+
 /// A link to a directory in a commit is not followed, and not passed over either.
 #[cfg(unix)]
 #[test]

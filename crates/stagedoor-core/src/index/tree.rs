@@ -231,6 +231,10 @@ impl Tree {
         view: &View<'_>,
         take: &mut impl Take,
     ) -> ControlFlow<()> {
+        if view.is_unknown(Var::Principal) {
+            let mut all = members.of(&self.members).iter();
+            return all.try_for_each(|member| self.offer(member.place, view, take));
+        }
         let Some(ids) = view.ids(Var::Principal).and_then(Ids::get) else {
             return ControlFlow::Continue(());
         };
@@ -248,8 +252,8 @@ impl Tree {
         if !list.of(&self.checks).iter().all(|check| self.holds(*check, view)) {
             return ControlFlow::Continue(());
         }
-        // Of any resource not everything holds that led here.
-        take(if view.any_resource { unsettled } else { candidate })
+        // Of what is not known not everything holds that led here.
+        take(if view.unknown.is_some() { unsettled } else { candidate })
     }
 
     /// Decides a check; it holds where the request has every value of the feature.
@@ -293,15 +297,15 @@ fn key(feature: Feature, view: &View<'_>) -> Option<Key> {
     }
 }
 
-/// Returns whether the request has every value of the feature: it is about any resource.
+/// Returns whether the request has every value of the feature, since it is not known which.
 #[inline]
 fn is_open(feature: Feature, view: &View<'_>) -> bool {
-    view.any_resource
+    view.unknown.is_some()
         && match feature {
-            Feature::Resource => true,
+            Feature::Principal => view.is_unknown(Var::Principal),
+            Feature::Resource => view.is_unknown(Var::Resource),
             Feature::Path(path) | Feature::Elements(path) => view.is_open(path),
-            Feature::Principal | Feature::Action => false,
-            // The type is known.
-            Feature::PrincipalType | Feature::ResourceType => false,
+            // Actions are known, and so are the types.
+            Feature::Action | Feature::PrincipalType | Feature::ResourceType => false,
         }
 }

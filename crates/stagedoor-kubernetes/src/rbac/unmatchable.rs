@@ -84,6 +84,42 @@ pub(super) fn warn_of_binding(
     }
 }
 
+/// Returns why no request has this verb, API group and resource (`pods`, `pods/exec`); nothing
+/// where one may. `*` is every verb.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_kubernetes::rbac::unmatchable_resource;
+///
+/// assert!(unmatchable_resource("get", "apps", "deployments/scale").is_empty());
+/// let told = unmatchable_resource("GET", "", "pod");
+/// assert_eq!(told.len(), 2);
+/// assert_eq!(told[1], "no resource is called `pod`; write `pods`");
+/// ```
+#[must_use]
+pub fn unmatchable_resource(verb: &str, group: &str, resource: &str) -> Vec<String> {
+    in_rule(&PolicyRule::resources([verb], [group], [resource]))
+}
+
+/// Returns why no request about this API group and resource is in a namespace; nothing where one
+/// may be.
+#[must_use]
+pub fn unmatchable_in_namespace(group: &str, resource: &str) -> Vec<String> {
+    let rule = PolicyRule::resources(["*"], [group], [resource]);
+    let (is_in_any, is_known) = (in_namespace(&rule).is_empty(), group != "*");
+    if is_in_any || !is_known {
+        return Vec::new();
+    }
+    vec![format!("`{resource}` is in no namespace: no request about it has one")]
+}
+
+/// Returns why no request has this verb and path; nothing where one may.
+#[must_use]
+pub fn unmatchable_path(verb: &str, path: &str) -> Vec<String> {
+    in_rule(&PolicyRule::paths([verb], [path]))
+}
+
 /// Whether a role is Kubernetes' own, or takes over such roles' rules.
 fn is_bootstrapped(role: &Role) -> bool {
     role.aggregates.is_some() || role.labels.contains_key("kubernetes.io/bootstrapping")

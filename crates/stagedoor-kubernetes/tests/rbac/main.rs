@@ -11,6 +11,7 @@ mod cluster;
 mod dangers;
 mod default_roles;
 mod goldens;
+mod pairs;
 mod property;
 mod random;
 mod reading;

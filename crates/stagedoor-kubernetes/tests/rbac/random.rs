@@ -216,6 +216,41 @@ impl Random {
         cluster
     }
 
+    /// Returns the cluster with one thing or two that somebody has changed; or with nothing but the
+    /// order of things.
+    pub fn changed(&mut self, cluster: &Cluster) -> Cluster {
+        let mut changed = cluster.clone();
+        let (roles, bindings) = (changed.roles.len(), changed.bindings.len());
+        for _ in 0..self.below(3) {
+            let (role, binding) = (self.below(roles), self.below(bindings));
+            let (rule, subject) = (self.rule(), self.subject());
+            let name = self.pick(&["r0", "r1", "r2", "r3"]);
+            let kind = self.below(6);
+            let role = changed.roles.get_mut(role);
+            let binding = changed.bindings.get_mut(binding);
+            match (kind, role, binding) {
+                (0, Some(role), _) => role.rules.push(rule),
+                (1, Some(role), _) => drop(role.rules.pop()),
+                (2, Some(role), _) => {
+                    if let Some(first) = role.rules.first_mut() {
+                        first.resources = rule.resources;
+                    }
+                }
+                (3, _, Some(binding)) => binding.subjects.push(subject),
+                (4, _, Some(binding)) => {
+                    if let Some(first) = binding.subjects.first_mut() {
+                        *first = subject;
+                    }
+                }
+                (_, _, Some(binding)) => binding.role_name = name,
+                _ => {}
+            }
+        }
+        changed.roles.reverse();
+        changed.bindings.reverse();
+        changed
+    }
+
     fn rule(&mut self) -> Rule {
         let mut rule = Rule { verbs: self.some(VERBS, 4), ..Rule::default() };
         let kind = self.below(5);

@@ -53,6 +53,25 @@ pub(super) fn never_matching(policies: &[Normal<'_>]) -> Vec<Option<LintFinding>
     policies.iter().map(of).collect()
 }
 
+/// Returns the ids of the policies of which it is told that they are never satisfied.
+pub(super) fn never_told(findings: &[LintFinding]) -> HashSet<String> {
+    let never = findings.iter().filter(|finding| finding.code == LintCode::NeverMatches);
+    never.filter_map(|finding| finding.place.policy.clone()).collect()
+}
+
+/// Returns the findings that policies are never satisfied, but for those of which it is told: the
+/// validator may have said so already.
+pub(super) fn not_told(
+    never: Vec<Option<LintFinding>>,
+    findings: &[LintFinding],
+) -> Vec<LintFinding> {
+    let told = never_told(findings);
+    let is_new = |finding: &LintFinding| {
+        finding.place.policy.as_ref().is_none_or(|policy| !told.contains(policy))
+    };
+    never.into_iter().flatten().filter(is_new).collect()
+}
+
 /// Returns what Cedar's validator warns of.
 pub(super) fn validated(engine: &Engine) -> Vec<LintFinding> {
     let of = |problem: &stagedoor_core::Problem| {

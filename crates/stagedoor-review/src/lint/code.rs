@@ -76,6 +76,10 @@ macro_rules! codes {
 codes! {
     /// A policy that no request satisfies.
     NeverMatches = "never-matches", Error, "the policy can never be satisfied";
+    /// A literal that a platform never has.
+    Unmatchable = "unmatchable", Warning, "the policy compares with what its platform never has";
+    /// A part of a condition that says nothing.
+    NeedlessCondition = "needless-condition", Warning, "a part of the condition says nothing";
     /// A permit that a forbid always overrides.
     Shadowed = "shadowed", Warning, "a forbid applies whenever the permit does";
     /// Two policies that say the same.

@@ -12,8 +12,6 @@ use super::normal::Normal;
 
 /// So many names of a kind are looked at for one that is nearly the same.
 const COMPARED: usize = 5_000;
-/// So many findings of a kind are told.
-const TOLD: usize = 50;
 
 /// Entities that exist: those that are given, and those that these name as parents.
 pub(super) struct Known<'a> {
@@ -64,7 +62,7 @@ pub(super) fn of(policies: &[Normal<'_>], entities: &[Entity]) -> Vec<LintFindin
     let known = Known::of(entities);
     let named = named(policies);
     let mut findings: Vec<LintFinding> =
-        named.iter().filter_map(|(uid, policy)| unknown(uid, policy, &known)).take(TOLD).collect();
+        named.iter().filter_map(|(uid, policy)| unknown(uid, policy, &known)).collect();
     findings.extend(unused(policies, &named, &known, entities));
     findings
 }
@@ -163,7 +161,6 @@ fn unused(
     let groups = group_types.iter().filter_map(|of| known.by_type.get(of)).flatten();
     groups
         .filter(|group| !is_used(group))
-        .take(TOLD)
         .map(|group| {
             let message = format!("no policy is about `{group}`");
             LintFinding::new(LintCode::UnusedGroup, LintPlace::default(), message).heuristic()

@@ -70,6 +70,19 @@ impl Fact {
         }
     }
 
+    /// Returns what the fact is about, as a text: of what is only known by its text, that up to the
+    /// first constant.
+    pub(crate) fn term(&self) -> &str {
+        match self {
+            Self::OneOf { term, .. } | Self::Within { term, .. } | Self::Range { term, .. } => term,
+            Self::Any(_) => "",
+            Self::Other { text, .. } => {
+                let end = text.find(['"', '(']).unwrap_or(text.len());
+                text.get(..end).unwrap_or_default()
+            }
+        }
+    }
+
     /// Returns the fact that an entity is this one.
     pub(crate) fn is_entity(term: &str, uid: &str) -> Self {
         Self::OneOf { term: term.into(), values: BTreeSet::from([uid.into()]), holds: true }

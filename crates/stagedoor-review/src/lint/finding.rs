@@ -105,6 +105,8 @@ pub struct LintReport {
     pub policies: usize,
     /// How many pairs of policies were not compared, since a policy had too many like it.
     pub skipped_pairs: usize,
+    /// How many findings settings leave out.
+    pub turned_off: usize,
 }
 
 impl LintReport {
@@ -125,6 +127,7 @@ impl LintReport {
         self.findings.extend(other.findings);
         self.policies += other.policies;
         self.skipped_pairs += other.skipped_pairs;
+        self.turned_off += other.turned_off;
         self.sort();
         self
     }

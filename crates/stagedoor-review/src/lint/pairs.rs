@@ -6,9 +6,14 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use stagedoor_analysis::Library;
+
 use super::environments::{is_within, numbers};
 use super::fact::{Fact, Follows, follows};
 use super::normal::Normal;
+
+/// The analysis is asked about at most so many others.
+const ASKED: usize = 4;
 
 /// A policy is compared with at most so many others.
 const COMPARED: usize = 256;
@@ -37,7 +42,11 @@ pub(super) struct Pairs {
 
 impl Pairs {
     /// Compares policies; those that are `dead` never apply and are left out.
-    pub(super) fn of(policies: &[Normal<'_>], dead: &[bool]) -> Self {
+    pub(super) fn of(
+        policies: &[Normal<'_>],
+        dead: &[bool],
+        library: Option<&Library<'_>>,
+    ) -> Self {
         let is_dead = |number: usize| dead.get(number).copied().unwrap_or_default();
         let files = Files::of(policies, is_dead);
         let mut pairs = Self { found: Vec::with_capacity(policies.len()), skipped: 0 };
@@ -45,7 +54,7 @@ impl Pairs {
             let found = if is_dead(number) {
                 None
             } else {
-                pairs.compare(number, policy, policies, &files)
+                pairs.compare(number, policy, policies, &files, library)
             };
             pairs.found.push(found);
         }
@@ -58,22 +67,60 @@ impl Pairs {
         policy: &Normal<'_>,
         policies: &[Normal<'_>],
         files: &Files,
+        library: Option<&Library<'_>>,
     ) -> Option<(Pair, usize)> {
         let mut compared = 0;
         let mut found = None;
+        let mut alike = Vec::new();
         for others in files.candidates(policy) {
             let room = COMPARED - compared;
             compared += others.len().min(room);
             self.skipped += others.len().saturating_sub(room);
             found = found.or_else(|| {
                 others.iter().take(room).filter(|other| **other != number).find_map(|other| {
-                    let relation = relation(policy, policies.get(*other)?, number < *other)?;
-                    Some((relation, *other))
+                    let near = policies.get(*other)?;
+                    let relation = relation(policy, near, number < *other);
+                    if relation.is_none() && alike.len() < ASKED && speaks_of_the_same(policy, near)
+                    {
+                        alike.push(*other);
+                    }
+                    Some((relation?, *other))
                 })
             });
         }
-        found
+        found.or_else(|| {
+            let library = library?;
+            let narrow = library.number_of(policy.info.id())?;
+            let wide = |other: usize| {
+                let wide = library.number_of(policies.get(other)?.info.id())?;
+                library.covers(wide, narrow).then_some((other, wide))
+            };
+            let (other, wide) = alike.into_iter().find_map(wide)?;
+            if policies.get(other)?.info.effect() != policy.info.effect() {
+                return Some((Pair::Shadowed, other));
+            }
+            // Of two that say the same, only the later is told of.
+            match library.covers(narrow, wide) {
+                true if number < other => None,
+                true => Some((Pair::Duplicate { sure: true }, other)),
+                false => Some((Pair::Subsumed { sure: true }, other)),
+            }
+        })
     }
+}
+
+/// Returns whether another policy may cover one though that does not follow fact by fact: it has no
+/// fewer combinations, and as many facts about the same terms.
+fn speaks_of_the_same(policy: &Normal<'_>, other: &Normal<'_>) -> bool {
+    let (own, theirs) = (policy.facts(), other.facts());
+    let is_meant = policy.is_permit() || !other.is_permit();
+    is_meant
+        && own.len() == theirs.len()
+        && is_within(&policy.combinations, &other.combinations)
+        && theirs.iter().zip(&own).all(|(theirs, own)| {
+            follows(&[*own], theirs) != Follows::Unknown || theirs.term() == own.term()
+        })
+        && theirs.iter().zip(&own).any(|(theirs, own)| theirs != own)
 }
 
 /// Returns what `policy` is to `other`. Of two that say the same, only the later is told of.

@@ -261,6 +261,7 @@ fn of_policy(policy: PolicyInfo<'_>, reach: Option<&PolicyReach>) -> String {
     let line = policy.line().map(|line| format!(":{line}")).unwrap_or_default();
     let place = escaped(&format!("{}{line}", policy.file()));
     let doc = policy.annotation("doc").map(|doc| format!("<p>{}</p>", escaped(doc)));
+    let missed = reach.map(|reach| reach.missed.clone()).unwrap_or_default();
     let reach = reach.map(|reach| {
         let class = if reach.covered < reach.clauses { "odd" } else { "" };
         format!(
@@ -268,8 +269,13 @@ fn of_policy(policy: PolicyInfo<'_>, reach: Option<&PolicyReach>) -> String {
             reach.covered, reach.clauses
         )
     });
+    let missed: String = missed.iter().map(|lack| format!("<li>{}</li>", escaped(lack))).collect();
+    let missed = match missed.is_empty() {
+        true => missed,
+        false => format!("<ul class=\"missed\">{missed}</ul>"),
+    };
     format!(
-        "<article class=\"{effect}\" id=\"{}\" tabindex=\"-1\"><h3>{} <span class=\"effect\">{effect}</span> {}</h3>{}<p class=\"place\">{place}</p><pre>{}</pre></article>\n",
+        "<article class=\"{effect}\" id=\"{}\" tabindex=\"-1\"><h3>{} <span class=\"effect\">{effect}</span> {}</h3>{}<p class=\"place\">{place}</p><pre>{}</pre>{missed}</article>\n",
         anchor(policy.id()),
         escaped(policy.id()),
         reach.unwrap_or_default(),

@@ -49,26 +49,59 @@ impl Whole {
 impl Measured<'_> {
     /// Adds what a request shows to the counts, one for each clause.
     pub(crate) fn measure(&self, trial: &Trial<'_>, counts: &mut [Counts]) {
-        let mut values = Vec::with_capacity(self.anatomy.clauses.len());
-        let mut outside = 0;
-        for clause in &self.anatomy.clauses {
-            // Where two constraints of the scope fail, no clause matters alone.
-            if clause.kind == ClauseKind::Condition && outside > 1 {
-                values.push(Truth::Error);
-                continue;
-            }
-            let value = match trial.holds(&clause.expr) {
-                Some(true) => Truth::True,
-                Some(false) => Truth::False,
-                None => Truth::Error,
-            };
-            outside += usize::from(clause.kind != ClauseKind::Condition && value != Truth::True);
-            values.push(value);
+        let scope = trial.scope(self.policy);
+        let outside = scope.iter().filter(|holds| !**holds).count();
+        // Most policies are about something else. Where two constraints of the scope fail, or one
+        // does and the condition is false, no clause matters alone.
+        if outside > 1 || outside == 1 && trial.condition(self.policy) == Some(false) {
+            self.pass_by(scope, counts);
+            return;
         }
+        let truth = |held: Option<bool>| match held {
+            Some(true) => Truth::True,
+            Some(false) => Truth::False,
+            None => Truth::Error,
+        };
+        let values: Vec<Truth> = self
+            .anatomy
+            .clauses
+            .iter()
+            .map(|clause| match of_scope(clause.kind, scope) {
+                Some(holds) => truth(Some(holds)),
+                None => truth(trial.holds(&clause.expr)),
+            })
+            .collect();
         let whole = Whole { if_true: Truth::True, if_false: Truth::False, if_error: Truth::Error };
         let outcomes = Outcomes::of(self, trial);
         let mut visit = Visit { values: &values, outcomes: &outcomes, counts };
         visit.tree(&self.anatomy.tree, whole);
+    }
+}
+
+impl Measured<'_> {
+    /// Counts the constraints of the scope up to the first that fails, none of which matters.
+    fn pass_by(&self, scope: [bool; 3], counts: &mut [Counts]) {
+        for (clause, counts) in self.anatomy.clauses.iter().zip(counts) {
+            match of_scope(clause.kind, scope) {
+                Some(true) => counts.was_true += 1,
+                Some(false) => {
+                    counts.was_false += 1;
+                    return;
+                }
+                // The scope stands before the condition.
+                None => return,
+            }
+        }
+    }
+}
+
+/// Returns whether a constraint of the scope holds; nothing for conditions.
+fn of_scope(kind: ClauseKind, [principal, action, resource]: [bool; 3]) -> Option<bool> {
+    match kind {
+        ClauseKind::Principal => Some(principal),
+        ClauseKind::Action => Some(action),
+        ClauseKind::Resource => Some(resource),
+        ClauseKind::Condition => None,
     }
 }
 

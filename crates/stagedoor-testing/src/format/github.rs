@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use stagedoor_core::{printable, single_line};
 
 use crate::format::failure;
+use crate::problem::TestError;
 use crate::report::{CaseResult, Report};
 
 /// Returns the failed cases of a report as annotations.
@@ -28,6 +29,25 @@ pub fn github(report: &Report) -> String {
                 data(&printable(&lines.join("\n"))),
             );
         }
+    }
+    text
+}
+
+/// Returns what keeps tests from being run as annotations.
+#[must_use]
+pub fn github_problems(error: &TestError) -> String {
+    let mut text = String::new();
+    for problem in error.problems() {
+        let mut place = vec![format!("file={}", property(&single_line(&problem.file)))];
+        place.extend(problem.line.map(|line| format!("line={line}")));
+        place.extend(problem.column.map(|column| format!("col={column}")));
+        let help = problem.help.as_ref().map(|help| format!("\n{help}")).unwrap_or_default();
+        let said = data(&printable(&format!("{}{help}", problem.message)));
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "::error {},title=tests were not run::{said}", place.join(","));
+    }
+    if error.unreported() > 0 {
+        let _ = writeln!(text, "::error ::and {} more problems", error.unreported());
     }
     text
 }

@@ -5,6 +5,7 @@ use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, Tes
 use stagedoor_core::{printable, single_line};
 
 use crate::format::failure;
+use crate::problem::TestError;
 use crate::report::{CaseResult, Report};
 
 /// Returns a report as JUnit XML.
@@ -40,5 +41,32 @@ pub fn junit(report: &Report) -> Result<String, Box<dyn std::error::Error + Send
         }
         junit.add_test_suite(suite);
     }
+    Ok(junit.to_string()?)
+}
+
+/// Returns what keeps tests from being run as JUnit XML: each file is a case that errs.
+///
+/// # Errors
+///
+/// If a name cannot be written as XML.
+pub fn junit_problems(
+    error: &TestError,
+) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let mut suite = TestSuite::new("tests were not run");
+    for problem in error.problems() {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_message(single_line(&problem.message));
+        status.set_description(printable(&problem.to_string()).into_owned());
+        let path = single_line(&problem.file);
+        let mut test = TestCase::new(single_line(&problem.message), status);
+        test.set_classname(path.as_str());
+        test.extra.insert("file".into(), path.as_str().into());
+        if let Some(line) = problem.line {
+            test.extra.insert("line".into(), line.to_string().into());
+        }
+        suite.add_test_case(test);
+    }
+    let mut junit = Junit::new("stagedoor");
+    junit.add_test_suite(suite);
     Ok(junit.to_string()?)
 }

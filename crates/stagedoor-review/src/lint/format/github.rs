@@ -4,6 +4,7 @@
 
 use stagedoor_core::printable;
 
+use crate::lint::format::Unusable;
 use crate::lint::{LintFinding, LintLevel, LintReport};
 
 /// Returns an annotation for each finding that nobody suppressed.
@@ -31,6 +32,22 @@ fn annotation(finding: &LintFinding) -> String {
     let policy = policy.map(|policy| format!("policy `{policy}`: ")).unwrap_or_default();
     let text = data(&printable(&format!("{policy}{}", finding.message)));
     format!("::{command} {}::{text}\n", properties.join(","))
+}
+
+/// Returns an annotation for each problem that keeps policies from being looked at.
+#[must_use]
+pub fn github_unusable(problems: &[Unusable]) -> String {
+    let one = |problem: &Unusable| {
+        let mut properties = Vec::new();
+        if let Some(file) = &problem.file {
+            let file = file.strip_prefix("./").unwrap_or(file);
+            properties.push(format!("file={}", property(file)));
+        }
+        properties.extend(problem.line.map(|line| format!("line={line}")));
+        properties.push(format!("title={}", property(&problem.code)));
+        format!("::error {}::{}\n", properties.join(","), data(&printable(&problem.message)))
+    };
+    problems.iter().map(one).collect()
 }
 
 /// Escapes what a command's text may not hold.

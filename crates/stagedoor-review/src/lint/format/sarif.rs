@@ -4,13 +4,34 @@
 
 use serde_json::{Value, json};
 
+use crate::lint::format::Unusable;
 use crate::lint::{Certainty, LintCode, LintFinding, LintPlace, LintReport};
 
 /// Returns all findings as a SARIF log; suppressed ones say why.
 #[must_use]
 pub fn sarif(report: &LintReport) -> String {
-    let rules: Vec<Value> = LintCode::ALL.iter().map(|code| rule(*code)).collect();
     let results: Vec<Value> = report.findings.iter().map(result).collect();
+    log(&results)
+}
+
+/// Returns the problems that keep policies from being looked at as a SARIF log.
+#[must_use]
+pub fn sarif_unusable(problems: &[Unusable]) -> String {
+    let result = |problem: &Unusable| {
+        let place = LintPlace { policy: None, file: problem.file.clone(), line: problem.line };
+        json!({
+            "ruleId": problem.code,
+            "level": "error",
+            "message": {"text": problem.message},
+            "locations": location(&place, None).into_iter().collect::<Vec<_>>(),
+        })
+    };
+    let results: Vec<Value> = problems.iter().map(result).collect();
+    log(&results)
+}
+
+fn log(results: &[Value]) -> String {
+    let rules: Vec<Value> = LintCode::ALL.iter().map(|code| rule(*code)).collect();
     let log = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",

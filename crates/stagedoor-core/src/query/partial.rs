@@ -1,0 +1,351 @@
+//! Partial evaluation of a policy's condition: what depends on nothing unknown is Cedar's own
+//! evaluator's, and what is left is a tree.
+//!
+//! INVARIANT: whatever the unknown turns out to be, what is left comes to the same as the
+//! condition: true, false, or an error. No type is assumed of a value, and no entity to exist.
+
+use std::sync::{Arc, LazyLock};
+
+use cedar_policy::EntityTypeName;
+use cedar_policy_core::ast::{
+    self, BinaryOp, Expr, ExprBuilder, ExprKind, Literal, Name, SlotEnv, Value, ValueKind, Var,
+};
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::expr_builder::ExprBuilder as _;
+
+use super::unknown::{Extent, Unknown};
+use crate::error::causes;
+use crate::hash::FastSet;
+
+/// What an expression comes to.
+pub(super) enum Part {
+    Known(Value),
+    /// It depends on this.
+    Open(Expr),
+    /// Its evaluation fails in any case, and why.
+    Failed(String),
+}
+
+/// What the schema tells of an unknown entity.
+#[derive(Debug)]
+pub(super) struct Typed {
+    pub(super) name: EntityTypeName,
+    /// The types that it can be a member of; none where no schema tells.
+    pub(super) above: Option<FastSet<EntityTypeName>>,
+}
+
+/// Evaluates one policy as far as its request is known.
+pub(super) struct Partial<'a> {
+    pub(super) evaluator: &'a Evaluator<'a>,
+    pub(super) slots: &'a SlotEnv,
+    pub(super) unknown: &'a Unknown,
+    pub(super) principal: &'a Typed,
+    pub(super) resource: &'a Typed,
+}
+
+/// Cedar's own name for what fails in any case.
+static ERROR: LazyLock<Option<Name>> = LazyLock::new(|| "error".parse().ok());
+
+impl Partial<'_> {
+    pub(super) fn part(&self, expr: &Expr) -> Part {
+        if !self.is_open(expr) {
+            return self.interpret(expr);
+        }
+        match expr.expr_kind() {
+            ExprKind::And { left, right } => self.joined(left, right, false),
+            ExprKind::Or { left, right } => self.joined(left, right, true),
+            ExprKind::If { test_expr, then_expr, else_expr } => {
+                let test = match self.part(test_expr) {
+                    Part::Known(value) => {
+                        return match boolean(&value) {
+                            Some(true) => self.part(then_expr),
+                            Some(false) => self.part(else_expr),
+                            None => not_boolean(),
+                        };
+                    }
+                    Part::Open(test) => test,
+                    failed @ Part::Failed(_) => return failed,
+                };
+                let branch = |branch| Arc::new(written(self.part(branch)));
+                Part::Open(rebuilt(ExprKind::If {
+                    test_expr: Arc::new(test),
+                    then_expr: branch(then_expr),
+                    else_expr: branch(else_expr),
+                }))
+            }
+            ExprKind::BinaryApp { op, arg1, arg2 } => match self.membership(*op, arg1, arg2) {
+                Some(known) => Part::Known(known.into()),
+                None => self.operation(expr.expr_kind()),
+            },
+            ExprKind::Var(_) => Part::Open(expr.clone()),
+            kind => self.operation(kind),
+        }
+    }
+
+    fn interpret(&self, expr: &Expr) -> Part {
+        match self.evaluator.interpret(expr, self.slots) {
+            Ok(value) => Part::Known(value),
+            Err(error) => Part::Failed(causes(&error)),
+        }
+    }
+
+    /// `||`, or else `&&`.
+    fn joined(&self, left: &Expr, right: &Expr, is_or: bool) -> Part {
+        let left = match self.part(left) {
+            Part::Known(value) => {
+                return match boolean(&value) {
+                    Some(held) if held == is_or => Part::Known(value),
+                    Some(_) => self.truth(right),
+                    None => not_boolean(),
+                };
+            }
+            Part::Open(left) => left,
+            failed @ Part::Failed(_) => return failed,
+        };
+        let right = match self.truth(right) {
+            // `left && true` is left, if that is a truth value: whatever errs is told the same.
+            Part::Known(value) if boolean(&value) == Some(!is_or) && is_truth(&left) => {
+                return Part::Open(left);
+            }
+            // `left && false` is false, unless left errs.
+            Part::Known(value) if boolean(&value) == Some(is_or) && never_errs(&left) => {
+                return Part::Known(value);
+            }
+            right => written(right),
+        };
+        let (left, right) = (Arc::new(left), Arc::new(right));
+        Part::Open(rebuilt(if is_or {
+            ExprKind::Or { left, right }
+        } else {
+            ExprKind::And { left, right }
+        }))
+    }
+
+    /// The last operand of `&&` or `||`, which errs unless it is a truth value.
+    fn truth(&self, expr: &Expr) -> Part {
+        match self.part(expr) {
+            Part::Known(value) if boolean(&value).is_none() => not_boolean(),
+            // Nothing is lost by leaving `true &&` away where the rest is a truth value.
+            Part::Open(open) if !is_truth(&open) => Part::Open(rebuilt(ExprKind::And {
+                left: Arc::new(Expr::val(true)),
+                right: Arc::new(open),
+            })),
+            part => part,
+        }
+    }
+
+    /// Returns what types alone tell of `==` and `in`.
+    fn membership(&self, op: BinaryOp, left: &Expr, right: &Expr) -> Option<bool> {
+        let unknown = |expr: &Expr| match expr.expr_kind() {
+            ExprKind::Var(Var::Principal) if !self.unknown.principal.is_all() => {
+                Some(self.principal)
+            }
+            ExprKind::Var(Var::Resource) if !self.unknown.resource.is_all() => Some(self.resource),
+            _ => None,
+        };
+        let literal = |expr: &Expr| match expr.expr_kind() {
+            ExprKind::Lit(Literal::EntityUID(uid)) => {
+                Some(EntityTypeName::from(uid.entity_type().clone()))
+            }
+            _ => None,
+        };
+        match op {
+            BinaryOp::Eq => {
+                let (one, other) = match (unknown(left), unknown(right)) {
+                    (Some(one), None) => (one, literal(right)?),
+                    (None, Some(one)) => (one, literal(left)?),
+                    _ => return None,
+                };
+                (other != one.name).then_some(false)
+            }
+            BinaryOp::In => {
+                let one = unknown(left)?;
+                let above = one.above.as_ref()?;
+                let can_be = |expr: &Expr| {
+                    literal(expr).is_none_or(|type_| type_ == one.name || above.contains(&type_))
+                };
+                let may = match right.expr_kind() {
+                    // What is no entity errs.
+                    ExprKind::Set(items) => {
+                        items.iter().any(|item| literal(item).is_none() || can_be(item))
+                    }
+                    _ => can_be(right),
+                };
+                (!may).then_some(false)
+            }
+            _ => None,
+        }
+    }
+
+    /// An operation that evaluates all its operands.
+    fn operation(&self, kind: &ExprKind) -> Part {
+        let mut is_open = false;
+        let mut failed = None;
+        let mut operand = |operand: &Expr| -> Expr {
+            // The first that fails is the one whose error Cedar tells, if those before it do not
+            // err: that something errs is sure in any case.
+            match self.part(operand) {
+                Part::Failed(reason) => {
+                    failed.get_or_insert(reason);
+                    Expr::val(false)
+                }
+                Part::Open(expr) => {
+                    is_open = true;
+                    expr
+                }
+                Part::Known(value) => value.into(),
+            }
+        };
+        let mut arc = |of: &Expr| Arc::new(operand(of));
+        let kind = match kind {
+            ExprKind::UnaryApp { op, arg } => ExprKind::UnaryApp { op: *op, arg: arc(arg) },
+            ExprKind::BinaryApp { op, arg1, arg2 } => {
+                ExprKind::BinaryApp { op: *op, arg1: arc(arg1), arg2: arc(arg2) }
+            }
+            ExprKind::GetAttr { expr, attr } => {
+                ExprKind::GetAttr { expr: arc(expr), attr: attr.clone() }
+            }
+            ExprKind::HasAttr { expr, attr } => {
+                ExprKind::HasAttr { expr: arc(expr), attr: attr.clone() }
+            }
+            ExprKind::ExtHasAttr { expr, attrs } => {
+                ExprKind::ExtHasAttr { expr: arc(expr), attrs: attrs.clone() }
+            }
+            ExprKind::Like { expr, pattern } => {
+                ExprKind::Like { expr: arc(expr), pattern: pattern.clone() }
+            }
+            ExprKind::Is { expr, entity_type } => {
+                ExprKind::Is { expr: arc(expr), entity_type: entity_type.clone() }
+            }
+            ExprKind::Set(items) => ExprKind::Set(Arc::new(items.iter().map(operand).collect())),
+            ExprKind::Record(fields) => ExprKind::Record(Arc::new(
+                fields.iter().map(|(name, field)| (name.clone(), operand(field))).collect(),
+            )),
+            ExprKind::ExtensionFunctionApp { fn_name, args } => ExprKind::ExtensionFunctionApp {
+                fn_name: fn_name.clone(),
+                args: Arc::new(args.iter().map(operand).collect()),
+            },
+            // These have no operands, and are open only as variables.
+            other => other.clone(),
+        };
+        if let Some(reason) = failed {
+            return Part::Failed(reason);
+        }
+        let expr = rebuilt(kind);
+        if is_open { Part::Open(expr) } else { self.interpret(&expr) }
+    }
+
+    /// Returns whether an expression depends on what is not known.
+    fn is_open(&self, expr: &Expr) -> bool {
+        let mut open = vec![expr];
+        while let Some(expr) = open.pop() {
+            let (of, attribute) = match expr.expr_kind() {
+                ExprKind::Var(var) => {
+                    if !self.extent(*var).is_all() {
+                        return true;
+                    }
+                    continue;
+                }
+                // The type is known in any case.
+                ExprKind::Is { expr, .. } if is_var(expr) => continue,
+                ExprKind::GetAttr { expr, attr } | ExprKind::HasAttr { expr, attr } => (expr, attr),
+                ExprKind::ExtHasAttr { expr, attrs } => (expr, attrs.first()),
+                _ => {
+                    open.extend(crate::condition::operands(expr));
+                    continue;
+                }
+            };
+            match of.expr_kind() {
+                ExprKind::Var(var) if self.extent(*var).knows(attribute) => {}
+                _ => open.push(of),
+            }
+        }
+        false
+    }
+
+    fn extent(&self, var: Var) -> &Extent {
+        match var {
+            Var::Principal => &self.unknown.principal,
+            Var::Resource => &self.unknown.resource,
+            Var::Context => &self.unknown.context,
+            Var::Action => &Extent::All,
+        }
+    }
+}
+
+/// Returns what a part is in what is left.
+fn written(part: Part) -> Expr {
+    match part {
+        Part::Known(value) => value.into(),
+        Part::Open(expr) => expr,
+        Part::Failed(_) => match ERROR.as_ref() {
+            Some(error) => rebuilt(ExprKind::ExtensionFunctionApp {
+                fn_name: error.clone(),
+                args: Arc::default(),
+            }),
+            // An integer is no truth value either.
+            None => Expr::val(0),
+        },
+    }
+}
+
+fn is_var(expr: &Expr) -> bool {
+    matches!(expr.expr_kind(), ExprKind::Var(_))
+}
+
+/// Returns whether an expression is true or false wherever it does not err.
+fn is_truth(expr: &Expr) -> bool {
+    match expr.expr_kind() {
+        ExprKind::And { .. }
+        | ExprKind::Or { .. }
+        | ExprKind::HasAttr { .. }
+        | ExprKind::ExtHasAttr { .. }
+        | ExprKind::Like { .. }
+        | ExprKind::Is { .. }
+        | ExprKind::Lit(Literal::Bool(_)) => true,
+        ExprKind::UnaryApp { op, .. } => !matches!(op, ast::UnaryOp::Neg),
+        ExprKind::BinaryApp { op, .. } => {
+            !matches!(op, BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::GetTag)
+        }
+        ExprKind::If { then_expr, else_expr, .. } => is_truth(then_expr) && is_truth(else_expr),
+        _ => false,
+    }
+}
+
+/// Returns whether an expression surely does not err, whatever the values are.
+fn never_errs(expr: &Expr) -> bool {
+    match expr.expr_kind() {
+        ExprKind::Lit(_) | ExprKind::Var(_) => true,
+        ExprKind::HasAttr { expr, .. } | ExprKind::ExtHasAttr { expr, .. } => is_var(expr),
+        ExprKind::Is { expr, .. } => {
+            matches!(expr.expr_kind(), ExprKind::Var(var) if *var != Var::Context)
+        }
+        ExprKind::And { left, right } | ExprKind::Or { left, right } => {
+            [left, right].into_iter().all(|side| is_truth(side) && never_errs(side))
+        }
+        ExprKind::UnaryApp { op: ast::UnaryOp::Not, arg } => is_truth(arg) && never_errs(arg),
+        ExprKind::BinaryApp { op: BinaryOp::Eq, arg1, arg2 } => {
+            never_errs(arg1) && never_errs(arg2)
+        }
+        ExprKind::BinaryApp { op: BinaryOp::In, arg1, arg2 } => {
+            matches!(arg1.expr_kind(), ExprKind::Var(var) if *var != Var::Context)
+                && matches!(arg2.expr_kind(), ExprKind::Lit(Literal::EntityUID(_)))
+        }
+        _ => false,
+    }
+}
+
+pub(super) fn boolean(value: &Value) -> Option<bool> {
+    match &value.value {
+        ValueKind::Lit(Literal::Bool(held)) => Some(*held),
+        _ => None,
+    }
+}
+
+fn rebuilt(kind: ExprKind) -> Expr {
+    ExprBuilder::<()>::new().with_expr_kind(kind)
+}
+
+fn not_boolean() -> Part {
+    Part::Failed("type error: expected bool".to_owned())
+}

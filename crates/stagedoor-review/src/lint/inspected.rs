@@ -1,0 +1,40 @@
+//! What the analysis finds odd about policies: what nothing satisfies, and conditions that say
+//! nothing.
+
+use std::collections::HashSet;
+
+use stagedoor_analysis::{Library, Oddity};
+
+use super::code::LintCode;
+use super::finding::{LintFinding, LintPlace};
+
+/// Returns what is odd about policies; `told` are those of which it is told already that they are
+/// never satisfied.
+pub(super) fn of(library: &Library<'_>, told: &HashSet<String>) -> Vec<LintFinding> {
+    let mut findings = Vec::new();
+    // Links share all of this with their template.
+    let mut seen = HashSet::new();
+    for (info, odd) in library.policies().iter().zip(library.oddities()) {
+        if told.contains(info.id()) || !seen.insert((info.file(), info.line())) {
+            continue;
+        }
+        findings.extend(odd.into_iter().filter_map(|oddity| {
+            let (code, message) = match oddity {
+                Oddity::NeverApplies => {
+                    (LintCode::NeverMatches, "its conditions cannot all hold".to_owned())
+                }
+                Oddity::AlwaysTrue(part) => (
+                    LintCode::NeedlessCondition,
+                    format!("`{part}` always holds where it is evaluated"),
+                ),
+                Oddity::NeverTrue(part) => (
+                    LintCode::NeedlessCondition,
+                    format!("`{part}` never holds where it is evaluated"),
+                ),
+                _ => return None,
+            };
+            Some(LintFinding::new(code, LintPlace::of(*info), message))
+        }));
+    }
+    findings
+}

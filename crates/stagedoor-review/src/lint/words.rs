@@ -1,0 +1,216 @@
+//! Literals that a platform never has: a kind in upper case, an API group with a version.
+
+use std::collections::BTreeSet;
+
+use stagedoor_backstage::EntityRef;
+use stagedoor_core::pst::{BinaryOp, Expr, Literal, Var};
+use stagedoor_kubernetes::rbac::{unmatchable_in_namespace, unmatchable_resource};
+
+use super::code::LintCode;
+use super::fact::Fact;
+use super::finding::{LintFinding, LintPlace};
+use super::normal::Normal;
+use crate::platform::Platform;
+
+/// Types whose ids are full references in lower case.
+const REFERENCES: [&str; 3] = ["Backstage::User", "Backstage::Group", "Backstage::CatalogEntity"];
+
+/// Returns the findings about words of a platform.
+pub(super) fn of(policies: &[Normal<'_>], platform: Platform) -> Vec<LintFinding> {
+    let mut findings = Vec::new();
+    let mut seen = BTreeSet::new();
+    for policy in policies {
+        // Links share the text with their template, not the entities of its slots.
+        let told = match platform {
+            Platform::Backstage => backstage(policy),
+            Platform::Kubernetes => kubernetes(policy),
+            Platform::Cedar => return findings,
+        };
+        for message in told {
+            if seen.insert((policy.info.file(), policy.info.line(), message.clone())) {
+                let place = LintPlace::of(policy.info);
+                findings.push(LintFinding::new(LintCode::Unmatchable, place, message));
+            }
+        }
+    }
+    findings
+}
+
+fn backstage(policy: &Normal<'_>) -> BTreeSet<String> {
+    let mut told = BTreeSet::new();
+    let mut add = |message: Option<String>| told.extend(message);
+    policy.tree.visit(&mut |expr| match expr {
+        Expr::Literal(Literal::EntityUID(uid)) => add(about_entity(&uid.to_string())),
+        Expr::BinaryOp { op, left, right } => match op {
+            BinaryOp::Eq | BinaryOp::NotEq => {
+                add(compared(left, right).or_else(|| compared(right, left)));
+            }
+            BinaryOp::Contains | BinaryOp::ContainsAny | BinaryOp::ContainsAll => {
+                add(compared(left, right).or_else(|| compared(right, left)));
+            }
+            BinaryOp::HasTag | BinaryOp::GetTag => {
+                strings(right).into_iter().for_each(|key| add(about_tag(left, key)));
+            }
+            _ => {}
+        },
+        _ => {}
+    });
+    // Those of the scope.
+    for fact in policy.facts() {
+        if let Fact::OneOf { term, values, .. } | Fact::Within { term, groups: values, .. } = fact
+            && matches!(&**term, "principal" | "resource")
+        {
+            told.extend(values.iter().filter_map(|value| about_entity(value)));
+        }
+    }
+    told
+}
+
+fn about_entity(text: &str) -> Option<String> {
+    let (type_, id) = text.strip_suffix('"')?.split_once("::\"")?;
+    if !REFERENCES.contains(&type_) {
+        return None;
+    }
+    about_reference(id)
+}
+
+fn about_reference(id: &str) -> Option<String> {
+    let is_full = id.contains(':') && id.contains('/');
+    match id.parse::<EntityRef>() {
+        Ok(reference) if is_full => {
+            let meant = reference.to_string();
+            (meant != id).then(|| {
+                format!("nothing is called `{id}`: references are in lower case, `{meant}`")
+            })
+        }
+        _ => Some(format!("`{id}` is no full reference: write `kind:namespace/name`")),
+    }
+}
+
+/// Returns what is wrong with literals that something of the resource is compared with.
+fn compared(of: &Expr, literals: &Expr) -> Option<String> {
+    let of = part_of_resource(of)?;
+    let wrong = |text: &str| match of {
+        Part::Owners => about_reference(text),
+        Part::Row | Part::Word => (text != text.to_lowercase()).then(|| {
+            let meant = text.to_lowercase();
+            format!("the catalog has no `{text}` here: its words are in lower case, `{meant}`")
+        }),
+    };
+    strings(literals).into_iter().find_map(wrong)
+}
+
+/// What of a catalog entity a condition reads.
+#[derive(Clone, Copy)]
+enum Part {
+    /// `kind`, `namespace`, `name`.
+    Word,
+    /// References of owners.
+    Owners,
+    /// A row of the search.
+    Row,
+}
+
+fn part_of_resource(expr: &Expr) -> Option<Part> {
+    match expr {
+        Expr::GetAttr { expr, attr } if is_resource(expr) => match attr.as_str() {
+            "kind" | "namespace" | "name" => Some(Part::Word),
+            "owners" => Some(Part::Owners),
+            _ => None,
+        },
+        Expr::BinaryOp { op: BinaryOp::GetTag, left, .. } if is_resource(left) => Some(Part::Row),
+        _ => None,
+    }
+}
+
+/// Returns what is wrong with the key of a tag.
+fn about_tag(of: &Expr, key: &str) -> Option<String> {
+    if is_resource(of) {
+        if key != key.to_lowercase() {
+            let meant = key.to_lowercase();
+            return Some(format!(
+                "no entity has a tag `{key}`: paths are in lower case, `{meant}`"
+            ));
+        }
+        let is_row = key.starts_with("metadata.") || key.starts_with("spec.");
+        return (!is_row).then(|| {
+            format!(
+                "no entity has a tag `{key}`: tags are paths such as `spec.{key}` or \
+                 `metadata.{key}`"
+            )
+        });
+    }
+    let Expr::GetAttr { expr, attr } = of else { return None };
+    let (prefix, _) = key.split_once('/')?;
+    let is_texts = is_resource(expr) && matches!(attr.as_str(), "annotations" | "labels");
+    (is_texts && prefix != prefix.to_lowercase()).then(|| {
+        format!("the catalog takes no `{key}`: what stands before `/` is a domain in lower case")
+    })
+}
+
+fn is_resource(expr: &Expr) -> bool {
+    matches!(expr, Expr::Var(Var::Resource))
+}
+
+/// Returns the texts of a literal, or of a set of literals.
+fn strings(expr: &Expr) -> Vec<&str> {
+    match expr {
+        Expr::Literal(Literal::String(text)) => vec![text.as_str()],
+        Expr::Set(items) => items.iter().flat_map(|item| strings(item)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn kubernetes(policy: &Normal<'_>) -> BTreeSet<String> {
+    let facts = policy.facts();
+    let values = |wanted: &str| -> Vec<String> {
+        let one_of = |fact: &&Fact| match fact {
+            Fact::OneOf { term, values, holds: true } if &**term == wanted => {
+                let texts = values.iter().map(|v| v.trim_matches('"').to_owned());
+                Some(texts.collect::<Vec<_>>())
+            }
+            _ => None,
+        };
+        facts.iter().find_map(one_of).unwrap_or_default()
+    };
+    let (groups, resources) = (values("resource.apiGroup"), values("resource.resource"));
+    let subresources = values("resource.subresource");
+    let mut told = BTreeSet::new();
+    for resource in &resources {
+        if let Some((of, sub)) = resource.split_once('/') {
+            told.insert(format!(
+                "no request has the resource `{resource}`: compare `resource.resource` with `{of}` \
+                 and `resource.subresource` with `{sub}`"
+            ));
+            continue;
+        }
+        let wholes: Vec<String> = match subresources.is_empty() {
+            true => vec![resource.clone()],
+            false => subresources.iter().map(|sub| format!("{resource}/{sub}")).collect(),
+        };
+        let any = ["*".to_owned()];
+        let among = if groups.is_empty() { &any[..] } else { &groups };
+        let is_in_namespace = !values("resource.namespace").is_empty();
+        for whole in wholes {
+            let wrong: Vec<Vec<String>> = among
+                .iter()
+                .map(|group| {
+                    let mut wrong = unmatchable_resource("*", group, &whole);
+                    if is_in_namespace {
+                        wrong.extend(unmatchable_in_namespace(group, &whole));
+                    }
+                    wrong
+                })
+                .collect();
+            // Of several groups one may have it.
+            if wrong.iter().all(|wrong| !wrong.is_empty()) {
+                told.extend(wrong.into_iter().flatten());
+            }
+        }
+    }
+    if resources.is_empty() {
+        let of_group = |group: &String| unmatchable_resource("*", group, "*");
+        told.extend(groups.iter().flat_map(of_group));
+    }
+    told
+}
