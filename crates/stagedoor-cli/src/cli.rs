@@ -8,8 +8,8 @@ use crate::ending::UNUSABLE;
 use crate::output::Output;
 use crate::{
     access, audit, authorize, backstage, bundle, check, completions, demo, deploy, diff,
-    distribution, explain, fleet, fmt, import, lint, list, man, manifest, prove, replay, report, serve,
-    test, validate,
+    distribution, explain, fleet, fmt, import, lint, list, man, manifest, prove, replay, report,
+    serve, test, validate,
 };
 
 /// The commands that check: 1 says that something was found.
