@@ -123,9 +123,11 @@ function shareWireCases({ Engine, Entities }, { rules } = {}) {
         suite.policies && Engine.loadSync(options(suite.policies));
       const entities =
         engine && Entities.fromJson(print(suite.entities ?? []), engine);
-      const answer = ({ decide, explain, load, backstage }) => {
+      const answer = ({ decide, explain, load, backstage, query, list }) => {
         if (decide) return engine.decideBatch([decide], entities)[0];
         if (explain) return engine.explain(explain, entities);
+        if (query) return engine.query(query, entities);
+        if (list) return engine.list(list, entities);
         if (backstage) {
           return engine.decideBackstage(backstage.permission, backstage.user);
         }

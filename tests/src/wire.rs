@@ -11,7 +11,8 @@ use stagedoor_backstage::{Permissions, PolicyEngine, Principal};
 use stagedoor_core::{Engine, EngineBuilder, Entities};
 use stagedoor_rule_host::{Compiler, HostConfig, RuleHost, WasmRules};
 use stagedoor_wire::{
-    BackstagePermission, BackstageUser, Decision, Explanation, RequestInput, WireError,
+    BackstagePermission, BackstageUser, Decision, Explanation, List, QueryAnswer, QueryInput,
+    RequestInput, WireError,
 };
 
 /// What stands for the revision, which every change of the loader changes.
@@ -45,7 +46,7 @@ pub struct WireSuite {
     pub cases: Vec<WireCase>,
 }
 
-/// One question. One of the last four is given.
+/// One question. One of the last six is given.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WireCase {
@@ -59,6 +60,10 @@ pub struct WireCase {
     pub load: Option<Vec<String>>,
     /// A permission that Backstage asks for.
     pub backstage: Option<BackstageCase>,
+    /// A request of which parts are not known.
+    pub query: Option<Box<RawValue>>,
+    /// What is to be listed.
+    pub list: Option<Box<RawValue>>,
 }
 
 /// What Backstage asks.
@@ -130,6 +135,18 @@ impl WireSuite {
                 Ok(_) => bail!("the policies load"),
                 Err(error) => Ok(serde_json::to_string(&WireError::from(error))?),
             };
+        }
+        if let Some(json) = &case.query {
+            let (query, _) = QueryInput::from_json(json.get())?.read(engine)?;
+            let revision = engine.revision();
+            let answers = engine.query(&query, entities)?;
+            let told = answers.iter().map(|answer| QueryAnswer::of(answer, revision));
+            return Ok(serde_json::to_string(&told.collect::<Vec<_>>())?);
+        }
+        if let Some(json) = &case.list {
+            let (query, page) = QueryInput::from_json(json.get())?.read(engine)?;
+            let listed = engine.list(&query, entities, &page)?;
+            return Ok(serde_json::to_string(&List::of(&listed, engine.revision()))?);
         }
         let Some(BackstageCase { permission, user }) = &case.backstage else {
             bail!("nothing is asked")

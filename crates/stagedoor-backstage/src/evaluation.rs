@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use cedar_policy::EntityTypeName;
+use cedar_policy::{EntityTypeName, EntityUid};
 use smol_str::SmolStr;
 use stagedoor_core::{
-    Decision, Effect, GuardVerdict, PartialContext, Record, Residual, ResidualCondition,
+    DecideError, Decision, Effect, Entities, GuardVerdict, PartialContext, Record, Residual,
+    ResidualCondition,
 };
 
 use crate::conditions::{Combined, Conditions, Room};
@@ -121,6 +122,22 @@ impl PolicyEngine {
         })
     }
 
+    /// Returns what is left of the policies whatever the resource is. Backstage has no context to
+    /// give: where the schema demands one, it is not known.
+    pub(crate) fn residuals_of(
+        &self,
+        principal: &EntityUid,
+        action: &EntityUid,
+        resource_type: &EntityTypeName,
+        entities: &Entities,
+    ) -> Result<Vec<Residual<'_>>, DecideError> {
+        let context = match self.engine.requires_context(action) {
+            true => PartialContext::Unknown,
+            false => PartialContext::Known(Record::new()),
+        };
+        self.engine.residuals(principal, action, resource_type, &context, entities)
+    }
+
     /// Decides a permission that is about no resource.
     fn basic(
         &self,
@@ -150,15 +167,8 @@ impl PolicyEngine {
             type_name(resource_type).ok_or_else(|| format!("`{resource_type}` has no type"))?;
         let entities = [principal.entity_within(&self.groups)];
         let entities = self.groups.entities.with(entities).map_err(|e| e.to_string())?;
-        let action = permission.uid();
-        // Backstage has no context to give: where the schema demands one, it is not known.
-        let context = match self.engine.requires_context(&action) {
-            true => PartialContext::Unknown,
-            false => PartialContext::Known(Record::new()),
-        };
         let residuals = self
-            .engine
-            .residuals(&principal.uid(), &action, &type_name, &context, &entities)
+            .residuals_of(&principal.uid(), &permission.uid(), &type_name, &entities)
             .map_err(|e| e.to_string())?;
         let errors = residuals.iter().filter_map(|residual| match &residual.condition {
             ResidualCondition::Failed(reason) => Some(failed(residual.policy.id(), reason)),

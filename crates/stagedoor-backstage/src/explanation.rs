@@ -75,7 +75,7 @@ impl PolicyEngine {
         };
         let entities = self.groups.entities.with([principal.entity_within(&self.groups)])?;
         let residuals = stacked(|| {
-            self.engine.residuals(&principal.uid(), &permission.uid(), &type_name, &entities)
+            self.residuals_of(&principal.uid(), &permission.uid(), &type_name, &entities)
         })?;
         Ok(residuals.iter().map(|residual| stacked(|| told(residual))).collect())
     }

@@ -58,6 +58,34 @@ fn run(here: &Path, suite: &WireSuite, case: &WireCase, expected: &str) -> Resul
         for group in user.ownership_entity_refs.iter().filter(|owned| owned.starts_with("group:")) {
             add(&["--group", group]);
         }
+    } else if case.query.is_some() {
+        return Ok(false);
+    } else if let Some(asked) = &case.list {
+        let asked: Value = serde_json::from_str(asked.get())?;
+        let word = |key: &str| asked.get(key).and_then(Value::as_str);
+        let sought = match (word("principal"), word("action"), word("resource")) {
+            (None, ..) => "principals",
+            (_, None, _) => "actions",
+            _ => "resources",
+        };
+        add(&["list", sought, "--policies", POLICIES, "--schema", SCHEMA, "--format", "json"]);
+        add(&["--entities", "entities.json"]);
+        for key in ["principal", "action", "resource", "after"] {
+            word(key).into_iter().for_each(|word| add(&[&format!("--{key}"), word]));
+        }
+        for key in ["principalType", "resourceType"] {
+            word(key).into_iter().for_each(|word| add(&["--type", word]));
+        }
+        if let Some(limit) = asked.get("limit") {
+            add(&["--limit", &limit.to_string()]);
+        }
+        if let Some(context) = asked.get("context") {
+            fs::write(here.join("context.json"), context.to_string())?;
+            add(&["--context", "context.json"]);
+        }
+        if asked.get("openContext").is_some() {
+            add(&["--open-context"]);
+        }
     } else if case.load.is_some() {
         add(&["validate", POLICIES, "--schema", SCHEMA, "--format", "json"]);
     } else {
