@@ -298,6 +298,107 @@ export interface EntityInput {
 }
 
 /**
+ * A request of which parts may be left open, and which page of a list is asked for.
+ *
+ * Instead of `principal` and `resource` their types may be given. A query without an `action` is
+ * about every action that applies.
+ */
+export interface QueryInput {
+  /** Who asks, if that is known: `'User::"alice"'` or `{type: 'User', id: 'alice'}`. */
+  principal?: Uid;
+  /** Else the type of whoever asks. */
+  principalType?: string;
+  /** Beside `principalType`: the attributes of whoever asks that are known. */
+  principalAttrs?: Record<string, unknown>;
+  /** What they want to do. */
+  action?: Uid;
+  /** What they want to do it to, if that is known. */
+  resource?: Uid;
+  /** Else the type of what they want to do it to. */
+  resourceType?: string;
+  /** Beside `resourceType`: its attributes that are known. */
+  resourceAttrs?: Record<string, unknown>;
+  /** The circumstances. */
+  context?: Record<string, unknown>;
+  /** Whether there may be more circumstances than `context` says. */
+  openContext: boolean;
+  /** Of a list: the id after which the page begins. */
+  after?: string;
+  /** Of a list: the most entries of the page. */
+  limit?: number;
+}
+
+/** The answer to a query about one action. */
+export interface QueryAnswer {
+  /** The action. */
+  action: string;
+  /** The decision, if it is the same whatever the unknown turns out to be. */
+  decision: Verdict | null;
+  /** When the request is allowed, in Cedar's words. */
+  when: string;
+  /** What is left of the policies that may be satisfied. */
+  residuals: PolicyResidual[];
+  /** Hash of the policies, in hexadecimal. */
+  revision: string;
+}
+
+/** A policy, and what is left of it where parts of a request are not known. */
+export interface PolicyResidual {
+  /** Its id. */
+  policy: string;
+  /** Whether it permits or forbids. */
+  effect: Effect;
+  /** When it is satisfied. */
+  holds: Holds;
+  /** The condition in Cedar's words. */
+  text: string;
+  /** The condition in the JSON form that Cedar has for expressions. */
+  tree: unknown;
+  /** The rules that guard it, which were not asked; left out where there is none. */
+  guards?: string[];
+  /** Why it cannot be evaluated; left out where it can be. */
+  message?: string;
+}
+
+/** When a policy is satisfied, as far as that is known. */
+export type Holds = 'always' | 'if' | 'failed';
+
+/** A page of a list: entities or actions for which a request is allowed. */
+export interface List {
+  /** What is allowed, or may be, in the order of ids. */
+  entries: ListEntry[];
+  /** After which id the next page begins; `null` on the last page. */
+  next: string | null;
+  /** What could not be decided, and is therefore not listed; left out where there is none. */
+  refused?: ListRefusal[];
+  /** Hash of the policies that decided, in hexadecimal. */
+  revision: string;
+}
+
+/** An entity or action of a list. */
+export interface ListEntry {
+  /** The entity or action, as Cedar writes it. */
+  uid: string;
+  /**
+   * What it depends on, in Cedar's words, where not all of the context is known; left out for
+   * what is allowed.
+   */
+  if?: string;
+  /** The policies that it depends on. */
+  residuals?: PolicyResidual[];
+}
+
+/** What could not be decided. */
+export interface ListRefusal {
+  /** The entity or action. */
+  uid: string;
+  /** The stable code. */
+  code: string;
+  /** Why. */
+  error: string;
+}
+
+/**
  * A permission, as Backstage's `permission` has it. Other fields are left alone: Backstage has
  * some that are of no concern here.
  */

@@ -61,7 +61,7 @@ fn a_conditional_decision_is_held_to_entities_and_criteria() -> Result<()> {
             format!("{delete}      selects: [Component:default/a]\n"),
             "write `Component:default/a` as",
         ),
-        (format!("{delete}      reasons: [own]\n"), "missing field `decision`"),
+        (format!("{delete}      reasons: [own]\n"), "`decision` is missing"),
         (
             "    permission: catalog.location.create\n    expect: { selects: [] }\n".to_owned(),
             "for a permission on resources",

@@ -286,7 +286,8 @@ impl<'e> Question<'e> {
         let part = evaluation.with_evaluator(&whole, |evaluator| {
             let evaluator = &evaluator;
             let unknown = &self.unknown;
-            Partial { evaluator, slots: &slots, unknown, principal, resource }.part(&whole)
+            let typed = !self.engine.is_exact_cedar();
+            Partial { evaluator, slots: &slots, unknown, typed, principal, resource }.part(&whole)
         })?;
         Ok(match part {
             Part::Failed(reason) => QueryCondition::Failed(reason),

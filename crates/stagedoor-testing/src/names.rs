@@ -61,6 +61,8 @@ impl<'w> Names<'w> {
         match platform {
             Platform::Backstage => self.backstage(case),
             Platform::Kubernetes | Platform::Admission => self.kubernetes(case),
+            // Cedar's own test files say all of a request, and entities need not be given.
+            Platform::Cedar if self.world.checks_requests => Vec::new(),
             Platform::Cedar => self.cedar(question),
         }
     }
@@ -106,8 +108,7 @@ impl<'w> Names<'w> {
         if let Some(UserFixture { user, groups, .. }) = &fixture {
             // Whoever comes with groups need not be in the catalog, unless that is nearly somebody.
             let has_groups = groups.is_some() || case.groups.is_some();
-            let near = || nearest_name(user, self.users.iter().map(String::as_str));
-            if !has_groups || near().is_some() {
+            if !has_groups || nearest_reference(user, &self.users).is_some() {
                 wrong.extend(self.reference("user", user, &self.users));
             }
         }
@@ -130,7 +131,8 @@ impl<'w> Names<'w> {
         if known.is_empty() || known.contains(&reference) {
             return None;
         }
-        self.told(key, "the catalog has", &reference, known.iter().map(String::as_str))
+        let near = nearest_reference(&reference, known);
+        self.told(key, "the catalog has", &reference, near.map(String::as_str))
     }
 
     fn cedar(&self, question: &Question) -> Vec<String> {
@@ -180,15 +182,24 @@ impl<'w> Names<'w> {
             }
             (None, None) => Vec::new(),
         };
-        let strangers = &self.world.fixtures.strangers;
-        let words = [
-            verb,
-            case.resource.as_deref(),
-            case.subresource.as_deref(),
-            case.api_group.as_deref(),
-        ];
-        if words.into_iter().flatten().any(|word| strangers.iter().any(|s| s == word)) {
+        let whole = match (&case.path, &case.resource, case.subresource.as_deref()) {
+            (Some(path), ..) => path.clone(),
+            (None, Some(resource), None | Some("")) => resource.clone(),
+            (None, Some(resource), Some(subresource)) => format!("{resource}/{subresource}"),
+            (None, None, _) => String::new(),
+        };
+        let asked = format!("{} {whole}", verb.unwrap_or_default()).trim().to_owned();
+        let group = case.api_group.as_deref();
+        let words = [verb, group, Some(whole.as_str()), Some(asked.as_str())];
+        let is_stranger =
+            |word: &str| self.world.fixtures.strangers.iter().any(|stranger| stranger == word);
+        if words.into_iter().flatten().any(is_stranger) {
             wrong.clear();
+        }
+        for message in &mut wrong {
+            message.push_str(&format!(
+                "; where that is meant, list `{asked}` under `fixtures: strangers`"
+            ));
         }
         let users = &self.world.fixtures.users;
         // Where the fixtures have users, a name that is none of theirs is a mistake.
@@ -209,11 +220,22 @@ impl<'w> Names<'w> {
             let list = self.world.fixtures.groups.contains_key(group);
             // Only what is nearly a group of the policies: there may be any others.
             let near = nearest_name(group, self.named_groups.iter().map(String::as_str));
-            if !list && !self.named_groups.contains(group) && near.is_some() {
+            let is_own = list || group.starts_with("system:") || self.named_groups.contains(group);
+            if !is_own && near.is_some() {
                 let known = self.named_groups.iter().map(String::as_str);
                 wrong.extend(self.told("groups", "the policies name", group, known));
             }
         }
         wrong
     }
+}
+
+/// Returns the reference of the same kind and namespace whose name is nearly this one's.
+fn nearest_reference<'n>(given: &str, known: &'n BTreeSet<String>) -> Option<&'n String> {
+    let (place, name) = given.rsplit_once('/')?;
+    let names = known.iter().filter_map(|other| {
+        other.rsplit_once('/').filter(|(of, _)| *of == place).map(|(_, name)| name)
+    });
+    let near = nearest_name(name, names)?;
+    known.get(&format!("{place}/{near}"))
 }

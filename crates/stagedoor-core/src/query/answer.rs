@@ -89,6 +89,11 @@ impl<'e> QueryAnswer<'e> {
     /// `error()` stands for what fails in any case, and `guards` of a policy for their answer.
     #[must_use]
     pub fn when(&self) -> String {
+        match self.decision() {
+            Some(Decision::Allow) => return "true".to_owned(),
+            Some(Decision::Deny) => return "false".to_owned(),
+            None => {}
+        }
         let parts = |effect: Effect| -> Vec<String> {
             let mut parts: Vec<String> = Vec::new();
             for residual in self.residuals.iter().filter(|r| r.policy.effect() == effect) {

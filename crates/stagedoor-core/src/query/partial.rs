@@ -2,7 +2,8 @@
 //! evaluator's, and what is left is a tree.
 //!
 //! INVARIANT: whatever the unknown turns out to be, what is left comes to the same as the
-//! condition: true, false, or an error. No type is assumed of a value, and no entity to exist.
+//! condition: true, false, or an error. Types are assumed only where policies and requests are
+//! validated, and no entity is assumed to exist.
 
 use std::sync::{Arc, LazyLock};
 
@@ -39,6 +40,8 @@ pub(super) struct Partial<'a> {
     pub(super) evaluator: &'a Evaluator<'a>,
     pub(super) slots: &'a SlotEnv,
     pub(super) unknown: &'a Unknown,
+    /// Policies and requests are well typed: what stands for a truth value is one.
+    pub(super) typed: bool,
     pub(super) principal: &'a Typed,
     pub(super) resource: &'a Typed,
 }
@@ -104,7 +107,7 @@ impl Partial<'_> {
         };
         let right = match self.truth(right) {
             // `left && true` is left, if that is a truth value: whatever errs is told the same.
-            Part::Known(value) if boolean(&value) == Some(!is_or) && is_truth(&left) => {
+            Part::Known(value) if boolean(&value) == Some(!is_or) && self.is_truth(&left) => {
                 return Part::Open(left);
             }
             // `left && false` is false, unless left errs.
@@ -126,12 +129,16 @@ impl Partial<'_> {
         match self.part(expr) {
             Part::Known(value) if boolean(&value).is_none() => not_boolean(),
             // Nothing is lost by leaving `true &&` away where the rest is a truth value.
-            Part::Open(open) if !is_truth(&open) => Part::Open(rebuilt(ExprKind::And {
+            Part::Open(open) if !self.is_truth(&open) => Part::Open(rebuilt(ExprKind::And {
                 left: Arc::new(Expr::val(true)),
                 right: Arc::new(open),
             })),
             part => part,
         }
+    }
+
+    fn is_truth(&self, expr: &Expr) -> bool {
+        self.typed || is_truth(expr)
     }
 
     /// Returns what types alone tell of `==` and `in`.
