@@ -153,7 +153,7 @@ impl Compare {
         let files = Some(self.catalog.as_str()).filter(|text| !text.is_empty());
         let catalog = Catalog::from_files(files.map(|text| ("catalog", text)));
         let catalog = catalog.map_err(WireError::from)?;
-        let space = Space::of_catalog(&catalog, permissions, self.requests);
+        let space = Space::of_catalog(&catalog, permissions.iter(), self.requests);
         let comparison = Comparison::of(&old.engine, &new.engine, &space.requests);
         let unread = |error: &dyn std::error::Error| {
             Failure::new("internal::parse", format!("policies cannot be compared: {error}"))
