@@ -118,9 +118,8 @@ impl<'e> Linter<'e> {
             let never = alone::never_told(&report.findings);
             // What does not decide overrides nothing, and makes nothing needless.
             let watches = |id: &str| watched.iter().flatten().any(|watched| watched == id);
-            let is_dead = |policy: &Normal<'_>| {
-                never.contains(policy.info.id()) || watches(policy.info.id())
-            };
+            let is_dead =
+                |policy: &Normal<'_>| never.contains(policy.info.id()) || watches(policy.info.id());
             let dead: Vec<bool> = policies.iter().map(is_dead).collect();
             report.findings.extend(words::of(&policies, Platform::of(schema)));
 
