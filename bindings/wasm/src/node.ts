@@ -12,12 +12,16 @@ findBy(() => {
   try {
     return readFileSync(join(__dirname, '../stagedoor.wasm'));
   } catch (cause) {
-    // A bundler takes the code and leaves the file.
-    const message =
-      'the module is not beside the code, as in a bundle: call `initSync` with `stagedoor.wasm` first';
-    const help =
-      'copy `@stagedoor/wasm/stagedoor.wasm` beside the bundle, and call ' +
-      'initSync(readFileSync(path)) before anything else, or leave the package out of the bundle';
+    // A bundler takes the code and leaves the file; one that makes an ECMAScript module also
+    // leaves no `__dirname`.
+    const left = cause instanceof ReferenceError || (cause as { code?: unknown }).code === 'ENOENT';
+    const message = left
+      ? 'the module is not beside the code, as in a bundle: call `initSync` with `stagedoor.wasm` first'
+      : `the module cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`;
+    const help = left
+      ? 'copy `@stagedoor/wasm/stagedoor.wasm` beside the bundle, and call ' +
+        'initSync(readFileSync(path)) before anything else, or leave the package out of the bundle'
+      : 'let the process read `stagedoor.wasm` in the package, or call `initSync` with its bytes first';
     throw new StagedoorError({ code: 'module::missing', message, help }, { cause });
   }
 });

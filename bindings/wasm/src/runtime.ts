@@ -9,6 +9,13 @@ interface Exports {
   readonly stagedoor_output: () => number;
 }
 
+const EXPORTS: readonly (keyof Exports)[] = [
+  'memory',
+  'stagedoor_input',
+  'stagedoor_call',
+  'stagedoor_output',
+];
+
 type Source = WebAssembly.Module | BufferSource;
 
 let compiled: WebAssembly.Module | undefined;
@@ -26,34 +33,55 @@ export function findBy(finder: () => Source): void {
 
 /** Sets the module, compiled or as bytes. Not needed in Node, which finds it by itself. */
 export function initSync(source: Source): void {
+  let module: WebAssembly.Module;
   try {
-    compiled = source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source);
+    module = source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source);
   } catch (cause) {
     throw uncompiled(cause);
   }
+  // Any module compiles. What is in force stays until this is known to be the engine.
+  const has = new Set(WebAssembly.Module.exports(module).map(({ name }) => name));
+  const lacks = EXPORTS.filter(name => !has.has(name));
+  if (lacks.length > 0) {
+    throw uncompiled(new TypeError(`it has no \`${lacks.join('` and no `')}\``));
+  }
+  compiled = module;
   drop();
 }
 
-/** Sets the module, which may still be on its way: `init(fetch(url))`. */
-export async function init(source: Source | Response | Promise<Response>): Promise<void> {
+/**
+ * Sets the module: by its URL, from which it is fetched, by an answer that may still be on its
+ * way, such as `fetch(url)`, compiled, or as bytes. Takes what `import` of
+ * `@stagedoor/wasm/stagedoor.wasm` gives, whichever of these a host or bundler makes of it.
+ */
+export async function init(
+  source: Source | Response | Promise<Response> | URL | string,
+): Promise<void> {
   let given: Source | Response;
   try {
-    given = await source;
+    const there = await source;
+    given = typeof there === 'string' || there instanceof URL ? await fetch(there) : there;
   } catch (cause) {
-    throw unfetched('it could not be fetched', cause);
+    const named = typeof source === 'string' || source instanceof URL;
+    const what = named ? `\`${String(source)}\`` : 'it';
+    throw missing(`${what} could not be fetched: ${messageOf(cause)}`, cause);
   }
   if (given instanceof WebAssembly.Module) {
     initSync(given);
     return;
   }
-  if ('arrayBuffer' in given && !given.ok) {
-    throw unfetched(`\`${given.url}\` is answered with ${given.status}`);
-  }
   let bytes: BufferSource;
-  try {
-    bytes = 'arrayBuffer' in given ? await given.arrayBuffer() : given;
-  } catch (cause) {
-    throw unfetched('it broke off on its way', cause);
+  if (isResponse(given)) {
+    if (!given.ok) {
+      throw missing(`\`${given.url}\` is answered with ${given.status}`);
+    }
+    try {
+      bytes = await given.arrayBuffer();
+    } catch (cause) {
+      throw missing(`it broke off on its way: ${messageOf(cause)}`, cause);
+    }
+  } else {
+    bytes = given;
   }
   let module: WebAssembly.Module;
   try {
@@ -64,16 +92,25 @@ export async function init(source: Source | Response | Promise<Response>): Promi
   initSync(module);
 }
 
-function unfetched(reason: string, cause?: unknown): StagedoorError {
+function isResponse(given: Source | Response): given is Response {
+  // Not `instanceof`: there are answers of other makers than the host.
+  return typeof given === 'object' && given !== null && 'arrayBuffer' in given;
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+function missing(reason: string, cause?: unknown): StagedoorError {
   const message = `the module is not there: ${reason}`;
   const help =
-    'serve `@stagedoor/wasm/stagedoor.wasm` with the page, and give `init` its URL: ' +
-    "with a bundler, `new URL('@stagedoor/wasm/stagedoor.wasm', import.meta.url)`";
+    'serve `@stagedoor/wasm/stagedoor.wasm` with the page, and give `init` its URL, as the README ' +
+    'shows for each bundler';
   return new StagedoorError({ code: 'module::missing', message, help }, { cause });
 }
 
 function uncompiled(cause: unknown): StagedoorError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = messageOf(cause);
   // Browsers say it in words of their own, and name the policy or `unsafe-eval` in all of them.
   const refused = /content security policy|unsafe-eval/i.test(reason);
   const message = refused
@@ -95,15 +132,27 @@ function instance(): Exports {
   if (running === undefined) {
     if (compiled === undefined) {
       if (find === undefined) {
-        const message = 'the module is not there: call `init` with `stagedoor.wasm` first';
-        throw new StagedoorError({ code: 'module::missing', message });
+        throw missing('nothing has called `init`');
       }
       initSync(find());
     }
-    running = new WebAssembly.Instance(compiled as WebAssembly.Module, {})
-      .exports as unknown as Exports;
+    running = started(compiled as WebAssembly.Module);
   }
   return running;
+}
+
+function started(module: WebAssembly.Module): Exports {
+  let exports: WebAssembly.Exports;
+  try {
+    exports = new WebAssembly.Instance(module, {}).exports;
+  } catch (cause) {
+    const message = `the host does not start the module: ${messageOf(cause)}`;
+    const help =
+      'give it memory; a build that is not for release may be larger than browsers take ' +
+      'on the thread of a page';
+    throw new StagedoorError({ code: 'module::refused', message, help }, { cause });
+  }
+  return exports as unknown as Exports;
 }
 
 /** Makes a call, in JSON, and returns what it gives back. */
@@ -129,7 +178,7 @@ export function call<T>(text: string): T {
   return ok as T;
 }
 
-const freed = new FinalizationRegistry<{ generation: number; call: string }>(held => {
+function free(held: { generation: number; call: string }): void {
   if (held.generation === generation && running !== undefined) {
     try {
       call(held.call);
@@ -137,7 +186,11 @@ const freed = new FinalizationRegistry<{ generation: number; call: string }>(hel
       // A trap, which lost all that was to be freed. Nobody is there to be told.
     }
   }
-});
+}
+
+// workerd has none up to the compatibility date 2025-05-05. `close()` frees there.
+const freed =
+  typeof FinalizationRegistry === 'function' ? new FinalizationRegistry(free) : undefined;
 
 /** A number of something in the module, which is made again if the instance was lost. */
 export class Handle {
@@ -156,13 +209,13 @@ export class Handle {
     if (this.#generation !== generation) {
       this.#number = this.make();
       this.#generation = generation;
-      freed.register(this, { generation, call: this.#freeing() }, this);
+      freed?.register(this, { generation, call: this.#freeing() }, this);
     }
     return this.#number;
   }
 
   free(): void {
-    freed.unregister(this);
+    freed?.unregister(this);
     if (this.#generation === generation && running !== undefined) {
       call(this.#freeing());
     }

@@ -263,7 +263,17 @@ test('a module that cannot be had says what to do', async () => {
     name: 'StagedoorError',
     code: 'module::missing',
   });
+  await assert.rejects(init('nowhere.wasm'), {
+    code: 'module::missing',
+    message: /`nowhere\.wasm` could not be fetched: /,
+  });
+  for (const nothing of [undefined, null, 3, {}]) {
+    await assert.rejects(init(nothing), { name: 'StagedoorError', code: 'module::invalid' });
+  }
   assert.throws(() => initSync(new Uint8Array([1, 2, 3])), { code: 'module::invalid' });
+  // A module, of somebody else's.
+  const empty = new Uint8Array([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
+  assert.throws(() => initSync(empty), { code: 'module::invalid', message: /no `stagedoor_call`/ });
   // What was there before goes on.
   assert.ok(Engine.loadSync({ texts }).revision);
 });

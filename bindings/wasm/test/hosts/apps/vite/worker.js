@@ -1,0 +1,8 @@
+import { init } from '@stagedoor/wasm';
+import url from '@stagedoor/wasm/stagedoor.wasm?url';
+import { answers } from '../answers.js';
+
+init(url)
+  .then(answers)
+  .catch(error => `${error.code}: ${error.message}\n${error.help}`)
+  .then(text => postMessage(text));
