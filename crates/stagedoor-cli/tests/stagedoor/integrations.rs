@@ -1,4 +1,5 @@
-//! The GitHub action and the hooks for pre-commit, as the files at the repository's root have them.
+//! The GitHub action and the hooks for pre-commit, as the files at the repository's root have them, and
+//! what each crate needs to be published.
 
 use std::path::Path;
 use std::process::Command;
@@ -190,5 +191,22 @@ fn a_hook_without_the_command_says_so() -> Result<()> {
     let printed = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.code() == Some(127), "{printed}");
     ensure!(printed.contains("cargo install --locked stagedoor-cli@"), "{printed}");
+    Ok(())
+}
+
+/// A crate's archive holds what is in its folder: the licence has to be there.
+#[test]
+fn every_crate_has_its_licence() -> Result<()> {
+    let licence = std::fs::read(repository("LICENSE"))?;
+    let mut crates = 0;
+    for entry in std::fs::read_dir(repository("crates"))? {
+        let folder = entry?.path();
+        if folder.join("Cargo.toml").is_file() {
+            let own = std::fs::read(folder.join("LICENSE"));
+            ensure!(own.is_ok_and(|own| own == licence), "{} has no LICENSE", folder.display());
+            crates += 1;
+        }
+    }
+    ensure!(crates > 10, "{crates} crates");
     Ok(())
 }
