@@ -9,8 +9,8 @@ use std::time::Duration;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use stagedoor_distribution::ReplicaStatus;
+use stagedoor_distribution::store::http::HttpOptions;
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::ending::Ending;
 use crate::failure::Failure;
@@ -131,21 +131,13 @@ fn ask(args: &FleetArgs, output: &mut Output) -> Result<Ending, Failure> {
 }
 
 fn agent(args: &FleetArgs) -> Result<Agent, Failure> {
-    let timeout = Duration::from_secs(args.timeout);
-    let mut config =
-        Agent::config_builder().http_status_as_error(false).timeout_global(Some(timeout));
+    let mut options = HttpOptions::default();
+    options.timeout = Duration::from_secs(args.timeout);
     if let Some(path) = &args.ca {
         let pem = Input::default().text(path, STATUS_BYTES as usize)?;
-        let certificates: Vec<Certificate<'static>> = parse_pem(pem.as_bytes())
-            .filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                _ => None,
-            })
-            .collect();
-        let roots = RootCerts::new_with_certs(&certificates);
-        config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+        options.authorities = Some(pem.into_bytes());
     }
-    Ok(config.build().into())
+    options.agent().map_err(|error| Failure::input(error.to_string()))
 }
 
 fn server(agent: &Agent, address: &str) -> Server {

@@ -1,6 +1,7 @@
 //! A replica that looks at its store by itself, as the origin of a server's policies.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,7 +43,7 @@ struct Stopping {
 /// # Errors
 ///
 /// Why it cannot be used, with its name.
-pub fn read_trust(path: &std::path::Path) -> Result<Trust, String> {
+pub fn read_trust(path: &Path) -> Result<Trust, String> {
     use stagedoor_source::{FileSystem as _, RealFileSystem};
 
     let failed = |reason: String| format!("`{}`: {reason}", path.display());
@@ -57,15 +58,20 @@ pub fn read_trust(path: &std::path::Path) -> Result<Trust, String> {
 impl Follower {
     /// Begins to look at the store: at once, and then every `interval`, a fifth more or less. Whom
     /// to trust is read again from its file each time.
-    #[must_use]
-    pub fn start(replica: Replica, trust: Option<PathBuf>, interval: Duration) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// As of the system, if it has no thread left.
+    pub fn start(replica: Replica, trust: Option<PathBuf>, interval: Duration) -> io::Result<Self> {
         let replica = Arc::new(replica);
         let components = Arc::new(Components::of(replica.directory()));
         let stopping = Arc::new(Stopping::default());
         let (following, stop) = (Arc::clone(&replica), Arc::clone(&stopping));
         let rules = Arc::clone(&components);
-        std::thread::spawn(move || follow(&following, &rules, trust.as_deref(), interval, &stop));
-        Self { replica, components, stopping }
+        std::thread::Builder::new()
+            .name("replica".to_owned())
+            .spawn(move || follow(&following, &rules, trust.as_deref(), interval, &stop))?;
+        Ok(Self { replica, components, stopping })
     }
 
     /// Returns the replica.
@@ -86,7 +92,7 @@ impl Drop for Follower {
 fn follow(
     replica: &Replica,
     components: &Components,
-    trust: Option<&std::path::Path>,
+    trust: Option<&Path>,
     interval: Duration,
     stopping: &Stopping,
 ) {

@@ -76,7 +76,7 @@ pub enum LocationError {
     Ambiguous(String),
     /// There is no such kind of store.
     #[error(
-        "there is no store of the kind `{0}`: there are oci, oci+http, https, http, postgres and file"
+        "this build has no store of the kind `{0}`: there are oci, oci+http, https, http and file, and postgres with the feature of that name"
     )]
     Scheme(String),
     /// The repository has no such name.

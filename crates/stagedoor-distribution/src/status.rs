@@ -1,7 +1,7 @@
 //! How a replica is, for people and programs.
 
 use serde::{Deserialize, Serialize};
-use stagedoor_source::{HealthLevel, HealthLine, OriginHealth};
+use stagedoor_source::{Gauge, HealthLevel, HealthLine, OriginHealth};
 
 use crate::channel::Name;
 use crate::digest::Digest;
@@ -90,6 +90,31 @@ impl ReplicaStatus {
         self.max_stale_seconds.is_some_and(|bound| self.stale_seconds > bound)
     }
 
+    /// Returns what metrics tell.
+    fn gauges(&self) -> Vec<Gauge> {
+        let gauge = |name, help, value| Gauge { name, help, value };
+        // Exact up to 2^53, of which a counter is far.
+        let ready = if self.is_ready() { 1.0 } else { 0.0 };
+        let mut gauges = vec![
+            gauge("stagedoor_replica_ready", "Whether what is in force should be asked.", ready),
+            gauge(
+                "stagedoor_source_unconfirmed_seconds",
+                "Seconds since the source last offered what is in force.",
+                self.stale_seconds as f64,
+            ),
+        ];
+        if let Some(now) = &self.in_force {
+            let help = "The number of the release in force.";
+            gauges.push(gauge("stagedoor_release", help, now.counter as f64));
+            if let Some(expires) = now.expires {
+                let help = "When the release in force expires, in seconds since 1970.";
+                let seconds = expires.seconds() as f64;
+                gauges.push(gauge("stagedoor_release_expires_seconds", help, seconds));
+            }
+        }
+        gauges
+    }
+
     /// Returns what health tells.
     #[must_use]
     pub fn health(&self) -> OriginHealth {
@@ -132,6 +157,6 @@ impl ReplicaStatus {
         }
         // A status is always JSON.
         let details = serde_json::to_value(self).unwrap_or_default();
-        OriginHealth { is_ready: self.is_ready(), lines, details }
+        OriginHealth { is_ready: self.is_ready(), lines, details, gauges: self.gauges() }
     }
 }

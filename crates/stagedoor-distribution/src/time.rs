@@ -38,6 +38,12 @@ impl Timestamp {
         Self(i64::try_from(seconds).unwrap_or(LAST).min(LAST))
     }
 
+    /// Returns the seconds since 1970.
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        self.0
+    }
+
     /// Returns the time so much later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {

@@ -14,7 +14,7 @@ use http::{HeaderValue, Response, StatusCode, Uri};
 use serde_json::json;
 use stagedoor_audit::rfc3339;
 use stagedoor_core::LoadError;
-use stagedoor_source::HealthLevel;
+use stagedoor_source::{Gauge, HealthLevel};
 
 use crate::house::House;
 use crate::refusal::Refusal;
@@ -127,6 +127,11 @@ pub(crate) async fn metrics(State(house): State<Arc<House>>) -> Response<Body> {
     match house.metrics.text() {
         Ok(mut page) => {
             page.push_str(&house.log.as_ref().map(|log| log.metrics()).unwrap_or_default());
+            let health = house.watched.iter().filter_map(|watched| watched.source.health());
+            for Gauge { name, help, value } in health.flat_map(|health| health.gauges) {
+                // Writing to a string does not fail.
+                let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+            }
             let mut response = text(StatusCode::OK, page);
             let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             response.headers_mut().insert(CONTENT_TYPE, format);

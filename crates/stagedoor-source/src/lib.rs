@@ -68,7 +68,7 @@ pub use limits_file::{limits_from_json, limits_from_numbers};
 pub use manifest::{MANIFEST_NAME, Manifest, ManifestUse};
 pub use memory::MemoryFileSystem;
 pub use origin::{
-    Admission, HealthLevel, HealthLine, NothingToLoad, OriginHealth, OriginSet, PathOrigin,
+    Admission, Gauge, HealthLevel, HealthLine, NothingToLoad, OriginHealth, OriginSet, PathOrigin,
     PolicyOrigin,
 };
 pub use platform::PolicySet;

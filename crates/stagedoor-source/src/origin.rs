@@ -82,6 +82,19 @@ pub struct OriginHealth {
     pub lines: Vec<HealthLine>,
     /// What programs are told.
     pub details: Value,
+    /// What is measured.
+    pub gauges: Vec<Gauge>,
+}
+
+/// One number that is measured of an origin.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Gauge {
+    /// Its name in metrics: `stagedoor_release`.
+    pub name: &'static str,
+    /// What it is.
+    pub help: &'static str,
+    /// The number now.
+    pub value: f64,
 }
 
 /// One thing that is told of an origin.

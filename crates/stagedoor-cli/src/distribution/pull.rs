@@ -113,7 +113,8 @@ fn once(args: &PullArgs, trust: &Trust) -> Result<SignedSet, Failure> {
 /// Writes each release that is taken up, until a signal ends the process.
 fn follow(args: &PullArgs, replica: Replica) -> Result<Ending, Failure> {
     let interval = Duration::from_secs(args.poll_interval);
-    let follower = Follower::start(replica, Some(args.trust.clone()), interval);
+    let follower = Follower::start(replica, Some(args.trust.clone()), interval)
+        .map_err(|e| Failure::input(format!("no thread can be had: {e}")))?;
     let replica = follower.replica();
     let mut written = None;
     loop {

@@ -36,7 +36,7 @@ pub(crate) struct SourceArgs {
     state: Option<PathBuf>,
 
     /// How often to look at the source, in seconds, a fifth more or less.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    #[arg(long, value_name = "SECONDS", requires = "source", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400))]
     poll_interval: u64,
 
     /// Not ready when the source has not confirmed what is in force for so many seconds, or when it
@@ -49,7 +49,7 @@ pub(crate) struct SourceArgs {
     pin: Option<Digest>,
 
     /// What becomes of the tests that a set brings.
-    #[arg(long, value_enum, default_value_t = Tests::Run)]
+    #[arg(long, value_enum, requires = "source", default_value_t = Tests::Run)]
     set_tests: Tests,
 
     /// Take up no set that changes access in this way against the one in force, unless its signature
@@ -108,6 +108,9 @@ impl SourceArgs {
             replica = replica.with_gate(Arc::new(ChangeGate { refuses }));
         }
         let interval = Duration::from_secs(self.poll_interval);
-        Ok(Arc::new(Follower::start(replica, Some(trusted.clone()), interval)))
+        let follower = Follower::start(replica, Some(trusted.clone()), interval);
+        let follower =
+            follower.map_err(|e| Failure::input(format!("no thread can be had: {e}")))?;
+        Ok(Arc::new(follower))
     }
 }

@@ -264,6 +264,10 @@ fn without_anything_to_decide_by_a_server_waits() -> Result<()> {
     ensure!(allows(&server, "ana")?);
     let status: Value = get("/status")?.json()?;
     ensure!(status["sources"][0]["origin"]["inForce"]["counter"] == 1, "{status}");
+    let metrics = get("/metrics")?.text;
+    for line in ["stagedoor_release 1", "stagedoor_replica_ready 1"] {
+        ensure!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
     Ok(())
 }
 

@@ -45,8 +45,12 @@ pub enum HttpOptionsError {
 }
 
 impl HttpOptions {
-    /// Returns a client.
-    pub(crate) fn agent(&self) -> Result<Agent, HttpOptionsError> {
+    /// Returns a client that keeps to the options; the token is left to whoever asks.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpOptionsError`].
+    pub fn agent(&self) -> Result<Agent, HttpOptionsError> {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(self.timeout))
