@@ -25,6 +25,11 @@ impl FailingDisk {
         Self { left: AtomicUsize::new(steps), ends, quarters }
     }
 
+    /// Returns one that never fails.
+    pub fn good() -> Self {
+        Self::new(usize::MAX, true, 0)
+    }
+
     fn step(&self) -> io::Result<()> {
         let less = |left: usize| match left {
             0 => None,
@@ -59,12 +64,13 @@ impl Disk for FailingDisk {
             // It breaks off here in any case.
             let _ = std::fs::write(path, part);
         })?;
-        RealDisk.write(path, bytes)
+        // Nobody waits for the disk itself: no machine fails here.
+        std::fs::write(path, bytes)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.step()?;
-        RealDisk.rename(from, to)
+        std::fs::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

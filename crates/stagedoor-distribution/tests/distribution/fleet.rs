@@ -6,9 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
 use stagedoor_core::{Decision, Engine, Entities, Request};
-use stagedoor_distribution::{
-    Digest, Disk, RealDisk, Release, Replica, ReplicaOptions, SigningKey, Trust,
-};
+use stagedoor_distribution::{Digest, Disk, Release, Replica, ReplicaOptions, SigningKey, Trust};
 
 use crate::disk::FailingDisk;
 use crate::support::{Fault, Link, Signed, TestClock, channel, key, load, now};
@@ -188,7 +186,7 @@ fn run(seed: u64) -> Result<()> {
                         false,
                         random.u64(..5) as usize,
                     )),
-                    _ => Arc::new(RealDisk),
+                    _ => Arc::new(FailingDisk::good()),
                 };
                 let node = fleet.nodes.get_mut(number).context("a node")?;
                 node.replica = None;
@@ -211,7 +209,8 @@ fn run(seed: u64) -> Result<()> {
         node.link.set(Fault::None);
         // A disk that failed is replaced.
         node.replica = None;
-        let replica = fleet.open(fleet.nodes.get(number).context("a node")?, Arc::new(RealDisk))?;
+        let replica = fleet
+            .open(fleet.nodes.get(number).context("a node")?, Arc::new(FailingDisk::good()))?;
         let node = fleet.nodes.get_mut(number).context("a node")?;
         (node.replica, node.engine) = (Some(replica), None);
     }
