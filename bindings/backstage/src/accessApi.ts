@@ -145,6 +145,8 @@ export class AccessApi {
             const refusal = refused(error);
             if (refusal) {
               const more = links.told(refusal.more) as object;
+              // What is left of a body that is too long is not read.
+              if (refusal.status === 413) response.set('connection', 'close');
               response
                 .status(refusal.status)
                 .json({ error: refusal.message, ...more });

@@ -366,6 +366,9 @@ test('settings that are wrong are named', options, async t => {
       { directory, catalogGroups: { intervall: '1m' } },
       /permission\.stagedoor\.catalogGroups\.intervall/,
     ],
+    // Whoever looks at the page follows it.
+    [{ directory, policyUrl: 'javascript:{file}' }, /policyUrl must be/],
+    [{ directory, policyUrl: 'https://git.example' }, /policyUrl must be/],
     [
       { directory, shadow: { directory, sample: 1 } },
       /permission\.stagedoor\.shadow\.sample/,
