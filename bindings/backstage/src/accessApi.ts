@@ -6,21 +6,21 @@ import type {
   LoggerService,
   UserInfoService,
 } from '@backstage/backend-plugin-api';
-import type { BackstageUser, StagedoorError } from '@stagedoor/node';
+import type { BackstageUser } from '@stagedoor/node';
 
-import { memberOf, NoPolicies } from './access';
+import { memberOf } from './access';
 import type { AccessReview } from './access';
-import { NotApplied } from './appliedConditions';
 import { entityRef } from './catalog';
 import type { CatalogEntity, EntityList } from './catalog';
 import type { HolderReview } from './holders';
 import type { PolicyLinks } from './policyLinks';
+import { count, parameter, required } from './parameters';
 import type { ReachReview } from './reach';
-import { BodyTooLong, readBody } from './requestBody';
+import { Refusal, refused } from './refusal';
+import { readBody } from './requestBody';
 import type { CatalogUsers } from './users';
 import { readDraft } from './whatIf';
 import type { Comparisons } from './whatIf';
-import { Unanswerable } from './why';
 import type { Reasons } from './why';
 
 /** Below `/api/permission`. */
@@ -38,8 +38,6 @@ const NAMED = 1_000;
 const AT_ONCE = 2;
 /** So many questions about whoever asks. */
 const OWN_AT_ONCE = 16;
-/** No reference and no name is longer. */
-const LENGTH = 500;
 /** No body has more bytes. */
 const BODY_BYTES = 1 << 20;
 
@@ -71,17 +69,6 @@ export interface AccessApiOptions {
   readonly logger: LoggerService;
   /** How everything stands, for those who may see it. */
   readonly status: () => object;
-}
-
-/** Something that whoever asks is told. */
-class Refusal extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-    readonly more: object = {},
-  ) {
-    super(message);
-  }
 }
 
 type Credentials = BackstageCredentials<BackstageUserPrincipal>;
@@ -366,52 +353,6 @@ export class AccessApi {
       );
     }
   }
-}
-
-/** Returns what whoever asks is told of a failure; nothing if it is none of theirs. */
-function refused(error: unknown): Refusal | undefined {
-  if (error instanceof Refusal) return error;
-  if (error instanceof NoPolicies) return new Refusal(503, error.message);
-  if (error instanceof Unanswerable) return new Refusal(400, error.message);
-  if (error instanceof BodyTooLong) return new Refusal(413, error.message);
-  if (error instanceof NotApplied) return new Refusal(502, error.message);
-  const { name, code, problems, message } = (error ??
-    {}) as Partial<StagedoorError>;
-  if (name !== 'StagedoorError') return undefined;
-  if (code === 'engine::closed') {
-    return new Refusal(503, 'the policies have changed: ask again');
-  }
-  return new Refusal(400, message ?? String(error), {
-    code,
-    problems: problems ?? [],
-  });
-}
-
-function parameter(query: URLSearchParams, name: string): string | undefined {
-  const values = query.getAll(name);
-  if (values.length > 1) throw new Refusal(400, `${name} is given twice`);
-  const [value] = values;
-  if (value !== undefined && (value === '' || value.length > LENGTH)) {
-    throw new Refusal(400, `${name} is empty or too long`);
-  }
-  return value;
-}
-
-function required(query: URLSearchParams, name: string): string {
-  const value = parameter(query, name);
-  if (value === undefined) throw new Refusal(400, `${name} is missing`);
-  return value;
-}
-
-function count(
-  query: URLSearchParams,
-  name: string,
-  otherwise: number,
-): number {
-  const value = parameter(query, name);
-  if (value === undefined) return otherwise;
-  if (!/^\d{1,9}$/.test(value)) throw new Refusal(400, `${name} is no number`);
-  return Number(value);
 }
 
 function same(one: string, other: string): boolean {
