@@ -76,7 +76,9 @@ impl Policies {
     ///
     /// [`Failure`] with everything that is wrong.
     pub(crate) fn load(options: Options) -> Result<Self> {
-        let rules = options.rules.as_deref().map(Rules::new).transpose()?;
+        let policies = options.directory.as_deref();
+        let rules =
+            options.rules.as_deref().map(|rules| Rules::new(rules, policies)).transpose()?;
         let load = || Loaded::load(&options, rules.as_ref(), &CatalogFacts::default());
         let loaded = guarded(load)?;
         Ok(Self {

@@ -37,11 +37,13 @@ pub fn compile_rule() -> napi::Result<()> {
 #[derive(Debug)]
 pub(crate) struct Rules {
     directory: PathBuf,
+    /// The directory of the policies, whose lock holds wherever the rules come from.
+    policies: Option<PathBuf>,
     loader: Arc<RuleLoader>,
 }
 
 impl Rules {
-    pub(crate) fn new(directory: &Path) -> Result<Self> {
+    pub(crate) fn new(directory: &Path, policies: Option<&Path>) -> Result<Self> {
         let compiler = COMPILER.get().cloned().map_or(Compiler::None, Compiler::Child);
         let config = HostConfig::default().with_compiler(compiler);
         let cache = HostConfig::user_cache();
@@ -52,12 +54,16 @@ impl Rules {
             Some(Err(_)) | None => RuleHost::new(&config)?,
         };
         let loader = Arc::new(RuleLoader::new(host));
-        Ok(Self { directory: directory.to_owned(), loader })
+        let policies = policies.map(Path::to_owned);
+        Ok(Self { directory: directory.to_owned(), policies, loader })
     }
 
     /// Loads the rules as they are now; the first time it waits until they are compiled.
     pub(crate) fn load(&self) -> Result<Arc<dyn RuleEvaluator>> {
-        let locks: Vec<PathBuf> = RuleLock::of_directory(&self.directory).into_iter().collect();
+        let directories = std::iter::once(&self.directory).chain(&self.policies);
+        let mut locks: Vec<PathBuf> =
+            directories.filter_map(|directory| RuleLock::of_directory(directory)).collect();
+        locks.dedup();
         let rules = self.loader.load(std::slice::from_ref(&self.directory), &locks, Some(WAIT));
         Ok(Arc::new(rules.map_err(Failure::from)?))
     }

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::input::{Input, unreadable};
 use crate::output::Output;
 use crate::platform::{PLATFORMS, Platform};
-use crate::rules;
+use crate::rules::{self, RulePlaces};
 
 /// Write a directory of policies as one file.
 ///
@@ -128,7 +128,14 @@ fn with_tests(
     if !has_tests(&root) {
         return Ok((bundle, None));
     }
-    let rules = rules::load(&load.rules, &rules::below([&root]), &load.rule_host)?;
+    let rules = rules::load(
+        RulePlaces {
+            named: &load.rules,
+            found: &rules::below([&root]),
+            policies: std::slice::from_ref(&root),
+        },
+        &load.rule_host,
+    )?;
     let builder = TestSuite::builder().tests([&root]).limits(load.limits()?);
     let suite = rules.into_iter().fold(builder, |builder, rules| builder.rules(rules)).build();
     let suite = suite.map_err(|error| Failure::input(error.to_string()))?;

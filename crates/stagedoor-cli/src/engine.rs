@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::input::{Input, is_stdin, unreadable};
 use crate::output::Output;
 use crate::platform::{PLATFORMS, Platform};
-use crate::rules;
+use crate::rules::{self, RulePlaces};
 
 /// Limits are not larger than this.
 const LIMITS_BYTES: usize = 64 << 10;
@@ -129,7 +129,7 @@ impl LoadArgs {
             }
             false => set,
         };
-        let rules = rules::load(&self.rules, set.sources().rules(), &self.rule_host)?;
+        let rules = rules::load(RulePlaces::of(&self.rules, set.sources()), &self.rule_host)?;
         let builder = set.builder();
         let builder = rules.into_iter().fold(builder, |b, rules| b.rules(rules));
         let engine = builder.build().map_err(with_permission_help)?;
@@ -186,7 +186,7 @@ impl PolicyArgs {
             return Ok(self.load.build(set, output)?.engine);
         }
         let builder = sources.add_to(Engine::builder()).limits(self.load.limits()?).exact_cedar();
-        let rules = rules::load(&self.load.rules, sources.rules(), &self.load.rule_host)?;
+        let rules = rules::load(RulePlaces::of(&self.load.rules, &sources), &self.load.rule_host)?;
         let engine = rules.into_iter().fold(builder, |b, rules| b.rules(rules)).build()?;
         tell_of_files(engine.warnings(), output);
         Ok(engine)

@@ -13,7 +13,7 @@ use crate::engine::{LoadArgs, is_about_files};
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::output::Output;
-use crate::rules;
+use crate::rules::{self, RulePlaces};
 
 /// Loads policies at paths: one set, or one for each platform.
 pub(crate) fn policies(
@@ -22,7 +22,7 @@ pub(crate) fn policies(
     output: &Output,
 ) -> Result<Vec<Policies>, Failure> {
     let sources = load.sources(paths, &[], &mut Input::default())?;
-    let rules = rules::load(&load.rules, sources.rules(), &load.rule_host)?;
+    let rules = rules::load(RulePlaces::of(&load.rules, &sources), &load.rule_host)?;
     let sets = Policies::all(sources, rules, &load.limits()?)?;
     // Each set has the warnings of all files.
     let mut told = BTreeSet::new();
@@ -63,7 +63,10 @@ pub(crate) fn catalog_entities(catalog: &Catalog) -> Vec<Entity> {
 
 /// Loads the tests at paths, if there are any; why they cannot be used is a remark.
 pub(crate) fn suite(paths: &[PathBuf], output: &Output) -> Option<TestSuite> {
-    let rules = match rules::load(&[], &rules::below(paths), &rules::RuleHostArgs::default()) {
+    let rules = match rules::load(
+        RulePlaces { named: &[], found: &rules::below(paths), policies: &[] },
+        &rules::RuleHostArgs::default(),
+    ) {
         Ok(rules) => rules,
         Err(failure) => {
             output.remark(&format!("the fixtures of the tests are not used: {failure}"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use stagedoor_core::RuleEvaluator;
-use stagedoor_source::{FileKind, Listing, RealFileSystem};
+use stagedoor_source::{FileKind, Listing, PolicySources, RealFileSystem};
 use stagedoor_webhook::RuleSource;
 
 use crate::engine::LoadArgs;
@@ -51,17 +51,38 @@ impl Default for RuleHostArgs {
     }
 }
 
+/// Where rules are, and what pins them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RulePlaces<'a> {
+    /// Directories that are named.
+    pub(crate) named: &'a [PathBuf],
+    /// Rules that were found beside policies: they count where no directory is named.
+    pub(crate) found: &'a [PathBuf],
+    /// Directories of the policies, whose locks hold wherever the rules come from.
+    pub(crate) policies: &'a [PathBuf],
+}
+
+impl<'a> RulePlaces<'a> {
+    /// Returns the places of rules for a policy set.
+    pub(crate) fn of(named: &'a [PathBuf], sources: &'a PolicySources) -> Self {
+        Self { named, found: sources.rules(), policies: sources.directories() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.found.is_empty()
+    }
+}
+
 /// Returns the rules of directories that are named, or else those that were found. Waits until they
 /// are compiled.
 pub(crate) fn load(
-    named: &[PathBuf],
-    found: &[PathBuf],
+    places: RulePlaces<'_>,
     host: &RuleHostArgs,
 ) -> Result<Option<Arc<dyn RuleEvaluator>>, Failure> {
-    if named.is_empty() && found.is_empty() {
+    if places.is_empty() {
         return Ok(None);
     }
-    Loader::new(host)?.load(named, found, None).map(Some)
+    Loader::new(host)?.load(places, None).map(Some)
 }
 
 /// Returns the components in directories that are named, or else those that were found.
@@ -109,6 +130,8 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 pub(crate) struct RuleFiles {
     named: Vec<PathBuf>,
     policies: Vec<PathBuf>,
+    /// The directories of the policies.
+    directories: Vec<PathBuf>,
     loader: Loader,
     wait: Duration,
 }
@@ -122,7 +145,16 @@ impl RuleFiles {
         wait: Duration,
     ) -> Result<Self, Failure> {
         let loader = Loader::new(&args.rule_host)?;
-        Ok(Self { named: args.rules.clone(), policies, loader, wait })
+        let directory = |path: &PathBuf| match path.is_dir() {
+            true => path.clone(),
+            false => path.parent().unwrap_or(path).to_owned(),
+        };
+        let directories = policies.iter().map(directory).collect();
+        Ok(Self { named: args.rules.clone(), policies, directories, loader, wait })
+    }
+
+    fn places<'a>(&'a self, found: &'a [PathBuf]) -> RulePlaces<'a> {
+        RulePlaces { named: &self.named, found, policies: &self.directories }
     }
 
     /// Returns the components, and what stands beside them.
@@ -143,16 +175,17 @@ impl RuleFiles {
 impl RuleSource for RuleFiles {
     fn load(&self) -> Result<Option<Arc<dyn RuleEvaluator>>, String> {
         let found: Vec<PathBuf> = self.listed().into_iter().filter(|path| is_rule(path)).collect();
-        if self.named.is_empty() && found.is_empty() {
+        let places = self.places(&found);
+        if places.is_empty() {
             return Ok(None);
         }
-        let loaded = self.loader.load(&self.named, &found, Some(self.wait));
+        let loaded = self.loader.load(places, Some(self.wait));
         loaded.map(Some).map_err(|e| e.to_string())
     }
 
     fn files(&self) -> Vec<PathBuf> {
         let mut files = self.listed();
-        let locks = locks(&self.named, &files);
+        let locks = locks(self.places(&files));
         files.extend(locks);
         files
     }
@@ -175,7 +208,7 @@ mod without {
 
     use stagedoor_core::RuleEvaluator;
 
-    use super::RuleHostArgs;
+    use super::{RuleHostArgs, RulePlaces};
     use crate::failure::Failure;
 
     #[derive(Debug)]
@@ -188,8 +221,7 @@ mod without {
 
         pub(super) fn load(
             &self,
-            named: &[PathBuf],
-            found: &[PathBuf],
+            RulePlaces { named, found, .. }: RulePlaces<'_>,
             _: Option<Duration>,
         ) -> Result<Arc<dyn RuleEvaluator>, Failure> {
             let names: Vec<_> =
@@ -204,7 +236,7 @@ mod without {
         }
     }
 
-    pub(super) fn locks(_: &[PathBuf], _: &[PathBuf]) -> Vec<PathBuf> {
+    pub(super) fn locks(_: RulePlaces<'_>) -> Vec<PathBuf> {
         Vec::new()
     }
 }

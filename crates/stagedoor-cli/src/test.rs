@@ -20,7 +20,7 @@ use crate::engine::{LoadArgs, tell_of_files};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::review::or_unusable;
-use crate::rules;
+use crate::rules::{self, RulePlaces};
 use crate::terminal::{line, printable};
 use measures::{tell_coverage, tell_mutation};
 
@@ -148,7 +148,9 @@ fn load_and_run(
 ) -> Result<Ending, Failure> {
     let mut options = Options::default();
     let found = rules::below(args.paths.iter().chain(&args.policies));
-    let rules = rules::load(&args.load.rules, &found, &args.load.rule_host)?;
+    let policies: Vec<PathBuf> = args.paths.iter().chain(&args.policies).cloned().collect();
+    let places = RulePlaces { named: &args.load.rules, found: &found, policies: &policies };
+    let rules = rules::load(places, &args.load.rule_host)?;
     options.rules = match args.load.rules.as_slice() {
         [] => {
             let mut directories: Vec<PathBuf> =

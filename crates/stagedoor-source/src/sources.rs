@@ -39,6 +39,7 @@ pub struct SourceFile {
 pub struct PolicySources {
     pub(crate) files: Vec<SourceFile>,
     rules: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
     problems: Vec<Problem>,
     /// Whether all directories are what their manifests say.
     is_pinned: bool,
@@ -73,10 +74,12 @@ impl PolicySources {
                 Err(error) => sources.problems.push(unreadable(&place, &error)),
                 Ok(metadata) => match metadata.kind {
                     EntryKind::Directory => {
+                        sources.directories.push(path.to_owned());
                         sources.directory(files, path, root, limits, manifest);
                     }
                     EntryKind::File | EntryKind::Link => {
                         sources.is_pinned = false;
+                        sources.directories.extend(path.parent().map(Path::to_owned));
                         sources.file(files, path, limits);
                     }
                     EntryKind::Special => sources.problems.push(special(&place)),
@@ -133,6 +136,7 @@ impl PolicySources {
     pub fn extend(&mut self, other: Self) {
         self.files.extend(other.files);
         self.rules.extend(other.rules);
+        self.directories.extend(other.directories);
         self.problems.extend(other.problems);
         self.is_pinned &= other.is_pinned;
         self.pinned_rules.extend(other.pinned_rules);
@@ -155,6 +159,13 @@ impl PolicySources {
     #[must_use]
     pub fn rules(&self) -> &[PathBuf] {
         &self.rules
+    }
+
+    /// Returns the directories that policies were read from, and those that files stand in which
+    /// were named themselves: where a lock for custom rules may lie.
+    #[must_use]
+    pub fn directories(&self) -> &[PathBuf] {
+        &self.directories
     }
 
     /// Returns whether everything comes from directories that are what their manifests say.

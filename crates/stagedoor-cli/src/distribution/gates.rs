@@ -8,7 +8,7 @@ use stagedoor_source::Bundle;
 use stagedoor_testing::{Options, TestSuite};
 
 use super::changes::{Changes, rules_of};
-use crate::rules::{self, RuleHostArgs};
+use crate::rules::{self, RuleHostArgs, RulePlaces};
 
 /// Runs the tests that a set brings, in this process's engine.
 #[derive(Debug)]
@@ -50,8 +50,9 @@ impl Gate for TestGate {
 
 impl TestGate {
     fn run(&self) -> Result<(), String> {
-        let rules = rules::load(&self.rules, &rules::below([&self.shipped]), &self.rule_host)
-            .map_err(|e| e.to_string())?;
+        let found = rules::below([&self.shipped]);
+        let places = RulePlaces { named: &self.rules, found: &found, policies: &[] };
+        let rules = rules::load(places, &self.rule_host).map_err(|e| e.to_string())?;
         let builder = TestSuite::builder().tests([&self.directory]).limits(self.limits.clone());
         let builder = rules.into_iter().fold(builder, |builder, rules| builder.rules(rules));
         let suite = builder.build().map_err(|e| format!("its tests cannot be used: {e}"))?;

@@ -12,7 +12,7 @@ use stagedoor_rule_host::{
 
 use crate::ending::Ending;
 use crate::failure::Failure;
-use crate::rules::RuleHostArgs;
+use crate::rules::{RuleHostArgs, RulePlaces};
 
 /// What this program is started with to compile a rule.
 const COMPILE: &str = "compile-rule";
@@ -29,13 +29,12 @@ impl Loader {
     /// Loads the rules of directories that are named, or else of files that were found.
     pub(crate) fn load(
         &self,
-        named: &[PathBuf],
-        found: &[PathBuf],
+        places: RulePlaces<'_>,
         wait: Option<Duration>,
     ) -> Result<Arc<dyn RuleEvaluator>, Failure> {
-        let locks = locks(named, found);
-        let loaded = match named {
-            [] => self.0.load_files(found.to_vec(), &locks, wait),
+        let locks = locks(places);
+        let loaded = match places.named {
+            [] => self.0.load_files(places.found.to_vec(), &locks, wait),
             named => self.0.load(named, &locks, wait),
         };
         Ok(Arc::new(loaded.map_err(|error| failed(&error))?))
@@ -46,10 +45,12 @@ impl Loader {
     }
 }
 
-/// Returns the lock files of rules in directories that are named, or else of files that were found.
-pub(crate) fn locks(named: &[PathBuf], found: &[PathBuf]) -> Vec<PathBuf> {
+/// Returns the lock files for rules: those of the policies that they guard, and those of the
+/// directories that the rules are in.
+pub(crate) fn locks(places: RulePlaces<'_>) -> Vec<PathBuf> {
+    let RulePlaces { named, found, policies } = places;
     let of_found = found.iter().filter_map(|file| file.parent()).filter(|_| named.is_empty());
-    let directories = named.iter().map(PathBuf::as_path).chain(of_found);
+    let directories = named.iter().chain(policies).map(PathBuf::as_path).chain(of_found);
     let mut locks: Vec<PathBuf> = directories.filter_map(RuleLock::of_directory).collect();
     locks.sort_unstable();
     locks.dedup();

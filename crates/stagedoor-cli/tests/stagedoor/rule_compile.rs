@@ -203,6 +203,16 @@ fn a_pinned_rule_is_that_one_to_the_byte() -> Result<()> {
     std::fs::write(here.join("p/rules.lock"), r#"{"version": 1, "rules": {}}"#)?;
     let run = decided(here, r#"@guard("hostile")"#)?;
     ensure!(run.exit == 1 && run.stderr.contains("is not in"), "{run:?}");
+    // The lock beside the policies holds for rules of another directory as well.
+    std::fs::create_dir(here.join("elsewhere"))?;
+    std::fs::rename(here.join("p/rules/hostile.wasm"), here.join("elsewhere/hostile.wasm"))?;
+    let lock = format!(r#"{{"version": 1, "rules": {{"hostile": "sha256:{digest}"}}}}"#);
+    std::fs::write(here.join("p/rules.lock"), lock)?;
+    let run = stagedoor(here, ["validate", "p", "--rules", "elsewhere"], b"")?;
+    ensure!(run.exit == 1 && run.stderr.contains(&format!("sha256:{digest}")), "{run:?}");
+    std::fs::remove_file(here.join("p/rules.lock"))?;
+    let run = stagedoor(here, ["validate", "p", "--rules", "elsewhere"], b"")?;
+    ensure!(run.exit == 0, "{run:?}");
     Ok(())
 }
 
