@@ -172,8 +172,13 @@ fn pods_of(client: &Client, workload: &Value) -> Result<()> {
     let claimed = claims.into_iter().flatten().map(|claim| {
         json!({ "name": claim["metadata"]["name"], "persistentVolumeClaim": { "claimName": "x" } })
     });
-    let own = pod["spec"]["volumes"].as_array().cloned().unwrap_or_default();
-    let volumes: Vec<Value> = own.into_iter().chain(claimed).collect();
+    let mut volumes: Vec<Value> = claimed.collect();
+    for own in pod["spec"]["volumes"].as_array().into_iter().flatten() {
+        // A claim counts before a volume of its name.
+        if volumes.iter().all(|volume| volume["name"] != own["name"]) {
+            volumes.push(own.clone());
+        }
+    }
     pod["spec"]["volumes"] = volumes.into();
     let mounts_host = template["spec"]["volumes"]
         .as_array()
