@@ -24,7 +24,7 @@ use crate::stack::with_stack;
 pub enum Oddity {
     /// No request satisfies it.
     NeverApplies,
-    /// This part of its condition is true wherever it is evaluated.
+    /// This part of its condition is never false where it is evaluated.
     AlwaysTrue(String),
     /// This alternative is false, or errs, wherever it is evaluated.
     NeverTrue(String),
@@ -146,8 +146,9 @@ impl Inspection<'_, '_> {
             }
             if never(&|question| {
                 reached(question, before);
-                let holds = question.translator().truth(part).when_true;
-                question.require(&holds.negated());
+                // Where an entity is not there, it errs: that it may be false is what matters.
+                let fails = question.translator().truth(part).when_false;
+                question.require(&fails);
             }) {
                 found.push(Oddity::AlwaysTrue(self.written(part)));
                 continue;

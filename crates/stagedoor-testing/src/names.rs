@@ -62,9 +62,14 @@ impl<'w> Names<'w> {
             Platform::Backstage => self.backstage(case),
             Platform::Kubernetes | Platform::Admission => self.kubernetes(case),
             // Cedar's own test files say all of a request, and entities need not be given.
-            Platform::Cedar if self.world.checks_requests => Vec::new(),
+            Platform::Cedar if self.is_cedars_own() => Vec::new(),
             Platform::Cedar => self.cedar(question),
         }
+    }
+
+    /// Whether the file is one of Cedar's own test formats, or is decided exactly as Cedar does.
+    fn is_cedars_own(&self) -> bool {
+        self.world.checks_requests || self.world.engine.is_exact_cedar()
     }
 
     /// Returns whether a text is meant to be unknown, or a policy writes it.
