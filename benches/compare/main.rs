@@ -4,6 +4,7 @@ mod backstage;
 mod chart;
 mod contest;
 mod cpu;
+mod edits;
 mod load;
 mod others;
 mod report;
@@ -71,6 +72,15 @@ enum Part {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
+    /// Measures how long single edits of policies and entities take among many.
+    Edits {
+        /// How many grants and users there are.
+        #[arg(long, default_value_t = 100_000)]
+        n: usize,
+        /// How many edits of each kind are made.
+        #[arg(long, default_value_t = 1_000)]
+        edits: usize,
+    },
     /// Loads one engine in this process, and writes what that took.
     #[command(hide = true)]
     Load {
@@ -98,6 +108,7 @@ fn main() -> Result<()> {
     match arguments.part {
         None => compare(arguments.compare),
         Some(Part::Tail { n, seconds }) => tail::measure(n, seconds),
+        Some(Part::Edits { n, edits }) => edits::measure(n, edits),
         Some(Part::Load { engine, n }) => {
             println!("{}", serde_json::to_string(&load::here(engine, n)?)?);
             Ok(())

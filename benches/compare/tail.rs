@@ -22,7 +22,7 @@ pub(crate) fn measure(n: usize, seconds: u64) -> Result<()> {
     let holder = EngineHolder::new(builder.clone().build()?);
     let time = Duration::from_secs(seconds);
     println!(
-        "{:<18}{:>12}{:>10}{:>10}{:>10}{:>12}",
+        "{:<22}{:>12}{:>10}{:>10}{:>10}{:>12}",
         "", "decisions", "p50", "p99", "p99.9", "most"
     );
     let mut quiet = decide(&requests, &holder, time)?;
@@ -65,7 +65,7 @@ fn decide(requests: &Requests, holder: &EngineHolder, time: Duration) -> Result<
     Ok(took)
 }
 
-fn print_line(what: &str, took: &mut [u64]) {
+pub(crate) fn print_line(what: &str, took: &mut [u64]) {
     took.sort_unstable();
     let at = |part: f64| {
         let place = (took.len() as f64 * part) as usize;
@@ -73,7 +73,7 @@ fn print_line(what: &str, took: &mut [u64]) {
         ns.map_or(f64::NAN, |ns| ns as f64 / 1e3)
     };
     println!(
-        "{what:<18}{:>12}{:>7.1} µs{:>7.1} µs{:>7.1} µs{:>9.1} µs",
+        "{what:<22}{:>12}{:>7.1} µs{:>7.1} µs{:>7.1} µs{:>9.1} µs",
         took.len(),
         at(0.5),
         at(0.99),

@@ -1,9 +1,7 @@
 //! What loading must not lose, overwrite or take in part.
 
 use anyhow::{Context as _, Result, ensure};
-use stagedoor_core::{
-    Engine, EngineBuilder, EngineHolder, Entities, Entity, LoadError, Request, TemplateLink,
-};
+use stagedoor_core::{Engine, EngineHolder, Entities, Entity, LoadError, Request, TemplateLink};
 use stagedoor_source::FromFiles as _;
 
 use super::{SCHEMA, codes, decided, doc, exact, request, strict, uid, user};
@@ -99,22 +97,41 @@ fn nothing_is_given_twice() -> Result<()> {
 #[test]
 fn revisions_do_not_run_together() -> Result<()> {
     let permit = "permit(principal, action, resource);";
+    let named = |id: &str| format!("@id(\"{id}\") {permit}");
     let texts = [
+        vec![],
+        vec![permit.to_owned()],
         vec![format!("{permit}{permit}")],
-        vec![permit.to_owned(), permit.to_owned()],
-        vec![String::new(), format!("{permit}{permit}")],
-        vec![format!("{permit}{permit}"), String::new()],
-        vec![format!("{permit} {permit}")],
+        vec![permit.replace(", ", ",")],
+        vec![named("a"), named("b")],
+        vec![named("ab")],
+        vec![named("a"), named("")],
+        vec![named("a"), named("b").replace("permit", "forbid")],
+        vec![named("b"), named("a").replace("permit", "forbid")],
+        vec![named("a").replace(';', " when { true };"), named("b")],
     ];
     let mut seen = std::collections::BTreeSet::new();
     for parts in texts {
-        let load = |builder: EngineBuilder| {
+        let revision = |parts: &[String], schema: Option<&str>| {
+            let builder = match schema {
+                Some(schema) => Engine::builder().schema("s", schema),
+                None => Engine::builder().exact_cedar(),
+            };
             let builder =
                 parts.iter().fold(builder, |b, part| b.policies("p.cedar", part.as_str()));
             Ok::<_, LoadError>(builder.build()?.revision().to_owned())
         };
-        ensure!(seen.insert(load(Engine::builder().schema("s", SCHEMA))?), "{parts:?}");
-        ensure!(seen.insert(load(Engine::builder().exact_cedar())?), "{parts:?}, exact");
+        let strict = revision(&parts, Some(SCHEMA))?;
+        ensure!(seen.insert(strict.clone()), "{parts:?}");
+        ensure!(seen.insert(revision(&parts, Some(&format!("{SCHEMA} ")))?), "{parts:?}, schema");
+        ensure!(seen.insert(revision(&parts, None)?), "{parts:?}, exact");
+        // The policies make it, not the files that they stand in.
+        let joined = [format!("// all\n{}", parts.join("\n\n"))];
+        ensure!(revision(&joined, Some(SCHEMA))? == strict, "{parts:?} in one file");
+        if parts.iter().all(|part| part.contains("@id")) {
+            let turned: Vec<String> = parts.iter().rev().cloned().collect();
+            ensure!(revision(&turned, Some(SCHEMA))? == strict, "{parts:?} in another order");
+        }
     }
     Ok(())
 }

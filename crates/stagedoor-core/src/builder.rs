@@ -34,7 +34,7 @@ pub struct TemplateLink {
 /// files: `stagedoor-source` does, and hands over names and texts.
 #[derive(Debug, Clone, Default)]
 pub struct EngineBuilder {
-    pub(crate) sources: Vec<(SourceKind, Source)>,
+    pub(crate) sources: Vec<(SourceKind, Arc<Source>)>,
     /// What was found wrong before loading, with the texts.
     pub(crate) problems: Vec<Problem>,
     pub(crate) links: Vec<TemplateLink>,
@@ -182,7 +182,7 @@ impl EngineBuilder {
     }
 
     fn text(mut self, kind: SourceKind, name: impl Into<String>, text: impl Into<String>) -> Self {
-        self.sources.push((kind, Source::new(name, text)));
+        self.sources.push((kind, Arc::new(Source::new(name, text))));
         self
     }
 }

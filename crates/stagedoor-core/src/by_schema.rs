@@ -44,7 +44,7 @@ impl Engine {
         if request.context.is_empty() || self.0.shapes.fits_request(&request) {
             return request;
         }
-        let schema = self.0.schema.as_ref().map(AsRef::as_ref);
+        let schema = self.schema().map(AsRef::as_ref);
         let action = schema.and_then(|schema| schema.get_action_id(request.action.as_ref()));
         if let Some(Type::Record { attrs, .. }) = action.and_then(|action| action.context_type()) {
             record(&mut request.context, attrs);
@@ -56,7 +56,7 @@ impl Engine {
     /// [`typed_request`](Self::typed_request).
     #[must_use]
     pub fn typed_entity(&self, mut entity: Entity) -> Entity {
-        let schema = self.0.schema.as_ref().map(AsRef::as_ref);
+        let schema = self.schema().map(AsRef::as_ref);
         let type_ =
             schema.and_then(|schema| schema.get_entity_type(entity.uid.type_name().as_ref()));
         let Some(type_) = type_ else { return entity };

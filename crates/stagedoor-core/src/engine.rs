@@ -9,18 +9,23 @@ use cedar_policy_core::entities::conformance::EntitySchemaConformanceChecker;
 use cedar_policy_core::extensions::Extensions;
 use cedar_policy_core::validator::CoreSchema;
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use crate::builder::EngineBuilder;
 use crate::entities::Entities;
 use crate::error::{DecideError, EntitiesError, RequestError, causes};
 use crate::evaluate::{Evaluation, ResourceKnown, Shadow};
 use crate::explain::{self, Explanation};
-use crate::hash::{FastMap, FastSet};
+use crate::ground::Ground;
+use crate::hash::{FastMap, FastSet, PersistentMap};
 use crate::index::{Candidate, Candidates, Index, Take};
+use crate::ledger::Ledger;
 use crate::limits::Limits;
+use crate::load::{Guards, Template};
 use crate::node::{Interned, Node};
 use crate::outcome::{Outcome, Ruling};
-use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
+use crate::policy::{ActionScope, EntityScope, PolicyInfo};
+use crate::policy_list::PolicyList;
 use crate::problem::Problem;
 use crate::request::Request;
 use crate::shape::Shapes;
@@ -68,27 +73,34 @@ use crate::view::View;
 #[derive(Clone)]
 pub struct Engine(pub(crate) Arc<Snapshot>);
 
+/// Cheap to clone: what an edit does not change is shared.
+#[derive(Clone)]
 pub(crate) struct Snapshot {
-    pub(crate) policies: Vec<StoredPolicy>,
-    pub(crate) sources: Vec<Source>,
-    /// Shared with engines of some of the policies, as the shapes and the shadow are.
-    pub(crate) symbols: Arc<Symbols>,
+    pub(crate) policies: PolicyList,
+    /// The texts that were loaded.
+    pub(crate) sources: Arc<[Arc<Source>]>,
+    pub(crate) templates: PersistentMap<SmolStr, Template>,
+    /// Digests of all policies and templates.
+    pub(crate) ledger: Ledger,
+    pub(crate) symbols: Symbols,
     pub(crate) index: Option<Index>,
-    pub(crate) schema: Option<Schema>,
+    pub(crate) schema: Option<Arc<Schema>>,
     pub(crate) shapes: Arc<Shapes>,
     /// The schema's actions with their groups; empty where Cedar takes them from the entities.
-    pub(crate) actions: FastMap<EntityUid, Arc<Interned>>,
+    pub(crate) actions: Arc<FastMap<EntityUid, Arc<Interned>>>,
     /// Entities that conditions name and may read.
-    pub(crate) dereferenced: Vec<EntityUid>,
+    pub(crate) dereferenced: Arc<FastSet<EntityUid>>,
     /// The most steps from entity to entity that a condition makes.
     pub(crate) hops: usize,
     /// The schema's actions as Cedar's entities.
-    pub(crate) action_entities: FastMap<EntityUid, Arc<ast::Entity>>,
+    pub(crate) action_entities: Arc<FastMap<EntityUid, Arc<ast::Entity>>>,
     pub(crate) exact: bool,
     pub(crate) shadow: Option<Arc<Shadow>>,
     pub(crate) limits: Limits,
     pub(crate) revision: String,
-    pub(crate) warnings: Vec<Problem>,
+    pub(crate) warnings: Arc<[Problem]>,
+    pub(crate) guards: Guards,
+    pub(crate) ground: Arc<Ground>,
 }
 
 impl Engine {
@@ -148,7 +160,7 @@ impl Engine {
     ///
     /// [`RequestError::Schema`] if it does not conform; where there is no schema, all do.
     pub fn validate_request(&self, request: &Request) -> Result<(), RequestError> {
-        request.to_cedar(self.0.schema.as_ref()).map(drop)
+        request.to_cedar(self.schema()).map(drop)
     }
 
     /// Decides many requests about the same entities, each as [`decide`](Self::decide) would.
@@ -187,7 +199,7 @@ impl Engine {
     /// Returns the schema.
     #[must_use]
     pub fn schema(&self) -> Option<&Schema> {
-        self.0.schema.as_ref()
+        self.0.schema.as_deref()
     }
 
     /// Returns the limits in force.
@@ -204,14 +216,21 @@ impl Engine {
 
     /// Returns the policies and template links, in order.
     pub fn policies(&self) -> impl ExactSizeIterator<Item = PolicyInfo<'_>> {
-        let sources = self.0.sources.as_slice();
-        self.0.policies.iter().map(move |policy| PolicyInfo { policy, sources })
+        self.numbered_policies().map(|(_, policy)| policy)
     }
 
     /// Returns the texts that policies were read from, each with its
     /// [name](PolicyInfo::file).
-    pub fn sources(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.sources.iter().map(|source| (source.name.as_ref(), source.text.as_ref()))
+    pub fn sources(&self) -> impl Iterator<Item = (&str, &str)> {
+        let loaded = self.0.sources.iter();
+        // An edit's text stands by itself, and belongs to one policy or template.
+        let added = self.0.policies.added().filter(|policy| policy.slots.is_none());
+        let templates = self.0.templates.values().map(|template| &template.body);
+        let added = added.map(|policy| &policy.body).chain(templates);
+        let added = added.map(|body| &body.origin.source);
+        let added =
+            added.filter(|own| !self.0.sources.iter().any(|source| Arc::ptr_eq(source, own)));
+        loaded.chain(added).map(|source| (source.name.as_ref(), source.text.as_ref()))
     }
 
     /// Returns the policies whose scope matches one of `actions` and some resource of a type,
@@ -248,8 +267,12 @@ impl Engine {
     }
 
     pub(crate) fn policy(&self, number: u32) -> Option<PolicyInfo<'_>> {
-        let policy = self.0.policies.get(number as usize)?;
-        Some(PolicyInfo { policy, sources: &self.0.sources })
+        self.0.policies.get(number).map(|policy| PolicyInfo { policy })
+    }
+
+    /// Returns all policies with their numbers, in order.
+    pub(crate) fn numbered_policies(&self) -> impl ExactSizeIterator<Item = (u32, PolicyInfo<'_>)> {
+        self.0.policies.iter().map(|(number, policy)| (number, PolicyInfo { policy }))
     }
 
     pub(crate) fn view<'a>(&'a self, request: &'a Request, entities: &'a Entities) -> View<'a> {
@@ -266,8 +289,10 @@ impl Engine {
     ) -> ControlFlow<()> {
         match &self.0.index {
             Some(index) => index.walk(effect, view, &mut take),
-            None => (0_u32..)
-                .zip(&self.0.policies)
+            None => self
+                .0
+                .policies
+                .iter()
                 .filter(|(_, policy)| policy.effect == effect)
                 .try_for_each(|(number, _)| take(Candidate::new(number, false))),
         }
@@ -281,8 +306,10 @@ impl Engine {
                 index.candidates(effect, view, &mut found);
                 found
             }
-            None => (0_u32..)
-                .zip(&self.0.policies)
+            None => self
+                .0
+                .policies
+                .iter()
                 .filter(|(_, policy)| policy.effect == effect)
                 .map(|(number, _)| Candidate::new(number, false))
                 .collect(),
@@ -305,7 +332,7 @@ impl Engine {
             return Ok(());
         }
         if !self.0.shapes.fits_request(request) {
-            request.to_cedar(self.0.schema.as_ref())?;
+            request.to_cedar(self.schema())?;
         }
         self.check_entities(entities)
     }
@@ -331,7 +358,7 @@ impl Engine {
 
     /// Checks that entities conform to the schema, in strict mode.
     pub(crate) fn check_entities(&self, entities: &Entities) -> Result<(), DecideError> {
-        let Some(schema) = self.0.schema.as_ref().filter(|_| !self.0.exact) else {
+        let Some(schema) = self.schema().filter(|_| !self.0.exact) else {
             return Ok(());
         };
         let core_schema = CoreSchema::new(schema.as_ref());
@@ -344,15 +371,12 @@ impl Engine {
             let entity = node.cedar()?;
             checker.validate_entity(&entity).map_err(|e| EntitiesError::Schema(causes(&e)))
         };
-        let numbering = self.0.symbols.numbering;
-        if !entities.store_conforms(numbering) {
-            entities.stored().try_for_each(conforms)?;
-            entities.set_store_conforms(numbering);
-        }
+        let schema_number = self.0.ground.schema_number;
+        entities.check_stored(schema_number, conforms)?;
         for node in entities.added() {
-            if !node.conforms(numbering) {
+            if !node.conforms(schema_number) {
                 conforms(node)?;
-                node.set_conforms(numbering);
+                node.set_conforms(schema_number);
             }
         }
         Ok(())

@@ -1,10 +1,13 @@
 //! The entities that decisions are about: prepared once, extended for one request, used often.
 //!
 //! A store is immutable. What belongs to one request (its resource, say) is laid
-//! over it with [`Entities::with`], which copies nothing of the store.
+//! over it with [`Entities::with`], which copies nothing of the store. Edits ([`edits`]) lie
+//! between the two.
+
+mod edits;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use cedar_policy::{EntityTypeName, EntityUid, Schema};
@@ -31,6 +34,8 @@ use crate::source::without_byte_order_mark;
 use crate::symbols::Symbols;
 use crate::value::{Value, has_misread_escape};
 
+use edits::Edits;
+
 /// The keys of an entity in JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,9 +57,13 @@ struct Store {
     absent: FastSet<EntityUid>,
     /// The types of those that are given or named.
     types: FastSet<EntityTypeName>,
+    /// The members of each parent, made for the first edit that needs them.
+    members: OnceLock<FastMap<EntityUid, Vec<Arc<Node>>>>,
+    /// How many ancestors the entities have, taken together.
+    memberships: usize,
     /// What the store keeps to, and whatever is laid over it.
     limits: Limits,
-    /// The engine numberings whose schema this store is known to conform to.
+    /// The schemas, by number, that this store is known to conform to.
     conforms: ArcSwapOption<Vec<u64>>,
     /// What lists have found out about the entities.
     tables: Tables,
@@ -81,6 +90,8 @@ struct Store {
 #[derive(Clone, Default)]
 pub struct Entities {
     store: Arc<Store>,
+    /// What was changed of the store; none where nothing was.
+    edits: Option<Arc<Edits>>,
     added: SmallVec<[Arc<Node>; 2]>,
 }
 
@@ -134,9 +145,10 @@ impl Entities {
             }
             let absent = entity.parents.iter().filter(|parent| !known.contains(*parent));
             store.absent.extend(absent.cloned());
+            store.memberships += ancestors.len();
             store.nodes.insert(entity.uid.clone(), Node::new(entity, ancestors));
         }
-        Ok(Self { store: Arc::new(store), added: SmallVec::new() })
+        Ok(Self { store: Arc::new(store), edits: None, added: SmallVec::new() })
     }
 
     /// Reads entities in Cedar's JSON form, within the default [`Limits`].
@@ -189,8 +201,8 @@ impl Entities {
 
     /// Returns this set with more entities, for one request say.
     ///
-    /// Costs time in proportion to what is added, unless an entity with parents is added that the
-    /// set names as a parent and does not hold: then all ancestors are worked out again.
+    /// Costs time in proportion to what is added, and, where that has parents and is itself named as
+    /// one already, to what its members are.
     ///
     /// # Errors
     ///
@@ -209,14 +221,14 @@ impl Entities {
             // Nor does what has no parents bring anything to those that name it as theirs.
             let is_named = || {
                 self.store.absent.contains(uid)
+                    || self.edits.as_ref().is_some_and(|edits| edits.may_name(uid))
                     || self.added.iter().any(|node| node.entity.parents.contains(uid))
                     || entities.iter().any(|e| e.parents.contains(uid))
             };
             all_simple &= entity.parents.is_empty() || !is_named();
         }
         if !all_simple {
-            let known = self.iter().cloned().chain(entities);
-            return Self::within(known.collect::<Vec<_>>(), limits);
+            return entities.into_iter().try_fold(self.clone(), |set, entity| set.upsert(entity));
         }
         let mut added = self.added.clone();
         for entity in entities {
@@ -224,7 +236,7 @@ impl Entities {
             let above = hierarchy::above(&entity, beyond, limits)?;
             added.push(Node::new(entity, above));
         }
-        Ok(Self { store: Arc::clone(&self.store), added })
+        Ok(Self { added, ..self.clone() })
     }
 
     /// Returns this set with attributes laid over those of one entity, for one request say.
@@ -267,20 +279,7 @@ impl Entities {
         let node = Node::new(entity, node.ancestors.clone());
         let others = self.added.iter().filter(|other| other.entity.uid != *uid);
         let added = others.cloned().chain([node]).collect();
-        Ok(Self { store: Arc::clone(&self.store), added })
-    }
-
-    /// Returns this set with an entity in place of the one that has its id, if one has.
-    ///
-    /// What are members of that one keep the ancestors that they had by it.
-    pub(crate) fn replaced(&self, entity: Entity) -> Result<Self, EntitiesError> {
-        entity.check(self.limits())?;
-        let beyond = |uid: &EntityUid| self.node(uid).map(|node| node.ancestors.as_ref());
-        let above = hierarchy::above(&entity, beyond, self.limits())?;
-        let mut added = self.added.clone();
-        added.retain(|node| node.entity.uid != entity.uid);
-        added.push(Node::new(entity, above));
-        Ok(Self { store: Arc::clone(&self.store), added })
+        Ok(Self { added, ..self.clone() })
     }
 
     /// Returns the entity with this id.
@@ -303,8 +302,9 @@ impl Entities {
     /// Returns how many entities the set holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        let laid_over = |node: &&Arc<Node>| self.store.nodes.contains_key(&node.entity.uid);
-        self.store.nodes.len() + self.added.len() - self.added.iter().filter(laid_over).count()
+        let laid_over = |node: &&Arc<Node>| self.lasting(&node.entity.uid).is_some();
+        let lasting = self.edits.as_ref().map_or(self.store.nodes.len(), |edits| edits.len);
+        lasting + self.added.len() - self.added.iter().filter(laid_over).count()
     }
 
     /// Returns whether the set holds no entity.
@@ -325,7 +325,18 @@ impl Entities {
 
     pub(crate) fn shared_node(&self, uid: &EntityUid) -> Option<&Arc<Node>> {
         let added = self.added.iter().find(|node| node.entity.uid == *uid);
-        added.or_else(|| self.store.nodes.get(uid))
+        added.or_else(|| self.lasting(uid))
+    }
+
+    /// Returns the entity with this id that is not one request's.
+    #[inline]
+    fn lasting(&self, uid: &EntityUid) -> Option<&Arc<Node>> {
+        if let Some(edits) = &self.edits
+            && let Some(edited) = edits.nodes.get(uid)
+        {
+            return edited.as_ref();
+        }
+        self.store.nodes.get(uid)
     }
 
     /// Returns the types of the entities and of those that they name as parents; one may
@@ -334,7 +345,8 @@ impl Entities {
         let added = self.added.iter().flat_map(|node| {
             node.entity.parents.iter().chain([&node.entity.uid]).map(EntityUid::type_name)
         });
-        self.store.types.iter().chain(added)
+        let edited = self.edits.iter().flat_map(|edits| edits.types.iter());
+        self.store.types.iter().chain(edited).chain(added)
     }
 
     /// Returns the entities that were laid over the store.
@@ -342,9 +354,14 @@ impl Entities {
         &self.added
     }
 
-    /// Returns the entities of the store, without those laid over it.
-    pub(crate) fn stored(&self) -> impl Iterator<Item = &Node> {
-        self.store.nodes.values().map(AsRef::as_ref)
+    /// Returns the entities, without those laid over them for one request.
+    fn stored(&self) -> impl Iterator<Item = &Node> {
+        let edits = self.edits.as_deref();
+        let is_unedited =
+            move |(uid, _): &(&EntityUid, _)| edits.is_none_or(|e| !e.nodes.contains_key(*uid));
+        let edited = edits.into_iter().flat_map(|edits| edits.nodes.values().flatten());
+        let unedited = self.store.nodes.iter().filter(is_unedited).map(|(_, node)| node);
+        unedited.chain(edited).map(AsRef::as_ref)
     }
 
     /// Returns the stored entities of a type, without those laid over the store.
@@ -358,19 +375,32 @@ impl Entities {
         self.stored().filter(is_stored).chain(self.added.iter().map(AsRef::as_ref))
     }
 
-    /// Returns whether the store is known to conform to the schema of this numbering.
-    pub(crate) fn store_conforms(&self, numbering: u64) -> bool {
-        self.store.nodes.is_empty()
-            || self.store.conforms.load().as_ref().is_some_and(|known| known.contains(&numbering))
-    }
-
-    /// Remembers that the store conforms to the schema of this numbering.
-    pub(crate) fn set_store_conforms(&self, numbering: u64) {
-        // The last two: a reload keeps the old engine's requests and the new one's fast.
-        let known = self.store.conforms.load();
-        let last = known.as_ref().and_then(|known| known.first().copied());
-        let now = std::iter::once(numbering).chain(last).collect();
-        self.store.conforms.store(Some(Arc::new(now)));
+    /// Hands over the lasting entities that are not known to conform to the schema of this number,
+    /// and remembers that all of them do.
+    ///
+    /// # Errors
+    ///
+    /// As `conforms`.
+    pub(crate) fn check_stored<E>(
+        &self,
+        schema: u64,
+        conforms: impl FnMut(&Node) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if let Some(edits) = &self.edits {
+            if !edits.conforms(schema) {
+                match edits.unchecked(schema) {
+                    Some(mut unchecked) => unchecked.try_for_each(conforms)?,
+                    None => self.stored().try_for_each(conforms)?,
+                }
+                edits.set_conforms(schema);
+            }
+            return Ok(());
+        }
+        if !self.store.conforms(schema) {
+            self.stored().try_for_each(conforms)?;
+            self.store.set_conforms(schema);
+        }
+        Ok(())
     }
 
     /// Returns, as Cedar's, the entities that can be reached from `roots` in so many steps by
@@ -421,6 +451,36 @@ impl Entities {
                 Extensions::all_available(),
             )
             .map_err(|e| EntitiesError::Value(crate::error::causes(&e)))
+    }
+}
+
+impl Store {
+    /// Returns whether the entities are known to conform to the schema of this number.
+    fn conforms(&self, schema: u64) -> bool {
+        self.nodes.is_empty()
+            || self.conforms.load().as_ref().is_some_and(|known| known.contains(&schema))
+    }
+
+    fn set_conforms(&self, schema: u64) {
+        // The last two: a reload keeps the old engine's requests and the new one's fast.
+        let known = self.conforms.load();
+        let last = known.as_ref().and_then(|known| known.first().copied());
+        let now = std::iter::once(schema).chain(last).collect();
+        self.conforms.store(Some(Arc::new(now)));
+    }
+
+    /// Returns the members of an entity as they were given.
+    fn members(&self, uid: &EntityUid) -> &[Arc<Node>] {
+        let members = self.members.get_or_init(|| {
+            let mut members: FastMap<EntityUid, Vec<Arc<Node>>> = FastMap::default();
+            for node in self.nodes.values() {
+                for parent in &node.entity.parents {
+                    members.entry_ref(parent).or_default().push(Arc::clone(node));
+                }
+            }
+            members
+        });
+        members.get(uid).map(Vec::as_slice).unwrap_or_default()
     }
 }
 

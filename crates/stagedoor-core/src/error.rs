@@ -103,6 +103,9 @@ pub enum EntitiesError {
     /// A value is not one of Cedar's.
     #[error("a value is not one of Cedar's: {0}")]
     Value(String),
+    /// A loader did not give the entities that a decision needs.
+    #[error("entities were not loaded: {0}")]
+    Loading(String),
     /// The entities do not conform to the schema.
     #[error("entities do not conform to the schema: {0}")]
     Schema(String),
@@ -122,6 +125,7 @@ impl EntitiesError {
             Self::TooLarge { .. } => "limit::file-bytes",
             Self::Json(_) => "entities::json",
             Self::Value(_) => "entities::value",
+            Self::Loading(_) => "entities::loading",
             Self::Schema(_) => "entities::schema",
         }
     }

@@ -10,6 +10,15 @@ use crate::symbols::Key;
 pub(crate) type FastMap<K, V> = hashbrown::HashMap<K, V, RandomState>;
 pub(crate) type FastSet<K> = hashbrown::HashSet<K, RandomState>;
 
+/// A map whose copies share what they have in common: copying costs nothing, and a change what the
+/// logarithm of its size does.
+pub(crate) type PersistentMap<K, V> =
+    imbl::GenericHashMap<K, V, RandomState, imbl::shared_ptr::DefaultSharedPtr>;
+
+/// As [`KeyMap`], with copies that share.
+pub(crate) type PersistentKeyMap<V> =
+    imbl::GenericHashMap<Key, V, BuildHasherDefault<KeyHasher>, imbl::shared_ptr::DefaultSharedPtr>;
+
 /// Values by a literal's number.
 pub(crate) type KeyMap<V> = hashbrown::HashMap<Key, V, BuildHasherDefault<KeyHasher>>;
 

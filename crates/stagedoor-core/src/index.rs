@@ -4,26 +4,31 @@
 //! [policy slicing](https://docs.cedarpolicy.com/) says that a policy may be left out
 //! when its scope cannot match; [`keys`] extends that to clauses of the condition,
 //! [`arrange`] orders policies by whichever of these tell them apart best, and [`tree`] is
-//! what a request walks.
+//! what a request walks. What edits add lies beside it, by one key each ([`recent`]); what they
+//! take out is passed over.
 //!
 //! INVARIANT: a policy that is left out is neither satisfied nor errs for the request.
 
 mod arrange;
 mod keys;
+mod recent;
 mod tree;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use cedar_policy::Effect;
 use smallvec::SmallVec;
 
 use crate::hash::FastMap;
 use crate::policy::StoredPolicy;
+use crate::policy_list::{PolicyList, Removed};
 use crate::view::View;
 
 use arrange::{Arrangement, Indexed};
 pub(crate) use keys::World;
 use keys::{PolicyKeys, Required};
+use recent::Recent;
 pub(crate) use tree::Take;
 use tree::Tree;
 
@@ -53,16 +58,26 @@ pub(crate) type Candidates = SmallVec<[Candidate; 16]>;
 const OWN_GROUP: usize = 64;
 
 /// The index over one engine's policies, forbids and permits apart.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Index {
     forbids: Groups,
     permits: Groups,
+    /// None where nothing was edited.
+    edits: Option<Arc<Edits>>,
+}
+
+/// What edits changed of an index.
+#[derive(Debug, Clone, Default)]
+struct Edits {
+    removed: Removed,
+    forbids: Recent,
+    permits: Recent,
 }
 
 /// Policies grouped by the paths that they require: a request without one of these
 /// affects that group and no other.
-#[derive(Debug)]
-struct Groups(Box<[Group]>);
+#[derive(Debug, Clone)]
+struct Groups(Arc<[Group]>);
 
 #[derive(Debug)]
 struct Group {
@@ -77,9 +92,34 @@ type Keyed = (u32, PolicyKeys);
 
 impl Index {
     /// Indexes policies.
-    pub(crate) fn new(policies: &[StoredPolicy], world: World<'_>) -> Self {
+    pub(crate) fn new(policies: &PolicyList, world: World<'_>) -> Self {
         let of = |effect: Effect| Groups::new(effect, policies, world);
-        Self { forbids: of(Effect::Forbid), permits: of(Effect::Permit) }
+        Self { forbids: of(Effect::Forbid), permits: of(Effect::Permit), edits: None }
+    }
+
+    /// Adds a policy.
+    pub(crate) fn add(&mut self, number: u32, policy: &StoredPolicy, world: World<'_>) {
+        self.edits().recent(policy.effect).add(number, &keys::of(policy, world));
+    }
+
+    /// Takes out a policy; `removed` are the loaded ones that are out, this one among them if it
+    /// was loaded.
+    pub(crate) fn remove(
+        &mut self,
+        number: u32,
+        policy: &StoredPolicy,
+        removed: &Removed,
+        world: World<'_>,
+    ) {
+        let edits = self.edits();
+        edits.removed = removed.clone();
+        if !removed.contains(number) {
+            edits.recent(policy.effect).remove(number, &keys::of(policy, world));
+        }
+    }
+
+    fn edits(&mut self) -> &mut Edits {
+        Arc::make_mut(self.edits.get_or_insert_default())
     }
 
     /// Hands over the policies of an effect that can matter, until `take` breaks off. One may come
@@ -94,11 +134,17 @@ impl Index {
             Effect::Forbid => &self.forbids,
             Effect::Permit => &self.permits,
         };
-        groups.0.iter().try_for_each(|group| {
-            let is_met = group.required.iter().all(|required| required.is_met(view));
-            let tree = if is_met { &group.tree } else { &group.fallback };
-            tree.walk(view, take)
-        })
+        let Some(edits) = &self.edits else { return groups.walk(view, take) };
+        groups.walk(view, &mut |candidate: Candidate| {
+            if edits.removed.contains(candidate.policy()) {
+                return ControlFlow::Continue(());
+            }
+            take(candidate)
+        })?;
+        match effect {
+            Effect::Forbid => edits.forbids.walk(view, take),
+            Effect::Permit => edits.permits.walk(view, take),
+        }
     }
 
     /// Adds the policies of an effect that can matter, in their order in the policy set.
@@ -116,10 +162,28 @@ impl Index {
     }
 }
 
+impl Edits {
+    fn recent(&mut self, effect: Effect) -> &mut Recent {
+        match effect {
+            Effect::Forbid => &mut self.forbids,
+            Effect::Permit => &mut self.permits,
+        }
+    }
+}
+
 impl Groups {
-    fn new(effect: Effect, policies: &[StoredPolicy], world: World<'_>) -> Self {
+    #[inline]
+    fn walk(&self, view: &View<'_>, take: &mut impl Take) -> ControlFlow<()> {
+        self.0.iter().try_for_each(|group| {
+            let is_met = group.required.iter().all(|required| required.is_met(view));
+            let tree = if is_met { &group.tree } else { &group.fallback };
+            tree.walk(view, take)
+        })
+    }
+
+    fn new(effect: Effect, policies: &PolicyList, world: World<'_>) -> Self {
         let mut alike: FastMap<SmallVec<[Required; 4]>, Vec<Keyed>> = FastMap::default();
-        for (number, policy) in (0_u32..).zip(policies).filter(|(_, p)| p.effect == effect) {
+        for (number, policy) in policies.iter().filter(|(_, policy)| policy.effect == effect) {
             let keys = keys::of(policy, world);
             alike.entry(keys.requires.clone()).or_default().push((number, keys));
         }
@@ -137,7 +201,7 @@ impl Groups {
         if !others.is_empty() {
             groups.push(Group::new(others));
         }
-        Self(groups.into_boxed_slice())
+        Self(groups.into())
     }
 }
 

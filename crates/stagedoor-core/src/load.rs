@@ -4,6 +4,7 @@
 //! nothing of it outlives the loading but what decisions need.
 
 mod compile;
+mod edit;
 mod effort;
 mod guards;
 mod json;
@@ -19,27 +20,30 @@ use std::sync::Arc;
 
 use cedar_policy::{EntityUid, Schema};
 use cedar_policy_core::ast;
-use sha2::{Digest as _, Sha256};
 
-use crate::builder::{EngineBuilder, TemplateLink};
+use crate::builder::EngineBuilder;
 use crate::engine::{Engine, Snapshot};
 use crate::evaluate::Shadow;
+use crate::ground::Ground;
 use crate::guard::BoundGuard;
 use crate::hash::{FastMap, FastSet};
-use crate::index::{Index, World};
+use crate::index::Index;
+use crate::ledger::{self, Digest, Ledger, Parts};
 use crate::limits::Limits;
 use crate::node::Interned;
-use crate::policy::StoredPolicy;
+use crate::policy_list::PolicyList;
 use crate::problem::{LoadError, Problem, Severity};
 use crate::shape::Shapes;
 use crate::source::{Source, SourceKind};
 use crate::symbols::Symbols;
 
 use compile::Compiler;
-use guards::Guards;
+pub(crate) use compile::Template;
+pub(crate) use edit::{Change, edited};
+pub(crate) use guards::Guards;
 pub(crate) use json::policies_in_json;
 pub(crate) use stack::with_room;
-use validate::Validation;
+pub(crate) use validate::Validation;
 
 /// Builds an engine.
 pub(crate) fn engine(builder: EngineBuilder) -> Result<Engine, LoadError> {
@@ -131,21 +135,20 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
             report.add(warning.severity(), || warning);
         }
     }
-    let texts = sources.iter().map(|(_, source)| source.clone()).collect();
-    let mut compiler = Compiler::new(texts, exact, !interpreted, Guards::new(rules, exact));
+    let symbols = Symbols::new();
+    let mut compiler = Compiler::new(symbols, exact, !interpreted, Guards::new(rules, exact));
     let validated = schema.as_ref().filter(|_| !exact);
     // One for all sources, so that what is alike in different files is checked once.
     let validation = validated.map(|schema| Validation::new(schema, &limits));
     let validation = validation.as_ref();
     let mut linked = Vec::new();
-    for (number, (kind, source)) in (0_u32..).zip(&sources) {
+    for (kind, source) in &sources {
         match kind {
             SourceKind::Policies => {
-                policies::load(number, source, validation, &limits, &mut compiler, &mut report);
+                policies::load(source, validation, &limits, &mut compiler, &mut report);
             }
             SourceKind::PoliciesJson => {
-                let links =
-                    json::load(number, source, validation, &limits, &mut compiler, &mut report);
+                let links = json::load(source, validation, &limits, &mut compiler, &mut report);
                 linked.push((source, links));
             }
             SourceKind::Schema | SourceKind::SchemaJson => {}
@@ -156,15 +159,15 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     }
     links::load(&links, None, validation, &limits, &mut compiler, &mut report);
     if !pinned_rules.is_empty() {
-        check_pinned(&pinned_rules, &compiler.guards.all(), &mut report);
+        check_pinned(&pinned_rules, compiler.guards.all(), &mut report);
     }
-    let revision = revision(&sources, &links, &compiler.guards.all(), exact);
     if report.has_errors() {
         return Err(report.into_error());
     }
     let warnings = report.warnings;
 
-    let Compiler { mut symbols, policies, dereferenced, hops, .. } = compiler;
+    let head = head(&sources, exact);
+    let Compiler { mut symbols, policies, templates, dereferenced, hops, guards, .. } = compiler;
     let (actions, action_entities) = match validated {
         Some(schema) => actions(schema, &mut symbols),
         None => (FastMap::default(), FastMap::default()),
@@ -172,47 +175,55 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     for name in validated.into_iter().flat_map(Schema::entity_types) {
         symbols.intern_type(name);
     }
-    symbols.shrink();
+    symbols.settle();
     let shapes = validated.map(Shapes::of).unwrap_or_default();
-    let index = (!without_index).then(|| index(&policies, &symbols, &actions, !exact));
+    let ledger = Ledger::of(
+        policies
+            .iter()
+            .map(ledger::of_policy)
+            .chain(templates.iter().map(|(id, template)| ledger::of_template(id, &template.body))),
+    );
     let shadow = match shadow {
         Some((one_in, sink)) => Some(Shadow::new(one_in, sink)),
         // Cedar beside itself would tell nothing.
         None if unshadowed || interpreted => None,
         None => Shadow::of_debug_build(policies.len()),
     };
-    Ok(Engine(Arc::new(Snapshot {
-        policies,
+    let ground = Ground::new(head, !interpreted, single(&actions), pinned_rules);
+    let mut snapshot = Snapshot {
+        policies: PolicyList::new(policies),
         sources: sources.into_iter().map(|(_, source)| source).collect(),
-        symbols: Arc::new(symbols),
-        index,
+        templates: templates.into_iter().collect(),
+        revision: ledger.revision(&head),
+        ledger,
+        symbols,
+        index: None,
         shapes: Arc::new(shapes),
-        schema,
-        actions,
-        dereferenced: dereferenced.into_iter().collect(),
+        schema: schema.map(Arc::new),
+        actions: Arc::new(actions),
+        dereferenced: Arc::new(dereferenced),
         hops,
-        action_entities,
+        action_entities: Arc::new(action_entities),
         exact,
         shadow: shadow.map(Arc::new),
         limits,
-        revision,
-        warnings,
-    })))
-}
-
-/// Returns the index of policies; what is validated can be told apart further.
-pub(crate) fn index(
-    policies: &[StoredPolicy],
-    symbols: &Symbols,
-    actions: &FastMap<EntityUid, Arc<Interned>>,
-    validated: bool,
-) -> Index {
-    let single_actions = single(actions);
-    Index::new(policies, World { symbols, validated, single_actions: &single_actions })
+        warnings: warnings.into(),
+        guards,
+        ground: Arc::new(ground),
+    };
+    if !without_index {
+        let index = Index::new(&snapshot.policies, snapshot.world(&snapshot.symbols));
+        snapshot.index = Some(index);
+    }
+    Ok(Engine(Arc::new(snapshot)))
 }
 
 /// Checks that the rules that policies name are those that they were shipped with.
-fn check_pinned(pinned: &[(String, String)], guards: &[&BoundGuard], report: &mut Report) {
+fn check_pinned<'g>(
+    pinned: &[(String, String)],
+    guards: impl IntoIterator<Item = &'g BoundGuard>,
+    report: &mut Report,
+) {
     for guard in guards {
         let pins: Vec<&str> = pinned
             .iter()
@@ -233,10 +244,10 @@ fn check_pinned(pinned: &[(String, String)], guards: &[&BoundGuard], report: &mu
 
 /// Returns the texts that are not larger than they may be.
 fn within_limit(
-    sources: Vec<(SourceKind, Source)>,
+    sources: Vec<(SourceKind, Arc<Source>)>,
     limits: &Limits,
     report: &mut Report,
-) -> Vec<(SourceKind, Source)> {
+) -> Vec<(SourceKind, Arc<Source>)> {
     let (taken, refused): (Vec<_>, Vec<_>) =
         sources.into_iter().partition(|(_, source)| source.text.len() <= limits.file_bytes);
     for (_, source) in &refused {
@@ -245,44 +256,20 @@ fn within_limit(
     taken
 }
 
-/// Hashes what was loaded. Names are not part of it, so that a directory has one revision
-/// wherever it lies. Every part is preceded by its length, so that no two
-/// different inputs run together.
-fn revision(
-    sources: &[(SourceKind, Source)],
-    links: &[TemplateLink],
-    guards: &[&BoundGuard],
-    exact: bool,
-) -> String {
-    let mut hash = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    };
-    part(if exact { b"exact" } else { b"strict" });
+/// Hashes what a policy set is read by: the mode, and the schema's texts. Names are not part of it,
+/// so that a directory has one revision wherever it lies.
+fn head(sources: &[(SourceKind, Arc<Source>)], exact: bool) -> Digest {
+    let mut parts = Parts::of(if exact { "exact" } else { "strict" });
     for (kind, source) in sources {
-        part(match kind {
-            SourceKind::Policies => b"policies",
-            SourceKind::PoliciesJson => b"policies-json",
+        parts.add(match kind {
             SourceKind::Schema => b"schema",
             SourceKind::SchemaJson => b"schema-json",
+            // Their policies are hashed one by one.
+            SourceKind::Policies | SourceKind::PoliciesJson => continue,
         });
-        part(source.text.as_bytes());
+        parts.add(source.text.as_bytes());
     }
-    for link in links {
-        part(link.template.as_bytes());
-        part(link.id.as_bytes());
-        for slot in [&link.principal, &link.resource] {
-            part(slot.as_ref().map(ToString::to_string).unwrap_or_default().as_bytes());
-        }
-    }
-    for guard in guards {
-        part(b"guard");
-        part(guard.rule.as_bytes());
-        part(guard.arguments.as_bytes());
-        part(guard.guard.digest().as_bytes());
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    parts.digest()
 }
 
 /// Returns the actions that are no other action's group.
@@ -304,9 +291,13 @@ fn actions(
     let mut actions = FastMap::default();
     let mut entities = FastMap::default();
     // A schema that was read has actions without cycles, so this does not fail.
-    for entity in schema.action_entities().into_iter().flatten() {
+    let schema_actions: Vec<_> = schema.action_entities().into_iter().flatten().collect();
+    // INVARIANT: all have numbers before any is told by them: an edit may be the first to name one.
+    for entity in &schema_actions {
+        symbols.intern_uid(&entity.uid());
+    }
+    for entity in schema_actions {
         let uid = entity.uid();
-        symbols.intern_uid(&uid);
         let ancestors: Vec<EntityUid> =
             entity.as_ref().ancestors().map(|a| a.clone().into()).collect();
         let interned = Interned::new(symbols, &uid, ancestors.iter());

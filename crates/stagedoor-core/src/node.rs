@@ -89,7 +89,7 @@ pub(crate) struct Node {
     cedar: OnceLock<Arc<ast::Entity>>,
     /// The ancestors once more, where there are many and one was asked for.
     ancestor_set: OnceLock<FastSet<Arc<EntityUid>>>,
-    /// The numbering whose schema the entity is known to conform to; 0 for none.
+    /// The schema, by number, that the entity is known to conform to; 0 for none.
     conforms: AtomicU64,
 }
 
@@ -114,12 +114,12 @@ impl Node {
         self.ancestor_set.get_or_init(|| self.ancestors.iter().cloned().collect()).contains(group)
     }
 
-    pub(crate) fn conforms(&self, numbering: u64) -> bool {
-        self.conforms.load(Ordering::Relaxed) == numbering
+    pub(crate) fn conforms(&self, schema: u64) -> bool {
+        self.conforms.load(Ordering::Relaxed) == schema
     }
 
-    pub(crate) fn set_conforms(&self, numbering: u64) {
-        self.conforms.store(numbering, Ordering::Relaxed);
+    pub(crate) fn set_conforms(&self, schema: u64) {
+        self.conforms.store(schema, Ordering::Relaxed);
     }
 
     /// Returns the entity as Cedar's, built at the first call.

@@ -125,7 +125,7 @@ impl OpenEngine {
         let mut open = BTreeMap::new();
         // Links of a template mention what the template mentions.
         let mut known: FastMap<*const Body, bool> = FastMap::default();
-        for (number, info) in (0_u32..).zip(engine.policies()) {
+        for (number, info) in engine.numbered_policies() {
             let body = Arc::as_ptr(&info.policy.body);
             if known.get(&body) == Some(&false) {
                 continue;

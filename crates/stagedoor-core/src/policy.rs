@@ -28,13 +28,15 @@ pub(crate) struct StoredPolicy {
     pub(crate) resource: EntityScope,
     /// Shared by all links of a template.
     pub(crate) body: Arc<Body>,
-    /// What a link fills the template's slots with.
+    /// Of a link: its template, and what fills the template's slots.
     pub(crate) slots: Option<Box<Slots>>,
 }
 
-/// The values of a link's slots.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What a link is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Slots {
+    /// The template's id.
+    pub(crate) template: SmolStr,
     pub(crate) principal: Option<EntityUid>,
     pub(crate) resource: Option<EntityUid>,
 }
@@ -52,10 +54,23 @@ pub(crate) struct Body {
     pub(crate) origin: Origin,
 }
 
+impl Body {
+    /// Returns the Cedar text.
+    pub(crate) fn text(&self) -> &str {
+        match &self.origin.form {
+            Form::Text(span) => {
+                let span = span.start as usize..span.end as usize;
+                self.origin.source.text.get(span).unwrap_or_default()
+            }
+            Form::Json(text) => text,
+        }
+    }
+}
+
 /// Where a policy was read.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
-    pub(crate) source: u32,
+    pub(crate) source: Arc<Source>,
     pub(crate) form: Form,
 }
 
@@ -84,14 +99,10 @@ pub(crate) enum ActionScope {
     In(Box<[u32]>),
 }
 
-/// The texts that an engine's policies come from.
-pub(crate) type Sources = [Source];
-
 /// What an engine tells of one of its policies.
 #[derive(Debug, Clone, Copy)]
 pub struct PolicyInfo<'a> {
     pub(crate) policy: &'a StoredPolicy,
-    pub(crate) sources: &'a Sources,
 }
 
 impl<'a> PolicyInfo<'a> {
@@ -133,14 +144,14 @@ impl<'a> PolicyInfo<'a> {
     /// Returns the file that the policy stands in, or what the caller called the text.
     #[must_use]
     pub fn file(&self) -> &'a str {
-        self.source().map_or("", |s| s.name.as_ref())
+        self.source().name.as_ref()
     }
 
     /// Returns the line that the policy starts at, from 1; none for policies read from JSON.
     #[must_use]
     pub fn line(&self) -> Option<usize> {
         match &self.policy.body.origin.form {
-            Form::Text(span) => self.source().map(|s| s.position(span.start as usize).0),
+            Form::Text(span) => Some(self.source().position(span.start as usize).0),
             Form::Json(_) => None,
         }
     }
@@ -148,13 +159,7 @@ impl<'a> PolicyInfo<'a> {
     /// Returns the policy's Cedar text; for a link, its template's.
     #[must_use]
     pub fn text(&self) -> &'a str {
-        match &self.policy.body.origin.form {
-            Form::Text(span) => self
-                .source()
-                .and_then(|s| s.text.get(span.start as usize..span.end as usize))
-                .unwrap_or_default(),
-            Form::Json(text) => text,
-        }
+        self.policy.body.text()
     }
 
     /// Returns where [`text`](Self::text) stands in the text of the [`file`](Self::file), in
@@ -170,13 +175,13 @@ impl<'a> PolicyInfo<'a> {
     /// Returns line and column, both from 1, of a byte of the policy's text.
     #[must_use]
     pub fn position(&self, at: usize) -> Option<(usize, usize)> {
-        Some(self.source()?.position(self.span()?.start + at))
+        Some(self.source().position(self.span()?.start + at))
     }
 
     /// Returns the text of the file that the policy stands in.
     #[must_use]
     pub fn file_text(&self) -> &'a str {
-        self.source().map_or("", |source| source.text.as_ref())
+        self.source().text.as_ref()
     }
 
     /// Returns where a part of the policy's head stands in its text: `permit` or `forbid` as
@@ -210,7 +215,7 @@ impl<'a> PolicyInfo<'a> {
         with_room(|| parse::written(self.text()))
     }
 
-    pub(crate) fn source(&self) -> Option<&'a Source> {
-        self.sources.get(self.policy.body.origin.source as usize)
+    pub(crate) fn source(&self) -> &'a Source {
+        &self.policy.body.origin.source
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::engine::{Engine, Snapshot};
-use crate::load;
+use crate::engine::Engine;
+use crate::index::Index;
 use crate::policy::{PolicyInfo, StoredPolicy};
+use crate::policy_list::PolicyList;
 
 impl Engine {
     /// Returns an engine of the policies that `keep` chooses, as if the others did not exist.
@@ -33,37 +34,21 @@ impl Engine {
     #[must_use]
     pub fn restricted_to(&self, mut keep: impl FnMut(PolicyInfo<'_>) -> bool) -> Self {
         let whole = &self.0;
-        let policies: Vec<StoredPolicy> = whole
-            .policies
-            .iter()
-            .filter(|policy| keep(PolicyInfo { policy, sources: &whole.sources }))
-            .cloned()
-            .collect();
-        if policies.len() == whole.policies.len() {
+        let kept = whole.policies.iter().map(|(_, policy)| policy);
+        let kept: Vec<StoredPolicy> =
+            kept.filter(|policy| keep(PolicyInfo { policy })).cloned().collect();
+        if kept.len() == whole.policies.len() {
             return self.clone();
         }
-        let index = whole
-            .index
-            .is_some()
-            .then(|| load::index(&policies, &whole.symbols, &whole.actions, !whole.exact));
-        Self(Arc::new(Snapshot {
-            index,
-            policies,
-            sources: whole.sources.clone(),
-            symbols: Arc::clone(&whole.symbols),
-            schema: whole.schema.clone(),
-            shapes: Arc::clone(&whole.shapes),
-            actions: whole.actions.clone(),
-            // Of more policies than there are: what is read for nothing changes no answer.
-            dereferenced: whole.dereferenced.clone(),
-            hops: whole.hops,
-            action_entities: whole.action_entities.clone(),
-            exact: whole.exact,
-            shadow: whole.shadow.clone(),
-            limits: whole.limits.clone(),
-            revision: whole.revision.clone(),
-            warnings: whole.warnings.clone(),
-        }))
+        // Templates and what conditions read stay those of more policies than there are: what is
+        // read for nothing changes no answer.
+        let mut part = whole.as_ref().clone();
+        part.policies = PolicyList::new(kept);
+        if part.index.is_some() {
+            let index = Index::new(&part.policies, part.world(&part.symbols));
+            part.index = Some(index);
+        }
+        Self(Arc::new(part))
     }
 }
 

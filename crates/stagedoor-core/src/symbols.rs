@@ -1,17 +1,19 @@
 //! Numbers for the names that a policy set mentions, so that decisions compare numbers.
 //!
-//! A name that no policy mentions has no number and equals nothing that has one.
+//! A name that no policy mentions has no number and equals nothing that has one. An engine that
+//! was edited shares the numbers of the one that it was made of, and adds its own.
 
 use std::fmt;
+use std::hash::Hash;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cedar_policy::{EntityTypeName, EntityUid};
-use hashbrown::Equivalent;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use crate::hash::FastMap;
+use crate::hash::{FastMap, PersistentMap};
 use crate::value::ValueRef;
 
 /// A variable of a request.
@@ -117,7 +119,7 @@ impl Key {
 }
 
 /// An entity's id and its type's number: types are few, and comparing their names is slow.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Id {
     type_: u32,
     id: SmolStr,
@@ -130,23 +132,94 @@ struct IdRef<'a> {
     id: &'a str,
 }
 
-impl Equivalent<Id> for IdRef<'_> {
-    fn equivalent(&self, other: &Id) -> bool {
+impl IdRef<'_> {
+    fn is(&self, other: &Id) -> bool {
         self.type_ == other.type_ && self.id == other.id
     }
 }
 
+// Both kinds of maps look up by what equals a key, each by its own trait.
+impl hashbrown::Equivalent<Id> for IdRef<'_> {
+    fn equivalent(&self, other: &Id) -> bool {
+        self.is(other)
+    }
+}
+
+impl equivalent::Equivalent<Id> for IdRef<'_> {
+    fn equivalent(&self, other: &Id) -> bool {
+        self.is(other)
+    }
+}
+
+/// Numbers by name, shared with the numberings that this one was made of or that were made of it.
+#[derive(Debug, Clone)]
+struct Numbers<K> {
+    shared: Arc<FastMap<K, u32>>,
+    /// What came later.
+    added: PersistentMap<K, u32>,
+}
+
+impl<K> Default for Numbers<K> {
+    fn default() -> Self {
+        Self { shared: Arc::default(), added: PersistentMap::default() }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Numbers<K> {
+    #[inline]
+    fn get<Q>(&self, key: &Q) -> Option<u32>
+    where
+        Q: Hash + hashbrown::Equivalent<K> + equivalent::Equivalent<K> + ?Sized,
+    {
+        let number = self.shared.get(key).copied();
+        if number.is_some() || self.added.is_empty() {
+            return number;
+        }
+        self.added.get(key).copied()
+    }
+
+    fn len(&self) -> usize {
+        self.shared.len() + self.added.len()
+    }
+
+    /// Gives the next number to a key that has none.
+    fn add(&mut self, key: K) -> u32 {
+        let number = count(self.len());
+        match Arc::get_mut(&mut self.shared) {
+            Some(own) => drop(own.insert(key, number)),
+            None => drop(self.added.insert(key, number)),
+        }
+        number
+    }
+
+    fn number(&mut self, key: &K) -> u32 {
+        self.get(key).unwrap_or_else(|| self.add(key.clone()))
+    }
+
+    /// Puts everything into one table.
+    fn settle(&mut self) {
+        if !self.added.is_empty() {
+            let mut all = FastMap::clone(&self.shared);
+            all.extend(std::mem::take(&mut self.added));
+            self.shared = Arc::new(all);
+        }
+        if let Some(own) = Arc::get_mut(&mut self.shared) {
+            own.shrink_to_fit();
+        }
+    }
+}
+
 /// The numbering of one engine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Symbols {
     /// Tells this numbering from every other in the process.
     pub(crate) numbering: u64,
-    uids: FastMap<Id, u32>,
+    uids: Numbers<Id>,
     types: FastMap<EntityTypeName, u32>,
     /// Types of which no entity is named, so that no id of theirs needs to be looked up.
     unnamed: Vec<bool>,
-    strings: FastMap<SmolStr, u32>,
-    longs: FastMap<i64, u32>,
+    strings: Numbers<SmolStr>,
+    longs: Numbers<i64>,
     path_numbers: FastMap<Path, u32>,
     paths: Vec<Path>,
     /// For each path its variable, and how many paths of the same variable come before it.
@@ -160,12 +233,12 @@ static NEXT_NUMBERING: AtomicU64 = AtomicU64::new(1);
 impl Symbols {
     pub(crate) fn new() -> Self {
         Self {
-            numbering: NEXT_NUMBERING.fetch_add(1, Ordering::Relaxed),
-            uids: FastMap::default(),
+            numbering: next_numbering(),
+            uids: Numbers::default(),
             types: FastMap::default(),
             unnamed: Vec::new(),
-            strings: FastMap::default(),
-            longs: FastMap::default(),
+            strings: Numbers::default(),
+            longs: Numbers::default(),
             path_numbers: FastMap::default(),
             paths: Vec::new(),
             ordinals: Vec::new(),
@@ -177,10 +250,9 @@ impl Symbols {
         let type_ = self.intern_type(uid.type_name());
         let id = uid.id().unescaped();
         if let Some(number) = self.uids.get(&IdRef { type_, id }) {
-            return *number;
+            return number;
         }
-        let number = count(self.uids.len());
-        self.uids.insert(Id { type_, id: id.into() }, number);
+        let number = self.uids.add(Id { type_, id: id.into() });
         if let Some(unnamed) = self.unnamed.get_mut(type_ as usize) {
             *unnamed = false;
         }
@@ -196,11 +268,11 @@ impl Symbols {
     }
 
     pub(crate) fn intern_string(&mut self, string: &SmolStr) -> Key {
-        Key::string(intern(&mut self.strings, string))
+        Key::string(self.strings.number(string))
     }
 
     pub(crate) fn intern_long(&mut self, long: i64) -> Key {
-        Key::long(intern(&mut self.longs, &long))
+        Key::long(self.longs.number(&long))
     }
 
     pub(crate) fn intern_path(&mut self, path: Path) -> u32 {
@@ -226,7 +298,7 @@ impl Symbols {
         if self.unnamed.get(type_ as usize).copied().unwrap_or(true) {
             return None;
         }
-        self.uids.get(&IdRef { type_, id }).copied()
+        self.uids.get(&IdRef { type_, id })
     }
 
     pub(crate) fn type_(&self, name: &EntityTypeName) -> Option<u32> {
@@ -250,20 +322,37 @@ impl Symbols {
     /// Returns the literal that `value` equals, if a policy mentions it.
     pub(crate) fn key(&self, value: ValueRef<'_>) -> Option<Key> {
         match value {
-            ValueRef::String(s) => self.strings.get(s).copied().map(Key::string),
+            ValueRef::String(s) => self.strings.get(s).map(Key::string),
             ValueRef::Entity(uid) => self.uid(uid).map(Key::uid),
             ValueRef::Bool(b) => Some(Key::bool(b)),
-            ValueRef::Long(n) => self.longs.get(&n).copied().map(Key::long),
+            ValueRef::Long(n) => self.longs.get(&n).map(Key::long),
             ValueRef::Value(_) => None,
         }
     }
 
-    pub(crate) fn shrink(&mut self) {
-        self.uids.shrink_to_fit();
+    /// Puts all numbers where they are found at once. They stay the same.
+    pub(crate) fn settle(&mut self) {
+        self.uids.settle();
         self.types.shrink_to_fit();
-        self.strings.shrink_to_fit();
-        self.longs.shrink_to_fit();
+        self.strings.settle();
+        self.longs.settle();
     }
+
+    /// Returns how many names have a number.
+    pub(crate) fn len(&self) -> usize {
+        let names = self.uids.len() + self.strings.len() + self.longs.len();
+        names + self.types.len() + self.paths.len()
+    }
+
+    /// Becomes a numbering of its own: it has names that the one which it was made of has not, and
+    /// what was looked up for that one may be missing them.
+    pub(crate) fn part(&mut self) {
+        self.numbering = next_numbering();
+    }
+}
+
+fn next_numbering() -> u64 {
+    NEXT_NUMBERING.fetch_add(1, Ordering::Relaxed)
 }
 
 fn intern<K: Clone + Eq + std::hash::Hash>(map: &mut FastMap<K, u32>, key: &K) -> u32 {

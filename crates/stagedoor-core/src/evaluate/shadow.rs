@@ -79,7 +79,7 @@ impl Shadow {
         self.compared.fetch_add(1, Ordering::Relaxed);
         let own = said(tally, evaluation.engine.exact);
         let mut cedar = Tally::default();
-        for (number, policy) in (0_u32..).zip(engine.policies()) {
+        for (number, policy) in engine.numbered_policies() {
             if !counts(number) || !evaluation.scope(policy.policy) {
                 continue;
             }

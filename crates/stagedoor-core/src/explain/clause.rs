@@ -323,7 +323,7 @@ impl<'a> Reader<'a> {
     fn position(&self, span: Option<Range<usize>>) -> Option<(usize, usize)> {
         match &self.policy.policy.body.origin.form {
             Form::Text(statement) => {
-                Some(self.policy.source()?.position(statement.start as usize + span?.start))
+                Some(self.policy.source().position(statement.start as usize + span?.start))
             }
             Form::Json(_) => None,
         }

@@ -341,7 +341,7 @@ impl Edit {
             Self::Remove(path) => put(path, None, request, entities)?,
             Self::Join(member, group) => {
                 let entity = known(member, entities).with_parent(group.clone());
-                *entities = entities.replaced(entity).ok()?;
+                *entities = entities.upsert(entity).ok()?;
             }
             Self::Leave(member, group) => {
                 let mut entity = known(member, entities);
@@ -349,7 +349,7 @@ impl Edit {
                     parent == group || entities.ancestors(parent).any(|above| above == group)
                 };
                 entity.parents.retain(|parent| !is_by(parent));
-                *entities = entities.replaced(entity).ok()?;
+                *entities = entities.upsert(entity).ok()?;
             }
         }
         Some(())
@@ -393,7 +393,7 @@ fn put(
         match next {
             Some(next) => (uid, steps) = next,
             None => {
-                *entities = entities.replaced(entity).ok()?;
+                *entities = entities.upsert(entity).ok()?;
                 return Some(());
             }
         }

@@ -93,6 +93,9 @@ pub(crate) struct PolicyKeys {
 }
 
 /// What is known of all policies' names and data.
+///
+/// INVARIANT: a policy has the same keys whenever it is asked, or an edit would not find it: names
+/// keep their numbers, and a schema its actions.
 #[derive(Clone, Copy)]
 pub(crate) struct World<'a> {
     pub(crate) symbols: &'a Symbols,

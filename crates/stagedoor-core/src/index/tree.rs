@@ -288,7 +288,7 @@ impl Tree {
 
 /// Returns the only key that a request has of a feature.
 #[inline]
-fn key(feature: Feature, view: &View<'_>) -> Option<Key> {
+pub(super) fn key(feature: Feature, view: &View<'_>) -> Option<Key> {
     match feature {
         Feature::PrincipalType => view.type_(Var::Principal).map(Key::type_),
         Feature::ResourceType => view.type_(Var::Resource).map(Key::type_),
@@ -299,7 +299,7 @@ fn key(feature: Feature, view: &View<'_>) -> Option<Key> {
 
 /// Returns whether the request has every value of the feature, since it is not known which.
 #[inline]
-fn is_open(feature: Feature, view: &View<'_>) -> bool {
+pub(super) fn is_open(feature: Feature, view: &View<'_>) -> bool {
     view.unknown.is_some()
         && match feature {
             Feature::Principal => view.is_unknown(Var::Principal),

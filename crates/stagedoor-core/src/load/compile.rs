@@ -21,11 +21,9 @@ use super::guards::{GuardProblem, Guards};
 
 /// Everything compiled so far.
 pub(super) struct Compiler {
-    /// The texts, to say where a policy stands.
-    sources: Vec<Source>,
     pub(super) symbols: Symbols,
     pub(super) policies: Vec<StoredPolicy>,
-    templates: FastMap<SmolStr, Template>,
+    pub(super) templates: FastMap<SmolStr, Template>,
     /// Ids of policies, templates and links: one name space, as in Cedar.
     ids: FastSet<SmolStr>,
     /// Entities that conditions name and may read.
@@ -35,15 +33,20 @@ pub(super) struct Compiler {
     pub(super) guards: Guards,
     /// How many statements came before, which numbers those without an id.
     position: usize,
+    /// What the next policy is called, in an edit.
+    pub(super) named: Option<SmolStr>,
     exact: bool,
     /// Cedar's expressions are not needed beside what is made of them.
     compiled: bool,
 }
 
-/// A template, kept for its links while loading goes on.
-pub(super) struct Template {
-    pub(super) tree: Arc<ast::Template>,
-    body: Arc<Body>,
+/// A template, kept for its links.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    pub(crate) tree: Arc<ast::Template>,
+    pub(crate) body: Arc<Body>,
+    /// How many links it has.
+    pub(crate) links: usize,
 }
 
 /// Why a policy is not added.
@@ -51,6 +54,8 @@ pub(super) struct Template {
 pub(super) enum AddError {
     /// Another one has this id.
     Duplicate(SmolStr),
+    /// It calls itself otherwise than the edit does.
+    Renamed { given: SmolStr, own: SmolStr },
     /// It cannot be guarded as it asks to be.
     Guard(SmolStr, GuardProblem),
     /// It cannot be written as Cedar text.
@@ -61,17 +66,16 @@ impl AddError {
     /// Returns where in the text that was parsed, if that is known.
     pub(super) fn label(&self) -> Option<Range<usize>> {
         match self {
-            Self::Duplicate(_) | Self::Text(_) => None,
+            Self::Duplicate(_) | Self::Renamed { .. } | Self::Text(_) => None,
             Self::Guard(_, problem) => problem.label.clone(),
         }
     }
 }
 
 impl Compiler {
-    pub(super) fn new(sources: Vec<Source>, exact: bool, compiled: bool, guards: Guards) -> Self {
+    pub(super) fn new(symbols: Symbols, exact: bool, compiled: bool, guards: Guards) -> Self {
         Self {
-            sources,
-            symbols: Symbols::new(),
+            symbols,
             policies: Vec::new(),
             templates: FastMap::default(),
             ids: FastSet::default(),
@@ -79,6 +83,7 @@ impl Compiler {
             hops: 0,
             guards,
             position: 0,
+            named: None,
             exact,
             compiled,
         }
@@ -93,14 +98,19 @@ impl Compiler {
                 let help = "write it in Cedar's syntax";
                 return Problem::error("policy::json", message).with_help(help).with_policy(id);
             }
+            AddError::Renamed { given, own } => {
+                let message = format!("the edit is of `{given}`, but the policy is called `{own}`");
+                return Problem::error("policy::edit", message)
+                    .with_help("name the policy as its `@id` does")
+                    .with_policy(given);
+            }
             AddError::Duplicate(id) => id,
         };
         let policy = self.policies.iter().find(|policy| policy.id == id);
         let template = || Some(&self.templates.get(&id)?.body);
         let (mut place, mut position) = (String::new(), false);
-        if let Some(body) = policy.map(|policy| &policy.body).or_else(template)
-            && let Some(source) = self.sources.get(body.origin.source as usize)
-        {
+        if let Some(body) = policy.map(|policy| &policy.body).or_else(template) {
+            let source = &body.origin.source;
             place = match &body.origin.form {
                 Form::Text(span) => {
                     let (line, column) = source.position(span.start as usize);
@@ -129,6 +139,12 @@ impl Compiler {
         self.ids.len()
     }
 
+    /// Lets later policies have the ids of those that were added so far.
+    pub(super) fn forget_ids(&mut self) {
+        self.ids.clear();
+        self.position = 0;
+    }
+
     /// Reserves positions for `count` statements; returns the first one.
     pub(super) fn positions(&mut self, count: usize) -> usize {
         let first = self.position;
@@ -141,15 +157,21 @@ impl Compiler {
         &mut self,
         tree: ast::Template,
         position: usize,
-        source: u32,
+        source: &Arc<Source>,
         span: &Range<usize>,
     ) -> Result<(), AddError> {
-        let id = if self.exact { None } else { id_annotation(&tree) };
-        let id = id.unwrap_or_else(|| positional_id(position));
+        let own = if self.exact { None } else { id_annotation(&tree) };
+        let id = match (self.named.take(), own) {
+            (Some(given), Some(own)) if given != own => {
+                return Err(AddError::Renamed { given, own });
+            }
+            (Some(id), _) | (None, Some(id)) => id,
+            (None, None) => positional_id(position),
+        };
         // Sources are limited to far less than 4 GiB.
         let offset = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let form = Form::Text(offset(span.start)..offset(span.end));
-        self.add(id, tree, Origin { source, form })
+        self.add(id, tree, Origin { source: Arc::clone(source), form })
     }
 
     /// Adds a policy or template that was read from JSON; returns its id.
@@ -157,7 +179,7 @@ impl Compiler {
         &mut self,
         tree: ast::Template,
         key: &str,
-        source: u32,
+        source: &Arc<Source>,
     ) -> Result<SmolStr, AddError> {
         let id = if self.exact { None } else { id_annotation(&tree) };
         let id = id.unwrap_or_else(|| key.into());
@@ -167,6 +189,7 @@ impl Compiler {
             return Err(AddError::Text(id));
         }
         let form = Form::Json(text.into_boxed_str());
+        let source = Arc::clone(source);
         self.add(id.clone(), tree, Origin { source, form }).map(|()| id)
     }
 
@@ -177,7 +200,7 @@ impl Compiler {
         let guards = self.guards.of(&tree).map_err(|p| AddError::Guard(id.clone(), p))?;
         let body = Arc::new(self.body(&tree, guards, origin));
         if tree.slots().next().is_some() {
-            self.templates.insert(id, Template { tree: Arc::new(tree), body });
+            self.templates.insert(id, Template { tree: Arc::new(tree), body, links: 0 });
             return Ok(());
         }
         let policy = StoredPolicy {
@@ -204,11 +227,12 @@ impl Compiler {
         id: SmolStr,
         slots: Slots,
     ) -> Result<(), AddError> {
-        let Some(Template { tree, body }) = self.templates.get(template) else { return Ok(()) };
-        let (tree, body) = (Arc::clone(tree), Arc::clone(body));
+        let Some(known) = self.templates.get_mut(template) else { return Ok(()) };
         if !self.ids.insert(id.clone()) {
             return Err(AddError::Duplicate(id));
         }
+        known.links += 1;
+        let (tree, body) = (Arc::clone(&known.tree), Arc::clone(&known.body));
         let principal = slots.principal.as_ref();
         let resource = slots.resource.as_ref();
         let policy = StoredPolicy {

@@ -5,8 +5,8 @@
 //! comes to is counted before, policy by policy, and what is too much is refused.
 
 use std::hash::BuildHasher as _;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use cedar_policy::Schema;
 use cedar_policy_core::ast::{self, ActionConstraint, PrincipalOrResourceConstraint};
@@ -20,7 +20,7 @@ use crate::problem::Problem;
 
 /// Counts the steps that validation takes, up to a limit.
 pub(super) struct Effort {
-    actions: FastMap<ast::EntityUID, AppliesTo>,
+    actions: Arc<FastMap<ast::EntityUID, AppliesTo>>,
     /// Combinations of principal type, action and resource type in the schema.
     combinations: usize,
     limit: usize,
@@ -57,6 +57,19 @@ impl Effort {
         let combinations = actions.values().fold(0, |sum: usize, applies| {
             sum.saturating_add(applies.principals.len().saturating_mul(applies.resources.len()))
         });
+        Self::counting(Arc::new(actions), combinations, limit)
+    }
+
+    /// Returns the same with nothing counted.
+    pub(super) fn anew(&self) -> Self {
+        Self::counting(Arc::clone(&self.actions), self.combinations, self.limit)
+    }
+
+    fn counting(
+        actions: Arc<FastMap<ast::EntityUID, AppliesTo>>,
+        combinations: usize,
+        limit: usize,
+    ) -> Self {
         Self {
             actions,
             combinations,

@@ -7,7 +7,7 @@ use cedar_policy_core::ast;
 use smol_str::SmolStr;
 
 use crate::guard::{BoundGuard, GuardRefusal, RuleEvaluator, RuleReference};
-use crate::hash::FastMap;
+use crate::hash::PersistentMap;
 use crate::json::unambiguous;
 use crate::problem::Problem;
 use crate::text::single_line;
@@ -20,10 +20,11 @@ const ARGUMENTS: &str = "guard_args";
 const NAME_BYTES: usize = 64;
 
 /// Binds each rule and its arguments once.
-pub(super) struct Guards {
+#[derive(Clone)]
+pub(crate) struct Guards {
     rules: Option<Arc<dyn RuleEvaluator>>,
     exact: bool,
-    bound: FastMap<(SmolStr, Box<str>), Arc<BoundGuard>>,
+    bound: PersistentMap<(SmolStr, Box<str>), Arc<BoundGuard>>,
 }
 
 /// Why a policy cannot be guarded, and where it says so.
@@ -42,14 +43,14 @@ impl GuardProblem {
 
 impl Guards {
     pub(super) fn new(rules: Option<Arc<dyn RuleEvaluator>>, exact: bool) -> Self {
-        Self { rules, exact, bound: FastMap::default() }
+        Self { rules, exact, bound: PersistentMap::default() }
     }
 
     /// Returns all guards that policies ask for, in the order in which they were first named.
-    pub(super) fn all(&self) -> Vec<&BoundGuard> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &BoundGuard> {
         let mut all: Vec<&BoundGuard> = self.bound.values().map(AsRef::as_ref).collect();
         all.sort_unstable_by_key(|guard| guard.number);
-        all
+        all.into_iter()
     }
 
     /// Returns a policy's guards.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cedar_policy::{EntityId, EntityTypeName, EntityUid, Policy, PolicyId, Template};
 use cedar_policy_core::ast;
@@ -79,8 +80,7 @@ pub(crate) fn policies_in_json(text: &str, limits: &Limits) -> Vec<ast::Template
 
 /// Loads a single policy. Without `@id` it has Cedar's positional id, as one in Cedar's syntax.
 fn one(
-    number: u32,
-    source: &Source,
+    source: &Arc<Source>,
     policy: &RawValue,
     validation: Option<&Validation>,
     limits: &Limits,
@@ -111,15 +111,14 @@ fn one(
             report.add(finding.severity, || problem);
         }
     }
-    if let Err(error) = compiler.add_json(tree, &id, number) {
+    if let Err(error) = compiler.add_json(tree, &id, source) {
         report.error(|| compiler.problem(error).in_file(&source.name));
     }
 }
 
 /// Loads a policy set, and returns its links, whose templates may stand in any other source.
 pub(super) fn load(
-    number: u32,
-    source: &Source,
+    source: &Arc<Source>,
     validation: Option<&Validation>,
     limits: &Limits,
     compiler: &mut Compiler,
@@ -128,7 +127,7 @@ pub(super) fn load(
     let set = match Document::read(&source.text) {
         Ok(Document::Set(set)) => set,
         Ok(Document::Policy(policy)) => {
-            one(number, source, policy, validation, limits, compiler, report);
+            one(source, policy, validation, limits, compiler, report);
             return Vec::new();
         }
         Err(error) => {
@@ -179,7 +178,7 @@ pub(super) fn load(
     // Links of this file name a template by its key, whatever its `@id` is.
     let mut ids = BTreeMap::new();
     for (key, tree) in trees {
-        match compiler.add_json(tree, &key, number) {
+        match compiler.add_json(tree, &key, source) {
             Ok(id) => drop(ids.insert(key, id)),
             Err(error) => report.error(|| compiler.problem(error).in_file(&source.name)),
         }

@@ -40,7 +40,9 @@ pub(super) fn load(
                 let (id, template) = (&link.id, &link.template);
                 let message = format!("link `{id}` refers to unknown template `{template}`");
                 let help = "a template's id is its `@id`, or its key in JSON";
-                in_file(Problem::error("link::template", message).with_help(help))
+                in_file(
+                    Problem::error("link::template", message).with_help(help).with_policy(&**id),
+                )
             });
             continue;
         };
@@ -59,7 +61,11 @@ pub(super) fn load(
                 report.add(problem.severity(), || in_file(problem));
             }
         }
-        let slots = Slots { principal: link.principal.clone(), resource: link.resource.clone() };
+        let slots = Slots {
+            template: link.template.as_str().into(),
+            principal: link.principal.clone(),
+            resource: link.resource.clone(),
+        };
         let id = link.id.as_str().into();
         if let Err(error) = compiler.add_link(&link.template, id, slots) {
             report.error(|| in_file(compiler.problem(error)));

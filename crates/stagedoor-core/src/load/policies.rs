@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cedar_policy_core::ast;
@@ -42,8 +43,7 @@ struct Tree {
 
 /// Loads all policies of a text.
 pub(super) fn load(
-    number: u32,
-    source: &Source,
+    source: &Arc<Source>,
     validation: Option<&Validation>,
     limits: &Limits,
     compiler: &mut Compiler,
@@ -80,7 +80,7 @@ pub(super) fn load(
             }
             enough.store(report.is_full(), Ordering::Relaxed);
             for Tree { position, span, base, tree } in parsed.trees {
-                if let Err(error) = compiler.add_text(tree, position, number, &span) {
+                if let Err(error) = compiler.add_text(tree, position, source, &span) {
                     let label = error.label();
                     let place = label.map_or(span, |label| base + label.start..base + label.end);
                     report.error(|| compiler.problem(error).at(source, place));

@@ -1,5 +1,7 @@
 //! Reads schemas and takes them together.
 
+use std::sync::Arc;
+
 use cedar_policy::{Schema, SchemaFragment};
 use miette::Diagnostic;
 use serde_json::Value;
@@ -15,7 +17,7 @@ use crate::statement::too_deep;
 
 /// Returns the schema that all fragments make together, if there is one.
 pub(super) fn merge(
-    sources: &[(SourceKind, Source)],
+    sources: &[(SourceKind, Arc<Source>)],
     limits: &Limits,
     report: &mut Report,
 ) -> Option<Schema> {

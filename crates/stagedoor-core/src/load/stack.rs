@@ -24,6 +24,11 @@ pub(crate) fn with_room<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, S
     })
 }
 
+/// Runs `work` with room for one policy, without a thread of its own.
+pub(super) fn with_little_room<R>(work: impl FnOnce() -> R) -> R {
+    stacker::maybe_grow(32 << 20, 64 << 20, work)
+}
+
 /// Runs `work`; WebAssembly has no threads.
 #[cfg(target_family = "wasm")]
 pub(crate) fn with_room<R>(work: impl FnOnce() -> R) -> Result<R, String> {

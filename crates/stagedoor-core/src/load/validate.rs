@@ -26,9 +26,9 @@ pub(super) struct Finding {
 }
 
 /// Validates policies against one schema, those that are alike once.
-pub(super) struct Validation {
-    validator: Validator,
-    valid: ValidShapes,
+pub(crate) struct Validation {
+    validator: Arc<Validator>,
+    valid: Arc<ValidShapes>,
     effort: Effort,
 }
 
@@ -36,10 +36,16 @@ impl Validation {
     pub(super) fn new(schema: &Schema, limits: &Limits) -> Self {
         let core: &ValidatorSchema = schema.as_ref();
         Self {
-            validator: Validator::new(core.clone()),
-            valid: ValidShapes::new(core),
+            validator: Arc::new(Validator::new(core.clone())),
+            valid: Arc::new(ValidShapes::new(core)),
             effort: Effort::new(schema, limits.validation_steps),
         }
+    }
+
+    /// Returns the same for another load, whose effort is its own.
+    pub(super) fn anew(&self) -> Self {
+        let (validator, valid) = (Arc::clone(&self.validator), Arc::clone(&self.valid));
+        Self { validator, valid, effort: self.effort.anew() }
     }
 
     pub(super) fn schema(&self) -> &ValidatorSchema {

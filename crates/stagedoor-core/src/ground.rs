@@ -1,0 +1,49 @@
+//! What an engine stands on, and every engine that edits make of it: all but its policies.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::engine::Snapshot;
+use crate::hash::FastSet;
+use crate::index::World;
+use crate::ledger::Digest;
+use crate::load::Validation;
+use crate::symbols::Symbols;
+
+static NEXT_SCHEMA: AtomicU64 = AtomicU64::new(1);
+
+pub(crate) struct Ground {
+    /// Tells the schema from those of other engines that were loaded: entities remember it as the
+    /// one that they conform to.
+    pub(crate) schema_number: u64,
+    /// The digest of the mode and the schema's texts.
+    pub(crate) head: Digest,
+    /// Cedar's expressions are not needed beside what is made of them.
+    pub(crate) compiled: bool,
+    /// Actions that have no members, where a schema tells.
+    pub(crate) single_actions: FastSet<u32>,
+    /// The rules that policies were shipped with, by name and digest.
+    pub(crate) pinned_rules: Vec<(String, String)>,
+    /// Made for the first edit.
+    pub(crate) validation: OnceLock<Validation>,
+}
+
+impl Ground {
+    pub(crate) fn new(
+        head: Digest,
+        compiled: bool,
+        single_actions: FastSet<u32>,
+        pinned_rules: Vec<(String, String)>,
+    ) -> Self {
+        let schema_number = NEXT_SCHEMA.fetch_add(1, Ordering::Relaxed);
+        let validation = OnceLock::new();
+        Self { schema_number, head, compiled, single_actions, pinned_rules, validation }
+    }
+}
+
+impl Snapshot {
+    /// Returns what the index has to know of names and data.
+    pub(crate) fn world<'a>(&'a self, symbols: &'a Symbols) -> World<'a> {
+        World { symbols, validated: !self.exact, single_actions: &self.ground.single_actions }
+    }
+}
