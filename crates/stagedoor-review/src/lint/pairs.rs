@@ -157,6 +157,9 @@ fn covers(wide: &Normal<'_>, narrow: &Normal<'_>) -> Follows {
     wide.facts().into_iter().map(|fact| follows(&given, fact)).min().unwrap_or(Follows::Yes)
 }
 
+/// How many policies of a key are still compared one by one.
+const SHORT: usize = 64;
+
 /// Policies of either effect, by a fact that each of them needs.
 #[derive(Default)]
 struct Files {
@@ -183,8 +186,15 @@ impl Files {
         let rarity =
             |keys: &Vec<u64>| -> usize { keys.iter().filter_map(|key| frequency.get(key)).sum() };
         for (number, policy) in policies.iter().enumerate().filter(|(n, _)| !is_dead(*n)) {
-            let keys = policy.facts().into_iter().map(filed_under).filter(|keys| !keys.is_empty());
-            let keys = keys.min_by_key(rarity).or_else(|| by_combinations(policy));
+            // What another fact says may follow from a different text: a short drawer of values
+            // or groups comes before it.
+            let order = |(fact, keys): &(&Fact, Vec<u64>)| {
+                let rarity = rarity(keys);
+                (matches!(fact, Fact::Other { .. }) || rarity > SHORT, rarity)
+            };
+            let facts = policy.facts().into_iter().map(|fact| (fact, filed_under(fact)));
+            let keys = facts.filter(|(_, keys)| !keys.is_empty()).min_by_key(order);
+            let keys = keys.map(|(_, keys)| keys).or_else(|| by_combinations(policy));
             let drawer = if policy.is_permit() { &mut files.permits } else { &mut files.forbids };
             match keys {
                 Some(keys) => {
