@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, ensure};
 use cedar_policy::{Context, PolicySet, Schema, Validator};
 use stagedoor_core::{
-    Decision, Effect, Engine, Entities, EntityUid, Listed, Page, PartialContext, Party, Query,
+    Decision, Effect, Engine, Entities, EntityUid, ListPage, Page, PartialContext, Party, Query,
     QueryAnswer, QueryCondition, Record, Request,
 };
 use stagedoor_tests::runner::{holds_from, number};
@@ -130,7 +130,7 @@ fn pages(engine: &Engine, query: &Query, store: &Entities, limit: usize) -> Resu
         page = page.with_limit(limit);
     }
     loop {
-        let Listed { entries, next, refused, .. } = engine.list(query, store, &page)?;
+        let ListPage { entries, next, refused, .. } = engine.list(query, store, &page)?;
         ensure!(refused.is_empty(), "{refused:?}");
         ensure!(limit == 0 || entries.len() <= limit, "a page is too long");
         all.extend(entries.into_iter().map(|entry| entry.uid));

@@ -1,7 +1,9 @@
 //! Guards while the resource, or some of its attributes, is not known.
 
 use anyhow::{Result, ensure};
-use stagedoor_core::{Decision, Effect, OpenEngine, PartialContext, Request, ResidualCondition};
+use stagedoor_core::{
+    ConditionalEngine, Decision, Effect, PartialContext, Request, ResidualCondition,
+};
 
 use crate::table::{Says, Table, builder, request};
 
@@ -61,7 +63,7 @@ fn open_attributes_close_guards_that_look_at_the_resource() -> Result<()> {
             vec![("permit", false), ("forbid", true)],
         ),
     ] {
-        let open = OpenEngine::new(builder(&rules, POLICIES).build()?, ["kind"])?;
+        let open = ConditionalEngine::new(builder(&rules, POLICIES).build()?, ["kind"])?;
         let outcome = open.decide(&request, &entities)?;
         let residuals = outcome.residuals().iter();
         let residuals: Vec<_> = residuals.map(|r| (r.policy(), r.condition().is_ok())).collect();
@@ -74,7 +76,7 @@ fn open_attributes_close_guards_that_look_at_the_resource() -> Result<()> {
                   @id("f") @guard("rule") forbid (principal, action, resource);"#;
     let engine = builder(&rules, text).build()?;
     assert_eq!(engine.decide(&request, &entities)?.decision(), Decision::Allow);
-    let outcome = OpenEngine::new(engine, ["kind"])?.decide(&request, &entities)?;
+    let outcome = ConditionalEngine::new(engine, ["kind"])?.decide(&request, &entities)?;
     assert_eq!(outcome.known().decision(), Decision::Deny);
     let codes = outcome.known().errors().iter().map(|e| e.code()).collect::<Vec<_>>();
     assert_eq!(codes, ["guard::resource-unknown"]);

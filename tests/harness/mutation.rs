@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use stagedoor_testing::mutation::{Fate, Operator};
+use stagedoor_testing::mutation::{MutantStatus, Operator};
 use stagedoor_testing::{Mutation, Options, mutation};
 
 use crate::place::{Place, run};
@@ -98,7 +98,7 @@ fn what_the_fixtures_cannot_tell_is_no_survivor() -> Result<()> {
     let mutants = mutated(POLICIES, TESTS)?.mutants;
     let y = mutants.iter().find(|mutant| mutant.replacement == "[\"x\"]");
     // No document is of kind `y`.
-    assert_eq!(y.map(|mutant| &mutant.fate), Some(&Fate::Equivalent));
+    assert_eq!(y.map(|mutant| &mutant.fate), Some(&MutantStatus::Equivalent));
     Ok(())
 }
 

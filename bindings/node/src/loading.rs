@@ -25,7 +25,7 @@ const PLATFORMS: [Vocabulary; 2] =
 
 /// Policies that were loaded.
 #[derive(Debug)]
-pub(crate) struct Loaded {
+pub(crate) struct LoadedPolicies {
     pub(crate) engine: Engine,
     /// The same policies as a platform's, if they are.
     platform: Option<PlatformPolicies>,
@@ -52,7 +52,7 @@ impl std::fmt::Debug for PlatformPolicies {
 #[derive(Debug)]
 pub struct Policies {
     options: Options,
-    loaded: ArcSwap<Loaded>,
+    loaded: ArcSwap<LoadedPolicies>,
     /// Held by a reload: of two, the later one has the last word.
     reloading: Mutex<()>,
     /// Held while policies are put in force with what the catalog tells, which takes no time.
@@ -79,7 +79,7 @@ impl Policies {
         let policies = options.directory.as_deref();
         let rules =
             options.rules.as_deref().map(|rules| Rules::new(rules, policies)).transpose()?;
-        let load = || Loaded::load(&options, rules.as_ref(), &CatalogFacts::default());
+        let load = || LoadedPolicies::load(&options, rules.as_ref(), &CatalogFacts::default());
         let loaded = guarded(load)?;
         Ok(Self {
             options,
@@ -116,7 +116,8 @@ impl Policies {
         let _reloading = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         // Without the facts' lock: whoever sets groups does not wait for files.
         let rules = self.rules.as_ref();
-        let loaded = guarded(|| Loaded::load(&self.options, rules, &CatalogFacts::default()))?;
+        let loaded =
+            guarded(|| LoadedPolicies::load(&self.options, rules, &CatalogFacts::default()))?;
         let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = guarded(|| loaded.with_facts(&self.options, &facts))?;
         let revision = loaded.engine.revision().to_owned();
@@ -151,7 +152,7 @@ impl Policies {
         let current = self.loaded.load_full();
         let policy = current.backstage()?;
         let policy = PolicyEngine::new(policy.engine().clone(), policy.permissions().clone());
-        self.loaded.store(Arc::new(Loaded::of(policy, &self.options, &facts)?));
+        self.loaded.store(Arc::new(LoadedPolicies::of(policy, &self.options, &facts)?));
         *before = facts;
         Ok(())
     }
@@ -168,7 +169,7 @@ impl Policies {
     }
 
     /// Returns the policies in force.
-    pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Loaded>> {
+    pub(crate) fn current(&self) -> arc_swap::Guard<Arc<LoadedPolicies>> {
         self.loaded.load()
     }
 
@@ -178,7 +179,7 @@ impl Policies {
     }
 }
 
-impl Loaded {
+impl LoadedPolicies {
     fn load(options: &Options, rules: Option<&Rules>, facts: &CatalogFacts) -> Result<Self> {
         let rules = rules.map(Rules::load).transpose()?;
         let sources = sources(options)?;

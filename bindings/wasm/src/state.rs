@@ -11,12 +11,12 @@ use crate::engine::Engine;
 /// Engines and entities, by their numbers.
 #[derive(Default)]
 pub(crate) struct State {
-    pub(crate) engines: Kept<Engine>,
-    pub(crate) entities: Kept<Entities>,
+    pub(crate) engines: Handles<Engine>,
+    pub(crate) entities: Handles<Entities>,
 }
 
 /// Things with numbers. No number is given twice.
-pub(crate) struct Kept<T> {
+pub(crate) struct Handles<T> {
     things: HashMap<u32, T>,
     last: u32,
 }
@@ -36,13 +36,13 @@ impl State {
     }
 }
 
-impl<T> Default for Kept<T> {
+impl<T> Default for Handles<T> {
     fn default() -> Self {
         Self { things: HashMap::new(), last: 0 }
     }
 }
 
-impl<T> Kept<T> {
+impl<T> Handles<T> {
     pub(crate) fn keep(&mut self, thing: T) -> u32 {
         self.last += 1;
         self.things.insert(self.last, thing);

@@ -44,7 +44,7 @@ pub(crate) enum Interest {
     /// It is passed over, with all below it.
     Ignored,
     /// That it is there matters, and nothing in it.
-    Listed,
+    ListPage,
     /// Its text is read.
     Read,
 }
@@ -56,7 +56,7 @@ impl Interest {
         } else if FileKind::of(name).is_read() {
             Self::Read
         } else {
-            Self::Listed
+            Self::ListPage
         }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) struct Term {
 
 /// What is said of one value and constants.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Test {
+pub(crate) enum Predicate {
     /// The value of a Boolean.
     IsTrue,
     Equals(Constant),
@@ -92,7 +92,7 @@ pub(crate) enum Atom {
     Exists(TermId),
     /// The optional attribute, or the tag, is there.
     Present(TermId),
-    Is(TermId, Test),
+    Is(TermId, Predicate),
     Related(Relation, TermId, TermId),
     /// What the analysis does not look into: that it is true, or that it is false.
     Opaque(Arc<str>, bool),

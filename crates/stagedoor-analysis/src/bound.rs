@@ -13,7 +13,7 @@ use crate::library::Library;
 use crate::policy::ParsedPolicy;
 use crate::question::Question;
 use crate::schema::Environment;
-use crate::search::{Found, Side, search_among};
+use crate::search::{SearchOutcome, Side, search_among};
 use crate::stack::with_stack;
 use crate::witness::Witness;
 
@@ -173,13 +173,15 @@ impl Bound {
             };
             let environment = Arc::clone(env);
             violations.extend(match found {
-                Found::Nothing => None,
-                Found::Witness(witness, reasons) => Some(Violation::Proved {
+                SearchOutcome::Nothing => None,
+                SearchOutcome::Witness(witness, reasons) => Some(Violation::Proved {
                     environment,
                     witness,
                     policies: reasons.into_iter().flatten().collect(),
                 }),
-                Found::Undecided(reasons) => Some(Violation::Undecided { environment, reasons }),
+                SearchOutcome::Undecided(reasons) => {
+                    Some(Violation::Undecided { environment, reasons })
+                }
             });
         }
         if speaks { Ok(violations) } else { Err(BoundError::Empty) }
@@ -192,21 +194,21 @@ impl Bound {
         library: &Library<'_>,
         env: &Environment,
         is_meant: &dyn Fn(&Witness) -> Result<bool, String>,
-    ) -> Found {
+    ) -> SearchOutcome {
         let side = [Side { library, wanted: Decision::Deny }];
         let schema = library.schema();
         let first = search_among(&mut question, &side, is_meant);
-        if matches!(first, Found::Witness(..)) {
+        if matches!(first, SearchOutcome::Witness(..)) {
             return first;
         }
         let mut undecided = match first {
-            Found::Undecided(reasons) => reasons,
+            SearchOutcome::Undecided(reasons) => reasons,
             _ => BTreeSet::new(),
         };
         for number in library.of_effect(stagedoor_core::Effect::Forbid) {
             let policy = match library.parsed(number) {
                 Ok(policy) => policy,
-                Err(error) => return Found::Undecided(BTreeSet::from([error.to_string()])),
+                Err(error) => return SearchOutcome::Undecided(BTreeSet::from([error.to_string()])),
             };
             if !policy.scope.may_match(env, schema) {
                 continue;
@@ -217,12 +219,16 @@ impl Bound {
             question.require(&speaks_of);
             question.require(&denies);
             match search_among(&mut question, &side, is_meant) {
-                Found::Nothing => {}
-                Found::Undecided(reasons) => undecided.extend(reasons),
+                SearchOutcome::Nothing => {}
+                SearchOutcome::Undecided(reasons) => undecided.extend(reasons),
                 found => return found,
             }
         }
-        if undecided.is_empty() { Found::Nothing } else { Found::Undecided(undecided) }
+        if undecided.is_empty() {
+            SearchOutcome::Nothing
+        } else {
+            SearchOutcome::Undecided(undecided)
+        }
     }
 
     /// Returns the bound as the only permit of a set, if it fits the schema.

@@ -17,7 +17,7 @@ use crate::library::Library;
 use crate::policy::{ParseError, ParsedPolicy};
 use crate::question::{Question, Reply};
 use crate::schema::{Environment, SchemaView};
-use crate::search::{Found, Side, search, search_among};
+use crate::search::{SearchOutcome, Side, search, search_among};
 use crate::stack::with_stack;
 use crate::witness::Witness;
 
@@ -189,8 +189,8 @@ type Policies = Vec<Arc<ParsedPolicy>>;
 
 /// Returns the policies that the other set does not have, whatever they are called.
 fn only_in_one(old: &Library<'_>, new: &Library<'_>) -> Result<(Policies, Policies), ParseError> {
-    type Said<'e> = (bool, &'e str, String, String);
-    fn said<'e>(info: &PolicyInfo<'e>) -> Said<'e> {
+    type PolicyKey<'e> = (bool, &'e str, String, String);
+    fn said<'e>(info: &PolicyInfo<'e>) -> PolicyKey<'e> {
         let guards: Vec<(&str, &str)> =
             info.guards().map(|guard| (guard.rule(), guard.arguments())).collect();
         let permits = info.effect() == Effect::Permit;
@@ -305,9 +305,9 @@ impl Way<'_, '_> {
             Task::NewKind(env) => (None, env, self.new_kind(env)),
         };
         let finding = match found {
-            Found::Nothing => return None,
-            Found::Undecided(reasons) => Finding::Undecided(reasons),
-            Found::Witness(witness, reasons) => {
+            SearchOutcome::Nothing => return None,
+            SearchOutcome::Undecided(reasons) => Finding::Undecided(reasons),
+            SearchOutcome::Witness(witness, reasons) => {
                 let mut reasons = reasons.into_iter();
                 let allowed = reasons.next().unwrap_or_default();
                 let denied = reasons.next().unwrap_or_default();
@@ -333,7 +333,12 @@ impl Way<'_, '_> {
         ]
     }
 
-    fn permit(&self, schema: &SchemaView, policy: &ParsedPolicy, env: &Environment) -> Found {
+    fn permit(
+        &self,
+        schema: &SchemaView,
+        policy: &ParsedPolicy,
+        env: &Environment,
+    ) -> SearchOutcome {
         let mut question = Question::new(schema, env);
         let applies = question.translator().permits(policy);
         question.require(&applies);
@@ -343,16 +348,21 @@ impl Way<'_, '_> {
         // Guards are not run: whether the permit counts is not known.
         let [_, denies] = self.sides();
         match search(&mut question, &[denies]) {
-            Found::Nothing => Found::Nothing,
-            Found::Undecided(mut reasons) => {
+            SearchOutcome::Nothing => SearchOutcome::Nothing,
+            SearchOutcome::Undecided(mut reasons) => {
                 reasons.extend(guards_of(policy));
-                Found::Undecided(reasons)
+                SearchOutcome::Undecided(reasons)
             }
-            Found::Witness(..) => Found::Undecided(guards_of(policy)),
+            SearchOutcome::Witness(..) => SearchOutcome::Undecided(guards_of(policy)),
         }
     }
 
-    fn forbid(&self, schema: &SchemaView, policy: &ParsedPolicy, env: &Environment) -> Found {
+    fn forbid(
+        &self,
+        schema: &SchemaView,
+        policy: &ParsedPolicy,
+        env: &Environment,
+    ) -> SearchOutcome {
         let make = || {
             let mut question = Question::new(schema, env);
             let denies = question.translator().forbids(policy);
@@ -363,7 +373,7 @@ impl Way<'_, '_> {
     }
 
     /// Requests that only one side takes: whatever it allows, the other refuses.
-    fn new_kind(&self, env: &Environment) -> Found {
+    fn new_kind(&self, env: &Environment) -> SearchOutcome {
         let schema = self.allows.schema();
         let [allows, _] = self.sides();
         let make = || Question::new(schema, env);
@@ -384,7 +394,7 @@ pub(crate) fn some_permit<'q>(
     library: &Library<'_>,
     sides: &[Side<'_>],
     is_meant: &dyn Fn(&Witness) -> Result<bool, String>,
-) -> Found {
+) -> SearchOutcome {
     let mut question = make();
     let schema = question.schema;
     let mut permits = Vec::new();
@@ -394,7 +404,7 @@ pub(crate) fn some_permit<'q>(
     for number in library.of_effect(Effect::Permit) {
         let policy = match library.parsed(number) {
             Ok(policy) => policy,
-            Err(error) => return Found::Undecided(BTreeSet::from([error.to_string()])),
+            Err(error) => return SearchOutcome::Undecided(BTreeSet::from([error.to_string()])),
         };
         if !policy.scope.may_match(env, schema) {
             continue;
@@ -416,7 +426,9 @@ pub(crate) fn some_permit<'q>(
     }
     let plain = Formula::any(any);
     let together = |question: &mut Question<'_>| match search_among(question, sides, is_meant) {
-        Found::Undecided(reasons) => one_by_one(make, &permits, library, sides, is_meant, reasons),
+        SearchOutcome::Undecided(reasons) => {
+            one_by_one(make, &permits, library, sides, is_meant, reasons)
+        }
         found => found,
     };
     if guarded.is_empty() {
@@ -427,11 +439,11 @@ pub(crate) fn some_permit<'q>(
     let with_guards = Formula::any(guarded).or(plain.clone());
     question.require(&with_guards);
     if let Reply::No = question.ask() {
-        return Found::Nothing;
+        return SearchOutcome::Nothing;
     }
     question.require(&plain);
     match together(&mut question) {
-        Found::Nothing => Found::Undecided(guards),
+        SearchOutcome::Nothing => SearchOutcome::Undecided(guards),
         found => found,
     }
 }
@@ -445,20 +457,20 @@ fn one_by_one<'q>(
     sides: &[Side<'_>],
     is_meant: &dyn Fn(&Witness) -> Result<bool, String>,
     reasons: BTreeSet<String>,
-) -> Found {
+) -> SearchOutcome {
     let mut undecided = BTreeSet::new();
     for permit in permits {
         if !library.may_ask() {
-            return Found::Undecided(reasons);
+            return SearchOutcome::Undecided(reasons);
         }
         let mut question = make();
         let applies = question.translator().permits(permit);
         question.require(&applies);
         match search_among(&mut question, sides, is_meant) {
-            Found::Nothing => {}
-            Found::Undecided(reasons) => undecided.extend(reasons),
+            SearchOutcome::Nothing => {}
+            SearchOutcome::Undecided(reasons) => undecided.extend(reasons),
             found => return found,
         }
     }
-    if undecided.is_empty() { Found::Nothing } else { Found::Undecided(undecided) }
+    if undecided.is_empty() { SearchOutcome::Nothing } else { SearchOutcome::Undecided(undecided) }
 }

@@ -120,7 +120,7 @@ impl fmt::Display for IpRange {
 }
 
 /// What comes of an expression without variables.
-pub(crate) enum Evaluated {
+pub(crate) enum ConstantResult {
     /// A value.
     Constant(Constant, ValueType),
     /// A set of values.
@@ -132,8 +132,8 @@ pub(crate) enum Evaluated {
 }
 
 /// Evaluates an expression without variables by Cedar's own evaluator.
-pub(crate) fn evaluate(expr: &Expr) -> Evaluated {
-    let Some(value) = interpret(expr) else { return Evaluated::Error };
+pub(crate) fn evaluate(expr: &Expr) -> ConstantResult {
+    let Some(value) = interpret(expr) else { return ConstantResult::Error };
     of_value(&value)
 }
 
@@ -149,8 +149,8 @@ fn interpret(expr: &Expr) -> Option<ast::Value> {
     evaluator.interpret(expr, &ast::SlotEnv::new()).ok()
 }
 
-fn of_value(value: &ast::Value) -> Evaluated {
-    let constant = |constant, ty| Evaluated::Constant(constant, ty);
+fn of_value(value: &ast::Value) -> ConstantResult {
+    let constant = |constant, ty| ConstantResult::Constant(constant, ty);
     match &value.value {
         ValueKind::Lit(Literal::Bool(b)) => constant(Constant::Bool(*b), ValueType::Bool),
         ValueKind::Lit(Literal::Long(n)) => constant(Constant::Number(*n), ValueType::Long),
@@ -168,20 +168,20 @@ fn of_value(value: &ast::Value) -> Evaluated {
             let mut members = BTreeSet::new();
             let mut ty = ValueType::Other;
             for member in set.authoritative.iter() {
-                let Evaluated::Constant(member, of) = of_value(member) else {
-                    return Evaluated::Other;
+                let ConstantResult::Constant(member, of) = of_value(member) else {
+                    return ConstantResult::Other;
                 };
                 members.insert(member);
                 ty = of;
             }
-            Evaluated::Set(members, ty)
+            ConstantResult::Set(members, ty)
         }
-        ValueKind::Record(_) => Evaluated::Other,
+        ValueKind::Record(_) => ConstantResult::Other,
     }
 }
 
 /// Reads an extension value back from what Cedar makes of it.
-fn of_extension(value: &ast::Value, type_name: &str) -> Evaluated {
+fn of_extension(value: &ast::Value, type_name: &str) -> ConstantResult {
     let expr = Expr::from(value.clone());
     let name = |name: &str| name.parse::<ast::Name>().ok();
     // Cedar tells the number inside of a span of time; of a moment, the span since the first.
@@ -208,7 +208,7 @@ fn of_extension(value: &ast::Value, type_name: &str) -> Evaluated {
             .map(|range| (Constant::Ip(range), ValueType::Ip)),
         _ => None,
     };
-    found.map_or(Evaluated::Other, |(constant, ty)| Evaluated::Constant(constant, ty))
+    found.map_or(ConstantResult::Other, |(constant, ty)| ConstantResult::Constant(constant, ty))
 }
 
 /// Returns the text in the call that makes an extension value.
@@ -296,7 +296,7 @@ mod tests {
     fn constant(text: &str) -> Option<(Constant, ValueType)> {
         let expr: Expr = text.parse().ok()?;
         match evaluate(&expr) {
-            Evaluated::Constant(constant, ty) => Some((constant, ty)),
+            ConstantResult::Constant(constant, ty) => Some((constant, ty)),
             _ => None,
         }
     }
@@ -326,7 +326,7 @@ mod tests {
             };
             let written = crate::written::short(&read.to_value(&ty));
             let again = match evaluate(&reparsed(&written)) {
-                Evaluated::Constant(constant, ty) => Some((constant, ty)),
+                ConstantResult::Constant(constant, ty) => Some((constant, ty)),
                 _ => None,
             };
             assert_eq!(again, Some((read, ty)), "{text}");
@@ -345,7 +345,10 @@ mod tests {
     fn errors_are_told_from_values() {
         for text in ["9223372036854775807 + 1", r#"ip("x")"#, "1 + \"a\""] {
             let expr: Option<Expr> = text.parse().ok();
-            assert!(expr.is_some_and(|expr| matches!(evaluate(&expr), Evaluated::Error)), "{text}");
+            assert!(
+                expr.is_some_and(|expr| matches!(evaluate(&expr), ConstantResult::Error)),
+                "{text}"
+            );
         }
     }
 }

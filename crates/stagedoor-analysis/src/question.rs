@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::atom::{Atom, AtomId, Atoms, Origin, Relation, Root, Test};
+use crate::atom::{Atom, AtomId, Atoms, Origin, Predicate, Relation, Root};
 use crate::constant::Constant;
 use crate::formula::Formula;
 use crate::schema::{Environment, SchemaView, ValueType};
@@ -248,7 +248,7 @@ impl<'a> Question<'a> {
                     cedar_policy_core::ast::Eid::new(id),
                     None,
                 );
-                let equals = Atom::Is(term, Test::Equals(Constant::Entity(uid)));
+                let equals = Atom::Is(term, Predicate::Equals(Constant::Entity(uid)));
                 let atom = self.atoms.atom(equals);
                 Lit::new(self.variable(atom), true)
             })
@@ -261,7 +261,7 @@ impl<'a> Question<'a> {
         let own = Lit::new(self.variable(number), true);
         match atom {
             // A value is one constant at most: said in a chain, as there may be many.
-            Atom::Is(term, Test::Equals(_)) => {
+            Atom::Is(term, Predicate::Equals(_)) => {
                 let chain = Lit::new(self.solver.variable(false), true);
                 self.solver.clause([own.negated(), chain]);
                 if let Some(before) = self.one_of.insert(term, chain) {
@@ -270,7 +270,7 @@ impl<'a> Question<'a> {
                 }
             }
             // What is below a bound is below all that are above it.
-            Atom::Is(term, Test::AtMost(bound)) => {
+            Atom::Is(term, Predicate::AtMost(bound)) => {
                 let bounds = self.bounds.entry(term).or_default();
                 let above = bounds.range(bound..).next().map(|(_, lit)| *lit);
                 let below = bounds.range(..bound).next_back().map(|(_, lit)| *lit);
@@ -283,7 +283,7 @@ impl<'a> Question<'a> {
                 }
             }
             // A member is there, unless it is the group itself.
-            Atom::Is(term, Test::In(group)) => {
+            Atom::Is(term, Predicate::In(group)) => {
                 let exists = self.atom_lit(Atom::Exists(term));
                 let of_type = matches!(self.atoms.ty(term), ValueType::Entity(name) if name == group.entity_type());
                 let is_fixed = self
@@ -292,7 +292,7 @@ impl<'a> Question<'a> {
                     .get(term)
                     .is_some_and(|term| matches!(term.origin, Origin::Root(Root::Entity(_))));
                 if of_type && !is_fixed {
-                    let equals = Atom::Is(term, Test::Equals(Constant::Entity(group)));
+                    let equals = Atom::Is(term, Predicate::Equals(Constant::Entity(group)));
                     let equals = self.atom_lit(equals);
                     self.solver.clause([own.negated(), exists, equals]);
                     self.solver.clause([equals.negated(), own]);
@@ -322,5 +322,5 @@ impl<'a> Question<'a> {
 
 /// Returns whether an atom is rather true than false in a plain request.
 fn is_preferred(atom: &Atom) -> bool {
-    matches!(atom, Atom::Exists(_) | Atom::Is(_, Test::Subset(_) | Test::IsIpv4))
+    matches!(atom, Atom::Exists(_) | Atom::Is(_, Predicate::Subset(_) | Predicate::IsIpv4))
 }

@@ -26,7 +26,7 @@ pub(crate) struct Side<'a> {
 
 /// What came of a search.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum SearchOutcome {
     /// A request that all engines decide as wanted, whatever guards say; with the determining
     /// policies of each.
     Witness(Box<Witness>, Vec<Vec<String>>),
@@ -39,7 +39,7 @@ pub(crate) enum Found {
 /// Looks for a request of the question that all sides decide as wanted.
 ///
 /// A side that is to allow must be made to by the question already: one of its permits, or any.
-pub(crate) fn search(question: &mut Question<'_>, sides: &[Side<'_>]) -> Found {
+pub(crate) fn search(question: &mut Question<'_>, sides: &[Side<'_>]) -> SearchOutcome {
     search_among(question, sides, &|_| Ok(true))
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn search_among(
     question: &mut Question<'_>,
     sides: &[Side<'_>],
     is_meant: &dyn Fn(&Witness) -> Result<bool, String>,
-) -> Found {
+) -> SearchOutcome {
     let (stated, guards) = (BTreeSet::new(), BTreeSet::new());
     Search { question, sides, is_meant, stated, guards }.run()
 }
@@ -65,11 +65,11 @@ struct Search<'q, 'a, 's> {
 }
 
 impl Search<'_, '_, '_> {
-    fn run(&mut self) -> Found {
+    fn run(&mut self) -> SearchOutcome {
         for _ in 0..REFINEMENTS {
             let model = match self.question.ask() {
                 Reply::Yes(model) => model,
-                Reply::No if self.guards.is_empty() => return Found::Nothing,
+                Reply::No if self.guards.is_empty() => return SearchOutcome::Nothing,
                 Reply::No => return self.undecided(None),
                 Reply::Unknown(reason) => return self.undecided(Some(reason)),
             };
@@ -83,7 +83,7 @@ impl Search<'_, '_, '_> {
                 }
             };
             match self.put(&found) {
-                Put::Decided(reasons) => return Found::Witness(Box::new(found), reasons),
+                Put::Decided(reasons) => return SearchOutcome::Witness(Box::new(found), reasons),
                 Put::Refined => {}
                 Put::Otherwise(reason) => {
                     if self.question.set_aside(&reason).is_some() {
@@ -95,7 +95,7 @@ impl Search<'_, '_, '_> {
         self.undecided(Some("too many policies stand in the way".to_owned()))
     }
 
-    fn undecided(&self, reason: Option<String>) -> Found {
+    fn undecided(&self, reason: Option<String>) -> SearchOutcome {
         let mut reasons: BTreeSet<String> =
             self.guards.iter().map(|guard| format!("the answer of guard {guard}")).collect();
         if let Some(reason) = reason {
@@ -107,7 +107,7 @@ impl Search<'_, '_, '_> {
                 false => reasons.extend(parts),
             }
         }
-        Found::Undecided(reasons)
+        SearchOutcome::Undecided(reasons)
     }
 
     /// Puts a request to the engines.

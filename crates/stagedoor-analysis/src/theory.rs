@@ -15,12 +15,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use cedar_policy_core::ast::{Eid, EntityUID};
 
-use crate::atom::{Atom, AtomId, Atoms, Origin, Relation, Root, Step, TermId, Test};
+use crate::atom::{Atom, AtomId, Atoms, Origin, Predicate, Relation, Root, Step, TermId};
 use crate::constant::Constant;
 use crate::schema::{SchemaView, ValueType};
 
 pub(crate) use sets::SetValue;
-use values::Solved;
+use values::Solution;
 pub(crate) use values::fresh;
 
 /// An atom with the truth that the assignment gives it.
@@ -90,7 +90,7 @@ struct Class<'a> {
     ty: Option<&'a ValueType>,
     constant: Option<Constant>,
     reasons: BTreeSet<Lit>,
-    tests: Vec<(Lit, &'a Test, bool)>,
+    tests: Vec<(Lit, &'a Predicate, bool)>,
     exists: Option<Lit>,
     present: Option<Lit>,
     unequal: Vec<ClassId>,
@@ -210,7 +210,7 @@ impl<'a> Theory<'a> {
         let atoms = self.atoms;
         for (lit, atom) in assigned.iter().filter(|((_, value), _)| *value) {
             match atom {
-                Atom::Is(term, Test::Equals(constant)) => {
+                Atom::Is(term, Predicate::Equals(constant)) => {
                     let node = self.constant(constant.clone(), atoms.ty(*term));
                     self.union(*term, node, BTreeSet::from([*lit]));
                 }
@@ -268,8 +268,10 @@ impl<'a> Theory<'a> {
                     let id = self.find(*term);
                     let Some(class) = self.classes.get_mut(id) else { continue };
                     let fixed = class.constant.as_ref();
-                    let settles =
-                        !matches!(test, Test::In(_) | Test::Contains(_) | Test::Subset(_));
+                    let settles = !matches!(
+                        test,
+                        Predicate::In(_) | Predicate::Contains(_) | Predicate::Subset(_)
+                    );
                     match fixed {
                         Some(constant) if settles => {
                             if values::holds(test, constant) != lit.1 {
@@ -334,12 +336,12 @@ impl<'a> Theory<'a> {
                     }
                     (None, true) if class.unequal.is_empty() => {}
                     (None, _) => match self.scalar(ty, class, &model) {
-                        Ok(Solved::Value(constant)) => {
+                        Ok(Solution::Value(constant)) => {
                             model.scalars.insert(id, constant);
                         }
                         Ok(_) => stuck = Some("values that differ from each other".to_owned()),
-                        Err(Solved::Nothing) => {
-                            let tests: Vec<(Lit, &Test, bool)> = class.tests.clone();
+                        Err(Solution::Nothing) => {
+                            let tests: Vec<(Lit, &Predicate, bool)> = class.tests.clone();
                             conflicts.push(with_reasons(values::core(&tests, ty)));
                         }
                         Err(_) => stuck = Some("patterns of texts".to_owned()),
@@ -361,8 +363,13 @@ impl<'a> Theory<'a> {
 
     /// Returns a value for a class that differs from those of classes it must not equal. An error
     /// says what came of looking for any value at all.
-    fn scalar(&self, ty: &ValueType, class: &Class<'_>, model: &Model) -> Result<Solved, Solved> {
-        let tests: Vec<(&Test, bool)> =
+    fn scalar(
+        &self,
+        ty: &ValueType,
+        class: &Class<'_>,
+        model: &Model,
+    ) -> Result<Solution, Solution> {
+        let tests: Vec<(&Predicate, bool)> =
             class.tests.iter().map(|(_, test, wanted)| (*test, *wanted)).collect();
         let value_of = |other: &ClassId| {
             let fixed = self.classes.get(*other).and_then(|class| class.constant.clone());
@@ -371,8 +378,8 @@ impl<'a> Theory<'a> {
         let avoided: BTreeSet<Constant> = class.unequal.iter().filter_map(value_of).collect();
         let alone = values::solve(ty, &tests, &BTreeSet::new());
         match alone {
-            Solved::Value(_) if avoided.is_empty() => Ok(alone),
-            Solved::Value(_) => Ok(values::solve(ty, &tests, &avoided)),
+            Solution::Value(_) if avoided.is_empty() => Ok(alone),
+            Solution::Value(_) => Ok(values::solve(ty, &tests, &avoided)),
             other => Err(other),
         }
     }
@@ -408,9 +415,11 @@ pub(crate) fn named_entities(atoms: &Atoms) -> BTreeSet<EntityUID> {
     };
     for atom in atoms.atoms() {
         match atom {
-            Atom::Is(_, Test::Equals(constant) | Test::Contains(constant)) => add(constant),
-            Atom::Is(_, Test::In(uid)) => add(&Constant::Entity(uid.clone())),
-            Atom::Is(_, Test::Subset(constants)) => constants.iter().for_each(&mut add),
+            Atom::Is(_, Predicate::Equals(constant) | Predicate::Contains(constant)) => {
+                add(constant)
+            }
+            Atom::Is(_, Predicate::In(uid)) => add(&Constant::Entity(uid.clone())),
+            Atom::Is(_, Predicate::Subset(constants)) => constants.iter().for_each(&mut add),
             _ => {}
         }
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{BinaryOp, EntityType, Expr, ExprKind, Literal, UnaryOp};
 use smol_str::SmolStr;
 
-use crate::atom::{Atom, Atoms, Origin, Root, TermId, Test};
+use crate::atom::{Atom, Atoms, Origin, Predicate, Root, TermId};
 use crate::constant::Constant;
 use crate::expr;
 use crate::formula::{Formula, Outcomes};
@@ -115,7 +115,7 @@ impl Translator<'_> {
         Formula::Literal(self.atoms.atom(atom), true)
     }
 
-    fn is(&mut self, term: TermId, test: Test) -> Formula {
+    fn is(&mut self, term: TermId, test: Predicate) -> Formula {
         self.literal(Atom::Is(term, test))
     }
 
@@ -200,7 +200,7 @@ impl Translator<'_> {
                         Some(Outcomes::constant(pattern.wildcard_match(text)))
                     }
                     Value::Term(term, _, ValueType::String) => {
-                        let like = this.is(*term, Test::Like(pattern.clone()));
+                        let like = this.is(*term, Predicate::Like(pattern.clone()));
                         Some(Outcomes::never_errs(like))
                     }
                     _ => None,
@@ -276,7 +276,7 @@ impl Translator<'_> {
         self.over(&cases, |this, value| match value {
             Value::Constant(Constant::Bool(value), _) => Some(Outcomes::constant(*value)),
             Value::Term(term, _, ValueType::Bool) => {
-                Some(Outcomes::never_errs(this.is(*term, Test::IsTrue)))
+                Some(Outcomes::never_errs(this.is(*term, Predicate::IsTrue)))
             }
             _ => None,
         })

@@ -11,7 +11,7 @@ use crate::world::Verdict;
 pub(crate) struct Evaluation {
     pub(crate) decision: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) context: Option<Explained>,
+    pub(crate) context: Option<ReasonContext>,
 }
 
 /// The answers to several evaluations.
@@ -22,7 +22,7 @@ pub(crate) struct Evaluations {
 
 /// Why an answer is what it is, where that was asked for.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Explained {
+pub(crate) struct ReasonContext {
     reasons: Vec<Reason>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<PolicyFailure>,
@@ -64,7 +64,7 @@ struct Failure {
     message: String,
 }
 
-impl Explained {
+impl ReasonContext {
     /// Returns why a question was answered as it was.
     pub(crate) fn of(verdict: &Verdict) -> Self {
         match &verdict.outcome {

@@ -48,7 +48,7 @@ impl Default for Mapping {
             types: BTreeMap::new(),
             actions: BTreeMap::new(),
             action_properties: "action".to_owned(),
-            properties: PropertiesPrecedence::Sent,
+            properties: PropertiesPrecedence::EntityInput,
         }
     }
 }
@@ -59,7 +59,7 @@ impl Default for Mapping {
 pub enum PropertiesPrecedence {
     /// The one that came with the request: who sends a role has it.
     #[default]
-    Sent,
+    EntityInput,
     /// The stored one.
     Stored,
 }

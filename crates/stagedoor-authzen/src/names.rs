@@ -12,7 +12,7 @@ use crate::shape::{Fields, Shape, fields};
 pub(crate) struct Names {
     types: BTreeMap<String, EntityTypeName>,
     shapes: BTreeMap<EntityTypeName, Fields>,
-    actions: BTreeMap<String, Named>,
+    actions: BTreeMap<String, ActionName>,
     /// Actions that the mapping names: lists call them by no other name.
     mapped: BTreeSet<EntityUid>,
     mapped_names: BTreeSet<String>,
@@ -20,7 +20,7 @@ pub(crate) struct Names {
 
 /// What a name of an action stands for.
 #[derive(Debug)]
-enum Named {
+enum ActionName {
     One(Box<Action>),
     /// Actions in several namespaces have this id.
     Several(Vec<EntityUid>),
@@ -109,14 +109,14 @@ impl Names {
         for action in actions.values() {
             let id = action.uid.id().unescaped().to_owned();
             match names.actions.remove(&id) {
-                None => names.actions.insert(id, Named::One(Box::new(action.clone()))),
-                Some(Named::One(other)) => {
+                None => names.actions.insert(id, ActionName::One(Box::new(action.clone()))),
+                Some(ActionName::One(other)) => {
                     let several = vec![other.uid.clone(), action.uid.clone()];
-                    names.actions.insert(id, Named::Several(several))
+                    names.actions.insert(id, ActionName::Several(several))
                 }
-                Some(Named::Several(mut several)) => {
+                Some(ActionName::Several(mut several)) => {
                     several.push(action.uid.clone());
-                    names.actions.insert(id, Named::Several(several))
+                    names.actions.insert(id, ActionName::Several(several))
                 }
             };
         }
@@ -147,7 +147,7 @@ impl Names {
             for action in actions.values() {
                 if within(&action.uid.type_name().to_string()).is_some() {
                     let id = action.uid.id().unescaped().to_owned();
-                    self.actions.insert(id, Named::One(Box::new(action.clone())));
+                    self.actions.insert(id, ActionName::One(Box::new(action.clone())));
                     has_any = true;
                 }
             }
@@ -169,7 +169,7 @@ impl Names {
             let action = actions.get(&uid).ok_or_else(wrong)?;
             self.mapped.insert(uid);
             self.mapped_names.insert(name.clone());
-            self.actions.insert(name.clone(), Named::One(Box::new(action.clone())));
+            self.actions.insert(name.clone(), ActionName::One(Box::new(action.clone())));
         }
         Ok(())
     }
@@ -191,8 +191,8 @@ impl Names {
     /// Returns the action that a name stands for.
     pub(crate) fn action(&self, name: &str) -> Result<&Action, NameError> {
         match self.actions.get(name) {
-            Some(Named::One(action)) => Ok(action),
-            Some(Named::Several(candidates)) => {
+            Some(ActionName::One(action)) => Ok(action),
+            Some(ActionName::Several(candidates)) => {
                 Err(NameError::Ambiguous { name: name.to_owned(), candidates: candidates.clone() })
             }
             None => Err(NameError::Action(name.to_owned())),
@@ -205,16 +205,18 @@ impl Names {
             self.mapped_names.contains(name) || !self.mapped.contains(&action.uid)
         };
         self.actions.iter().filter_map(move |(name, named)| match named {
-            Named::One(action) if is_listed(name, action) => Some((name.as_str(), action.as_ref())),
-            Named::One(_) | Named::Several(_) => None,
+            ActionName::One(action) if is_listed(name, action) => {
+                Some((name.as_str(), action.as_ref()))
+            }
+            ActionName::One(_) | ActionName::Several(_) => None,
         })
     }
 
     /// Returns the names that a mapping is needed for.
     pub(crate) fn ambiguous(&self) -> impl Iterator<Item = NameError> {
         self.actions.iter().filter_map(|(name, named)| match named {
-            Named::One(_) => None,
-            Named::Several(candidates) => {
+            ActionName::One(_) => None,
+            ActionName::Several(candidates) => {
                 let candidates = candidates.clone();
                 Some(NameError::Ambiguous { name: name.clone(), candidates })
             }

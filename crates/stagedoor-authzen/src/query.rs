@@ -17,14 +17,14 @@ impl BadRequest {
 
 /// The four things that a question is made of, as they were given.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Given<'a> {
+pub(crate) struct QueryParts<'a> {
     pub(crate) subject: Option<&'a Json>,
     pub(crate) action: Option<&'a Json>,
     pub(crate) resource: Option<&'a Json>,
     pub(crate) context: Option<&'a Json>,
 }
 
-impl<'a> Given<'a> {
+impl<'a> QueryParts<'a> {
     pub(crate) fn of(object: &'a Object) -> Self {
         Self {
             subject: member(object, "subject"),
@@ -70,7 +70,7 @@ pub(crate) struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    pub(crate) fn of(given: Given<'a>) -> Result<Self, BadRequest> {
+    pub(crate) fn of(given: QueryParts<'a>) -> Result<Self, BadRequest> {
         Ok(Self {
             subject: entity("subject", given.subject)?,
             action: action(given.action)?,

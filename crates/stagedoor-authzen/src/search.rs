@@ -8,9 +8,11 @@ use stagedoor_core::{Decision, EntityUid, ListError, Party, Query, Request};
 use crate::answer::{ActionResult, EntityResult, PageInfo, Results};
 use crate::json::{Json, Object};
 use crate::page::Page;
-use crate::query::{ActionRef, BadRequest, EntityRef, Given, action, context, entity, entity_type};
+use crate::query::{
+    ActionRef, BadRequest, EntityRef, QueryParts, action, context, entity, entity_type,
+};
 use crate::shape::Reader;
-use crate::world::{Sent, Undecidable, World};
+use crate::world::{EntityInput, Undecidable, World};
 
 /// The most results of one page, and of an answer for which no page was asked.
 const RESULTS: usize = 10_000;
@@ -25,7 +27,7 @@ enum Sought {
 }
 
 /// A list, with what is told of it in the record.
-pub(crate) struct Found<R> {
+pub(crate) struct SearchResponse<R> {
     pub(crate) results: Results<R>,
     pub(crate) summary: Summary,
 }
@@ -41,10 +43,13 @@ pub(crate) struct Summary {
 }
 
 /// Lists the subjects who may do this to this resource.
-pub(crate) fn subjects(world: &World, object: &Object) -> Result<Found<EntityResult>, BadRequest> {
-    let given = Given::of(object);
+pub(crate) fn subjects(
+    world: &World,
+    object: &Object,
+) -> Result<SearchResponse<EntityResult>, BadRequest> {
+    let given = QueryParts::of(object);
     let sought = entity_type("subject", given.subject)?;
-    let asked = Asked {
+    let asked = EntitySearch {
         sought: Sought::Subject,
         type_: sought,
         other: entity("resource", given.resource)?,
@@ -56,10 +61,13 @@ pub(crate) fn subjects(world: &World, object: &Object) -> Result<Found<EntityRes
 }
 
 /// Lists the resources to which this subject may do this.
-pub(crate) fn resources(world: &World, object: &Object) -> Result<Found<EntityResult>, BadRequest> {
-    let given = Given::of(object);
+pub(crate) fn resources(
+    world: &World,
+    object: &Object,
+) -> Result<SearchResponse<EntityResult>, BadRequest> {
+    let given = QueryParts::of(object);
     let sought = entity_type("resource", given.resource)?;
-    let asked = Asked {
+    let asked = EntitySearch {
         sought: Sought::Resource,
         type_: sought,
         other: entity("subject", given.subject)?,
@@ -71,7 +79,7 @@ pub(crate) fn resources(world: &World, object: &Object) -> Result<Found<EntityRe
 }
 
 /// A search for entities.
-struct Asked<'a> {
+struct EntitySearch<'a> {
     sought: Sought,
     type_: &'a str,
     /// The entity that is given.
@@ -83,9 +91,9 @@ struct Asked<'a> {
 fn entities(
     world: &World,
     object: &Object,
-    asked: &Asked<'_>,
+    asked: &EntitySearch<'_>,
     query: [Option<&Json>; 4],
-) -> Result<Found<EntityResult>, BadRequest> {
+) -> Result<SearchResponse<EntityResult>, BadRequest> {
     let null = Json::Null;
     let page = Page::of(object, &query.map(|part| part.unwrap_or(&null)))?;
     let mut reader = Reader::new(&world.names);
@@ -108,7 +116,7 @@ fn entities(
             id: uid.id().unescaped().to_owned(),
         })
         .collect();
-    Ok(Found { results: page_of(&page, results, found.next), summary })
+    Ok(SearchResponse { results: page_of(&page, results, found.next), summary })
 }
 
 /// Entities that were found.
@@ -125,7 +133,7 @@ struct Entities {
 
 fn listed(
     world: &World,
-    asked: &Asked<'_>,
+    asked: &EntitySearch<'_>,
     page: &Page,
     reader: &mut Reader<'_>,
 ) -> Result<Entities, Undecidable> {
@@ -141,7 +149,7 @@ fn listed(
     if world.entities.get(&other.uid).is_none() || !types.contains(type_) {
         return Ok(Entities::default());
     }
-    let nobody = Sent { uid: other.uid.clone(), attributes: Default::default() };
+    let nobody = EntityInput { uid: other.uid.clone(), attributes: Default::default() };
     let entities = world.with(&nobody, &other)?;
     let any = Party::Any(type_.clone());
     let query = match asked.sought {
@@ -170,8 +178,11 @@ fn listed(
 }
 
 /// Lists what this subject may do to this resource.
-pub(crate) fn actions(world: &World, object: &Object) -> Result<Found<ActionResult>, BadRequest> {
-    let given = Given::of(object);
+pub(crate) fn actions(
+    world: &World,
+    object: &Object,
+) -> Result<SearchResponse<ActionResult>, BadRequest> {
+    let given = QueryParts::of(object);
     let subject = entity("subject", given.subject)?;
     let resource = entity("resource", given.resource)?;
     let context = context(given.context)?;
@@ -196,7 +207,7 @@ pub(crate) fn actions(world: &World, object: &Object) -> Result<Found<ActionResu
     let next = (shown.len() < rest.len()).then(|| page.next(shown.last().cloned()));
     summary.results = shown.len();
     let results = shown.iter().map(|name| ActionResult { name: name.clone() }).collect();
-    Ok(Found { results: page_of(&page, results, next), summary })
+    Ok(SearchResponse { results: page_of(&page, results, next), summary })
 }
 
 fn allowed(
@@ -209,7 +220,7 @@ fn allowed(
     let mut reader = Reader::new(&world.names);
     let subject = world.sent("subject", subject, &mut reader)?;
     let resource = world.sent("resource", resource, &mut reader)?;
-    let is_stored = |sent: &Sent| world.entities.get(&sent.uid).is_some();
+    let is_stored = |sent: &EntityInput| world.entities.get(&sent.uid).is_some();
     if !is_stored(&subject) || !is_stored(&resource) {
         return Ok(Vec::new());
     }

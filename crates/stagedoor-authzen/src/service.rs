@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use stagedoor_audit::{Caller, DecisionLog, DecisionRecord, NotRecorded, Outcome, Platform};
 
-use crate::answer::{Evaluation, Evaluations, Explained};
+use crate::answer::{Evaluation, Evaluations, ReasonContext};
 use crate::json::{Json, Object, member};
-use crate::query::{BadRequest, Given, Options, Query, body};
-use crate::search::{self, Found, Summary};
+use crate::query::{BadRequest, Options, Query, QueryParts, body};
+use crate::search::{self, SearchResponse, Summary};
 use crate::world::{Verdict, World};
 
 /// The most evaluations of one request.
@@ -141,7 +141,7 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     fn evaluation(&self, object: &Object) -> Result<Reply, BadRequest> {
-        let query = Query::of(Given::of(object))?;
+        let query = Query::of(QueryParts::of(object))?;
         let explain = member(object, "options")
             .and_then(Json::as_object)
             .is_some_and(|options| options.get("explain") == Some(&Json::Bool(true)));
@@ -166,7 +166,7 @@ impl Desk<'_> {
             )));
         }
         let options = Options::of(object)?;
-        let defaults = Given::of(object);
+        let defaults = QueryParts::of(object);
         let mut evaluations = Vec::with_capacity(items.len());
         let mut errors = 0;
         for item in items {
@@ -183,9 +183,9 @@ impl Desk<'_> {
     }
 
     /// Evaluates one of several. What is wrong with it denies it, and nothing else.
-    fn item(&self, item: &Json, defaults: Given<'_>, options: Options) -> (Evaluation, bool) {
+    fn item(&self, item: &Json, defaults: QueryParts<'_>, options: Options) -> (Evaluation, bool) {
         let query = match item.as_object() {
-            Some(object) => Query::of(Given::of(object).or(defaults)),
+            Some(object) => Query::of(QueryParts::of(object).or(defaults)),
             None => {
                 Err(BadRequest::new(format!("an evaluation is {}, not an object", item.kind())))
             }
@@ -194,7 +194,7 @@ impl Desk<'_> {
             Ok(query) => self.evaluate(&query, options.explain),
             Err(error) => {
                 let message = error.to_string();
-                let explained = Explained::error("authzen::bad-request", message.clone());
+                let explained = ReasonContext::error("authzen::bad-request", message.clone());
                 self.record_refused(item, &message);
                 let context = options.explain.then_some(explained);
                 (Evaluation { decision: false, context }, true)
@@ -213,8 +213,8 @@ impl Desk<'_> {
         // INVARIANT: where records are required, nothing is allowed that is not recorded.
         let decision = verdict.decision() && recorded.is_ok();
         let context = explain.then(|| match recorded {
-            Ok(()) => Explained::of(&verdict),
-            Err(error) => Explained::error("audit::not-recorded", error.to_string()),
+            Ok(()) => ReasonContext::of(&verdict),
+            Err(error) => ReasonContext::error("audit::not-recorded", error.to_string()),
         });
         (Evaluation { decision, context }, erred)
     }
@@ -275,10 +275,10 @@ impl Desk<'_> {
     fn list<R: Serialize>(
         &self,
         object: &Object,
-        search: fn(&World, &Object) -> Result<Found<R>, BadRequest>,
+        search: fn(&World, &Object) -> Result<SearchResponse<R>, BadRequest>,
     ) -> Result<Reply, BadRequest> {
         let begun = Instant::now();
-        let Found { mut results, summary } = search(self.world, object)?;
+        let SearchResponse { mut results, summary } = search(self.world, object)?;
         if self.record_list(object, &summary, begun).is_err() {
             // INVARIANT: what is required to be recorded and is not, is not told.
             results.results.clear();

@@ -43,10 +43,10 @@ pub struct LoadedWorld {
 /// The world in force.
 pub(crate) struct Worlds {
     loader: Box<dyn WorldLoader>,
-    current: Arc<ArcSwapOption<Loaded>>,
+    current: Arc<ArcSwapOption<WorldInForce>>,
 }
 
-pub(crate) struct Loaded {
+pub(crate) struct WorldInForce {
     pub(crate) world: World,
     since: SystemTime,
 }
@@ -56,7 +56,7 @@ impl Worlds {
         Self { loader, current: Arc::default() }
     }
 
-    pub(crate) fn current(&self) -> Option<Arc<Loaded>> {
+    pub(crate) fn current(&self) -> Option<Arc<WorldInForce>> {
         self.current.load_full()
     }
 }
@@ -84,7 +84,7 @@ impl Source for Worlds {
             for ambiguity in world.ambiguities() {
                 tracing::warn!("{ambiguity}; until then it is denied");
             }
-            let loaded = Loaded { world, since: SystemTime::now() };
+            let loaded = WorldInForce { world, since: SystemTime::now() };
             Ok(Replaced::With(Box::new(current.swap(Some(Arc::new(loaded))))))
         }))
     }

@@ -83,7 +83,7 @@ impl Verdict {
 }
 
 /// An entity with what was sent of it.
-pub(crate) struct Sent {
+pub(crate) struct EntityInput {
     pub(crate) uid: EntityUid,
     pub(crate) attributes: Record,
 }
@@ -146,7 +146,7 @@ impl World {
         what: &str,
         entity: EntityRef<'_>,
         reader: &mut Reader<'_>,
-    ) -> Result<Sent, Undecidable> {
+    ) -> Result<EntityInput, Undecidable> {
         let type_ = self.names.type_or_error(entity.type_)?;
         let attributes = match (entity.properties, self.names.shape(type_)) {
             (Some(properties), Some(fields)) => {
@@ -154,7 +154,7 @@ impl World {
             }
             _ => Record::new(),
         };
-        Ok(Sent { uid: uid(type_, entity.id), attributes })
+        Ok(EntityInput { uid: uid(type_, entity.id), attributes })
     }
 
     /// Returns the context, with the properties of the action where they have their place.
@@ -188,7 +188,11 @@ impl World {
     }
 
     /// Returns the stored entities with what was sent laid over them.
-    pub(crate) fn with(&self, subject: &Sent, resource: &Sent) -> Result<Entities, Undecidable> {
+    pub(crate) fn with(
+        &self,
+        subject: &EntityInput,
+        resource: &EntityInput,
+    ) -> Result<Entities, Undecidable> {
         if subject.uid == resource.uid {
             let differs = |(name, value): &(&SmolStr, &Value)| {
                 resource.attributes.get(*name).is_some_and(|other| other != *value)
@@ -201,9 +205,9 @@ impl World {
         Ok(self.lay_over(&entities, resource)?)
     }
 
-    fn lay_over(&self, entities: &Entities, sent: &Sent) -> Result<Entities, EntitiesError> {
+    fn lay_over(&self, entities: &Entities, sent: &EntityInput) -> Result<Entities, EntitiesError> {
         let stored = match self.precedence {
-            PropertiesPrecedence::Sent => None,
+            PropertiesPrecedence::EntityInput => None,
             PropertiesPrecedence::Stored => self.entities.get(&sent.uid),
         };
         let counts = |name: &SmolStr| stored.is_none_or(|e| !e.attributes.contains_key(name));

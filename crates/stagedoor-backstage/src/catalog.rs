@@ -15,7 +15,7 @@ use crate::owners::OwnerCounts;
 use crate::principal::User;
 use crate::relations::SetAside;
 use crate::request::Resource;
-use crate::yaml::{Content, Node, Place, documents};
+use crate::yaml::{Content, Node, Position, documents};
 
 /// The entities of a software catalog.
 ///
@@ -218,7 +218,7 @@ impl Catalog {
 struct Source {
     file: String,
     document: usize,
-    place: Place,
+    place: Position,
 }
 
 #[derive(Default)]

@@ -25,7 +25,7 @@ use crate::permission_rules::PermissionRules;
 use crate::policy_answer::{Finding, FindingCode};
 
 use facet::Expressible;
-use fit::{Cut, Fitted, Fitting};
+use fit::{Cut, FittedConditions, Fitting};
 use formula::UnsupportedParts;
 use path::Model;
 use render::Renderer;
@@ -44,7 +44,7 @@ pub(crate) struct Conditions<'a> {
 }
 
 /// What all policies together say.
-pub(crate) struct Combined {
+pub(crate) struct CombinedPolicies {
     /// Holds for resources that are allowed; it has nothing that rules cannot say.
     pub(crate) formula: Formula,
     /// The rules that say it; none where it is a constant.
@@ -63,13 +63,13 @@ pub(crate) struct Room<'a> {
 }
 
 /// One policy's part in the decision.
-struct Part<'e> {
+struct PolicyFormula<'e> {
     policy: PolicyInfo<'e>,
     /// Holds where a permit permits, or where a forbid does not forbid.
     allows: Formula,
 }
 
-impl Part<'_> {
+impl PolicyFormula<'_> {
     fn is_permit(&self) -> bool {
         self.policy.effect() == Effect::Permit
     }
@@ -92,9 +92,9 @@ impl<'a> Conditions<'a> {
     }
 
     /// Combines permits and forbids, within the room that there is.
-    pub(crate) fn combined(&self, residuals: &[Residual<'_>], room: Room<'_>) -> Combined {
+    pub(crate) fn combined(&self, residuals: &[Residual<'_>], room: Room<'_>) -> CombinedPolicies {
         let mut translator = self.translator();
-        let parts: Vec<Part<'_>> = residuals
+        let parts: Vec<PolicyFormula<'_>> = residuals
             .iter()
             .map(|residual| {
                 let permits = residual.policy.effect() == Effect::Permit;
@@ -109,7 +109,7 @@ impl<'a> Conditions<'a> {
                         if permits { truth.when_true } else { truth.when_false }
                     }
                 };
-                Part { policy: residual.policy, allows }
+                PolicyFormula { policy: residual.policy, allows }
             })
             .collect();
         let of = |permits| {
@@ -126,7 +126,7 @@ impl<'a> Conditions<'a> {
         let owners = owners.filter(|owners| !owners.is_empty());
         let fitting = Fitting { renderer, budget, owners, own };
         let whole = exact.narrowed();
-        let Fitted { formula, criteria, cut } =
+        let FittedConditions { formula, criteria, cut } =
             fitting.fit(&whole, &permits, &Formula::all(narrowed(false)));
         let mut reasons = reasons(&formula, &parts);
         if let Some(cut) = cut {
@@ -139,14 +139,14 @@ impl<'a> Conditions<'a> {
             reasons.retain(|reason| !dropped.contains(&reason.as_str()));
             findings.push(over_budget(&cut, &dropped, &named(&cut.shortened)));
         }
-        Combined { formula, criteria, reasons, findings }
+        CombinedPolicies { formula, criteria, reasons, findings }
     }
 
     /// Tells what of the formula rules cannot say, and whose it is.
     fn closed(
         &self,
         exact: &Formula,
-        parts: &[Part<'_>],
+        parts: &[PolicyFormula<'_>],
         translator: &Translator<'_>,
     ) -> Vec<Finding> {
         let mut all = UnsupportedParts::default();
@@ -204,7 +204,7 @@ impl<'a> Conditions<'a> {
 }
 
 /// Returns the policies that lead to the decision.
-fn reasons(formula: &Formula, parts: &[Part<'_>]) -> Vec<SmolStr> {
+fn reasons(formula: &Formula, parts: &[PolicyFormula<'_>]) -> Vec<SmolStr> {
     let narrowed: Vec<(&PolicyInfo<'_>, Formula)> =
         parts.iter().map(|part| (&part.policy, part.allows.narrowed())).collect();
     let ids = |wanted: &dyn Fn(Effect, &Formula) -> bool| -> Vec<SmolStr> {

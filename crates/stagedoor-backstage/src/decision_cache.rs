@@ -17,14 +17,14 @@ const SHARDS: usize = 16;
 /// An answer, and what it depends on beside the policies. Compared part by part, so that no
 /// two different questions share an answer.
 #[derive(Debug)]
-struct Entry {
+struct CachedAnswer {
     hash: u64,
     permission: SmolStr,
     principal: Principal,
     answer: PolicyAnswer,
 }
 
-impl Entry {
+impl CachedAnswer {
     fn is_about(&self, permission: &str, principal: &Principal) -> bool {
         self.permission == permission && self.principal == *principal
     }
@@ -42,8 +42,8 @@ pub(crate) struct DecisionCache {
 
 #[derive(Debug, Default)]
 struct Shard {
-    young: HashTable<Entry>,
-    old: HashTable<Entry>,
+    young: HashTable<CachedAnswer>,
+    old: HashTable<CachedAnswer>,
 }
 
 impl DecisionCache {
@@ -68,7 +68,7 @@ impl DecisionCache {
         }
         let hash = self.hasher.hash_one((permission, principal));
         let mut shard = self.shard(hash)?.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |entry: &Entry| entry.is_about(permission, principal);
+        let is_it = |entry: &CachedAnswer| entry.is_about(permission, principal);
         if let Some(entry) = shard.young.find(hash, is_it) {
             return Some(entry.answer.clone());
         }
@@ -88,7 +88,10 @@ impl DecisionCache {
         // Another thread may have worked it out meanwhile.
         if shard.young.find(hash, |entry| entry.is_about(permission, principal)).is_none() {
             let (permission, principal) = (permission.clone(), principal.clone());
-            shard.add(Entry { hash, permission, principal, answer: answer.clone() }, self.room);
+            shard.add(
+                CachedAnswer { hash, permission, principal, answer: answer.clone() },
+                self.room,
+            );
         }
     }
 
@@ -105,7 +108,7 @@ impl DecisionCache {
 }
 
 impl Shard {
-    fn add(&mut self, entry: Entry, room: usize) {
+    fn add(&mut self, entry: CachedAnswer, room: usize) {
         if self.young.len() >= room {
             self.old = mem::take(&mut self.young);
         }

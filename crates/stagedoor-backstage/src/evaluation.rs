@@ -9,7 +9,7 @@ use stagedoor_core::{
     ResidualCondition,
 };
 
-use crate::conditions::{Combined, Conditions, Room};
+use crate::conditions::{CombinedPolicies, Conditions, Room};
 use crate::criteria::PolicyDecision;
 use crate::entity_ref::EntityRefError;
 use crate::names;
@@ -192,7 +192,7 @@ impl PolicyEngine {
         };
         let room = Room { budget: self.budget, owners: Some(&self.owners), own: &own };
         let combined = conditions.combined(&residuals, room);
-        let Combined { formula, criteria, reasons, mut findings } = combined;
+        let CombinedPolicies { formula, criteria, reasons, mut findings } = combined;
         findings.extend(unreadable_refs(principal));
         let decision = match criteria {
             Some(conditions) => PolicyDecision::Conditional {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::yaml::{Place, YamlError};
+use crate::yaml::{Position, YamlError};
 
 /// More problems than this are only counted.
 const REPORTED: usize = 100;
@@ -75,7 +75,7 @@ impl FileError {
 
     /// Adds a problem that is nowhere in the file but is the file itself.
     pub(crate) fn file(&mut self, file: &str, message: impl Into<String>) {
-        let place = Place { line: 1, column: 1 };
+        let place = Position { line: 1, column: 1 };
         Report { file, document: 1, error: self }.problem(place, message, "");
     }
 
@@ -118,7 +118,7 @@ pub(crate) struct Report<'a> {
 }
 
 impl Report<'_> {
-    pub(crate) fn problem(&mut self, place: Place, message: impl Into<String>, help: &str) {
+    pub(crate) fn problem(&mut self, place: Position, message: impl Into<String>, help: &str) {
         self.error.push(FileProblem {
             file: self.file.to_owned(),
             document: self.document,

@@ -6,7 +6,7 @@
 
 use crate::entity_ref::EntityRef;
 use crate::file_error::Report;
-use crate::yaml::{Content, Node, Place};
+use crate::yaml::{Content, Node, Position};
 
 /// Kinds whose `spec.owner` the catalog reads.
 const OWNED: [&str; 7] =
@@ -32,7 +32,7 @@ pub(crate) struct Relations {
 /// A relation that cannot be read. The others hold without it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SetAside {
-    pub(crate) place: Place,
+    pub(crate) place: Position,
     pub(crate) message: String,
     pub(crate) help: &'static str,
     /// It may tell an owner: without it the entity would be another one.

@@ -19,12 +19,12 @@ const DOCUMENTS: usize = 100_000;
 
 /// A place in a file; both count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) line: u32,
     pub(crate) column: u32,
 }
 
-impl From<&Marker> for Place {
+impl From<&Marker> for Position {
     fn from(marker: &Marker) -> Self {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self { line: number(marker.line()), column: number(marker.col()).saturating_add(1) }
@@ -36,14 +36,14 @@ impl From<&Marker> for Place {
 pub(crate) struct YamlError {
     /// Counts from 1.
     pub(crate) document: usize,
-    pub(crate) place: Place,
+    pub(crate) place: Position,
     pub(crate) message: String,
 }
 
 /// One value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
-    pub(crate) place: Place,
+    pub(crate) place: Position,
     pub(crate) content: Content,
 }
 
@@ -61,7 +61,7 @@ pub(crate) enum Content {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Key {
     pub(crate) text: String,
-    pub(crate) place: Place,
+    pub(crate) place: Position,
 }
 
 impl Node {
@@ -104,7 +104,7 @@ pub(crate) struct Document {
 
 /// Returns the documents of `text`; empty ones are left out.
 pub(crate) fn documents(text: &str) -> Result<Vec<Document>, YamlError> {
-    let start = Place { line: 1, column: 1 };
+    let start = Position { line: 1, column: 1 };
     if text.len() > FILE_BYTES {
         let message = format!("{} bytes are more than the limit of {FILE_BYTES}", text.len());
         return Err(YamlError { document: 1, place: start, message });
@@ -124,7 +124,7 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Document>, YamlError> {
             place: e.marker().into(),
             message: e.info(),
         })?;
-        let place = Place::from(&span.start);
+        let place = Position::from(&span.start);
         reader.event(event, place).map_err(|message| YamlError {
             document: reader.number.max(1),
             place,
@@ -136,7 +136,7 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Document>, YamlError> {
 
 /// A list or mapping whose end has not come.
 struct Open {
-    place: Place,
+    place: Position,
     anchor: usize,
     /// How many nodes were read before it.
     before: usize,
@@ -159,7 +159,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn event(&mut self, event: Event<'_>, place: Place) -> Result<(), String> {
+    fn event(&mut self, event: Event<'_>, place: Position) -> Result<(), String> {
         match event {
             Event::DocumentStart(..) => {
                 self.number += 1;
@@ -219,7 +219,7 @@ impl Reader {
         Ok(())
     }
 
-    fn start(&mut self, place: Place, anchor: usize, items: Items) -> Result<(), String> {
+    fn start(&mut self, place: Position, anchor: usize, items: Items) -> Result<(), String> {
         if self.open.len() >= DEPTH {
             return Err(format!("values nest deeper than {DEPTH}"));
         }

@@ -8,7 +8,7 @@ use stagedoor_source::{Bundle, FileKind, Listing, PolicySet, RealFileSystem};
 use stagedoor_testing::TestSuite;
 
 use crate::ending::Ending;
-use crate::engine::{LoadArgs, Loaded};
+use crate::engine::{LoadArgs, LoadedPolicies};
 use crate::failure::Failure;
 use crate::input::{Input, unreadable};
 use crate::output::Output;
@@ -82,7 +82,7 @@ fn loaded(
     platform: Option<Platform>,
     load: &LoadArgs,
     output: &Output,
-) -> Result<Loaded, Failure> {
+) -> Result<LoadedPolicies, Failure> {
     let sources = load.sources(&[directory.to_owned()], &[], &mut Input::default())?;
     let limits = load.limits()?;
     let sets = match platform {
@@ -98,7 +98,7 @@ fn loaded(
 }
 
 /// Adds the rules that guard policies, if there are any, and their limits.
-fn with_rules(bundle: Bundle, loaded: &Loaded, load: &LoadArgs) -> Result<Bundle, Failure> {
+fn with_rules(bundle: Bundle, loaded: &LoadedPolicies, load: &LoadArgs) -> Result<Bundle, Failure> {
     if bundle.rules().next().is_none() {
         return Ok(bundle);
     }

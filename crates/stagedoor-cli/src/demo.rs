@@ -84,7 +84,7 @@ struct Row {
 }
 
 /// A policy that decided something.
-struct Spoken {
+struct DecidingPolicy {
     doc: String,
     place: String,
 }
@@ -93,7 +93,7 @@ struct Spoken {
 #[derive(Default)]
 struct Demo {
     rows: Vec<Row>,
-    spoken: BTreeMap<(&'static str, String), Spoken>,
+    spoken: BTreeMap<(&'static str, String), DecidingPolicy>,
 }
 
 pub(crate) fn run(output: &mut Output) -> Result<Ending, Failure> {
@@ -199,7 +199,7 @@ impl Demo {
                 None => policy.file().to_owned(),
             };
             let doc = policy.annotation("doc").unwrap_or_default().to_owned();
-            self.spoken.insert((platform, policy.id().to_owned()), Spoken { doc, place });
+            self.spoken.insert((platform, policy.id().to_owned()), DecidingPolicy { doc, place });
         }
         let who = who.strip_prefix("system:serviceaccount:").map_or_else(
             || who.trim_start_matches("system:").to_owned(),

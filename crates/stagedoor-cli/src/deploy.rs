@@ -78,7 +78,7 @@ struct Metadata {
 }
 
 /// A file of policies as it is carried.
-struct Carried {
+struct ConfigMapFile {
     /// The path below the directory.
     path: String,
     /// The key of the ConfigMap.
@@ -139,8 +139,8 @@ pub(crate) fn run(args: &DeployArgs, output: &mut Output) -> Result<Ending, Fail
 }
 
 /// Returns the files that the policies were loaded from, with their keys.
-fn carried(engine: &Engine, directory: &Path) -> Result<Vec<Carried>, Failure> {
-    let mut carried: Vec<Carried> = Vec::new();
+fn carried(engine: &Engine, directory: &Path) -> Result<Vec<ConfigMapFile>, Failure> {
+    let mut carried: Vec<ConfigMapFile> = Vec::new();
     let mut bytes = 0;
     for (name, text) in engine.sources() {
         let Ok(below) = Path::new(name).strip_prefix(directory) else { continue };
@@ -153,7 +153,7 @@ fn carried(engine: &Engine, directory: &Path) -> Result<Vec<Carried>, Failure> {
             return Err(Failure::input(message).with_help("rename one of them"));
         }
         bytes += key.len() + text.len();
-        carried.push(Carried { path, key, text: text.to_owned() });
+        carried.push(ConfigMapFile { path, key, text: text.to_owned() });
     }
     if carried.is_empty() {
         let name = directory.display();
@@ -206,7 +206,7 @@ fn check_admission(reviewer: &Reviewer) -> Result<(), Failure> {
     Ok(())
 }
 
-fn config_map(carried: &[Carried]) -> Result<String, Failure> {
+fn config_map(carried: &[ConfigMapFile]) -> Result<String, Failure> {
     let map = ConfigMap {
         api_version: "v1",
         kind: "ConfigMap",
@@ -220,9 +220,13 @@ fn config_map(carried: &[Carried]) -> Result<String, Failure> {
 }
 
 /// Returns the shipped Deployment with each file at its path.
-fn deployment(text: &str, carried: &[Carried], image: Option<&str>) -> Result<String, Failure> {
+fn deployment(
+    text: &str,
+    carried: &[ConfigMapFile],
+    image: Option<&str>,
+) -> Result<String, Failure> {
     let mut items = format!("{MOUNT}            items:\n");
-    for Carried { path, key, .. } in carried {
+    for ConfigMapFile { path, key, .. } in carried {
         let path = serde_json::Value::from(path.as_str());
         items.push_str(&format!("              - key: {key}\n                path: {path}\n"));
     }

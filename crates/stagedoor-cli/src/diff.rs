@@ -140,7 +140,7 @@ struct DiffJson<'a> {
 
 /// What both sets are asked.
 #[derive(Default)]
-struct Asked {
+struct ComparedRequests {
     requests: Vec<SpaceRequest>,
     left_out: usize,
     /// Recorded decisions by the numbers of their requests.
@@ -328,8 +328,8 @@ fn asked(
     [old, new]: [&Policies; 2],
     places: [PathBuf; 2],
     output: &Output,
-) -> Result<Asked, Failure> {
-    let mut asked = Asked::default();
+) -> Result<ComparedRequests, Failure> {
+    let mut asked = ComparedRequests::default();
     let lists = args.requests.iter().map(|path| (path, false));
     let lists: Vec<_> = lists.chain(args.decisions.iter().map(|path| (path, true))).collect();
     if !args.catalog.is_empty() {
@@ -382,7 +382,7 @@ fn asked(
     Ok(asked)
 }
 
-impl Asked {
+impl ComparedRequests {
     fn add(&mut self, space: Space) {
         self.requests.extend(space.requests);
         self.left_out += space.left_out;
@@ -548,7 +548,7 @@ fn tell_meaning(meaning: &Meaning, shown: usize, output: &mut Output) -> Result<
 fn remarks(
     comparison: &Comparison<'_>,
     meaning: Option<&Meaning>,
-    asked: &Asked,
+    asked: &ComparedRequests,
     contradicted: usize,
     output: &Output,
 ) {

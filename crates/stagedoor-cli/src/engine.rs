@@ -44,7 +44,7 @@ pub(crate) struct LoadArgs {
 
 /// Policies that were loaded.
 #[derive(Debug)]
-pub(crate) struct Loaded {
+pub(crate) struct LoadedPolicies {
     pub(crate) engine: Engine,
     /// The permissions of Backstage with those that files beside the policies add.
     pub(crate) permissions: Permissions,
@@ -104,7 +104,7 @@ impl LoadArgs {
         paths: &[PathBuf],
         platform: Option<Platform>,
         output: &Output,
-    ) -> Result<Loaded, Failure> {
+    ) -> Result<LoadedPolicies, Failure> {
         let mut input = Input::default();
         let sources = self.sources(paths, &[], &mut input)?;
         let asked: Vec<&str> = platform.into_iter().map(Platform::name).collect();
@@ -113,14 +113,14 @@ impl LoadArgs {
     }
 
     /// Loads a set, and tells of what is odd about its files.
-    pub(crate) fn build(&self, set: PolicySet, output: &Output) -> Result<Loaded, Failure> {
+    pub(crate) fn build(&self, set: PolicySet, output: &Output) -> Result<LoadedPolicies, Failure> {
         let loaded = self.build_quietly(set)?;
         tell_of_files(loaded.engine.warnings(), output);
         Ok(loaded)
     }
 
     /// Loads a set, whose warnings the caller tells of.
-    pub(crate) fn build_quietly(&self, set: PolicySet) -> Result<Loaded, Failure> {
+    pub(crate) fn build_quietly(&self, set: PolicySet) -> Result<LoadedPolicies, Failure> {
         let mut permissions = Permissions::known()?;
         let set = match set.is_about(Platform::Backstage.name()) {
             true => {
@@ -133,7 +133,7 @@ impl LoadArgs {
         let builder = set.builder();
         let builder = rules.into_iter().fold(builder, |b, rules| b.rules(rules));
         let engine = builder.build().map_err(with_permission_help)?;
-        Ok(Loaded { engine, permissions, set })
+        Ok(LoadedPolicies { engine, permissions, set })
     }
 }
 

@@ -61,7 +61,7 @@ struct RbacArgs {
 
 /// What was imported, for programs.
 #[derive(Serialize)]
-struct Imported<'a> {
+struct ImportSummary<'a> {
     policies: usize,
     files: Vec<FileJson<'a>>,
     warnings: Vec<String>,
@@ -99,7 +99,7 @@ fn kubernetes_rbac(args: &RbacArgs, output: &mut Output) -> Result<Ending, Failu
             name: &file.name,
             text: (!written).then_some(file.text.as_str()),
         });
-        output.json(&Imported { policies: import.len(), files: files.collect(), warnings })?;
+        output.json(&ImportSummary { policies: import.len(), files: files.collect(), warnings })?;
         return Ok(Ending::Done);
     }
     for warning in &warnings {

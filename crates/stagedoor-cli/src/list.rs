@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
-use stagedoor_core::{Engine, Entities, Listed};
+use stagedoor_core::{Engine, Entities, ListPage};
 use stagedoor_wire::{List, QueryInput, Uid, WireError};
 
 use crate::authorize::entities;
@@ -158,7 +158,8 @@ impl WithArgs {
         };
         let limit = self.limit.map(|limit| limit as usize);
         let asked = QueryInput { context, open_context: self.open_context, ..asked };
-        let mut told = Told { table: Table::new([column, "IF"]), refused: 0, next: None, shown: 0 };
+        let mut told =
+            ListOutput { table: Table::new([column, "IF"]), refused: 0, next: None, shown: 0 };
         for type_ in types(&asked, &engine)? {
             let mut asked = asked.clone();
             if let Some(type_) = &type_ {
@@ -182,7 +183,7 @@ impl WithArgs {
 }
 
 /// What was listed so far.
-struct Told {
+struct ListOutput {
     table: Table<2>,
     refused: usize,
     shown: usize,
@@ -190,11 +191,11 @@ struct Told {
     next: Option<(Option<String>, Option<String>)>,
 }
 
-impl Told {
+impl ListOutput {
     fn add(
         &mut self,
         type_: Option<String>,
-        listed: &Listed<'_>,
+        listed: &ListPage<'_>,
         revision: &str,
         output: &mut Output,
     ) -> Result<(), Failure> {

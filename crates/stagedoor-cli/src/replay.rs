@@ -23,7 +23,7 @@ use crate::output::Output;
 use crate::rules::RuleFiles;
 use crate::serve::world::WorldFiles;
 use crate::terminal::line;
-use event::{Event, Question, Skipped};
+use event::{Event, Question, SkipReason};
 use forms::Reader;
 
 /// The longest line of a log, in bytes.
@@ -156,7 +156,7 @@ impl Replay<'_> {
                 }
                 Err(_) => {
                     self.report.entries += 1;
-                    self.skip(Skipped::Unknown);
+                    self.skip(SkipReason::Unknown);
                 }
             }
         }
@@ -175,7 +175,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn skip(&mut self, reason: Skipped) {
+    fn skip(&mut self, reason: SkipReason) {
         *self.report.skipped.entry(reason.reason()).or_default() += 1;
     }
 
@@ -198,7 +198,7 @@ impl Replay<'_> {
                 match self.evaluate(&body)? {
                     Some(answer) => answer,
                     None => {
-                        self.skip(Skipped::Incomplete);
+                        self.skip(SkipReason::Incomplete);
                         return Ok(());
                     }
                 }

@@ -14,7 +14,7 @@ pub(crate) const REQUEST_BYTES: usize = 8 << 20;
 const LINE_BYTES: usize = 64 << 20;
 
 /// A request, and what was decided where the line says it.
-pub(crate) type Recorded = (RequestInput, Option<Verdict>);
+pub(crate) type RecordedRequest = (RequestInput, Option<Verdict>);
 
 /// Reads one request after another, so that a file may be longer than the memory.
 pub(crate) struct Requests {
@@ -33,7 +33,7 @@ impl Requests {
     /// Empty lines are passed over.
     ///
     /// The failure is that of reading: what follows is not known then.
-    pub(crate) fn next(&mut self) -> Result<Option<Result<Recorded, WireError>>, Failure> {
+    pub(crate) fn next(&mut self) -> Result<Option<Result<RecordedRequest, WireError>>, Failure> {
         loop {
             let whole = self.next_line().map_err(|e| unreadable(&self.name, &e))?;
             let refused = |message: String| Err(WireError::new("request::refused", message));

@@ -12,7 +12,7 @@ use stagedoor_source::PolicySet;
 use stagedoor_wire::{Problem, WireError};
 
 use crate::ending::Ending;
-use crate::engine::{LoadArgs, Loaded};
+use crate::engine::{LoadArgs, LoadedPolicies};
 use crate::failure::{Failure, report};
 use crate::input::Input;
 use crate::output::Output;
@@ -109,7 +109,7 @@ fn invalid(failure: Failure, output: &mut Output) -> Result<Ending, Failure> {
 }
 
 /// Tells of a set that loads.
-fn valid(args: &ValidateArgs, loaded: &Loaded, output: &mut Output) -> Result<(), Failure> {
+fn valid(args: &ValidateArgs, loaded: &LoadedPolicies, output: &mut Output) -> Result<(), Failure> {
     let engine = &loaded.engine;
     let findings = findings(args, loaded)?;
     let remarks = remarks(loaded)?;
@@ -177,7 +177,7 @@ fn problem_of(remark: &PolicyRemark) -> Problem {
 }
 
 /// Returns what of policies for Kubernetes is likely to be meant otherwise.
-fn remarks(loaded: &Loaded) -> Result<Vec<PolicyRemark>, Failure> {
+fn remarks(loaded: &LoadedPolicies) -> Result<Vec<PolicyRemark>, Failure> {
     if !loaded.set.is_about(Platform::Kubernetes.name()) {
         return Ok(Vec::new());
     }
@@ -189,7 +189,7 @@ fn remarks(loaded: &Loaded) -> Result<Vec<PolicyRemark>, Failure> {
 }
 
 /// Returns what in the policies cannot become conditions for Backstage.
-fn findings(args: &ValidateArgs, loaded: &Loaded) -> Result<Vec<Finding>, Failure> {
+fn findings(args: &ValidateArgs, loaded: &LoadedPolicies) -> Result<Vec<Finding>, Failure> {
     if !loaded.set.is_about(Platform::Backstage.name()) {
         return Ok(Vec::new());
     }

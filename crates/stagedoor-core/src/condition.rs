@@ -2,7 +2,7 @@
 //!
 //! `when { a && b } unless { c }` is the list `a`, `b`, `!c`. Order is kept: the first
 //! clause that is false ends the evaluation, and with it the errors of later ones.
-//! Most clauses become [`Test`]s, which are decided on typed attributes; those that use
+//! Most clauses become [`Predicate`]s, which are decided on typed attributes; those that use
 //! what is not expressed here (records that policies write) stay Cedar expressions.
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::symbols::{Key, Var};
 #[derive(Debug, Clone)]
 pub(crate) enum Clause {
     /// Decided here.
-    Test(Test),
+    Predicate(Predicate),
     /// Decided by Cedar.
     Cedar(Arc<Expr>),
 }
@@ -32,7 +32,7 @@ pub(crate) type Keys = SmallVec<[Key; 2]>;
 /// A clause over typed attributes. Kept small, since there may be some for each of very many
 /// policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Test {
+pub(crate) enum Predicate {
     /// The value at the path is one of these.
     OneOf {
         path: u32,
@@ -68,47 +68,47 @@ pub(crate) enum Test {
     /// The first where the condition holds, else the second.
     If(Box<[Self; 3]>),
     /// Two values are the same.
-    Equal(Box<[Term; 2]>),
+    Equal(Box<[Operand; 2]>),
     /// The first integer is less than the second, or equal where `or_equal` says so.
     Less {
-        terms: Box<[Term; 2]>,
+        terms: Box<[Operand; 2]>,
         or_equal: bool,
     },
     /// The string matches the pattern.
     Like {
-        term: Box<Term>,
+        term: Box<Operand>,
         pattern: Box<Glob>,
     },
     /// The first entity is the second, or a member of it, or of any if the second is a set.
-    MemberOf(Box<[Term; 2]>),
+    MemberOf(Box<[Operand; 2]>),
     /// The entity is of this type.
     OfType {
-        term: Box<Term>,
+        term: Box<Operand>,
         type_: Box<EntityTypeName>,
     },
     /// The entity or record has this attribute.
     HasAttribute {
-        term: Box<Term>,
+        term: Box<Operand>,
         name: Box<str>,
     },
     /// The entity (first) has this tag (second).
-    HasTag(Box<[Term; 2]>),
+    HasTag(Box<[Operand; 2]>),
     /// The set (first) contains the value (second).
-    Element(Box<[Term; 2]>),
+    Element(Box<[Operand; 2]>),
     /// The first set contains all of the second, or any of it.
     Superset {
-        terms: Box<[Term; 2]>,
+        terms: Box<[Operand; 2]>,
         all: bool,
     },
     /// The set is empty.
-    Empty(Box<Term>),
+    Empty(Box<Operand>),
     /// The value is `true`.
-    Value(Box<Term>),
+    Value(Box<Operand>),
 }
 
 /// An expression over typed attributes that is not a truth value as such.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Term {
+pub(crate) enum Operand {
     Path(u32),
     Bool(bool),
     Long(i64),
@@ -125,8 +125,8 @@ pub(crate) enum Term {
     Arithmetic(Operation, Box<[Self; 2]>),
     /// A call of an extension function.
     Call(Function, Box<[Self]>),
-    If(Box<Test>, Box<[Self; 2]>),
-    Test(Box<Test>),
+    If(Box<Predicate>, Box<[Self; 2]>),
+    Predicate(Box<Predicate>),
 }
 
 /// Integer arithmetic; overflow is an error, Cedar's to report.

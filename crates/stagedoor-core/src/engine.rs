@@ -18,11 +18,11 @@ use crate::evaluate::{Evaluation, ResourceKnown, Shadow};
 use crate::explain::{self, Explanation};
 use crate::ground::Ground;
 use crate::hash::{FastMap, FastSet, PersistentMap};
-use crate::index::{Candidate, Candidates, Index, Take};
+use crate::index::{Candidate, Candidates, Index, Visitor};
 use crate::ledger::Ledger;
 use crate::limits::Limits;
-use crate::load::{Guards, Template};
-use crate::node::{Interned, Node};
+use crate::load::{GuardBinder, Template};
+use crate::node::{EntitySymbols, Node};
 use crate::outcome::{Outcome, Ruling};
 use crate::policy::{ActionScope, EntityScope, PolicyInfo};
 use crate::policy_list::PolicyList;
@@ -31,7 +31,7 @@ use crate::request::Request;
 use crate::shape::Shapes;
 use crate::source::Source;
 use crate::symbols::Symbols;
-use crate::view::View;
+use crate::view::EvalContext;
 
 /// A policy set, its schema and its index, ready to decide.
 ///
@@ -87,7 +87,7 @@ pub(crate) struct Snapshot {
     pub(crate) schema: Option<Arc<Schema>>,
     pub(crate) shapes: Arc<Shapes>,
     /// The schema's actions with their groups; empty where Cedar takes them from the entities.
-    pub(crate) actions: Arc<FastMap<EntityUid, Arc<Interned>>>,
+    pub(crate) actions: Arc<FastMap<EntityUid, Arc<EntitySymbols>>>,
     /// Entities that conditions name and may read.
     pub(crate) dereferenced: Arc<FastSet<EntityUid>>,
     /// The most steps from entity to entity that a condition makes.
@@ -99,7 +99,7 @@ pub(crate) struct Snapshot {
     pub(crate) limits: Limits,
     pub(crate) revision: String,
     pub(crate) warnings: Arc<[Problem]>,
-    pub(crate) guards: Guards,
+    pub(crate) guards: GuardBinder,
     pub(crate) ground: Arc<Ground>,
 }
 
@@ -275,8 +275,12 @@ impl Engine {
         self.0.policies.iter().map(|(number, policy)| (number, PolicyInfo { policy }))
     }
 
-    pub(crate) fn view<'a>(&'a self, request: &'a Request, entities: &'a Entities) -> View<'a> {
-        View::new(request, entities, &self.0)
+    pub(crate) fn view<'a>(
+        &'a self,
+        request: &'a Request,
+        entities: &'a Entities,
+    ) -> EvalContext<'a> {
+        EvalContext::new(request, entities, &self.0)
     }
 
     /// Hands over the policies of an effect that can matter, until `take` breaks off. One may come
@@ -284,8 +288,8 @@ impl Engine {
     pub(crate) fn walk(
         &self,
         effect: Effect,
-        view: &View<'_>,
-        mut take: impl Take,
+        view: &EvalContext<'_>,
+        mut take: impl Visitor,
     ) -> ControlFlow<()> {
         match &self.0.index {
             Some(index) => index.walk(effect, view, &mut take),
@@ -299,7 +303,7 @@ impl Engine {
     }
 
     /// Returns the policies of an effect that can matter, in their order in the policy set.
-    pub(crate) fn candidates(&self, effect: Effect, view: &View<'_>) -> Candidates {
+    pub(crate) fn candidates(&self, effect: Effect, view: &EvalContext<'_>) -> Candidates {
         match &self.0.index {
             Some(index) => {
                 let mut found = Candidates::new();
@@ -317,7 +321,7 @@ impl Engine {
     }
 
     /// Returns the numbers of the policies that can matter, in their order in the policy set.
-    pub(crate) fn all_candidates(&self, view: &View<'_>) -> Vec<u32> {
+    pub(crate) fn all_candidates(&self, view: &EvalContext<'_>) -> Vec<u32> {
         let effects = [Effect::Forbid, Effect::Permit];
         let found = effects.into_iter().flat_map(|effect| self.candidates(effect, view));
         let mut numbers: Vec<u32> = found.map(Candidate::policy).collect();

@@ -1,6 +1,6 @@
 //! Whether one policy is satisfied: the seam between an engine and what evaluates conditions.
 //!
-//! Scope and [`Test`](crate::condition::Test)s are decided on typed attributes; where
+//! Scope and [`Predicate`](crate::condition::Test)s are decided on typed attributes; where
 //! that does not tell, Cedar's evaluator does. It is built for a request when the first
 //! clause needs it, and it alone words the errors.
 
@@ -28,9 +28,9 @@ use crate::outcome::{Outcome, PolicyError, Ruling};
 use crate::parse;
 use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
 use crate::symbols::Var;
-use crate::view::{Ids, View};
+use crate::view::{EvalContext, Ids};
 
-pub(crate) use guards::{Guards, ResourceKnown, Standing, errors as guard_errors};
+pub(crate) use guards::{GuardSession, GuardedEffect, ResourceKnown, errors as guard_errors};
 pub use shadow::DifferenceSink;
 pub(crate) use shadow::Shadow;
 
@@ -45,7 +45,7 @@ pub(crate) enum Verdict<'v> {
 
 /// The policies that determine a decision.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct DeterminingPolicies {
     pub(crate) permits: SmallVec<[u32; 4]>,
     pub(crate) forbids: SmallVec<[u32; 4]>,
     /// Those that Cedar satisfies and whose guards are still to be asked.
@@ -53,7 +53,7 @@ pub(crate) struct Tally {
     pub(crate) errors: Vec<(u32, PolicyError)>,
 }
 
-impl Tally {
+impl DeterminingPolicies {
     pub(crate) fn satisfied(&mut self, number: u32, effect: Effect) {
         match effect {
             Effect::Permit => self.permits.push(number),
@@ -83,14 +83,14 @@ impl Tally {
 
 /// Evaluates policies for one request.
 pub(crate) struct Evaluation<'e, 'r> {
-    pub(crate) view: &'e View<'r>,
+    pub(crate) view: &'e EvalContext<'r>,
     engine: &'e Snapshot,
     cedar: OnceCell<Result<(ast::Request, CedarEntities), DecideError>>,
     cedar_of_all: OnceCell<Result<CedarEntities, DecideError>>,
 }
 
 impl<'e, 'r> Evaluation<'e, 'r> {
-    pub(crate) fn new(view: &'e View<'r>, engine: &'e Snapshot) -> Self {
+    pub(crate) fn new(view: &'e EvalContext<'r>, engine: &'e Snapshot) -> Self {
         Self { view, engine, cedar: OnceCell::new(), cedar_of_all: OnceCell::new() }
     }
 
@@ -103,7 +103,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
         &self,
         engine: &Engine,
         counts: impl Fn(u32) -> bool,
-    ) -> Result<Tally, DecideError> {
+    ) -> Result<DeterminingPolicies, DecideError> {
         self.tally_beside(self.due_shadow(), engine, counts)
     }
 
@@ -117,8 +117,8 @@ impl<'e, 'r> Evaluation<'e, 'r> {
         shadow: Option<&Shadow>,
         engine: &Engine,
         counts: impl Fn(u32) -> bool,
-    ) -> Result<Tally, DecideError> {
-        let mut tally = Tally::default();
+    ) -> Result<DeterminingPolicies, DecideError> {
+        let mut tally = DeterminingPolicies::default();
         for effect in [Effect::Forbid, Effect::Permit] {
             for candidate in engine.candidates(effect, self.view) {
                 let number = candidate.policy();
@@ -251,7 +251,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
         clause: &'v Clause,
     ) -> Result<Verdict<'v>, DecideError> {
         let fault = match clause {
-            Clause::Test(test) => with_room(|| self.view.fault(test)),
+            Clause::Predicate(test) => with_room(|| self.view.fault(test)),
             Clause::Cedar(_) => None,
         };
         fault.map_or_else(|| self.whole(policy), |fault| Ok(Verdict::Errored(fault)))
@@ -290,7 +290,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     /// Decides one clause; `None` where Cedar errs.
     pub(crate) fn clause(&self, clause: &Clause) -> Result<Option<bool>, DecideError> {
         match clause {
-            Clause::Test(test) => Ok(self.view.decide(test)),
+            Clause::Predicate(test) => Ok(self.view.decide(test)),
             Clause::Cedar(expr) => self.expression(expr),
         }
     }

@@ -14,7 +14,7 @@ use crate::outcome::Outcome;
 use crate::policy::PolicyInfo;
 use crate::request::Request;
 
-use clause::{Part, Reader, failed_parts};
+use clause::{PolicyPart, Reader, failed_parts};
 
 pub use clause::{FailedClause, HeldAlternative, HeldClause, MetValue};
 pub use counterfactual::{Change, ChangedTo, Counterfactual};
@@ -163,7 +163,7 @@ pub(crate) fn explain(
     // Where a forbid denies, no permit would have helped.
     let unpermitted = outcome.decision == Decision::Deny && outcome.determining.is_empty();
     let mut policies = Vec::new();
-    let mut near: Vec<(PolicyInfo<'_>, Vec<Part>)> = Vec::new();
+    let mut near: Vec<(PolicyInfo<'_>, Vec<PolicyPart>)> = Vec::new();
     for policy in engine.policies() {
         if !evaluation.action_scope(policy.policy) {
             continue;
@@ -171,7 +171,7 @@ pub(crate) fn explain(
         if unpermitted && policy.effect() == Effect::Permit {
             let mut failed = failed_parts(policy, evaluation)?;
             if failed.is_empty() {
-                failed.push(Part::Guard);
+                failed.push(PolicyPart::Guard);
             }
             near.push((policy, failed));
             // Kept short; the order among equals is that of the policy set.
@@ -240,11 +240,11 @@ fn guarded_status(outcome: &Outcome, policy: PolicyInfo<'_>) -> PolicyStatus {
 fn first_false(
     policy: PolicyInfo<'_>,
     evaluation: &Evaluation<'_, '_>,
-) -> Result<Part, DecideError> {
+) -> Result<PolicyPart, DecideError> {
     for (number, clause) in policy.policy.body.clauses.iter().enumerate() {
         if evaluation.clause(clause)? == Some(false) {
-            return Ok(Part::Clause(number));
+            return Ok(PolicyPart::Clause(number));
         }
     }
-    Ok(Part::Clause(0))
+    Ok(PolicyPart::Clause(0))
 }

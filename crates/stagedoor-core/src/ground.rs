@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::Snapshot;
 use crate::hash::FastSet;
-use crate::index::World;
+use crate::index::IndexInput;
 use crate::ledger::Digest;
 use crate::load::Validation;
 use crate::symbols::Symbols;
@@ -43,7 +43,7 @@ impl Ground {
 
 impl Snapshot {
     /// Returns what the index has to know of names and data.
-    pub(crate) fn world<'a>(&'a self, symbols: &'a Symbols) -> World<'a> {
-        World { symbols, validated: !self.exact, single_actions: &self.ground.single_actions }
+    pub(crate) fn world<'a>(&'a self, symbols: &'a Symbols) -> IndexInput<'a> {
+        IndexInput { symbols, validated: !self.exact, single_actions: &self.ground.single_actions }
     }
 }

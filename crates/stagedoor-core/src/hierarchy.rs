@@ -40,11 +40,11 @@ pub(crate) fn closure(
             if parents_done {
                 *slot = false;
                 let above = walk.above(parents, &done, limits).map_err(|e| match e {
-                    Passed::Ancestors => {
+                    ExceededLimit::Ancestors => {
                         let (uid, limit) = (names.text(number), limits.ancestors);
                         EntitiesError::TooManyAncestors { uid, limit }
                     }
-                    Passed::Memberships => {
+                    ExceededLimit::Memberships => {
                         EntitiesError::TooManyMemberships { limit: limits.memberships }
                     }
                 })?;
@@ -128,7 +128,7 @@ impl Names {
 }
 
 /// Which limit was passed.
-enum Passed {
+enum ExceededLimit {
     Ancestors,
     Memberships,
 }
@@ -147,14 +147,14 @@ impl Walk {
         parents: &[usize],
         done: &[Option<Vec<usize>>],
         limits: &Limits,
-    ) -> Result<Vec<usize>, Passed> {
+    ) -> Result<Vec<usize>, ExceededLimit> {
         self.entity += 1;
         let mut above = Vec::new();
         for parent in parents {
             let beyond = done.get(*parent).and_then(Option::as_deref).unwrap_or_default();
             self.steps += 1 + beyond.len();
             if self.steps > limits.memberships {
-                return Err(Passed::Memberships);
+                return Err(ExceededLimit::Memberships);
             }
             for number in std::iter::once(parent).chain(beyond) {
                 if let Some(seen) = self.seen.get_mut(*number)
@@ -164,7 +164,7 @@ impl Walk {
                 }
             }
             if above.len() > limits.ancestors {
-                return Err(Passed::Ancestors);
+                return Err(ExceededLimit::Ancestors);
             }
         }
         Ok(above)

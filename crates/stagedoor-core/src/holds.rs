@@ -11,11 +11,11 @@ use std::sync::Arc;
 use cedar_policy::EntityUid;
 use cedar_policy_core::ast::{self, Literal, ValueKind};
 
-use crate::condition::{Term, Test};
+use crate::condition::{Operand, Predicate};
 use crate::extension::{self, CedarExtension, Extension};
 use crate::symbols::Step;
 use crate::value::{Value, ValueRef};
-use crate::view::{Found, View, field, step_into};
+use crate::view::{EvalContext, Lookup, field, step_into};
 
 pub(crate) use fault::Fault;
 
@@ -36,15 +36,15 @@ enum Val<'x> {
     Set(Vec<Self>),
 }
 
-impl View<'_> {
+impl EvalContext<'_> {
     /// Decides a test; `None` where Cedar has to.
-    pub(crate) fn decide(&self, test: &Test) -> Option<bool> {
+    pub(crate) fn decide(&self, test: &Predicate) -> Option<bool> {
         match test {
-            Test::OneOf { path, keys } => {
+            Predicate::OneOf { path, keys } => {
                 let key = self.key(*path)?;
                 Some(key.is_some_and(|key| keys.binary_search(&key).is_ok()))
             }
-            Test::Contains { path, keys, all } => {
+            Predicate::Contains { path, keys, all } => {
                 let items = self.elements(*path)?;
                 let mut known = items.iter().filter_map(|item| self.symbols.key(item.into()));
                 if *all {
@@ -54,32 +54,32 @@ impl View<'_> {
                 }
                 Some(known.any(|key| keys.binary_search(&key).is_ok()))
             }
-            Test::True { path } => match self.found(*path) {
-                Found::Value(ValueRef::Bool(b)) => Some(b),
+            Predicate::True { path } => match self.found(*path) {
+                Lookup::Value(ValueRef::Bool(b)) => Some(b),
                 _ => None,
             },
-            Test::Has { path } => match self.found(*path) {
-                Found::Value(_) => Some(true),
-                Found::Missing => Some(false),
-                Found::Broken => None,
+            Predicate::Has { path } => match self.found(*path) {
+                Lookup::Value(_) => Some(true),
+                Lookup::Missing => Some(false),
+                Lookup::Broken => None,
             },
-            Test::In { var, uids } => {
+            Predicate::In { var, uids } => {
                 let ids = self.ids(*var)?;
                 Some(uids.iter().any(|uid| ids.contains(*uid)))
             }
-            Test::Is { var, type_ } => Some(self.type_(*var) == Some(*type_)),
-            Test::Not(test) => self.decide(test).map(|held| !held),
-            Test::All(tests) => self.first(tests, false),
-            Test::Any(tests) => self.first(tests, true),
-            Test::If(tests) => {
+            Predicate::Is { var, type_ } => Some(self.type_(*var) == Some(*type_)),
+            Predicate::Not(test) => self.decide(test).map(|held| !held),
+            Predicate::All(tests) => self.first(tests, false),
+            Predicate::Any(tests) => self.first(tests, true),
+            Predicate::If(tests) => {
                 let [condition, then, otherwise] = tests.as_ref();
                 self.decide(if self.decide(condition)? { then } else { otherwise })
             }
-            Test::Equal(terms) => {
+            Predicate::Equal(terms) => {
                 let [left, right] = terms.as_ref();
                 equal(&self.term(left)?, &self.term(right)?)
             }
-            Test::Less { terms, or_equal } => {
+            Predicate::Less { terms, or_equal } => {
                 let [left, right] = terms.as_ref();
                 match (self.term(left)?, self.term(right)?) {
                     (Val::Long(left), Val::Long(right)) => Some(match left.cmp(&right) {
@@ -92,40 +92,41 @@ impl View<'_> {
                     }
                 }
             }
-            Test::Like { term, pattern } => match self.term(term)? {
+            Predicate::Like { term, pattern } => match self.term(term)? {
                 Val::String(text) => Some(pattern.matches(text)),
                 _ => None,
             },
-            Test::MemberOf(terms) => {
+            Predicate::MemberOf(terms) => {
                 let [member, group] = terms.as_ref();
                 match self.term(member)? {
                     Val::Uid(member) => self.is_member(member, &self.term(group)?),
                     _ => None,
                 }
             }
-            Test::OfType { term, type_ } => match self.term(term)? {
+            Predicate::OfType { term, type_ } => match self.term(term)? {
                 Val::Uid(uid) => Some(uid.type_name() == type_.as_ref()),
                 _ => None,
             },
-            Test::HasAttribute { term, name } => match self.attribute(&self.term(term)?, name) {
-                Found::Value(_) => Some(true),
-                Found::Missing => Some(false),
-                Found::Broken => None,
+            Predicate::HasAttribute { term, name } => match self.attribute(&self.term(term)?, name)
+            {
+                Lookup::Value(_) => Some(true),
+                Lookup::Missing => Some(false),
+                Lookup::Broken => None,
             },
-            Test::HasTag(terms) => {
+            Predicate::HasTag(terms) => {
                 let [entity, tag] = terms.as_ref();
                 match self.tag(&self.term(entity)?, &self.term(tag)?) {
-                    Found::Value(_) => Some(true),
-                    Found::Missing => Some(false),
-                    Found::Broken => None,
+                    Lookup::Value(_) => Some(true),
+                    Lookup::Missing => Some(false),
+                    Lookup::Broken => None,
                 }
             }
-            Test::Element(terms) => {
+            Predicate::Element(terms) => {
                 let [set, item] = terms.as_ref();
                 let (set, item) = (self.term(set)?, self.term(item)?);
                 among(&item, &items(&set)?)
             }
-            Test::Superset { terms, all } => {
+            Predicate::Superset { terms, all } => {
                 let [set, others] = terms.as_ref();
                 let (set, others) = (self.term(set)?, self.term(others)?);
                 if let Some((set, others)) = plain_items(&set).zip(plain_items(&others))
@@ -138,8 +139,8 @@ impl View<'_> {
                 let mut among = others.iter().map(|item| set.binary_search(item).is_ok());
                 Some(if *all { among.all(|is_in| is_in) } else { among.any(|is_in| is_in) })
             }
-            Test::Empty(term) => Some(items(&self.term(term)?)?.is_empty()),
-            Test::Value(term) => match self.term(term)? {
+            Predicate::Empty(term) => Some(items(&self.term(term)?)?.is_empty()),
+            Predicate::Value(term) => match self.term(term)? {
                 Val::Bool(b) => Some(b),
                 _ => None,
             },
@@ -147,7 +148,7 @@ impl View<'_> {
     }
 
     /// Evaluates in order up to the first test that gives `decisive`.
-    fn first(&self, tests: &[Test], decisive: bool) -> Option<bool> {
+    fn first(&self, tests: &[Predicate], decisive: bool) -> Option<bool> {
         for test in tests {
             if self.decide(test)? == decisive {
                 return Some(decisive);
@@ -156,35 +157,35 @@ impl View<'_> {
         Some(!decisive)
     }
 
-    fn term<'x>(&'x self, term: &'x Term) -> Option<Val<'x>> {
+    fn term<'x>(&'x self, term: &'x Operand) -> Option<Val<'x>> {
         match term {
-            Term::Path(path) => match self.symbols.path(*path) {
+            Operand::Path(path) => match self.symbols.path(*path) {
                 Some(path) if path.steps.is_empty() && path.var == crate::symbols::Var::Context => {
                     Some(Val::Context)
                 }
                 _ => val(self.found(*path)),
             },
-            Term::Bool(b) => Some(Val::Bool(*b)),
-            Term::Long(n) => Some(Val::Long(*n)),
-            Term::String(s) => Some(Val::String(s)),
-            Term::Uid(uid) => Some(Val::Uid(uid)),
-            Term::Extension(value) => Some(Val::Extension(Arc::clone(value))),
-            Term::Set(terms) => {
+            Operand::Bool(b) => Some(Val::Bool(*b)),
+            Operand::Long(n) => Some(Val::Long(*n)),
+            Operand::String(s) => Some(Val::String(s)),
+            Operand::Uid(uid) => Some(Val::Uid(uid)),
+            Operand::Extension(value) => Some(Val::Extension(Arc::clone(value))),
+            Operand::Set(terms) => {
                 Some(Val::Set(terms.iter().map(|t| self.term(t)).collect::<Option<_>>()?))
             }
-            Term::Attribute(base, name) => {
+            Operand::Attribute(base, name) => {
                 let base = self.term(base)?;
                 val(self.attribute(&base, name))
             }
-            Term::Tag(terms) => {
+            Operand::Tag(terms) => {
                 let [entity, tag] = terms.as_ref();
                 val(self.tag(&self.term(entity)?, &self.term(tag)?))
             }
-            Term::Negative(term) => match self.term(term)? {
+            Operand::Negative(term) => match self.term(term)? {
                 Val::Long(n) => n.checked_neg().map(Val::Long),
                 _ => None,
             },
-            Term::Arithmetic(operation, terms) => {
+            Operand::Arithmetic(operation, terms) => {
                 let [left, right] = terms.as_ref();
                 let (Val::Long(left), Val::Long(right)) = (self.term(left)?, self.term(right)?)
                 else {
@@ -192,38 +193,38 @@ impl View<'_> {
                 };
                 operation.apply(left, right).map(Val::Long)
             }
-            Term::Call(function, terms) => {
+            Operand::Call(function, terms) => {
                 let arguments = terms.iter().map(|term| argument(&self.term(term)?));
                 result(function.call(&arguments.collect::<Option<Vec<_>>>()?)?)
             }
-            Term::If(test, terms) => {
+            Operand::If(test, terms) => {
                 let [then, otherwise] = terms.as_ref();
                 self.term(if self.decide(test)? { then } else { otherwise })
             }
-            Term::Test(test) => self.decide(test).map(Val::Bool),
+            Operand::Predicate(test) => self.decide(test).map(Val::Bool),
         }
     }
 
-    fn attribute<'x>(&'x self, base: &Val<'x>, name: &str) -> Found<'x> {
+    fn attribute<'x>(&'x self, base: &Val<'x>, name: &str) -> Lookup<'x> {
         match base {
             Val::Uid(uid) => match self.node(uid) {
                 Some(Some(node)) => field(&node.entity.attributes, name),
-                Some(None) => Found::Missing,
-                None => Found::Broken,
+                Some(None) => Lookup::Missing,
+                None => Lookup::Broken,
             },
             Val::Data(Value::Record(fields)) => field(fields, name),
             Val::Context => field(self.context(), name),
-            _ => Found::Broken,
+            _ => Lookup::Broken,
         }
     }
 
-    fn tag<'x>(&'x self, entity: &Val<'x>, tag: &Val<'x>) -> Found<'x> {
+    fn tag<'x>(&'x self, entity: &Val<'x>, tag: &Val<'x>) -> Lookup<'x> {
         match (entity, tag) {
             (Val::Uid(uid), Val::String(tag)) => match self.node(uid) {
                 Some(node) => step_into(node, &Step::Tag((*tag).into())),
-                None => Found::Broken,
+                None => Lookup::Broken,
             },
-            _ => Found::Broken,
+            _ => Lookup::Broken,
         }
     }
 
@@ -249,10 +250,10 @@ impl View<'_> {
     }
 }
 
-fn val(found: Found<'_>) -> Option<Val<'_>> {
+fn val(found: Lookup<'_>) -> Option<Val<'_>> {
     match found {
-        Found::Value(value) => Some(of(value)),
-        Found::Missing | Found::Broken => None,
+        Lookup::Value(value) => Some(of(value)),
+        Lookup::Missing | Lookup::Broken => None,
     }
 }
 

@@ -23,14 +23,14 @@ use smallvec::SmallVec;
 use crate::hash::FastMap;
 use crate::policy::StoredPolicy;
 use crate::policy_list::{PolicyList, Removed};
-use crate::view::View;
+use crate::view::EvalContext;
 
-use arrange::{Arrangement, Indexed};
-pub(crate) use keys::World;
-use keys::{PolicyKeys, Required};
+use arrange::{IndexedPolicy, TreeBuilder};
+pub(crate) use keys::IndexInput;
+use keys::{PolicyKeys, RequiredPath};
 use recent::Recent;
-pub(crate) use tree::Take;
 use tree::Tree;
+pub(crate) use tree::Visitor;
 
 /// A policy that can matter to a request, in 32 bits: policies are far fewer than 2³¹.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,24 +81,24 @@ struct Groups(Arc<[Group]>);
 
 #[derive(Debug)]
 struct Group {
-    required: Box<[Required]>,
+    required: Box<[RequiredPath]>,
     /// Everything known of a policy, sound where all required paths are there.
     tree: Tree,
     /// Only what holds whatever is there.
     fallback: Tree,
 }
 
-type Keyed = (u32, PolicyKeys);
+type KeyedPolicy = (u32, PolicyKeys);
 
 impl Index {
     /// Indexes policies.
-    pub(crate) fn new(policies: &PolicyList, world: World<'_>) -> Self {
+    pub(crate) fn new(policies: &PolicyList, world: IndexInput<'_>) -> Self {
         let of = |effect: Effect| Groups::new(effect, policies, world);
         Self { forbids: of(Effect::Forbid), permits: of(Effect::Permit), edits: None }
     }
 
     /// Adds a policy.
-    pub(crate) fn add(&mut self, number: u32, policy: &StoredPolicy, world: World<'_>) {
+    pub(crate) fn add(&mut self, number: u32, policy: &StoredPolicy, world: IndexInput<'_>) {
         self.edits().recent(policy.effect).add(number, &keys::of(policy, world));
     }
 
@@ -109,7 +109,7 @@ impl Index {
         number: u32,
         policy: &StoredPolicy,
         removed: &Removed,
-        world: World<'_>,
+        world: IndexInput<'_>,
     ) {
         let edits = self.edits();
         edits.removed = removed.clone();
@@ -127,8 +127,8 @@ impl Index {
     pub(crate) fn walk(
         &self,
         effect: Effect,
-        view: &View<'_>,
-        take: &mut impl Take,
+        view: &EvalContext<'_>,
+        take: &mut impl Visitor,
     ) -> ControlFlow<()> {
         let groups = match effect {
             Effect::Forbid => &self.forbids,
@@ -148,7 +148,12 @@ impl Index {
     }
 
     /// Adds the policies of an effect that can matter, in their order in the policy set.
-    pub(crate) fn candidates(&self, effect: Effect, view: &View<'_>, found: &mut Candidates) {
+    pub(crate) fn candidates(
+        &self,
+        effect: Effect,
+        view: &EvalContext<'_>,
+        found: &mut Candidates,
+    ) {
         // Nothing breaks off.
         let _ = self.walk(effect, view, &mut |candidate| {
             found.push(candidate);
@@ -173,7 +178,7 @@ impl Edits {
 
 impl Groups {
     #[inline]
-    fn walk(&self, view: &View<'_>, take: &mut impl Take) -> ControlFlow<()> {
+    fn walk(&self, view: &EvalContext<'_>, take: &mut impl Visitor) -> ControlFlow<()> {
         self.0.iter().try_for_each(|group| {
             let is_met = group.required.iter().all(|required| required.is_met(view));
             let tree = if is_met { &group.tree } else { &group.fallback };
@@ -181,8 +186,8 @@ impl Groups {
         })
     }
 
-    fn new(effect: Effect, policies: &PolicyList, world: World<'_>) -> Self {
-        let mut alike: FastMap<SmallVec<[Required; 4]>, Vec<Keyed>> = FastMap::default();
+    fn new(effect: Effect, policies: &PolicyList, world: IndexInput<'_>) -> Self {
+        let mut alike: FastMap<SmallVec<[RequiredPath; 4]>, Vec<KeyedPolicy>> = FastMap::default();
         for (number, policy) in policies.iter().filter(|(_, policy)| policy.effect == effect) {
             let keys = keys::of(policy, world);
             alike.entry(keys.requires.clone()).or_default().push((number, keys));
@@ -206,16 +211,16 @@ impl Groups {
 }
 
 impl Group {
-    fn new(policies: Vec<Keyed>) -> Self {
-        let mut required: Vec<Required> =
+    fn new(policies: Vec<KeyedPolicy>) -> Self {
+        let mut required: Vec<RequiredPath> =
             policies.iter().flat_map(|(_, keys)| keys.requires.iter().copied()).collect();
         required.sort_unstable();
         required.dedup();
         // Of nothing required nothing is missing.
-        let careful: &[Keyed] = if required.is_empty() { &[] } else { &policies };
+        let careful: &[KeyedPolicy] = if required.is_empty() { &[] } else { &policies };
         Self {
-            fallback: Arrangement::tree(careful.iter().map(Indexed::careful)),
-            tree: Arrangement::tree(policies.into_iter().map(Indexed::whole)),
+            fallback: TreeBuilder::tree(careful.iter().map(IndexedPolicy::careful)),
+            tree: TreeBuilder::tree(policies.into_iter().map(IndexedPolicy::whole)),
             required: required.into_boxed_slice(),
         }
     }
@@ -275,7 +280,7 @@ mod tests {
             r#"Thing::"t""#.parse()?,
         );
         let snapshot = &engine.0;
-        let view = View::new(&request, &entities, snapshot);
+        let view = EvalContext::new(&request, &entities, snapshot);
         let mut candidates = Candidates::new();
         let index = snapshot.index.as_ref().ok_or("an index")?;
         index.candidates(Effect::Forbid, &view, &mut candidates);

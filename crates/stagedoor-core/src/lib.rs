@@ -78,7 +78,8 @@ pub use json::Unambiguous as UniqueJson;
 pub use limits::{Limits, UnknownLimit};
 pub use namespaces::{declared_entity_types, has_policies, names_namespace};
 pub use open::{
-    OpenCondition, OpenConditionError, OpenEngine, OpenError, OpenOutcome, OpenResidual,
+    ConditionalEngine, ConditionalError, ConditionalOutcome, ConditionalResidual,
+    DeferredCondition, DeferredConditionError,
 };
 pub use outcome::{Outcome, PolicyError, Ruling};
 pub use parse::{entity_uid, uid};
@@ -86,8 +87,8 @@ pub use policy::PolicyInfo;
 pub use prepared::{Action, PreparedRequest, Principal, Resource, ResourceType};
 pub use problem::{LoadError, Problem, Severity};
 pub use query::{
-    ListError, Listed, Page, PartialContext, Party, Query, QueryAnswer, QueryCondition,
-    QueryResidual, Shown,
+    ListEntry, ListError, ListPage, Page, PartialContext, Party, Query, QueryAnswer,
+    QueryCondition, QueryResidual,
 };
 pub use reason::{nearest_name, plain_reason, unknown_key};
 #[doc(hidden)]

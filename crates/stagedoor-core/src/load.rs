@@ -30,7 +30,7 @@ use crate::hash::{FastMap, FastSet};
 use crate::index::Index;
 use crate::ledger::{self, Digest, Ledger, Parts};
 use crate::limits::Limits;
-use crate::node::Interned;
+use crate::node::EntitySymbols;
 use crate::policy_list::PolicyList;
 use crate::problem::{LoadError, Problem, Severity};
 use crate::shape::Shapes;
@@ -40,7 +40,7 @@ use crate::symbols::Symbols;
 use compile::Compiler;
 pub(crate) use compile::Template;
 pub(crate) use edit::{Change, edited};
-pub(crate) use guards::Guards;
+pub(crate) use guards::GuardBinder;
 pub(crate) use json::policies_in_json;
 pub(crate) use stack::with_room;
 pub(crate) use validate::Validation;
@@ -136,7 +136,7 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
         }
     }
     let symbols = Symbols::new();
-    let mut compiler = Compiler::new(symbols, exact, !interpreted, Guards::new(rules, exact));
+    let mut compiler = Compiler::new(symbols, exact, !interpreted, GuardBinder::new(rules, exact));
     let validated = schema.as_ref().filter(|_| !exact);
     // One for all sources, so that what is alike in different files is checked once.
     let validation = validated.map(|schema| Validation::new(schema, &limits));
@@ -273,7 +273,7 @@ fn head(sources: &[(SourceKind, Arc<Source>)], exact: bool) -> Digest {
 }
 
 /// Returns the actions that are no other action's group.
-fn single(actions: &FastMap<EntityUid, Arc<Interned>>) -> FastSet<u32> {
+fn single(actions: &FastMap<EntityUid, Arc<EntitySymbols>>) -> FastSet<u32> {
     let mut single: FastSet<u32> = actions.values().filter_map(|action| action.own).collect();
     for action in actions.values() {
         for group in action.ids.iter().filter(|id| Some(**id) != action.own) {
@@ -287,7 +287,7 @@ fn single(actions: &FastMap<EntityUid, Arc<Interned>>) -> FastSet<u32> {
 fn actions(
     schema: &Schema,
     symbols: &mut Symbols,
-) -> (FastMap<EntityUid, Arc<Interned>>, FastMap<EntityUid, Arc<ast::Entity>>) {
+) -> (FastMap<EntityUid, Arc<EntitySymbols>>, FastMap<EntityUid, Arc<ast::Entity>>) {
     let mut actions = FastMap::default();
     let mut entities = FastMap::default();
     // A schema that was read has actions without cycles, so this does not fail.
@@ -300,7 +300,7 @@ fn actions(
         let uid = entity.uid();
         let ancestors: Vec<EntityUid> =
             entity.as_ref().ancestors().map(|a| a.clone().into()).collect();
-        let interned = Interned::new(symbols, &uid, ancestors.iter());
+        let interned = EntitySymbols::new(symbols, &uid, ancestors.iter());
         actions.insert(uid.clone(), Arc::new(interned));
         entities.insert(uid, Arc::new(entity.as_ref().clone()));
     }

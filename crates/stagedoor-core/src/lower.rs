@@ -1,4 +1,4 @@
-//! Turns Cedar expressions into [`Test`]s and [`Term`]s where that is possible.
+//! Turns Cedar expressions into [`Predicate`]s and [`Operand`]s where that is possible.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal, UnaryOp, Value, ValueKind};
 use smallvec::SmallVec;
 
-use crate::condition::{Clause, Keys, Operation, Term, Test};
+use crate::condition::{Clause, Keys, Operand, Operation, Predicate};
 use crate::extension::Function;
 use crate::glob::Glob;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
@@ -18,19 +18,19 @@ pub(crate) struct Lowering<'a> {
 
 impl Lowering<'_> {
     pub(crate) fn clause(&mut self, expr: &Arc<Expr>) -> Clause {
-        self.test(expr).map_or_else(|| Clause::Cedar(Arc::clone(expr)), Clause::Test)
+        self.test(expr).map_or_else(|| Clause::Cedar(Arc::clone(expr)), Clause::Predicate)
     }
 
-    fn test(&mut self, expr: &Expr) -> Option<Test> {
+    fn test(&mut self, expr: &Expr) -> Option<Predicate> {
         match expr.expr_kind() {
-            ExprKind::Lit(Literal::Bool(true)) => Some(Test::All(Box::default())),
-            ExprKind::Lit(Literal::Bool(false)) => Some(Test::Any(Box::default())),
+            ExprKind::Lit(Literal::Bool(true)) => Some(Predicate::All(Box::default())),
+            ExprKind::Lit(Literal::Bool(false)) => Some(Predicate::Any(Box::default())),
             ExprKind::GetAttr { .. } => Some(match path(expr) {
-                Some(path) => Test::True { path: self.symbols.intern_path(path) },
-                None => Test::Value(Box::new(self.term(expr)?)),
+                Some(path) => Predicate::True { path: self.symbols.intern_path(path) },
+                None => Predicate::Value(Box::new(self.term(expr)?)),
             }),
             ExprKind::UnaryApp { op: UnaryOp::Not, arg } => {
-                Some(Test::Not(Box::new(self.test(arg)?)))
+                Some(Predicate::Not(Box::new(self.test(arg)?)))
             }
             ExprKind::And { .. } => {
                 let parts = chain(expr, |kind| match kind {
@@ -38,47 +38,49 @@ impl Lowering<'_> {
                     _ => None,
                 });
                 let tests = parts.into_iter().map(|p| self.test(p)).collect::<Option<_>>()?;
-                Some(Test::All(tests))
+                Some(Predicate::All(tests))
             }
             ExprKind::Or { .. } => {
                 let parts = chain(expr, |kind| match kind {
                     ExprKind::Or { left, right } => Some((left, right)),
                     _ => None,
                 });
-                let tests: Vec<Test> =
+                let tests: Vec<Predicate> =
                     parts.into_iter().map(|p| self.test(p)).collect::<Option<_>>()?;
                 Some(any(tests))
             }
             ExprKind::HasAttr { expr, attr } => {
                 self.has(expr, Step::Attribute(attr.clone())).or_else(|| {
                     let term = Box::new(self.term(expr)?);
-                    Some(Test::HasAttribute { term, name: attr.as_str().into() })
+                    Some(Predicate::HasAttribute { term, name: attr.as_str().into() })
                 })
             }
             ExprKind::Is { expr, entity_type } => match entity_var(expr) {
                 Some(var) => {
                     let type_ = self.symbols.intern_type(&entity_type.clone().into());
-                    Some(Test::Is { var, type_ })
+                    Some(Predicate::Is { var, type_ })
                 }
                 None => {
                     let term = Box::new(self.term(expr)?);
-                    Some(Test::OfType { term, type_: Box::new(entity_type.clone().into()) })
+                    Some(Predicate::OfType { term, type_: Box::new(entity_type.clone().into()) })
                 }
             },
-            ExprKind::If { test_expr, then_expr, else_expr } => Some(Test::If(Box::new([
+            ExprKind::If { test_expr, then_expr, else_expr } => Some(Predicate::If(Box::new([
                 self.test(test_expr)?,
                 self.test(then_expr)?,
                 self.test(else_expr)?,
             ]))),
-            ExprKind::Like { expr, pattern } => Some(Test::Like {
+            ExprKind::Like { expr, pattern } => Some(Predicate::Like {
                 term: Box::new(self.term(expr)?),
                 pattern: Box::new(Glob::new(pattern)),
             }),
             ExprKind::UnaryApp { op: UnaryOp::IsEmpty, arg } => {
-                Some(Test::Empty(Box::new(self.term(arg)?)))
+                Some(Predicate::Empty(Box::new(self.term(arg)?)))
             }
             ExprKind::ExtHasAttr { expr, attrs } => self.has_nested(expr, attrs.iter()),
-            ExprKind::ExtensionFunctionApp { .. } => Some(Test::Value(Box::new(self.term(expr)?))),
+            ExprKind::ExtensionFunctionApp { .. } => {
+                Some(Predicate::Value(Box::new(self.term(expr)?)))
+            }
             ExprKind::BinaryApp { op, arg1, arg2 } => {
                 self.indexable(*op, arg1, arg2).or_else(|| self.relation(*op, arg1, arg2))
             }
@@ -87,43 +89,45 @@ impl Lowering<'_> {
     }
 
     /// A relation between any two terms.
-    fn relation(&mut self, op: BinaryOp, left: &Expr, right: &Expr) -> Option<Test> {
+    fn relation(&mut self, op: BinaryOp, left: &Expr, right: &Expr) -> Option<Predicate> {
         let terms = Box::new([self.term(left)?, self.term(right)?]);
         Some(match op {
-            BinaryOp::Eq => Test::Equal(terms),
-            BinaryOp::Less => Test::Less { terms, or_equal: false },
-            BinaryOp::LessEq => Test::Less { terms, or_equal: true },
-            BinaryOp::In => Test::MemberOf(terms),
-            BinaryOp::Contains => Test::Element(terms),
-            BinaryOp::ContainsAll => Test::Superset { terms, all: true },
-            BinaryOp::ContainsAny => Test::Superset { terms, all: false },
-            BinaryOp::HasTag => Test::HasTag(terms),
-            BinaryOp::GetTag => Test::Value(Box::new(Term::Tag(terms))),
+            BinaryOp::Eq => Predicate::Equal(terms),
+            BinaryOp::Less => Predicate::Less { terms, or_equal: false },
+            BinaryOp::LessEq => Predicate::Less { terms, or_equal: true },
+            BinaryOp::In => Predicate::MemberOf(terms),
+            BinaryOp::Contains => Predicate::Element(terms),
+            BinaryOp::ContainsAll => Predicate::Superset { terms, all: true },
+            BinaryOp::ContainsAny => Predicate::Superset { terms, all: false },
+            BinaryOp::HasTag => Predicate::HasTag(terms),
+            BinaryOp::GetTag => Predicate::Value(Box::new(Operand::Tag(terms))),
             BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => return None,
         })
     }
 
-    fn term(&mut self, expr: &Expr) -> Option<Term> {
+    fn term(&mut self, expr: &Expr) -> Option<Operand> {
         if let Some(path) = path(expr) {
-            return Some(Term::Path(self.symbols.intern_path(path)));
+            return Some(Operand::Path(self.symbols.intern_path(path)));
         }
         Some(match expr.expr_kind() {
-            ExprKind::Lit(Literal::Bool(b)) => Term::Bool(*b),
-            ExprKind::Lit(Literal::Long(n)) => Term::Long(*n),
-            ExprKind::Lit(Literal::String(s)) => Term::String(s.clone()),
-            ExprKind::Lit(Literal::EntityUID(uid)) => Term::Uid(ast::EntityUID::clone(uid).into()),
+            ExprKind::Lit(Literal::Bool(b)) => Operand::Bool(*b),
+            ExprKind::Lit(Literal::Long(n)) => Operand::Long(*n),
+            ExprKind::Lit(Literal::String(s)) => Operand::String(s.clone()),
+            ExprKind::Lit(Literal::EntityUID(uid)) => {
+                Operand::Uid(ast::EntityUID::clone(uid).into())
+            }
             ExprKind::Set(items) => {
-                Term::Set(items.iter().map(|i| self.term(i)).collect::<Option<_>>()?)
+                Operand::Set(items.iter().map(|i| self.term(i)).collect::<Option<_>>()?)
             }
             ExprKind::GetAttr { expr, attr } => {
-                Term::Attribute(Box::new(self.term(expr)?), attr.clone())
+                Operand::Attribute(Box::new(self.term(expr)?), attr.clone())
             }
             ExprKind::UnaryApp { op: UnaryOp::Neg, arg } => {
-                Term::Negative(Box::new(self.term(arg)?))
+                Operand::Negative(Box::new(self.term(arg)?))
             }
             ExprKind::If { test_expr, then_expr, else_expr } => {
                 let test = Box::new(self.test(test_expr)?);
-                Term::If(test, Box::new([self.term(then_expr)?, self.term(else_expr)?]))
+                Operand::If(test, Box::new([self.term(then_expr)?, self.term(else_expr)?]))
             }
             ExprKind::BinaryApp { op, arg1, arg2 } => {
                 let operation = match op {
@@ -131,18 +135,18 @@ impl Lowering<'_> {
                     BinaryOp::Sub => Operation::Subtract,
                     BinaryOp::Mul => Operation::Multiply,
                     BinaryOp::GetTag => {
-                        return Some(Term::Tag(Box::new([self.term(arg1)?, self.term(arg2)?])));
+                        return Some(Operand::Tag(Box::new([self.term(arg1)?, self.term(arg2)?])));
                     }
-                    _ => return Some(Term::Test(Box::new(self.test(expr)?))),
+                    _ => return Some(Operand::Predicate(Box::new(self.test(expr)?))),
                 };
-                Term::Arithmetic(operation, Box::new([self.term(arg1)?, self.term(arg2)?]))
+                Operand::Arithmetic(operation, Box::new([self.term(arg1)?, self.term(arg2)?]))
             }
             ExprKind::ExtensionFunctionApp { fn_name, args } => {
                 let terms = args.iter().map(|arg| self.term(arg)).collect::<Option<Box<[_]>>>()?;
                 call(Function::named(fn_name)?, terms)
             }
             ExprKind::Record(_) | ExprKind::Slot(_) | ExprKind::Unknown(_) => return None,
-            _ => Term::Test(Box::new(self.test(expr)?)),
+            _ => Operand::Predicate(Box::new(self.test(expr)?)),
         })
     }
 
@@ -151,21 +155,21 @@ impl Lowering<'_> {
         &mut self,
         base: &Expr,
         names: impl Iterator<Item = &'s smol_str::SmolStr>,
-    ) -> Option<Test> {
+    ) -> Option<Predicate> {
         let mut term = self.term(base)?;
         let mut tests = Vec::new();
         for name in names {
-            tests.push(Test::HasAttribute {
+            tests.push(Predicate::HasAttribute {
                 term: Box::new(term.clone()),
                 name: name.as_str().into(),
             });
-            term = Term::Attribute(Box::new(term), name.clone());
+            term = Operand::Attribute(Box::new(term), name.clone());
         }
-        Some(Test::All(tests.into_boxed_slice()))
+        Some(Predicate::All(tests.into_boxed_slice()))
     }
 
     /// What the index can use: a path compared with literals, membership in literals.
-    fn indexable(&mut self, op: BinaryOp, left: &Expr, right: &Expr) -> Option<Test> {
+    fn indexable(&mut self, op: BinaryOp, left: &Expr, right: &Expr) -> Option<Predicate> {
         match op {
             BinaryOp::Eq => {
                 let (path, literal) = match (path(left), path(right)) {
@@ -174,7 +178,7 @@ impl Lowering<'_> {
                     _ => return None,
                 };
                 let keys = Keys::from_iter([self.key(literal)?]);
-                Some(Test::OneOf { path: self.symbols.intern_path(path), keys })
+                Some(Predicate::OneOf { path: self.symbols.intern_path(path), keys })
             }
             BinaryOp::In => {
                 let var = entity_var(left)?;
@@ -184,22 +188,26 @@ impl Lowering<'_> {
                         self.keys(right)?.iter().map(|key| key.as_uid()).collect::<Option<_>>()?
                     }
                 };
-                Some(Test::In { var, uids })
+                Some(Predicate::In { var, uids })
             }
             BinaryOp::Contains => match path(left) {
                 Some(set) => {
                     let keys = Keys::from_iter([self.key(right)?]);
-                    Some(Test::Contains { path: self.symbols.intern_path(set), keys, all: false })
+                    Some(Predicate::Contains {
+                        path: self.symbols.intern_path(set),
+                        keys,
+                        all: false,
+                    })
                 }
                 None => {
                     let keys = self.keys(left)?;
-                    Some(Test::OneOf { path: self.symbols.intern_path(path(right)?), keys })
+                    Some(Predicate::OneOf { path: self.symbols.intern_path(path(right)?), keys })
                 }
             },
             BinaryOp::ContainsAll | BinaryOp::ContainsAny => {
                 let keys = self.keys(right)?;
                 let all = op == BinaryOp::ContainsAll;
-                Some(Test::Contains { path: self.symbols.intern_path(path(left)?), keys, all })
+                Some(Predicate::Contains { path: self.symbols.intern_path(path(left)?), keys, all })
             }
             BinaryOp::HasTag => match right.expr_kind() {
                 ExprKind::Lit(Literal::String(tag)) => self.has(left, Step::Tag(tag.clone())),
@@ -210,14 +218,14 @@ impl Lowering<'_> {
     }
 
     /// `has` never errs on an entity or on the context; on other values it may.
-    fn has(&mut self, base: &Expr, step: Step) -> Option<Test> {
+    fn has(&mut self, base: &Expr, step: Step) -> Option<Predicate> {
         let ExprKind::Var(var) = base.expr_kind() else { return None };
         let var = variable(*var);
         if var == Var::Context && matches!(step, Step::Tag(_)) {
             return None;
         }
         let path = Path { var, steps: SmallVec::from_iter([step]) };
-        Some(Test::Has { path: self.symbols.intern_path(path) })
+        Some(Predicate::Has { path: self.symbols.intern_path(path) })
     }
 
     fn key(&mut self, expr: &Expr) -> Option<Key> {
@@ -240,39 +248,39 @@ impl Lowering<'_> {
 }
 
 /// A call; of literals it is made now, unless it errs.
-fn call(function: Function, terms: Box<[Term]>) -> Term {
+fn call(function: Function, terms: Box<[Operand]>) -> Operand {
     let literals = terms.iter().map(|term| match term {
-        Term::Bool(b) => Some(Value::from(*b)),
-        Term::Long(n) => Some(Value::from(*n)),
-        Term::String(s) => Some(Value::from(s.clone())),
-        Term::Extension(value) => {
+        Operand::Bool(b) => Some(Value::from(*b)),
+        Operand::Long(n) => Some(Value::from(*n)),
+        Operand::String(s) => Some(Value::from(s.clone())),
+        Operand::Extension(value) => {
             Some(Value::new(ValueKind::ExtensionValue(Arc::clone(value)), None))
         }
         _ => None,
     });
     let made = literals.collect::<Option<Vec<_>>>().and_then(|literals| function.call(&literals));
     match made.map(|made| made.value) {
-        Some(ValueKind::ExtensionValue(value)) => Term::Extension(value),
-        _ => Term::Call(function, terms),
+        Some(ValueKind::ExtensionValue(value)) => Operand::Extension(value),
+        _ => Operand::Call(function, terms),
     }
 }
 
 /// Merges `x == "a" || x == "b"`, which err alike, into one test.
-fn any(tests: Vec<Test>) -> Test {
+fn any(tests: Vec<Predicate>) -> Predicate {
     let mut merged: BTreeSet<Key> = BTreeSet::new();
     let mut common = None;
     for test in &tests {
         match test {
-            Test::OneOf { path, keys } if common.is_none_or(|p| p == *path) => {
+            Predicate::OneOf { path, keys } if common.is_none_or(|p| p == *path) => {
                 common = Some(*path);
                 merged.extend(keys.iter().copied());
             }
-            _ => return Test::Any(tests.into_boxed_slice()),
+            _ => return Predicate::Any(tests.into_boxed_slice()),
         }
     }
     match common {
-        Some(path) => Test::OneOf { path, keys: merged.into_iter().collect() },
-        None => Test::Any(tests.into_boxed_slice()),
+        Some(path) => Predicate::OneOf { path, keys: merged.into_iter().collect() },
+        None => Predicate::Any(tests.into_boxed_slice()),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::symbols::Symbols;
 
 /// An entity's numbers in one engine's numbering.
 #[derive(Debug)]
-pub(crate) struct Interned {
+pub(crate) struct EntitySymbols {
     /// The numbering they belong to.
     pub(crate) numbering: u64,
     pub(crate) own: Option<u32>,
@@ -27,7 +27,7 @@ pub(crate) struct Interned {
     filter: [u64; 4],
 }
 
-impl Interned {
+impl EntitySymbols {
     pub(crate) fn new<'u>(
         symbols: &Symbols,
         uid: &EntityUid,
@@ -85,7 +85,7 @@ pub(crate) struct Node {
     /// Every entity this one is a member of, directly or not.
     pub(crate) ancestors: Box<[Arc<EntityUid>]>,
     /// The last numbering's ids, so that a principal is looked up once.
-    pub(crate) interned: ArcSwapOption<Interned>,
+    pub(crate) interned: ArcSwapOption<EntitySymbols>,
     cedar: OnceLock<Arc<ast::Entity>>,
     /// The ancestors once more, where there are many and one was asked for.
     ancestor_set: OnceLock<FastSet<Arc<EntityUid>>>,

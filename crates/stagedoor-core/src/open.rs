@@ -3,7 +3,7 @@
 //! Some callers ask twice: first who may do it, before the object is at hand, and then about
 //! the object. Policies that mention the attributes that come later are evaluated as far as
 //! the rest tells; what is left of each is a condition on those attributes alone, as text.
-//! [`OpenCondition`] evaluates it later, without the policies.
+//! [`DeferredCondition`] evaluates it later, without the policies.
 
 mod condition;
 mod part;
@@ -18,15 +18,15 @@ use smol_str::SmolStr;
 use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::error::DecideError;
-use crate::evaluate::{ResourceKnown, Standing, guard_errors, with_room};
+use crate::evaluate::{GuardedEffect, ResourceKnown, guard_errors, with_room};
 use crate::hash::FastMap;
 use crate::outcome::{Outcome, PolicyError};
 use crate::parse;
 use crate::policy::{Body, PolicyInfo};
 use crate::request::Request;
 
-pub use condition::{OpenCondition, OpenConditionError};
-use part::{Part, Partial, mentions};
+pub use condition::{DeferredCondition, DeferredConditionError};
+use part::{Partial, PartialValue, mentions};
 
 /// An engine that decides while some attributes of the resource are open.
 ///
@@ -65,7 +65,7 @@ use part::{Part, Partial, mentions};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct OpenEngine {
+pub struct ConditionalEngine {
     engine: Engine,
     attributes: Vec<SmolStr>,
     /// The policies that mention the attributes, by number.
@@ -78,7 +78,7 @@ const GUARD_FAILED: &str = "a guard of the policy gave no answer";
 /// Failure to take policies apart.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum ConditionalError {
     /// The policies are validated against no schema.
     #[error("an engine in exact-Cedar mode decides nothing while attributes are open")]
     ExactCedar,
@@ -94,32 +94,32 @@ pub enum OpenError {
 
 /// The answer to one request, as far as it can be told.
 #[derive(Debug, Clone)]
-pub struct OpenOutcome {
+pub struct ConditionalOutcome {
     known: Outcome,
-    residuals: Vec<OpenResidual>,
+    residuals: Vec<ConditionalResidual>,
 }
 
 /// What is left of a policy: it is satisfied if its condition holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenResidual {
+pub struct ConditionalResidual {
     policy: String,
     doc: Option<String>,
     effect: Effect,
     condition: Result<String, String>,
 }
 
-impl OpenEngine {
+impl ConditionalEngine {
     /// Returns an engine for requests whose resource may get these attributes later.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] for an engine in exact-Cedar mode.
+    /// [`ConditionalError`] for an engine in exact-Cedar mode.
     pub fn new<'a>(
         engine: Engine,
         attributes: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, ConditionalError> {
         if engine.is_exact_cedar() {
-            return Err(OpenError::ExactCedar);
+            return Err(ConditionalError::ExactCedar);
         }
         let attributes: Vec<SmolStr> = attributes.into_iter().map(SmolStr::from).collect();
         let mut open = BTreeMap::new();
@@ -136,8 +136,9 @@ impl OpenEngine {
                 known.insert(body, false);
                 continue;
             }
-            let policy = with_room(|| parse::again(info))
-                .map_err(|reason| OpenError::Policy { policy: info.id().to_owned(), reason })?;
+            let policy = with_room(|| parse::again(info)).map_err(|reason| {
+                ConditionalError::Policy { policy: info.id().to_owned(), reason }
+            })?;
             let is_open = mentions(&policy.condition(), &attributes);
             known.insert(body, is_open);
             if is_open {
@@ -172,7 +173,7 @@ impl OpenEngine {
         &self,
         request: &Request,
         entities: &Entities,
-    ) -> Result<OpenOutcome, DecideError> {
+    ) -> Result<ConditionalOutcome, DecideError> {
         self.engine.evaluated(request, entities, |evaluation| {
             let mut tally = evaluation.tally(&self.engine, |n| !self.open.contains_key(&n))?;
             let mut guards = evaluation.guards(ResourceKnown::NotYet);
@@ -183,7 +184,7 @@ impl OpenEngine {
                     continue;
                 }
                 let effect = info.effect();
-                let residual = |condition| OpenResidual {
+                let residual = |condition| ConditionalResidual {
                     policy: info.id().to_owned(),
                     doc: info.annotation("doc").map(str::to_owned),
                     effect,
@@ -200,25 +201,25 @@ impl OpenEngine {
                     partial.condition(&condition, effect)
                 })?;
                 match part {
-                    Part::Known(value) if part::boolean(&value) == Some(true) => {
+                    PartialValue::Known(value) if part::boolean(&value) == Some(true) => {
                         tally.add(*number, info.policy);
                     }
-                    Part::Known(_) => {}
-                    Part::Open(expr) => {
+                    PartialValue::Known(_) => {}
+                    PartialValue::Open(expr) => {
                         let mut asked = Vec::new();
                         let standing = guards.ask(info, &mut asked);
                         let failed = guard_errors(&asked).map(|error| (*number, error));
                         tally.errors.extend(failed);
                         if standing.counts(effect) {
                             residuals.push(residual(Ok(expr.to_string())));
-                        } else if standing == Standing::Failed {
+                        } else if standing == GuardedEffect::Failed {
                             residuals.push(residual(Err(GUARD_FAILED.to_owned())));
                         }
                     }
-                    Part::Closed(reason) if effect == Effect::Permit => {
+                    PartialValue::Closed(reason) if effect == Effect::Permit => {
                         residuals.push(residual(Err(reason)));
                     }
-                    Part::Closed(message) => {
+                    PartialValue::Closed(message) => {
                         tally.errors.push((*number, PolicyError::evaluation(info, &message)));
                         tally.forbids.push(*number);
                     }
@@ -228,12 +229,12 @@ impl OpenEngine {
             tally.permits.sort_unstable();
             tally.errors.sort_by_key(|(number, _)| *number);
             let known = evaluation.outcome(&self.engine, tally, guards);
-            Ok(OpenOutcome { known, residuals })
+            Ok(ConditionalOutcome { known, residuals })
         })
     }
 }
 
-impl OpenOutcome {
+impl ConditionalOutcome {
     /// Returns the outcome, if it is the same whatever the open attributes turn out to be.
     #[must_use]
     pub fn settled(&self) -> Option<&Outcome> {
@@ -257,12 +258,12 @@ impl OpenOutcome {
 
     /// Returns what is left of the policies that depend on open attributes.
     #[must_use]
-    pub fn residuals(&self) -> &[OpenResidual] {
+    pub fn residuals(&self) -> &[ConditionalResidual] {
         &self.residuals
     }
 }
 
-impl OpenResidual {
+impl ConditionalResidual {
     /// Returns the policy's id.
     #[must_use]
     pub fn policy(&self) -> &str {

@@ -20,16 +20,16 @@ use crate::engine::{Engine, Snapshot};
 use crate::entities::Entities;
 use crate::error::DecideError;
 use crate::evaluate::{Evaluation, ResourceKnown};
-use crate::node::Interned;
+use crate::node::EntitySymbols;
 use crate::outcome::{Outcome, Ruling};
 use crate::request::Request;
 use crate::symbols::Key;
 use crate::value::{Record, extent};
-use crate::view::View;
+use crate::view::EvalContext;
 
 pub use action::Action;
 pub use principal::Principal;
-pub(crate) use resource::Place;
+pub(crate) use resource::PathTarget;
 pub use resource::{Resource, ResourceType};
 
 static NO_CONTEXT: Record = Record::new();
@@ -83,7 +83,7 @@ pub struct PreparedRequest<'a> {
 /// What a request's resource is in the numbers of the engine that its handles were made for.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    pub(crate) resource: Interned,
+    pub(crate) resource: EntitySymbols,
     /// The literals that its attributes equal, by slot, as far as they were asked for.
     pub(crate) keys: SmallVec<[Cell<Option<Option<Key>>>; 8]>,
 }
@@ -190,7 +190,7 @@ impl Engine {
         evaluate: impl FnOnce(&Evaluation<'_, '_>) -> Result<R, DecideError>,
     ) -> Result<R, DecideError> {
         if let Some(bound) = asked.bound(&self.0) {
-            let view = View::prepared(asked, bound, &self.0);
+            let view = EvalContext::prepared(asked, bound, &self.0);
             return evaluate(&Evaluation::new(&view, &self.0));
         }
         let (request, entities) = asked.whole()?;

@@ -30,11 +30,11 @@ pub struct Problem {
     message: String,
     help: Option<String>,
     policy: Option<String>,
-    place: Option<Place>,
+    place: Option<SourceLocation>,
 }
 
 #[derive(Debug, Clone)]
-struct Place {
+struct SourceLocation {
     file: Arc<str>,
     text: Arc<str>,
     span: Range<usize>,
@@ -79,7 +79,7 @@ impl Problem {
 
     pub(crate) fn at(mut self, source: &Source, span: Range<usize>) -> Self {
         let (line, column) = source.position(span.start);
-        self.place = Some(Place {
+        self.place = Some(SourceLocation {
             file: Arc::clone(&source.name),
             text: Arc::clone(&source.text),
             span,
@@ -92,8 +92,13 @@ impl Problem {
     /// Places the problem in a file, as a whole.
     #[must_use]
     pub fn in_file(mut self, name: &str) -> Self {
-        self.place =
-            Some(Place { file: name.into(), text: "".into(), span: 0..0, line: 0, column: 0 });
+        self.place = Some(SourceLocation {
+            file: name.into(),
+            text: "".into(),
+            span: 0..0,
+            line: 0,
+            column: 0,
+        });
         self
     }
 
@@ -190,7 +195,7 @@ impl miette::Diagnostic for Problem {
     }
 }
 
-impl miette::SourceCode for Place {
+impl miette::SourceCode for SourceLocation {
     fn read_span<'a>(
         &'a self,
         span: &miette::SourceSpan,

@@ -28,12 +28,12 @@ use crate::policy::{Body, EntityScope, PolicyInfo};
 use crate::request::{Request, cedar_context};
 use crate::symbols::Var;
 use crate::value::Record;
-use crate::view::View;
+use crate::view::EvalContext;
 
 pub use answer::{QueryAnswer, QueryCondition, QueryResidual};
 pub(crate) use columns::{Table, Tables};
-pub use list::{ListError, Listed, Page, Shown};
-use partial::{Part, Partial, Typed};
+pub use list::{ListEntry, ListError, ListPage, Page};
+use partial::{Partial, PartialValue, UnknownType};
 pub use question::{PartialContext, Party, Query};
 use unknown::Extent;
 pub(crate) use unknown::Unknown;
@@ -141,7 +141,7 @@ pub(crate) struct Question<'e> {
     resource: EntityUid,
     context: Record,
     unknown: Unknown,
-    typed: [Typed; 2],
+    typed: [UnknownType; 2],
 }
 
 impl<'e> Question<'e> {
@@ -166,7 +166,7 @@ impl<'e> Question<'e> {
                 Record::new()
             }
         };
-        let typed = [&query.principal, &query.resource].map(|party| Typed {
+        let typed = [&query.principal, &query.resource].map(|party| UnknownType {
             name: party.type_name().clone(),
             above: engine.schema().filter(|_| !engine.is_exact_cedar()).map(|schema| {
                 schema.ancestors(party.type_name()).into_iter().flatten().cloned().collect()
@@ -180,7 +180,7 @@ impl<'e> Question<'e> {
         let request = self.request(action);
         self.check(&request)?;
         let snapshot = &self.engine.0;
-        let mut view = View::new(&request, &self.entities, snapshot);
+        let mut view = EvalContext::new(&request, &self.entities, snapshot);
         view.unknown = Some(&self.unknown);
         let evaluation = Evaluation::new(&view, snapshot);
         let mut residuals = Vec::new();
@@ -252,7 +252,7 @@ impl<'e> Question<'e> {
     fn scope_may_match(
         &self,
         policy: PolicyInfo<'_>,
-        view: &View<'_>,
+        view: &EvalContext<'_>,
         evaluation: &Evaluation<'_, '_>,
     ) -> bool {
         let fits = |scope: &EntityScope, var| match scope {
@@ -290,13 +290,13 @@ impl<'e> Question<'e> {
             Partial { evaluator, slots: &slots, unknown, typed, principal, resource }.part(&whole)
         })?;
         Ok(match part {
-            Part::Failed(reason) => QueryCondition::Failed(reason),
-            Part::Known(value) => match partial::boolean(&value) {
+            PartialValue::Failed(reason) => QueryCondition::Failed(reason),
+            PartialValue::Known(value) => match partial::boolean(&value) {
                 Some(true) => QueryCondition::Always,
                 Some(false) => QueryCondition::Never,
                 None => QueryCondition::Failed("type error: expected bool".to_owned()),
             },
-            Part::Open(expr) => match pst::Expr::try_from(expr) {
+            PartialValue::Open(expr) => match pst::Expr::try_from(expr) {
                 Ok(tree) => QueryCondition::If(Arc::new(tree)),
                 Err(error) => QueryCondition::Failed(causes(&error)),
             },

@@ -242,8 +242,8 @@ pub fn of_uid_text(text: &str) -> String {
 
 /// Where in a JSON value something stands; written out only when something is wrong there.
 #[derive(Clone, Copy)]
-pub(crate) struct Place<'p> {
-    above: Option<&'p Place<'p>>,
+pub(crate) struct JsonPath<'p> {
+    above: Option<&'p JsonPath<'p>>,
     step: Step<'p>,
 }
 
@@ -253,7 +253,7 @@ enum Step<'p> {
     Item(usize),
 }
 
-impl<'p> Place<'p> {
+impl<'p> JsonPath<'p> {
     pub(crate) fn named(name: &'p str) -> Self {
         Self { above: None, step: Step::Field(name) }
     }
@@ -267,7 +267,7 @@ impl<'p> Place<'p> {
     }
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for JsonPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(above) = self.above {
             above.fmt(f)?;
@@ -293,11 +293,11 @@ pub(crate) enum Look {
 /// is called.
 #[must_use]
 pub fn value_reason(json: &Json, name: &str) -> Option<String> {
-    of_value(json, &Place::named(name), Look::Texts)
+    of_value(json, &JsonPath::named(name), Look::Texts)
 }
 
 /// Says what in a value is not Cedar's, and where.
-pub(crate) fn of_value(json: &Json, place: &Place<'_>, look: Look) -> Option<String> {
+pub(crate) fn of_value(json: &Json, place: &JsonPath<'_>, look: Look) -> Option<String> {
     match json {
         Json::Bool(_) | Json::String(_) => None,
         Json::Null => Some(format!("`{place}` is null, which Cedar does not have: leave it out")),
@@ -326,7 +326,7 @@ pub(crate) fn of_value(json: &Json, place: &Place<'_>, look: Look) -> Option<Str
     }
 }
 
-fn of_number(number: &serde_json::Number, place: &Place<'_>) -> String {
+fn of_number(number: &serde_json::Number, place: &JsonPath<'_>) -> String {
     /// 2 to the power of 63: the first that is beyond.
     const BEYOND: f64 = 9_223_372_036_854_775_808.0;
     let float = number.as_f64().unwrap_or(f64::INFINITY);
@@ -342,7 +342,7 @@ fn of_number(number: &serde_json::Number, place: &Place<'_>) -> String {
     )
 }
 
-fn of_call(call: &Json, place: &Place<'_>, look: Look) -> Option<String> {
+fn of_call(call: &Json, place: &JsonPath<'_>, look: Look) -> Option<String> {
     let Json::Object(fields) = call else {
         return Some(format!("`{place}`: write {{\"__extn\": {{\"fn\": …, \"arg\": …}}}}"));
     };
@@ -412,7 +412,7 @@ fn of_entity(entity: &Json, number: usize) -> Option<String> {
         let values = fields.get(*name)?;
         match values {
             Json::Object(fields) => fields.iter().find_map(|(field, value)| {
-                of_value(value, &Place::named(name).field(field), Look::Texts)
+                of_value(value, &JsonPath::named(name).field(field), Look::Texts)
                     .map(|reason| format!("entity {number} of the list: {reason}"))
             }),
             _ => Some(format!("entity {number} of the list: `{name}` is not an object")),

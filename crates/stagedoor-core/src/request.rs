@@ -10,7 +10,7 @@ use crate::error::{RequestError, ValueError, cut};
 use crate::json::{Unambiguous, unambiguous};
 use crate::limits::Limits;
 use crate::parse::entity_uid;
-use crate::reason::{self, Look, Place, plain_reason};
+use crate::reason::{self, JsonPath, Look, plain_reason};
 use crate::source::without_byte_order_mark;
 use crate::value::{Record, UidJson, Value, extent, pairs, serialize_record};
 
@@ -186,7 +186,7 @@ fn context(text: &str, schema: Option<(&Schema, &EntityUid)>) -> Result<Record, 
     if !json.is_object() {
         return Err(RequestError::Context("write an object, such as {\"mfa\": true}".to_owned()));
     }
-    let place = Place::named("context");
+    let place = JsonPath::named("context");
     // Cedar passes over keys beside `fn` and `arg`, `type` and `id`.
     if let Some(reason) = reason::of_value(&json, &place, Look::Form) {
         return Err(RequestError::Context(cut(&reason)));

@@ -15,14 +15,16 @@ use cedar_policy_core::ast;
 use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::error::{DecideError, RequestError, causes};
-use crate::evaluate::{Evaluation, Guards, ResourceKnown, Standing, guard_errors, with_room};
+use crate::evaluate::{
+    Evaluation, GuardSession, GuardedEffect, ResourceKnown, guard_errors, with_room,
+};
 use crate::guard::GuardOutcome;
 use crate::hash::FastMap;
 use crate::parse;
 use crate::policy::{EntityScope, PolicyInfo};
 use crate::query::{PartialContext, Party, Query, Question};
 use crate::request::{Request, cedar_context};
-use crate::view::View;
+use crate::view::EvalContext;
 
 /// One policy, and what is left of its scope and condition.
 #[derive(Debug, Clone)]
@@ -108,19 +110,21 @@ impl Engine {
 
 impl Residual<'_> {
     /// Asks the policy's guards, if anything is left of it that they could hold back.
-    fn ask(&mut self, guards: &mut Guards<'_>) {
+    fn ask(&mut self, guards: &mut GuardSession<'_>) {
         if matches!(self.condition, ResidualCondition::Never | ResidualCondition::Failed(_)) {
             return;
         }
         let effect = self.policy.effect();
         match guards.ask(self.policy, &mut self.guards) {
             standing if standing.counts(effect) => {}
-            Standing::Failed => {
+            GuardedEffect::Failed => {
                 let failure = guard_errors(&self.guards).next();
                 let reason = failure.map(|error| error.message).unwrap_or_default();
                 self.condition = ResidualCondition::Failed(reason);
             }
-            Standing::Holds | Standing::Refused => self.condition = ResidualCondition::Never,
+            GuardedEffect::Holds | GuardedEffect::Refused => {
+                self.condition = ResidualCondition::Never
+            }
         }
     }
 }
@@ -128,7 +132,7 @@ impl Residual<'_> {
 /// Returns whether the scope matches some resource of the type.
 fn scope_may_match(
     policy: &PolicyInfo<'_>,
-    view: &View<'_>,
+    view: &EvalContext<'_>,
     evaluation: &Evaluation<'_, '_>,
 ) -> bool {
     use crate::symbols::Var;

@@ -44,11 +44,11 @@ pub(crate) struct ActionShape {
 pub(crate) struct Slot {
     pub(crate) step: Step,
     pub(crate) required: bool,
-    expected: Expected,
+    expected: ExpectedShape,
 }
 
 #[derive(Debug, Clone)]
-enum Expected {
+enum ExpectedShape {
     Any,
     Shape(Shape),
     /// Cedar's to check.
@@ -154,7 +154,7 @@ impl EntityShape {
             }
             Step::Tag(_) => (self.tags.as_ref()?, false),
         };
-        Some(Slot { step: step.clone(), required, expected: Expected::Shape(shape.clone()) })
+        Some(Slot { step: step.clone(), required, expected: ExpectedShape::Shape(shape.clone()) })
     }
 
     /// Returns whether every attribute that entities of the type must have is among `steps`.
@@ -187,27 +187,27 @@ impl ActionShape {
 impl Slot {
     /// Returns a slot for anything.
     pub(crate) fn any(step: Step) -> Self {
-        Self { step, required: false, expected: Expected::Any }
+        Self { step, required: false, expected: ExpectedShape::Any }
     }
 
     /// Returns a slot of which it is not known here what fits it.
     pub(crate) fn unsure(step: Step) -> Self {
-        Self { step, required: false, expected: Expected::Unsure }
+        Self { step, required: false, expected: ExpectedShape::Unsure }
     }
 
     /// Returns whether a value surely fits.
     pub(crate) fn fits(&self, value: ValueRef<'_>) -> bool {
         match (&self.expected, value) {
-            (Expected::Any, _) => true,
-            (Expected::Unsure, _) => false,
-            (Expected::Shape(Shape::Bool), ValueRef::Bool(_))
-            | (Expected::Shape(Shape::Long), ValueRef::Long(_))
-            | (Expected::Shape(Shape::String), ValueRef::String(_)) => true,
-            (Expected::Shape(Shape::Entity(name)), ValueRef::Entity(uid)) => {
+            (ExpectedShape::Any, _) => true,
+            (ExpectedShape::Unsure, _) => false,
+            (ExpectedShape::Shape(Shape::Bool), ValueRef::Bool(_))
+            | (ExpectedShape::Shape(Shape::Long), ValueRef::Long(_))
+            | (ExpectedShape::Shape(Shape::String), ValueRef::String(_)) => true,
+            (ExpectedShape::Shape(Shape::Entity(name)), ValueRef::Entity(uid)) => {
                 uid.type_name() == name
             }
-            (Expected::Shape(shape), ValueRef::Value(value)) => shape.fits(value),
-            (Expected::Shape(_), _) => false,
+            (ExpectedShape::Shape(shape), ValueRef::Value(value)) => shape.fits(value),
+            (ExpectedShape::Shape(_), _) => false,
         }
     }
 }

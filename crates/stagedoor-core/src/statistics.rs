@@ -44,6 +44,6 @@ impl crate::PolicyInfo<'_> {
     #[must_use]
     pub fn is_compiled(&self) -> bool {
         let body = &self.policy.body;
-        body.exprs.is_none() && body.clauses.iter().all(|c| matches!(c, Clause::Test(_)))
+        body.exprs.is_none() && body.clauses.iter().all(|c| matches!(c, Clause::Predicate(_)))
     }
 }

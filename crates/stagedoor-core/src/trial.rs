@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::error::{DecideError, causes};
-use crate::evaluate::{Evaluation, Guards, ResourceKnown, Standing, Verdict, with_room};
+use crate::evaluate::{Evaluation, GuardSession, GuardedEffect, ResourceKnown, Verdict, with_room};
 use crate::parse;
 use crate::policy::{PolicyInfo, StoredPolicy};
 use crate::request::Request;
@@ -103,7 +103,7 @@ pub struct Trial<'t> {
     verdicts: Verdicts,
     asked: &'t (dyn Parts + 't),
     evaluator: Evaluator<'t>,
-    guards: RefCell<Guards<'t>>,
+    guards: RefCell<GuardSession<'t>>,
 }
 
 /// What one request says to parts of policies, by the tests that they were turned into.
@@ -210,7 +210,7 @@ impl Engine {
     fn verdicts(
         &self,
         evaluation: &Evaluation<'_, '_>,
-        guards: &mut Guards<'_>,
+        guards: &mut GuardSession<'_>,
     ) -> Result<Verdicts, DecideError> {
         let mut standing = SmallVec::new();
         for number in self.all_candidates(evaluation.view) {
@@ -230,11 +230,11 @@ impl Engine {
     }
 }
 
-fn guarded(policy: PolicyInfo<'_>, guards: &mut Guards<'_>) -> PolicyVerdict {
+fn guarded(policy: PolicyInfo<'_>, guards: &mut GuardSession<'_>) -> PolicyVerdict {
     match guards.ask(policy, &mut Vec::new()) {
-        Standing::Holds => PolicyVerdict::Satisfied,
-        Standing::Refused => PolicyVerdict::NotSatisfied,
-        Standing::Failed => PolicyVerdict::Errored,
+        GuardedEffect::Holds => PolicyVerdict::Satisfied,
+        GuardedEffect::Refused => PolicyVerdict::NotSatisfied,
+        GuardedEffect::Failed => PolicyVerdict::Errored,
     }
 }
 

@@ -12,8 +12,8 @@ use crate::engine::Snapshot;
 use crate::entities::Entities;
 use crate::error::DecideError;
 use crate::hash::FastMap;
-use crate::node::{Interned, Node};
-use crate::prepared::{Bound, Place, PreparedRequest};
+use crate::node::{EntitySymbols, Node};
+use crate::prepared::{Bound, PathTarget, PreparedRequest};
 use crate::query::Unknown;
 use crate::request::Request;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
@@ -21,7 +21,7 @@ use crate::value::{Record, Value, ValueRef};
 
 /// What stands at a path.
 #[derive(Clone, Copy)]
-pub(crate) enum Found<'a> {
+pub(crate) enum Lookup<'a> {
     Value(ValueRef<'a>),
     /// The last step is not there.
     Missing,
@@ -31,12 +31,12 @@ pub(crate) enum Found<'a> {
 
 /// The form in which a request is given.
 #[derive(Clone, Copy)]
-pub(crate) enum Asked<'a> {
+pub(crate) enum RequestRef<'a> {
     Whole(&'a Request, &'a Entities),
     Prepared(&'a PreparedRequest<'a>, &'a Bound),
 }
 
-impl<'a> Asked<'a> {
+impl<'a> RequestRef<'a> {
     /// Returns the request and its entities; of a prepared request they are built now.
     ///
     /// # Errors
@@ -51,8 +51,8 @@ impl<'a> Asked<'a> {
 }
 
 /// A request, its entities, and their numbers in one engine's numbering.
-pub(crate) struct View<'a> {
-    pub(crate) asked: Asked<'a>,
+pub(crate) struct EvalContext<'a> {
+    pub(crate) asked: RequestRef<'a>,
     pub(crate) symbols: &'a Symbols,
     /// The schema's actions as Cedar's entities.
     pub(crate) actions: &'a FastMap<EntityUid, Arc<ast::Entity>>,
@@ -64,28 +64,28 @@ pub(crate) struct View<'a> {
     principal_ids: Ids<'a>,
     action_ids: Ids<'a>,
     resource_ids: Ids<'a>,
-    found: RefCell<SmallVec<[(u32, Found<'a>); 16]>>,
+    found: RefCell<SmallVec<[(u32, Lookup<'a>); 16]>>,
 }
 
 /// An entity's numbers, wherever they are kept.
 pub(crate) enum Ids<'a> {
     /// Known since loading (an action's) or preparing.
-    Known(&'a Interned),
+    Known(&'a EntitySymbols),
     /// Known from an earlier decision: a principal's, say.
-    Kept(Guard<Option<Arc<Interned>>>),
-    New(Interned),
+    Kept(Guard<Option<Arc<EntitySymbols>>>),
+    New(EntitySymbols),
 }
 
 impl<'a> Ids<'a> {
     fn of(symbols: &Symbols, uid: &EntityUid, node: Option<&Node>) -> Self {
         let Some(node) = node else {
-            return Self::New(Interned::new(symbols, uid, std::iter::empty()));
+            return Self::New(EntitySymbols::new(symbols, uid, std::iter::empty()));
         };
         let kept = node.interned.load();
         if kept.as_ref().is_some_and(|known| known.numbering == symbols.numbering) {
             return Self::Kept(kept);
         }
-        let new = Interned::new(symbols, uid, node.ancestors.iter().map(AsRef::as_ref));
+        let new = EntitySymbols::new(symbols, uid, node.ancestors.iter().map(AsRef::as_ref));
         if node.ancestors.len() <= FEW_ANCESTORS {
             return Self::New(new);
         }
@@ -93,7 +93,7 @@ impl<'a> Ids<'a> {
         Self::of(symbols, uid, Some(node))
     }
 
-    pub(crate) fn get(&self) -> Option<&Interned> {
+    pub(crate) fn get(&self) -> Option<&EntitySymbols> {
         match self {
             Self::Known(interned) => Some(interned),
             Self::Kept(kept) => kept.as_ref().map(AsRef::as_ref),
@@ -113,7 +113,7 @@ impl<'a> Ids<'a> {
 /// With so few ancestors numbers are looked up rather than kept.
 const FEW_ANCESTORS: usize = 4;
 
-impl<'a> View<'a> {
+impl<'a> EvalContext<'a> {
     /// Returns the view of a request.
     pub(crate) fn new(request: &'a Request, entities: &'a Entities, engine: &'a Snapshot) -> Self {
         let Snapshot { symbols, actions, .. } = engine;
@@ -126,7 +126,7 @@ impl<'a> View<'a> {
             Ids::Known,
         );
         Self {
-            asked: Asked::Whole(request, entities),
+            asked: RequestRef::Whole(request, entities),
             principal_ids: Ids::of(symbols, &request.principal, principal),
             action_ids,
             resource_ids: Ids::of(symbols, &request.resource, resource),
@@ -153,7 +153,7 @@ impl<'a> View<'a> {
             None => Ids::of(symbols, &action.uid, principal.entities.node(&action.uid)),
         };
         Self {
-            asked: Asked::Prepared(asked, bound),
+            asked: RequestRef::Prepared(asked, bound),
             principal_ids: Ids::Known(principal.interned()),
             action_ids,
             resource_ids: Ids::Known(&bound.resource),
@@ -166,7 +166,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// As [`Asked::whole`].
+    /// As [`RequestRef::whole`].
     ///
     /// # Errors
     ///
@@ -177,8 +177,8 @@ impl<'a> View<'a> {
 
     pub(crate) fn context(&self) -> &'a Record {
         match self.asked {
-            Asked::Whole(request, _) => &request.context,
-            Asked::Prepared(asked, _) => asked.context,
+            RequestRef::Whole(request, _) => &request.context,
+            RequestRef::Prepared(asked, _) => asked.context,
         }
     }
 
@@ -186,7 +186,7 @@ impl<'a> View<'a> {
     pub(crate) fn node(&self, uid: &EntityUid) -> Option<Option<&'a Node>> {
         match self.asked {
             // Of the resource's type a prepared request has no entity but the resource.
-            Asked::Prepared(asked, _) if uid.type_name() != asked.resource.type_name() => {
+            RequestRef::Prepared(asked, _) if uid.type_name() != asked.resource.type_name() => {
                 Some(asked.principal.entities.node(uid))
             }
             _ => self.whole().ok().map(|(_, entities)| entities.node(uid)),
@@ -218,87 +218,87 @@ impl<'a> View<'a> {
     }
 
     /// Returns what stands at a path, looked up once a request.
-    pub(crate) fn found(&self, path: u32) -> Found<'a> {
+    pub(crate) fn found(&self, path: u32) -> Lookup<'a> {
         if let Some(found) = self.prepared_found(path) {
             return found;
         }
         if let Some((_, found)) = self.found.borrow().iter().find(|(p, _)| *p == path) {
             return *found;
         }
-        let found = self.symbols.path(path).map_or(Found::Broken, |path| self.resolve(path));
+        let found = self.symbols.path(path).map_or(Lookup::Broken, |path| self.resolve(path));
         self.found.borrow_mut().push((path, found));
         found
     }
 
     /// As [`found`](Self::found), where a prepared request tells at once.
-    fn prepared_found(&self, path: u32) -> Option<Found<'a>> {
-        let Asked::Prepared(asked, _) = self.asked else { return None };
+    fn prepared_found(&self, path: u32) -> Option<Lookup<'a>> {
+        let RequestRef::Prepared(asked, _) = self.asked else { return None };
         match self.symbols.ordinal(path)? {
             (Var::Principal, ordinal) => asked.principal.found(ordinal),
             (Var::Resource, ordinal) => match asked.resource.place_at(ordinal)? {
-                Place::Slot(slot) => {
-                    Some(asked.resource.value(slot).map_or(Found::Missing, Found::Value))
+                PathTarget::Slot(slot) => {
+                    Some(asked.resource.value(slot).map_or(Lookup::Missing, Lookup::Value))
                 }
-                Place::NoSlot => Some(Found::Missing),
-                Place::Itself | Place::Elsewhere => None,
+                PathTarget::NoSlot => Some(Lookup::Missing),
+                PathTarget::Itself | PathTarget::Elsewhere => None,
             },
             (Var::Action | Var::Context, _) => None,
         }
     }
 
-    pub(crate) fn resolve(&self, path: &Path) -> Found<'a> {
+    pub(crate) fn resolve(&self, path: &Path) -> Lookup<'a> {
         let mut steps = path.steps.iter();
         let Some(first) = steps.next() else { return self.variable(path.var) };
         let mut found = match path.var {
             Var::Principal => step_into(self.principal, first),
             Var::Resource => match self.asked {
-                Asked::Whole(..) => step_into(self.resource, first),
-                Asked::Prepared(asked, _) => {
-                    asked.resource.step(first).map_or(Found::Missing, Found::Value)
+                RequestRef::Whole(..) => step_into(self.resource, first),
+                RequestRef::Prepared(asked, _) => {
+                    asked.resource.step(first).map_or(Lookup::Missing, Lookup::Value)
                 }
             },
             Var::Action => match self.variable(Var::Action) {
-                Found::Value(ValueRef::Entity(uid)) => self.step_from(uid, first),
-                _ => Found::Broken,
+                Lookup::Value(ValueRef::Entity(uid)) => self.step_from(uid, first),
+                _ => Lookup::Broken,
             },
             Var::Context => match first {
                 Step::Attribute(name) => field(self.context(), name),
-                Step::Tag(_) => Found::Broken,
+                Step::Tag(_) => Lookup::Broken,
             },
         };
         for step in steps {
             found = match (found, step) {
-                (Found::Value(ValueRef::Entity(uid)), step) => self.step_from(uid, step),
-                (Found::Value(ValueRef::Value(Value::Record(fields))), Step::Attribute(name)) => {
+                (Lookup::Value(ValueRef::Entity(uid)), step) => self.step_from(uid, step),
+                (Lookup::Value(ValueRef::Value(Value::Record(fields))), Step::Attribute(name)) => {
                     field(fields, name)
                 }
-                _ => Found::Broken,
+                _ => Lookup::Broken,
             };
         }
         found
     }
 
-    pub(crate) fn variable(&self, var: Var) -> Found<'a> {
+    pub(crate) fn variable(&self, var: Var) -> Lookup<'a> {
         let uid = match (self.asked, var) {
             (_, Var::Context) => None,
-            (Asked::Prepared(asked, _), Var::Principal) => Some(&asked.principal.uid),
-            (Asked::Prepared(asked, _), Var::Action) => Some(&asked.action.uid),
+            (RequestRef::Prepared(asked, _), Var::Principal) => Some(&asked.principal.uid),
+            (RequestRef::Prepared(asked, _), Var::Action) => Some(&asked.action.uid),
             _ => self.whole().ok().map(|(request, _)| match var {
                 Var::Principal => &request.principal,
                 Var::Action => &request.action,
                 Var::Resource | Var::Context => &request.resource,
             }),
         };
-        uid.map_or(Found::Broken, |uid| Found::Value(ValueRef::Entity(uid)))
+        uid.map_or(Lookup::Broken, |uid| Lookup::Value(ValueRef::Entity(uid)))
     }
 
-    fn step_from(&self, uid: &EntityUid, step: &Step) -> Found<'a> {
-        self.node(uid).map_or(Found::Broken, |node| step_into(node, step))
+    fn step_from(&self, uid: &EntityUid, step: &Step) -> Lookup<'a> {
+        self.node(uid).map_or(Lookup::Broken, |node| step_into(node, step))
     }
 
     /// Returns the literal at a path, `Some(None)` where it equals none that policies mention.
     pub(crate) fn key(&self, path: u32) -> Option<Option<Key>> {
-        if let Asked::Prepared(asked, bound) = self.asked {
+        if let RequestRef::Prepared(asked, bound) = self.asked {
             match self.symbols.ordinal(path)? {
                 (Var::Principal, ordinal) => {
                     if let Some(known) = asked.principal.key(ordinal) {
@@ -314,8 +314,8 @@ impl<'a> View<'a> {
             }
         }
         match self.found(path) {
-            Found::Value(value) => Some(self.symbols.key(value)),
-            Found::Missing | Found::Broken => None,
+            Lookup::Value(value) => Some(self.symbols.key(value)),
+            Lookup::Missing | Lookup::Broken => None,
         }
     }
 
@@ -327,7 +327,7 @@ impl<'a> View<'a> {
         ordinal: usize,
     ) -> Option<Option<Option<Key>>> {
         match asked.resource.place_at(ordinal)? {
-            Place::Slot(slot) => {
+            PathTarget::Slot(slot) => {
                 let cell = bound.keys.get(slot)?;
                 if let Some(key) = cell.get() {
                     return Some(Some(key));
@@ -337,28 +337,28 @@ impl<'a> View<'a> {
                 cell.set(Some(key));
                 Some(Some(key))
             }
-            Place::NoSlot => Some(None),
-            Place::Itself => Some(Some(bound.resource.own.map(Key::uid))),
-            Place::Elsewhere => None,
+            PathTarget::NoSlot => Some(None),
+            PathTarget::Itself => Some(Some(bound.resource.own.map(Key::uid))),
+            PathTarget::Elsewhere => None,
         }
     }
 
     /// Returns the elements of the set at a path.
     pub(crate) fn elements(&self, path: u32) -> Option<&'a [Value]> {
         match self.found(path) {
-            Found::Value(ValueRef::Value(Value::Set(items))) => Some(items),
+            Lookup::Value(ValueRef::Value(Value::Set(items))) => Some(items),
             _ => None,
         }
     }
 }
 
-pub(crate) fn field<'a>(fields: &'a Record, name: &str) -> Found<'a> {
-    fields.get(name).map_or(Found::Missing, |value| Found::Value(value.into()))
+pub(crate) fn field<'a>(fields: &'a Record, name: &str) -> Lookup<'a> {
+    fields.get(name).map_or(Lookup::Missing, |value| Lookup::Value(value.into()))
 }
 
 /// An entity that is not there has neither attributes nor tags.
-pub(crate) fn step_into<'a>(node: Option<&'a Node>, step: &Step) -> Found<'a> {
-    let Some(node) = node else { return Found::Missing };
+pub(crate) fn step_into<'a>(node: Option<&'a Node>, step: &Step) -> Lookup<'a> {
+    let Some(node) = node else { return Lookup::Missing };
     match step {
         Step::Attribute(name) => field(&node.entity.attributes, name),
         Step::Tag(name) => field(&node.entity.tags, name),

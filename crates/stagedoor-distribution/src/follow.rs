@@ -13,7 +13,7 @@ use stagedoor_source::{
 };
 
 use crate::components::Components;
-use crate::replica::{Polled, Replica};
+use crate::replica::{PollOutcome, Replica};
 use crate::signed_set::SignedSet;
 use crate::store::Hint;
 use crate::trust::Trust;
@@ -129,8 +129,8 @@ fn follow(
 }
 
 /// Tells of a candidate, and has its rules stand where they are loaded from.
-fn offer(polled: Polled, components: &Components) {
-    if let Polled::Candidate(set) = polled {
+fn offer(polled: PollOutcome, components: &Components) {
+    if let PollOutcome::Candidate(set) = polled {
         if let Err(error) = components.place(set.bundle()) {
             // Told once more by whoever loads it.
             tracing::warn!(%error, "the rules of a set cannot be written");

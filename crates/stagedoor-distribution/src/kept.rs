@@ -25,7 +25,7 @@ const KEPT: usize = 2;
 
 /// The sets that a replica has taken up, the last ones of them.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct KeptReleases {
     disk: Arc<dyn Disk>,
     releases: PathBuf,
     bundles: PathBuf,
@@ -50,7 +50,7 @@ pub(crate) enum KeptError {
     Verify(#[from] VerifyError),
 }
 
-impl Kept {
+impl KeptReleases {
     /// Opens a directory, and makes it if it is not there.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,

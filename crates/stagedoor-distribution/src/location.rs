@@ -32,12 +32,12 @@ use crate::store::oci::{Credentials, OciStore};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    place: Place,
+    place: Address,
     channel: Channel,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum Address {
     Directory(PathBuf),
     Http(String),
     Oci {
@@ -105,13 +105,13 @@ impl Location {
     /// [`LocationError`] if the options cannot be used.
     pub fn open(&self, options: &StoreOptions) -> Result<Box<dyn PolicyStore>, LocationError> {
         Ok(match &self.place {
-            Place::Directory(path) => Box::new(DirectoryStore::new(path)),
-            Place::Http(base) => Box::new(HttpStore::new(base, &options.http)?),
-            Place::Oci { scheme, host, repository } => {
+            Address::Directory(path) => Box::new(DirectoryStore::new(path)),
+            Address::Http(base) => Box::new(HttpStore::new(base, &options.http)?),
+            Address::Oci { scheme, host, repository } => {
                 Box::new(OciStore::new(scheme, host, repository, options)?)
             }
             #[cfg(feature = "postgres")]
-            Place::Postgres(address) => {
+            Address::Postgres(address) => {
                 Box::new(crate::store::postgres::PostgresStore::new(address, &options.http)?)
             }
         })
@@ -142,25 +142,25 @@ impl FromStr for Location {
             if host.is_empty() || !repository.split('/').all(is_part) {
                 return Err(LocationError::Repository(repository));
             }
-            Ok(Place::Oci { scheme, host: host.to_owned(), repository })
+            Ok(Address::Oci { scheme, host: host.to_owned(), repository })
         };
         let is_path = ["/", "./", "../"].iter().any(|lead| rest.starts_with(lead));
         let place = match scheme {
             Some("oci") => oci("https")?,
             Some("oci+http") => oci("http")?,
             Some(scheme @ ("http" | "https")) if !above.is_empty() => {
-                Place::Http(format!("{scheme}://{above}"))
+                Address::Http(format!("{scheme}://{above}"))
             }
             Some("http" | "https") => return Err(form()),
             #[cfg(feature = "postgres")]
             Some("postgres" | "postgresql") => {
                 let settings = settings.map(|(_, settings)| format!("?{settings}"));
-                Place::Postgres(format!("postgres://{above}{}", settings.unwrap_or_default()))
+                Address::Postgres(format!("postgres://{above}{}", settings.unwrap_or_default()))
             }
-            Some("file") if rest.starts_with('/') => Place::Directory(directory(above)),
+            Some("file") if rest.starts_with('/') => Address::Directory(directory(above)),
             Some("file") => return Err(form()),
             Some(other) => return Err(LocationError::Scheme(other.to_owned())),
-            None if is_path => Place::Directory(directory(above)),
+            None if is_path => Address::Directory(directory(above)),
             None => {
                 // As of images: a host has a dot or a port, or is `localhost`.
                 let host = rest.split('/').next().unwrap_or_default();
@@ -183,16 +183,16 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let channel = &self.channel;
         match &self.place {
-            Place::Directory(path) => write!(f, "{}/{channel}", path.display()),
-            Place::Http(base) => write!(f, "{base}/{channel}"),
+            Address::Directory(path) => write!(f, "{}/{channel}", path.display()),
+            Address::Http(base) => write!(f, "{base}/{channel}"),
             #[cfg(feature = "postgres")]
-            Place::Postgres(address) => {
+            Address::Postgres(address) => {
                 // Neither a password nor settings.
                 let plain = address.split('?').next().unwrap_or_default();
                 let host = plain.rsplit(['@', '/']).nth(1).unwrap_or_default();
                 write!(f, "postgres://{host}/{channel}")
             }
-            Place::Oci { scheme, host, repository } => {
+            Address::Oci { scheme, host, repository } => {
                 let scheme = if *scheme == "http" { "oci+http" } else { "oci" };
                 write!(f, "{scheme}://{host}/{repository}:{}", channel.channel)
             }

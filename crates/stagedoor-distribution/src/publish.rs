@@ -11,7 +11,7 @@ use crate::trust::{Purpose, Trust, VerifiedRelease, VerifyError};
 /// The newest release of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Published {
+pub struct PublishedRelease {
     /// What is signed, and by whom.
     pub verified: VerifiedRelease,
     /// The signature, as it lies there.
@@ -55,7 +55,7 @@ pub fn newest(
     store: &dyn PolicyStore,
     channel: &Channel,
     trust: &Trust,
-) -> Result<Option<Published>, PublishError> {
+) -> Result<Option<PublishedRelease>, PublishError> {
     let envelope = match store.head(channel, None) {
         Ok(Head::Found { envelope, .. }) => envelope,
         Ok(Head::Unchanged) => {
@@ -66,7 +66,7 @@ pub fn newest(
         Err(error) => return Err(error.into()),
     };
     let verified = trust.verify(&envelope, channel, Purpose::Keep)?;
-    Ok(Some(Published { verified, envelope }))
+    Ok(Some(PublishedRelease { verified, envelope }))
 }
 
 /// Signs a release and makes it the newest one of its channel.
@@ -79,7 +79,7 @@ pub fn publish(
     key: &SigningKey,
     release: &Release,
     bundle: &[u8],
-    after: Option<&Published>,
+    after: Option<&PublishedRelease>,
 ) -> Result<(), PublishError> {
     let envelope = Envelope::sign(&release.to_json(), key).to_json();
     publish_signed(store, release, envelope.as_bytes(), bundle, after)
@@ -91,7 +91,7 @@ fn publish_signed(
     release: &Release,
     envelope: &[u8],
     bundle: &[u8],
-    after: Option<&Published>,
+    after: Option<&PublishedRelease>,
 ) -> Result<(), PublishError> {
     let (expected, found) = (release.digest, Digest::of(bundle));
     if expected != found {

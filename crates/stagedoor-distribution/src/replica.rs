@@ -19,15 +19,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-pub use error::{OpenError, PollError};
+pub use error::{ConditionalError, PollError};
 pub use options::ReplicaOptions;
-pub use poll::Polled;
+pub use poll::PollOutcome;
 
 use crate::channel::Channel;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{Disk, RealDisk};
 use crate::gate::Gate;
-use crate::kept::Kept;
+use crate::kept::KeptReleases;
 use crate::signed_set::SignedSet;
 use crate::status::{ReleaseStatus, ReplicaStatus};
 use crate::store::{PolicyStore, Version};
@@ -41,7 +41,7 @@ pub struct Replica {
     store: Box<dyn PolicyStore>,
     gates: Vec<Arc<dyn Gate>>,
     clock: Arc<dyn Clock>,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptReleases>,
     state: Mutex<State>,
     /// Another number when there is another candidate.
     version: AtomicU64,
@@ -54,7 +54,7 @@ struct State {
     trust: Arc<Trust>,
     in_force: Option<InForce>,
     candidate: Option<Candidate>,
-    refused: Option<Refused>,
+    refused: Option<RefusedRelease>,
     problem: Option<(String, SystemTime)>,
     /// When the store last offered what is in force.
     confirmed: Option<SystemTime>,
@@ -80,7 +80,7 @@ struct Candidate {
 }
 
 #[derive(Debug)]
-struct Refused {
+struct RefusedRelease {
     set: Arc<SignedSet>,
     is_kept: bool,
     reason: String,
@@ -92,14 +92,14 @@ impl Replica {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]. A set on disk that does not serve is no error: it is told, and the replica
+    /// [`ConditionalError`]. A set on disk that does not serve is no error: it is told, and the replica
     /// waits for the store.
     pub fn open(
         options: ReplicaOptions,
         store: Box<dyn PolicyStore>,
         trust: Trust,
-    ) -> Result<Self, OpenError> {
-        let failed = |source| OpenError::State { path: options.state.clone(), source };
+    ) -> Result<Self, ConditionalError> {
+        let failed = |source| ConditionalError::State { path: options.state.clone(), source };
         RealDisk.create_directory(&options.state).map_err(failed)?;
         let lock = lock(&options.state)?;
         let mut replica =
@@ -113,16 +113,17 @@ impl Replica {
     ///
     /// # Errors
     ///
-    /// [`OpenError::State`].
+    /// [`ConditionalError::State`].
     pub fn open_on(
         options: ReplicaOptions,
         store: Box<dyn PolicyStore>,
         trust: Trust,
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, OpenError> {
-        let failed = |source| OpenError::State { path: options.state.clone(), source };
-        let kept = Kept::open(disk, &options.state, options.bundle_bytes).map_err(failed)?;
+    ) -> Result<Self, ConditionalError> {
+        let failed = |source| ConditionalError::State { path: options.state.clone(), source };
+        let kept =
+            KeptReleases::open(disk, &options.state, options.bundle_bytes).map_err(failed)?;
         let sets = kept.sets(&trust, &options.channel).map_err(failed)?;
         let highest = sets.first().map(|(counter, _)| *counter);
         let mut state = State {
@@ -280,7 +281,7 @@ impl Replica {
         let (set, reason, at) = (Arc::clone(set), reason.to_owned(), self.clock.now());
         state.problem =
             Some((format!("release {} is refused: {reason}", set.release().counter), at));
-        state.refused = Some(Refused { set, is_kept, reason, at });
+        state.refused = Some(RefusedRelease { set, is_kept, reason, at });
     }
 
     /// Returns how the replica is.
@@ -327,7 +328,7 @@ impl Replica {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, KeptReleases> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -339,14 +340,14 @@ impl State {
 }
 
 /// Keeps other processes from a directory.
-fn lock(directory: &Path) -> Result<File, OpenError> {
-    let failed = |source| OpenError::State { path: directory.to_owned(), source };
+fn lock(directory: &Path) -> Result<File, ConditionalError> {
+    let failed = |source| ConditionalError::State { path: directory.to_owned(), source };
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(false).open(directory.join("lock"));
     let file = file.map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.to_owned())),
+        Err(TryLockError::WouldBlock) => Err(ConditionalError::InUse(directory.to_owned())),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }

@@ -21,7 +21,9 @@ use cedar_policy::{
     Decision, EntityTypeName, Policy, ResourceConstraint, Template, TemplateResourceConstraint,
 };
 use serde::Serialize;
-use stagedoor_core::{Effect, OpenEngine, OpenError, OpenOutcome, OpenResidual};
+use stagedoor_core::{
+    ConditionalEngine, ConditionalError, ConditionalOutcome, ConditionalResidual, Effect,
+};
 
 use crate::attributes::{Attributes, ResourceAttributes};
 use crate::review::{ConditionsMode, SubjectAccessReviewSpec, SubjectAccessReviewStatus};
@@ -61,7 +63,7 @@ pub struct StatusFields(serde_json::Map<String, serde_json::Value>);
 /// Answers reviews by policies of which some depend on the object that is written.
 pub struct ConditionalReviewer {
     /// The policies that are enforced.
-    open: OpenEngine,
+    open: ConditionalEngine,
     unheard: Option<String>,
 }
 
@@ -70,11 +72,11 @@ impl ConditionalReviewer {
     ///
     /// # Errors
     ///
-    /// [`OpenError`] for an engine in exact-Cedar mode.
-    pub fn new(reviewer: &Reviewer) -> Result<Self, OpenError> {
-        let open = OpenEngine::new(reviewer.enforced().clone(), ATTRIBUTES)?;
+    /// [`ConditionalError`] for an engine in exact-Cedar mode.
+    pub fn new(reviewer: &Reviewer) -> Result<Self, ConditionalError> {
+        let open = ConditionalEngine::new(reviewer.enforced().clone(), ATTRIBUTES)?;
         // Also of those that are only tried: they would never say anything.
-        let all = OpenEngine::new(reviewer.engine().clone(), ATTRIBUTES)?;
+        let all = ConditionalEngine::new(reviewer.engine().clone(), ATTRIBUTES)?;
         let unheard = all.open_policies().find(|policy| is_about_resources(policy.text()));
         let unheard = unheard.map(|policy| policy.id().to_owned());
         Ok(Self { open, unheard })
@@ -121,7 +123,7 @@ impl ConditionalReviewer {
     ) -> (SubjectAccessReviewStatus, Option<ConditionalDecision>) {
         let outcome = reviewer.twice(
             &spec.subject,
-            |outcome: &OpenOutcome| is_forbidden(outcome.known()),
+            |outcome: &ConditionalOutcome| is_forbidden(outcome.known()),
             |vocabulary| {
                 let principal = vocabulary.principal(&spec.subject)?;
                 let (request, entities) = vocabulary.request(&principal, &spec.attributes)?;
@@ -182,7 +184,7 @@ fn is_exact(attributes: &ResourceAttributes) -> bool {
 
 /// Returns the answer for those who understand no conditions: what may be forbidden is denied,
 /// and what may be permitted is not.
-fn plain(outcome: &OpenOutcome) -> SubjectAccessReviewStatus {
+fn plain(outcome: &ConditionalOutcome) -> SubjectAccessReviewStatus {
     let forbids = residuals(outcome, Effect::Forbid).next().is_some();
     let effect = if forbids { Effect::Forbid } else { Effect::Permit };
     let names: Vec<String> = residuals(outcome, effect).map(|(r, _)| quoted(r)).collect();
@@ -193,7 +195,7 @@ fn plain(outcome: &OpenOutcome) -> SubjectAccessReviewStatus {
 
 /// Returns the answer for those who understand conditions.
 fn conditions(
-    outcome: &OpenOutcome,
+    outcome: &ConditionalOutcome,
     mode: ConditionsMode,
 ) -> (SubjectAccessReviewStatus, Option<ConditionalDecision>) {
     let longest = mode.condition_bytes();
@@ -227,7 +229,7 @@ fn conditions(
         let (id, doc) = permit.map(|p| (p.id(), p.annotation("doc"))).unwrap_or_default();
         map.allow.push(told(id, doc, "true"));
     } else {
-        let fits = |(_, text): &(&OpenResidual, &str)| text.len() <= longest;
+        let fits = |(_, text): &(&ConditionalResidual, &str)| text.len() <= longest;
         for (residual, text) in
             residuals(outcome, Effect::Permit).filter(fits).take(CONDITIONS - map.deny.len())
         {
@@ -243,7 +245,10 @@ fn conditions(
 }
 
 /// Returns the residuals of an effect that can be told.
-fn residuals(outcome: &OpenOutcome, effect: Effect) -> impl Iterator<Item = (&OpenResidual, &str)> {
+fn residuals(
+    outcome: &ConditionalOutcome,
+    effect: Effect,
+) -> impl Iterator<Item = (&ConditionalResidual, &str)> {
     let of_effect = outcome.residuals().iter().filter(move |r| r.effect() == effect);
     of_effect.filter_map(|residual| Some((residual, residual.condition().ok()?)))
 }
@@ -255,7 +260,7 @@ fn status(denied: bool, reason: String) -> SubjectAccessReviewStatus {
 /// Adds the permits that were left out, since they cannot be told as conditions.
 fn with_untold(
     mut status: SubjectAccessReviewStatus,
-    outcome: &OpenOutcome,
+    outcome: &ConditionalOutcome,
 ) -> SubjectAccessReviewStatus {
     let mut errors: Vec<String> = Vec::new();
     for error in outcome.known().errors() {
@@ -273,7 +278,7 @@ fn with_untold(
     status
 }
 
-fn quoted(residual: &OpenResidual) -> String {
+fn quoted(residual: &ConditionalResidual) -> String {
     format!("`{}`", residual.policy())
 }
 

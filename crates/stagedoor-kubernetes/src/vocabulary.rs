@@ -43,7 +43,7 @@ const GROUPS: [&str; 3] = ["readOnly", "write", UNLISTED_VERB];
 #[derive(Debug, Clone)]
 pub struct Vocabulary {
     /// The declared verbs, or nothing where there is no schema and every verb is an action.
-    declared: Option<Arc<HashMap<String, Declared>>>,
+    declared: Option<Arc<HashMap<String, DeclaredAction>>>,
     /// Whether the verbs of constrained impersonation can be asked as `impersonate`.
     constrained: bool,
     ids: PrincipalIds,
@@ -51,7 +51,7 @@ pub struct Vocabulary {
 
 /// An action with the kinds of principals and resources that it applies to, as sets of bits.
 #[derive(Debug, Clone)]
-struct Declared {
+struct DeclaredAction {
     action: EntityUid,
     principals: u8,
     resources: u8,
@@ -109,7 +109,7 @@ impl Vocabulary {
         for action in schema.actions().filter(|action| *action.type_name() == names.action) {
             let principals = schema.principals_for_action(action).into_iter().flatten();
             let resources = schema.resources_for_action(action).into_iter().flatten();
-            let entry = Declared {
+            let entry = DeclaredAction {
                 action: action.clone(),
                 principals: principals.fold(0, |set, name| set | principal_bit(name)),
                 resources: resources.fold(0, |set, name| set | resource_bit(name)),

@@ -59,17 +59,18 @@ impl PolicyChanges {
     /// Returns how the policies of two engines differ.
     #[must_use]
     pub fn between(old: &Engine, new: &Engine) -> Self {
-        type Said<'a> = (&'a str, String);
-        fn said(engine: &Engine) -> BTreeMap<&str, Said<'_>> {
+        type PolicyText<'a> = (&'a str, String);
+        fn said(engine: &Engine) -> BTreeMap<&str, PolicyText<'_>> {
             let of = |policy: PolicyInfo<'_>| format!("{:?} {:?}", policy.effect(), policy.link());
             engine.policies().map(|policy| (policy.id(), (policy.text(), of(policy)))).collect()
         }
         let (old, new) = (said(old), said(new));
-        let not_in = |some: &BTreeMap<&str, Said<'_>>, other: &BTreeMap<&str, Said<'_>>| {
+        let not_in = |some: &BTreeMap<&str, PolicyText<'_>>,
+                      other: &BTreeMap<&str, PolicyText<'_>>| {
             some.keys().filter(|id| !other.contains_key(*id)).map(|id| (*id).to_owned()).collect()
         };
         let differs =
-            |(id, said): &(&&str, &Said<'_>)| old.get(*id).is_some_and(|old| old != *said);
+            |(id, said): &(&&str, &PolicyText<'_>)| old.get(*id).is_some_and(|old| old != *said);
         Self {
             added: not_in(&new, &old),
             removed: not_in(&old, &new),
@@ -101,9 +102,9 @@ impl<'r> Comparison<'r> {
     pub fn of(old: &Engine, new: &Engine, requests: &'r [SpaceRequest]) -> Self {
         let chunks: Vec<&[SpaceRequest]> = requests.chunks(AT_ONCE).collect();
         let next = AtomicUsize::new(0);
-        let all = Mutex::new(Part::default());
+        let all = Mutex::new(ChangeBatch::default());
         let work = || {
-            let mut own = Part::default();
+            let mut own = ChangeBatch::default();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(chunk) = chunks.get(number) else { break };
@@ -120,7 +121,7 @@ impl<'r> Comparison<'r> {
             }
             work();
         });
-        let Part { mut changes, refused: (refused_before, refused_after) } =
+        let ChangeBatch { mut changes, refused: (refused_before, refused_after) } =
             all.into_inner().unwrap_or_else(PoisonError::into_inner);
         changes.sort_unstable_by_key(|change| change.request);
         let policies = PolicyChanges::between(old, new);
@@ -143,12 +144,12 @@ impl<'r> Comparison<'r> {
 }
 
 #[derive(Default)]
-struct Part {
+struct ChangeBatch {
     changes: Vec<AccessChange>,
     refused: (usize, usize),
 }
 
-impl Part {
+impl ChangeBatch {
     fn add(&mut self, other: Self) {
         self.changes.extend(other.changes);
         self.refused.0 += other.refused.0;

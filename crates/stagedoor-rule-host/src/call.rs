@@ -7,7 +7,7 @@ use stacker::maybe_grow;
 use wasmtime::component::Instance;
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, WasmBacktrace};
 
-use crate::contract::Linked;
+use crate::contract::LinkedRule;
 use crate::cpu_deadline::{CpuBudget, processor_time};
 use crate::error::{LimitExceeded, WasmRuleError, causes};
 use crate::host::{STACK_BYTES, Shared};
@@ -114,7 +114,7 @@ struct Busy;
 /// Calls a function of a fresh instance. Returns what it gave back, and the fuel it took.
 pub(crate) fn call<R>(
     host: &Shared,
-    rule: &Linked,
+    rule: &LinkedRule,
     turns: &Turns,
     limits: &RuleLimits,
     function: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<R>,

@@ -80,7 +80,7 @@ pub(crate) struct RuleInfo {
 }
 
 /// A rule whose functions were found: what instances are made of.
-pub(crate) struct Linked {
+pub(crate) struct LinkedRule {
     pre: InstancePre<State>,
     version: &'static str,
     describe: ComponentExportIndex,
@@ -88,7 +88,7 @@ pub(crate) struct Linked {
     evaluate: ComponentExportIndex,
 }
 
-impl Linked {
+impl LinkedRule {
     /// Finds the functions of the contract in a component.
     ///
     /// # Errors

@@ -15,13 +15,13 @@ const SETTLED: Duration = Duration::from_millis(50);
 pub(crate) struct Stamp {
     size: u64,
     modified: Option<SystemTime>,
-    place: Place,
+    place: FileIdentity,
     settled: bool,
 }
 
 #[cfg(unix)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct FileIdentity {
     device: u64,
     inode: u64,
     changed: (i64, i64),
@@ -29,7 +29,7 @@ struct Place {
 
 #[cfg(not(unix))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place;
+struct FileIdentity;
 
 impl Stamp {
     /// Looks at a file, through links.
@@ -37,7 +37,7 @@ impl Stamp {
         let meta = fs::metadata(path)?;
         let modified = meta.modified().ok();
         let age = modified.and_then(|modified| modified.elapsed().ok());
-        let place = Place::of(&meta);
+        let place = FileIdentity::of(&meta);
         let settled = age.is_some_and(|age| age > SETTLED) && place.settled();
         Ok(Self { size: meta.len(), modified, place, settled })
     }
@@ -50,7 +50,7 @@ impl Stamp {
 }
 
 #[cfg(unix)]
-impl Place {
+impl FileIdentity {
     fn of(meta: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt as _;
         let changed = (meta.ctime(), meta.ctime_nsec());
@@ -69,7 +69,7 @@ impl Place {
 }
 
 #[cfg(not(unix))]
-impl Place {
+impl FileIdentity {
     fn of(_: &Metadata) -> Self {
         Self
     }

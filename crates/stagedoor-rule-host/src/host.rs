@@ -18,7 +18,7 @@ use crate::compile::{Compiler, Processor};
 use crate::epoch::Ticker;
 use crate::error::causes;
 use crate::limits::{CompileLimits, ComponentLimits};
-use crate::precompiled::Precompiled;
+use crate::precompiled::PrecompiledRule;
 use crate::semaphore::Semaphore;
 
 /// Stack of a rule, on the stack of the thread that calls it.
@@ -134,7 +134,7 @@ pub(crate) struct Shared {
     pub(crate) semaphore: Semaphore,
     pub(crate) ticker: Ticker,
     pub(crate) cache: Option<Cache>,
-    pub(crate) precompiled: Option<Precompiled>,
+    pub(crate) precompiled: Option<PrecompiledRule>,
     pub(crate) config: HostConfig,
 }
 
@@ -151,7 +151,7 @@ impl RuleHost {
             Some(directory) => Some(Cache::open(directory, &engine)?),
             None => None,
         };
-        let precompiled = config.precompiled.as_deref().map(Precompiled::open).transpose()?;
+        let precompiled = config.precompiled.as_deref().map(PrecompiledRule::open).transpose()?;
         Ok(Self(Arc::new(Shared {
             ticker: Ticker::start(engine.clone()).map_err(HostError::Ticker)?,
             linker: Linker::new(&engine),

@@ -16,7 +16,7 @@ use crate::files::{Stamp, components, read, until};
 use crate::host::RuleHost;
 use crate::limits_file::limits_beside;
 use crate::lock::RuleLock;
-use crate::rule::{Prepared, WasmRule, digest};
+use crate::rule::{PreparedRule, WasmRule, digest};
 use crate::rules::{WasmRules, WasmRulesError};
 
 use work::{Job, Work};
@@ -50,7 +50,7 @@ pub(crate) struct SeenFile {
 #[derive(Clone)]
 pub(crate) enum Progress {
     Pending,
-    Ready(Arc<Prepared>),
+    Ready(Arc<PreparedRule>),
     Failed {
         error: String,
         help: Option<String>,

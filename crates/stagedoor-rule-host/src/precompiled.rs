@@ -18,11 +18,11 @@ use crate::contract::VERSIONS;
 use crate::inspect::INSPECTION;
 use crate::seal::Seal;
 
-pub(crate) struct Precompiled {
+pub(crate) struct PrecompiledRule {
     directory: PathBuf,
 }
 
-impl Precompiled {
+impl PrecompiledRule {
     /// # Errors
     ///
     /// [`CacheError`] unless nobody else may write it.

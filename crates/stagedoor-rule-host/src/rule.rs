@@ -14,7 +14,7 @@ use crate::arguments::Schema;
 use crate::cache::hex;
 use crate::call::{Turns, call};
 use crate::compile::{Processor, compile};
-use crate::contract::Linked;
+use crate::contract::LinkedRule;
 use crate::description::Description;
 use crate::error::{WasmRuleError, WasmRuleLoadError, causes};
 use crate::host::RuleHost;
@@ -30,15 +30,15 @@ const CHECKED: usize = 4096;
 /// A rule: a component that follows the contract, with its limits.
 pub struct WasmRule {
     host: RuleHost,
-    prepared: Arc<Prepared>,
+    prepared: Arc<PreparedRule>,
     limits: RuleLimits,
 }
 
 /// A component that was inspected and compiled, and has described itself: the same for all limits,
 /// so that it serves until its file changes.
-pub(crate) struct Prepared {
-    component: Linked,
-    known: Known,
+pub(crate) struct PreparedRule {
+    component: LinkedRule,
+    known: RuleMetadata,
     schema: Schema,
     origin: Origin,
     turns: Turns,
@@ -51,12 +51,12 @@ pub(crate) struct Prepared {
 enum Origin {
     Compiled,
     Cache,
-    Precompiled,
+    PrecompiledRule,
 }
 
 /// What was found out about a rule when it was compiled.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Known {
+pub(crate) struct RuleMetadata {
     /// The SHA-256 of the component.
     digest: String,
     contents: Contents,
@@ -88,14 +88,14 @@ impl WasmRule {
         limits: RuleLimits,
     ) -> Result<Self, WasmRuleLoadError> {
         within_host(&limits, host)?;
-        let prepared = Prepared::new(host, bytes)?;
+        let prepared = PreparedRule::new(host, bytes)?;
         Self::with_limits(host, Arc::new(prepared), limits)
     }
 
     /// Returns a rule of what was prepared.
     pub(crate) fn with_limits(
         host: &RuleHost,
-        prepared: Arc<Prepared>,
+        prepared: Arc<PreparedRule>,
         limits: RuleLimits,
     ) -> Result<Self, WasmRuleLoadError> {
         within_host(&limits, host)?;
@@ -146,7 +146,7 @@ impl WasmRule {
         let limit = self.limits.input_bytes;
         let (asked, bytes) = request(asked, entities, self.inputs(), arguments, limit)?;
         let limits = self.limits.for_input(bytes, self.host.config().memory_bytes);
-        let Prepared { component, turns, .. } = &*self.prepared;
+        let PreparedRule { component, turns, .. } = &*self.prepared;
         let (given, fuel) = call(&self.host.0, component, turns, &limits, |rule, store| {
             component.evaluate(rule, store, &asked)
         })?;
@@ -172,7 +172,7 @@ impl WasmRule {
             return known.clone();
         }
         let limits = self.limits.for_loading();
-        let Prepared { component, turns, .. } = &*self.prepared;
+        let PreparedRule { component, turns, .. } = &*self.prepared;
         let called = call(&self.host.0, component, turns, &limits, |rule, store| {
             component.validate(rule, store, arguments)
         });
@@ -248,7 +248,7 @@ impl WasmRule {
     /// Returns whether it came from the store of precompiled rules.
     #[must_use]
     pub fn is_precompiled(&self) -> bool {
-        self.prepared.origin == Origin::Precompiled
+        self.prepared.origin == Origin::PrecompiledRule
     }
 }
 
@@ -263,16 +263,16 @@ impl fmt::Debug for WasmRule {
     }
 }
 
-impl Prepared {
+impl PreparedRule {
     /// Takes a component from where it was compiled before, or compiles it.
     pub(crate) fn new(host: &RuleHost, bytes: &[u8]) -> Result<Self, WasmRuleLoadError> {
         let shared = &host.0;
         let precompiled = shared.precompiled.as_ref();
         let precompiled = precompiled.and_then(|store| store.get(bytes, &shared.engine));
         let kept = || shared.cache.as_ref().and_then(|cache| cache.get(bytes, &shared.engine));
-        let (known, component, origin): (Known, Component, Origin) =
+        let (known, component, origin): (RuleMetadata, Component, Origin) =
             if let Some((known, component)) = precompiled {
-                (known, component, Origin::Precompiled)
+                (known, component, Origin::PrecompiledRule)
             } else if let Some((known, component)) = kept() {
                 (known, component, Origin::Cache)
             } else {
@@ -304,7 +304,7 @@ fn compiled(
     bytes: &[u8],
     contents: Contents,
     processor: Processor,
-) -> Result<(Known, Component, Vec<u8>), WasmRuleLoadError> {
+) -> Result<(RuleMetadata, Component, Vec<u8>), WasmRuleLoadError> {
     let compiled = compile(&host.0, bytes, processor)?;
     // SAFETY: `compile` has these bytes from Wasmtime: in this process, or in a child which it
     // started for them and whose seal it has checked.
@@ -313,15 +313,15 @@ fn compiled(
     let component = component.map_err(|e| WasmRuleLoadError::Compile(causes(&e)))?;
     let description = describe(host, &linked(host, &component)?)?;
     description.checked()?;
-    Ok((Known { digest: digest(bytes), contents, description }, component, compiled))
+    Ok((RuleMetadata { digest: digest(bytes), contents, description }, component, compiled))
 }
 
 /// Checks a component against the contract.
-fn linked(host: &RuleHost, component: &Component) -> Result<Linked, WasmRuleLoadError> {
-    Linked::new(&host.0.linker, component).map_err(WasmRuleLoadError::Contract)
+fn linked(host: &RuleHost, component: &Component) -> Result<LinkedRule, WasmRuleLoadError> {
+    LinkedRule::new(&host.0.linker, component).map_err(WasmRuleLoadError::Contract)
 }
 
-fn describe(host: &RuleHost, component: &Linked) -> Result<Description, WasmRuleLoadError> {
+fn describe(host: &RuleHost, component: &LinkedRule) -> Result<Description, WasmRuleLoadError> {
     let limits = RuleLimits::default().for_loading();
     let (mut unfit, turns) = (None, Turns::new());
     let described = call(&host.0, component, &turns, &limits, |rule, store| {

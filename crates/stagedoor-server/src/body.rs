@@ -10,7 +10,7 @@ use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::places::Place;
+use crate::places::Permit;
 use crate::refusal::Refusal;
 
 /// What every body may hold without asking the budget, in bytes: more than nearly all reviews.
@@ -36,7 +36,7 @@ impl BodyLimits {
         &self,
         body: Body,
         most: usize,
-        place: &Place,
+        place: &Permit,
     ) -> Result<Text, Refusal> {
         let deadline = Instant::now() + self.time;
         tokio::select! {

@@ -21,7 +21,7 @@ use tower::ServiceExt as _;
 
 use crate::config::ServerLimits;
 use crate::house::House;
-use crate::places::{Place, Standing};
+use crate::places::{Permit, Priority};
 use crate::request_id::RequestId;
 use crate::tls::Tls;
 
@@ -50,7 +50,7 @@ impl Endpoint {
     pub(crate) async fn serve(
         &self,
         stream: TcpStream,
-        place: Place,
+        place: Permit,
         stopping: watch::Receiver<bool>,
     ) {
         // Answers are small; without it they would wait for each other.
@@ -86,7 +86,7 @@ impl Endpoint {
         &self,
         stream: S,
         is_http2: bool,
-        place: Arc<Place>,
+        place: Arc<Permit>,
         mut stopping: watch::Receiver<bool>,
         mut authorities: watch::Receiver<u64>,
     ) {
@@ -175,14 +175,14 @@ impl Endpoint {
 
 /// How many requests of a connection are in flight, and what it has shown so far.
 struct Activity {
-    place: Arc<Place>,
+    place: Arc<Permit>,
     in_flight: AtomicUsize,
     begun: AtomicUsize,
     proven: AtomicBool,
 }
 
 impl Activity {
-    fn new(place: Arc<Place>) -> Self {
+    fn new(place: Arc<Permit>) -> Self {
         Self {
             place,
             in_flight: AtomicUsize::new(0),
@@ -225,7 +225,7 @@ impl Drop for Working {
         let activity = &self.0;
         if activity.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
             let proven = activity.proven.load(Ordering::Acquire);
-            activity.place.wait(if proven { Standing::Proven } else { Standing::Unproven });
+            activity.place.wait(if proven { Priority::Proven } else { Priority::Unproven });
         }
     }
 }

@@ -18,7 +18,7 @@ use stagedoor_source::{Gauge, HealthLevel};
 
 use crate::house::House;
 use crate::refusal::Refusal;
-use crate::reload::{LoadFailure, Watched};
+use crate::reload::{LoadFailure, WatchedSource};
 
 /// How many problems are listed.
 const PROBLEMS: usize = 20;
@@ -91,7 +91,7 @@ fn report(house: &House, ready: bool) -> Result<String, std::fmt::Error> {
 
 /// What is in force, for programs: `stagedoor fleet` compares it.
 pub(crate) async fn status(State(house): State<Arc<House>>) -> Response<Body> {
-    let source = |watched: &Watched| {
+    let source = |watched: &WatchedSource| {
         let now = watched.source.in_force();
         json!({
             "name": watched.source.name(),

@@ -18,11 +18,11 @@ use crate::body::{BodyLimits, FREE};
 use crate::config::ServerOptions;
 use crate::health;
 use crate::metrics::Metrics;
-use crate::places::Places;
-use crate::pool::{Pool, Undecided, Weight};
+use crate::places::ConnectionLimit;
+use crate::pool::{Pool, PoolError, Weight};
 use crate::protocol::{Answer, Endpoint, Outcome, Protocol, Question};
 use crate::refusal::Refusal;
-use crate::reload::{Source, Watched};
+use crate::reload::{Source, WatchedSource};
 use crate::request_id::{REVISION, RequestId};
 
 /// For how long a body may be awaited before its request gives way to others.
@@ -34,10 +34,10 @@ pub(crate) struct House {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<Arc<DecisionLog>>,
     /// What is reloaded. Ready is who has loaded all of it once.
-    pub(crate) watched: Arc<[Watched]>,
+    pub(crate) watched: Arc<[WatchedSource]>,
     stopping: AtomicBool,
     loaded: watch::Sender<bool>,
-    places: Arc<Places>,
+    places: Arc<ConnectionLimit>,
     bodies: BodyLimits,
     pool: Pool,
 }
@@ -55,10 +55,10 @@ impl House {
             metrics: Arc::new(Metrics::new(&endpoints, &names)),
             protocol,
             log: options.log.clone(),
-            watched: sources.into_iter().map(Watched::new).collect(),
+            watched: sources.into_iter().map(WatchedSource::new).collect(),
             stopping: AtomicBool::new(false),
             loaded: watch::Sender::new(false),
-            places: Places::new(limits.requests, PATIENCE),
+            places: ConnectionLimit::new(limits.requests, PATIENCE),
             bodies: BodyLimits::new(limits.body, limits.body_bytes_in_flight),
             pool: Pool::new(limits.decision_threads, limits.decision_bytes, limits.turn),
         })
@@ -89,7 +89,7 @@ impl House {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        let is_bad = |watched: &Watched| watched.source.health().is_some_and(|h| !h.is_ready);
+        let is_bad = |watched: &WatchedSource| watched.source.health().is_some_and(|h| !h.is_ready);
         self.is_loaded() && !self.is_stopping() && !self.watched.iter().any(is_bad)
     }
 }
@@ -216,8 +216,8 @@ async fn read_and_answer(
     house.metrics.took(endpoint.name, begun.elapsed());
     match answered {
         Ok(answered) => answered,
-        Err(Undecided::Busy) => Err(Refusal::unavailable("too much is being decided already")),
-        Err(Undecided::Panicked) => {
+        Err(PoolError::Busy) => Err(Refusal::unavailable("too much is being decided already")),
+        Err(PoolError::Panicked) => {
             house.metrics.panics.inc();
             tracing::error!(endpoint = endpoint.name, "deciding a request panicked: it is refused");
             let code = StatusCode::INTERNAL_SERVER_ERROR;

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 /// The places.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct ConnectionLimit {
     most: usize,
     /// How long a holder may wait before it can be put out.
     patience: Duration,
@@ -24,7 +24,7 @@ pub(crate) struct Places {
 struct State {
     taken: usize,
     next: u64,
-    waiting: BTreeMap<(Standing, u64), Waiting>,
+    waiting: BTreeMap<(Priority, u64), Waiting>,
 }
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ struct Waiting {
 
 /// How much a holder that waits has shown so far. Who has shown less gives way first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
+pub(crate) enum Priority {
     /// Nothing that it began was ever finished.
     Unproven,
     /// It was answered before.
@@ -44,19 +44,19 @@ pub(crate) enum Standing {
 
 /// One place that is taken, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct Permit {
+    places: Arc<ConnectionLimit>,
     put_out: Arc<Notify>,
-    state: Mutex<PlaceState>,
+    state: Mutex<PermitState>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct PlaceState {
+struct PermitState {
     /// Where it stands among the waiting, if it waits.
-    key: Option<(Standing, u64)>,
+    key: Option<(Priority, u64)>,
 }
 
-impl Places {
+impl ConnectionLimit {
     /// Returns `most` places, whose holders may wait for `patience` undisturbed.
     pub(crate) fn new(most: usize, patience: Duration) -> Arc<Self> {
         Arc::new(Self { most, patience, state: Mutex::new(State::default()) })
@@ -64,17 +64,17 @@ impl Places {
 
     /// Takes a place for a holder that waits, or returns `None` if all are taken and nobody
     /// can be put out.
-    pub(crate) fn take(self: &Arc<Self>) -> Option<Place> {
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Permit> {
         let put_out = Arc::new(Notify::new());
         let mut state = self.lock();
         if state.taken >= self.most && !state.put_one_out(self.patience) {
             return None;
         }
         state.taken += 1;
-        let key = state.wait(Standing::Unproven, &put_out);
+        let key = state.wait(Priority::Unproven, &put_out);
         drop(state);
-        let state = Mutex::new(PlaceState { key: Some(key) });
-        Some(Place { places: Arc::clone(self), put_out, state })
+        let state = Mutex::new(PermitState { key: Some(key) });
+        Some(Permit { places: Arc::clone(self), put_out, state })
     }
 
     /// Puts the one out that has waited longest, whatever it has shown.
@@ -94,7 +94,7 @@ impl Places {
 }
 
 impl State {
-    fn wait(&mut self, standing: Standing, put_out: &Arc<Notify>) -> (Standing, u64) {
+    fn wait(&mut self, standing: Priority, put_out: &Arc<Notify>) -> (Priority, u64) {
         let key = (standing, self.next);
         self.next += 1;
         let waiting = Waiting { since: Instant::now(), put_out: Arc::clone(put_out) };
@@ -115,7 +115,7 @@ impl State {
     }
 }
 
-impl Place {
+impl Permit {
     /// Resolves when the holder has to give way.
     pub(crate) async fn put_out(&self) {
         self.put_out.notified().await;
@@ -139,19 +139,19 @@ impl Place {
     }
 
     /// Says that the holder waits again.
-    pub(crate) fn wait(&self, standing: Standing) {
+    pub(crate) fn wait(&self, standing: Priority) {
         let mut own = self.own();
         if own.key.is_none() {
             own.key = Some(self.places.lock().wait(standing, &self.put_out));
         }
     }
 
-    fn own(&self) -> MutexGuard<'_, PlaceState> {
+    fn own(&self) -> MutexGuard<'_, PermitState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let key = self.own().key;
         let mut state = self.places.lock();
@@ -169,18 +169,18 @@ impl Drop for Place {
 mod tests {
     use std::time::Duration;
 
-    use super::{Place, Places, Standing};
+    use super::{ConnectionLimit, Permit, Priority};
 
     #[test]
     fn the_longest_waiting_of_the_least_proven_gives_way() {
-        let places = Places::new(3, Duration::ZERO);
-        let holders: Vec<Place> = (0..3).filter_map(|_| places.take()).collect();
+        let places = ConnectionLimit::new(3, Duration::ZERO);
+        let holders: Vec<Permit> = (0..3).filter_map(|_| places.take()).collect();
         let [proven, old, busy] = holders.as_slice() else {
             assert_eq!(holders.len(), 3, "three places");
             return;
         };
         assert!(proven.work());
-        proven.wait(Standing::Proven);
+        proven.wait(Priority::Proven);
         assert!(busy.work());
 
         let newcomer = places.take();
@@ -190,11 +190,11 @@ mod tests {
         assert_eq!(places.taken(), 2, "the newcomer has left");
 
         let second = places.take();
-        assert!(second.as_ref().is_some_and(Place::work));
+        assert!(second.as_ref().is_some_and(Permit::work));
         let third = places.take();
         assert!(third.is_some());
         assert!(!proven.work(), "nobody else waited");
-        assert!(third.as_ref().is_some_and(Place::work));
+        assert!(third.as_ref().is_some_and(Permit::work));
         assert!(places.take().is_none(), "all three work");
         drop((second, third));
         assert_eq!(places.taken(), 1);
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn nobody_gives_way_before_their_patience_is_out() {
-        let places = Places::new(1, Duration::from_secs(3600));
+        let places = ConnectionLimit::new(1, Duration::from_secs(3600));
         let holder = places.take();
         assert!(places.take().is_none());
         assert!(holder.is_some_and(|place| place.work()));

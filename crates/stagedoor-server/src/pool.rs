@@ -61,7 +61,7 @@ pub(crate) enum Weight {
 
 /// Why nothing was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Undecided {
+pub(crate) enum PoolError {
     /// No thread became free in time.
     Busy,
     /// The thread panicked.
@@ -90,9 +90,9 @@ impl Pool {
         &self,
         weight: Weight,
         work: impl FnOnce() -> R + Send + 'static,
-    ) -> Result<R, Undecided> {
+    ) -> Result<R, PoolError> {
         let turn = tokio::time::timeout(self.patience, self.turn(weight)).await;
-        let turn = turn.ok().flatten().ok_or(Undecided::Busy)?;
+        let turn = turn.ok().flatten().ok_or(PoolError::Busy)?;
         // INVARIANT: the turn moves into the thread. If the caller goes away, the thread goes on,
         // and still counts.
         let (memory, turn) = turn;
@@ -102,7 +102,7 @@ impl Pool {
             drop((turn, memory));
             result
         });
-        done.await.map_err(|_| Undecided::Panicked)
+        done.await.map_err(|_| PoolError::Panicked)
     }
 
     /// Waits for a claim on memory, which lasts until the end, and for the turn itself.
@@ -132,7 +132,7 @@ mod tests {
     use std::sync::{Arc, mpsc};
     use std::time::Duration;
 
-    use super::{Pool, Undecided, Weight};
+    use super::{Pool, PoolError, Weight};
 
     fn pool(patience: Duration) -> Arc<Pool> {
         Arc::new(Pool::new(NonZeroUsize::MIN, 1 << 20, patience))
@@ -189,12 +189,12 @@ mod tests {
             other.run(Weight::Large(1), work).await
         });
         assert!(begin.await.is_ok());
-        assert_eq!(pool.run(Weight::Large(1), || ()).await, Err(Undecided::Busy));
+        assert_eq!(pool.run(Weight::Large(1), || ()).await, Err(PoolError::Busy));
         drop(end);
         assert_eq!(large.await.ok(), Some(Ok(true)));
         #[expect(clippy::panic, reason = "what is tried here")]
         let panicked = pool.run(Weight::Large(1), || panic!("tried")).await;
-        assert_eq!(panicked, Err::<(), _>(Undecided::Panicked));
+        assert_eq!(panicked, Err::<(), _>(PoolError::Panicked));
         assert_eq!(pool.run(Weight::Large(1), || 7).await, Ok(7));
     }
 }

@@ -118,15 +118,15 @@ impl From<NothingToLoad> for LoadFailure {
 
 /// The last failure of a source.
 #[derive(Debug)]
-pub(crate) struct Failed {
+pub(crate) struct FailedReload {
     pub(crate) failure: LoadFailure,
     pub(crate) at: SystemTime,
 }
 
 /// A source that is watched.
-pub(crate) struct Watched {
+pub(crate) struct WatchedSource {
     pub(crate) source: Arc<dyn Source>,
-    failure: ArcSwapOption<Failed>,
+    failure: ArcSwapOption<FailedReload>,
     looks: Mutex<Looks>,
 }
 
@@ -140,20 +140,20 @@ struct Looks {
 
 /// What a reload came to.
 #[derive(Debug)]
-enum Reloaded {
+enum ReloadOutcome {
     Replaced,
     Same,
     /// The files changed while they were read: nothing was done.
     Unsettled,
 }
 
-impl Watched {
+impl WatchedSource {
     pub(crate) fn new(source: Arc<dyn Source>) -> Self {
         Self { source, failure: ArcSwapOption::empty(), looks: Mutex::default() }
     }
 
     /// Returns why the last reload failed, if it did.
-    pub(crate) fn failure(&self) -> Option<Arc<Failed>> {
+    pub(crate) fn failure(&self) -> Option<Arc<FailedReload>> {
         self.failure.load_full()
     }
 
@@ -171,7 +171,7 @@ impl Watched {
         if is_read && self.failure().is_none() {
             return Ok(());
         }
-        while matches!(self.reload()?, Reloaded::Unsettled) {
+        while matches!(self.reload()?, ReloadOutcome::Unsettled) {
             std::thread::sleep(Duration::from_millis(100));
         }
         self.tell(metrics, log);
@@ -196,9 +196,9 @@ impl Watched {
         let name = self.source.name();
         match self.reload() {
             // Looked at again next time.
-            Ok(Reloaded::Unsettled) => {}
-            Ok(Reloaded::Same) => metrics.settled(name, true),
-            Ok(Reloaded::Replaced) => {
+            Ok(ReloadOutcome::Unsettled) => {}
+            Ok(ReloadOutcome::Same) => metrics.settled(name, true),
+            Ok(ReloadOutcome::Replaced) => {
                 metrics.reloaded(name, true);
                 self.tell(metrics, log);
             }
@@ -214,11 +214,11 @@ impl Watched {
         }
     }
 
-    fn reload(&self) -> Result<Reloaded, LoadFailure> {
+    fn reload(&self) -> Result<ReloadOutcome, LoadFailure> {
         let before = self.source.fingerprint();
         let loaded = self.source.load();
         if self.source.fingerprint() != before {
-            return Ok(Reloaded::Unsettled);
+            return Ok(ReloadOutcome::Unsettled);
         }
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         looks.read = Some(before);
@@ -226,15 +226,15 @@ impl Watched {
             Ok(replaced) => {
                 self.failure.store(None);
                 match replaced {
-                    Replaced::Same => Ok(Reloaded::Same),
+                    Replaced::Same => Ok(ReloadOutcome::Same),
                     Replaced::With(old) => {
                         looks.replaced = Some(old);
-                        Ok(Reloaded::Replaced)
+                        Ok(ReloadOutcome::Replaced)
                     }
                 }
             }
             Err(failure) => {
-                let failed = Failed { failure: failure.clone(), at: SystemTime::now() };
+                let failed = FailedReload { failure: failure.clone(), at: SystemTime::now() };
                 self.failure.store(Some(Arc::new(failed)));
                 Err(failure)
             }

@@ -15,7 +15,7 @@ use crate::config::ServerOptions;
 use crate::connection::Endpoint;
 use crate::error::ServeError;
 use crate::house::{self, House};
-use crate::places::Places;
+use crate::places::ConnectionLimit;
 use crate::protocol::Protocol;
 use crate::reload::{self, LoadFailure, Source};
 use crate::tls::Tls;
@@ -139,10 +139,10 @@ impl Server {
             client_certificates = tls.as_ref().is_some_and(|tls| tls.is_mutual()),
             "listening"
         );
-        let places = Places::new(limits.connections, Duration::ZERO);
+        let places = ConnectionLimit::new(limits.connections, Duration::ZERO);
         tasks.spawn(take.clone().connections(listener, decisions, places));
         if let Some(listener) = health_listener {
-            let places = Places::new(HEALTH_CONNECTIONS, Duration::ZERO);
+            let places = ConnectionLimit::new(HEALTH_CONNECTIONS, Duration::ZERO);
             tasks.spawn(take.connections(listener, health, places));
         }
 
@@ -229,7 +229,7 @@ impl Taking {
         mut self,
         listener: TcpListener,
         endpoint: Arc<Endpoint>,
-        places: Arc<Places>,
+        places: Arc<ConnectionLimit>,
     ) {
         if endpoint.awaits_load {
             tokio::select! {

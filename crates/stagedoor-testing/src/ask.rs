@@ -14,7 +14,7 @@ use stagedoor_kubernetes::{
 use crate::command::Command;
 use crate::file::{Action, Case, UserFixture};
 use crate::selection::ListQuestion;
-use crate::world::{Platform, World, parse_entities};
+use crate::world::{Platform, TestEnvironment, parse_entities};
 
 /// The keys that a request of each platform has.
 const BACKSTAGE: [&str; 8] =
@@ -85,7 +85,7 @@ pub(crate) fn platform(case: &Case) -> Result<Platform, String> {
 }
 
 /// Returns the request that a case is about.
-pub(crate) fn question(case: &Case, world: &World) -> Result<Question, String> {
+pub(crate) fn question(case: &Case, world: &TestEnvironment) -> Result<Question, String> {
     match platform(case)? {
         Platform::Backstage => backstage(case, world),
         Platform::Kubernetes => kubernetes(case, world),
@@ -95,7 +95,7 @@ pub(crate) fn question(case: &Case, world: &World) -> Result<Question, String> {
 }
 
 /// Returns the user that a case names, with the groups that the case or a fixture gives.
-fn user(case: &Case, world: &World) -> Result<UserFixture, String> {
+fn user(case: &Case, world: &TestEnvironment) -> Result<UserFixture, String> {
     let name = case.user.as_deref().ok_or("`user` is missing: state who asks")?;
     let mut user = world
         .fixtures
@@ -121,7 +121,7 @@ fn user(case: &Case, world: &World) -> Result<UserFixture, String> {
 }
 
 /// Returns who asks in a case of Backstage.
-fn principal(case: &Case, world: &World) -> Result<Principal, String> {
+fn principal(case: &Case, world: &TestEnvironment) -> Result<Principal, String> {
     if let Some(service) = &case.service {
         if case.user.is_some() || case.groups.is_some() {
             return Err("a `service` stands instead of `user` and `groups`".to_owned());
@@ -141,7 +141,7 @@ fn principal(case: &Case, world: &World) -> Result<Principal, String> {
 }
 
 /// Returns the question about all resources of a permission that a case asks.
-pub(crate) fn list_question(case: &Case, world: &World) -> Result<ListQuestion, String> {
+pub(crate) fn list_question(case: &Case, world: &TestEnvironment) -> Result<ListQuestion, String> {
     if platform(case)? != Platform::Backstage {
         return Err("`selects`, `criteria` and `conditional` are for Backstage".to_owned());
     }
@@ -166,7 +166,7 @@ pub(crate) fn list_question(case: &Case, world: &World) -> Result<ListQuestion, 
     Ok(ListQuestion { permission: name.to_owned(), principal: principal(case, world)? })
 }
 
-fn backstage(case: &Case, world: &World) -> Result<Question, String> {
+fn backstage(case: &Case, world: &TestEnvironment) -> Result<Question, String> {
     let name = case.permission.as_deref().unwrap_or_default();
     let permission = world.permissions.get(name).map_err(|e| format!("{e}; {}", e.help()))?;
     let principal = principal(case, world)?;
@@ -211,7 +211,7 @@ fn backstage(case: &Case, world: &World) -> Result<Question, String> {
     Ok(Question { request: asked.request, entities, refused: None, explain })
 }
 
-fn kubernetes(case: &Case, world: &World) -> Result<Question, String> {
+fn kubernetes(case: &Case, world: &TestEnvironment) -> Result<Question, String> {
     let reviewer = world.reviewer.as_ref().map_err(Clone::clone)?;
     let UserFixture { user, groups, uid, extra } = user(case, world)?;
     let mut subject = Subject::new(user);
@@ -272,7 +272,7 @@ fn undecided(
 }
 
 /// Returns the request that an AdmissionReview makes.
-fn admission(case: &Case, world: &World) -> Result<Question, String> {
+fn admission(case: &Case, world: &TestEnvironment) -> Result<Question, String> {
     let reviewer = world.reviewer.as_ref().map_err(Clone::clone)?;
     let UserFixture { user, groups, uid, extra } = user(case, world)?;
     let object = case.object.as_ref().map(|object| named_object(object, world)).transpose()?;
@@ -317,12 +317,12 @@ fn admission(case: &Case, world: &World) -> Result<Question, String> {
 }
 
 /// Returns an object: written out, or of the fixtures.
-fn named_object<'a>(object: &'a Value, world: &'a World) -> Result<&'a Value, String> {
+fn named_object<'a>(object: &'a Value, world: &'a TestEnvironment) -> Result<&'a Value, String> {
     let Value::String(name) = object else { return Ok(object) };
     world.objects.get(name).ok_or_else(|| format!("there is no object `{name}` in the fixtures"))
 }
 
-fn cedar(case: &Case, world: &World) -> Result<Question, String> {
+fn cedar(case: &Case, world: &TestEnvironment) -> Result<Question, String> {
     let action = match &case.action {
         Some(Action::Cedar(action)) => action,
         _ => return Err("`action` of a Cedar case is an id, as `Action::\"read\"`".to_owned()),

@@ -3,24 +3,24 @@
 use stagedoor_core::{DecideError, Engine, Explanation};
 
 use crate::ask::Question;
-use crate::expectation::{Expectation, Found};
+use crate::expectation::{Actual, Expectation};
 use crate::report::{ClausePlace, Failure, GuardMessage, NearPolicy, PolicyMessage, PolicyPlace};
-use crate::world::World;
+use crate::world::TestEnvironment;
 
 /// One request of a test.
-pub(crate) struct Asked {
+pub(crate) struct ResolvedCase {
     pub(crate) name: String,
     pub(crate) question: Question,
     pub(crate) expect: Expectation,
 }
 
-impl Asked {
+impl ResolvedCase {
     /// Decides the request; returns how it differs from what is expected.
-    pub(crate) fn run(&self, world: &World) -> Option<Failure> {
+    pub(crate) fn run(&self, world: &TestEnvironment) -> Option<Failure> {
         let engine = &world.engine;
         let Question { request, entities, refused, .. } = &self.question;
         if let Some(reason) = refused {
-            let differences = self.expect.differences(&Found::refused());
+            let differences = self.expect.differences(&Actual::refused());
             return (!differences.is_empty()).then(|| Failure {
                 differences: differences.into_iter().chain([reason.clone()]).collect(),
                 explain: self.question.explain.clone(),
@@ -29,9 +29,9 @@ impl Asked {
         }
         let explain = || engine.explain(request, entities);
         let found = if self.expect.needs_explanation() {
-            explain().map(|explanation| Found::explained(&explanation))
+            explain().map(|explanation| Actual::explained(&explanation))
         } else {
-            engine.decide(request, entities).map(|outcome| Found::of(&outcome))
+            engine.decide(request, entities).map(|outcome| Actual::of(&outcome))
         };
         let differences = match found {
             Ok(found) => self.expect.differences(&found.renamed(&world.names)),

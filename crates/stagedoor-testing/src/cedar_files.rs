@@ -12,7 +12,7 @@ use stagedoor_core::Decision;
 
 use crate::expectation::Expectation;
 use crate::file::{Action, Case, TestFile};
-use crate::problem::{Place, Problem, TestError};
+use crate::problem::{Position, Problem, TestError};
 use crate::read;
 
 /// A test of `cedar run-tests`.
@@ -91,7 +91,7 @@ pub(crate) fn read(path: &Path, text: &str) -> Result<Option<TestFile>, TestErro
 
 fn parse<'t, T: Deserialize<'t>>(path: &Path, text: &'t str) -> Result<T, TestError> {
     serde_json::from_str(text).map_err(|error| {
-        let place = Place { line: error.line() as u64, column: error.column() as u64 };
+        let place = Position { line: error.line() as u64, column: error.column() as u64 };
         let message = stagedoor_core::plain_reason(&error.to_string());
         let message = message.rsplit_once(" at line").map_or(message.as_str(), |(said, _)| said);
         Problem::new(path, message).at(place).into()

@@ -7,13 +7,13 @@ use serde_saphyr::Spanned;
 use stagedoor_core::Decision;
 
 use crate::ask::{list_question, platform, question};
-use crate::asked::Asked;
+use crate::asked::ResolvedCase;
 use crate::expectation::Expectation;
 use crate::file::{BoundFixture, Case, Invariant, Suite, Table, TestFile};
 use crate::names::Names;
-use crate::problem::{Place, Problem, TestError};
-use crate::suite::Test;
-use crate::world::{Platform, World};
+use crate::problem::{Position, Problem, TestError};
+use crate::suite::TestCase;
+use crate::world::{Platform, TestEnvironment};
 use crate::{bound, invariant, table};
 
 type Parts<'a> =
@@ -69,7 +69,7 @@ pub(crate) fn platforms(file: &TestFile) -> Vec<Platform> {
 
 /// Makes tests of what a file says.
 pub(crate) struct Collector<'a> {
-    pub(crate) world: &'a World,
+    pub(crate) world: &'a TestEnvironment,
     pub(crate) names: &'a Names<'a>,
     pub(crate) suite: Option<String>,
     pub(crate) path: &'a Path,
@@ -77,12 +77,12 @@ pub(crate) struct Collector<'a> {
     pub(crate) text: &'a str,
     pub(crate) error: &'a mut TestError,
     /// What was told of names: all requests of a matrix have the same.
-    pub(crate) told: BTreeSet<(Place, String)>,
+    pub(crate) told: BTreeSet<(Position, String)>,
 }
 
 impl<'a> Collector<'a> {
     pub(crate) fn new(
-        (world, names): (&'a World, &'a Names<'a>),
+        (world, names): (&'a TestEnvironment, &'a Names<'a>),
         suite: Option<String>,
         (path, text): (&'a Path, &'a str),
         error: &'a mut TestError,
@@ -90,11 +90,11 @@ impl<'a> Collector<'a> {
         Self { world, names, suite, path, text, error, told: BTreeSet::new() }
     }
 
-    pub(crate) fn case(&mut self, case: &Spanned<Case>) -> Option<Test> {
+    pub(crate) fn case(&mut self, case: &Spanned<Case>) -> Option<TestCase> {
         self.one(&case.value, case.referenced.into())
     }
 
-    fn one(&mut self, case: &Case, place: Place) -> Option<Test> {
+    fn one(&mut self, case: &Case, place: Position) -> Option<TestCase> {
         if case.expect.is_conditional() {
             return self.list(case, place);
         }
@@ -104,7 +104,7 @@ impl<'a> Collector<'a> {
 
     /// Makes the test about all resources of a permission: the answer, and for each entity of
     /// the catalog the decision about it alone, which has to agree.
-    fn list(&mut self, case: &Case, place: Place) -> Option<Test> {
+    fn list(&mut self, case: &Case, place: Position) -> Option<TestCase> {
         let question = match list_question(case, self.world) {
             Ok(question) => question,
             Err(message) => {
@@ -128,16 +128,16 @@ impl<'a> Collector<'a> {
             }
         }
         let list = Some((question, case.expect.clone()));
-        Some(Test { list, ..self.test(case.name.clone(), place, asked, true) })
+        Some(TestCase { list, ..self.test(case.name.clone(), place, asked, true) })
     }
 
-    pub(crate) fn table(&mut self, table: &Spanned<Table>) -> Vec<Test> {
-        let place: Place = table.referenced.into();
+    pub(crate) fn table(&mut self, table: &Spanned<Table>) -> Vec<TestCase> {
+        let place: Position = table.referenced.into();
         match table::cases(&table.value) {
             Ok(cells) => {
                 let first = self.first_line(&table.value, place);
                 let place_of = |line: usize| match first {
-                    Some(first) => Place { line: first + line as u64, column: 1 },
+                    Some(first) => Position { line: first + line as u64, column: 1 },
                     None => place,
                 };
                 let tests =
@@ -153,7 +153,7 @@ impl<'a> Collector<'a> {
 
     /// Returns the line of the file that a grid's first line stands in; nothing where the grid is
     /// not written in lines.
-    fn first_line(&self, table: &Table, place: Place) -> Option<u64> {
+    fn first_line(&self, table: &Table, place: Position) -> Option<u64> {
         let mut grid = table.grid.lines().map(str::trim).enumerate();
         let (before, first) = grid.find(|(_, line)| !line.is_empty())?;
         let after = usize::try_from(place.line).ok()?.saturating_sub(1);
@@ -161,7 +161,7 @@ impl<'a> Collector<'a> {
         u64::try_from((after + at + 1).checked_sub(before)?).ok()
     }
 
-    pub(crate) fn invariant(&mut self, about: &Spanned<Invariant>) -> Option<Test> {
+    pub(crate) fn invariant(&mut self, about: &Spanned<Invariant>) -> Option<TestCase> {
         let place = about.referenced.into();
         match invariant::cases(&about.value, self.world) {
             Ok(cases) => {
@@ -175,13 +175,13 @@ impl<'a> Collector<'a> {
         }
     }
 
-    pub(crate) fn bound(&mut self, given: &Spanned<BoundFixture>) -> Option<Test> {
+    pub(crate) fn bound(&mut self, given: &Spanned<BoundFixture>) -> Option<TestCase> {
         let place = given.referenced.into();
         let name = given.value.name.clone();
         match bound::bound(&given.value) {
             Ok(bound) => {
                 let test = self.test(name, place, Vec::new(), true);
-                Some(Test { bound: Some(bound), ..test })
+                Some(TestCase { bound: Some(bound), ..test })
             }
             Err(message) => {
                 self.problem(&name, message, place);
@@ -190,7 +190,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    fn asked(&mut self, case: &Case, place: Place) -> Option<Asked> {
+    fn asked(&mut self, case: &Case, place: Position) -> Option<ResolvedCase> {
         let asked = platform(case).and_then(|of| Ok((of, question(case, self.world)?)));
         match asked {
             Ok((platform, question)) => {
@@ -198,7 +198,11 @@ impl<'a> Collector<'a> {
                 if self.tell(&case.name, unknown, place) {
                     return None;
                 }
-                Some(Asked { name: case.name.clone(), question, expect: case.expect.clone() })
+                Some(ResolvedCase {
+                    name: case.name.clone(),
+                    question,
+                    expect: case.expect.clone(),
+                })
             }
             Err(message) => {
                 self.problem(&case.name, message, place);
@@ -208,7 +212,7 @@ impl<'a> Collector<'a> {
     }
 
     /// Tells of what is wrong with names, each once at a place; returns whether there is any.
-    fn tell(&mut self, name: &str, unknown: Vec<String>, place: Place) -> bool {
+    fn tell(&mut self, name: &str, unknown: Vec<String>, place: Position) -> bool {
         let is_any = !unknown.is_empty();
         for message in unknown {
             if self.told.insert((place, message.clone())) {
@@ -218,11 +222,25 @@ impl<'a> Collector<'a> {
         is_any
     }
 
-    fn problem(&mut self, name: &str, message: impl std::fmt::Display, place: Place) {
+    fn problem(&mut self, name: &str, message: impl std::fmt::Display, place: Position) {
         self.error.add(Problem::new(self.path, format!("`{name}`: {message}")).at(place));
     }
 
-    fn test(&self, name: String, place: Place, asked: Vec<Asked>, is_matrix: bool) -> Test {
-        Test { suite: self.suite.clone(), name, place, asked, list: None, is_matrix, bound: None }
+    fn test(
+        &self,
+        name: String,
+        place: Position,
+        asked: Vec<ResolvedCase>,
+        is_matrix: bool,
+    ) -> TestCase {
+        TestCase {
+            suite: self.suite.clone(),
+            name,
+            place,
+            asked,
+            list: None,
+            is_matrix,
+            bound: None,
+        }
     }
 }

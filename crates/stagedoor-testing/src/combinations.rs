@@ -9,7 +9,7 @@ use stagedoor_backstage::EntityRef;
 
 use crate::file::{Action, Case};
 use crate::sample::Sample;
-use crate::world::{Platform, World};
+use crate::world::{Platform, TestEnvironment};
 
 /// The verbs that are asked about each resource of Kubernetes that cases name.
 const VERBS: [&str; 8] =
@@ -33,7 +33,7 @@ pub(crate) struct Combinations {
 impl Combinations {
     /// Returns the requests that the cases of a file and its fixtures span: so many of them at
     /// most, evenly chosen.
-    pub(crate) fn of(cases: &[Case], world: &World, limit: usize) -> Self {
+    pub(crate) fn of(cases: &[Case], world: &TestEnvironment, limit: usize) -> Self {
         let of_platform = |platform: Platform| -> Vec<&Case> {
             cases.iter().filter(|c| crate::ask::platform(c) == Ok(platform)).collect()
         };
@@ -123,19 +123,19 @@ impl Extend<Case> for Distinct {
     }
 }
 
-fn users(world: &World) -> impl Iterator<Item = Case> + '_ {
+fn users(world: &TestEnvironment) -> impl Iterator<Item = Case> + '_ {
     let named = world.fixtures.users.keys();
     named.map(|name| Case { user: Some(name.clone()), ..Case::default() })
 }
 
 /// Returns whether who asks is named as Backstage names users, or is none.
-fn is_reference(case: &Case, world: &World) -> bool {
+fn is_reference(case: &Case, world: &TestEnvironment) -> bool {
     let Some(named) = &case.user else { return true };
     let user = world.fixtures.users.get(named).map_or(named, |user| &user.user);
     user.parse::<EntityRef>().is_ok()
 }
 
-fn backstage(cases: &[&Case], world: &World) -> Product {
+fn backstage(cases: &[&Case], world: &TestEnvironment) -> Product {
     let (mut subjects, mut objects) = (Distinct::default(), Distinct::default());
     if cases.is_empty() {
         return Product::default();
@@ -185,7 +185,7 @@ fn values(cases: &[&Case], key: impl Fn(&Case) -> &Option<String>) -> Vec<Option
 }
 
 /// What is asked for in the cases, and that with one key as in another case.
-fn kubernetes(cases: &[&Case], world: &World) -> Product {
+fn kubernetes(cases: &[&Case], world: &TestEnvironment) -> Product {
     let (mut subjects, mut objects) = (Distinct::default(), Distinct::default());
     subjects.extend(cases.iter().map(|case| subject(case)));
     if !cases.is_empty() {
@@ -222,7 +222,7 @@ fn kubernetes(cases: &[&Case], world: &World) -> Product {
 }
 
 /// What is to be admitted in the cases, and that with one key as in another case.
-fn admission(cases: &[&Case], world: &World) -> Product {
+fn admission(cases: &[&Case], world: &TestEnvironment) -> Product {
     let (mut subjects, mut objects) = (Distinct::default(), Distinct::default());
     subjects.extend(cases.iter().map(|case| subject(case)));
     objects.extend(cases.iter().map(|case| object(case)));
@@ -250,7 +250,7 @@ fn admission(cases: &[&Case], world: &World) -> Product {
     Product { subjects: subjects.cases, objects: objects.cases }
 }
 
-fn cedar(cases: &[&Case], world: &World) -> Product {
+fn cedar(cases: &[&Case], world: &TestEnvironment) -> Product {
     let (mut subjects, mut objects) = (Distinct::default(), Distinct::default());
     subjects.extend(cases.iter().map(|case| subject(case)));
     objects.extend(cases.iter().map(|case| object(case)));

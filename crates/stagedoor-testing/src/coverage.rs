@@ -28,7 +28,7 @@ use crate::ask::Question;
 use crate::parallel;
 use crate::request_types::RequestTypes;
 use crate::suppression::{COVERAGE, Suppressions, UnusedSuppression};
-use measure::{Counts, Measured};
+use measure::{Counts, MeasuredPolicy};
 
 /// What tests reach of policies.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -201,7 +201,7 @@ pub(crate) fn measure<'q>(
     for (engine, question) in asked {
         engines.entry(engine.revision()).or_insert((engine, Vec::new())).1.push(question);
     }
-    let mut merged = Merged::default();
+    let mut merged = MergedCoverage::default();
     for (engine, questions) in engines.values() {
         merged.add_engine(engine, questions)?;
     }
@@ -209,7 +209,7 @@ pub(crate) fn measure<'q>(
 }
 
 /// What is found about one engine on one thread.
-struct Found {
+struct ClauseCounts {
     /// For each policy, for each clause.
     clauses: Vec<Vec<Counts>>,
     determined: Vec<u64>,
@@ -219,26 +219,26 @@ struct Found {
 
 /// Coverage by the places of policies, which several engines may share.
 #[derive(Default)]
-struct Merged {
+struct MergedCoverage {
     policies: BTreeMap<(String, usize), PolicyCoverage>,
     actions: BTreeMap<(String, String), u64>,
     texts: BTreeMap<String, String>,
 }
 
-impl Merged {
+impl MergedCoverage {
     fn add_engine(&mut self, engine: &Engine, questions: &[&Question]) -> Result<(), DecideError> {
         let types = RequestTypes::of(engine.schema());
-        let measured: Vec<Measured<'_>> = engine
+        let measured: Vec<MeasuredPolicy<'_>> = engine
             .policies()
             .enumerate()
             .filter_map(|(number, policy)| {
                 // What was loaded parses.
                 let tree = policy.tree().ok()?;
                 let anatomy = Anatomy::of(policy, &tree, &types);
-                Some(Measured { policy, number, anatomy })
+                Some(MeasuredPolicy { policy, number, anatomy })
             })
             .collect();
-        let empty = || Found {
+        let empty = || ClauseCounts {
             clauses: measured
                 .iter()
                 .map(|policy| vec![Counts::default(); policy.anatomy.clauses.len()])
@@ -265,7 +265,7 @@ impl Merged {
         Ok(())
     }
 
-    fn add_policies(&mut self, engine: &Engine, measured: &[Measured<'_>]) {
+    fn add_policies(&mut self, engine: &Engine, measured: &[MeasuredPolicy<'_>]) {
         for (policy, measured) in engine.policies().zip(measured) {
             let text = self.texts.entry(policy.file().to_owned());
             text.or_insert_with(|| policy.file_text().to_owned());
@@ -274,7 +274,12 @@ impl Merged {
         }
     }
 
-    fn add_found(&mut self, engine: &Engine, measured: &[Measured<'_>], found: &Found) {
+    fn add_found(
+        &mut self,
+        engine: &Engine,
+        measured: &[MeasuredPolicy<'_>],
+        found: &ClauseCounts,
+    ) {
         for (of, requests) in &found.actions {
             *self.actions.entry(of.clone()).or_default() += requests;
         }
@@ -348,7 +353,7 @@ fn key(policy: stagedoor_core::PolicyInfo<'_>, number: usize) -> (String, usize)
     (policy.file().to_owned(), policy.span().map_or(number, |span| span.start))
 }
 
-fn blank(policy: stagedoor_core::PolicyInfo<'_>, measured: &Measured<'_>) -> PolicyCoverage {
+fn blank(policy: stagedoor_core::PolicyInfo<'_>, measured: &MeasuredPolicy<'_>) -> PolicyCoverage {
     let clauses = measured.anatomy.clauses.iter().map(|clause| {
         let place = clause.span.as_ref().and_then(|span| policy.position(span.start));
         let text = clause.span.clone().and_then(|span| policy.text().get(span));
@@ -375,8 +380,8 @@ fn blank(policy: stagedoor_core::PolicyInfo<'_>, measured: &Measured<'_>) -> Pol
     }
 }
 
-impl Found {
-    fn add(&mut self, engine: &Engine, question: &Question, measured: &[Measured<'_>]) {
+impl ClauseCounts {
+    fn add(&mut self, engine: &Engine, question: &Question, measured: &[MeasuredPolicy<'_>]) {
         let Question { request, entities, .. } = question;
         let of = (request.action.to_string(), request.principal.type_name().to_string());
         *self.actions.entry(of).or_default() += 1;

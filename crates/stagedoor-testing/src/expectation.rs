@@ -158,7 +158,7 @@ impl Expectation {
     }
 
     /// Returns what differs, a line each; nothing if the outcome is as expected.
-    pub(crate) fn differences(&self, found: &Found) -> Vec<String> {
+    pub(crate) fn differences(&self, found: &Actual) -> Vec<String> {
         let Parts { decision, reasons, reasons_include, clause, errors, error_count, .. } = &self.0;
         let mut differences = Vec::new();
         if let Some(decision) = decision
@@ -206,7 +206,7 @@ impl Expectation {
 
 /// What an outcome has of the things that can be expected.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub(crate) struct Actual {
     pub(crate) decision: Decision,
     pub(crate) reasons: BTreeSet<String>,
     pub(crate) errors: BTreeSet<String>,
@@ -214,7 +214,7 @@ pub(crate) struct Found {
     pub(crate) clauses: Vec<String>,
 }
 
-impl Found {
+impl Actual {
     pub(crate) fn of(outcome: &stagedoor_core::Outcome) -> Self {
         Self {
             decision: outcome.decision(),

@@ -7,7 +7,7 @@ use stagedoor_core::{Decision, nearest_name};
 use crate::expectation::Expectation;
 use crate::file::{Case, Invariant, Never, Words};
 use crate::table::set;
-use crate::world::World;
+use crate::world::TestEnvironment;
 
 /// A matrix has no more requests than this.
 const REQUESTS: usize = 1_000_000;
@@ -16,7 +16,7 @@ const REQUESTS: usize = 1_000_000;
 const ALL: &str = "all";
 
 /// Returns a case for each request of the matrix.
-pub(crate) fn cases(invariant: &Invariant, world: &World) -> Result<Vec<Case>, String> {
+pub(crate) fn cases(invariant: &Invariant, world: &TestEnvironment) -> Result<Vec<Case>, String> {
     let axes = invariant
         .over
         .iter()
@@ -64,10 +64,10 @@ pub(crate) fn cases(invariant: &Invariant, world: &World) -> Result<Vec<Case>, S
     Ok(cases)
 }
 
-type Chosen<'a> = BTreeMap<&'a str, Vec<String>>;
+type Combination<'a> = BTreeMap<&'a str, Vec<String>>;
 
 /// Returns the values of a key; each is one word, but for lists of groups.
-fn values(key: &str, words: &Words, world: &World) -> Result<Vec<String>, String> {
+fn values(key: &str, words: &Words, world: &TestEnvironment) -> Result<Vec<String>, String> {
     if words.as_slice() != [ALL] {
         return Ok(words.as_slice().to_vec());
     }
@@ -89,9 +89,9 @@ fn values(key: &str, words: &Words, world: &World) -> Result<Vec<String>, String
 }
 
 /// Returns the combination of this number, the last key varying fastest.
-fn combination<'a>(number: usize, axes: &[(&'a str, Vec<String>)]) -> Chosen<'a> {
+fn combination<'a>(number: usize, axes: &[(&'a str, Vec<String>)]) -> Combination<'a> {
     let mut rest = number;
-    let mut chosen = Chosen::new();
+    let mut chosen = Combination::new();
     for (key, values) in axes.iter().rev() {
         let value = values.get(rest % values.len().max(1)).cloned();
         rest /= values.len().max(1);
@@ -100,7 +100,7 @@ fn combination<'a>(number: usize, axes: &[(&'a str, Vec<String>)]) -> Chosen<'a>
     chosen
 }
 
-fn is_excepted(except: &BTreeMap<String, Words>, chosen: &Chosen<'_>) -> bool {
+fn is_excepted(except: &BTreeMap<String, Words>, chosen: &Combination<'_>) -> bool {
     !except.is_empty()
         && except.iter().all(|(key, words)| {
             let chosen = chosen.get(key.as_str()).and_then(|words| words.first());
@@ -140,10 +140,10 @@ fn without_effect(except: &BTreeMap<String, Words>, axes: &[(&str, Vec<String>)]
 /// Leaves out what a permission has no use for; `None` if the combination is none, or is
 /// asked already with another entity.
 fn applicable<'a>(
-    mut chosen: Chosen<'a>,
+    mut chosen: Combination<'a>,
     invariant: &Invariant,
-    world: &World,
-) -> Option<Chosen<'a>> {
+    world: &TestEnvironment,
+) -> Option<Combination<'a>> {
     let permission = chosen.get("permission").and_then(|words| words.first());
     let known = permission.and_then(|name| world.permissions.get(name).ok());
     let (Some(known), Some(entities)) = (known, invariant.over.get("entity")) else {

@@ -21,15 +21,15 @@ pub use edit::Operator;
 pub use text::text;
 
 use crate::ask::question;
-use crate::asked::Asked;
+use crate::asked::ResolvedCase;
 use crate::combinations::Combinations;
 use crate::coverage::one_line;
-use crate::expectation::Found;
+use crate::expectation::Actual;
 use crate::file::Case;
 use crate::parallel;
 use crate::request_types::RequestTypes;
 use crate::suppression::{COVERAGE, MUTANT, Suppressions, UnusedSuppression};
-use crate::world::World;
+use crate::world::TestEnvironment;
 use edit::{Edit, edits};
 
 /// More requests than this are looked at in even steps only.
@@ -69,14 +69,14 @@ pub struct Mutant {
     /// What stands there now.
     pub replacement: String,
     /// What became of it.
-    pub fate: Fate,
+    pub fate: MutantStatus,
 }
 
 /// What became of a mutant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub enum Fate {
+pub enum MutantStatus {
     /// This case failed.
     Killed(String),
     /// No case failed; this one would.
@@ -122,11 +122,11 @@ impl Mutation {
         let mut fates = Fates::default();
         for mutant in &self.mutants {
             match mutant.fate {
-                Fate::Killed(_) => fates.killed += 1,
-                Fate::Survived(_) => fates.survived += 1,
-                Fate::Equivalent => fates.equivalent += 1,
-                Fate::Excused(_) => fates.excused += 1,
-                Fate::Unsettled => fates.unsettled += 1,
+                MutantStatus::Killed(_) => fates.killed += 1,
+                MutantStatus::Survived(_) => fates.survived += 1,
+                MutantStatus::Equivalent => fates.equivalent += 1,
+                MutantStatus::Excused(_) => fates.excused += 1,
+                MutantStatus::Unsettled => fates.unsettled += 1,
             }
         }
         fates
@@ -135,26 +135,29 @@ impl Mutation {
     /// Returns the mutants that no case noticed, with the cases that would.
     pub fn survivors(&self) -> impl Iterator<Item = (&Mutant, &SuggestedCase)> {
         self.mutants.iter().filter_map(|mutant| match &mutant.fate {
-            Fate::Survived(case) => Some((mutant, case)),
+            MutantStatus::Survived(case) => Some((mutant, case)),
             _ => None,
         })
     }
 }
 
 /// The tests of one file, as mutants are held against them.
-pub(crate) struct Against<'s> {
-    pub(crate) world: &'s World,
+pub(crate) struct MutationTarget<'s> {
+    pub(crate) world: &'s TestEnvironment,
     /// The cases of the file, tables and invariants in single ones.
     pub(crate) cases: Vec<Case>,
     /// The requests, with the names of their tests.
-    pub(crate) asked: Vec<(&'s str, &'s Asked)>,
+    pub(crate) asked: Vec<(&'s str, &'s ResolvedCase)>,
 }
 
 /// Makes mutants of all policies and holds them against the tests, until the budget is used up.
-pub(crate) fn mutate(files: &[Against<'_>], budget: Duration) -> Result<Mutation, DecideError> {
+pub(crate) fn mutate(
+    files: &[MutationTarget<'_>],
+    budget: Duration,
+) -> Result<Mutation, DecideError> {
     let until = Instant::now() + budget;
     // Engines of some of the policies that were loaded have the revision of all.
-    let mut engines: BTreeMap<(&str, usize), Vec<&Against<'_>>> = BTreeMap::new();
+    let mut engines: BTreeMap<(&str, usize), Vec<&MutationTarget<'_>>> = BTreeMap::new();
     for file in files {
         let engine = &file.world.engine;
         engines.entry((engine.revision(), engine.policies().len())).or_default().push(file);
@@ -162,7 +165,7 @@ pub(crate) fn mutate(files: &[Against<'_>], budget: Duration) -> Result<Mutation
     let mut all = Mutation::default();
     for files in engines.values() {
         let Some(engine) = files.first().map(|file| &file.world.engine) else { continue };
-        let (mutated, not_loaded) = Mutated::all(engine);
+        let (mutated, not_loaded) = LoadedMutant::all(engine);
         all.not_loaded += not_loaded;
         let run = Run { engine, files, mutated: &mutated, until };
         all.mutants.extend(run.mutants()?);
@@ -181,7 +184,8 @@ pub(crate) fn mutate(files: &[Against<'_>], budget: Duration) -> Result<Mutation
 fn unused(file: &str, text: &str, mutants: &[Mutant]) -> Vec<UnusedSuppression> {
     let suppressions = Suppressions::of(text);
     let is_excused = |mutant: &&Mutant| {
-        mutant.file == file && matches!(mutant.fate, Fate::Excused(_) | Fate::Unsettled)
+        mutant.file == file
+            && matches!(mutant.fate, MutantStatus::Excused(_) | MutantStatus::Unsettled)
     };
     let excused: Vec<&Mutant> = mutants.iter().filter(is_excused).collect();
     suppressions.unused(
@@ -195,7 +199,7 @@ fn unused(file: &str, text: &str, mutants: &[Mutant]) -> Vec<UnusedSuppression> 
 }
 
 /// A mutant, ready to be asked.
-struct Mutated<'e> {
+struct LoadedMutant<'e> {
     policy: PolicyInfo<'e>,
     edit: Edit,
     /// The policies that come of the changed text, by number: one, or all links of a template.
@@ -203,7 +207,7 @@ struct Mutated<'e> {
     variants: Vec<(usize, Option<Policy>)>,
 }
 
-impl<'e> Mutated<'e> {
+impl<'e> LoadedMutant<'e> {
     /// Returns the mutants of all policies, and how many do not load.
     fn all(engine: &'e Engine) -> (Vec<Self>, usize) {
         let types = RequestTypes::of(engine.schema());
@@ -264,12 +268,14 @@ impl<'e> Mutated<'e> {
         changed
     }
 
-    fn mutant(&self, suppressions: &Suppressions, fate: Fate) -> Mutant {
+    fn mutant(&self, suppressions: &Suppressions, fate: MutantStatus) -> Mutant {
         let Edit { operator, span, replacement } = &self.edit;
         let place = self.policy.position(span.start);
         let line = place.map(|(line, _)| line);
         let fate = match suppressions.reason(line, &[MUTANT, operator.as_str()]) {
-            Some(reason) if matches!(fate, Fate::Survived(_)) => Fate::Excused(reason.to_owned()),
+            Some(reason) if matches!(fate, MutantStatus::Survived(_)) => {
+                MutantStatus::Excused(reason.to_owned())
+            }
             _ => fate,
         };
         Mutant {
@@ -295,8 +301,8 @@ fn effect(policy: &Policy) -> Effect {
 /// The mutants of one engine, held against the tests about it.
 struct Run<'r, 's> {
     engine: &'r Engine,
-    files: &'r [&'r Against<'s>],
-    mutated: &'r [Mutated<'r>],
+    files: &'r [&'r MutationTarget<'s>],
+    mutated: &'r [LoadedMutant<'r>],
     until: Instant,
 }
 
@@ -308,10 +314,10 @@ impl Run<'_, '_> {
         let fates = killed.into_iter().zip(suggested);
         let mutants = self.mutated.iter().zip(fates).map(|(mutated, (killed, suggested))| {
             let fate = match (killed, suggested) {
-                (Some(by), _) => Fate::Killed(by),
-                (None, Search::Found(case)) => Fate::Survived(case),
-                (None, Search::Nothing) => Fate::Equivalent,
-                (None, Search::TimeOver) => Fate::Unsettled,
+                (Some(by), _) => MutantStatus::Killed(by),
+                (None, Search::Found(case)) => MutantStatus::Survived(case),
+                (None, Search::Nothing) => MutantStatus::Equivalent,
+                (None, Search::TimeOver) => MutantStatus::Unsettled,
             };
             let own = suppressions.entry(mutated.policy.file());
             let own = own.or_insert_with(|| Suppressions::of(mutated.policy.file_text()));
@@ -322,7 +328,7 @@ impl Run<'_, '_> {
 
     /// Returns for each mutant the first case that it fails.
     fn kill(&self) -> Result<Vec<Option<String>>, DecideError> {
-        let asked: Vec<(&str, &Asked)> =
+        let asked: Vec<(&str, &ResolvedCase)> =
             self.files.iter().flat_map(|file| file.asked.iter().copied()).collect();
         let killers = numbers(self.mutated.len());
         let errors = parallel::fold(
@@ -357,12 +363,12 @@ impl Run<'_, '_> {
 
     /// Whether a case does not pass with these verdicts. Clauses that it expects to fail are
     /// left out: mutants are told by what is decided.
-    fn fails(&self, asked: &Asked, verdicts: &Verdicts) -> bool {
+    fn fails(&self, asked: &ResolvedCase, verdicts: &Verdicts) -> bool {
         let names = |numbers: &mut dyn Iterator<Item = usize>| -> BTreeSet<String> {
             let policy = |number| self.engine.policies().nth(number);
             numbers.filter_map(policy).map(|policy| policy.id().to_owned()).collect()
         };
-        let found = Found {
+        let found = Actual {
             decision: verdicts.decision(),
             reasons: names(&mut verdicts.reasons().into_iter()),
             errors: names(&mut verdicts.errors()),
@@ -378,7 +384,7 @@ impl Run<'_, '_> {
 
     /// Looks for requests that tell the mutants that are left from the policies.
     fn search(&self, killed: &[Option<String>]) -> Vec<Search> {
-        let left: Vec<(usize, &Mutated<'_>)> = self
+        let left: Vec<(usize, &LoadedMutant<'_>)> = self
             .mutated
             .iter()
             .enumerate()
@@ -421,10 +427,10 @@ impl Run<'_, '_> {
     /// Looks at one request of the space.
     fn look(
         &self,
-        file: &Against<'_>,
+        file: &MutationTarget<'_>,
         space: &Combinations,
         number: usize,
-        left: &[(usize, &Mutated<'_>)],
+        left: &[(usize, &LoadedMutant<'_>)],
         numbers: &[AtomicUsize],
     ) {
         let asked = space.case(number).and_then(|case| question(&case, file.world).ok());
@@ -448,7 +454,7 @@ impl Run<'_, '_> {
 
     fn suggestion(
         &self,
-        file: &Against<'_>,
+        file: &MutationTarget<'_>,
         space: &Combinations,
         number: usize,
     ) -> Option<SuggestedCase> {

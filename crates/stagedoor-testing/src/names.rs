@@ -14,14 +14,14 @@ use stagedoor_kubernetes::rbac::{unmatchable_path, unmatchable_resource};
 
 use crate::ask::Question;
 use crate::file::{Case, UserFixture};
-use crate::world::{Platform, World};
+use crate::world::{Platform, TestEnvironment};
 
 /// What to do about a name that is unknown on purpose.
 const ON_PURPOSE: &str = "where that is meant, list it under `fixtures: strangers`";
 
 /// The names that a test file's cases may use.
 pub(crate) struct Names<'w> {
-    world: &'w World,
+    world: &'w TestEnvironment,
     /// The users and the groups of the catalog.
     users: BTreeSet<String>,
     groups: BTreeSet<String>,
@@ -32,7 +32,7 @@ pub(crate) struct Names<'w> {
 }
 
 impl<'w> Names<'w> {
-    pub(crate) fn of(world: &'w World) -> Self {
+    pub(crate) fn of(world: &'w TestEnvironment) -> Self {
         let references = || world.catalog.references();
         Self {
             world,

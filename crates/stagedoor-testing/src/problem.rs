@@ -32,7 +32,7 @@ impl Problem {
         Self { file, line: None, column: None, message: message.into(), help: None }
     }
 
-    pub(crate) fn at(mut self, place: Place) -> Self {
+    pub(crate) fn at(mut self, place: Position) -> Self {
         // JSON of other formats is read without places, which is told as line 0.
         self.line = Some(place.line).filter(|line| *line > 0);
         self.column = Some(place.column).filter(|column| *column > 0);
@@ -61,12 +61,12 @@ impl fmt::Display for Problem {
 
 /// A line and a column, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) line: u64,
     pub(crate) column: u64,
 }
 
-impl From<serde_saphyr::Location> for Place {
+impl From<serde_saphyr::Location> for Position {
     fn from(location: serde_saphyr::Location) -> Self {
         Self { line: location.line(), column: location.column() }
     }

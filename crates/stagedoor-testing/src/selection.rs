@@ -10,7 +10,7 @@ use stagedoor_backstage::{
 };
 use stagedoor_core::{Entities, Entity, Record, Value};
 
-use crate::world::World;
+use crate::world::TestEnvironment;
 
 /// A question about all resources of a permission.
 pub(crate) struct ListQuestion {
@@ -32,7 +32,7 @@ pub(crate) struct Selection {
 
 impl ListQuestion {
     /// Asks as Backstage does.
-    pub(crate) fn ask(&self, world: &World) -> Result<Selection, String> {
+    pub(crate) fn ask(&self, world: &TestEnvironment) -> Result<Selection, String> {
         let policy = world.policy_engine.as_ref().map_err(Clone::clone)?;
         let permission = world.permissions.get(&self.permission).map_err(|e| e.to_string())?;
         let asked = PermissionQuery {

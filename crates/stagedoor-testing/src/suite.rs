@@ -13,18 +13,18 @@ use stagedoor_core::{DecideError, Engine, Entity, EntityUid, Limits, RuleEvaluat
 use stagedoor_source::ManifestUse;
 
 use crate::ask::platform;
-use crate::asked::Asked;
+use crate::asked::ResolvedCase;
 use crate::collect::{Collector, parts, platforms};
 use crate::command::Command;
 use crate::coverage::{self, Coverage};
 use crate::expectation::Expectation;
 use crate::file::{Case, KEYS, TestFile};
-use crate::mutation::{self, Against, Mutation};
+use crate::mutation::{self, Mutation, MutationTarget};
 use crate::names::Names;
-use crate::problem::{Place, Problem, TestError};
+use crate::problem::{Position, Problem, TestError};
 use crate::report::{CaseReport, CaseResult, Failure, FileReport, Report};
 use crate::selection::ListQuestion;
-use crate::world::{Engines, World};
+use crate::world::{Engines, TestEnvironment};
 use crate::{bound, cedar_files, invariant, parallel, read, table};
 
 /// So many requests of an invariant are told of.
@@ -175,18 +175,18 @@ impl fmt::Debug for Progress {
 
 pub(crate) struct LoadedFile {
     pub(crate) path: PathBuf,
-    pub(crate) world: World,
-    tests: Vec<Test>,
+    pub(crate) world: TestEnvironment,
+    tests: Vec<TestCase>,
     /// What the tests were made of, without fixtures.
     file: TestFile,
 }
 
 /// One case, cell or invariant.
-pub(crate) struct Test {
+pub(crate) struct TestCase {
     pub(crate) suite: Option<String>,
     pub(crate) name: String,
-    pub(crate) place: Place,
-    pub(crate) asked: Vec<Asked>,
+    pub(crate) place: Position,
+    pub(crate) asked: Vec<ResolvedCase>,
     /// The question about all resources of a permission; `asked` holds each of them to it.
     pub(crate) list: Option<(ListQuestion, Expectation)>,
     pub(crate) is_matrix: bool,
@@ -226,7 +226,7 @@ impl TestSuite {
     #[must_use]
     pub fn sources(&self) -> Vec<PathBuf> {
         let of_file = |file: &LoadedFile| {
-            let World { policies, catalog_files, entity_files, .. } = &file.world;
+            let TestEnvironment { policies, catalog_files, entity_files, .. } = &file.world;
             let used = policies.iter().chain(catalog_files).chain(entity_files);
             let used = std::iter::once(&file.path).chain(used).cloned();
             used.chain(file.manifests()).collect::<Vec<_>>()
@@ -240,7 +240,7 @@ impl TestSuite {
     pub fn principals(&self) -> Vec<Entity> {
         let mut all: BTreeMap<&EntityUid, &Entity> = BTreeMap::new();
         let tests = self.files.iter().flat_map(|file| &file.tests);
-        for Asked { question, .. } in tests.flat_map(|test| &test.asked) {
+        for ResolvedCase { question, .. } in tests.flat_map(|test| &test.asked) {
             if let Some(entity) = question.entities.get(&question.request.principal) {
                 all.entry(&entity.uid).or_insert(entity);
             }
@@ -308,10 +308,10 @@ impl TestSuite {
     ///
     /// [`DecideError`] if a request is refused.
     pub fn mutate(&self, options: &Options, budget: Duration) -> Result<Mutation, DecideError> {
-        let files: Vec<Against<'_>> = self
+        let files: Vec<MutationTarget<'_>> = self
             .files
             .iter()
-            .map(|file| Against {
+            .map(|file| MutationTarget {
                 world: &file.world,
                 cases: file.cases(),
                 asked: file
@@ -327,7 +327,7 @@ impl TestSuite {
         mutation::mutate(&files, budget)
     }
 
-    fn chosen(&self, options: &Options) -> Vec<(usize, &LoadedFile, &Test)> {
+    fn chosen(&self, options: &Options) -> Vec<(usize, &LoadedFile, &TestCase)> {
         let files = self.files.iter().enumerate();
         files
             .flat_map(|(number, file)| file.tests.iter().map(move |test| (number, file, test)))
@@ -337,7 +337,7 @@ impl TestSuite {
 }
 
 impl Options {
-    fn chooses(&self, file: &LoadedFile, test: &Test) -> bool {
+    fn chooses(&self, file: &LoadedFile, test: &TestCase) -> bool {
         let Some(filter) = &self.filter else { return true };
         let suite = test.suite.as_deref().unwrap_or_default();
         format!("{} {suite} {}", file.path.display(), test.name).contains(filter.as_str())
@@ -385,7 +385,7 @@ impl LoadedFile {
         error.or(())?;
         let platforms: Vec<_> =
             platforms(&file).into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-        let world = World::load(&path, &mut file, &platforms, engines)?;
+        let world = TestEnvironment::load(&path, &mut file, &platforms, engines)?;
         let mut error = TestError::default();
         let mut tests_of = Vec::new();
         let names = Names::of(&world);
@@ -408,8 +408,8 @@ impl LoadedFile {
     }
 }
 
-impl Test {
-    fn run(&self, world: &World) -> CaseResult {
+impl TestCase {
+    fn run(&self, world: &TestEnvironment) -> CaseResult {
         if let Some(bound) = &self.bound {
             return bound::run(bound, &world.engine);
         }
@@ -451,17 +451,17 @@ impl Test {
 }
 
 /// Returns the keys of tables and invariants that no case has, each with its table's name and place.
-fn wrong_keys(file: &TestFile) -> Vec<(String, Place, String)> {
+fn wrong_keys(file: &TestFile) -> Vec<(String, Position, String)> {
     let mut wrong = Vec::new();
     for (_, _, tables, invariants) in parts(file) {
         for table in tables {
             let told = table::wrong_keys(&table.value).into_iter();
-            let (name, place) = (&table.value.name, Place::from(table.referenced));
+            let (name, place) = (&table.value.name, Position::from(table.referenced));
             wrong.extend(told.map(|message| (name.clone(), place, message)));
         }
         for about in invariants {
             let told = about.value.over.keys().filter(|key| !KEYS.contains(&key.as_str()));
-            let (name, place) = (&about.value.name, Place::from(about.referenced));
+            let (name, place) = (&about.value.name, Position::from(about.referenced));
             wrong.extend(
                 told.map(|key| {
                     (name.clone(), place, format!("`over`: {}", unknown_key(key, KEYS)))

@@ -40,7 +40,7 @@ impl Platform {
 }
 
 /// Policies and fixtures.
-pub(crate) struct World {
+pub(crate) struct TestEnvironment {
     pub(crate) policies: Vec<PathBuf>,
     pub(crate) engine: Engine,
     pub(crate) fixtures: Fixtures,
@@ -160,7 +160,7 @@ fn enforced(
     Ok(enforced)
 }
 
-impl World {
+impl TestEnvironment {
     /// Loads what a test file refers to.
     pub(crate) fn load(
         path: &Path,

@@ -10,12 +10,12 @@ use http::StatusCode;
 use stagedoor_kubernetes::admission::AdmissionRequest;
 use stagedoor_server::{Outcome, Question, cut};
 
-use crate::app::{self, Answered, App};
-use crate::policies::Loaded;
+use crate::app::{self, AnswerResult, App};
+use crate::policies::LoadedPolicies;
 use crate::record::{self, Decision};
 use crate::status::{Refusal, json};
 
-pub(crate) fn answer(app: &App, loaded: &Loaded, question: &Question<'_>) -> Answered {
+pub(crate) fn answer(app: &App, loaded: &LoadedPolicies, question: &Question<'_>) -> AnswerResult {
     let begun = Instant::now();
     let request = AdmissionRequest::from_review(question.body)
         .map_err(|e| Refusal::bad_request(e.to_string()))?;

@@ -10,7 +10,7 @@ use stagedoor_audit::DecisionLog;
 use stagedoor_server::{Answer, Endpoint, Outcome, Protocol, Question, Source};
 
 use crate::config::ServerConfig;
-use crate::policies::{Loaded, Policies};
+use crate::policies::{LoadedPolicies, Policies};
 use crate::status::{self, Refusal};
 use crate::{admission, authorize, conditional};
 
@@ -34,7 +34,7 @@ pub(crate) struct App {
 }
 
 /// What a webhook answers, and what that came to.
-pub(crate) type Answered = Result<Answer, Refusal>;
+pub(crate) type AnswerResult = Result<Answer, Refusal>;
 
 impl App {
     pub(crate) fn new(config: &ServerConfig) -> Self {
@@ -78,13 +78,13 @@ impl Protocol for App {
         check_content_type(&head.headers)
     }
 
-    fn answer(&self, question: &Question<'_>) -> Answered {
+    fn answer(&self, question: &Question<'_>) -> AnswerResult {
         if question.endpoint == CONDITIONS {
             // From the conditions alone: the policies are not looked at.
             return conditional::answer(self, question.body);
         }
         let loaded = self.policies.current();
-        let loaded: Arc<Loaded> =
+        let loaded: Arc<LoadedPolicies> =
             loaded.ok_or_else(|| Refusal::unavailable("the policies are not loaded yet"))?;
         let answered = match question.endpoint {
             ADMIT => admission::answer(self, &loaded, question),

@@ -8,8 +8,8 @@ use stagedoor_kubernetes::conditional::{StatusFields, status_fields};
 use stagedoor_kubernetes::{SubjectAccessReview, SubjectAccessReviewStatus};
 use stagedoor_server::{Outcome, Question, cut};
 
-use crate::app::{self, Answered, App};
-use crate::policies::Loaded;
+use crate::app::{self, AnswerResult, App};
+use crate::policies::LoadedPolicies;
 use crate::record::{self, Decision};
 use crate::status::{Refusal, json};
 
@@ -31,7 +31,7 @@ struct Status<'a> {
     conditions: StatusFields,
 }
 
-pub(crate) fn answer(app: &App, loaded: &Loaded, question: &Question<'_>) -> Answered {
+pub(crate) fn answer(app: &App, loaded: &LoadedPolicies, question: &Question<'_>) -> AnswerResult {
     let begun = Instant::now();
     let review = SubjectAccessReview::from_json(question.body);
     let review = review.map_err(|e| Refusal::bad_request(e.to_string()))?;

@@ -5,7 +5,7 @@ use stagedoor_kubernetes::Reviewer;
 use stagedoor_kubernetes::conditional::{ConditionalReviewer, ConditionsReview};
 use stagedoor_server::Outcome;
 
-use crate::app::{self, Answered, App};
+use crate::app::{self, AnswerResult, App};
 use crate::error::PoliciesError;
 use crate::status::{Refusal, json};
 
@@ -31,7 +31,7 @@ pub(crate) fn open(
     }
 }
 
-pub(crate) fn answer(app: &App, body: &str) -> Answered {
+pub(crate) fn answer(app: &App, body: &str) -> AnswerResult {
     let review =
         ConditionsReview::from_json(body).map_err(|e| Refusal::bad_request(e.to_string()))?;
     let mut evaluated = review.evaluate();

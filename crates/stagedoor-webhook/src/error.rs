@@ -1,6 +1,6 @@
 //! What keeps policies from being served.
 
-use stagedoor_core::{LoadError, OpenError};
+use stagedoor_core::{ConditionalError, LoadError};
 use stagedoor_kubernetes::VocabularyError;
 use stagedoor_kubernetes::conditional::ExtendSchemaError;
 use stagedoor_server::LoadFailure;
@@ -34,7 +34,7 @@ pub enum PoliciesError {
     Schema(#[from] ExtendSchemaError),
     /// Policies that depend on objects cannot be taken apart.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(#[from] ConditionalError),
 }
 
 impl From<PoliciesError> for LoadFailure {

@@ -148,7 +148,7 @@ impl PolicySource {
 }
 
 /// A policy set that was loaded.
-pub(crate) struct Loaded {
+pub(crate) struct LoadedPolicies {
     pub(crate) reviewer: Reviewer,
     /// The same policies, where some of them depend on the object that is written.
     pub(crate) open: Option<ConditionalReviewer>,
@@ -157,7 +157,7 @@ pub(crate) struct Loaded {
     is_pinned: bool,
 }
 
-impl Loaded {
+impl LoadedPolicies {
     fn engine(&self) -> &Engine {
         self.reviewer.engine()
     }
@@ -171,7 +171,7 @@ impl Loaded {
 /// What is in force, and what was lost on the way.
 #[derive(Default)]
 struct Current {
-    loaded: ArcSwapOption<Loaded>,
+    loaded: ArcSwapOption<LoadedPolicies>,
     /// The ids of forbids that reloads have lost, until they are back or a manifest pins a set
     /// without them.
     lost_forbids: ArcSwap<Vec<String>>,
@@ -190,16 +190,16 @@ impl Policies {
     }
 
     /// Returns the set in force, if one was loaded.
-    pub(crate) fn current(&self) -> Option<Arc<Loaded>> {
+    pub(crate) fn current(&self) -> Option<Arc<LoadedPolicies>> {
         self.current.loaded.load_full()
     }
 
-    fn read(&self, set: OriginSet) -> Result<Loaded, PoliciesError> {
+    fn read(&self, set: OriginSet) -> Result<LoadedPolicies, PoliciesError> {
         let is_pinned = set.is_pinned();
         let engine = self.source.builder_of(set.sources)?.build()?;
         let reviewer = Reviewer::new(engine)?.with_ceilings(&self.source.ceilings)?;
         let open = conditional::open(&reviewer, self.source.conditional)?;
-        Ok(Loaded { reviewer, open, since: SystemTime::now(), is_pinned })
+        Ok(LoadedPolicies { reviewer, open, since: SystemTime::now(), is_pinned })
     }
 }
 
@@ -225,7 +225,7 @@ impl Source for Policies {
         let before = self.current();
         let before = before.as_ref().map(|before| before.engine());
         let new = self.read(set).map_err(LoadFailure::from);
-        let new = admission::check(admission.as_deref(), new, Loaded::engine, before)?;
+        let new = admission::check(admission.as_deref(), new, LoadedPolicies::engine, before)?;
         let (current, has_rules) = (Arc::clone(&self.current), self.source.has_rules());
         Ok(Box::new(move || {
             let before = current.loaded.load_full();
@@ -269,7 +269,7 @@ impl Source for Policies {
 
 impl Current {
     /// Tells which policies came and went, and counts the forbids that are lost.
-    fn tell_changes(&self, before: &Loaded, now: &Loaded) {
+    fn tell_changes(&self, before: &LoadedPolicies, now: &LoadedPolicies) {
         let changes = PolicyChanges::between(before.engine(), now.engine());
         let changed = [
             ("added", &changes.added),

@@ -7,10 +7,10 @@ use stagedoor_audit::{DecisionRecord, Outcome, Platform, RequestError};
 use stagedoor_core::Outcome as Decided;
 use stagedoor_kubernetes::admission::AdmissionRequest;
 use stagedoor_kubernetes::{Attributes, SubjectAccessReviewSpec, SubjectAccessReviewStatus};
-use stagedoor_server::{Outcome as Answered, Question};
+use stagedoor_server::{Outcome as AnswerResult, Question};
 
 use crate::app::App;
-use crate::policies::Loaded;
+use crate::policies::LoadedPolicies;
 
 /// The verbs that only read.
 const READS: [&str; 3] = ["get", "list", "watch"];
@@ -22,7 +22,7 @@ pub(crate) struct NotRecorded;
 
 /// What a decision came to.
 pub(crate) struct Decision<'a> {
-    pub(crate) outcome: Answered,
+    pub(crate) outcome: AnswerResult,
     /// What went wrong, if something did.
     pub(crate) error: &'a str,
     pub(crate) begun: Instant,
@@ -31,7 +31,7 @@ pub(crate) struct Decision<'a> {
 /// Records the answer to a SubjectAccessReview.
 pub(crate) fn review(
     app: &App,
-    loaded: &Loaded,
+    loaded: &LoadedPolicies,
     question: &Question<'_>,
     spec: &SubjectAccessReviewSpec,
     decision: &Decision<'_>,
@@ -50,7 +50,7 @@ pub(crate) fn review(
 /// Records the answer to an AdmissionReview.
 pub(crate) fn admission(
     app: &App,
-    loaded: &Loaded,
+    loaded: &LoadedPolicies,
     question: &Question<'_>,
     request: &AdmissionRequest<'_>,
     decision: &Decision<'_>,
@@ -77,14 +77,14 @@ fn record<'l>(
     question: &Question<'_>,
     decision: &Decision<'_>,
     is_change: bool,
-    what: impl FnOnce() -> (Value, Option<Decided>, &'l Loaded),
+    what: impl FnOnce() -> (Value, Option<Decided>, &'l LoadedPolicies),
 ) -> Result<(), NotRecorded> {
     let Some(log) = &app.log else { return Ok(()) };
     let duration = decision.begun.elapsed();
     let outcome = match decision.outcome {
-        Answered::Allowed => Outcome::Allowed,
-        Answered::NoOpinion => Outcome::NoOpinion,
-        Answered::Conditional => Outcome::Conditional,
+        AnswerResult::Allowed => Outcome::Allowed,
+        AnswerResult::NoOpinion => Outcome::NoOpinion,
+        AnswerResult::Conditional => Outcome::Conditional,
         _ => Outcome::Denied,
     };
     let recorded = log.record(outcome, is_change, || {

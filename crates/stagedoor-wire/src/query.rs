@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use stagedoor_core::{
-    Engine, EntityTypeName, Listed, Page, PartialContext, Party, Query, Record, Request,
+    Engine, EntityTypeName, ListPage, Page, PartialContext, Party, Query, Record, Request,
 };
 
 use crate::Result;
@@ -286,7 +286,7 @@ pub enum Holds {
 impl List {
     /// Returns what was listed by the policies of this revision.
     #[must_use]
-    pub fn of(listed: &Listed<'_>, revision: &str) -> Self {
+    pub fn of(listed: &ListPage<'_>, revision: &str) -> Self {
         let entries = listed.entries.iter().map(|shown| ListEntry {
             uid: shown.uid.to_string(),
             r#if: shown.condition.as_ref().map(stagedoor_core::QueryAnswer::when),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use cedar_policy_core::ast::EntityUID;
 
 use super::{Lit, Model, Theory, fresh_entity, values};
-use crate::atom::{Atom, Relation, TermId, Test};
+use crate::atom::{Atom, Predicate, Relation, TermId};
 use crate::constant::Constant;
 use crate::schema::ValueType;
 
@@ -22,7 +22,7 @@ pub(super) fn place(
     let mut conflicts = Vec::new();
     for (lit, atom) in assigned.iter().filter(|((_, value), _)| *value) {
         let (term, to, mut reasons) = match atom {
-            Atom::Is(term, Test::In(uid)) => (*term, uid.clone(), theory.reasons(*term)),
+            Atom::Is(term, Predicate::In(uid)) => (*term, uid.clone(), theory.reasons(*term)),
             Atom::Related(Relation::Within, a, b) => {
                 let Some(to) = model.entity(*b).cloned() else { continue };
                 let mut reasons = theory.reasons(*a);
@@ -45,7 +45,7 @@ pub(super) fn place(
     relate(theory, assigned, model, &mut edges);
     for (lit, atom) in assigned {
         let (term, to) = match atom {
-            Atom::Is(term, Test::In(uid)) if !lit.1 => (*term, uid.clone()),
+            Atom::Is(term, Predicate::In(uid)) if !lit.1 => (*term, uid.clone()),
             Atom::Related(Relation::Within, a, b) if !lit.1 => {
                 let Some(to) = model.entity(*b).cloned() else { continue };
                 (*a, to)
@@ -119,7 +119,7 @@ fn relate(theory: &Theory<'_>, assigned: &[(Lit, &Atom)], model: &mut Model, edg
         let class = theory.class(set);
         let tests = class.map(|class| class.tests.as_slice()).unwrap_or_default();
         let by_tests = tests.iter().filter_map(|(_, test, wanted)| match test {
-            Test::Contains(constant) if !wanted => Some(constant.clone()),
+            Predicate::Contains(constant) if !wanted => Some(constant.clone()),
             _ => None,
         });
         let by_terms = related(false).filter_map(|(relation, a, b)| match relation {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Lit;
-use crate::atom::Test;
+use crate::atom::Predicate;
 use crate::constant::Constant;
 use crate::schema::{SchemaView, ValueType};
 
@@ -39,31 +39,31 @@ pub(super) fn all_values(ty: &ValueType, schema: &SchemaView) -> Option<BTreeSet
 /// Returns a set of which every test says what it must, or the literals that contradict each other.
 pub(super) fn solve(
     element: &ValueType,
-    tests: &[(Lit, &Test, bool)],
+    tests: &[(Lit, &Predicate, bool)],
     schema: &SchemaView,
 ) -> Result<SetValue, Vec<Lit>> {
     let mut set = SetValue::default();
     let (mut excluded, mut within) = (Vec::new(), Vec::new());
     for (lit, test, wanted) in tests {
         match test {
-            Test::Contains(constant) => {
+            Predicate::Contains(constant) => {
                 set.named.insert(constant.clone());
             }
-            Test::Subset(of) => set.named.extend(of.iter().cloned()),
+            Predicate::Subset(of) => set.named.extend(of.iter().cloned()),
             _ => {}
         }
         match (test, wanted) {
-            (Test::Contains(constant), true) => {
+            (Predicate::Contains(constant), true) => {
                 set.members.insert(constant.clone());
             }
-            (Test::Contains(constant), false) => excluded.push((*lit, constant)),
-            (Test::Subset(of), true) => within.push((*lit, of)),
+            (Predicate::Contains(constant), false) => excluded.push((*lit, constant)),
+            (Predicate::Subset(of), true) => within.push((*lit, of)),
             _ => {}
         }
     }
     let contains = |constant: &Constant| {
         tests.iter().find_map(|(lit, test, wanted)| match test {
-            Test::Contains(own) if *wanted && own == constant => Some(*lit),
+            Predicate::Contains(own) if *wanted && own == constant => Some(*lit),
             _ => None,
         })
     };
@@ -76,7 +76,7 @@ pub(super) fn solve(
     }
     let every = all_values(element, schema);
     for (lit, test, wanted) in tests {
-        let Test::Subset(of) = test else { continue };
+        let Predicate::Subset(of) = test else { continue };
         if *wanted || set.more || set.members.iter().any(|member| !of.contains(member)) {
             continue;
         }

@@ -15,7 +15,7 @@ const STATES: usize = 20_000;
 
 /// What came of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum StringSearch {
     Text(SmolStr),
     /// There is none.
     Nothing,
@@ -29,7 +29,7 @@ pub(super) fn exactly(text: &str) -> Pattern {
 }
 
 /// Returns a text that matches each pattern exactly if it is said to.
-pub(super) fn text(patterns: &[(&Pattern, bool)]) -> Found {
+pub(super) fn text(patterns: &[(&Pattern, bool)]) -> StringSearch {
     let mut alphabet: BTreeSet<char> = BTreeSet::new();
     for (pattern, _) in patterns {
         for elem in pattern.iter() {
@@ -54,10 +54,10 @@ pub(super) fn text(patterns: &[(&Pattern, bool)]) -> Found {
             .zip(&state)
             .all(|((pattern, wanted), places)| places.contains(&pattern.len()) == *wanted);
         if says {
-            return Found::Text(read(&from, state));
+            return StringSearch::Text(read(&from, state));
         }
         if from.len() > STATES {
-            return Found::GaveUp;
+            return StringSearch::GaveUp;
         }
         for c in &alphabet {
             let next: Vec<BTreeSet<usize>> = patterns
@@ -76,7 +76,7 @@ pub(super) fn text(patterns: &[(&Pattern, bool)]) -> Found {
             }
         }
     }
-    Found::Nothing
+    StringSearch::Nothing
 }
 
 type State = Vec<BTreeSet<usize>>;
@@ -135,21 +135,27 @@ mod tests {
                 patterns.iter().map(|(text, wanted)| (pattern(text), *wanted)).collect();
             let given: Vec<(&Pattern, bool)> = patterns.iter().map(|(p, w)| (p, *w)).collect();
             let found = text(&given);
-            if let Found::Text(text) = &found {
+            if let StringSearch::Text(text) = &found {
                 assert!(patterns.iter().all(|(p, wanted)| p.wildcard_match(text) == *wanted));
             }
             found
         };
-        assert_eq!(some(&[("prod-*", true), ("prod-*", false)]), Found::Nothing);
+        assert_eq!(some(&[("prod-*", true), ("prod-*", false)]), StringSearch::Nothing);
         assert_eq!(
             some(&[("prod-*", true), ("*-eu", true), ("prod-eu", false)]),
-            Found::Text("prod--eu".into())
+            StringSearch::Text("prod--eu".into())
         );
-        assert_eq!(some(&[("a*b", true), ("*", true), ("a*", false)]), Found::Nothing);
-        assert_eq!(some(&[("*", false)]), Found::Nothing);
-        assert_eq!(some(&[("a*", true), ("ab*", false), ("a", false)]), Found::Text("aa".into()));
+        assert_eq!(some(&[("a*b", true), ("*", true), ("a*", false)]), StringSearch::Nothing);
+        assert_eq!(some(&[("*", false)]), StringSearch::Nothing);
+        assert_eq!(
+            some(&[("a*", true), ("ab*", false), ("a", false)]),
+            StringSearch::Text("aa".into())
+        );
         // Every text of two characters or more of which the second is not the first's.
-        assert_eq!(some(&[("", false), ("a*", false), ("b*", false)]), Found::Text("c".into()));
-        assert_eq!(some(&[]), Found::Text("".into()));
+        assert_eq!(
+            some(&[("", false), ("a*", false), ("b*", false)]),
+            StringSearch::Text("c".into())
+        );
+        assert_eq!(some(&[]), StringSearch::Text("".into()));
     }
 }

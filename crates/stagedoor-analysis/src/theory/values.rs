@@ -11,30 +11,30 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use cedar_policy_core::ast::{Pattern, PatternElem};
 
-use super::strings::{self, Found};
-use crate::atom::Test;
+use super::strings::{self, StringSearch};
+use crate::atom::Predicate;
 use crate::constant::{Constant, IpRange};
 use crate::schema::ValueType;
 
 /// What came of looking for a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Solved {
+pub(super) enum Solution {
     Value(Constant),
     Nothing,
     GaveUp,
 }
 
 /// Returns whether a test holds of a constant.
-pub(super) fn holds(test: &Test, of: &Constant) -> bool {
+pub(super) fn holds(test: &Predicate, of: &Constant) -> bool {
     match (test, of) {
-        (Test::IsTrue, Constant::Bool(value)) => *value,
-        (Test::Equals(constant), of) => constant == of,
-        (Test::AtMost(bound), Constant::Number(number)) => number <= bound,
-        (Test::Like(pattern), Constant::String(text)) => pattern.wildcard_match(text),
-        (Test::InRange(range), Constant::Ip(own)) => own.is_in(*range),
-        (Test::IsIpv4, Constant::Ip(own)) => own.address.is_ipv4(),
-        (Test::IsLoopback, Constant::Ip(own)) => own.is_loopback(),
-        (Test::IsMulticast, Constant::Ip(own)) => own.is_multicast(),
+        (Predicate::IsTrue, Constant::Bool(value)) => *value,
+        (Predicate::Equals(constant), of) => constant == of,
+        (Predicate::AtMost(bound), Constant::Number(number)) => number <= bound,
+        (Predicate::Like(pattern), Constant::String(text)) => pattern.wildcard_match(text),
+        (Predicate::InRange(range), Constant::Ip(own)) => own.is_in(*range),
+        (Predicate::IsIpv4, Constant::Ip(own)) => own.address.is_ipv4(),
+        (Predicate::IsLoopback, Constant::Ip(own)) => own.is_loopback(),
+        (Predicate::IsMulticast, Constant::Ip(own)) => own.is_multicast(),
         _ => false,
     }
 }
@@ -42,19 +42,23 @@ pub(super) fn holds(test: &Test, of: &Constant) -> bool {
 /// Returns a value of which every test says what it must, and that is none of `avoided`.
 pub(super) fn solve(
     ty: &ValueType,
-    tests: &[(&Test, bool)],
+    tests: &[(&Predicate, bool)],
     avoided: &BTreeSet<Constant>,
-) -> Solved {
+) -> Solution {
     let passes = |constant: &Constant| {
         !avoided.contains(constant)
             && tests.iter().all(|(test, wanted)| holds(test, constant) == *wanted)
     };
     let equal = tests.iter().find_map(|(test, wanted)| match test {
-        Test::Equals(constant) if *wanted => Some(constant),
+        Predicate::Equals(constant) if *wanted => Some(constant),
         _ => None,
     });
     if let Some(constant) = equal {
-        return if passes(constant) { Solved::Value(constant.clone()) } else { Solved::Nothing };
+        return if passes(constant) {
+            Solution::Value(constant.clone())
+        } else {
+            Solution::Nothing
+        };
     }
     let candidates = match ty {
         ValueType::Bool => vec![Constant::Bool(false), Constant::Bool(true)],
@@ -63,15 +67,15 @@ pub(super) fn solve(
         }
         ValueType::Ip => addresses(tests, avoided),
         ValueType::String => return text(tests, avoided),
-        _ => return Solved::GaveUp,
+        _ => return Solution::GaveUp,
     };
-    candidates.into_iter().find(passes).map_or(Solved::Nothing, Solved::Value)
+    candidates.into_iter().find(passes).map_or(Solution::Nothing, Solution::Value)
 }
 
-fn numbers(tests: &[(&Test, bool)], avoided: &BTreeSet<Constant>) -> Vec<Constant> {
+fn numbers(tests: &[(&Predicate, bool)], avoided: &BTreeSet<Constant>) -> Vec<Constant> {
     let mut edges: BTreeSet<i64> = BTreeSet::new();
     let constants = tests.iter().filter_map(|(test, _)| match test {
-        Test::Equals(Constant::Number(n)) | Test::AtMost(n) => Some(*n),
+        Predicate::Equals(Constant::Number(n)) | Predicate::AtMost(n) => Some(*n),
         _ => None,
     });
     let avoided = avoided.iter().filter_map(|constant| match constant {
@@ -88,7 +92,7 @@ fn numbers(tests: &[(&Test, bool)], avoided: &BTreeSet<Constant>) -> Vec<Constan
     numbers.into_iter().map(Constant::Number).collect()
 }
 
-fn addresses(tests: &[(&Test, bool)], avoided: &BTreeSet<Constant>) -> Vec<Constant> {
+fn addresses(tests: &[(&Predicate, bool)], avoided: &BTreeSet<Constant>) -> Vec<Constant> {
     let v4 =
         |a, b, c, d, prefix| IpRange { address: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix };
     let v6 = |first, last, prefix| IpRange {
@@ -105,7 +109,7 @@ fn addresses(tests: &[(&Test, bool)], avoided: &BTreeSet<Constant>) -> Vec<Const
         v6(0xff00, 0, 8),
     ]);
     ranges.extend(tests.iter().filter_map(|(test, _)| match test {
-        Test::InRange(range) | Test::Equals(Constant::Ip(range)) => Some(*range),
+        Predicate::InRange(range) | Predicate::Equals(Constant::Ip(range)) => Some(*range),
         _ => None,
     }));
     let avoided = avoided.iter().filter_map(|constant| match constant {
@@ -127,7 +131,7 @@ fn addresses(tests: &[(&Test, bool)], avoided: &BTreeSet<Constant>) -> Vec<Const
     found.into_iter().map(Constant::Ip).collect()
 }
 
-fn text(tests: &[(&Test, bool)], avoided: &BTreeSet<Constant>) -> Solved {
+fn text(tests: &[(&Predicate, bool)], avoided: &BTreeSet<Constant>) -> Solution {
     let passes = |text: &str| {
         let constant = Constant::String(text.into());
         !avoided.contains(&constant)
@@ -137,12 +141,12 @@ fn text(tests: &[(&Test, bool)], avoided: &BTreeSet<Constant>) -> Solved {
     for number in 0..3 {
         let plain = if number == 0 { "other".to_owned() } else { format!("other-{number}") };
         if passes(&plain) {
-            return Solved::Value(Constant::String(plain.into()));
+            return Solution::Value(Constant::String(plain.into()));
         }
     }
     // A pattern with its wildcards filled in.
     for (test, wanted) in tests {
-        let Test::Like(pattern) = test else { continue };
+        let Predicate::Like(pattern) = test else { continue };
         for filling in ["", "x", "other"].into_iter().filter(|_| *wanted) {
             let fill = |elem: &PatternElem| match elem {
                 PatternElem::Char(c) => c.to_string(),
@@ -150,15 +154,15 @@ fn text(tests: &[(&Test, bool)], avoided: &BTreeSet<Constant>) -> Solved {
             };
             let filled: String = pattern.iter().map(fill).collect();
             if passes(&filled) {
-                return Solved::Value(Constant::String(filled.into()));
+                return Solution::Value(Constant::String(filled.into()));
             }
         }
     }
     let mut patterns: Vec<(Pattern, bool)> = Vec::new();
     for (test, wanted) in tests {
         match test {
-            Test::Like(pattern) => patterns.push((pattern.clone(), *wanted)),
-            Test::Equals(Constant::String(text)) => {
+            Predicate::Like(pattern) => patterns.push((pattern.clone(), *wanted)),
+            Predicate::Equals(Constant::String(text)) => {
                 patterns.push((strings::exactly(text), *wanted));
             }
             _ => {}
@@ -184,9 +188,9 @@ fn text(tests: &[(&Test, bool)], avoided: &BTreeSet<Constant>) -> Solved {
     }
     let given: Vec<(&Pattern, bool)> = patterns.iter().map(|(p, wanted)| (p, *wanted)).collect();
     match strings::text(&given) {
-        Found::Text(text) => Solved::Value(Constant::String(text)),
-        Found::Nothing => Solved::Nothing,
-        Found::GaveUp => Solved::GaveUp,
+        StringSearch::Text(text) => Solution::Value(Constant::String(text)),
+        StringSearch::Nothing => Solution::Nothing,
+        StringSearch::GaveUp => Solution::GaveUp,
     }
 }
 
@@ -196,24 +200,24 @@ pub(crate) fn fresh(ty: &ValueType, used: &BTreeSet<Constant>) -> Option<Constan
     match ty {
         ValueType::Bool | ValueType::Entity(_) => None,
         ty => match solve(ty, &[], used) {
-            Solved::Value(constant) => Some(constant),
-            Solved::Nothing | Solved::GaveUp => None,
+            Solution::Value(constant) => Some(constant),
+            Solution::Nothing | Solution::GaveUp => None,
         },
     }
 }
 
 /// Returns a subset of the tests that no value passes either, and that is small.
-pub(super) fn core<T: Copy>(tests: &[(T, &Test, bool)], ty: &ValueType) -> Vec<T> {
-    let mut kept: Vec<(T, &Test, bool)> = tests.to_vec();
+pub(super) fn core<T: Copy>(tests: &[(T, &Predicate, bool)], ty: &ValueType) -> Vec<T> {
+    let mut kept: Vec<(T, &Predicate, bool)> = tests.to_vec();
     let mut place = 0;
     while place < kept.len() {
-        let without: Vec<(&Test, bool)> = kept
+        let without: Vec<(&Predicate, bool)> = kept
             .iter()
             .enumerate()
             .filter(|(number, _)| *number != place)
             .map(|(_, (_, test, wanted))| (*test, *wanted))
             .collect();
-        if solve(ty, &without, &BTreeSet::new()) == Solved::Nothing {
+        if solve(ty, &without, &BTreeSet::new()) == Solution::Nothing {
             kept.remove(place);
         } else {
             place += 1;
@@ -229,17 +233,17 @@ mod tests {
     /// Every value of a small world against the candidates.
     #[test]
     fn candidates_leave_out_no_kind_of_number_or_address() {
-        let range = |text| IpRange::parse(text).map(Test::InRange);
-        let tests: Vec<Test> =
+        let range = |text| IpRange::parse(text).map(Predicate::InRange);
+        let tests: Vec<Predicate> =
             ["10.0.0.0/30", "10.0.0.0/31", "10.0.0.2/31", "10.0.0.1", "10.0.0.0/29"]
                 .into_iter()
                 .filter_map(range)
-                .chain([Test::IsLoopback, Test::IsIpv4])
+                .chain([Predicate::IsLoopback, Predicate::IsIpv4])
                 .chain(
                     ["10.0.0.0/31", "10.0.0.1/31"]
                         .iter()
                         .filter_map(|t| IpRange::parse(t))
-                        .map(|r| Test::Equals(Constant::Ip(r))),
+                        .map(|r| Predicate::Equals(Constant::Ip(r))),
                 )
                 .collect();
         let mut world: Vec<IpRange> = Vec::new();
@@ -252,14 +256,14 @@ mod tests {
             ["127.0.0.1", "::1", "::2", "0.0.0.0/0"].iter().filter_map(|t| IpRange::parse(t)),
         );
         for bits in 0..1_u32 << tests.len() {
-            let wanted: Vec<(&Test, bool)> =
+            let wanted: Vec<(&Predicate, bool)> =
                 tests.iter().enumerate().map(|(n, test)| (test, bits >> n & 1 == 1)).collect();
             let exists = world
                 .iter()
                 .any(|own| wanted.iter().all(|(test, w)| holds(test, &Constant::Ip(*own)) == *w));
             let found = solve(&ValueType::Ip, &wanted, &BTreeSet::new());
             if exists {
-                assert!(matches!(found, Solved::Value(_)), "{wanted:?}");
+                assert!(matches!(found, Solution::Value(_)), "{wanted:?}");
             }
         }
     }

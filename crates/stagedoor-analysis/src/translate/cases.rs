@@ -4,8 +4,8 @@ use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, UnaryOp, Var};
 use smol_str::SmolStr;
 
 use super::{Cases, Translator, Value, bounded, product, reads_entities};
-use crate::atom::{Root, TermId, Test};
-use crate::constant::{Constant, Evaluated, evaluate};
+use crate::atom::{Predicate, Root, TermId};
+use crate::constant::{Constant, ConstantResult, evaluate};
 use crate::expr;
 use crate::formula::{Formula, Outcomes};
 use crate::schema::ValueType;
@@ -19,16 +19,16 @@ impl Translator<'_> {
             && !matches!(expr.expr_kind(), ExprKind::Set(_) | ExprKind::Record(_))
         {
             match evaluate(expr) {
-                Evaluated::Constant(constant, ty) => {
+                ConstantResult::Constant(constant, ty) => {
                     return Some(vec![(Formula::True, Value::Constant(constant, ty))]);
                 }
-                Evaluated::Set(members, ty) => {
+                ConstantResult::Set(members, ty) => {
                     let members = members.into_iter();
                     let members = members.map(|member| Value::Constant(member, ty.clone()));
                     return Some(vec![(Formula::True, Value::Set(members.collect()))]);
                 }
-                Evaluated::Error => return Some(Vec::new()),
-                Evaluated::Other => {}
+                ConstantResult::Error => return Some(Vec::new()),
+                ConstantResult::Other => {}
             }
         }
         match expr.expr_kind() {
@@ -183,7 +183,7 @@ impl Translator<'_> {
     pub(super) fn number_at_most(&mut self, term: TermId, bound: i128) -> Formula {
         match i64::try_from(bound) {
             Ok(i64::MAX) => Formula::True,
-            Ok(bound) => self.is(term, Test::AtMost(bound)),
+            Ok(bound) => self.is(term, Predicate::AtMost(bound)),
             Err(_) => Formula::of(bound > 0),
         }
     }

@@ -1,7 +1,7 @@
 //! Equality, order and ranges of addresses.
 
 use super::{Cases, Translator, Value, constants, product};
-use crate::atom::{Atom, Relation, TermId, Test};
+use crate::atom::{Atom, Predicate, Relation, TermId};
 use crate::constant::Constant;
 use crate::formula::{Formula, Outcomes};
 use crate::schema::ValueType;
@@ -20,14 +20,14 @@ impl Translator<'_> {
                 match constant {
                     Constant::Entity(uid) => self.equals_entity(*term, uid),
                     Constant::Bool(value) => {
-                        let is_true = self.is(*term, Test::IsTrue);
+                        let is_true = self.is(*term, Predicate::IsTrue);
                         if *value { is_true } else { is_true.negated() }
                     }
                     Constant::Number(number) => match number.checked_sub(*offset) {
-                        Some(number) => self.is(*term, Test::Equals(Constant::Number(number))),
+                        Some(number) => self.is(*term, Predicate::Equals(Constant::Number(number))),
                         None => Formula::False,
                     },
-                    constant => self.is(*term, Test::Equals(constant.clone())),
+                    constant => self.is(*term, Predicate::Equals(constant.clone())),
                 }
             }
             (Value::Term(a, a_offset, a_type), Value::Term(b, b_offset, b_type)) => {
@@ -63,7 +63,7 @@ impl Translator<'_> {
     ) -> Option<Outcomes> {
         let formula = match ty {
             ValueType::Bool => {
-                let (a, b) = (self.is(a, Test::IsTrue), self.is(b, Test::IsTrue));
+                let (a, b) = (self.is(a, Predicate::IsTrue), self.is(b, Predicate::IsTrue));
                 let both = a.clone().and(b.clone());
                 both.or(a.negated().and(b.negated()))
             }
@@ -117,10 +117,10 @@ impl Translator<'_> {
                 _ => range.is_multicast(),
             }),
             Value::Term(term, _, ValueType::Ip) => match name {
-                "isIpv4" => self.is(*term, Test::IsIpv4),
-                "isIpv6" => self.is(*term, Test::IsIpv4).negated(),
-                "isLoopback" => self.is(*term, Test::IsLoopback),
-                _ => self.is(*term, Test::IsMulticast),
+                "isIpv4" => self.is(*term, Predicate::IsIpv4),
+                "isIpv6" => self.is(*term, Predicate::IsIpv4).negated(),
+                "isLoopback" => self.is(*term, Predicate::IsLoopback),
+                _ => self.is(*term, Predicate::IsMulticast),
             },
             _ => return None,
         };
@@ -141,7 +141,7 @@ impl Translator<'_> {
                             Formula::of(address.is_in(*range))
                         }
                         Value::Term(term, _, ValueType::Ip) => {
-                            this.is(*term, Test::InRange(*range))
+                            this.is(*term, Predicate::InRange(*range))
                         }
                         _ => return None,
                     };

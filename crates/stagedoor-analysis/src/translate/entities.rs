@@ -4,7 +4,7 @@ use cedar_policy_core::ast::{EntityType, EntityUID};
 use smol_str::SmolStr;
 
 use super::{Cases, Translator, Value};
-use crate::atom::{Atom, Origin, Relation, Root, Step, TermId, Test};
+use crate::atom::{Atom, Origin, Predicate, Relation, Root, Step, TermId};
 use crate::constant::Constant;
 use crate::formula::{Formula, Outcomes};
 use crate::schema::{Field, ValueType};
@@ -126,7 +126,7 @@ impl Translator<'_> {
             ValueType::Entity(name) if !self.is_choice(name, uid) => Formula::False,
             _ => match self.literal_entity(term) {
                 Some(known) => Formula::of(known == *uid),
-                None => self.is(term, Test::Equals(Constant::Entity(uid.clone()))),
+                None => self.is(term, Predicate::Equals(Constant::Entity(uid.clone()))),
             },
         }
     }
@@ -153,7 +153,7 @@ impl Translator<'_> {
             self.may_be_member(&name, uid.entity_type()) && self.is_choice(uid.entity_type(), uid);
         match (may_be_member, &equal) {
             (false, _) | (_, Formula::True) => equal,
-            (true, _) => self.is(term, Test::In(uid.clone())),
+            (true, _) => self.is(term, Predicate::In(uid.clone())),
         }
     }
 

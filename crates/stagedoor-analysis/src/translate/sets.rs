@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Translator, Value, constants};
-use crate::atom::{Relation, Test};
+use crate::atom::{Predicate, Relation};
 use crate::constant::Constant;
 use crate::formula::Outcomes;
 use crate::schema::ValueType;
@@ -12,13 +12,13 @@ impl Translator<'_> {
     pub(super) fn contains(&mut self, set: &Value, member: &Value) -> Option<Outcomes> {
         match (set, member) {
             (Value::Term(term, _, ValueType::Set(_)), Value::Constant(constant, _)) => {
-                let has = self.is(*term, Test::Contains(constant.clone()));
+                let has = self.is(*term, Predicate::Contains(constant.clone()));
                 Some(Outcomes::never_errs(has))
             }
             (Value::Term(term, _, ValueType::Set(_)), Value::Term(member, 0, ty)) => {
                 match (self.literal_entity(*member), ty) {
                     (Some(uid), _) => {
-                        let has = self.is(*term, Test::Contains(Constant::Entity(uid)));
+                        let has = self.is(*term, Predicate::Contains(Constant::Entity(uid)));
                         Some(Outcomes::never_errs(has))
                     }
                     (None, ValueType::Set(_) | ValueType::Record(_) | ValueType::Other) => None,
@@ -70,7 +70,7 @@ impl Translator<'_> {
             (Value::Term(a, _, ValueType::Set(_)), Value::Term(b, _, ValueType::Set(_))) => {
                 match a == b {
                     true => {
-                        let empty = self.is(*a, Test::Subset(BTreeSet::new()));
+                        let empty = self.is(*a, Predicate::Subset(BTreeSet::new()));
                         Some(Outcomes::never_errs(empty.negated()))
                     }
                     false => {
@@ -88,7 +88,7 @@ impl Translator<'_> {
         match set {
             Value::Set(members) => Some(Outcomes::constant(constants(members)?.is_subset(of))),
             Value::Term(term, _, ValueType::Set(_)) => {
-                Some(Outcomes::never_errs(self.is(*term, Test::Subset(of.clone()))))
+                Some(Outcomes::never_errs(self.is(*term, Predicate::Subset(of.clone()))))
             }
             _ => None,
         }

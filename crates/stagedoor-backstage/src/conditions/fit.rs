@@ -35,7 +35,7 @@ pub(crate) struct Fitting<'a> {
 
 /// What fits.
 #[derive(Debug)]
-pub(crate) struct Fitted {
+pub(crate) struct FittedConditions {
     pub(crate) formula: Formula,
     /// The rules that say the formula; none for a constant.
     pub(crate) criteria: Option<Criteria>,
@@ -81,15 +81,22 @@ struct Selection {
 impl Fitting<'_> {
     /// Returns the whole formula if it fits, or what of it does. `permits` and `forbids` are
     /// those it is made of, without what no rule says.
-    pub(crate) fn fit(&self, whole: &Formula, permits: &[Formula], forbids: &Formula) -> Fitted {
+    pub(crate) fn fit(
+        &self,
+        whole: &Formula,
+        permits: &[Formula],
+        forbids: &Formula,
+    ) -> FittedConditions {
         let excess = match self.criteria(whole) {
-            Ok(criteria) => return Fitted { formula: whole.clone(), criteria, cut: None },
+            Ok(criteria) => {
+                return FittedConditions { formula: whole.clone(), criteria, cut: None };
+            }
             Err(excess) => excess,
         };
         // Claims that own nothing take room and allow nothing.
         let owning = self.owning(whole);
         if let Ok(criteria) = self.criteria(&owning) {
-            return Fitted { formula: owning, criteria, cut: None };
+            return FittedConditions { formula: owning, criteria, cut: None };
         }
         let permits: Vec<Formula> = permits.iter().map(|permit| self.owning(permit)).collect();
         let forbids = self.owning(forbids);
@@ -117,7 +124,7 @@ impl Fitting<'_> {
         excess: String,
         permits: &[Formula],
         fewer_exceptions: bool,
-    ) -> Fitted {
+    ) -> FittedConditions {
         let Selection { formula, criteria, kept, left } = selection;
         let is_kept = |permit: usize| kept.iter().any(|grant| grant.permit == permit);
         let is_left = |permit: usize| left.iter().any(|grant| grant.permit == permit);
@@ -129,7 +136,7 @@ impl Fitting<'_> {
         let values = left.iter().filter_map(|grant| grant.value.clone()).take(3).collect();
         let kept = kept.len();
         let cut = Cut { excess, kept, grants, dropped, shortened, values, fewer_exceptions };
-        Fitted { formula, criteria, cut: Some(cut) }
+        FittedConditions { formula, criteria, cut: Some(cut) }
     }
 
     /// Returns the criteria that say the formula (none for a constant), or why they cannot be

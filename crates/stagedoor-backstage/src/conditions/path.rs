@@ -14,7 +14,7 @@ pub(crate) enum Model<'a> {
     ScaffolderAction,
     ScaffolderTask,
     /// A type whose rules permission files list.
-    Listed(&'a str, &'a PermissionRules),
+    ListPage(&'a str, &'a PermissionRules),
 }
 
 /// Something of a resource.
@@ -41,7 +41,7 @@ impl<'a> Model<'a> {
             "scaffolder-template" => Self::ScaffolderTemplate,
             "scaffolder-action" => Self::ScaffolderAction,
             "scaffolder-task" => Self::ScaffolderTask,
-            listed if rules.has(listed) => Self::Listed(listed, rules),
+            listed if rules.has(listed) => Self::ListPage(listed, rules),
             _ => return None,
         })
     }
@@ -87,7 +87,7 @@ impl<'a> Model<'a> {
             (Self::CatalogEntity, Path::Labels) => Path::One(Facet::Label(tag.clone())),
             (Self::CatalogEntity, Path::Annotations) => Path::One(Facet::Annotation(tag.clone())),
             (Self::ScaffolderAction, Path::Input) => Path::One(Facet::Input(tag.clone())),
-            (Self::Listed(resource_type, rules), Path::Resource) => {
+            (Self::ListPage(resource_type, rules), Path::Resource) => {
                 match rules.of_tag(resource_type, tag)?.params {
                     RuleParams::None => Path::Set(Facet::Flag(tag.clone())),
                     _ => Path::Set(Facet::Tag(tag.clone())),

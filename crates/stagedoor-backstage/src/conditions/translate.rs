@@ -75,7 +75,7 @@ impl Truth {
     }
 }
 
-type Translated = Result<Truth, &'static str>;
+type Translation = Result<Truth, &'static str>;
 
 impl<'a> Translator<'a> {
     pub(crate) fn new(
@@ -122,7 +122,7 @@ impl<'a> Translator<'a> {
         )
     }
 
-    fn translated(&mut self, expr: &Expr) -> Translated {
+    fn translated(&mut self, expr: &Expr) -> Translation {
         if self.is_given(expr) {
             // Any fact will do: it is known when the decision is made.
             let given = Facet::Flag(excerpt(expr, CLAUSE).into());
@@ -176,7 +176,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, whole: &Expr) -> Translated {
+    fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, whole: &Expr) -> Translation {
         match op {
             BinaryOp::And => Ok(self.and(left, right)),
             // Either holds unless both fail.
@@ -228,7 +228,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    fn equal(&mut self, left: &Expr, right: &Expr, whole: &Expr) -> Translated {
+    fn equal(&mut self, left: &Expr, right: &Expr, whole: &Expr) -> Translation {
         for (side, other) in [(left, right), (right, left)] {
             if let Expr::Literal(Literal::Bool(value)) = other {
                 let truth = self.truth(side);
@@ -265,7 +265,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    fn contains(&mut self, left: &Expr, right: &Expr, whole: &Expr) -> Translated {
+    fn contains(&mut self, left: &Expr, right: &Expr, whole: &Expr) -> Translation {
         let (path, other) = self.path_and(left, right)?;
         let is_element = self.model.path(right).is_some();
         match path {
@@ -282,7 +282,7 @@ impl<'a> Translator<'a> {
     }
 
     /// `path.containsAny(other)`, or `containsAll`.
-    fn set_contains(&mut self, path: &Path, other: &Expr, all: bool, whole: &Expr) -> Translated {
+    fn set_contains(&mut self, path: &Path, other: &Expr, all: bool, whole: &Expr) -> Translation {
         let (facet, values) = match path {
             Path::Set(facet) => (facet.clone(), self.strings(other).ok_or(UNKNOWN)?),
             Path::OwnerGroups => {
@@ -333,7 +333,7 @@ impl<'a> Translator<'a> {
         Truth { when_true, when_false, never_errors: facet.is_always() }
     }
 
-    fn like(&mut self, of: &Expr, pattern: &[PatternElem], whole: &Expr) -> Translated {
+    fn like(&mut self, of: &Expr, pattern: &[PatternElem], whole: &Expr) -> Translation {
         let Some(Path::One(facet)) = self.model.path(of) else { return Err(UNKNOWN) };
         let text: Option<String> = pattern
             .iter()
@@ -356,7 +356,7 @@ impl<'a> Translator<'a> {
         Err(PATTERN)
     }
 
-    fn member(&mut self, left: &Expr, right: &Expr) -> Translated {
+    fn member(&mut self, left: &Expr, right: &Expr) -> Translation {
         match (self.model.path(left), self.model.path(right)) {
             // `principal in resource.ownerGroups`
             (None, Some(Path::OwnerGroups)) => {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use stagedoor_core::{DecideError, Decision, Engine, Entities};
 
-use super::convert::{Asker, Read, Reading};
+use super::convert::{Asker, PluginAnswer, Reading};
 use super::policy_file::{Precedence, RbacFiles};
 use super::witnesses::{Sample, Samples, hold};
 use crate::catalog::Catalog;
@@ -153,15 +153,15 @@ impl Run<'_> {
         &mut self,
         permission: &Permission,
         sample: Option<&Sample>,
-        read: &Read<'_>,
+        read: &PluginAnswer<'_>,
         asker: &Asker,
         principal: &Principal,
         entities: &Entities,
     ) -> Result<(), DecideError> {
         let permitted = match (read, sample) {
-            (Read::Allow, _) => Some(true),
-            (Read::Deny, _) | (Read::AnyOf(_), None) => Some(false),
-            (Read::AnyOf(conditions), Some(sample)) => {
+            (PluginAnswer::Allow, _) => Some(true),
+            (PluginAnswer::Deny, _) | (PluginAnswer::AnyOf(_), None) => Some(false),
+            (PluginAnswer::AnyOf(conditions), Some(sample)) => {
                 conditions.iter().try_fold(false, |any, one| Some(hold(one, sample, asker)? || any))
             }
         };

@@ -15,7 +15,7 @@ use crate::permission::{Permission, PermissionAction};
 
 /// What the plugin answers.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Read<'a> {
+pub(super) enum PluginAnswer<'a> {
     Allow,
     Deny,
     /// One of these must hold.
@@ -39,10 +39,10 @@ pub(super) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     /// `RBACPermissionPolicy.handle`
-    pub(super) fn handle(&self, permission: &Permission, asker: &Asker) -> Read<'a> {
+    pub(super) fn handle(&self, permission: &Permission, asker: &Asker) -> PluginAnswer<'a> {
         let supers = &self.files.config.super_users;
         if supers.contains(&asker.user) || asker.owned.iter().any(|owned| supers.contains(owned)) {
-            return Read::Allow;
+            return PluginAnswer::Allow;
         }
         let action = permission.action();
         let name = permission.name();
@@ -62,12 +62,12 @@ impl<'a> Reading<'a> {
                 if has_named || self.has_implicit(resource_type, action, &roles) {
                     self.enforce(asker, object, action, &roles)
                 } else if conditions.is_empty() {
-                    Read::Deny
+                    PluginAnswer::Deny
                 } else {
-                    Read::AnyOf(conditions)
+                    PluginAnswer::AnyOf(conditions)
                 }
             }
-            Precedence::Conditional if !conditions.is_empty() => Read::AnyOf(conditions),
+            Precedence::Conditional if !conditions.is_empty() => PluginAnswer::AnyOf(conditions),
             Precedence::Conditional => self.enforce(asker, object, action, &roles),
         }
     }
@@ -104,7 +104,7 @@ impl<'a> Reading<'a> {
         object: &str,
         action: Option<PermissionAction>,
         roles: &BTreeSet<&SmolStr>,
-    ) -> Read<'a> {
+    ) -> PluginAnswer<'a> {
         let applies = |row: &&Row| match &row.subject {
             Subject::Role(_) => is_of_role(row, roles),
             Subject::Direct(who) => {
@@ -118,7 +118,7 @@ impl<'a> Reading<'a> {
                 false => denied = true,
             }
         }
-        if allowed && !denied { Read::Allow } else { Read::Deny }
+        if allowed && !denied { PluginAnswer::Allow } else { PluginAnswer::Deny }
     }
 
     /// `handleConditions`; reading the files makes sure that no role has two.

@@ -28,7 +28,7 @@ pub(super) enum Clause {
 }
 
 /// A rule as Cedar says it.
-struct Said {
+struct CedarRule {
     /// Holds for no resource that the rule does not hold for.
     least: Clause,
     /// Holds for every resource that the rule holds for.
@@ -37,13 +37,13 @@ struct Said {
     why: Option<&'static str>,
 }
 
-impl From<Clause> for Said {
+impl From<Clause> for CedarRule {
     fn from(exact: Clause) -> Self {
         Self { least: exact.clone(), most: exact, why: None }
     }
 }
 
-impl Said {
+impl CedarRule {
     fn between(least: Clause, most: Clause, why: &'static str) -> Self {
         Self { least, most, why: Some(why) }
     }
@@ -191,7 +191,7 @@ impl Speller<'_> {
     }
 }
 
-fn said(condition: &PermissionCondition, rules: &PermissionRules) -> Said {
+fn said(condition: &PermissionCondition, rules: &PermissionRules) -> CedarRule {
     let PermissionCondition { resource_type, rule, params } = condition;
     let text = |name: &str| match params.get(name) {
         Some(ConditionParam::String(text)) if text == CURRENT_USER => Some(Text::CurrentUser),
@@ -237,11 +237,11 @@ fn said(condition: &PermissionCondition, rules: &PermissionRules) -> Said {
     }
 }
 
-fn said_of(text: Option<Text<'_>>, clause: impl Fn(Text<'_>) -> Clause) -> Said {
+fn said_of(text: Option<Text<'_>>, clause: impl Fn(Text<'_>) -> Clause) -> CedarRule {
     text.map_or(Clause::Constant(false), clause).into()
 }
 
-fn kind(kinds: &[SmolStr]) -> Said {
+fn kind(kinds: &[SmolStr]) -> CedarRule {
     // No kind is a reference.
     let kinds = kinds.iter().filter(|kind| !is_alias(kind)).map(|kind| kind.to_lowercase());
     match literals(kinds.collect()).as_slice() {
@@ -252,7 +252,7 @@ fn kind(kinds: &[SmolStr]) -> Said {
     .into()
 }
 
-fn owner(claims: &[SmolStr]) -> Said {
+fn owner(claims: &[SmolStr]) -> CedarRule {
     let given = |all: bool| {
         let claims = claims.iter().filter(|claim| !is_alias(claim));
         let claims = claims.filter(|claim| all || claim.to_lowercase() == claim.as_str());
@@ -274,7 +274,7 @@ fn owner(claims: &[SmolStr]) -> Said {
         return least.into();
     }
     const WHY: &str = "Backstage compares claims that are not in lower case in two ways";
-    Said::between(least, most, WHY)
+    CedarRule::between(least, most, WHY)
 }
 
 /// Says that something has a tag, and which value it has.
@@ -304,7 +304,7 @@ fn tag(
 }
 
 /// Says that an action has an input. Cedar sees inputs as texts.
-fn property(condition: &PermissionCondition) -> Said {
+fn property(condition: &PermissionCondition) -> CedarRule {
     const WHY: &str = "a policy does not tell the texts, numbers and booleans of inputs apart";
     const CASE: &str = "the scaffolder compares this input by case for some actions";
     let Some(ConditionParam::String(key)) = condition.params.get("key") else {
@@ -327,23 +327,23 @@ fn property(condition: &PermissionCondition) -> Said {
             Clause::all(vec![has, Clause::Text(text)]).into()
         }
         Some(ConditionParam::String(value)) if is_printed(value) => {
-            Said::between(never(), is(vec![value.to_string()]), WHY)
+            CedarRule::between(never(), is(vec![value.to_string()]), WHY)
         }
         Some(ConditionParam::String(value))
             if CASELESS_INPUTS.contains(&key.as_str())
                 && value.to_lowercase() != value.as_str() =>
         {
             let values = vec![value.to_lowercase(), value.to_string()];
-            Said::between(never(), is(values), CASE)
+            CedarRule::between(never(), is(values), CASE)
         }
         Some(ConditionParam::String(value)) => is(vec![value.to_string()]).into(),
         Some(ConditionParam::Number(value)) => {
-            Said::between(never(), is(vec![number_text(*value)]), WHY)
+            CedarRule::between(never(), is(vec![number_text(*value)]), WHY)
         }
         Some(ConditionParam::Bool(value)) => {
-            Said::between(never(), is(vec![value.to_string()]), WHY)
+            CedarRule::between(never(), is(vec![value.to_string()]), WHY)
         }
-        _ => Said::between(never(), has, WHY),
+        _ => CedarRule::between(never(), has, WHY),
     }
 }
 
@@ -371,11 +371,11 @@ fn listed(path: &str, references: &[SmolStr]) -> Clause {
 }
 
 /// Says what a rule of a permission file says: that a tag is there, or has a value.
-fn of_listed_rule(condition: &PermissionCondition, rules: &PermissionRules) -> Said {
+fn of_listed_rule(condition: &PermissionCondition, rules: &PermissionRules) -> CedarRule {
     let PermissionCondition { resource_type, rule, params } = condition;
     let unknown = || {
         const WHY: &str = "the rule is not known: list it in a `*.permissions.yaml`";
-        Said::between(Clause::Constant(false), Clause::Constant(true), WHY)
+        CedarRule::between(Clause::Constant(false), Clause::Constant(true), WHY)
     };
     let Some(rule) = rules.of_rule(resource_type, rule) else { return unknown() };
     let Some(tag) = rule.tag(params).map(|tag| quoted(&tag)) else { return unknown() };

@@ -10,7 +10,7 @@ use crate::entity_ref::EntityRef;
 use crate::file_error::{FileError, Report};
 use crate::permission::PermissionAction;
 use crate::permission_rules::PermissionRules;
-use crate::yaml::Place;
+use crate::yaml::Position;
 
 /// Bounds on the file.
 const FILE_BYTES: usize = 16 << 20;
@@ -128,21 +128,21 @@ impl RbacFiles {
     fn read_csv(&mut self, text: &str, report: &mut Report<'_>) {
         if text.len() > FILE_BYTES {
             let message = format!("{} bytes are more than the limit of {FILE_BYTES}", text.len());
-            return report.problem(Place { line: 1, column: 1 }, message, "");
+            return report.problem(Position { line: 1, column: 1 }, message, "");
         }
-        let mut seen = Seen::default();
+        let mut seen = SeenRows::default();
         for (line, text) in (1..).zip(text.lines()) {
             let text = text.trim();
             if text.is_empty() || text.starts_with('#') {
                 continue;
             }
             if let Err((message, help)) = self.read_line(line, text, &mut seen) {
-                report.problem(Place { line, column: 1 }, message, help);
+                report.problem(Position { line, column: 1 }, message, help);
             }
         }
     }
 
-    fn read_line(&mut self, line: u32, text: &str, seen: &mut Seen) -> Result<(), Wrong> {
+    fn read_line(&mut self, line: u32, text: &str, seen: &mut SeenRows) -> Result<(), RowError> {
         if text.contains('"') {
             return Err(("double quotes are not read".into(), "no name here needs them"));
         }
@@ -186,16 +186,22 @@ impl RbacFiles {
 }
 
 /// What is wrong with a line, and what to do about it.
-pub(super) type Wrong = (String, &'static str);
+pub(super) type RowError = (String, &'static str);
 
 /// Lines that were read, for those that repeat them.
 #[derive(Default)]
-struct Seen {
+struct SeenRows {
     rows: HashMap<(Subject, SmolStr, Option<PermissionAction>), (u32, bool)>,
     members: HashMap<(EntityRef, SmolStr), u32>,
 }
 
-fn row(line: u32, subject: &str, object: &str, action: &str, effect: &str) -> Result<Row, Wrong> {
+fn row(
+    line: u32,
+    subject: &str,
+    object: &str,
+    action: &str,
+    effect: &str,
+) -> Result<Row, RowError> {
     let subject = match full_reference(subject)? {
         ("role", _) => Subject::Role(subject.into()),
         _ if subject != subject.to_lowercase() => {
@@ -219,7 +225,7 @@ fn row(line: u32, subject: &str, object: &str, action: &str, effect: &str) -> Re
     Ok(Row { line, subject, object: object.into(), action, allow, origin: Origin::Csv })
 }
 
-fn assignment(member: &str, role: &str) -> Result<(EntityRef, SmolStr), Wrong> {
+fn assignment(member: &str, role: &str) -> Result<(EntityRef, SmolStr), RowError> {
     // The plugin does so too.
     let member = member.to_lowercase();
     if full_reference(&member)?.0 == "role" {
@@ -247,12 +253,12 @@ pub(super) fn action_word(action: Option<PermissionAction>) -> &'static str {
     action.map_or("use", PermissionAction::as_str)
 }
 
-fn reference(text: &str) -> Result<EntityRef, Wrong> {
+fn reference(text: &str) -> Result<EntityRef, RowError> {
     text.parse().map_err(|e: crate::EntityRefError| (e.to_string(), ""))
 }
 
 /// Checks a reference as the plugin does; returns its kind and the rest.
-pub(super) fn full_reference(text: &str) -> Result<(&str, &str), Wrong> {
+pub(super) fn full_reference(text: &str) -> Result<(&str, &str), RowError> {
     let help = "write `role:default/name`, `group:default/name` or `user:default/name`";
     let wrong = || (format!("`{text}` is not the reference of a role, a group or a user"), help);
     let (kind, rest) = text.split_once(':').ok_or_else(wrong)?;

@@ -13,7 +13,7 @@ use stagedoor_wire::{Explanation, WireError};
 use crate::authorize::ending;
 use crate::check::conditions;
 use crate::ending::Ending;
-use crate::engine::{LoadArgs, Loaded};
+use crate::engine::{LoadArgs, LoadedPolicies};
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::narrative::{self, Detail, Narrator};
@@ -82,7 +82,7 @@ pub(crate) fn answer(
 ) -> Result<Ending, Failure> {
     let mut input = Input::default();
     let loaded = args.load.load(&args.policies, Some(Platform::Backstage), output)?;
-    let Loaded { engine, permissions, .. } = loaded;
+    let LoadedPolicies { engine, permissions, .. } = loaded;
     let catalog = catalog(&args.catalog, &engine, &mut input)?;
     for warning in catalog.warnings() {
         output.remark(&warning.to_string());

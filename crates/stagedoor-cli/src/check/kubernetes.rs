@@ -194,7 +194,7 @@ pub(crate) fn answer(
                 access_review(&answering, *review, is_json, number, output)?
             }
             Review::Admission(json) => {
-                let shown = Shown { explained, is_json, number, question: None };
+                let shown = AnswerFormat { explained, is_json, number, question: None };
                 admission_review(&answering.reviewer, &json, shown, output)?
             }
             _ => return Err(Failure::input(format!("`{name}`: a review of a kind to come"))),
@@ -252,7 +252,8 @@ fn manifests(
                     .remark(&format!("`{name}`: the resource `{guessed}` is a guess by the kind"));
             }
             let question = format!("{} {}", args.user, review.question);
-            let shown = Shown { explained, is_json: false, number, question: Some(question) };
+            let shown =
+                AnswerFormat { explained, is_json: false, number, question: Some(question) };
             refused |= !admission_review(&answering.reviewer, &review.json, shown, output)?;
             number += 1;
         }
@@ -261,7 +262,7 @@ fn manifests(
 }
 
 /// How an answer is shown.
-struct Shown {
+struct AnswerFormat {
     explained: bool,
     is_json: bool,
     number: usize,
@@ -272,7 +273,7 @@ struct Shown {
 fn admission_review(
     reviewer: &Reviewer,
     json: &str,
-    shown: Shown,
+    shown: AnswerFormat,
     output: &mut Output,
 ) -> Result<bool, Failure> {
     let request = AdmissionRequest::from_review(json).map_err(|e| Failure::input(e.to_string()))?;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use stagedoor_core::Limits;
 use stagedoor_distribution::{
-    Location, PolicyStore, PublishError, Published, Release, SigningKey, Trust, newest, publish,
+    Location, PolicyStore, PublishError, PublishedRelease, Release, SigningKey, Trust, newest,
+    publish,
 };
 use stagedoor_source::Bundle;
 use stagedoor_testing::Options;
@@ -107,7 +108,7 @@ pub(crate) fn run(args: &PushArgs, output: &mut Output) -> Result<Ending, Failur
 fn compared(
     args: &PushArgs,
     store: &dyn PolicyStore,
-    before: &Published,
+    before: &PublishedRelease,
     bundle: &[u8],
 ) -> Result<String, Failure> {
     let old = fetch(store, before, args.location.channel())?;
@@ -120,7 +121,7 @@ fn compared(
 /// Fetches the bundle of a release that was published, and verifies it.
 pub(super) fn fetch(
     store: &dyn PolicyStore,
-    published: &Published,
+    published: &PublishedRelease,
     channel: &stagedoor_distribution::Channel,
 ) -> Result<Vec<u8>, Failure> {
     let digest = published.verified.release.digest;
@@ -144,7 +145,7 @@ pub(super) fn fetch_digest(
 }
 
 /// Returns the number of the next release.
-pub(super) fn next(before: Option<&Published>) -> u64 {
+pub(super) fn next(before: Option<&PublishedRelease>) -> u64 {
     before.map_or(1, |before| before.verified.release.counter.saturating_add(1))
 }
 
@@ -162,7 +163,7 @@ pub(super) fn publish_and_show(
     key: &SigningKey,
     release: &Release,
     bundle: &[u8],
-    after: Option<&Published>,
+    after: Option<&PublishedRelease>,
     output: &mut Output,
 ) -> Result<Ending, Failure> {
     publish(store, key, release, bundle, after).map_err(failed)?;

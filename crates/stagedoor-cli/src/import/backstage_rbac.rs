@@ -75,7 +75,7 @@ enum Counts {
 
 /// What was imported, for programs.
 #[derive(Serialize)]
-struct Imported<'a> {
+struct ImportSummary<'a> {
     policies: usize,
     files: [FileJson<'a>; 1],
     remarks: Vec<RemarkJson<'a>>,
@@ -151,7 +151,7 @@ pub(super) fn run(args: &BackstageRbacArgs, output: &mut Output) -> Result<Endin
     let policies = PolicyEngine::new(engine, permissions);
     let findings = policies.findings();
     if output.is_json() {
-        let imported = Imported {
+        let imported = ImportSummary {
             policies: import.len(),
             files: [FileJson { name: FILE, text: args.out.is_none().then_some(text.as_str()) }],
             remarks: import.remarks().iter().map(RemarkJson::of).collect(),

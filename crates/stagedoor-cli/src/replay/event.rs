@@ -22,7 +22,7 @@ pub(super) enum Question {
 
 /// Why an entry of a log cannot be decided again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Skipped {
+pub(super) enum SkipReason {
     /// It is none of the forms that are read.
     Unknown,
     /// The event is of a stage that has no answer yet, or of a request that is there already.
@@ -43,7 +43,7 @@ pub(super) enum Skipped {
     Incomplete,
 }
 
-impl Skipped {
+impl SkipReason {
     pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::Unknown => "not an entry of a form that is read",

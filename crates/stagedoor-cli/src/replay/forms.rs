@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 use stagedoor_kubernetes::ResourceAttributes;
 
-use super::event::{Event, Question, Skipped, attributes, subject, text};
+use super::event::{Event, Question, SkipReason, attributes, subject, text};
 
 /// How deep wrappings may be nested.
 const WRAPPINGS: usize = 8;
@@ -25,7 +25,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Hands over every event that is in an entry, or why it is none.
-    pub(super) fn read(&mut self, entry: &Value, take: &mut dyn FnMut(Result<Event, Skipped>)) {
+    pub(super) fn read(&mut self, entry: &Value, take: &mut dyn FnMut(Result<Event, SkipReason>)) {
         self.unwrap(entry, WRAPPINGS, take);
     }
 
@@ -33,14 +33,14 @@ impl Reader {
         &mut self,
         entry: &Value,
         depth: usize,
-        take: &mut dyn FnMut(Result<Event, Skipped>),
+        take: &mut dyn FnMut(Result<Event, SkipReason>),
     ) {
-        let Some(depth) = depth.checked_sub(1) else { return take(Err(Skipped::Unknown)) };
+        let Some(depth) = depth.checked_sub(1) else { return take(Err(SkipReason::Unknown)) };
         // An object in a text, as CloudWatch and AKS have them.
         if let Value::String(inner) = entry {
             return match serde_json::from_str::<Value>(inner) {
                 Ok(inner @ Value::Object(_)) => self.unwrap(&inner, depth, take),
-                _ => take(Err(Skipped::Unknown)),
+                _ => take(Err(SkipReason::Unknown)),
             };
         }
         if let Value::Array(entries) = entry {
@@ -59,33 +59,33 @@ impl Reader {
         if let Some(log) = entry.pointer("/properties/log") {
             return match text(entry, "/category").as_str() {
                 "" | "kube-audit" | "kube-audit-admin" => self.unwrap(log, depth, take),
-                _ => take(Err(Skipped::Unknown)),
+                _ => take(Err(SkipReason::Unknown)),
             };
         }
         if entry.get("protoPayload").is_some() {
             return take(gke(entry));
         }
         if entry.get("isAuditEvent") == Some(&Value::Bool(true)) {
-            return take(Err(Skipped::Resource));
+            return take(Err(SkipReason::Resource));
         }
         if entry.get("platform").is_some() && entry.get("outcome").is_some() {
             return take(own(entry));
         }
         match entry.get("message") {
             Some(message @ Value::String(_)) => self.unwrap(message, depth, take),
-            _ => take(Err(Skipped::Unknown)),
+            _ => take(Err(SkipReason::Unknown)),
         }
     }
 
-    fn audit_event(&mut self, event: &Value) -> Result<Event, Skipped> {
+    fn audit_event(&mut self, event: &Value) -> Result<Event, SkipReason> {
         match text(event, "/stage").as_str() {
             "ResponseComplete" | "" => {}
             "ResponseStarted" if text(event, "/verb") == "watch" => {}
-            _ => return Err(Skipped::Stage),
+            _ => return Err(SkipReason::Stage),
         }
         let id = text(event, "/auditID");
         if !id.is_empty() && self.seen.len() < REMEMBERED && !self.seen.insert(id.clone()) {
-            return Err(Skipped::Stage);
+            return Err(SkipReason::Stage);
         }
         let code = event.pointer("/responseStatus/code").and_then(Value::as_u64);
         let decision =
@@ -93,19 +93,19 @@ impl Reader {
         let allowed = match (decision, code) {
             (Some("allow"), _) => true,
             (Some("forbid"), _) => false,
-            (_, Some(401)) => return Err(Skipped::Unauthenticated),
+            (_, Some(401)) => return Err(SkipReason::Unauthenticated),
             (_, Some(403)) => false,
             // Whoever got something else got past authorization.
             (_, Some(200..=499)) => true,
-            _ => return Err(Skipped::Undecided),
+            _ => return Err(SkipReason::Undecided),
         };
         let user = match event.get("impersonatedUser") {
             Some(user @ Value::Object(_)) => user,
-            _ => event.get("user").ok_or(Skipped::Incomplete)?,
+            _ => event.get("user").ok_or(SkipReason::Incomplete)?,
         };
         let subject = subject(user, "/username", "/uid");
         if subject.user.is_empty() {
-            return Err(Skipped::Incomplete);
+            return Err(SkipReason::Incomplete);
         }
         let verb = text(event, "/verb");
         let object = |name: &str| text(event, &format!("/objectRef/{name}"));
@@ -122,12 +122,12 @@ impl Reader {
             let uri = text(event, "/requestURI");
             let path = uri.split('?').next().unwrap_or_default().to_owned();
             if path.is_empty() {
-                return Err(Skipped::Incomplete);
+                return Err(SkipReason::Incomplete);
             }
             (ResourceAttributes::new(&verb, "", ""), Some(path))
         };
         if verb.is_empty() {
-            return Err(Skipped::Incomplete);
+            return Err(SkipReason::Incomplete);
         }
         let question = Question::Kubernetes(Box::new(subject), Box::new(attributes(parts, path)));
         Ok(Event { id, question, allowed })
@@ -135,12 +135,12 @@ impl Reader {
 }
 
 /// Reads an entry of Google's audit logs. It has no groups of the user.
-fn gke(entry: &Value) -> Result<Event, Skipped> {
+fn gke(entry: &Value) -> Result<Event, SkipReason> {
     let payload = |pointer: &str| text(entry, &format!("/protoPayload{pointer}"));
     let method = payload("/methodName");
     let verb = match method.strip_prefix("io.k8s.").and_then(|rest| rest.rsplit('.').next()) {
         Some(verb) => verb.to_owned(),
-        None => return Err(Skipped::Unknown),
+        None => return Err(SkipReason::Unknown),
     };
     let decision = entry.pointer("/labels/authorization.k8s.io~1decision").and_then(Value::as_str);
     let granted =
@@ -151,13 +151,13 @@ fn gke(entry: &Value) -> Result<Event, Skipped> {
         (Some("forbid"), ..) => false,
         (_, Some(granted), _) => granted,
         (_, None, Some(7)) => false,
-        _ => return Err(Skipped::Undecided),
+        _ => return Err(SkipReason::Undecided),
     };
     let user = payload("/authenticationInfo/principalEmail");
     let name = payload("/resourceName");
     let mut parts = name.split('/');
     let group = match parts.next() {
-        None | Some("") => return Err(Skipped::Incomplete),
+        None | Some("") => return Err(SkipReason::Incomplete),
         Some("core") => "",
         Some(group) => group,
     };
@@ -173,7 +173,7 @@ fn gke(entry: &Value) -> Result<Event, Skipped> {
     let mut rest = rest.into_iter();
     let resource = rest.next().unwrap_or_default();
     if user.is_empty() || resource.is_empty() {
-        return Err(Skipped::Incomplete);
+        return Err(SkipReason::Incomplete);
     }
     let (name, subresource) = (rest.next().unwrap_or_default(), rest.next().unwrap_or_default());
     // What is created has no name when it is authorized; that of a subresource's owner is there.
@@ -189,34 +189,34 @@ fn gke(entry: &Value) -> Result<Event, Skipped> {
 }
 
 /// Reads a record of our own.
-fn own(record: &Value) -> Result<Event, Skipped> {
+fn own(record: &Value) -> Result<Event, SkipReason> {
     let allowed = match text(record, "/outcome").as_str() {
         "allowed" => true,
         "denied" | "no-opinion" => false,
-        _ => return Err(Skipped::NoDecision),
+        _ => return Err(SkipReason::NoDecision),
     };
     let masked = record.get("masked").and_then(Value::as_array);
     let is_masked = |path: &Value| path.as_str().is_some_and(|path| path.starts_with("/request"));
     if masked.is_some_and(|paths| paths.iter().any(is_masked)) {
-        return Err(Skipped::Masked);
+        return Err(SkipReason::Masked);
     }
-    let request = record.get("request").filter(|r| r.is_object()).ok_or(Skipped::Incomplete)?;
+    let request = record.get("request").filter(|r| r.is_object()).ok_or(SkipReason::Incomplete)?;
     let question = match (text(record, "/platform").as_str(), text(record, "/endpoint").as_str()) {
         ("kubernetes", "authorize") => kubernetes(request)?,
-        ("kubernetes", _) => return Err(Skipped::Object),
+        ("kubernetes", _) => return Err(SkipReason::Object),
         ("authzen", _) => Question::AuthZen(request.clone()),
-        ("backstage", _) => return Err(Skipped::Resource),
-        _ => return Err(Skipped::NoDecision),
+        ("backstage", _) => return Err(SkipReason::Resource),
+        _ => return Err(SkipReason::NoDecision),
     };
     Ok(Event { id: text(record, "/id"), question, allowed })
 }
 
-fn kubernetes(request: &Value) -> Result<Question, Skipped> {
+fn kubernetes(request: &Value) -> Result<Question, SkipReason> {
     let field = |name: &str| text(request, &format!("/{name}"));
     let verb = field("verb");
     let path = request.get("path").and_then(Value::as_str).map(str::to_owned);
     if verb.is_empty() && path.is_none() {
-        return Err(Skipped::Incomplete);
+        return Err(SkipReason::Incomplete);
     }
     let mut parts = ResourceAttributes::new(verb, field("apiGroup"), field("resource"))
         .with_version(field("apiVersion"))
@@ -225,10 +225,12 @@ fn kubernetes(request: &Value) -> Result<Question, Skipped> {
         .with_subresource(field("subresource"));
     let selector = |name: &str| request.get(name).filter(|value| value.is_object()).cloned();
     if let Some(selector) = selector("fieldSelector") {
-        parts.field_selector = serde_json::from_value(selector).map_err(|_| Skipped::Incomplete)?;
+        parts.field_selector =
+            serde_json::from_value(selector).map_err(|_| SkipReason::Incomplete)?;
     }
     if let Some(selector) = selector("labelSelector") {
-        parts.label_selector = serde_json::from_value(selector).map_err(|_| Skipped::Incomplete)?;
+        parts.label_selector =
+            serde_json::from_value(selector).map_err(|_| SkipReason::Incomplete)?;
     }
     let subject = subject(request, "/user", "/uid");
     Ok(Question::Kubernetes(Box::new(subject), Box::new(attributes(parts, path))))
@@ -238,12 +240,12 @@ fn kubernetes(request: &Value) -> Result<Question, Skipped> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Event, Reader, Skipped};
+    use super::{Event, Reader, SkipReason};
 
-    fn read(entries: &[Value]) -> Vec<Result<(String, bool), Skipped>> {
+    fn read(entries: &[Value]) -> Vec<Result<(String, bool), SkipReason>> {
         let mut reader = Reader::default();
         let mut found = Vec::new();
-        let mut take = |event: Result<Event, Skipped>| {
+        let mut take = |event: Result<Event, SkipReason>| {
             found.push(event.map(|event| (event.question.describe(), event.allowed)));
         };
         entries.iter().for_each(|entry| reader.read(entry, &mut take));
@@ -297,20 +299,20 @@ mod tests {
             event
         };
         let cases = [
-            (change("/stage", json!("RequestReceived")), Skipped::Stage),
-            (change("/responseStatus/code", json!(401)), Skipped::Unauthenticated),
-            (change("/responseStatus/code", json!(500)), Skipped::Undecided),
-            (change("/user", json!({})), Skipped::Incomplete),
-            (json!({"hello": 1}), Skipped::Unknown),
-            (json!("not json"), Skipped::Unknown),
-            (json!({"isAuditEvent": true, "meta": {}}), Skipped::Resource),
+            (change("/stage", json!("RequestReceived")), SkipReason::Stage),
+            (change("/responseStatus/code", json!(401)), SkipReason::Unauthenticated),
+            (change("/responseStatus/code", json!(500)), SkipReason::Undecided),
+            (change("/user", json!({})), SkipReason::Incomplete),
+            (json!({"hello": 1}), SkipReason::Unknown),
+            (json!("not json"), SkipReason::Unknown),
+            (json!({"isAuditEvent": true, "meta": {}}), SkipReason::Resource),
             (
                 json!({"platform": "authzen", "endpoint": "search-action", "outcome": "listed", "request": {}}),
-                Skipped::NoDecision,
+                SkipReason::NoDecision,
             ),
             (
                 json!({"platform": "authzen", "endpoint": "evaluation", "outcome": "denied", "request": {}, "masked": ["/request/subject"]}),
-                Skipped::Masked,
+                SkipReason::Masked,
             ),
         ];
         for (entry, reason) in cases {
@@ -322,6 +324,9 @@ mod tests {
             event.insert("impersonatedUser".to_owned(), bob);
         }
         let twice = read(&[impersonated.clone(), impersonated]);
-        assert_eq!(twice, [Ok(("bob: create pods in n".to_owned(), false)), Err(Skipped::Stage)]);
+        assert_eq!(
+            twice,
+            [Ok(("bob: create pods in n".to_owned(), false)), Err(SkipReason::Stage)]
+        );
     }
 }

@@ -54,7 +54,7 @@ pub(super) struct LockArgs {
 }
 
 #[derive(Serialize)]
-struct Precompiled<'a> {
+struct PrecompileSummary<'a> {
     file: String,
     rule: &'a str,
     sha256: &'a str,
@@ -68,7 +68,7 @@ pub(super) fn precompile(args: &PrecompileArgs, output: &mut Output) -> Result<E
     for file in components(&args.paths)? {
         let rule = WasmRules::file(&host, &file).map_err(|error| failed(&error))?;
         let entry = precompiled(&host, &file, args).map_err(|error| failed(&error))?;
-        let told = Precompiled {
+        let told = PrecompileSummary {
             file: file.display().to_string(),
             rule: rule.name(),
             sha256: rule.digest(),

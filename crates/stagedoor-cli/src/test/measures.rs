@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stagedoor_testing::mutation::Fate;
+use stagedoor_testing::mutation::MutantStatus;
 use stagedoor_testing::{Coverage, Mutation, coverage, mutation};
 
 use super::{CoverageFormat, TestArgs};
@@ -22,7 +22,8 @@ pub(super) fn tell_mutation(
             output.line(format_args!("{}", printable(&text)))?;
         }
     }
-    let unsettled = mutation.mutants.iter().filter(|m| matches!(m.fate, Fate::Unsettled)).count();
+    let unsettled =
+        mutation.mutants.iter().filter(|m| matches!(m.fate, MutantStatus::Unsettled)).count();
     if unsettled > 0 {
         let told = format!("{unsettled} mutants are not settled: give more time with `--budget`");
         output.complaint(&told);

@@ -21,7 +21,7 @@ pub(super) fn watch(args: &TestArgs, output: &mut Output) -> Result<Ending, Fail
     let mut sources: Vec<PathBuf> = named().collect();
     loop {
         let started = SystemTime::now();
-        let seen = |sources: &[PathBuf]| Seen::of(sources, args.coverage_file.as_deref());
+        let seen = |sources: &[PathBuf]| FileState::of(sources, args.coverage_file.as_deref());
         let known = sources.clone();
         let read = seen(&known);
         let (_, used) = once(args, output)?;
@@ -49,12 +49,12 @@ pub(super) fn watch(args: &TestArgs, output: &mut Output) -> Result<Ending, Fail
 
 /// What files looked like, and when.
 #[derive(PartialEq, Eq)]
-struct Seen {
+struct FileState {
     files: Fingerprint,
     times: Vec<SystemTime>,
 }
 
-impl Seen {
+impl FileState {
     fn of(paths: &[PathBuf], but: Option<&Path>) -> Self {
         let all = Fingerprint::of_kinds(&RealFileSystem, paths, |_| true);
         let is_written_here = |path: &Path| {
@@ -90,7 +90,7 @@ mod tests {
         let place = tempfile::tempdir()?;
         let paths = [place.path().to_owned()];
         let written = place.path().join("below/../written.json");
-        let look = || Seen::of(&paths, Some(&written));
+        let look = || FileState::of(&paths, Some(&written));
         let empty = look();
         std::fs::write(place.path().join("notes.txt"), "")?;
         std::fs::write(place.path().join("coverage.json"), "")?;

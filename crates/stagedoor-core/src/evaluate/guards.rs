@@ -15,9 +15,9 @@ use crate::guard::{BoundGuard, GuardAnswer, GuardFailure, GuardOutcome, GuardVer
 use crate::outcome::{Outcome, PolicyError};
 use crate::policy::PolicyInfo;
 use crate::text::single_line;
-use crate::view::Asked;
+use crate::view::RequestRef;
 
-use super::{Evaluation, Tally};
+use super::{DeterminingPolicies, Evaluation};
 
 /// What is known of the resource while guards are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(crate) enum ResourceKnown {
 
 /// Whether a policy counts that Cedar satisfied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum GuardedEffect {
     /// Its guards say yes.
     Holds,
     /// A guard says no.
@@ -38,7 +38,7 @@ pub(crate) enum Standing {
     Failed,
 }
 
-impl Standing {
+impl GuardedEffect {
     /// Returns whether a policy of this effect counts.
     pub(crate) fn counts(self, effect: Effect) -> bool {
         match self {
@@ -50,14 +50,14 @@ impl Standing {
 }
 
 /// The guards of one request, each asked at most once.
-pub(crate) struct Guards<'a> {
-    asked: Asked<'a>,
+pub(crate) struct GuardSession<'a> {
+    asked: RequestRef<'a>,
     resource: ResourceKnown,
     answers: SmallVec<[(u32, GuardVerdict); 4]>,
 }
 
-impl<'a> Guards<'a> {
-    pub(crate) fn new(asked: Asked<'a>, resource: ResourceKnown) -> Self {
+impl<'a> GuardSession<'a> {
+    pub(crate) fn new(asked: RequestRef<'a>, resource: ResourceKnown) -> Self {
         Self { asked, resource, answers: SmallVec::new() }
     }
 
@@ -66,16 +66,16 @@ impl<'a> Guards<'a> {
         &mut self,
         policy: PolicyInfo<'_>,
         outcomes: &mut Vec<GuardOutcome>,
-    ) -> Standing {
-        let mut standing = Standing::Holds;
+    ) -> GuardedEffect {
+        let mut standing = GuardedEffect::Holds;
         for guard in &policy.policy.body.guards {
             let verdict = match standing {
-                Standing::Refused => GuardVerdict::NotAsked,
-                Standing::Holds | Standing::Failed => self.verdict(guard),
+                GuardedEffect::Refused => GuardVerdict::NotAsked,
+                GuardedEffect::Holds | GuardedEffect::Failed => self.verdict(guard),
             };
             match &verdict {
-                GuardVerdict::No(_) => standing = Standing::Refused,
-                GuardVerdict::Failed(_) => standing = Standing::Failed,
+                GuardVerdict::No(_) => standing = GuardedEffect::Refused,
+                GuardVerdict::Failed(_) => standing = GuardedEffect::Failed,
                 GuardVerdict::Yes(_) | GuardVerdict::NotAsked => {}
             }
             outcomes.push(outcome(policy, guard, verdict));
@@ -137,7 +137,12 @@ pub(crate) fn errors(outcomes: &[GuardOutcome]) -> impl Iterator<Item = PolicyEr
 
 impl Evaluation<'_, '_> {
     /// Asks the guards that can change the answer, and returns the answer.
-    pub(crate) fn outcome(&self, engine: &Engine, tally: Tally, guards: Guards<'_>) -> Outcome {
+    pub(crate) fn outcome(
+        &self,
+        engine: &Engine,
+        tally: DeterminingPolicies,
+        guards: GuardSession<'_>,
+    ) -> Outcome {
         if tally.guarded.is_empty() {
             return tally.settled(engine, Vec::new());
         }
@@ -145,12 +150,16 @@ impl Evaluation<'_, '_> {
     }
 
     /// Returns the request's guards, none asked yet.
-    pub(crate) fn guards(&self, resource: ResourceKnown) -> Guards<'_> {
-        Guards::new(self.view.asked, resource)
+    pub(crate) fn guards(&self, resource: ResourceKnown) -> GuardSession<'_> {
+        GuardSession::new(self.view.asked, resource)
     }
 }
 
-fn guarded_outcome(engine: &Engine, mut tally: Tally, mut guards: Guards<'_>) -> Outcome {
+fn guarded_outcome(
+    engine: &Engine,
+    mut tally: DeterminingPolicies,
+    mut guards: GuardSession<'_>,
+) -> Outcome {
     let guarded = std::mem::take(&mut tally.guarded);
     let mut asked: Vec<(u32, Vec<GuardOutcome>)> = Vec::new();
     for effect in [Effect::Forbid, Effect::Permit] {

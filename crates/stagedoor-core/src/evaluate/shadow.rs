@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use cedar_policy::Effect;
 
-use super::{Evaluation, Tally, Verdict};
+use super::{DeterminingPolicies, Evaluation, Verdict};
 use crate::engine::Engine;
 use crate::error::DecideError;
 use crate::outcome::PolicyError;
@@ -48,7 +48,7 @@ impl DifferenceSink for StandardError {
 }
 
 /// What policies say: the number, and whether it is satisfied rather than in error.
-type Said = Vec<(u32, bool)>;
+type PolicyVerdicts = Vec<(u32, bool)>;
 
 impl Shadow {
     pub(crate) fn new(one_in: NonZeroU32, sink: Arc<dyn DifferenceSink>) -> Self {
@@ -74,11 +74,11 @@ impl Shadow {
         evaluation: &Evaluation<'_, '_>,
         engine: &Engine,
         counts: &impl Fn(u32) -> bool,
-        tally: &mut Tally,
+        tally: &mut DeterminingPolicies,
     ) -> Result<(), DecideError> {
         self.compared.fetch_add(1, Ordering::Relaxed);
         let own = said(tally, evaluation.engine.exact);
-        let mut cedar = Tally::default();
+        let mut cedar = DeterminingPolicies::default();
         for (number, policy) in engine.numbered_policies() {
             if !counts(number) || !evaluation.scope(policy.policy) {
                 continue;
@@ -109,7 +109,7 @@ impl Shadow {
     }
 }
 
-fn stricter(tally: &mut Tally, cedar: Tally, engine: &Engine) {
+fn stricter(tally: &mut DeterminingPolicies, cedar: DeterminingPolicies, engine: &Engine) {
     let is_forbid =
         |number: u32| engine.policy(number).is_some_and(|p| p.effect() == Effect::Forbid);
     tally.permits.retain(|number| cedar.permits.contains(number));
@@ -128,12 +128,12 @@ fn stricter(tally: &mut Tally, cedar: Tally, engine: &Engine) {
 }
 
 /// Returns what policies say, by number; forbids that count because they err are errors.
-fn said(tally: &Tally, exact: bool) -> Said {
+fn said(tally: &DeterminingPolicies, exact: bool) -> PolicyVerdicts {
     let errs = |number: &u32| tally.errors.iter().any(|(erring, _)| erring == number);
     let satisfied = tally.permits.iter().chain(&tally.forbids).chain(&tally.guarded);
     let satisfied = satisfied.filter(|number| exact || !errs(number));
     let errors = tally.errors.iter().map(|(number, _)| (*number, false));
-    let mut said: Said = satisfied.map(|number| (*number, true)).chain(errors).collect();
+    let mut said: PolicyVerdicts = satisfied.map(|number| (*number, true)).chain(errors).collect();
     said.sort_unstable();
     said
 }

@@ -14,7 +14,7 @@ use crate::parse;
 use crate::policy::{Form, PolicyInfo};
 use crate::statement::scope_part;
 use crate::symbols::{Path, Step, Var};
-use crate::view::Found;
+use crate::view::Lookup;
 
 /// So many values of one clause are told.
 const VALUES: usize = 8;
@@ -167,8 +167,8 @@ impl MetValue {
 
     fn of(path: &Path, evaluation: &Evaluation<'_, '_>) -> Self {
         let value = match evaluation.view.resolve(path) {
-            Found::Value(value) => Some(cut(&value.to_value())),
-            Found::Missing | Found::Broken => None,
+            Lookup::Value(value) => Some(cut(&value.to_value())),
+            Lookup::Missing | Lookup::Broken => None,
         };
         Self { expression: cut(path), value }
     }
@@ -185,7 +185,7 @@ impl fmt::Display for MetValue {
 
 /// A part of a policy, by its place in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum PolicyPart {
     Principal,
     Resource,
     Clause(usize),
@@ -197,17 +197,17 @@ pub(super) enum Part {
 pub(super) fn failed_parts(
     policy: PolicyInfo<'_>,
     evaluation: &Evaluation<'_, '_>,
-) -> Result<Vec<Part>, DecideError> {
+) -> Result<Vec<PolicyPart>, DecideError> {
     let mut failed = Vec::new();
     if !evaluation.entity_scope(&policy.policy.principal, Var::Principal) {
-        failed.push(Part::Principal);
+        failed.push(PolicyPart::Principal);
     }
     if !evaluation.entity_scope(&policy.policy.resource, Var::Resource) {
-        failed.push(Part::Resource);
+        failed.push(PolicyPart::Resource);
     }
     for (number, clause) in policy.policy.body.clauses.iter().enumerate() {
         if evaluation.clause(clause)? != Some(true) {
-            failed.push(Part::Clause(number));
+            failed.push(PolicyPart::Clause(number));
         }
     }
     Ok(failed)
@@ -229,16 +229,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns a part that does not hold.
-    pub(super) fn failed(&self, part: Part, evaluation: &Evaluation<'_, '_>) -> FailedClause {
+    pub(super) fn failed(&self, part: PolicyPart, evaluation: &Evaluation<'_, '_>) -> FailedClause {
         with_room(|| {
             let (text, span) = self.read(part);
             let values = match part {
-                Part::Principal => vec![MetValue::of(&variable(Var::Principal), evaluation)],
-                Part::Resource => vec![MetValue::of(&variable(Var::Resource), evaluation)],
-                Part::Clause(number) => {
+                PolicyPart::Principal => vec![MetValue::of(&variable(Var::Principal), evaluation)],
+                PolicyPart::Resource => vec![MetValue::of(&variable(Var::Resource), evaluation)],
+                PolicyPart::Clause(number) => {
                     self.clauses.get(number).map(|e| values(e, evaluation)).unwrap_or_default()
                 }
-                Part::Guard => Vec::new(),
+                PolicyPart::Guard => Vec::new(),
             };
             let (file, position) = (self.policy.file().to_owned(), self.position(span));
             FailedClause { text, file, position, values }
@@ -255,7 +255,7 @@ impl<'a> Reader<'a> {
         evaluation: &Evaluation<'_, '_>,
     ) -> Result<Vec<HeldClause>, DecideError> {
         let held = |(number, clause): (usize, &Arc<Expr>)| {
-            let (text, span) = self.read(Part::Clause(number));
+            let (text, span) = self.read(PolicyPart::Clause(number));
             let mut alternatives = Vec::new();
             let (operands, negated) = alternatives_of(clause);
             for operand in operands {
@@ -280,24 +280,24 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the text of a part and where it stands in the policy's.
-    fn read(&self, part: Part) -> (String, Option<Range<usize>>) {
+    fn read(&self, part: PolicyPart) -> (String, Option<Range<usize>>) {
         match part {
-            Part::Principal => {
+            PolicyPart::Principal => {
                 let text = self.tree.as_ref().map(|t| t.principal_constraint().to_string());
                 (text.unwrap_or_default(), scope_part(self.policy.text(), "principal"))
             }
-            Part::Resource => {
+            PolicyPart::Resource => {
                 let text = self.tree.as_ref().map(|t| t.resource_constraint().to_string());
                 (text.unwrap_or_default(), scope_part(self.policy.text(), "resource"))
             }
-            Part::Guard => {
+            PolicyPart::Guard => {
                 let annotations = self.tree.iter().flat_map(|tree| tree.annotations());
                 let guard = annotations.into_iter().find(|(name, _)| name.as_ref() == "guard");
                 let span = guard.and_then(|(_, a)| a.loc.as_ref()).map(|l| l.start()..l.end());
                 let text = guard.map(|(_, a)| format!("@guard({:?})", a.val.as_str()));
                 (text.unwrap_or_default(), span)
             }
-            Part::Clause(number) => {
+            PolicyPart::Clause(number) => {
                 self.clauses.get(number).map(|clause| self.expression(clause)).unwrap_or_default()
             }
         }

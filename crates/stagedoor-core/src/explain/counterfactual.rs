@@ -4,7 +4,7 @@ use std::fmt;
 
 use cedar_policy::{Decision, Effect};
 
-use super::clause::{Part, Reader, failed_parts};
+use super::clause::{PolicyPart, Reader, failed_parts};
 use super::edit::{Edit, Edits, current, scope_ways, together, ways};
 use crate::engine::Engine;
 use crate::entities::Entities;
@@ -14,7 +14,7 @@ use crate::outcome::Outcome;
 use crate::policy::PolicyInfo;
 use crate::request::Request;
 use crate::symbols::{Path, Var};
-use crate::view::View;
+use crate::view::EvalContext;
 
 /// So many changed requests are decided.
 const TRIES: usize = 48;
@@ -217,7 +217,7 @@ impl Attempt {
 }
 
 /// Returns edits with which a forbid does not hold.
-fn against(forbid: PolicyInfo<'_>, view: &View<'_>) -> Vec<Edits> {
+fn against(forbid: PolicyInfo<'_>, view: &EvalContext<'_>) -> Vec<Edits> {
     let reader = Reader::new(forbid);
     let mut edits: Vec<Edits> = Vec::new();
     for clause in &reader.clauses {
@@ -234,7 +234,7 @@ fn against(forbid: PolicyInfo<'_>, view: &View<'_>) -> Vec<Edits> {
 
 /// Returns edits with which one of the nearest permits holds.
 fn towards(engine: &Engine, evaluation: &Evaluation<'_, '_>) -> Result<Vec<Edits>, DecideError> {
-    let mut near: Vec<(PolicyInfo<'_>, Vec<Part>)> = Vec::new();
+    let mut near: Vec<(PolicyInfo<'_>, Vec<PolicyPart>)> = Vec::new();
     for policy in engine.policies() {
         if policy.effect() != Effect::Permit || !evaluation.action_scope(policy.policy) {
             continue;
@@ -254,19 +254,19 @@ fn towards(engine: &Engine, evaluation: &Evaluation<'_, '_>) -> Result<Vec<Edits
         let reader = Reader::new(policy);
         let view = evaluation.view;
         edits.extend(together(failed.into_iter().map(|part| match part {
-            Part::Principal => scope(&reader, Var::Principal, view),
-            Part::Resource => scope(&reader, Var::Resource, view),
-            Part::Clause(number) => {
+            PolicyPart::Principal => scope(&reader, Var::Principal, view),
+            PolicyPart::Resource => scope(&reader, Var::Resource, view),
+            PolicyPart::Clause(number) => {
                 reader.clauses.get(number).map(|e| ways(e, true, view)).unwrap_or_default()
             }
-            Part::Guard => Vec::new(),
+            PolicyPart::Guard => Vec::new(),
         })));
     }
     edits.sort_by_key(Vec::len);
     Ok(edits)
 }
 
-fn scope(reader: &Reader<'_>, var: Var, view: &View<'_>) -> Vec<Edits> {
+fn scope(reader: &Reader<'_>, var: Var, view: &EvalContext<'_>) -> Vec<Edits> {
     let Some(tree) = &reader.tree else { return Vec::new() };
     match var {
         Var::Principal => scope_ways(tree.principal_constraint().as_inner(), var, true, view),
@@ -274,7 +274,7 @@ fn scope(reader: &Reader<'_>, var: Var, view: &View<'_>) -> Vec<Edits> {
     }
 }
 
-fn change(edit: &Edit, view: &View<'_>) -> Change {
+fn change(edit: &Edit, view: &EvalContext<'_>) -> Change {
     let of = |path: &Path, to: ChangedTo| {
         let from = current(path, view).map(|value| cut(&value));
         Change { subject: cut(path), from, to }

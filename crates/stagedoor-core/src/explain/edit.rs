@@ -18,7 +18,7 @@ use crate::lower::path;
 use crate::request::Request;
 use crate::symbols::{Path, Step, Var};
 use crate::value::{Record, Value, ValueRef};
-use crate::view::{Found, View};
+use crate::view::{EvalContext, Lookup};
 
 /// So many ways to make one expression true are followed.
 const WAYS: usize = 4;
@@ -42,7 +42,7 @@ pub(super) enum Edit {
 pub(super) type Edits = Vec<Edit>;
 
 /// Returns ways to make an expression true, or else false; none where it is not known how.
-pub(super) fn ways(expr: &Expr, to: bool, view: &View<'_>) -> Vec<Edits> {
+pub(super) fn ways(expr: &Expr, to: bool, view: &EvalContext<'_>) -> Vec<Edits> {
     let mut ways = match expr.expr_kind() {
         ExprKind::Lit(Literal::Bool(held)) if *held == to => vec![Vec::new()],
         ExprKind::UnaryApp { op: UnaryOp::Not, arg } => ways(arg, !to, view),
@@ -74,7 +74,7 @@ pub(super) fn ways(expr: &Expr, to: bool, view: &View<'_>) -> Vec<Edits> {
 }
 
 /// All of several expressions, or any of them.
-fn joined(operands: &[&Expr], all: bool, to: bool, view: &View<'_>) -> Vec<Edits> {
+fn joined(operands: &[&Expr], all: bool, to: bool, view: &EvalContext<'_>) -> Vec<Edits> {
     if all {
         let open = operands.iter().filter(|operand| held(operand, view) != Some(to));
         return together(open.map(|operand| ways(operand, to, view)));
@@ -85,7 +85,7 @@ fn joined(operands: &[&Expr], all: bool, to: bool, view: &View<'_>) -> Vec<Edits
 }
 
 /// Returns whether a comparison with a literal holds now, where that is quick to tell.
-fn held(expr: &Expr, view: &View<'_>) -> Option<bool> {
+fn held(expr: &Expr, view: &EvalContext<'_>) -> Option<bool> {
     match expr.expr_kind() {
         ExprKind::BinaryApp { op: BinaryOp::Eq, arg1, arg2 } => {
             let now = current(&path(arg1)?, view)?;
@@ -118,7 +118,13 @@ pub(super) fn together(parts: impl Iterator<Item = Vec<Edits>>) -> Vec<Edits> {
     all
 }
 
-fn relation(op: BinaryOp, left: &Expr, right: &Expr, to: bool, view: &View<'_>) -> Vec<Edits> {
+fn relation(
+    op: BinaryOp,
+    left: &Expr,
+    right: &Expr,
+    to: bool,
+    view: &EvalContext<'_>,
+) -> Vec<Edits> {
     match op {
         BinaryOp::Eq => match (path(left), path(right)) {
             (Some(at), None) => literal(right).map(|v| equal(at, v, to)).unwrap_or_default(),
@@ -228,7 +234,7 @@ pub(super) fn scope_ways(
     constraint: &PrincipalOrResourceConstraint,
     var: Var,
     to: bool,
-    view: &View<'_>,
+    view: &EvalContext<'_>,
 ) -> Vec<Edits> {
     let variable = Path { var, steps: smallvec::SmallVec::new() };
     let Some(Value::Entity(now)) = current(&variable, view) else { return Vec::new() };
@@ -289,7 +295,7 @@ fn member(
     path: Path,
     items: impl IntoIterator<Item = Value>,
     to: bool,
-    view: &View<'_>,
+    view: &EvalContext<'_>,
 ) -> Vec<Edits> {
     let mut set_now = match current(&path, view) {
         Some(Value::Set(items)) => items,
@@ -307,10 +313,10 @@ fn member(
 }
 
 /// Returns the value at a path.
-pub(super) fn current(path: &Path, view: &View<'_>) -> Option<Value> {
+pub(super) fn current(path: &Path, view: &EvalContext<'_>) -> Option<Value> {
     match view.resolve(path) {
-        Found::Value(value) => Some(ValueRef::to_value(value)),
-        Found::Missing | Found::Broken => None,
+        Lookup::Value(value) => Some(ValueRef::to_value(value)),
+        Lookup::Missing | Lookup::Broken => None,
     }
 }
 

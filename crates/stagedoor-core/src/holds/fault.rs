@@ -11,10 +11,10 @@ use std::fmt;
 use cedar_policy::EntityUid;
 
 use super::Val;
-use crate::condition::{Operation, Term, Test};
+use crate::condition::{Operand, Operation, Predicate};
 use crate::symbols::{Path, Step, Var};
 use crate::value::{Value, ValueRef};
-use crate::view::{Found, View, field};
+use crate::view::{EvalContext, Lookup, field};
 
 /// Why a policy could not be evaluated.
 pub(crate) enum Fault<'v> {
@@ -41,27 +41,27 @@ pub(crate) trait PathFault {
     fn missing(&self, path: u32) -> Option<Missing<'_>>;
 }
 
-impl PathFault for View<'_> {
+impl PathFault for EvalContext<'_> {
     fn missing(&self, path: u32) -> Option<Missing<'_>> {
         self.first_missing(self.symbols.path(path)?)
     }
 }
 
-impl View<'_> {
+impl EvalContext<'_> {
     /// Returns why a test has no answer; `None` where Cedar has to tell.
-    pub(crate) fn fault<'x>(&'x self, test: &'x Test) -> Option<Fault<'x>> {
+    pub(crate) fn fault<'x>(&'x self, test: &'x Predicate) -> Option<Fault<'x>> {
         match test {
-            Test::OneOf { path, .. }
-            | Test::Contains { path, .. }
-            | Test::True { path }
-            | Test::Has { path } => self.path_fault(*path),
+            Predicate::OneOf { path, .. }
+            | Predicate::Contains { path, .. }
+            | Predicate::True { path }
+            | Predicate::Has { path } => self.path_fault(*path),
             // Neither errs.
-            Test::In { .. } | Test::Is { .. } => None,
-            Test::Not(test) => self.fault(test),
-            Test::All(tests) | Test::Any(tests) => {
+            Predicate::In { .. } | Predicate::Is { .. } => None,
+            Predicate::Not(test) => self.fault(test),
+            Predicate::All(tests) | Predicate::Any(tests) => {
                 self.fault(tests.iter().find(|test| self.decide(test).is_none())?)
             }
-            Test::If(tests) => {
+            Predicate::If(tests) => {
                 let [condition, then, otherwise] = tests.as_ref();
                 self.fault(match self.decide(condition) {
                     None => condition,
@@ -69,33 +69,33 @@ impl View<'_> {
                     Some(false) => otherwise,
                 })
             }
-            Test::Equal(terms)
-            | Test::Less { terms, .. }
-            | Test::MemberOf(terms)
-            | Test::HasTag(terms)
-            | Test::Element(terms)
-            | Test::Superset { terms, .. } => self.first_fault(terms.as_slice()),
-            Test::Like { term, .. }
-            | Test::OfType { term, .. }
-            | Test::HasAttribute { term, .. }
-            | Test::Empty(term)
-            | Test::Value(term) => self.first_fault(std::slice::from_ref(term.as_ref())),
+            Predicate::Equal(terms)
+            | Predicate::Less { terms, .. }
+            | Predicate::MemberOf(terms)
+            | Predicate::HasTag(terms)
+            | Predicate::Element(terms)
+            | Predicate::Superset { terms, .. } => self.first_fault(terms.as_slice()),
+            Predicate::Like { term, .. }
+            | Predicate::OfType { term, .. }
+            | Predicate::HasAttribute { term, .. }
+            | Predicate::Empty(term)
+            | Predicate::Value(term) => self.first_fault(std::slice::from_ref(term.as_ref())),
         }
     }
 
     /// Returns why the first term that has no value has none.
-    fn first_fault<'x>(&'x self, terms: &'x [Term]) -> Option<Fault<'x>> {
+    fn first_fault<'x>(&'x self, terms: &'x [Operand]) -> Option<Fault<'x>> {
         self.term_fault(terms.iter().find(|term| self.term(term).is_none())?)
     }
 
-    fn term_fault<'x>(&'x self, term: &'x Term) -> Option<Fault<'x>> {
+    fn term_fault<'x>(&'x self, term: &'x Operand) -> Option<Fault<'x>> {
         match term {
-            Term::Path(path) => self.path_fault(*path),
-            Term::Attribute(base, name) => match self.term(base) {
+            Operand::Path(path) => self.path_fault(*path),
+            Operand::Attribute(base, name) => match self.term(base) {
                 None => self.term_fault(base),
                 Some(base) => self.attribute_fault(&base, name),
             },
-            Term::Tag(terms) => {
+            Operand::Tag(terms) => {
                 let [entity, tag] = terms.as_ref();
                 match (self.term(entity), self.term(tag)) {
                     (Some(Val::Uid(uid)), Some(Val::String(tag))) => {
@@ -108,9 +108,9 @@ impl View<'_> {
                     _ => self.first_fault(terms.as_slice()),
                 }
             }
-            Term::Negative(_) | Term::Arithmetic(..) => self.number(term).err().flatten(),
-            Term::Set(terms) | Term::Call(_, terms) => self.first_fault(terms),
-            Term::If(test, terms) => {
+            Operand::Negative(_) | Operand::Arithmetic(..) => self.number(term).err().flatten(),
+            Operand::Set(terms) | Operand::Call(_, terms) => self.first_fault(terms),
+            Operand::If(test, terms) => {
                 let [then, otherwise] = terms.as_ref();
                 match self.decide(test) {
                     None => self.fault(test),
@@ -118,22 +118,24 @@ impl View<'_> {
                     Some(false) => self.term_fault(otherwise),
                 }
             }
-            Term::Test(test) => self.fault(test),
-            Term::Bool(_) | Term::Long(_) | Term::String(_) | Term::Uid(_) | Term::Extension(_) => {
-                None
-            }
+            Operand::Predicate(test) => self.fault(test),
+            Operand::Bool(_)
+            | Operand::Long(_)
+            | Operand::String(_)
+            | Operand::Uid(_)
+            | Operand::Extension(_) => None,
         }
     }
 
     /// Returns what arithmetic comes to, or why it comes to nothing. In one go: chains of it are
     /// as long as policies may be.
-    fn number<'x>(&'x self, term: &'x Term) -> Result<i64, Option<Fault<'x>>> {
+    fn number<'x>(&'x self, term: &'x Operand) -> Result<i64, Option<Fault<'x>>> {
         match term {
-            Term::Negative(operand) => {
+            Operand::Negative(operand) => {
                 let n = self.number(operand)?;
                 n.checked_neg().ok_or(Some(Fault::Negation(n)))
             }
-            Term::Arithmetic(operation, terms) => {
+            Operand::Arithmetic(operation, terms) => {
                 let [left, right] = terms.as_ref();
                 let (left, right) = (self.number(left)?, self.number(right)?);
                 operation.apply(left, right).ok_or(Some(Fault::Overflow(*operation, left, right)))
@@ -159,12 +161,12 @@ impl View<'_> {
 
     fn path_fault(&self, path: u32) -> Option<Fault<'_>> {
         let is_plain = match self.found(path) {
-            Found::Missing => {
+            Lookup::Missing => {
                 // Cedar knows actions that no store holds.
                 self.symbols.path(path).is_some_and(|p| p.steps.len() == 1 && p.var != Var::Action)
             }
-            Found::Value(_) => return None,
-            Found::Broken => false,
+            Lookup::Value(_) => return None,
+            Lookup::Broken => false,
         };
         (is_plain || self.missing(path).is_some()).then_some(Fault::Path(self, path))
     }
@@ -175,14 +177,14 @@ impl View<'_> {
         let mut at = match path.var {
             Var::Context => match steps.next()? {
                 Step::Attribute(name) => match field(self.context(), name) {
-                    Found::Value(value) => value,
-                    Found::Missing | Found::Broken => return Some(Missing::Field(name)),
+                    Lookup::Value(value) => value,
+                    Lookup::Missing | Lookup::Broken => return Some(Missing::Field(name)),
                 },
                 Step::Tag(_) => return None,
             },
             var => match self.variable(var) {
-                Found::Value(value) => value,
-                Found::Missing | Found::Broken => return None,
+                Lookup::Value(value) => value,
+                Lookup::Missing | Lookup::Broken => return None,
             },
         };
         for step in steps {
@@ -190,8 +192,8 @@ impl View<'_> {
                 (ValueRef::Entity(uid), step) => match self.node(uid)? {
                     None => return no_entity(uid),
                     Some(node) => match crate::view::step_into(Some(node), step) {
-                        Found::Value(value) => value,
-                        Found::Missing | Found::Broken => {
+                        Lookup::Value(value) => value,
+                        Lookup::Missing | Lookup::Broken => {
                             return Some(match step {
                                 Step::Attribute(name) => Missing::Attribute(uid, name),
                                 Step::Tag(name) => Missing::Tag(uid, name),
@@ -201,8 +203,8 @@ impl View<'_> {
                 },
                 (ValueRef::Value(Value::Record(fields)), Step::Attribute(name)) => {
                     match field(fields, name) {
-                        Found::Value(value) => value,
-                        Found::Missing | Found::Broken => return Some(Missing::Field(name)),
+                        Lookup::Value(value) => value,
+                        Lookup::Missing | Lookup::Broken => return Some(Missing::Field(name)),
                     }
                 }
                 _ => return None,

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::Candidate;
 use super::keys::{Feature, FeatureKeys, Parts, PolicyKeys};
-use super::tree::{Check, Member, Node, Place, Slot, Span, Table, Tree};
+use super::tree::{Check, LeafEntry, Member, Node, Slot, Span, Table, Tree};
 use crate::hash::{FastMap, KeyMap};
 use crate::symbols::Key;
 
@@ -22,13 +22,13 @@ const COPIES: usize = 64;
 const MANY_CHILDREN: usize = 8;
 
 /// A policy of the index and what must hold for it to matter.
-pub(super) struct Indexed {
+pub(super) struct IndexedPolicy {
     policy: u32,
     keys: SmallVec<[FeatureKeys; 4]>,
     parts: Option<Parts>,
 }
 
-impl Indexed {
+impl IndexedPolicy {
     /// Returns a policy with the keys that are sound for every request.
     pub(super) fn careful((policy, keys): &(u32, PolicyKeys)) -> Self {
         Self { policy: *policy, keys: keys.safe.clone(), parts: keys.all_parts() }
@@ -44,7 +44,7 @@ impl Indexed {
 }
 
 /// A policy, its keys, and in how many places below it may still stand.
-struct Entry {
+struct PolicyEntry {
     policy: u32,
     keys: SmallVec<[FeatureKeys; 4]>,
     copies: usize,
@@ -54,7 +54,7 @@ struct Entry {
     parts: Option<Parts>,
 }
 
-impl Entry {
+impl PolicyEntry {
     /// Returns where among the keys those of `feature` are, if they can tell policies apart.
     fn usable(&self, feature: Feature) -> Option<usize> {
         let most = self.copies.min(MANY_KEYS);
@@ -63,29 +63,29 @@ impl Entry {
 }
 
 /// What a list of checks asks: for each feature, one of these keys.
-type Asked = Vec<(Feature, Box<[Key]>)>;
+type CheckKey = Vec<(Feature, Box<[Key]>)>;
 
 /// A tree in the making.
 #[derive(Default)]
-pub(super) struct Arrangement {
+pub(super) struct TreeBuilder {
     nodes: Vec<Node>,
     slots: Vec<Slot>,
     words: Vec<u64>,
-    places: Vec<Place>,
+    places: Vec<LeafEntry>,
     members: Vec<Member>,
     lists: Vec<Span>,
     checks: Vec<Check>,
     keys: Vec<Key>,
     /// Lists of checks by what they ask: most are asked of many policies.
-    known: FastMap<Asked, u32>,
+    known: FastMap<CheckKey, u32>,
 }
 
-impl Arrangement {
+impl TreeBuilder {
     /// Arranges policies with their keys.
-    pub(super) fn tree(policies: impl Iterator<Item = Indexed>) -> Tree {
-        let entry = |Indexed { policy, keys, parts }| {
+    pub(super) fn tree(policies: impl Iterator<Item = IndexedPolicy>) -> Tree {
+        let entry = |IndexedPolicy { policy, keys, parts }| {
             let settled = Parts::default();
-            Entry { policy, keys, copies: COPIES, settled, parts }
+            PolicyEntry { policy, keys, copies: COPIES, settled, parts }
         };
         let mut made = Self::default();
         let root = made.arrange(policies.map(entry).collect());
@@ -103,7 +103,7 @@ impl Arrangement {
     }
 
     /// Returns the number of a node for these policies; `None` where there are none.
-    fn arrange(&mut self, entries: Vec<Entry>) -> Option<u32> {
+    fn arrange(&mut self, entries: Vec<PolicyEntry>) -> Option<u32> {
         if entries.is_empty() {
             return None;
         }
@@ -112,7 +112,7 @@ impl Arrangement {
             let leaf = self.leaf(entries);
             return Some(push(&mut self.nodes, leaf));
         };
-        let mut groups: KeyMap<Vec<Entry>> = KeyMap::default();
+        let mut groups: KeyMap<Vec<PolicyEntry>> = KeyMap::default();
         let mut rest = Vec::new();
         for mut entry in entries {
             let Some(at) = entry.usable(feature) else {
@@ -120,17 +120,17 @@ impl Arrangement {
                 continue;
             };
             let FeatureKeys { keys: values, settles, .. } = entry.keys.remove(at);
-            let Entry { policy, parts, .. } = entry;
+            let PolicyEntry { policy, parts, .. } = entry;
             let copies = entry.copies / values.len().max(1);
             let settled = entry.settled.with(settles);
             for key in &values {
                 let keys = entry.keys.clone();
-                let entry = Entry { policy, keys, copies, settled, parts };
+                let entry = PolicyEntry { policy, keys, copies, settled, parts };
                 groups.entry(*key).or_default().push(entry);
             }
         }
         // Children come in the order of their keys, so that equal policies make equal trees.
-        let mut groups: Vec<(Key, Vec<Entry>)> = groups.into_iter().collect();
+        let mut groups: Vec<(Key, Vec<PolicyEntry>)> = groups.into_iter().collect();
         groups.sort_unstable_by_key(|(key, _)| *key);
         let children = groups.into_iter();
         let children: Vec<(Key, u32)> =
@@ -170,7 +170,7 @@ impl Arrangement {
         Table { slots: Span::append(&mut self.slots, slots), filter, count }
     }
 
-    fn leaf(&mut self, entries: Vec<Entry>) -> Node {
+    fn leaf(&mut self, entries: Vec<PolicyEntry>) -> Node {
         let few = entries.len() <= SMALL;
         let (mut all, mut members) = (Vec::new(), Vec::new());
         for mut entry in entries {
@@ -194,11 +194,11 @@ impl Arrangement {
     }
 
     /// Returns a policy with the checks that are left of it.
-    fn place(&mut self, entry: Entry) -> Place {
-        let Entry { policy, keys, settled, parts, .. } = entry;
+    fn place(&mut self, entry: PolicyEntry) -> LeafEntry {
+        let PolicyEntry { policy, keys, settled, parts, .. } = entry;
         let settled = keys.iter().fold(settled, |settled, keys| settled.with(keys.settles));
         let is_settled = parts.is_some_and(|parts| settled.contains(parts));
-        let mut left: Asked = keys
+        let mut left: CheckKey = keys
             .into_iter()
             .map(|FeatureKeys { feature, mut keys, .. }| {
                 keys.sort_unstable();
@@ -207,11 +207,11 @@ impl Arrangement {
             .collect();
         // Policies that ask the same share a list. Numbers come before what is looked up.
         left.sort_unstable();
-        Place { candidate: Candidate::new(policy, is_settled), checks: self.checks(left) }
+        LeafEntry { candidate: Candidate::new(policy, is_settled), checks: self.checks(left) }
     }
 
     /// Returns the number of a list of checks.
-    fn checks(&mut self, left: Asked) -> u32 {
+    fn checks(&mut self, left: CheckKey) -> u32 {
         if let Some(number) = self.known.get(&left) {
             return *number;
         }
@@ -240,10 +240,10 @@ fn push<T>(items: &mut Vec<T>, item: T) -> u32 {
 ///
 /// The principal comes last if it can: all of a user's groups are looked up, so that
 /// what follows is done for each of them.
-fn best_feature(entries: &[Entry]) -> Option<Feature> {
+fn best_feature(entries: &[PolicyEntry]) -> Option<Feature> {
     let stride = entries.len().div_ceil(SAMPLE);
     let mut sampled = 0_usize;
-    let mut tallies: FastMap<Feature, Tally> = FastMap::default();
+    let mut tallies: FastMap<Feature, KeyCounts> = FastMap::default();
     for entry in entries.iter().step_by(stride) {
         sampled += 1;
         for FeatureKeys { feature, keys: values, .. } in &entry.keys {
@@ -258,7 +258,7 @@ fn best_feature(entries: &[Entry]) -> Option<Feature> {
         }
     }
     let total = sampled as f64;
-    let left = |feature: Feature, tally: &Tally| {
+    let left = |feature: Feature, tally: &KeyCounts| {
         // A request that some policy is meant for falls into a group as often as the
         // group is large.
         let squares: f64 = tally.keys.values().map(|n| f64::from(*n) * f64::from(*n)).sum();
@@ -278,7 +278,7 @@ fn best_feature(entries: &[Entry]) -> Option<Feature> {
 }
 
 #[derive(Default)]
-struct Tally {
+struct KeyCounts {
     policies: usize,
     keys: KeyMap<u32>,
 }

@@ -6,11 +6,11 @@
 
 use smallvec::SmallVec;
 
-use crate::condition::{Clause, Term, Test};
+use crate::condition::{Clause, Operand, Predicate};
 use crate::hash::FastSet;
 use crate::policy::{ActionScope, EntityScope, StoredPolicy};
 use crate::symbols::{Key, Symbols, Var};
-use crate::view::View;
+use crate::view::EvalContext;
 
 /// What of a request a key is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,14 +58,14 @@ impl Parts {
 
 /// A path that must be there, for the keys that come later in the condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Required {
+pub(crate) struct RequiredPath {
     path: u32,
     /// It must also be a set.
     set: bool,
 }
 
-impl Required {
-    pub(crate) fn is_met(self, view: &View<'_>) -> bool {
+impl RequiredPath {
+    pub(crate) fn is_met(self, view: &EvalContext<'_>) -> bool {
         if view.is_open(self.path) {
             return false;
         }
@@ -81,7 +81,7 @@ pub(crate) struct PolicyKeys {
     /// Sound where every required path is there.
     pub(crate) late: SmallVec<[FeatureKeys; 4]>,
     /// In the order of the condition.
-    pub(crate) requires: SmallVec<[Required; 4]>,
+    pub(crate) requires: SmallVec<[RequiredPath; 4]>,
     /// How many of those there were at the last key.
     needed: usize,
     /// How many parts the policy has that must hold.
@@ -97,7 +97,7 @@ pub(crate) struct PolicyKeys {
 /// INVARIANT: a policy has the same keys whenever it is asked, or an edit would not find it: names
 /// keep their numbers, and a schema its actions.
 #[derive(Clone, Copy)]
-pub(crate) struct World<'a> {
+pub(crate) struct IndexInput<'a> {
     pub(crate) symbols: &'a Symbols,
     /// Policies and data are well typed.
     pub(crate) validated: bool,
@@ -105,8 +105,8 @@ pub(crate) struct World<'a> {
     pub(crate) single_actions: &'a FastSet<u32>,
 }
 
-pub(crate) fn of(policy: &StoredPolicy, world: World<'_>) -> PolicyKeys {
-    let World { symbols, validated, single_actions } = world;
+pub(crate) fn of(policy: &StoredPolicy, world: IndexInput<'_>) -> PolicyKeys {
+    let IndexInput { symbols, validated, single_actions } = world;
     let is_guarded = !policy.body.guards.is_empty() || policy.body.exprs.is_some();
     let mut keys = PolicyKeys { is_guarded, ..PolicyKeys::default() };
     entity_scope(&policy.principal, Feature::Principal, Feature::PrincipalType, &mut keys);
@@ -126,7 +126,7 @@ pub(crate) fn of(policy: &StoredPolicy, world: World<'_>) -> PolicyKeys {
         // Clauses that no key settles count as parts, too.
         keys.parts += 1;
         let rest = u32::try_from(policy.body.clauses.len() - number - 1).unwrap_or(u32::MAX);
-        let Clause::Test(test) = clause else {
+        let Clause::Predicate(test) = clause else {
             keys.parts = keys.parts.saturating_add(rest);
             break;
         };
@@ -135,14 +135,14 @@ pub(crate) fn of(policy: &StoredPolicy, world: World<'_>) -> PolicyKeys {
             break;
         }
         match test {
-            Test::Has { path } => keys.guards.push((*path, Parts::last(keys.parts))),
-            Test::OneOf { path, keys: values } => {
+            Predicate::Has { path } => keys.guards.push((*path, Parts::last(keys.parts))),
+            Predicate::OneOf { path, keys: values } => {
                 keys.add(Feature::Path(*path), values.as_slice().into());
             }
-            Test::True { path } => {
+            Predicate::True { path } => {
                 keys.add(Feature::Path(*path), Box::new([Key::bool(true)]));
             }
-            Test::Contains { path, keys: values, all } => {
+            Predicate::Contains { path, keys: values, all } => {
                 let one = values.iter().take(if *all { 1 } else { usize::MAX });
                 let one: Box<[Key]> = one.copied().collect();
                 if !(*all && one.is_empty()) {
@@ -150,7 +150,7 @@ pub(crate) fn of(policy: &StoredPolicy, world: World<'_>) -> PolicyKeys {
                     keys.add_settling(Feature::Elements(*path), one, settles);
                 }
             }
-            Test::In { var, uids } => {
+            Predicate::In { var, uids } => {
                 let feature = match var {
                     Var::Principal => Feature::Principal,
                     Var::Action => Feature::Action,
@@ -159,7 +159,7 @@ pub(crate) fn of(policy: &StoredPolicy, world: World<'_>) -> PolicyKeys {
                 };
                 keys.add(feature, uids.iter().copied().map(Key::uid).collect());
             }
-            Test::Is { var, type_ } => {
+            Predicate::Is { var, type_ } => {
                 let feature = match var {
                     Var::Principal => Feature::PrincipalType,
                     Var::Resource => Feature::ResourceType,
@@ -167,7 +167,7 @@ pub(crate) fn of(policy: &StoredPolicy, world: World<'_>) -> PolicyKeys {
                 };
                 keys.add(feature, Box::new([Key::type_(*type_)]));
             }
-            Test::All(tests) if tests.is_empty() => keys.parts -= 1,
+            Predicate::All(tests) if tests.is_empty() => keys.parts -= 1,
             _ => {}
         }
     }
@@ -220,60 +220,60 @@ impl PolicyKeys {
 
 /// Notes the paths that `test` needs to be decided without an error; `false` if that
 /// does not do.
-fn require(test: &Test, symbols: &Symbols, validated: bool, keys: &mut PolicyKeys) -> bool {
+fn require(test: &Predicate, symbols: &Symbols, validated: bool, keys: &mut PolicyKeys) -> bool {
     let PolicyKeys { guards, requires, .. } = keys;
     let mut need = |path: u32, set: bool| {
         let is_variable = symbols.path(path).is_some_and(|p| p.steps.is_empty());
         let is_there = is_variable || guards.iter().any(|(guarded, _)| *guarded == path);
-        let required = Required { path, set: set && !validated };
+        let required = RequiredPath { path, set: set && !validated };
         if (!is_there || required.set) && !requires.contains(&required) {
             requires.push(required);
         }
     };
-    let mut open: SmallVec<[&Test; 8]> = SmallVec::from_iter([test]);
-    let mut terms: SmallVec<[&Term; 8]> = SmallVec::new();
+    let mut open: SmallVec<[&Predicate; 8]> = SmallVec::from_iter([test]);
+    let mut terms: SmallVec<[&Operand; 8]> = SmallVec::new();
     while let Some(test) = open.pop() {
         match test {
-            Test::OneOf { path, .. } => need(*path, false),
-            Test::Contains { path, .. } => need(*path, true),
-            Test::Has { .. } | Test::In { .. } | Test::Is { .. } => {}
-            Test::Not(test) => open.push(test),
-            Test::All(tests) | Test::Any(tests) => open.extend(tests.iter()),
-            Test::If(tests) => open.extend(tests.iter()),
+            Predicate::OneOf { path, .. } => need(*path, false),
+            Predicate::Contains { path, .. } => need(*path, true),
+            Predicate::Has { .. } | Predicate::In { .. } | Predicate::Is { .. } => {}
+            Predicate::Not(test) => open.push(test),
+            Predicate::All(tests) | Predicate::Any(tests) => open.extend(tests.iter()),
+            Predicate::If(tests) => open.extend(tests.iter()),
             // Values of any type can be compared; the rest err on the wrong type, which
             // validation rules out.
-            Test::Equal(pair) => terms.extend(pair.iter()),
+            Predicate::Equal(pair) => terms.extend(pair.iter()),
             _ if !validated => return false,
-            Test::True { path } => need(*path, false),
-            Test::Less { terms: pair, .. }
-            | Test::MemberOf(pair)
-            | Test::HasTag(pair)
-            | Test::Element(pair)
-            | Test::Superset { terms: pair, .. } => terms.extend(pair.iter()),
-            Test::Like { term, .. }
-            | Test::OfType { term, .. }
-            | Test::HasAttribute { term, .. }
-            | Test::Empty(term)
-            | Test::Value(term) => terms.push(term),
+            Predicate::True { path } => need(*path, false),
+            Predicate::Less { terms: pair, .. }
+            | Predicate::MemberOf(pair)
+            | Predicate::HasTag(pair)
+            | Predicate::Element(pair)
+            | Predicate::Superset { terms: pair, .. } => terms.extend(pair.iter()),
+            Predicate::Like { term, .. }
+            | Predicate::OfType { term, .. }
+            | Predicate::HasAttribute { term, .. }
+            | Predicate::Empty(term)
+            | Predicate::Value(term) => terms.push(term),
         }
         while let Some(term) = terms.pop() {
             match term {
-                Term::Path(path) => need(*path, false),
-                Term::Bool(_)
-                | Term::Long(_)
-                | Term::String(_)
-                | Term::Uid(_)
-                | Term::Extension(_) => {}
-                Term::Set(items) => terms.extend(items.iter()),
-                Term::Test(test) => open.push(test),
+                Operand::Path(path) => need(*path, false),
+                Operand::Bool(_)
+                | Operand::Long(_)
+                | Operand::String(_)
+                | Operand::Uid(_)
+                | Operand::Extension(_) => {}
+                Operand::Set(items) => terms.extend(items.iter()),
+                Operand::Predicate(test) => open.push(test),
                 // What is reached through another entity may not be there; integers and times
                 // overflow.
-                Term::Attribute(..)
-                | Term::Tag(_)
-                | Term::Negative(_)
-                | Term::Arithmetic(..)
-                | Term::Call(..)
-                | Term::If(..) => return false,
+                Operand::Attribute(..)
+                | Operand::Tag(_)
+                | Operand::Negative(_)
+                | Operand::Arithmetic(..)
+                | Operand::Call(..)
+                | Operand::If(..) => return false,
             }
         }
     }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::Candidate;
 use super::keys::{Feature, FeatureKeys, PolicyKeys};
-use super::tree::{Take, is_open, key};
+use super::tree::{Visitor, is_open, key};
 use crate::hash::PersistentKeyMap;
 use crate::symbols::{Key, Var};
-use crate::view::{Ids, View};
+use crate::view::{EvalContext, Ids};
 
 /// Under so many keys a policy stands at the most.
 const COPIES: usize = 64;
@@ -79,7 +79,7 @@ impl Recent {
 
     /// Hands over the policies whose key the request has, until `take` breaks off. One may come
     /// more than once.
-    pub(super) fn walk(&self, view: &View<'_>, take: &mut impl Take) -> ControlFlow<()> {
+    pub(super) fn walk(&self, view: &EvalContext<'_>, take: &mut impl Visitor) -> ControlFlow<()> {
         offer(&self.rest, take)?;
         self.features.iter().try_for_each(|(feature, children)| {
             if is_open(*feature, view) {
@@ -114,12 +114,12 @@ fn usable(keys: &PolicyKeys) -> impl Iterator<Item = &FeatureKeys> {
 }
 
 /// Returns the keys of an entity and what it is a member of.
-fn ids<'v>(view: &'v View<'_>, var: Var) -> impl Iterator<Item = Key> + 'v {
+fn ids<'v>(view: &'v EvalContext<'_>, var: Var) -> impl Iterator<Item = Key> + 'v {
     let ids = view.ids(var).and_then(Ids::get);
     ids.into_iter().flat_map(|interned| interned.ids.iter().copied().map(Key::uid))
 }
 
-fn offer(numbers: &[u32], take: &mut impl Take) -> ControlFlow<()> {
+fn offer(numbers: &[u32], take: &mut impl Visitor) -> ControlFlow<()> {
     numbers.iter().try_for_each(|number| take(Candidate::new(*number, false)))
 }
 

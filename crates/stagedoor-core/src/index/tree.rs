@@ -7,14 +7,14 @@ use smallvec::SmallVec;
 
 use super::Candidate;
 use super::keys::Feature;
-use crate::node::Interned;
+use crate::node::EntitySymbols;
 use crate::symbols::{Key, Var};
-use crate::view::{Ids, View};
+use crate::view::{EvalContext, Ids};
 
 /// Takes candidates until it breaks off.
-pub(crate) trait Take: FnMut(Candidate) -> ControlFlow<()> {}
+pub(crate) trait Visitor: FnMut(Candidate) -> ControlFlow<()> {}
 
-impl<F: FnMut(Candidate) -> ControlFlow<()>> Take for F {}
+impl<F: FnMut(Candidate) -> ControlFlow<()>> Visitor for F {}
 
 /// Nodes refer to each other and to what they hold by number: a request reads few and short
 /// pieces of memory, however many policies there are.
@@ -25,7 +25,7 @@ pub(super) struct Tree {
     pub(super) nodes: Box<[Node]>,
     pub(super) slots: Box<[Slot]>,
     pub(super) words: Box<[u64]>,
-    pub(super) places: Box<[Place]>,
+    pub(super) places: Box<[LeafEntry]>,
     pub(super) members: Box<[Member]>,
     pub(super) lists: Box<[Span]>,
     pub(super) checks: Box<[Check]>,
@@ -67,7 +67,7 @@ pub(super) struct Slot {
 
 /// A policy, and by number the list of checks that must hold for it to matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct LeafEntry {
     /// Settled, if all that is left of the policy are the checks.
     pub(super) candidate: Candidate,
     pub(super) checks: u32,
@@ -76,7 +76,7 @@ pub(super) struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Member {
     pub(super) uid: u32,
-    pub(super) place: Place,
+    pub(super) place: LeafEntry,
 }
 
 /// Of a feature one of these keys, which are sorted, must be the request's.
@@ -129,15 +129,15 @@ impl Tree {
     /// Hands over the policies whose keys the request has, until `take` breaks off. One may come
     /// more than once.
     #[inline]
-    pub(super) fn walk(&self, view: &View<'_>, take: &mut impl Take) -> ControlFlow<()> {
+    pub(super) fn walk(&self, view: &EvalContext<'_>, take: &mut impl Visitor) -> ControlFlow<()> {
         self.walk_from(self.root, view, take)
     }
 
     fn walk_from(
         &self,
         mut next: Option<u32>,
-        view: &View<'_>,
-        take: &mut impl Take,
+        view: &EvalContext<'_>,
+        take: &mut impl Visitor,
     ) -> ControlFlow<()> {
         while let Some(node) = next.and_then(|number| self.nodes.get(number as usize)) {
             match *node {
@@ -159,8 +159,8 @@ impl Tree {
         &self,
         feature: Feature,
         table: Table,
-        view: &View<'_>,
-        take: &mut impl Take,
+        view: &EvalContext<'_>,
+        take: &mut impl Visitor,
     ) -> ControlFlow<()> {
         if is_open(feature, view) {
             let mut slots = table.slots.of(&self.slots).iter().filter(|slot| slot.key.is_some());
@@ -191,8 +191,8 @@ impl Tree {
         &self,
         table: Table,
         ids: Option<&Ids<'_>>,
-        view: &View<'_>,
-        take: &mut impl Take,
+        view: &EvalContext<'_>,
+        take: &mut impl Visitor,
     ) -> ControlFlow<()> {
         let Some(ids) = ids.and_then(Ids::get) else { return ControlFlow::Continue(()) };
         if (table.count as usize) < ids.ids.len() {
@@ -228,8 +228,8 @@ impl Tree {
     fn walk_members(
         &self,
         members: Span,
-        view: &View<'_>,
-        take: &mut impl Take,
+        view: &EvalContext<'_>,
+        take: &mut impl Visitor,
     ) -> ControlFlow<()> {
         if view.is_unknown(Var::Principal) {
             let mut all = members.of(&self.members).iter();
@@ -244,7 +244,12 @@ impl Tree {
 
     /// Hands over a policy, unless a check says that it does not matter.
     #[inline]
-    fn offer(&self, place: Place, view: &View<'_>, take: &mut impl Take) -> ControlFlow<()> {
+    fn offer(
+        &self,
+        place: LeafEntry,
+        view: &EvalContext<'_>,
+        take: &mut impl Visitor,
+    ) -> ControlFlow<()> {
         let candidate = place.candidate;
         let unsettled = Candidate::new(candidate.policy(), false);
         // INVARIANT: the list is there. Were it not, the policy itself would have to be asked.
@@ -258,13 +263,13 @@ impl Tree {
 
     /// Decides a check; it holds where the request has every value of the feature.
     #[inline]
-    fn holds(&self, check: Check, view: &View<'_>) -> bool {
+    fn holds(&self, check: Check, view: &EvalContext<'_>) -> bool {
         if is_open(check.feature, view) {
             return true;
         }
         let keys = check.keys.of(&self.keys);
         let any_of = |var: Var| {
-            let contains = |ids: &Interned| {
+            let contains = |ids: &EntitySymbols| {
                 keys.iter().any(|k| k.as_uid().is_some_and(|uid| ids.contains(uid)))
             };
             view.ids(var).and_then(Ids::get).is_some_and(contains)
@@ -288,7 +293,7 @@ impl Tree {
 
 /// Returns the only key that a request has of a feature.
 #[inline]
-pub(super) fn key(feature: Feature, view: &View<'_>) -> Option<Key> {
+pub(super) fn key(feature: Feature, view: &EvalContext<'_>) -> Option<Key> {
     match feature {
         Feature::PrincipalType => view.type_(Var::Principal).map(Key::type_),
         Feature::ResourceType => view.type_(Var::Resource).map(Key::type_),
@@ -299,7 +304,7 @@ pub(super) fn key(feature: Feature, view: &View<'_>) -> Option<Key> {
 
 /// Returns whether the request has every value of the feature, since it is not known which.
 #[inline]
-pub(super) fn is_open(feature: Feature, view: &View<'_>) -> bool {
+pub(super) fn is_open(feature: Feature, view: &EvalContext<'_>) -> bool {
     view.unknown.is_some()
         && match feature {
             Feature::Principal => view.is_unknown(Var::Principal),

@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::source::Source;
 use crate::symbols::Symbols;
 
-use super::guards::{GuardProblem, Guards};
+use super::guards::{GuardBinder, GuardProblem};
 
 /// Everything compiled so far.
 pub(super) struct Compiler {
@@ -30,7 +30,7 @@ pub(super) struct Compiler {
     pub(super) dereferenced: FastSet<EntityUid>,
     /// The most steps from entity to entity that a condition makes.
     pub(super) hops: usize,
-    pub(super) guards: Guards,
+    pub(super) guards: GuardBinder,
     /// How many statements came before, which numbers those without an id.
     position: usize,
     /// What the next policy is called, in an edit.
@@ -73,7 +73,7 @@ impl AddError {
 }
 
 impl Compiler {
-    pub(super) fn new(symbols: Symbols, exact: bool, compiled: bool, guards: Guards) -> Self {
+    pub(super) fn new(symbols: Symbols, exact: bool, compiled: bool, guards: GuardBinder) -> Self {
         Self {
             symbols,
             policies: Vec::new(),

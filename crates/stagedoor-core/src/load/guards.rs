@@ -21,7 +21,7 @@ const NAME_BYTES: usize = 64;
 
 /// Binds each rule and its arguments once.
 #[derive(Clone)]
-pub(crate) struct Guards {
+pub(crate) struct GuardBinder {
     rules: Option<Arc<dyn RuleEvaluator>>,
     exact: bool,
     bound: PersistentMap<(SmolStr, Box<str>), Arc<BoundGuard>>,
@@ -41,7 +41,7 @@ impl GuardProblem {
     }
 }
 
-impl Guards {
+impl GuardBinder {
     pub(super) fn new(rules: Option<Arc<dyn RuleEvaluator>>, exact: bool) -> Self {
         Self { rules, exact, bound: PersistentMap::default() }
     }

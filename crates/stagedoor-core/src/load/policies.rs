@@ -26,7 +26,7 @@ struct Chunk<'a> {
 }
 
 #[derive(Default)]
-struct Parsed {
+struct ParsedChunk {
     trees: Vec<Tree>,
     /// Problems and their places in the source; a place costs time to tell as a line, so
     /// that is left for those that are reported.
@@ -70,7 +70,7 @@ pub(super) fn load(
         &chunks,
         |chunk| {
             if enough.load(Ordering::Relaxed) {
-                return Parsed::default();
+                return ParsedChunk::default();
             }
             parse_chunk(chunk, source, validation)
         },
@@ -131,8 +131,8 @@ fn refused_problem(reason: &RefusalReason, limits: &Limits) -> Problem {
     }
 }
 
-fn parse_chunk(chunk: &Chunk<'_>, source: &Source, validation: Option<&Validation>) -> Parsed {
-    let mut parsed = Parsed::default();
+fn parse_chunk(chunk: &Chunk<'_>, source: &Source, validation: Option<&Validation>) -> ParsedChunk {
+    let mut parsed = ParsedChunk::default();
     if parse_together(chunk, source, &mut parsed).is_none() {
         parse_each(chunk, source, &mut parsed);
     }
@@ -144,7 +144,7 @@ fn parse_chunk(chunk: &Chunk<'_>, source: &Source, validation: Option<&Validatio
 }
 
 /// Parses a chunk that has no mistake in its syntax; `None` otherwise.
-fn parse_together(chunk: &Chunk<'_>, source: &Source, parsed: &mut Parsed) -> Option<()> {
+fn parse_together(chunk: &Chunk<'_>, source: &Source, parsed: &mut ParsedChunk) -> Option<()> {
     let base = chunk.statements.first()?.span.start;
     let text = source.text.get(base..chunk.statements.last()?.span.end)?;
     let spans = chunk.statements.iter().map(|s| s.span.start - base..s.span.end - base);
@@ -160,7 +160,7 @@ fn parse_together(chunk: &Chunk<'_>, source: &Source, parsed: &mut Parsed) -> Op
 }
 
 /// Parses a chunk statement by statement, so that each tells its own mistakes.
-fn parse_each(chunk: &Chunk<'_>, source: &Source, parsed: &mut Parsed) {
+fn parse_each(chunk: &Chunk<'_>, source: &Source, parsed: &mut ParsedChunk) {
     for (position, statement) in (chunk.first_position..).zip(chunk.statements) {
         let span = statement.span.clone();
         let base = span.start;
@@ -180,7 +180,7 @@ fn parse_each(chunk: &Chunk<'_>, source: &Source, parsed: &mut Parsed) {
     }
 }
 
-fn validate(parsed: &mut Parsed, validation: &Validation) {
+fn validate(parsed: &mut ParsedChunk, validation: &Validation) {
     let findings = validation.trees(parsed.trees.iter().map(|tree| &tree.tree));
     if findings.is_empty() {
         return;

@@ -19,15 +19,15 @@ const TEXT_BYTES: usize = 4 << 10;
 /// Room for Cedar's recursive parser on whatever a text of that length nests.
 const STACK_BYTES: usize = 64 << 20;
 
-/// A condition as a [`OpenResidual`](super::OpenResidual) tells it.
+/// A condition as a [`ConditionalResidual`](super::OpenResidual) tells it.
 #[derive(Debug, Clone)]
-pub struct OpenCondition(Expr);
+pub struct DeferredCondition(Expr);
 
 /// Failure to read or evaluate a condition. It must count against whoever asks: as satisfied
 /// for a forbid, and as not satisfied for a permit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum OpenConditionError {
+pub enum DeferredConditionError {
     /// The text is no expression of Cedar's.
     #[error("the condition cannot be read: {0}")]
     Syntax(String),
@@ -45,16 +45,16 @@ pub enum OpenConditionError {
     NotBoolean,
 }
 
-impl OpenCondition {
+impl DeferredCondition {
     /// Reads a condition on these attributes of the resource.
     ///
     /// # Errors
     ///
-    /// [`OpenConditionError::Syntax`] or [`OpenConditionError::Beyond`].
+    /// [`DeferredConditionError::Syntax`] or [`DeferredConditionError::Beyond`].
     pub fn parse<'a>(
         text: &str,
         attributes: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Self, OpenConditionError> {
+    ) -> Result<Self, DeferredConditionError> {
         let attributes: Vec<SmolStr> = attributes.into_iter().map(SmolStr::from).collect();
         read(text, &attributes).map(Self)
     }
@@ -63,13 +63,13 @@ impl OpenCondition {
     ///
     /// # Errors
     ///
-    /// [`OpenConditionError`] if that cannot be told.
+    /// [`DeferredConditionError`] if that cannot be told.
     pub fn holds(
         &self,
         resource: &EntityUid,
         entities: &Entities,
-    ) -> Result<bool, OpenConditionError> {
-        let failed = |reason: String| OpenConditionError::Entities(reason);
+    ) -> Result<bool, DeferredConditionError> {
+        let failed = |reason: String| DeferredConditionError::Entities(reason);
         // The condition names neither principal nor action.
         let request = Request::new(resource.clone(), resource.clone(), resource.clone());
         let request = request.to_cedar(None).map_err(|e| failed(causes(&e)))?;
@@ -79,22 +79,22 @@ impl OpenCondition {
         let evaluator =
             Evaluator::new(request.as_ref().clone(), &entities, Extensions::all_available());
         let interpret = || evaluator.interpret(&self.0, &SlotEnv::new()).map_err(|e| causes(&e));
-        let value = with_room(interpret).map_err(OpenConditionError::Evaluation)?;
+        let value = with_room(interpret).map_err(DeferredConditionError::Evaluation)?;
         match value.value {
             ValueKind::Lit(Literal::Bool(held)) => Ok(held),
-            _ => Err(OpenConditionError::NotBoolean),
+            _ => Err(DeferredConditionError::NotBoolean),
         }
     }
 }
 
 /// Reads an expression that needs nothing but these attributes of the resource.
-pub(super) fn read(text: &str, attributes: &[SmolStr]) -> Result<Expr, OpenConditionError> {
+pub(super) fn read(text: &str, attributes: &[SmolStr]) -> Result<Expr, DeferredConditionError> {
     if text.len() > TEXT_BYTES {
         let reason = format!("{} bytes are longer than {TEXT_BYTES}", text.len());
-        return Err(OpenConditionError::Syntax(reason));
+        return Err(DeferredConditionError::Syntax(reason));
     }
     stacker::grow(STACK_BYTES, || {
-        let expr: Expr = text.parse().map_err(|e| OpenConditionError::Syntax(causes(&e)))?;
-        if is_sayable(&expr, attributes) { Ok(expr) } else { Err(OpenConditionError::Beyond) }
+        let expr: Expr = text.parse().map_err(|e| DeferredConditionError::Syntax(causes(&e)))?;
+        if is_sayable(&expr, attributes) { Ok(expr) } else { Err(DeferredConditionError::Beyond) }
     })
 }

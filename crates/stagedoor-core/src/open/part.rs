@@ -18,7 +18,7 @@ use super::condition;
 use crate::error::causes;
 
 /// What an expression comes to.
-pub(super) enum Part {
+pub(super) enum PartialValue {
     Known(Value),
     /// It depends on this.
     Open(Expr),
@@ -36,12 +36,12 @@ pub(super) struct Partial<'a> {
 
 impl Partial<'_> {
     /// Returns what a policy's condition comes to.
-    pub(super) fn condition(&self, expr: &Expr, effect: Effect) -> Part {
+    pub(super) fn condition(&self, expr: &Expr, effect: Effect) -> PartialValue {
         let part = self.part(expr);
-        let Part::Open(expr) = part else { return part };
+        let PartialValue::Open(expr) = part else { return part };
         // What errs leaves a permit out, so whatever the rest does, this permits nothing.
         if effect == Effect::Permit && operands(&expr, false).any(|e| is_literal(e, false)) {
-            return Part::Known(false.into());
+            return PartialValue::Known(false.into());
         }
         if !is_sayable(&expr, self.attributes) {
             return unsayable();
@@ -49,48 +49,48 @@ impl Partial<'_> {
         // What is told as text is what will be read.
         let text = expr.to_string();
         match condition::read(&text, self.attributes) {
-            Ok(again) if again.eq_shape(&expr) => Part::Open(expr),
+            Ok(again) if again.eq_shape(&expr) => PartialValue::Open(expr),
             _ => unsayable(),
         }
     }
 
-    fn part(&self, expr: &Expr) -> Part {
+    fn part(&self, expr: &Expr) -> PartialValue {
         if !mentions(expr, self.attributes) {
             return match self.evaluator.interpret(expr, self.slots) {
-                Ok(value) => Part::Known(value),
-                Err(error) => Part::Closed(causes(&error)),
+                Ok(value) => PartialValue::Known(value),
+                Err(error) => PartialValue::Closed(causes(&error)),
             };
         }
         if is_open_path(expr, self.attributes) || asks_for_open(expr, self.attributes) {
-            return Part::Open(expr.clone());
+            return PartialValue::Open(expr.clone());
         }
         match expr.expr_kind() {
             ExprKind::And { left, right } => self.joined(left, right, false),
             ExprKind::Or { left, right } => self.joined(left, right, true),
             ExprKind::If { test_expr, then_expr, else_expr } => {
                 let test = match self.part(test_expr) {
-                    Part::Known(value) => {
+                    PartialValue::Known(value) => {
                         return match boolean(&value) {
                             Some(true) => self.part(then_expr),
                             Some(false) => self.part(else_expr),
                             None => not_boolean(),
                         };
                     }
-                    Part::Open(test) => test,
+                    PartialValue::Open(test) => test,
                     closed => return closed,
                 };
                 let branch = |branch| match self.part(branch) {
-                    Part::Known(value) => Ok(value.into()),
-                    Part::Open(expr) => Ok(expr),
-                    Part::Closed(reason) => Err(reason),
+                    PartialValue::Known(value) => Ok(value.into()),
+                    PartialValue::Open(expr) => Ok(expr),
+                    PartialValue::Closed(reason) => Err(reason),
                 };
                 match (branch(then_expr), branch(else_expr)) {
-                    (Ok(then_expr), Ok(else_expr)) => Part::Open(rebuilt(ExprKind::If {
+                    (Ok(then_expr), Ok(else_expr)) => PartialValue::Open(rebuilt(ExprKind::If {
                         test_expr: Arc::new(test),
                         then_expr: Arc::new(then_expr),
                         else_expr: Arc::new(else_expr),
                     })),
-                    (Err(reason), _) | (_, Err(reason)) => Part::Closed(reason),
+                    (Err(reason), _) | (_, Err(reason)) => PartialValue::Closed(reason),
                 }
             }
             kind => self.operation(kind),
@@ -99,35 +99,35 @@ impl Partial<'_> {
 
     /// `||`, or else `&&`. An operand that cannot be told closes the whole: the other one
     /// might keep it from being evaluated, but that is not known here.
-    fn joined(&self, left: &Arc<Expr>, right: &Arc<Expr>, is_or: bool) -> Part {
+    fn joined(&self, left: &Arc<Expr>, right: &Arc<Expr>, is_or: bool) -> PartialValue {
         let left = match self.part(left) {
-            Part::Known(value) => {
+            PartialValue::Known(value) => {
                 return match boolean(&value) {
-                    Some(held) if held == is_or => Part::Known(value),
+                    Some(held) if held == is_or => PartialValue::Known(value),
                     Some(_) => self.part(right),
                     None => not_boolean(),
                 };
             }
             // `… && false`: the right operand is never evaluated, as where a `has` guards it.
-            Part::Open(left) if operands(&left, is_or).any(|e| is_literal(e, is_or)) => {
-                return Part::Open(left);
+            PartialValue::Open(left) if operands(&left, is_or).any(|e| is_literal(e, is_or)) => {
+                return PartialValue::Open(left);
             }
-            Part::Open(left) => Arc::new(left),
+            PartialValue::Open(left) => Arc::new(left),
             closed => return closed,
         };
         let right = match self.part(right) {
             // `left && true` is left. `left && false` is false, unless left errs.
-            Part::Known(value) if boolean(&value) == Some(!is_or) => {
-                return Part::Open(Arc::unwrap_or_clone(left));
+            PartialValue::Known(value) if boolean(&value) == Some(!is_or) => {
+                return PartialValue::Open(Arc::unwrap_or_clone(left));
             }
-            Part::Known(value) if boolean(&value) == Some(is_or) && never_errs(&left) => {
-                return Part::Known(value);
+            PartialValue::Known(value) if boolean(&value) == Some(is_or) && never_errs(&left) => {
+                return PartialValue::Known(value);
             }
-            Part::Known(value) => Arc::new(value.into()),
-            Part::Open(right) => Arc::new(right),
+            PartialValue::Known(value) => Arc::new(value.into()),
+            PartialValue::Open(right) => Arc::new(right),
             closed => return closed,
         };
-        Part::Open(rebuilt(if is_or {
+        PartialValue::Open(rebuilt(if is_or {
             ExprKind::Or { left, right }
         } else {
             ExprKind::And { left, right }
@@ -135,17 +135,17 @@ impl Partial<'_> {
     }
 
     /// An operation that evaluates all its operands.
-    fn operation(&self, kind: &ExprKind) -> Part {
+    fn operation(&self, kind: &ExprKind) -> PartialValue {
         let mut is_open = false;
         let mut failed = None;
         let mut operand = |operand: &Expr| -> Expr {
             match self.part(operand) {
-                Part::Known(value) => value.into(),
-                Part::Open(expr) => {
+                PartialValue::Known(value) => value.into(),
+                PartialValue::Open(expr) => {
                     is_open = true;
                     expr
                 }
-                Part::Closed(reason) => {
+                PartialValue::Closed(reason) => {
                     failed.get_or_insert(reason);
                     Expr::val(false)
                 }
@@ -181,19 +181,19 @@ impl Partial<'_> {
             _ => return unsayable(),
         };
         if let Some(reason) = failed {
-            return Part::Closed(reason);
+            return PartialValue::Closed(reason);
         }
         let expr = rebuilt(kind);
         if is_open {
-            return Part::Open(expr);
+            return PartialValue::Open(expr);
         }
         if self.asks_the_resource(&expr) {
             // By another name than `resource`: not known, and not absent either.
             return unsayable();
         }
         match self.evaluator.interpret(&expr, self.slots) {
-            Ok(value) => Part::Known(value),
-            Err(error) => Part::Closed(causes(&error)),
+            Ok(value) => PartialValue::Known(value),
+            Err(error) => PartialValue::Closed(causes(&error)),
         }
     }
 
@@ -324,10 +324,10 @@ fn rebuilt(kind: ExprKind) -> Expr {
     ExprBuilder::<()>::new().with_expr_kind(kind)
 }
 
-fn not_boolean() -> Part {
-    Part::Closed("type error: expected bool".to_owned())
+fn not_boolean() -> PartialValue {
+    PartialValue::Closed("type error: expected bool".to_owned())
 }
 
-fn unsayable() -> Part {
-    Part::Closed("what it asks of the attributes that are not known yet cannot be said as a condition on them alone".to_owned())
+fn unsayable() -> PartialValue {
+    PartialValue::Closed("what it asks of the attributes that are not known yet cannot be said as a condition on them alone".to_owned())
 }

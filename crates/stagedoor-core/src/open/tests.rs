@@ -4,7 +4,7 @@ use std::error::Error;
 
 use cedar_policy::{Decision, Effect, EntityUid};
 
-use super::{OpenCondition, OpenConditionError, OpenEngine};
+use super::{ConditionalEngine, DeferredCondition, DeferredConditionError};
 use crate::{Engine, Entities, Entity, Request, Value};
 
 const OPEN: [&str; 2] = ["object", "old"];
@@ -91,13 +91,13 @@ fn entities(objects: [Option<&str>; 2]) -> Result<Entities, Box<dyn Error>> {
     Ok(Entities::from_entities(all)?)
 }
 
-fn engine(policies: &str) -> Result<OpenEngine, Box<dyn Error>> {
+fn engine(policies: &str) -> Result<ConditionalEngine, Box<dyn Error>> {
     let engine = Engine::builder().schema("s", SCHEMA).policies("p", policies).build()?;
-    Ok(OpenEngine::new(engine, OPEN)?)
+    Ok(ConditionalEngine::new(engine, OPEN)?)
 }
 
 /// Returns whether the residuals allow, and whether the policies do with everything known.
-fn both(open: &OpenEngine, objects: [Option<&str>; 2]) -> Result<[bool; 2], Box<dyn Error>> {
+fn both(open: &ConditionalEngine, objects: [Option<&str>; 2]) -> Result<[bool; 2], Box<dyn Error>> {
     let request =
         Request::new(uid("User::\"alice\"")?, uid("Action::\"make\"")?, uid("Thing::\"t\"")?);
     let outcome = open.decide(&request, &entities([None, None])?)?;
@@ -106,7 +106,7 @@ fn both(open: &OpenEngine, objects: [Option<&str>; 2]) -> Result<[bool; 2], Box<
     let mut denied = outcome.known().reasons().next().is_some() && !allowed;
     for residual in outcome.residuals() {
         let held = residual.condition().ok().map(|text| {
-            OpenCondition::parse(text, OPEN).and_then(|c| c.holds(&request.resource, &known))
+            DeferredCondition::parse(text, OPEN).and_then(|c| c.holds(&request.resource, &known))
         });
         match residual.effect() {
             Effect::Permit => allowed |= matches!(held, Some(Ok(true))),
@@ -190,18 +190,18 @@ fn conditions_reach_no_further_than_the_open_attributes() {
         "(if resource has object then resource.object else resource.old).hasTag(\"a\")",
     ];
     for text in beyond {
-        let parsed = OpenCondition::parse(text, OPEN).map(|_| ());
-        assert_eq!(parsed, Err(OpenConditionError::Beyond), "{text}");
+        let parsed = DeferredCondition::parse(text, OPEN).map(|_| ());
+        assert_eq!(parsed, Err(DeferredConditionError::Beyond), "{text}");
     }
     for text in ["", "resource has", "permit(principal, action, resource);", "1 +", "?principal"] {
-        assert!(OpenCondition::parse(text, OPEN).is_err(), "{text}");
+        assert!(DeferredCondition::parse(text, OPEN).is_err(), "{text}");
     }
     let nested = |depth: usize| {
         let text = format!("{}resource has object{}", "(".repeat(depth), ")".repeat(depth));
-        OpenCondition::parse(&text, OPEN).map(|_| ())
+        DeferredCondition::parse(&text, OPEN).map(|_| ())
     };
     assert_eq!(nested(10), Ok(()));
     // Either is an answer; to end the process is none.
     let _ = nested(2_000);
-    assert!(matches!(nested(30_000), Err(OpenConditionError::Syntax(_))));
+    assert!(matches!(nested(30_000), Err(DeferredConditionError::Syntax(_))));
 }

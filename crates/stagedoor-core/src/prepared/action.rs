@@ -7,7 +7,7 @@ use cedar_policy::EntityUid;
 use super::Principal;
 use crate::engine::Engine;
 use crate::error::RequestError;
-use crate::node::Interned;
+use crate::node::EntitySymbols;
 use crate::shape::ActionShape;
 use crate::value::Record;
 
@@ -20,7 +20,7 @@ pub struct Action {
     pub(crate) uid: EntityUid,
     pub(crate) numbering: u64,
     /// None where the entities tell its groups.
-    pub(crate) interned: Option<Arc<Interned>>,
+    pub(crate) interned: Option<Arc<EntitySymbols>>,
     type_: Option<u32>,
     applies: Option<Applies>,
 }

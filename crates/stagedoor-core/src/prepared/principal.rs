@@ -9,10 +9,10 @@ use smallvec::SmallVec;
 use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::error::{DecideError, RequestError};
-use crate::node::{Interned, Node};
+use crate::node::{EntitySymbols, Node};
 use crate::symbols::{Key, Path, Var};
 use crate::value::Value;
-use crate::view::{Found, step_into};
+use crate::view::{Lookup, step_into};
 
 /// Beyond so many places at which policies look, values are not looked up beforehand.
 const MANY_PATHS: usize = 256;
@@ -27,12 +27,12 @@ pub struct Principal {
     pub(crate) entities: Entities,
     pub(crate) numbering: u64,
     node: Option<Arc<Node>>,
-    known: Arc<Known>,
+    known: Arc<PrincipalFacts>,
 }
 
 /// What decisions look up of a principal, side by side in memory.
-struct Known {
-    interned: Interned,
+struct PrincipalFacts {
+    interned: EntitySymbols,
     /// Types of which the entities hold, or name as a parent, at least one.
     types: Types,
     /// For each path of the principal, in order, the literal there.
@@ -79,7 +79,7 @@ impl Engine {
         let symbols = &self.0.symbols;
         let node = entities.shared_node(uid).cloned();
         let ancestors = node.iter().flat_map(|node| node.ancestors.iter().map(AsRef::as_ref));
-        let interned = Interned::new(symbols, uid, ancestors);
+        let interned = EntitySymbols::new(symbols, uid, ancestors);
         let is_few = symbols.paths_of(Var::Principal).nth(MANY_PATHS).is_none();
         let paths = symbols.paths_of(Var::Principal).filter(|_| is_few);
         let values: Box<[_]> = paths.map(|path| known(path, uid, node.as_deref())).collect();
@@ -95,7 +95,7 @@ impl Engine {
             entities: entities.clone(),
             numbering: symbols.numbering,
             node,
-            known: Arc::new(Known { interned, types, keys, values }),
+            known: Arc::new(PrincipalFacts { interned, types, keys, values }),
         })
     }
 }
@@ -123,7 +123,7 @@ impl Principal {
         self.node.as_deref()
     }
 
-    pub(crate) fn interned(&self) -> &Interned {
+    pub(crate) fn interned(&self) -> &EntitySymbols {
         &self.known.interned
     }
 
@@ -137,9 +137,9 @@ impl Principal {
     }
 
     /// Returns what is at the principal's path with this number, where it is known.
-    pub(crate) fn found(&self, ordinal: usize) -> Option<Found<'_>> {
+    pub(crate) fn found(&self, ordinal: usize) -> Option<Lookup<'_>> {
         let value = self.known.values.get(ordinal)?.as_ref()?.as_ref();
-        Some(value.map_or(Found::Missing, |value| Found::Value(value.into())))
+        Some(value.map_or(Lookup::Missing, |value| Lookup::Value(value.into())))
     }
 
     /// Returns whether nothing among the principal's entities is, or names, one of this type.
@@ -181,8 +181,8 @@ fn known(path: &Path, uid: &EntityUid, node: Option<&Node>) -> Option<Option<Val
     match path.steps.as_slice() {
         [] => Some(Some(Value::Entity(uid.clone()))),
         [step] => Some(match step_into(node, step) {
-            Found::Value(value) => Some(value.to_value()),
-            Found::Missing | Found::Broken => None,
+            Lookup::Value(value) => Some(value.to_value()),
+            Lookup::Missing | Lookup::Broken => None,
         }),
         // What is reached through other entities may be a resource.
         _ => None,

@@ -8,7 +8,7 @@ use crate::entity::Entity;
 use crate::error::{DecideError, RequestError};
 use crate::hash::FastSet;
 use crate::limits::Limits;
-use crate::node::Interned;
+use crate::node::EntitySymbols;
 use crate::shape::Slot;
 use crate::symbols::{Path, Step, Symbols, Var};
 use crate::value::{ValueRef, extent_of};
@@ -29,7 +29,7 @@ pub struct ResourceType {
     /// validated.
     parents: Option<Parents>,
     /// Where each path of the resource leads, in order.
-    places: Box<[Place]>,
+    places: Box<[PathTarget]>,
 }
 
 /// Types with their numbers, if they have any.
@@ -37,7 +37,7 @@ type Parents = Box<[(EntityTypeName, Option<u32>)]>;
 
 /// Where a path of the resource leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum PathTarget {
     /// To the resource.
     Itself,
     Slot(usize),
@@ -175,18 +175,18 @@ impl<'a> Resource<'a> {
     }
 
     /// Returns where the resource's path with this number leads.
-    pub(crate) fn place_at(&self, ordinal: usize) -> Option<Place> {
+    pub(crate) fn place_at(&self, ordinal: usize) -> Option<PathTarget> {
         self.type_.places.get(ordinal).copied()
     }
 
     /// Returns the resource's numbers. Parents have no ancestors: see [`is_plain`](Self::is_plain).
-    pub(crate) fn interned(&self, symbols: &Symbols) -> Interned {
+    pub(crate) fn interned(&self, symbols: &Symbols) -> EntitySymbols {
         let type_ = self.type_.number;
         let own = type_.and_then(|type_| symbols.id(type_, self.id));
         let parents = self.parents.iter();
         let parents =
             parents.filter_map(|(name, id)| symbols.id(self.type_.parent(symbols, name)??, id));
-        Interned::of(symbols, own, type_, parents)
+        EntitySymbols::of(symbols, own, type_, parents)
     }
 
     /// Returns whether the resource surely conforms to the schema of the engine that its type was
@@ -258,10 +258,10 @@ fn is_within(value: ValueRef<'_>, longest: usize, deepest: usize) -> bool {
     }
 }
 
-fn place(path: &Path, steps: &[Step]) -> Place {
+fn place(path: &Path, steps: &[Step]) -> PathTarget {
     match path.steps.as_slice() {
-        [] => Place::Itself,
-        [step] => steps.iter().position(|s| s == step).map_or(Place::NoSlot, Place::Slot),
-        _ => Place::Elsewhere,
+        [] => PathTarget::Itself,
+        [step] => steps.iter().position(|s| s == step).map_or(PathTarget::NoSlot, PathTarget::Slot),
+        _ => PathTarget::Elsewhere,
     }
 }

@@ -11,7 +11,7 @@ use crate::hash::FastMap;
 use crate::node::Node;
 use crate::symbols::{Key, Step, Symbols};
 use crate::value::{Value, ValueRef};
-use crate::view::{Found, step_into};
+use crate::view::{Lookup, step_into};
 
 /// The tables of one store.
 #[derive(Default)]
@@ -130,11 +130,11 @@ impl Table {
                 let mut values: Vec<(Value, u32)> = Vec::new();
                 for (row, node) in rows() {
                     match step_into(Some(node), step) {
-                        Found::Value(value) => {
+                        Lookup::Value(value) => {
                             column.add(row, symbols.key(value));
                             values.push((value.to_value(), row));
                         }
-                        Found::Missing | Found::Broken => column.missing.push(row),
+                        Lookup::Missing | Lookup::Broken => column.missing.push(row),
                     }
                 }
                 // Sets that differ in order alone are not told to be alike, which costs time only.
@@ -145,7 +145,7 @@ impl Table {
             }
             Facet::Elements(step) => {
                 for (row, node) in rows() {
-                    let Found::Value(ValueRef::Value(Value::Set(items))) =
+                    let Lookup::Value(ValueRef::Value(Value::Set(items))) =
                         step_into(Some(node), step)
                     else {
                         column.missing.push(row);

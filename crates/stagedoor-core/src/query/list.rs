@@ -23,7 +23,7 @@ use crate::index::Candidate;
 use crate::policy::PolicyInfo;
 use crate::request::Request;
 use crate::symbols::Var;
-use crate::view::View;
+use crate::view::EvalContext;
 
 mod block;
 
@@ -74,7 +74,7 @@ impl Page {
 /// An entity or action of a list.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Shown<'e> {
+pub struct ListEntry<'e> {
     /// The entity or action.
     pub uid: EntityUid,
     /// None where it is allowed; else what that depends on, since not all of the context is known.
@@ -84,9 +84,9 @@ pub struct Shown<'e> {
 /// A page of a list.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct Listed<'e> {
+pub struct ListPage<'e> {
     /// What is allowed, or may be, in the order of ids.
-    pub entries: Vec<Shown<'e>>,
+    pub entries: Vec<ListEntry<'e>>,
     /// After which id the next page begins, if there may be more.
     pub next: Option<String>,
     /// What could not be decided, and is therefore not listed.
@@ -149,7 +149,7 @@ impl Engine {
         query: &Query,
         entities: &Entities,
         page: &Page,
-    ) -> Result<Listed<'_>, ListError> {
+    ) -> Result<ListPage<'_>, ListError> {
         let var = match (&query.principal, &query.action, &query.resource) {
             (Party::Known(_), None, Party::Known(_)) => {
                 return self.list_actions(query, entities, page);
@@ -167,8 +167,8 @@ impl Engine {
         query: &Query,
         entities: &Entities,
         page: &Page,
-    ) -> Result<Listed<'_>, ListError> {
-        let mut listed = Listed::default();
+    ) -> Result<ListPage<'_>, ListError> {
+        let mut listed = ListPage::default();
         let question = Question::new(self, query, entities)?;
         for action in self.actions_of(query)? {
             let id = action.to_string();
@@ -187,11 +187,11 @@ impl Engine {
     }
 }
 
-impl<'e> Listed<'e> {
+impl<'e> ListPage<'e> {
     /// Adds what was decided about one entity or action.
-    fn add(&mut self, uid: EntityUid, decided: Result<Option<Shown<'e>>, DecideError>) {
+    fn add(&mut self, uid: EntityUid, decided: Result<Option<ListEntry<'e>>, DecideError>) {
         match decided {
-            Ok(Some(shown)) => self.entries.push(Shown { uid, ..shown }),
+            Ok(Some(shown)) => self.entries.push(ListEntry { uid, ..shown }),
             Ok(None) => {}
             Err(error) => self.refused.push((uid, error)),
         }
@@ -200,8 +200,8 @@ impl<'e> Listed<'e> {
 
 impl<'e> Question<'e> {
     /// Decides about one action, or tells what that depends on; `None` where it is denied.
-    fn decided(&self, action: &EntityUid) -> Result<Option<Shown<'e>>, DecideError> {
-        let shown = |condition| Some(Shown { uid: action.clone(), condition });
+    fn decided(&self, action: &EntityUid) -> Result<Option<ListEntry<'e>>, DecideError> {
+        let shown = |condition| Some(ListEntry { uid: action.clone(), condition });
         if self.unknown == Unknown::default() {
             let request = self.request(action.clone());
             let decision = self.engine.ruling(&request, &self.entities)?.decision();
@@ -264,8 +264,8 @@ impl<'e, 'a> Lister<'e, 'a> {
         })
     }
 
-    fn page(&self, page: &Page) -> Result<Listed<'e>, DecideError> {
-        let mut view = View::new(&self.request, self.entities, &self.engine.0);
+    fn page(&self, page: &Page) -> Result<ListPage<'e>, DecideError> {
+        let mut view = EvalContext::new(&self.request, self.entities, &self.engine.0);
         view.unknown = Some(&self.unknown);
         let evaluation = Evaluation::new(&view, &self.engine.0);
         let candidates = [Effect::Forbid, Effect::Permit].map(|effect| {
@@ -282,7 +282,7 @@ impl<'e, 'a> Lister<'e, 'a> {
             }
         }
         .peekable();
-        let mut listed = Listed::default();
+        let mut listed = ListPage::default();
         let mut last = page.after.clone();
         loop {
             let rows = self.rows_from(start);
@@ -313,7 +313,7 @@ impl<'e, 'a> Lister<'e, 'a> {
                     listed.single += 1;
                     listed.add(uid.clone(), self.alone(uid));
                 } else {
-                    listed.entries.push(Shown { uid: uid.clone(), condition: None });
+                    listed.entries.push(ListEntry { uid: uid.clone(), condition: None });
                 }
                 last = Some(id(uid).to_owned());
                 if row == Some(uid) {
@@ -340,8 +340,8 @@ impl<'e, 'a> Lister<'e, 'a> {
     }
 
     /// Decides about one entity alone; `None` where it is denied.
-    fn alone(&self, uid: &EntityUid) -> Result<Option<Shown<'e>>, DecideError> {
-        let shown = |condition| Some(Shown { uid: uid.clone(), condition });
+    fn alone(&self, uid: &EntityUid) -> Result<Option<ListEntry<'e>>, DecideError> {
+        let shown = |condition| Some(ListEntry { uid: uid.clone(), condition });
         if self.unknown.context.is_all() {
             let decision = self.engine.ruling(&self.request_of(uid), self.entities)?.decision();
             return Ok(if decision == Decision::Allow { shown(None) } else { None });
@@ -365,14 +365,14 @@ impl<'e, 'a> Lister<'e, 'a> {
     }
 
     /// Returns what a policy says to one entity.
-    fn says(&self, policy: PolicyInfo<'_>, uid: &EntityUid) -> Result<Standing, DecideError> {
+    fn says(&self, policy: PolicyInfo<'_>, uid: &EntityUid) -> Result<PolicyVerdict, DecideError> {
         let request = self.request_of(uid);
-        let view = View::new(&request, self.entities, &self.engine.0);
+        let view = EvalContext::new(&request, self.entities, &self.engine.0);
         let evaluation = Evaluation::new(&view, &self.engine.0);
         Ok(match evaluation.policy(policy)? {
-            Verdict::Satisfied => Standing::Satisfied,
-            Verdict::NotSatisfied => Standing::NotSatisfied,
-            Verdict::Errored(_) => Standing::Errored,
+            Verdict::Satisfied => PolicyVerdict::Satisfied,
+            Verdict::NotSatisfied => PolicyVerdict::NotSatisfied,
+            Verdict::Errored(_) => PolicyVerdict::Errored,
         })
     }
 
@@ -383,13 +383,13 @@ impl<'e, 'a> Lister<'e, 'a> {
 
 /// What one policy says to one entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum PolicyVerdict {
     Satisfied,
     NotSatisfied,
     Errored,
 }
 
-impl Listed<'_> {
+impl ListPage<'_> {
     fn is_full(&self, page: &Page) -> bool {
         self.entries.len() >= page.limit.max(1)
     }

@@ -19,7 +19,7 @@ use crate::error::causes;
 use crate::hash::FastSet;
 
 /// What an expression comes to.
-pub(super) enum Part {
+pub(super) enum PartialValue {
     Known(Value),
     /// It depends on this.
     Open(Expr),
@@ -29,7 +29,7 @@ pub(super) enum Part {
 
 /// What the schema tells of an unknown entity.
 #[derive(Debug)]
-pub(super) struct Typed {
+pub(super) struct UnknownType {
     pub(super) name: EntityTypeName,
     /// The types that it can be a member of; none where no schema tells.
     pub(super) above: Option<FastSet<EntityTypeName>>,
@@ -42,15 +42,15 @@ pub(super) struct Partial<'a> {
     pub(super) unknown: &'a Unknown,
     /// Policies and requests are well typed: what stands for a truth value is one.
     pub(super) typed: bool,
-    pub(super) principal: &'a Typed,
-    pub(super) resource: &'a Typed,
+    pub(super) principal: &'a UnknownType,
+    pub(super) resource: &'a UnknownType,
 }
 
 /// Cedar's own name for what fails in any case.
 static ERROR: LazyLock<Option<Name>> = LazyLock::new(|| "error".parse().ok());
 
 impl Partial<'_> {
-    pub(super) fn part(&self, expr: &Expr) -> Part {
+    pub(super) fn part(&self, expr: &Expr) -> PartialValue {
         if !self.is_open(expr) {
             return self.interpret(expr);
         }
@@ -59,65 +59,67 @@ impl Partial<'_> {
             ExprKind::Or { left, right } => self.joined(left, right, true),
             ExprKind::If { test_expr, then_expr, else_expr } => {
                 let test = match self.part(test_expr) {
-                    Part::Known(value) => {
+                    PartialValue::Known(value) => {
                         return match boolean(&value) {
                             Some(true) => self.part(then_expr),
                             Some(false) => self.part(else_expr),
                             None => not_boolean(),
                         };
                     }
-                    Part::Open(test) => test,
-                    failed @ Part::Failed(_) => return failed,
+                    PartialValue::Open(test) => test,
+                    failed @ PartialValue::Failed(_) => return failed,
                 };
                 let branch = |branch| Arc::new(written(self.part(branch)));
-                Part::Open(rebuilt(ExprKind::If {
+                PartialValue::Open(rebuilt(ExprKind::If {
                     test_expr: Arc::new(test),
                     then_expr: branch(then_expr),
                     else_expr: branch(else_expr),
                 }))
             }
             ExprKind::BinaryApp { op, arg1, arg2 } => match self.membership(*op, arg1, arg2) {
-                Some(known) => Part::Known(known.into()),
+                Some(known) => PartialValue::Known(known.into()),
                 None => self.operation(expr.expr_kind()),
             },
-            ExprKind::Var(_) => Part::Open(expr.clone()),
+            ExprKind::Var(_) => PartialValue::Open(expr.clone()),
             kind => self.operation(kind),
         }
     }
 
-    fn interpret(&self, expr: &Expr) -> Part {
+    fn interpret(&self, expr: &Expr) -> PartialValue {
         match self.evaluator.interpret(expr, self.slots) {
-            Ok(value) => Part::Known(value),
-            Err(error) => Part::Failed(causes(&error)),
+            Ok(value) => PartialValue::Known(value),
+            Err(error) => PartialValue::Failed(causes(&error)),
         }
     }
 
     /// `||`, or else `&&`.
-    fn joined(&self, left: &Expr, right: &Expr, is_or: bool) -> Part {
+    fn joined(&self, left: &Expr, right: &Expr, is_or: bool) -> PartialValue {
         let left = match self.part(left) {
-            Part::Known(value) => {
+            PartialValue::Known(value) => {
                 return match boolean(&value) {
-                    Some(held) if held == is_or => Part::Known(value),
+                    Some(held) if held == is_or => PartialValue::Known(value),
                     Some(_) => self.truth(right),
                     None => not_boolean(),
                 };
             }
-            Part::Open(left) => left,
-            failed @ Part::Failed(_) => return failed,
+            PartialValue::Open(left) => left,
+            failed @ PartialValue::Failed(_) => return failed,
         };
         let right = match self.truth(right) {
             // `left && true` is left, if that is a truth value: whatever errs is told the same.
-            Part::Known(value) if boolean(&value) == Some(!is_or) && self.is_truth(&left) => {
-                return Part::Open(left);
+            PartialValue::Known(value)
+                if boolean(&value) == Some(!is_or) && self.is_truth(&left) =>
+            {
+                return PartialValue::Open(left);
             }
             // `left && false` is false, unless left errs.
-            Part::Known(value) if boolean(&value) == Some(is_or) && never_errs(&left) => {
-                return Part::Known(value);
+            PartialValue::Known(value) if boolean(&value) == Some(is_or) && never_errs(&left) => {
+                return PartialValue::Known(value);
             }
             right => written(right),
         };
         let (left, right) = (Arc::new(left), Arc::new(right));
-        Part::Open(rebuilt(if is_or {
+        PartialValue::Open(rebuilt(if is_or {
             ExprKind::Or { left, right }
         } else {
             ExprKind::And { left, right }
@@ -125,14 +127,16 @@ impl Partial<'_> {
     }
 
     /// The last operand of `&&` or `||`, which errs unless it is a truth value.
-    fn truth(&self, expr: &Expr) -> Part {
+    fn truth(&self, expr: &Expr) -> PartialValue {
         match self.part(expr) {
-            Part::Known(value) if boolean(&value).is_none() => not_boolean(),
+            PartialValue::Known(value) if boolean(&value).is_none() => not_boolean(),
             // Nothing is lost by leaving `true &&` away where the rest is a truth value.
-            Part::Open(open) if !self.is_truth(&open) => Part::Open(rebuilt(ExprKind::And {
-                left: Arc::new(Expr::val(true)),
-                right: Arc::new(open),
-            })),
+            PartialValue::Open(open) if !self.is_truth(&open) => {
+                PartialValue::Open(rebuilt(ExprKind::And {
+                    left: Arc::new(Expr::val(true)),
+                    right: Arc::new(open),
+                }))
+            }
             part => part,
         }
     }
@@ -185,22 +189,22 @@ impl Partial<'_> {
     }
 
     /// An operation that evaluates all its operands.
-    fn operation(&self, kind: &ExprKind) -> Part {
+    fn operation(&self, kind: &ExprKind) -> PartialValue {
         let mut is_open = false;
         let mut failed = None;
         let mut operand = |operand: &Expr| -> Expr {
             // The first that fails is the one whose error Cedar tells, if those before it do not
             // err: that something errs is sure in any case.
             match self.part(operand) {
-                Part::Failed(reason) => {
+                PartialValue::Failed(reason) => {
                     failed.get_or_insert(reason);
                     Expr::val(false)
                 }
-                Part::Open(expr) => {
+                PartialValue::Open(expr) => {
                     is_open = true;
                     expr
                 }
-                Part::Known(value) => value.into(),
+                PartialValue::Known(value) => value.into(),
             }
         };
         let mut arc = |of: &Expr| Arc::new(operand(of));
@@ -236,10 +240,10 @@ impl Partial<'_> {
             other => other.clone(),
         };
         if let Some(reason) = failed {
-            return Part::Failed(reason);
+            return PartialValue::Failed(reason);
         }
         let expr = rebuilt(kind);
-        if is_open { Part::Open(expr) } else { self.interpret(&expr) }
+        if is_open { PartialValue::Open(expr) } else { self.interpret(&expr) }
     }
 
     /// Returns whether an expression depends on what is not known.
@@ -281,11 +285,11 @@ impl Partial<'_> {
 }
 
 /// Returns what a part is in what is left.
-fn written(part: Part) -> Expr {
+fn written(part: PartialValue) -> Expr {
     match part {
-        Part::Known(value) => value.into(),
-        Part::Open(expr) => expr,
-        Part::Failed(_) => match ERROR.as_ref() {
+        PartialValue::Known(value) => value.into(),
+        PartialValue::Open(expr) => expr,
+        PartialValue::Failed(_) => match ERROR.as_ref() {
             Some(error) => rebuilt(ExprKind::ExtensionFunctionApp {
                 fn_name: error.clone(),
                 args: Arc::default(),
@@ -353,6 +357,6 @@ fn rebuilt(kind: ExprKind) -> Expr {
     ExprBuilder::<()>::new().with_expr_kind(kind)
 }
 
-fn not_boolean() -> Part {
-    Part::Failed("type error: expected bool".to_owned())
+fn not_boolean() -> PartialValue {
+    PartialValue::Failed("type error: expected bool".to_owned())
 }

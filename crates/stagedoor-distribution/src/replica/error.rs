@@ -10,7 +10,7 @@ use crate::trust::VerifyError;
 /// Why a replica cannot begin.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum ConditionalError {
     /// Its directory cannot be used.
     #[error("the state in `{path}` cannot be used: {source}")]
     State {
@@ -64,7 +64,7 @@ pub enum PollError {
     },
     /// It was refused a while ago, and is tried again later.
     #[error("release {counter} was refused: {reason}")]
-    Refused {
+    RefusedRelease {
         /// The number.
         counter: u64,
         /// Why.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Candidate, PollError, Refused, Replica, State};
+use super::{Candidate, PollError, RefusedRelease, Replica, State};
 use crate::kept::Floor;
 use crate::signed_set::SignedSet;
 use crate::store::{Head, StoreError, Version};
@@ -12,7 +12,7 @@ use crate::trust::{Purpose, VerifiedRelease};
 
 /// What a look at the store came to.
 #[derive(Debug, Clone)]
-pub enum Polled {
+pub enum PollOutcome {
     /// What is in force is what the store offers, or what is pinned.
     Confirmed,
     /// There is a set to be loaded.
@@ -25,21 +25,21 @@ impl Replica {
     /// # Errors
     ///
     /// [`PollError`], which is kept for [`status`](Self::status). What is in force stays.
-    pub fn poll(&self) -> Result<Polled, PollError> {
+    pub fn poll(&self) -> Result<PollOutcome, PollError> {
         let polled = self.look();
         let mut state = self.state();
         match &polled {
-            Ok(Polled::Confirmed) => {
+            Ok(PollOutcome::Confirmed) => {
                 state.confirmed = Some(self.clock.now());
                 state.problem = None;
             }
-            Ok(Polled::Candidate(_)) => state.problem = None,
+            Ok(PollOutcome::Candidate(_)) => state.problem = None,
             Err(error) => state.problem = Some((error.to_string(), self.clock.now())),
         }
         polled
     }
 
-    fn look(&self) -> Result<Polled, PollError> {
+    fn look(&self) -> Result<PollOutcome, PollError> {
         let (trust, known) = {
             let mut state = self.state();
             // What was in force before the restart needs no store to be tried again.
@@ -72,18 +72,18 @@ impl Replica {
             check_floor(floor, &verified)?;
         }
         if let Some(set) = self.known_candidate(&verified)? {
-            return Ok(Polled::Candidate(set));
+            return Ok(PollOutcome::Candidate(set));
         }
         let bundle = self.bundle(&verified)?;
         let set = Arc::new(SignedSet::of(verified, envelope, bundle)?);
         let candidate = Candidate { set: Arc::clone(&set), version, is_kept: false };
         self.state().candidate = Some(candidate);
         self.version.fetch_add(1, Ordering::AcqRel);
-        Ok(Polled::Candidate(set))
+        Ok(PollOutcome::Candidate(set))
     }
 
     /// What is in force is what is offered: there is nothing to load.
-    fn confirm(&self, version: Option<Version>) -> Polled {
+    fn confirm(&self, version: Option<Version>) -> PollOutcome {
         let mut state = self.state();
         if let (Some(now), Some(version)) = (&mut state.in_force, version) {
             now.version = Some(version);
@@ -95,11 +95,11 @@ impl Replica {
         if was_refused || is_withdrawn {
             self.version.fetch_add(1, Ordering::AcqRel);
         }
-        Polled::Confirmed
+        PollOutcome::Confirmed
     }
 
     /// Returns what there is to do where what is pinned is there already, whatever is offered.
-    fn check_pin(&self, offered: &VerifiedRelease) -> Result<Option<Polled>, PollError> {
+    fn check_pin(&self, offered: &VerifiedRelease) -> Result<Option<PollOutcome>, PollError> {
         let Some(pin) = self.options.pin else { return Ok(None) };
         let offered = offered.release.digest;
         let state = self.state();
@@ -109,7 +109,7 @@ impl Replica {
             return Ok(Some(self.confirm(None)));
         }
         if let Some(candidate) = state.candidate.as_ref().filter(|one| is_pinned(&one.set)) {
-            return Ok(Some(Polled::Candidate(Arc::clone(&candidate.set))));
+            return Ok(Some(PollOutcome::Candidate(Arc::clone(&candidate.set))));
         }
         if offered == pin { Ok(None) } else { Err(PollError::Pinned { offered, pin }) }
     }
@@ -128,7 +128,7 @@ impl Replica {
         match state.refused.as_ref().filter(|one| is_it(&one.set)) {
             Some(refused) if !self.is_due(refused) => {
                 let (counter, reason) = (verified.release.counter, refused.reason.clone());
-                Err(PollError::Refused { counter, reason })
+                Err(PollError::RefusedRelease { counter, reason })
             }
             Some(_) => Ok(self.try_again(&mut state)),
             None => Ok(None),
@@ -137,13 +137,13 @@ impl Replica {
 
     /// Returns whether it is time to try a set again that was refused: what kept it out may be
     /// another one by now, such as a disk that was full, or a rule that was not compiled.
-    fn is_due(&self, refused: &Refused) -> bool {
+    fn is_due(&self, refused: &RefusedRelease) -> bool {
         let age = self.clock.now().duration_since(refused.at).unwrap_or_default();
         age >= self.options.retry
     }
 
     fn try_again(&self, state: &mut State) -> Option<Arc<SignedSet>> {
-        let Refused { set, is_kept, .. } = state.refused.take()?;
+        let RefusedRelease { set, is_kept, .. } = state.refused.take()?;
         state.candidate = Some(Candidate { set: Arc::clone(&set), version: None, is_kept });
         self.version.fetch_add(1, Ordering::AcqRel);
         Some(set)

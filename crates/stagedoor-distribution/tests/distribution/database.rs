@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use stagedoor_distribution::{
-    Hint, Location, PolicyStore, Polled, Replica, ReplicaOptions, StoreError, StoreOptions, Trust,
-    newest, publish,
+    Hint, Location, PolicyStore, PollOutcome, Replica, ReplicaOptions, StoreError, StoreOptions,
+    Trust, newest, publish,
 };
 
 use crate::stores::behaves;
-use crate::support::{Signed, channel, key};
+use crate::support::{SignedFixture, channel, key};
 
 /// A database that ends with the test.
 struct Database {
@@ -112,9 +112,9 @@ fn a_database_is_a_store() -> Result<()> {
     let trust = Trust::in_key("ci", key.verifying_key());
     let options = ReplicaOptions::new(channel()?, state.path());
     let replica = Replica::open(options, database.store(20)?, trust.clone())?;
-    let Polled::Candidate(set) = replica.poll()? else { anyhow::bail!("no candidate") };
+    let PollOutcome::Candidate(set) = replica.poll()? else { anyhow::bail!("no candidate") };
     replica.admit(&set).map_err(anyhow::Error::msg)?;
-    ensure!(set.release().counter == 2 && matches!(replica.poll()?, Polled::Confirmed));
+    ensure!(set.release().counter == 2 && matches!(replica.poll()?, PollOutcome::Confirmed));
 
     // A hint comes when something is published, and not for another channel.
     let wait = |store: &dyn PolicyStore, seconds| {
@@ -122,11 +122,11 @@ fn a_database_is_a_store() -> Result<()> {
     };
     ensure!(wait(&*store, 1)? == Hint::Given, "what came before it listened may be missed");
     ensure!(wait(&*store, 1)? == Hint::TimedOut);
-    let three = Signed::new(3, 3, &key)?;
+    let three = SignedFixture::new(3, 3, &key)?;
     let before = newest(&*store, &channel()?, &trust)?;
     publish(&*database.store(20)?, &key, &three.release, &three.bundle, before.as_ref())?;
     ensure!(wait(&*store, 20)? == Hint::Given);
-    ensure!(matches!(replica.poll()?, Polled::Candidate(set) if set.release().counter == 3));
+    ensure!(matches!(replica.poll()?, PollOutcome::Candidate(set) if set.release().counter == 3));
 
     // A connection that was closed meanwhile is no failure; a database that is gone is one.
     let port = database.port;
@@ -153,7 +153,7 @@ fn publishing_at_one_time_leaves_one_order() -> Result<()> {
     let trust = Trust::in_key("ci", key.verifying_key());
     let stores: Vec<Box<dyn PolicyStore>> =
         (0..4).map(|_| database.store(30)).collect::<Result<_>>()?;
-    let first = Signed::new(1, 1, &key)?;
+    let first = SignedFixture::new(1, 1, &key)?;
     let store = stores.first().context("a store")?;
     publish(&**store, &key, &first.release, &first.bundle, None)?;
     // Each publishes until it has had its turn three times.
@@ -167,7 +167,7 @@ fn publishing_at_one_time_leaves_one_order() -> Result<()> {
                     while left > 0 {
                         let before = newest(&**store, &channel()?, trust)?.context("a head")?;
                         let counter = before.verified.release.counter + 1;
-                        let signed = Signed::new(counter, 1 + counter % 5, key)?;
+                        let signed = SignedFixture::new(counter, 1 + counter % 5, key)?;
                         let (release, bundle) = (&signed.release, &signed.bundle);
                         if publish(&**store, key, release, bundle, Some(&before)).is_ok() {
                             left -= 1;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, Result, ensure};
 use stagedoor_distribution::{Disk, RealDisk, Replica, ReplicaOptions, SigningKey, Trust};
 
-use crate::support::{Link, Signed, TestClock, channel, key, policies};
+use crate::support::{Link, SignedFixture, TestClock, channel, key, policies};
 
 /// A disk on which only so many steps succeed.
 #[derive(Debug)]
@@ -107,11 +107,11 @@ fn a_process_that_ends_at_any_step_leaves_a_whole_set() -> Result<()> {
             let (directory, link) = (tempfile::tempdir()?, Link::default());
             for counter in 1..=3 {
                 // So many that old ones are dropped, too.
-                link.put(&Signed::new(counter, counter, &key)?);
+                link.put(&SignedFixture::new(counter, counter, &key)?);
                 let replica = open(directory.path(), &link, &key, Arc::new(RealDisk))?;
                 ensure!(take(&replica) == Ok(counter));
             }
-            link.put(&Signed::new(4, 4, &key)?);
+            link.put(&SignedFixture::new(4, 4, &key)?);
             let disk = Arc::new(FailingDisk::new(steps, true, quarters));
             let taken = take(&open(directory.path(), &link, &key, disk)?);
             let what = format!("{steps} steps, {quarters} quarters: {taken:?}");
@@ -144,9 +144,9 @@ fn a_process_that_ends_at_any_step_leaves_a_whole_set() -> Result<()> {
 #[test]
 fn what_cannot_be_kept_is_not_in_force() -> Result<()> {
     let (key, directory, link) = (key()?, tempfile::tempdir()?, Link::default());
-    link.put(&Signed::new(1, 1, &key)?);
+    link.put(&SignedFixture::new(1, 1, &key)?);
     ensure!(take(&open(directory.path(), &link, &key, Arc::new(RealDisk))?) == Ok(1));
-    link.put(&Signed::new(2, 2, &key)?);
+    link.put(&SignedFixture::new(2, 2, &key)?);
     let replica = open(directory.path(), &link, &key, Arc::new(FailingDisk::new(0, true, 2)))?;
     for _ in 0..3 {
         // The first one that is there is the one on disk.

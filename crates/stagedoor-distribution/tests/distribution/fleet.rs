@@ -9,7 +9,7 @@ use stagedoor_core::{Decision, Engine, Entities, Request};
 use stagedoor_distribution::{Digest, Disk, Release, Replica, ReplicaOptions, SigningKey, Trust};
 
 use crate::disk::FailingDisk;
-use crate::support::{Fault, Link, Signed, TestClock, channel, key, load, now};
+use crate::support::{Fault, Link, SignedFixture, TestClock, channel, key, load, now};
 
 const REPLICAS: usize = 50;
 const ROUNDS: usize = 40;
@@ -127,10 +127,10 @@ fn run(seed: u64) -> Result<()> {
         restarts: 0,
     };
     let foreign = key()?;
-    let mut published: Vec<Signed> = Vec::new();
-    let publish = |fleet: &mut Fleet, counter: u64, random: &mut Rng| -> Result<Signed> {
+    let mut published: Vec<SignedFixture> = Vec::new();
+    let publish = |fleet: &mut Fleet, counter: u64, random: &mut Rng| -> Result<SignedFixture> {
         let policies = 1 + random.u64(..12);
-        let signed = Signed::new(counter, policies, &fleet.key)?;
+        let signed = SignedFixture::new(counter, policies, &fleet.key)?;
         let statement = Digest::of(signed.release.to_json().as_bytes());
         fleet.signed.insert(statement, (counter, policies));
         Ok(signed)
@@ -158,14 +158,14 @@ fn run(seed: u64) -> Result<()> {
                     Fault::Offers(Box::new(older.clone()))
                 }
                 // A foreign key, with a high number.
-                7 => Fault::Offers(Box::new(Signed::new(counter + 100, 3, &foreign)?)),
+                7 => Fault::Offers(Box::new(SignedFixture::new(counter + 100, 3, &foreign)?)),
                 // One that has expired.
                 8 => {
                     let bundle = crate::support::bundle(5);
                     let mut late =
                         Release::new(channel()?, counter + 100, bundle.as_bytes(), now());
                     late.expires = Some(now());
-                    Fault::Offers(Box::new(Signed::of(late, 5, &fleet.key)?))
+                    Fault::Offers(Box::new(SignedFixture::of(late, 5, &fleet.key)?))
                 }
                 // Another content of the newest number, signed by somebody who is trusted.
                 9 => Fault::Offers(Box::new(publish(&mut fleet, counter, &mut random)?)),

@@ -9,12 +9,12 @@ use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use stagedoor_distribution::store::oci::Credentials;
 use stagedoor_distribution::{
-    Location, PolicyStore, Polled, Replica, ReplicaOptions, StoreError, StoreOptions, Trust,
+    Location, PolicyStore, PollOutcome, Replica, ReplicaOptions, StoreError, StoreOptions, Trust,
     newest, publish,
 };
 
 use crate::stores::behaves;
-use crate::support::{Signed, channel, key};
+use crate::support::{SignedFixture, channel, key};
 
 /// A registry that ends with the test.
 struct Registry {
@@ -86,13 +86,13 @@ fn a_registry_is_a_store() -> Result<()> {
     let trust = Trust::in_key("ci", key.verifying_key());
     let options = ReplicaOptions::new(channel()?, state.path());
     let replica = Replica::open(options, registry.store(&StoreOptions::default())?, trust.clone())?;
-    let Polled::Candidate(set) = replica.poll()? else { anyhow::bail!("no candidate") };
+    let PollOutcome::Candidate(set) = replica.poll()? else { anyhow::bail!("no candidate") };
     replica.admit(&set).map_err(anyhow::Error::msg)?;
-    ensure!(set.release().counter == 2 && matches!(replica.poll()?, Polled::Confirmed));
+    ensure!(set.release().counter == 2 && matches!(replica.poll()?, PollOutcome::Confirmed));
 
     // Whoever has the registry's disk changes a byte of the bundle.
     let before = newest(&*store, &channel()?, &trust)?;
-    let three = Signed::new(3, 3, &key)?;
+    let three = SignedFixture::new(3, 3, &key)?;
     publish(&*store, &key, &three.release, &three.bundle, before.as_ref())?;
     let hex = three.release.digest.hex();
     let blob = format!(
@@ -106,7 +106,7 @@ fn a_registry_is_a_store() -> Result<()> {
     ensure!(refused.is_err(), "a tampered bundle is offered");
     ensure!(replica.in_force().is_some_and(|set| set.release().counter == 2));
     std::fs::write(&path, text)?;
-    ensure!(matches!(replica.poll()?, Polled::Candidate(_)));
+    ensure!(matches!(replica.poll()?, PollOutcome::Candidate(_)));
     Ok(())
 }
 

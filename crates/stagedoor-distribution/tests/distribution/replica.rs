@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use stagedoor_core::Engine;
 use stagedoor_distribution::{
-    Gate, OpenError, Polled, RealDisk, Release, Replica, ReplicaOptions, Rollback, SignedSet,
-    SigningKey, Trust,
+    ConditionalError, Gate, PollOutcome, RealDisk, Release, Replica, ReplicaOptions, Rollback,
+    SignedSet, SigningKey, Trust,
 };
 
-use crate::support::{Fault, Link, Signed, TestClock, channel, key, load, now};
+use crate::support::{Fault, Link, SignedFixture, TestClock, channel, key, load, now};
 
 struct Setup {
     directory: tempfile::TempDir,
@@ -41,8 +41,8 @@ impl Setup {
         self.open(self.options()?)
     }
 
-    fn put(&self, counter: u64, policies: u64) -> Result<Signed> {
-        let signed = Signed::new(counter, policies, &self.key)?;
+    fn put(&self, counter: u64, policies: u64) -> Result<SignedFixture> {
+        let signed = SignedFixture::new(counter, policies, &self.key)?;
         self.link.put(&signed);
         Ok(signed)
     }
@@ -97,7 +97,7 @@ fn a_newer_release_is_taken_up_and_an_older_one_is_not() -> Result<()> {
     // Going back is a new release that says so.
     let mut back = Release::new(channel()?, 8, &first.bundle, now());
     back.rollback = Some(Rollback { from: 7, reason: "too wide".to_owned() });
-    setup.link.put(&Signed::of(back, 1, &setup.key)?);
+    setup.link.put(&SignedFixture::of(back, 1, &setup.key)?);
     ensure!(step(&replica) == Ok(8));
     let status = replica.status();
     let release = status.in_force.context("a release")?;
@@ -232,9 +232,9 @@ fn what_a_gate_refuses_is_tried_again_later_and_the_next_one_at_once() -> Result
 #[test]
 fn an_old_set_goes_on_deciding_and_that_is_told() -> Result<()> {
     let setup = Setup::new()?;
-    let mut signed = Signed::new(1, 1, &setup.key)?.release;
+    let mut signed = SignedFixture::new(1, 1, &setup.key)?.release;
     signed.expires = Some(now().after(Duration::from_secs(1000)));
-    setup.link.put(&Signed::of(signed, 1, &setup.key)?);
+    setup.link.put(&SignedFixture::of(signed, 1, &setup.key)?);
     let replica = setup.replica()?;
     ensure!(step(&replica) == Ok(1));
     setup.clock.pass(999);
@@ -269,9 +269,9 @@ fn an_old_set_goes_on_deciding_and_that_is_told() -> Result<()> {
 #[test]
 fn a_frozen_source_is_seen_by_the_end_of_its_release() -> Result<()> {
     let setup = Setup::new()?;
-    let mut signed = Signed::new(1, 1, &setup.key)?.release;
+    let mut signed = SignedFixture::new(1, 1, &setup.key)?.release;
     signed.expires = Some(now().after(Duration::from_secs(100)));
-    setup.link.put(&Signed::of(signed, 1, &setup.key)?);
+    setup.link.put(&SignedFixture::of(signed, 1, &setup.key)?);
     let mut options = setup.options()?;
     options.max_staleness = Some(Duration::from_secs(60));
     let replica = setup.open(options)?;
@@ -307,7 +307,7 @@ fn what_is_offered_no_more_is_not_loaded() -> Result<()> {
     let replica = setup.replica()?;
     ensure!(step(&replica) == Ok(1));
     setup.put(2, 2)?;
-    let Polled::Candidate(second) = replica.poll()? else { anyhow::bail!("no candidate") };
+    let PollOutcome::Candidate(second) = replica.poll()? else { anyhow::bail!("no candidate") };
     setup.put(3, 3)?;
     replica.poll()?;
     ensure!(replica.admit(&second).is_err(), "a newer one has come meanwhile");
@@ -327,7 +327,7 @@ fn a_directory_has_one_replica() -> Result<()> {
         anyhow::Ok(Replica::open(options, Box::new(setup.link.clone()), trust))
     };
     let first = open()??;
-    ensure!(matches!(open()?, Err(OpenError::InUse(_))));
+    ensure!(matches!(open()?, Err(ConditionalError::InUse(_))));
     drop(first);
     ensure!(open()?.is_ok());
     Ok(())

@@ -5,12 +5,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use stagedoor_distribution::store::http::{HttpOptions, HttpStore};
 use stagedoor_distribution::{
-    Digest, Head, Location, PolicyStore, Polled, PublishError, Replica, ReplicaOptions, SigningKey,
-    StoreError, StoreOptions, Trust, newest, publish,
+    Digest, Head, Location, PolicyStore, PollOutcome, PublishError, Replica, ReplicaOptions,
+    SigningKey, StoreError, StoreOptions, Trust, newest, publish,
 };
 
 use crate::http::WebServer;
-use crate::support::{Signed, channel, key};
+use crate::support::{SignedFixture, channel, key};
 
 /// What each store must do, whatever it is: publish, refuse what was overtaken, tell what is new.
 pub fn behaves(store: &dyn PolicyStore, key: &SigningKey) -> Result<()> {
@@ -19,7 +19,7 @@ pub fn behaves(store: &dyn PolicyStore, key: &SigningKey) -> Result<()> {
     ensure!(newest(store, &channel, &trust)?.is_none());
     ensure!(matches!(store.head(&channel, None), Err(StoreError::Missing { .. })));
 
-    let one = Signed::new(1, 1, key)?;
+    let one = SignedFixture::new(1, 1, key)?;
     publish(store, key, &one.release, &one.bundle, None)?;
     let first = newest(store, &channel, &trust)?.context("it is published")?;
     ensure!(first.verified.release == one.release);
@@ -29,7 +29,7 @@ pub fn behaves(store: &dyn PolicyStore, key: &SigningKey) -> Result<()> {
     };
     ensure!(version.is_some() && store.head(&channel, version.as_ref())? == Head::Unchanged);
 
-    let two = Signed::new(2, 2, key)?;
+    let two = SignedFixture::new(2, 2, key)?;
     publish(store, key, &two.release, &two.bundle, Some(&first))?;
     ensure!(matches!(store.head(&channel, version.as_ref())?, Head::Found { .. }));
     let second = newest(store, &channel, &trust)?.context("it is published")?;
@@ -38,7 +38,7 @@ pub fn behaves(store: &dyn PolicyStore, key: &SigningKey) -> Result<()> {
     ensure!(store.bundle(&channel, one.release.digest, 1 << 20)? == one.bundle);
 
     // Who has not seen the second one does not come after the first one.
-    let three = Signed::new(3, 3, key)?;
+    let three = SignedFixture::new(3, 3, key)?;
     let overtaken = publish(store, key, &three.release, &three.bundle, Some(&first));
     ensure!(matches!(overtaken, Err(PublishError::Store(StoreError::Changed(_)))), "{overtaken:?}");
     let again = publish(store, key, &two.release, &two.bundle, Some(&second));
@@ -71,7 +71,7 @@ fn two_that_publish_at_one_time_do_not_both_succeed() -> Result<()> {
     let (root, key) = (tempfile::tempdir()?, key()?);
     let trust = Trust::in_key("ci", key.verifying_key());
     let store = directory_store(root.path())?;
-    let one = Signed::new(1, 1, &key)?;
+    let one = SignedFixture::new(1, 1, &key)?;
     publish(&*store, &key, &one.release, &one.bundle, None)?;
     let before = newest(&*store, &channel()?, &trust)?;
     let succeeded = std::thread::scope(|scope| -> Result<usize> {
@@ -79,7 +79,7 @@ fn two_that_publish_at_one_time_do_not_both_succeed() -> Result<()> {
             .map(|policies| {
                 let (store, key, before) = (&store, &key, &before);
                 scope.spawn(move || -> Result<bool> {
-                    let signed = Signed::new(2, policies, key)?;
+                    let signed = SignedFixture::new(2, policies, key)?;
                     let done =
                         publish(&**store, key, &signed.release, &signed.bundle, before.as_ref());
                     Ok(done.is_ok())
@@ -101,7 +101,7 @@ fn two_that_publish_at_one_time_do_not_both_succeed() -> Result<()> {
 fn a_web_server_is_asked_whether_there_is_anything_new() -> Result<()> {
     let (root, state, key) = (tempfile::tempdir()?, tempfile::tempdir()?, key()?);
     let published = directory_store(root.path())?;
-    let one = Signed::new(1, 1, &key)?;
+    let one = SignedFixture::new(1, 1, &key)?;
     publish(&*published, &key, &one.release, &one.bundle, None)?;
 
     let server = WebServer::start(root.path().to_owned())?;
@@ -116,7 +116,7 @@ fn a_web_server_is_asked_whether_there_is_anything_new() -> Result<()> {
         Box::new(store),
         trust.clone(),
     )?;
-    let Polled::Candidate(set) = replica.poll()? else { anyhow::bail!("no candidate") };
+    let PollOutcome::Candidate(set) = replica.poll()? else { anyhow::bail!("no candidate") };
     replica.admit(&set).map_err(anyhow::Error::msg)?;
     let head = "/payments/channels/production.sigstore.json";
     let blob = format!("/payments/bundles/{}.bundle.json", one.release.digest.hex());
@@ -125,15 +125,15 @@ fn a_web_server_is_asked_whether_there_is_anything_new() -> Result<()> {
             == [format!("{head} 200 Bearer secret"), format!("{blob} 200 Bearer secret")]
     );
     for _ in 0..2 {
-        ensure!(matches!(replica.poll()?, Polled::Confirmed));
+        ensure!(matches!(replica.poll()?, PollOutcome::Confirmed));
         ensure!(server.asked() == [format!("{head} 304 Bearer secret")]);
     }
     let before = newest(&*published, &channel()?, &trust)?;
-    let two = Signed::new(2, 2, &key)?;
+    let two = SignedFixture::new(2, 2, &key)?;
     publish(&*published, &key, &two.release, &two.bundle, before.as_ref())?;
     // What is not in force yet is offered again: the condition is what is in force.
     for codes in [["200", "200"].as_slice(), &["200"]] {
-        ensure!(matches!(replica.poll()?, Polled::Candidate(_)));
+        ensure!(matches!(replica.poll()?, PollOutcome::Candidate(_)));
         let asked = server.asked();
         let found: Vec<&str> = asked.iter().filter_map(|line| line.split(' ').nth(1)).collect();
         ensure!(found == codes, "{asked:?}");
@@ -170,7 +170,7 @@ fn web_servers_that_answer_oddly_are_told_as_such() -> Result<()> {
         ensure!(said.contains(expected), "{:.60}: {said}", answer);
     }
     // Whoever serves files publishes nothing.
-    let signed = Signed::new(1, 1, &key)?;
+    let signed = SignedFixture::new(1, 1, &key)?;
     let refused = store.publish(&channel, &signed.publication());
     ensure!(matches!(refused, Err(StoreError::ReadOnly(_))));
     Ok(())

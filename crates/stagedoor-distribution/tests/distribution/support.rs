@@ -38,13 +38,13 @@ pub fn bundle(number: u64) -> String {
 
 /// A release with its signature and bundle.
 #[derive(Debug, Clone)]
-pub struct Signed {
+pub struct SignedFixture {
     pub release: Release,
     pub envelope: Vec<u8>,
     pub bundle: Vec<u8>,
 }
 
-impl Signed {
+impl SignedFixture {
     /// Signs release `counter` of a bundle with so many policies.
     pub fn new(counter: u64, policies: u64, key: &SigningKey) -> Result<Self> {
         Self::of(
@@ -106,21 +106,21 @@ pub enum Fault {
     /// A byte of the signature is another one.
     TamperedSignature,
     /// It offers another release.
-    Offers(Box<Signed>),
+    Offers(Box<SignedFixture>),
     /// It says that nothing has changed, whatever there is.
     Frozen,
 }
 
 #[derive(Debug, Default)]
-pub struct Published {
-    pub head: Option<Signed>,
+pub struct PublishedRelease {
+    pub head: Option<SignedFixture>,
     pub bundles: BTreeMap<Digest, Vec<u8>>,
 }
 
 /// One replica's view of what is published.
 #[derive(Debug, Clone, Default)]
 pub struct Link {
-    pub published: Arc<Mutex<Published>>,
+    pub published: Arc<Mutex<PublishedRelease>>,
     pub fault: Arc<Mutex<Fault>>,
     /// How often bundles were fetched.
     pub fetched: Arc<AtomicU64>,
@@ -140,7 +140,7 @@ impl Link {
         *lock(&self.fault) = fault;
     }
 
-    pub fn put(&self, signed: &Signed) {
+    pub fn put(&self, signed: &SignedFixture) {
         let mut published = lock(&self.published);
         published.bundles.insert(signed.release.digest, signed.bundle.clone());
         published.head = Some(signed.clone());

@@ -7,9 +7,13 @@ use stagedoor_distribution::{
     Digest, Envelope, Purpose, Release, SignedSet, SigningKey, Trust, VerifyError, VerifyingKey,
 };
 
-use crate::support::{Signed, bundle, channel, key, now};
+use crate::support::{SignedFixture, bundle, channel, key, now};
 
-fn verify(trust: &Trust, signed: &Signed, purpose: Purpose) -> Result<SignedSet, VerifyError> {
+fn verify(
+    trust: &Trust,
+    signed: &SignedFixture,
+    purpose: Purpose,
+) -> Result<SignedSet, VerifyError> {
     let channel = "payments:production".parse().map_err(|_| VerifyError::Untrusted)?;
     SignedSet::verify(trust, &channel, purpose, signed.envelope.clone(), signed.bundle.clone())
 }
@@ -28,12 +32,13 @@ fn trust(keys: &[(&str, &VerifyingKey, &str)]) -> Result<Trust> {
 fn what_is_signed_by_whom_may_sign_it_is_taken_and_nothing_else() -> Result<()> {
     let (own, foreign) = (key()?, key()?);
     let public = own.verifying_key();
-    let good = Signed::new(1, 2, &own)?;
+    let good = SignedFixture::new(1, 2, &own)?;
     let take_up = Purpose::TakeUp(now());
-    let words = |trust: &Trust, signed: &Signed, purpose| match verify(trust, signed, purpose) {
-        Ok(_) => "taken".to_owned(),
-        Err(error) => error.to_string(),
-    };
+    let words =
+        |trust: &Trust, signed: &SignedFixture, purpose| match verify(trust, signed, purpose) {
+            Ok(_) => "taken".to_owned(),
+            Err(error) => error.to_string(),
+        };
     let all = trust(&[("ci", &public, "")])?;
     ensure!(words(&all, &good, take_up) == "taken");
 
@@ -63,22 +68,22 @@ fn what_is_signed_by_whom_may_sign_it_is_taken_and_nothing_else() -> Result<()> 
     // What is signed.
     let mut late = good.release.clone();
     late.expires = Some(now());
-    let late = Signed::of(late, 2, &own)?;
+    let late = SignedFixture::of(late, 2, &own)?;
     ensure!(words(&all, &late, take_up).contains("has expired"));
     ensure!(words(&all, &late, Purpose::Keep) == "taken");
     for other in ["payments:staging", "billing:production"] {
         let release = Release::new(other.parse()?, 1, bundle(2).as_bytes(), now());
-        let said = words(&all, &Signed::of(release, 2, &own)?, take_up);
+        let said = words(&all, &SignedFixture::of(release, 2, &own)?, take_up);
         ensure!(said.contains(&format!("signed for `{other}`")), "{said}");
     }
     let mut release = good.release.clone();
     release.bytes += 1;
-    let said = words(&all, &Signed::of(release, 2, &own)?, take_up);
+    let said = words(&all, &SignedFixture::of(release, 2, &own)?, take_up);
     ensure!(said.contains("signed is sha256:"));
-    let other_bundle = Signed { bundle: bundle(3).into_bytes(), ..good };
+    let other_bundle = SignedFixture { bundle: bundle(3).into_bytes(), ..good };
     ensure!(words(&all, &other_bundle, take_up).contains("signed is sha256:"));
     let none = Release::new(channel()?, 1, b"{}", now());
-    let none = Signed { bundle: b"{}".to_vec(), ..Signed::of(none, 0, &own)? };
+    let none = SignedFixture { bundle: b"{}".to_vec(), ..SignedFixture::of(none, 0, &own)? };
     ensure!(words(&all, &none, take_up).contains("what is signed is no bundle"));
     Ok(())
 }
@@ -88,7 +93,7 @@ fn what_is_signed_by_whom_may_sign_it_is_taken_and_nothing_else() -> Result<()> 
 fn statements_of_another_form_are_refused() -> Result<()> {
     let own = key()?;
     let trust = Trust::in_key("ci", own.verifying_key());
-    let good = Signed::new(1, 2, &own)?.release.to_json();
+    let good = SignedFixture::new(1, 2, &own)?.release.to_json();
     let cases = [
         (good.clone(), None),
         (good.replace("policy-set/v1", "policy-set/v2"), Some("of the kind")),
@@ -129,7 +134,7 @@ fn statements_of_another_form_are_refused() -> Result<()> {
 fn each_byte_of_a_signature_counts() -> Result<()> {
     let own = key()?;
     let trust = Trust::in_key("ci", own.verifying_key());
-    let good = Signed::new(1, 2, &own)?;
+    let good = SignedFixture::new(1, 2, &own)?;
     let expected = trust.verify(&good.envelope, &channel()?, Purpose::Keep)?;
     let mut changed = good.envelope.clone();
     for at in 0..good.envelope.len() {
@@ -152,7 +157,7 @@ fn each_byte_of_a_signature_counts() -> Result<()> {
 #[test]
 fn envelopes_of_other_kinds_are_told_apart() -> Result<()> {
     let own = key()?;
-    let good = String::from_utf8(Signed::new(1, 2, &own)?.envelope)?;
+    let good = String::from_utf8(SignedFixture::new(1, 2, &own)?.envelope)?;
     let json: serde_json::Value = serde_json::from_str(&good)?;
     let change = |pointer: &str, value: serde_json::Value| -> Result<String> {
         let mut json = json.clone();
@@ -207,7 +212,7 @@ fn keys_of_openssl_sign_and_verify() -> Result<()> {
     }
     let public = openssl(&["pkey", "-in", "ed.pem", "-pubout"])?.context("a key")?;
     let key = SigningKey::from_pem(&std::fs::read(directory.path().join("ed.pem"))?)?;
-    let signed = Signed::new(1, 2, &key)?;
+    let signed = SignedFixture::new(1, 2, &key)?;
     let trust = Trust::from_text(std::str::from_utf8(&public)?)?;
     ensure!(verify(&trust, &signed, Purpose::Keep).is_ok());
 
@@ -232,7 +237,7 @@ fn keys_of_openssl_sign_and_verify() -> Result<()> {
         "dsseEnvelope": {"payload": base64("payload")?, "payloadType": kind,
                          "signatures": [{"sig": base64("sig")?}]},
     });
-    let signed = Signed { envelope: envelope.to_string().into_bytes(), ..signed };
+    let signed = SignedFixture { envelope: envelope.to_string().into_bytes(), ..signed };
     let trust = Trust::from_text(std::str::from_utf8(&public)?)?;
     ensure!(verify(&trust, &signed, Purpose::Keep).is_ok());
     ensure!(verify(&Trust::in_key("ed", key.verifying_key()), &signed, Purpose::Keep).is_err());

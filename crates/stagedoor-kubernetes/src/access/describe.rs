@@ -8,7 +8,7 @@ use super::simplify::{chain, uids};
 
 /// What clauses say of a resource.
 #[derive(Debug, Default)]
-pub(crate) struct Described {
+pub(crate) struct ResourceDescription {
     pub(crate) groups: Option<Vec<String>>,
     pub(crate) resources: Option<Vec<String>>,
     pub(crate) subresource: Presence,
@@ -35,7 +35,7 @@ pub(crate) enum Presence {
     OneOf(Vec<String>),
 }
 
-impl Described {
+impl ResourceDescription {
     pub(crate) fn of(clauses: Vec<Arc<Expr>>) -> Self {
         let mut described = Self::default();
         for clause in clauses {

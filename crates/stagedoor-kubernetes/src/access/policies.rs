@@ -64,16 +64,16 @@ pub enum AccessError {
 /// ```
 pub struct AccessPolicies<'e> {
     /// Those that decide.
-    pub(crate) policies: Vec<Parsed<'e>>,
+    pub(crate) policies: Vec<ScopedPolicy<'e>>,
     /// Those that do not.
-    pub(crate) watched: Vec<Parsed<'e>>,
+    pub(crate) watched: Vec<ScopedPolicy<'e>>,
     pub(crate) vocabulary: Vocabulary,
     /// The groups of each action.
     actions: HashMap<String, Vec<String>>,
 }
 
 /// One policy or link.
-pub(crate) struct Parsed<'e> {
+pub(crate) struct ScopedPolicy<'e> {
     pub(crate) info: PolicyInfo<'e>,
     pub(crate) principal: Constraint,
     pub(crate) resource: Constraint,
@@ -127,7 +127,7 @@ impl<'e> AccessPolicies<'e> {
             };
             let counts = modes.of_id(info.id()) == PolicyMode::Enforce;
             let list = if counts { &mut policies } else { &mut watched };
-            list.push(Parsed::new(info, body)?);
+            list.push(ScopedPolicy::new(info, body)?);
         }
         Ok(Self { policies, watched, vocabulary, actions })
     }
@@ -137,7 +137,7 @@ impl<'e> AccessPolicies<'e> {
         self.watched.iter().map(|policy| policy.info.id())
     }
 
-    pub(crate) fn of_effect(&self, effect: Effect) -> impl Iterator<Item = &Parsed<'e>> {
+    pub(crate) fn of_effect(&self, effect: Effect) -> impl Iterator<Item = &ScopedPolicy<'e>> {
         self.policies.iter().filter(move |policy| policy.info.effect() == effect)
     }
 
@@ -206,7 +206,7 @@ impl Body {
     }
 }
 
-impl<'e> Parsed<'e> {
+impl<'e> ScopedPolicy<'e> {
     fn new(info: PolicyInfo<'e>, body: Arc<Body>) -> Result<Self, AccessError> {
         let (principal, resource) = info.link().unwrap_or_default();
         let slot = |uid: Option<&cedar_policy::EntityUid>| {

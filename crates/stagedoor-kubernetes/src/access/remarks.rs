@@ -4,8 +4,8 @@ use cedar_policy::pst::{EntityOrSlot, PrincipalConstraint};
 use serde::Serialize;
 use stagedoor_core::Effect;
 
-use super::describe::{Described, Presence};
-use super::policies::{AccessPolicies, Parsed};
+use super::describe::{Presence, ResourceDescription};
+use super::policies::{AccessPolicies, ScopedPolicy};
 
 /// What kind of remark it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -121,12 +121,12 @@ impl AccessPolicies<'_> {
     }
 
     /// Returns what a forbid leaves open of what comes to the same.
-    fn parts_of_families(&self, policy: &Parsed<'_>) -> Vec<PolicyRemark> {
+    fn parts_of_families(&self, policy: &ScopedPolicy<'_>) -> Vec<PolicyRemark> {
         let verbs = self.verbs(policy);
         if verbs.iter().any(|verb| verb == "*") {
             return Vec::new();
         }
-        let said = Described::of(policy.body.clauses.clone());
+        let said = ResourceDescription::of(policy.body.clauses.clone());
         let named = said.resources.as_deref().unwrap_or_default();
         let is_core = said.groups.as_ref().is_none_or(|groups| groups.iter().any(String::is_empty));
         let mut remarks = Vec::new();
@@ -164,7 +164,7 @@ impl AccessPolicies<'_> {
 }
 
 /// Returns what is said of principals that a policy names by their ids.
-fn by_id(policy: &Parsed<'_>) -> Option<PolicyRemark> {
+fn by_id(policy: &ScopedPolicy<'_>) -> Option<PolicyRemark> {
     let of_scope = match policy.principal_constraint() {
         PrincipalConstraint::Eq(EntityOrSlot::Entity(uid)) => Some(uid.clone()),
         PrincipalConstraint::Eq(EntityOrSlot::Slot(_)) => policy.principal.uid.clone(),
@@ -209,7 +209,7 @@ fn user_name(type_name: &str, id: &str) -> String {
 }
 
 fn remark(
-    policy: &Parsed<'_>,
+    policy: &ScopedPolicy<'_>,
     code: PolicyRemarkCode,
     message: String,
     help: String,

@@ -27,9 +27,9 @@ impl From<bool> for Truth {
 
 /// A value that is known.
 #[derive(Debug, Clone, PartialEq)]
-enum Known {
+enum KnownValue {
     Literal(Literal),
-    Set(Vec<Known>),
+    Set(Vec<KnownValue>),
 }
 
 impl Facts {
@@ -52,7 +52,7 @@ impl Facts {
             Expr::BinaryOp { op, left, right } => self.binary(op, left, right),
             Expr::HasAttr { expr, attrs } => self.has(expr, attrs.first(), attrs.len()),
             Expr::Like { expr, pattern } => match self.value(expr) {
-                Some(Known::Literal(Literal::String(text))) => Some(like(&text, pattern)),
+                Some(KnownValue::Literal(Literal::String(text))) => Some(like(&text, pattern)),
                 _ => None,
             },
             Expr::Is { expr, entity_type, in_expr } => {
@@ -73,7 +73,7 @@ impl Facts {
                 };
             }
             _ => match self.value(expr) {
-                Some(Known::Literal(Literal::Bool(held))) => Some(held),
+                Some(KnownValue::Literal(Literal::Bool(held))) => Some(held),
                 _ => None,
             },
         };
@@ -120,8 +120,8 @@ impl Facts {
                 }
             }
             BinaryOp::Contains => match (self.value(left)?, self.value(right)?) {
-                (Known::Set(items), item) => Some(items.contains(&item)),
-                (Known::Literal(_), _) => None,
+                (KnownValue::Set(items), item) => Some(items.contains(&item)),
+                (KnownValue::Literal(_), _) => None,
             },
             _ => None,
         }
@@ -137,7 +137,7 @@ impl Facts {
         }
         match (self.value(left)?, self.value(right)?) {
             // Sets are equal whatever the order: left to Cedar.
-            (Known::Literal(one), Known::Literal(other)) => Some(one == other),
+            (KnownValue::Literal(one), KnownValue::Literal(other)) => Some(one == other),
             _ => None,
         }
     }
@@ -155,12 +155,12 @@ impl Facts {
     }
 
     /// Returns the value of an expression, where it is known.
-    fn value(&self, expr: &Expr) -> Option<Known> {
+    fn value(&self, expr: &Expr) -> Option<KnownValue> {
         match expr {
-            Expr::Literal(literal) => Some(Known::Literal(literal.clone())),
+            Expr::Literal(literal) => Some(KnownValue::Literal(literal.clone())),
             Expr::Set(items) => {
                 let items = items.iter().map(|item| self.value(item));
-                Some(Known::Set(items.collect::<Option<_>>()?))
+                Some(KnownValue::Set(items.collect::<Option<_>>()?))
             }
             Expr::GetAttr { expr, attr } => {
                 let text = if matches!(expr.as_ref(), Expr::Var(Var::Context)) {
@@ -168,7 +168,7 @@ impl Facts {
                 } else {
                     self.party(expr)?.attributes.get(attr.as_str())?.as_ref()?
                 };
-                Some(Known::Literal(Literal::String(text.as_str().into())))
+                Some(KnownValue::Literal(Literal::String(text.as_str().into())))
             }
             _ => None,
         }

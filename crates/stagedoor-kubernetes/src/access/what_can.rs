@@ -4,9 +4,9 @@ use cedar_policy::pst::ActionConstraint;
 use serde::Serialize;
 use stagedoor_core::Effect;
 
-use super::describe::{Described, Presence};
+use super::describe::{Presence, ResourceDescription};
 use super::facts::{Facts, GROUP, NAMESPACE, Party};
-use super::policies::{AccessPolicies, Parsed, joined};
+use super::policies::{AccessPolicies, ScopedPolicy, joined};
 use crate::impersonation::{AUTHENTICATION, is_constrained};
 use crate::subject::Subject;
 use crate::vocabulary::UNLISTED_VERB;
@@ -65,14 +65,14 @@ impl AccessPolicies<'_> {
     pub fn what_can_members_of(&self, group: &str) -> Vec<Permission> {
         let mut party = Party::default();
         party.member_of(GROUP, group);
-        let of_group = |policy: &Parsed<'_>| policy.is_surely_for(&party);
+        let of_group = |policy: &ScopedPolicy<'_>| policy.is_surely_for(&party);
         self.permissions(&party, of_group)
     }
 
     fn permissions(
         &self,
         principal: &Party,
-        counts: impl Fn(&Parsed<'_>) -> bool,
+        counts: impl Fn(&ScopedPolicy<'_>) -> bool,
     ) -> Vec<Permission> {
         let mut found = Vec::new();
         for (of, effect) in
@@ -87,7 +87,7 @@ impl AccessPolicies<'_> {
 
     fn permission(
         &self,
-        policy: &Parsed<'_>,
+        policy: &ScopedPolicy<'_>,
         effect: PermissionEffect,
         principal: &Party,
     ) -> Option<Permission> {
@@ -108,7 +108,7 @@ impl AccessPolicies<'_> {
                 only_id = Some(uid.eid.to_string());
             }
         }
-        let described = Described::of(policy.open(&facts, true)?);
+        let described = ResourceDescription::of(policy.open(&facts, true)?);
         let mut verbs = self.verbs(policy);
         if let Some(named) = &described.verbs {
             verbs.clone_from(named);
@@ -131,7 +131,7 @@ impl AccessPolicies<'_> {
         is_about_something.then_some(permission)
     }
 
-    pub(super) fn verbs(&self, policy: &Parsed<'_>) -> Vec<String> {
+    pub(super) fn verbs(&self, policy: &ScopedPolicy<'_>) -> Vec<String> {
         let uids = match policy.action() {
             ActionConstraint::Any => return vec!["*".to_owned()],
             ActionConstraint::Eq(uid) => std::slice::from_ref(uid),
@@ -150,7 +150,12 @@ impl AccessPolicies<'_> {
 
 impl Permission {
     /// Puts what clauses say in the words of a rule.
-    fn describe(&mut self, type_name: Option<&str>, mut said: Described, only: Option<String>) {
+    fn describe(
+        &mut self,
+        type_name: Option<&str>,
+        mut said: ResourceDescription,
+        only: Option<String>,
+    ) {
         if let Presence::OneOf(namespaces) = &said.namespace {
             self.namespaces.extend(namespaces.iter().cloned());
         }
@@ -202,7 +207,7 @@ impl Permission {
         self.note(&said);
     }
 
-    fn names(&mut self, said: &Described, ids: Option<Vec<String>>) {
+    fn names(&mut self, said: &ResourceDescription, ids: Option<Vec<String>>) {
         if let Presence::OneOf(names) = &said.name {
             self.resource_names.clone_from(names);
         }
@@ -210,7 +215,7 @@ impl Permission {
     }
 
     /// Keeps what there are no words for.
-    fn note(&mut self, said: &Described) {
+    fn note(&mut self, said: &ResourceDescription) {
         let mut notes = Vec::new();
         for (part, name) in [(&said.name, "name"), (&said.namespace, "namespace")] {
             match part {
@@ -224,7 +229,7 @@ impl Permission {
     }
 }
 
-fn resources(said: &Described) -> Vec<String> {
+fn resources(said: &ResourceDescription) -> Vec<String> {
     let star = ["*".to_owned()];
     let named = said.resources.as_deref().unwrap_or(&star);
     let with = |subresource: &str| named.iter().map(|r| format!("{r}/{subresource}")).collect();

@@ -6,7 +6,7 @@ use serde::Serialize;
 use stagedoor_core::Effect;
 
 use super::facts::{Facts, GROUP, NAMESPACE, Party, USER_NAME};
-use super::policies::{AccessPolicies, Constraint, Parsed, joined};
+use super::policies::{AccessPolicies, Constraint, ScopedPolicy, joined};
 use crate::attributes::{Attributes, NonResourceAttributes, ResourceAttributes};
 use crate::resource::{ResourceKind, kind, node_name};
 use crate::subject::{PrincipalKind, Subject};
@@ -275,7 +275,7 @@ impl AccessPolicies<'_> {
 
     fn access(
         &self,
-        permit: &Parsed<'_>,
+        permit: &ScopedPolicy<'_>,
         question: &AccessQuestion,
         whom: Whom,
         with_scope: bool,
@@ -335,7 +335,7 @@ impl AccessPolicies<'_> {
     /// Narrows the question to the namespace that a permit's scope names.
     fn namespace_of(
         &self,
-        permit: &Parsed<'_>,
+        permit: &ScopedPolicy<'_>,
         question: &AccessQuestion,
         facts: &mut Facts,
     ) -> Option<String> {
@@ -352,7 +352,7 @@ impl AccessPolicies<'_> {
     }
 }
 
-impl Parsed<'_> {
+impl ScopedPolicy<'_> {
     /// Returns the names of the rules that guard the policy.
     pub(crate) fn guards(&self) -> Vec<String> {
         self.info.guards().map(|guard| guard.rule().to_owned()).collect()

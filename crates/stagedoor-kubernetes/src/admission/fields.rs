@@ -58,7 +58,7 @@ impl Fields {
     /// What is wrong with it: JSON, a key that comes twice, or its size.
     pub(crate) fn read(json: &str) -> Result<Self, String> {
         let mut fields = Self { count: 1, ..Self::default() };
-        let mut read = Read { nodes: 0, records: 0 };
+        let mut read = ReadTotals { nodes: 0, records: 0 };
         let mut deserializer = serde_json::Deserializer::from_str(json);
         Seed { fields: &mut fields, read: &mut read }
             .deserialize(&mut deserializer)
@@ -139,7 +139,7 @@ fn escape(key: &str, path: &mut String) {
 }
 
 /// What was read so far.
-struct Read {
+struct ReadTotals {
     nodes: usize,
     records: usize,
 }
@@ -147,7 +147,7 @@ struct Read {
 /// Reads a value into the fields at its place.
 struct Seed<'f, 'r> {
     fields: &'f mut Fields,
-    read: &'r mut Read,
+    read: &'r mut ReadTotals,
 }
 
 impl Seed<'_, '_> {

@@ -1,7 +1,7 @@
 //! Decisions with conditions, in the inner form, and what they come to.
 
 use cedar_policy::EntityUid;
-use stagedoor_core::{Entities, OpenCondition};
+use stagedoor_core::{DeferredCondition, Entities};
 
 use super::{ATTRIBUTES, CONDITION_BYTES, CONDITION_TYPE};
 
@@ -76,7 +76,7 @@ pub struct EvaluatedDecision {
 }
 
 /// The object that conditions are about, or why there is none.
-pub(super) type Written<'a> = Result<&'a (EntityUid, Entities), &'a String>;
+pub(super) type ObjectInput<'a> = Result<&'a (EntityUid, Entities), &'a String>;
 
 /// What a list of conditions comes to: the worse of them for the request counts.
 enum List<'a> {
@@ -103,7 +103,7 @@ impl ConditionalDecision {
     }
 
     /// Returns what it comes to with what is written.
-    pub(super) fn evaluate(&self, written: Written<'_>) -> EvaluatedDecision {
+    pub(super) fn evaluate(&self, written: ObjectInput<'_>) -> EvaluatedDecision {
         let plain = |allowed, denied, reason: &String| EvaluatedDecision {
             allowed,
             denied,
@@ -138,7 +138,7 @@ impl ConditionalDecision {
 impl ConditionsMap {
     /// The truth table of `k8s.io/apiserver`: one that denies and fails denies; one that leaves
     /// it to others and fails does; one that allows and fails allows nothing.
-    fn evaluate(&self, written: Written<'_>) -> EvaluatedDecision {
+    fn evaluate(&self, written: ObjectInput<'_>) -> EvaluatedDecision {
         let by =
             |how: &str, condition: &Condition| format!("{how} by condition `{}`", condition.id);
         let none = EvaluatedDecision::default;
@@ -180,7 +180,7 @@ impl ConditionsMap {
 }
 
 /// Returns what a list comes to: one that holds counts before one that fails.
-fn list<'c>(conditions: &'c [Condition], written: Written<'_>) -> List<'c> {
+fn list<'c>(conditions: &'c [Condition], written: ObjectInput<'_>) -> List<'c> {
     let mut failed = None;
     for condition in conditions {
         match holds(condition, written) {
@@ -194,7 +194,7 @@ fn list<'c>(conditions: &'c [Condition], written: Written<'_>) -> List<'c> {
     failed.map_or(List::DoesNotHold, List::Fails)
 }
 
-fn holds(condition: &Condition, written: Written<'_>) -> Result<bool, String> {
+fn holds(condition: &Condition, written: ObjectInput<'_>) -> Result<bool, String> {
     if condition.type_ != CONDITION_TYPE {
         return Err(format!("conditions of type `{}` are not known here", condition.type_));
     }
@@ -202,7 +202,7 @@ fn holds(condition: &Condition, written: Written<'_>) -> Result<bool, String> {
         return Err(format!("it is longer than {CONDITION_BYTES} bytes"));
     }
     let (resource, entities) = written.map_err(Clone::clone)?;
-    OpenCondition::parse(&condition.condition, ATTRIBUTES)
+    DeferredCondition::parse(&condition.condition, ATTRIBUTES)
         .and_then(|condition| condition.holds(resource, entities))
         .map_err(|e| e.to_string())
 }

@@ -14,7 +14,7 @@ use super::warning::RbacWarning;
 const BUDGET: usize = 20_000_000;
 
 /// A role that aggregates others.
-struct Aggregated {
+struct AggregatingRole {
     role: usize,
     /// The roles that it selects, in the controller's order.
     sources: Vec<usize>,
@@ -29,14 +29,14 @@ struct Aggregated {
 pub(crate) fn fill(roles: &mut [Role], warnings: &mut Vec<RbacWarning>) -> Result<(), RbacError> {
     let mut budget = BUDGET;
     let aggregated = aggregated(roles, warnings, &mut budget)?;
-    for Aggregated { role, own, .. } in &aggregated {
+    for AggregatingRole { role, own, .. } in &aggregated {
         if let Some(role) = roles.get_mut(*role) {
             role.rules = kept(role, own);
         }
     }
     loop {
         let mut grown = false;
-        for Aggregated { role: at, sources, own } in &aggregated {
+        for AggregatingRole { role: at, sources, own } in &aggregated {
             let own = roles.get(*at).map(|role| kept(role, own)).unwrap_or_default();
             let rules = union(own, roles, sources, &mut budget)?;
             if let Some(role) = roles.get_mut(*at)
@@ -50,7 +50,7 @@ pub(crate) fn fill(roles: &mut [Role], warnings: &mut Vec<RbacWarning>) -> Resul
             break;
         }
     }
-    for Aggregated { role, own, .. } in &aggregated {
+    for AggregatingRole { role, own, .. } in &aggregated {
         let Some(role) = roles.get(*role) else { continue };
         let is_lost = |(at, rule): (usize, &PolicyRule)| (!role.rules.contains(rule)).then_some(at);
         let rules: Vec<usize> = own.iter().enumerate().filter_map(is_lost).collect();
@@ -70,7 +70,7 @@ fn aggregated(
     roles: &[Role],
     warnings: &mut Vec<RbacWarning>,
     budget: &mut usize,
-) -> Result<Vec<Aggregated>, RbacError> {
+) -> Result<Vec<AggregatingRole>, RbacError> {
     let mut by_name: Vec<usize> = (0..roles.len()).collect();
     by_name.sort_by(|a, b| name(roles, *a).cmp(name(roles, *b)));
     let mut aggregated = Vec::new();
@@ -95,7 +95,7 @@ fn aggregated(
             };
             sources.extend(by_name.iter().copied().filter(selected));
         }
-        aggregated.push(Aggregated { role: at, sources, own: role.rules.clone() });
+        aggregated.push(AggregatingRole { role: at, sources, own: role.rules.clone() });
     }
     Ok(aggregated)
 }

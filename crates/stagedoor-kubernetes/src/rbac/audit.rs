@@ -18,7 +18,7 @@ use super::built_in;
 use super::object::{Binding, ObjectSource, Origin, Role, RoleKind};
 use super::resolve::{Grant, Grantee, ResolvedRbac};
 use super::warning::RbacWarning;
-use grants::{Found, Holdings};
+use grants::{Holdings, RuleFinding};
 
 pub use baseline::{AuditBaseline, BaselineError};
 pub use chains::{Chain, ChainStep, ChainTarget};
@@ -222,8 +222,8 @@ fn is_of_control_plane(subject: &str) -> bool {
     is_control_plane(&grantee)
 }
 
-fn of_grant(grant: &Grant<'_>, found: Found) -> AuditFinding {
-    let Found { check, severity, reason } = found;
+fn of_grant(grant: &Grant<'_>, found: RuleFinding) -> AuditFinding {
+    let RuleFinding { check, severity, reason } = found;
     let own = is_control_plane(grant.grantee);
     let reason = if own { format!("{reason}; part of the control plane") } else { reason };
     let severity = if own { AuditSeverity::Info } else { severity };

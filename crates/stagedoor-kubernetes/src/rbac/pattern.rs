@@ -40,7 +40,7 @@ pub(crate) enum Target {
     /// Keys of extra to impersonate with, and their values.
     Extras {
         keys: Option<Names>,
-        value: Part,
+        value: FieldPattern,
     },
     /// Paths outside the resource API.
     EveryPath,
@@ -54,13 +54,13 @@ pub(crate) enum Target {
 pub(crate) struct Objects {
     pub(crate) groups: Option<Names>,
     pub(crate) resources: Option<Names>,
-    pub(crate) subresource: Part,
-    pub(crate) name: Part,
+    pub(crate) subresource: FieldPattern,
+    pub(crate) name: FieldPattern,
 }
 
 /// An optional part of a request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Part {
+pub(crate) enum FieldPattern {
     Any,
     Absent,
     OneOf(Names),
@@ -121,9 +121,9 @@ fn resource_patterns(
 ///
 /// The authorizer compares `resource` or `resource/subresource` with what the rule names, so
 /// a name with slashes stands for each way to take it apart, and for the whole as a resource.
-fn resources(listed: &[String]) -> Vec<(Option<Names>, Part)> {
+fn resources(listed: &[String]) -> Vec<(Option<Names>, FieldPattern)> {
     if listed.iter().any(|resource| resource == "*") {
-        return vec![(None, Part::Any)];
+        return vec![(None, FieldPattern::Any)];
     }
     let mut of_any: Names = Names::new();
     let mut by_subresource: BTreeMap<&str, Names> = BTreeMap::new();
@@ -146,28 +146,30 @@ fn resources(listed: &[String]) -> Vec<(Option<Names>, Part)> {
             by_resources.entry(resources).or_default().insert(subresource.to_owned());
         }
     }
-    let mut all = vec![(Some(names(listed)), Part::Absent)];
+    let mut all = vec![(Some(names(listed)), FieldPattern::Absent)];
     all.extend(
-        by_resources.into_iter().map(|(resources, subs)| (Some(resources), Part::OneOf(subs))),
+        by_resources
+            .into_iter()
+            .map(|(resources, subs)| (Some(resources), FieldPattern::OneOf(subs))),
     );
     if !of_any.is_empty() {
-        all.push((None, Part::OneOf(of_any)));
+        all.push((None, FieldPattern::OneOf(of_any)));
     }
     all
 }
 
 /// Returns what a list of names lets through; the empty name is that of a request without one.
-fn parts(names: &[String]) -> Vec<Part> {
+fn parts(names: &[String]) -> Vec<FieldPattern> {
     if names.is_empty() {
-        return vec![Part::Any];
+        return vec![FieldPattern::Any];
     }
     let given: Names = names.iter().filter(|name| !name.is_empty()).cloned().collect();
     let mut parts = Vec::new();
     if names.iter().any(String::is_empty) {
-        parts.push(Part::Absent);
+        parts.push(FieldPattern::Absent);
     }
     if !given.is_empty() {
-        parts.push(Part::OneOf(given));
+        parts.push(FieldPattern::OneOf(given));
     }
     parts
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::pattern::{Objects, Part, Pattern, Target};
+use super::pattern::{FieldPattern, Objects, Pattern, Target};
 use super::verbs::Actions;
 
 /// The most that one list takes of a policy's text, in bytes: five fit into a policy.
@@ -92,10 +92,10 @@ fn options(names: Option<BTreeSet<String>>) -> Vec<Option<BTreeSet<String>>> {
     }
 }
 
-fn part_parts(part: Part) -> Vec<Part> {
+fn part_parts(part: FieldPattern) -> Vec<FieldPattern> {
     match part {
-        Part::OneOf(names) => chunks(names).into_iter().map(Part::OneOf).collect(),
-        Part::Any | Part::Absent => vec![part],
+        FieldPattern::OneOf(names) => chunks(names).into_iter().map(FieldPattern::OneOf).collect(),
+        FieldPattern::Any | FieldPattern::Absent => vec![part],
     }
 }
 

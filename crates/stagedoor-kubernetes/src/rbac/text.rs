@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::pattern::{Objects, Part, Pattern, Target};
+use super::pattern::{FieldPattern, Objects, Pattern, Target};
 use super::resolve::Grantee;
 use super::verbs::Actions;
 
@@ -114,10 +114,10 @@ fn conditions(pattern: &Pattern, in_cluster: bool, text: &mut String) {
             _ => format!("resource in {}", list(ids.iter().map(uid), "  resource in ".len())),
         }
     };
-    let mut part = |name: &str, part: &Part| match part {
-        Part::Any => {}
-        Part::Absent => none.push(format!("resource has {name}")),
-        Part::OneOf(names) => {
+    let mut part = |name: &str, part: &FieldPattern| match part {
+        FieldPattern::Any => {}
+        FieldPattern::Absent => none.push(format!("resource has {name}")),
+        FieldPattern::OneOf(names) => {
             all.push(format!("resource has {name}"));
             all.push(one_of(&format!("resource.{name}"), names));
         }
@@ -141,7 +141,7 @@ fn conditions(pattern: &Pattern, in_cluster: bool, text: &mut String) {
         Target::PrincipalUids(names) => {
             all.extend(names.as_ref().map(|n| ids("PrincipalUID", n)));
         }
-        Target::ServiceAccounts(Some(names)) => part("name", &Part::OneOf(names.clone())),
+        Target::ServiceAccounts(Some(names)) => part("name", &FieldPattern::OneOf(names.clone())),
         Target::ServiceAccounts(None) => {}
         Target::Extras { keys, value } => {
             let keys = keys.as_ref().map(|keys| ids("Extra", keys));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::pattern::{Objects, Part, Pattern, Target};
+use super::pattern::{FieldPattern, Objects, Pattern, Target};
 use super::verbs::Actions;
 
 /// The longest title, in characters.
@@ -54,10 +54,10 @@ fn target(target: &Target) -> String {
 fn objects(objects: &Objects) -> String {
     let resources = objects.resources.as_ref().map_or_else(|| "*".to_owned(), joined);
     let subresource = match &objects.subresource {
-        Part::Any if objects.resources.is_none() => String::new(),
-        Part::Any => "/*".to_owned(),
-        Part::Absent => String::new(),
-        Part::OneOf(names) => format!("/{}", joined(names)),
+        FieldPattern::Any if objects.resources.is_none() => String::new(),
+        FieldPattern::Any => "/*".to_owned(),
+        FieldPattern::Absent => String::new(),
+        FieldPattern::OneOf(names) => format!("/{}", joined(names)),
     };
     let groups = match &objects.groups {
         None => " of *".to_owned(),
@@ -71,11 +71,11 @@ fn named(names: Option<&BTreeSet<String>>) -> String {
     names.map_or_else(String::new, |names| format!(" {}", joined(names)))
 }
 
-fn part(part: &Part, word: &str) -> String {
+fn part(part: &FieldPattern, word: &str) -> String {
     match part {
-        Part::Any => String::new(),
-        Part::Absent => format!("{word}nothing"),
-        Part::OneOf(names) => format!("{word}{}", joined(names)),
+        FieldPattern::Any => String::new(),
+        FieldPattern::Absent => format!("{word}nothing"),
+        FieldPattern::OneOf(names) => format!("{word}{}", joined(names)),
     }
 }
 

@@ -56,7 +56,7 @@ struct Cell<'r> {
 }
 
 pub(super) fn of(comparison: &Comparison<'_>) -> Vec<AccessRow> {
-    let world = World::of(comparison);
+    let world = ComparedRequests::of(comparison);
     let mut rows: Vec<AccessRow> = [Direction::Widened, Direction::Narrowed]
         .into_iter()
         .flat_map(|direction| of_direction(comparison, direction, &world))
@@ -71,7 +71,7 @@ pub(super) fn of(comparison: &Comparison<'_>) -> Vec<AccessRow> {
 fn of_direction(
     comparison: &Comparison<'_>,
     direction: Direction,
-    world: &World<'_>,
+    world: &ComparedRequests<'_>,
 ) -> Vec<AccessRow> {
     // What each person gains or loses by each action.
     let mut cells: BTreeMap<(Person<'_>, &str), Cell<'_>> = BTreeMap::new();
@@ -115,13 +115,13 @@ fn of_direction(
 }
 
 /// Everybody and everything that was asked about.
-struct World<'r> {
+struct ComparedRequests<'r> {
     people: BTreeSet<Person<'r>>,
     members: BTreeMap<&'r str, BTreeSet<Person<'r>>>,
     kinds: BTreeMap<&'r str, BTreeSet<&'r str>>,
 }
 
-impl<'r> World<'r> {
+impl<'r> ComparedRequests<'r> {
     fn of(comparison: &Comparison<'r>) -> Self {
         let mut world =
             Self { people: BTreeSet::new(), members: BTreeMap::new(), kinds: BTreeMap::new() };

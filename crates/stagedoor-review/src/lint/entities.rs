@@ -14,14 +14,14 @@ use super::normal::Normal;
 const COMPARED: usize = 5_000;
 
 /// Entities that exist: those that are given, and those that these name as parents.
-pub(super) struct Known<'a> {
+pub(super) struct EntityIndex<'a> {
     by_uid: HashMap<&'a EntityUid, &'a Entity>,
     by_type: BTreeMap<String, Vec<&'a EntityUid>>,
     /// Those that are only named, as groups are where users come with theirs.
     named: BTreeMap<String, BTreeSet<&'a EntityUid>>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> EntityIndex<'a> {
     pub(super) fn of(entities: &'a [Entity]) -> Self {
         let mut by_type: BTreeMap<String, Vec<&EntityUid>> = BTreeMap::new();
         for entity in entities {
@@ -59,7 +59,7 @@ pub(super) fn of(policies: &[Normal<'_>], entities: &[Entity]) -> Vec<LintFindin
     if entities.is_empty() {
         return Vec::new();
     }
-    let known = Known::of(entities);
+    let known = EntityIndex::of(entities);
     let named = named(policies);
     let mut findings: Vec<LintFinding> =
         named.iter().filter_map(|(uid, policy)| unknown(uid, policy, &known)).collect();
@@ -96,7 +96,7 @@ pub(super) fn named<'p, 'e>(policies: &'p [Normal<'e>]) -> BTreeMap<EntityUid, &
     named
 }
 
-fn unknown(uid: &EntityUid, policy: &Normal<'_>, known: &Known<'_>) -> Option<LintFinding> {
+fn unknown(uid: &EntityUid, policy: &Normal<'_>, known: &EntityIndex<'_>) -> Option<LintFinding> {
     let of_type = uid.type_name().to_string();
     if known.has(uid, &of_type) {
         return None;
@@ -117,7 +117,7 @@ fn unknown(uid: &EntityUid, policy: &Normal<'_>, known: &Known<'_>) -> Option<Li
 fn unused(
     policies: &[Normal<'_>],
     named: &BTreeMap<EntityUid, &Normal<'_>>,
-    known: &Known<'_>,
+    known: &EntityIndex<'_>,
     entities: &[Entity],
 ) -> Vec<LintFinding> {
     // What policies call groups: whatever they look for principals in.

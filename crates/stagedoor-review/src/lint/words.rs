@@ -91,8 +91,8 @@ fn about_reference(id: &str) -> Option<String> {
 fn compared(of: &Expr, literals: &Expr) -> Option<String> {
     let of = part_of_resource(of)?;
     let wrong = |text: &str| match of {
-        Part::Owners => about_reference(text),
-        Part::Row | Part::Word => (text != text.to_lowercase()).then(|| {
+        WordPart::Owners => about_reference(text),
+        WordPart::Row | WordPart::Word => (text != text.to_lowercase()).then(|| {
             let meant = text.to_lowercase();
             format!("the catalog has no `{text}` here: its words are in lower case, `{meant}`")
         }),
@@ -102,7 +102,7 @@ fn compared(of: &Expr, literals: &Expr) -> Option<String> {
 
 /// What of a catalog entity a condition reads.
 #[derive(Clone, Copy)]
-enum Part {
+enum WordPart {
     /// `kind`, `namespace`, `name`.
     Word,
     /// References of owners.
@@ -111,14 +111,16 @@ enum Part {
     Row,
 }
 
-fn part_of_resource(expr: &Expr) -> Option<Part> {
+fn part_of_resource(expr: &Expr) -> Option<WordPart> {
     match expr {
         Expr::GetAttr { expr, attr } if is_resource(expr) => match attr.as_str() {
-            "kind" | "namespace" | "name" => Some(Part::Word),
-            "owners" => Some(Part::Owners),
+            "kind" | "namespace" | "name" => Some(WordPart::Word),
+            "owners" => Some(WordPart::Owners),
             _ => None,
         },
-        Expr::BinaryOp { op: BinaryOp::GetTag, left, .. } if is_resource(left) => Some(Part::Row),
+        Expr::BinaryOp { op: BinaryOp::GetTag, left, .. } if is_resource(left) => {
+            Some(WordPart::Row)
+        }
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::{Progress, SeenFile, help};
 use crate::host::RuleHost;
-use crate::rule::Prepared;
+use crate::rule::PreparedRule;
 
 /// Components that are compiled at a time.
 const WORKERS: usize = 2;
@@ -175,8 +175,8 @@ impl Worker {
     fn run(self) {
         while let Some(job) = self.next() {
             // Whatever happens, nobody waits for it for ever.
-            let done = Done { work: &self.0, digest: job.digest, progress: None };
-            done.with(Prepared::new(&self.0.host, &job.bytes));
+            let done = JobReport { work: &self.0, digest: job.digest, progress: None };
+            done.with(PreparedRule::new(&self.0.host, &job.bytes));
         }
     }
 
@@ -191,14 +191,14 @@ impl Worker {
 }
 
 /// Says what came of a job when it is dropped.
-struct Done<'w> {
+struct JobReport<'w> {
     work: &'w Work,
     digest: String,
     progress: Option<Progress>,
 }
 
-impl Done<'_> {
-    fn with(mut self, prepared: Result<Prepared, crate::error::WasmRuleLoadError>) {
+impl JobReport<'_> {
+    fn with(mut self, prepared: Result<PreparedRule, crate::error::WasmRuleLoadError>) {
         self.progress = Some(match prepared {
             Ok(prepared) => Progress::Ready(Arc::new(prepared)),
             Err(error) => Progress::Failed {
@@ -210,7 +210,7 @@ impl Done<'_> {
     }
 }
 
-impl Drop for Done<'_> {
+impl Drop for JobReport<'_> {
     fn drop(&mut self) {
         let progress = self.progress.take().unwrap_or_else(|| Progress::Failed {
             error: "preparing the rule panicked, which is a defect of Stagedoor".to_owned(),

@@ -15,7 +15,7 @@ pub(crate) struct Counts {
 }
 
 /// A policy to be measured.
-pub(crate) struct Measured<'e> {
+pub(crate) struct MeasuredPolicy<'e> {
     pub(crate) policy: PolicyInfo<'e>,
     pub(crate) number: usize,
     pub(crate) anatomy: Anatomy,
@@ -46,7 +46,7 @@ impl Whole {
     }
 }
 
-impl Measured<'_> {
+impl MeasuredPolicy<'_> {
     /// Adds what a request shows to the counts, one for each clause.
     pub(crate) fn measure(&self, trial: &Trial<'_>, counts: &mut [Counts]) {
         let scope = trial.scope(self.policy);
@@ -72,13 +72,13 @@ impl Measured<'_> {
             })
             .collect();
         let whole = Whole { if_true: Truth::True, if_false: Truth::False, if_error: Truth::Error };
-        let outcomes = Outcomes::of(self, trial);
+        let outcomes = VerdictEffects::of(self, trial);
         let mut visit = Visit { values: &values, outcomes: &outcomes, counts };
         visit.tree(&self.anatomy.tree, whole);
     }
 }
 
-impl Measured<'_> {
+impl MeasuredPolicy<'_> {
     /// Counts the constraints of the scope up to the first that fails, none of which matters.
     fn pass_by(&self, scope: [bool; 3], counts: &mut [Counts]) {
         for (clause, counts) in self.anatomy.clauses.iter().zip(counts) {
@@ -107,14 +107,14 @@ fn of_scope(kind: ClauseKind, [principal, action, resource]: [bool; 3]) -> Optio
 
 /// What is decided for each verdict of a policy.
 #[derive(Clone, Copy)]
-struct Outcomes {
+struct VerdictEffects {
     allowed_if_true: bool,
     allowed_if_false: bool,
     allowed_if_error: bool,
 }
 
-impl Outcomes {
-    fn of(policy: &Measured<'_>, trial: &Trial<'_>) -> Self {
+impl VerdictEffects {
+    fn of(policy: &MeasuredPolicy<'_>, trial: &Trial<'_>) -> Self {
         let allowed = |verdict| {
             let verdicts = trial.verdicts().with(policy.number, policy.policy.effect(), verdict);
             verdicts.decision() == stagedoor_core::Decision::Allow
@@ -139,7 +139,7 @@ impl Outcomes {
 
 struct Visit<'a> {
     values: &'a [Truth],
-    outcomes: &'a Outcomes,
+    outcomes: &'a VerdictEffects,
     counts: &'a mut [Counts],
 }
 

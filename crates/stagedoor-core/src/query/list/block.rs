@@ -2,22 +2,22 @@
 
 use smallvec::SmallVec;
 
-use super::{Lister, Standing};
-use crate::condition::{Clause, Term, Test};
+use super::{Lister, PolicyVerdict};
+use crate::condition::{Clause, Operand, Predicate};
 use crate::error::DecideError;
 use crate::evaluate::Evaluation;
 use crate::policy::{EntityScope, PolicyInfo};
 use crate::query::columns::{Facet, add};
 use crate::query::rows::Rows;
 use crate::symbols::{Key, Path, Step, Var};
-use crate::view::View;
+use crate::view::EvalContext;
 
 /// A block of the rows of a table.
 pub(super) struct Block<'l, 'e, 'a, 'r> {
     pub(super) lister: &'l Lister<'e, 'a>,
     /// Of the request with an entity that stands for all.
     pub(super) evaluation: &'l Evaluation<'l, 'r>,
-    pub(super) view: &'l View<'r>,
+    pub(super) view: &'l EvalContext<'r>,
     /// The table's row that is the block's first.
     pub(super) start: usize,
 }
@@ -39,7 +39,7 @@ struct Says {
 }
 
 /// What a test says to rows: those that are in none do not fit it.
-struct Tested {
+struct RowTest {
     holds: Rows,
     /// Not told here: the policy is evaluated for each.
     unsure: Rows,
@@ -126,7 +126,7 @@ impl Block<'_, '_, '_, '_> {
                 break;
             }
             match clause {
-                Clause::Test(test) => {
+                Clause::Predicate(test) => {
                     let tested = self.test(test, &rows);
                     unsure = unsure.or(&tested.unsure);
                     says.open = says.open.or(&tested.open);
@@ -147,9 +147,9 @@ impl Block<'_, '_, '_, '_> {
         for row in unsure.iter() {
             let Some(uid) = self.lister.table.uid(self.start + row) else { continue };
             match self.lister.says(policy, uid)? {
-                Standing::Satisfied => says.satisfied.insert(row),
-                Standing::NotSatisfied => {}
-                Standing::Errored => says.errs.insert(row),
+                PolicyVerdict::Satisfied => says.satisfied.insert(row),
+                PolicyVerdict::NotSatisfied => {}
+                PolicyVerdict::Errored => says.errs.insert(row),
             }
         }
         Ok(says)
@@ -184,16 +184,16 @@ impl Block<'_, '_, '_, '_> {
         column.without_value(self.start).and(rows)
     }
 
-    fn test(&self, test: &Test, rows: &Rows) -> Tested {
+    fn test(&self, test: &Predicate, rows: &Rows) -> RowTest {
         match test {
-            Test::Not(test) => {
-                let Tested { holds, unsure, open } = self.test(test, rows);
+            Predicate::Not(test) => {
+                let RowTest { holds, unsure, open } = self.test(test, rows);
                 let held = rows.without(&holds).without(&unsure).without(&open);
-                Tested { holds: held, unsure, open }
+                RowTest { holds: held, unsure, open }
             }
-            Test::All(tests) => self.first(tests, rows, false),
-            Test::Any(tests) => self.first(tests, rows, true),
-            Test::If(tests) => {
+            Predicate::All(tests) => self.first(tests, rows, false),
+            Predicate::Any(tests) => self.first(tests, rows, true),
+            Predicate::If(tests) => {
                 let [condition, then, otherwise] = tests.as_ref();
                 let condition = self.test(condition, rows);
                 let rest = rows
@@ -202,7 +202,7 @@ impl Block<'_, '_, '_, '_> {
                     .without(&condition.open);
                 let then = self.test(then, &condition.holds);
                 let otherwise = self.test(otherwise, &rest);
-                Tested {
+                RowTest {
                     holds: then.holds.or(&otherwise.holds),
                     unsure: condition.unsure.or(&then.unsure).or(&otherwise.unsure),
                     open: condition.open.or(&then.open).or(&otherwise.open),
@@ -213,14 +213,14 @@ impl Block<'_, '_, '_, '_> {
     }
 
     /// Evaluates in order up to the first test that gives `decisive`, row by row.
-    fn first(&self, tests: &[Test], rows: &Rows, decisive: bool) -> Tested {
-        let mut all = Tested { holds: Rows::NONE, unsure: Rows::NONE, open: Rows::NONE };
+    fn first(&self, tests: &[Predicate], rows: &Rows, decisive: bool) -> RowTest {
+        let mut all = RowTest { holds: Rows::NONE, unsure: Rows::NONE, open: Rows::NONE };
         let mut rest = rows.clone();
         for test in tests {
             if rest.is_empty() {
                 break;
             }
-            let Tested { holds, unsure, open } = self.test(test, &rest);
+            let RowTest { holds, unsure, open } = self.test(test, &rest);
             let fails = rest.without(&holds).without(&unsure).without(&open);
             all.unsure = all.unsure.or(&unsure);
             all.open = all.open.or(&open);
@@ -237,41 +237,43 @@ impl Block<'_, '_, '_, '_> {
         all
     }
 
-    fn leaf(&self, test: &Test, rows: &Rows) -> Tested {
-        let of = |held: Option<bool>| Tested {
+    fn leaf(&self, test: &Predicate, rows: &Rows) -> RowTest {
+        let of = |held: Option<bool>| RowTest {
             holds: if held == Some(true) { rows.clone() } else { Rows::NONE },
             unsure: if held.is_none() { rows.clone() } else { Rows::NONE },
             open: Rows::NONE,
         };
         let reads = self.reads(test);
         if reads.open {
-            return Tested { open: rows.clone(), ..of(Some(false)) };
+            return RowTest { open: rows.clone(), ..of(Some(false)) };
         }
         if !reads.identity && reads.steps.is_empty() {
             return of(self.view.decide(test));
         }
         let symbols = self.view.symbols;
-        let known = |holds: Rows, unsure: Rows| Tested { holds, unsure, open: Rows::NONE };
+        let known = |holds: Rows, unsure: Rows| RowTest { holds, unsure, open: Rows::NONE };
         match test {
-            Test::OneOf { path, keys } => match symbols.path(*path).map(|p| p.steps.as_slice()) {
-                Some([]) => {
-                    let holds = self.having(&Facet::Itself, keys.iter().copied(), rows);
-                    return known(holds, Rows::NONE);
+            Predicate::OneOf { path, keys } => {
+                match symbols.path(*path).map(|p| p.steps.as_slice()) {
+                    Some([]) => {
+                        let holds = self.having(&Facet::Itself, keys.iter().copied(), rows);
+                        return known(holds, Rows::NONE);
+                    }
+                    Some([step]) => {
+                        let facet = Facet::Value(step.clone());
+                        let holds = self.having(&facet, keys.iter().copied(), rows);
+                        return known(holds, self.missing(&facet, rows));
+                    }
+                    _ => {}
                 }
-                Some([step]) => {
-                    let facet = Facet::Value(step.clone());
-                    let holds = self.having(&facet, keys.iter().copied(), rows);
-                    return known(holds, self.missing(&facet, rows));
-                }
-                _ => {}
-            },
-            Test::Has { path } => {
+            }
+            Predicate::Has { path } => {
                 if let Some([step]) = symbols.path(*path).map(|p| p.steps.as_slice()) {
                     let missing = self.missing(&Facet::Value(step.clone()), rows);
                     return known(rows.without(&missing), Rows::NONE);
                 }
             }
-            Test::Contains { path, keys, all } => {
+            Predicate::Contains { path, keys, all } => {
                 if let Some([step]) = symbols.path(*path).map(|p| p.steps.as_slice()) {
                     let facet = Facet::Elements(step.clone());
                     let unsure = self.missing(&facet, rows);
@@ -287,7 +289,7 @@ impl Block<'_, '_, '_, '_> {
                     return known(holds, unsure);
                 }
             }
-            Test::In { var, uids } if *var == self.lister.var => {
+            Predicate::In { var, uids } if *var == self.lister.var => {
                 let keys = uids.iter().copied().map(Key::uid);
                 return known(self.having(&Facet::Above, keys, rows), Rows::NONE);
             }
@@ -300,13 +302,13 @@ impl Block<'_, '_, '_, '_> {
     }
 
     /// Decides once for all rows that have the same value: whatever is reached from it is the same.
-    fn by_value(&self, test: &Test, step: &Step, rows: &Rows) -> Tested {
+    fn by_value(&self, test: &Predicate, step: &Step, rows: &Rows) -> RowTest {
         let facet = Facet::Value(step.clone());
         let column = self.lister.table.column(&facet, self.view.symbols);
         if column.alike.len() >= rows.count() {
             return self.by_row(test, rows);
         }
-        let mut tested = Tested { holds: Rows::NONE, unsure: Rows::NONE, open: Rows::NONE };
+        let mut tested = RowTest { holds: Rows::NONE, unsure: Rows::NONE, open: Rows::NONE };
         for group in column.alike.iter().chain([&column.missing]) {
             let mut alike = Rows::NONE;
             add(group, self.start, &mut alike);
@@ -321,8 +323,8 @@ impl Block<'_, '_, '_, '_> {
         tested
     }
 
-    fn by_row(&self, test: &Test, rows: &Rows) -> Tested {
-        let mut tested = Tested { holds: Rows::NONE, unsure: Rows::NONE, open: Rows::NONE };
+    fn by_row(&self, test: &Predicate, rows: &Rows) -> RowTest {
+        let mut tested = RowTest { holds: Rows::NONE, unsure: Rows::NONE, open: Rows::NONE };
         for row in rows.iter() {
             match self.decide(test, row) {
                 Some(true) => tested.holds.insert(row),
@@ -333,55 +335,55 @@ impl Block<'_, '_, '_, '_> {
         tested
     }
 
-    fn decide(&self, test: &Test, row: usize) -> Option<bool> {
+    fn decide(&self, test: &Predicate, row: usize) -> Option<bool> {
         let request = self.lister.request_of(self.lister.table.uid(self.start + row)?);
-        View::new(&request, self.lister.entities, &self.lister.engine.0).decide(test)
+        EvalContext::new(&request, self.lister.entities, &self.lister.engine.0).decide(test)
     }
 
-    fn reads<'t>(&'t self, test: &'t Test) -> Reads<'t> {
+    fn reads<'t>(&'t self, test: &'t Predicate) -> Reads<'t> {
         let mut reads = Reads::default();
-        let mut tests: SmallVec<[&Test; 8]> = SmallVec::from_iter([test]);
-        let mut terms: SmallVec<[&Term; 8]> = SmallVec::new();
+        let mut tests: SmallVec<[&Predicate; 8]> = SmallVec::from_iter([test]);
+        let mut terms: SmallVec<[&Operand; 8]> = SmallVec::new();
         while let Some(test) = tests.pop() {
             match test {
-                Test::OneOf { path, .. }
-                | Test::Contains { path, .. }
-                | Test::True { path }
-                | Test::Has { path } => self.add_path(*path, &mut reads),
-                Test::In { var, .. } => reads.identity |= *var == self.lister.var,
+                Predicate::OneOf { path, .. }
+                | Predicate::Contains { path, .. }
+                | Predicate::True { path }
+                | Predicate::Has { path } => self.add_path(*path, &mut reads),
+                Predicate::In { var, .. } => reads.identity |= *var == self.lister.var,
                 // The type is the same for all rows.
-                Test::Is { .. } => {}
-                Test::Not(test) => tests.push(test),
-                Test::All(all) | Test::Any(all) => tests.extend(all.iter()),
-                Test::If(all) => tests.extend(all.iter()),
-                Test::Equal(pair)
-                | Test::MemberOf(pair)
-                | Test::HasTag(pair)
-                | Test::Element(pair)
-                | Test::Less { terms: pair, .. }
-                | Test::Superset { terms: pair, .. } => terms.extend(pair.iter()),
-                Test::Like { term, .. }
-                | Test::OfType { term, .. }
-                | Test::HasAttribute { term, .. }
-                | Test::Empty(term)
-                | Test::Value(term) => terms.push(term),
+                Predicate::Is { .. } => {}
+                Predicate::Not(test) => tests.push(test),
+                Predicate::All(all) | Predicate::Any(all) => tests.extend(all.iter()),
+                Predicate::If(all) => tests.extend(all.iter()),
+                Predicate::Equal(pair)
+                | Predicate::MemberOf(pair)
+                | Predicate::HasTag(pair)
+                | Predicate::Element(pair)
+                | Predicate::Less { terms: pair, .. }
+                | Predicate::Superset { terms: pair, .. } => terms.extend(pair.iter()),
+                Predicate::Like { term, .. }
+                | Predicate::OfType { term, .. }
+                | Predicate::HasAttribute { term, .. }
+                | Predicate::Empty(term)
+                | Predicate::Value(term) => terms.push(term),
             }
             while let Some(term) = terms.pop() {
                 match term {
-                    Term::Path(path) => self.add_path(*path, &mut reads),
-                    Term::Bool(_)
-                    | Term::Long(_)
-                    | Term::String(_)
-                    | Term::Uid(_)
-                    | Term::Extension(_) => {}
-                    Term::Set(items) | Term::Call(_, items) => terms.extend(items.iter()),
-                    Term::Attribute(term, _) | Term::Negative(term) => terms.push(term),
-                    Term::Tag(pair) | Term::Arithmetic(_, pair) => terms.extend(pair.iter()),
-                    Term::If(test, pair) => {
+                    Operand::Path(path) => self.add_path(*path, &mut reads),
+                    Operand::Bool(_)
+                    | Operand::Long(_)
+                    | Operand::String(_)
+                    | Operand::Uid(_)
+                    | Operand::Extension(_) => {}
+                    Operand::Set(items) | Operand::Call(_, items) => terms.extend(items.iter()),
+                    Operand::Attribute(term, _) | Operand::Negative(term) => terms.push(term),
+                    Operand::Tag(pair) | Operand::Arithmetic(_, pair) => terms.extend(pair.iter()),
+                    Operand::If(test, pair) => {
                         tests.push(test);
                         terms.extend(pair.iter());
                     }
-                    Term::Test(test) => tests.push(test),
+                    Operand::Predicate(test) => tests.push(test),
                 }
             }
         }

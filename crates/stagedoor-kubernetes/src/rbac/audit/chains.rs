@@ -18,7 +18,7 @@ use super::danger::{
     ESCALATE_CLUSTER, EXEC, MUTATING, MUTATING_WEBHOOKS, NODES_PROXY, READ_SECRETS,
     REQUEST_CERTIFICATES, TOKENS, VOLUMES,
 };
-use super::grants::{Held, Holdings, MODES, SYSTEM};
+use super::grants::{HeldRule, Holdings, MODES, SYSTEM};
 use crate::subject::Identity;
 
 /// What a chain leads to.
@@ -308,7 +308,7 @@ fn step(grantee: &Grantee, grant: Grant<'_>, to: &Node, does: String) -> ChainSt
 
 /// Somebody's grants, asked where they lead.
 struct Holder<'a> {
-    held: Vec<Held<'a>>,
+    held: Vec<HeldRule<'a>>,
 }
 
 type Way<'a> = (Grant<'a>, Node, String);
@@ -333,7 +333,7 @@ impl<'a> Holder<'a> {
     }
 
     /// By what runs as service accounts, or speaks for them.
-    fn to_accounts(&self, held: &Held<'a>, grantees: &[&Grantee], ways: &mut Vec<Way<'a>>) {
+    fn to_accounts(&self, held: &HeldRule<'a>, grantees: &[&Grantee], ways: &mut Vec<Way<'a>>) {
         let (grant, rule) = (held.grant, held.grant.rule());
         let namespace = grant.namespace();
         let covers =
@@ -382,7 +382,7 @@ impl<'a> Holder<'a> {
         }
     }
 
-    fn to_targets(&self, held: &Held<'a>, ways: &mut Vec<Way<'a>>) {
+    fn to_targets(&self, held: &HeldRule<'a>, ways: &mut Vec<Way<'a>>) {
         let (grant, rule) = (held.grant, held.grant.rule());
         let namespace = grant.namespace();
         let covers =
@@ -432,7 +432,12 @@ impl<'a> Holder<'a> {
         }
     }
 
-    fn by_impersonation(&self, held: &Held<'a>, grantees: &[&Grantee], ways: &mut Vec<Way<'a>>) {
+    fn by_impersonation(
+        &self,
+        held: &HeldRule<'a>,
+        grantees: &[&Grantee],
+        ways: &mut Vec<Way<'a>>,
+    ) {
         let (grant, rule) = (held.grant, held.grant.rule());
         let (covers, namespace) = (Covers { rule }, grant.namespace());
         let named = !rule.resource_names.is_empty();

@@ -14,7 +14,7 @@ use crate::subject::Identity;
 pub(super) const SYSTEM: &str = "kube-system";
 
 /// What a check says of one rule.
-pub(super) struct Found {
+pub(super) struct RuleFinding {
     pub(super) check: AuditCheck,
     pub(super) severity: AuditSeverity,
     pub(super) reason: String,
@@ -22,11 +22,11 @@ pub(super) struct Found {
 
 /// A rule and where somebody holds it: a namespace, or the whole cluster.
 #[derive(Clone, Copy)]
-pub(super) struct Held<'a> {
+pub(super) struct HeldRule<'a> {
     pub(super) grant: Grant<'a>,
 }
 
-impl Held<'_> {
+impl HeldRule<'_> {
     /// Whether it holds where the other is asked about.
     pub(super) fn reaches(&self, namespace: Option<&str>) -> bool {
         match (self.grant.namespace(), namespace) {
@@ -38,13 +38,13 @@ impl Held<'_> {
 }
 
 /// What everybody holds, by whom it is granted to.
-pub(super) struct Holdings<'a>(HashMap<&'a Grantee, Vec<Held<'a>>>);
+pub(super) struct Holdings<'a>(HashMap<&'a Grantee, Vec<HeldRule<'a>>>);
 
 impl<'a> Holdings<'a> {
     pub(super) fn of(rbac: &'a ResolvedRbac) -> Self {
-        let mut held: HashMap<&Grantee, Vec<Held<'_>>> = HashMap::new();
+        let mut held: HashMap<&Grantee, Vec<HeldRule<'_>>> = HashMap::new();
         for grant in rbac.grants() {
-            held.entry(grant.grantee()).or_default().push(Held { grant });
+            held.entry(grant.grantee()).or_default().push(HeldRule { grant });
         }
         Self(held)
     }
@@ -60,7 +60,7 @@ impl<'a> Holdings<'a> {
     pub(super) fn held_by(
         &self,
         grantee: &Grantee,
-    ) -> impl Iterator<Item = Held<'a>> + use<'_, 'a> {
+    ) -> impl Iterator<Item = HeldRule<'a>> + use<'_, 'a> {
         std::iter::once(grantee.clone())
             .chain(implied_groups(grantee))
             .filter_map(|grantee| self.0.get(&grantee))
@@ -109,7 +109,7 @@ fn implied_groups(grantee: &Grantee) -> Vec<Grantee> {
 }
 
 /// Returns what the checks say of a grant.
-pub(super) fn of_grant(grant: &Grant<'_>, holdings: &Holdings<'_>) -> Vec<Found> {
+pub(super) fn of_grant(grant: &Grant<'_>, holdings: &Holdings<'_>) -> Vec<RuleFinding> {
     let namespace = grant.namespace();
     let mut found = of_stars(grant.rule, namespace);
     let is_everything = found.iter().any(|found| found.check == AuditCheck::ClusterAdmin);
@@ -132,7 +132,7 @@ pub(super) fn of_grant(grant: &Grant<'_>, holdings: &Holdings<'_>) -> Vec<Found>
                 let names = grant.rule.resource_names.join("`, `");
                 reason.push_str(&format!("; only those named `{names}`"));
             }
-            found.push(Found { check: danger.check, severity, reason });
+            found.push(RuleFinding { check: danger.check, severity, reason });
         }
     }
     found
@@ -165,12 +165,12 @@ fn place(namespace: Option<&str>) -> String {
 }
 
 /// Returns what is said of stars.
-fn of_stars(rule: &PolicyRule, namespace: Option<&str>) -> Vec<Found> {
+fn of_stars(rule: &PolicyRule, namespace: Option<&str>) -> Vec<RuleFinding> {
     let covers = Covers { rule };
     let in_cluster = namespace.is_none();
     let either = |cluster, else_is| if in_cluster { cluster } else { else_is };
     let place = place(namespace);
-    let found = |check, severity, reason| Found { check, severity, reason };
+    let found = |check, severity, reason| RuleFinding { check, severity, reason };
     if covers.everything() {
         let reason = format!("every verb on every resource {place}");
         return vec![found(AuditCheck::ClusterAdmin, either(Critical, High), reason)];
@@ -203,7 +203,7 @@ fn of_stars(rule: &PolicyRule, namespace: Option<&str>) -> Vec<Found> {
 }
 
 /// Returns what is said of impersonation, by its old verb and by those of KEP-5284.
-fn of_impersonation(rule: &PolicyRule, namespace: Option<&str>) -> Vec<Found> {
+fn of_impersonation(rule: &PolicyRule, namespace: Option<&str>) -> Vec<RuleFinding> {
     let covers = Covers { rule };
     let in_cluster = namespace.is_none();
     let named = !rule.resource_names.is_empty();
@@ -217,7 +217,8 @@ fn of_impersonation(rule: &PolicyRule, namespace: Option<&str>) -> Vec<Found> {
         names => format!("`{}` among", names.join("`, `")),
     };
     let mut found = Vec::new();
-    let mut add = |check, severity, reason: String| found.push(Found { check, severity, reason });
+    let mut add =
+        |check, severity, reason: String| found.push(RuleFinding { check, severity, reason });
     let whom = legacy_kinds(&covers, in_cluster);
     if !whom.is_empty() {
         let reason = format!("acts as {whose} {}", whom.join(", "));
