@@ -310,7 +310,7 @@ export class AccessApi {
     if (group !== undefined) {
       await this.#requireOthers(asked);
       if (!/^[^:/]+:[^/]+\/.+$/.test(group)) {
-        throw new Refusal(400, `${group} is no full entity reference`);
+        throw new Refusal(400, `${group} is not a full entity reference`);
       }
       return { user: memberOf(group.toLowerCase()), isOwn: false };
     }
@@ -332,7 +332,7 @@ export class AccessApi {
     const reference = parameter(query, 'entity');
     if (reference === undefined) return undefined;
     if (!/^[^:/]+:[^:/]+\/[^:/]+$/.test(reference)) {
-      throw new Refusal(400, `${reference} is no full entity reference`);
+      throw new Refusal(400, `${reference} is not a full entity reference`);
     }
     const entity = await this.#options.entity(reference, credentials);
     if (!entity) throw new Refusal(404, `the catalog has no ${reference}`);

@@ -53,13 +53,13 @@ pub struct DropRule {
 #[non_exhaustive]
 pub enum RuleError {
     /// No JSON pointer.
-    #[error("`{0}` is no JSON pointer such as `/request/extra`")]
+    #[error("`{0}` is not a JSON pointer such as `/request/extra`")]
     Pointer(String),
     /// No rule to drop.
-    #[error("`{0}` is no rule such as `/request/user=system:kube-*`")]
+    #[error("`{0}` is not a rule such as `/request/user=system:kube-*`")]
     Drop(String),
     /// No outcome with a rate.
-    #[error("`{0}` is no rate such as `allowed=0.01`, between 0 and 1")]
+    #[error("`{0}` is not a rate such as `allowed=0.01`, between 0 and 1")]
     Sample(String),
     /// What may not be changed.
     #[error("`{0}` says what the decision was: it cannot be masked")]

@@ -109,7 +109,7 @@ impl Keys {
         }
         let mut keys = Self::default();
         for (n, key) in list.iter().enumerate() {
-            match key.as_object().ok_or("it is no object").and_then(Key::read) {
+            match key.as_object().ok_or("it is not an object").and_then(Key::read) {
                 Ok(key) => keys.keys.push(key),
                 Err(reason) => keys.skipped.push(format!("keys[{n}]: {reason}")),
             }
@@ -158,7 +158,7 @@ impl Key {
     fn read(object: &Object) -> Result<Self, &'static str> {
         let text = |name| match member(object, name) {
             None => Ok(None),
-            Some(value) => value.as_str().map(Some).ok_or("a member is no string"),
+            Some(value) => value.as_str().map(Some).ok_or("a member is not a string"),
         };
         if text("use")?.is_some_and(|purpose| purpose != "sig") {
             return Err("it is not for signatures");

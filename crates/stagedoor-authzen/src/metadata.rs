@@ -19,7 +19,7 @@ pub struct PublicUrl {
 
 /// An address that decision points do not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{url}` is no public URL: {reason}")]
+#[error("`{url}` is not a public URL: {reason}")]
 pub struct PublicUrlError {
     url: String,
     reason: &'static str,
@@ -34,7 +34,7 @@ impl PublicUrl {
     /// user, query and fragment.
     pub fn parse(url: &str) -> Result<Self, PublicUrlError> {
         let error = |reason| PublicUrlError { url: url.to_owned(), reason };
-        let uri: http::Uri = url.parse().map_err(|_| error("it is no URL"))?;
+        let uri: http::Uri = url.parse().map_err(|_| error("it is not a URL"))?;
         let authority = uri.authority().ok_or_else(|| error("it has no host"))?;
         if authority.as_str().contains('@') || authority.host().is_empty() {
             return Err(error("give a host, and no user"));

@@ -45,7 +45,7 @@ impl Page {
             Some(Json::Integer(limit)) if *limit >= 0 => {
                 Some(usize::try_from(*limit).unwrap_or(usize::MAX))
             }
-            Some(_) => return Err(BadRequest::new("`page.limit` is no integer of 0 or more")),
+            Some(_) => return Err(BadRequest::new("`page.limit` is not an integer of 0 or more")),
         };
         let token = match member(page, "token") {
             None => None,

@@ -29,7 +29,7 @@ pub struct TokenRules {
 #[non_exhaustive]
 pub enum TokenError {
     /// No signed JWT.
-    #[error("the token is no signed JWT")]
+    #[error("the token is not a signed JWT")]
     Malformed,
     /// An algorithm that is not taken, `none` among them.
     #[error("the token's algorithm is not taken")]

@@ -136,7 +136,7 @@ fn checked_kind<'a>(node: &'a Node, report: &mut Report<'_>) -> Option<&'a str> 
     let meant = KNOWN_KINDS.iter().find(|k| k.eq_ignore_ascii_case(kind));
     if let Some(meant) = meant.filter(|meant| **meant != kind) {
         let help = format!("write `{meant}`: the catalog tells upper and lower case apart");
-        report.problem(node.place, format!("`{kind}` is no kind of the catalog"), &help);
+        report.problem(node.place, format!("`{kind}` is not a kind of the catalog"), &help);
         return None;
     }
     let valid = kind.len() <= 63

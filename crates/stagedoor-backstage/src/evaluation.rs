@@ -278,7 +278,7 @@ fn unreadable_refs(principal: &Principal) -> Vec<Finding> {
     let Principal::User(user) = principal else { return Vec::new() };
     let finding = |text: &str| {
         let message = format!(
-            "`{text}`, an ownership reference of `{}`, is no full entity reference: it owns nothing",
+            "`{text}`, an ownership reference of `{}`, is not a full entity reference: it owns nothing",
             user.reference()
         );
         let help = "let the sign-in resolver write it as `kind:namespace/name`";

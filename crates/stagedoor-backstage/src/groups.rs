@@ -60,7 +60,7 @@ pub fn read_groups<T: AsRef<str>>(
         Ok(reference) => names::group(&reference),
         Err(_) => {
             let of = of.map(|group| format!(", above `{group}`,")).unwrap_or_default();
-            let message = format!("group `{text}`{of} is no full entity reference");
+            let message = format!("group `{text}`{of} is not a full entity reference");
             let help = "look at the relations of the catalog's groups";
             findings.push(Finding::general(FindingCode::UnreadableReference, message, help));
             names::unreadable_group(&text.to_lowercase())

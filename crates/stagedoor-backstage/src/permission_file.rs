@@ -119,7 +119,7 @@ fn permission(item: &Node, plugin_id: &str, report: &mut Report<'_>) -> Option<P
     if let Some(of_type) = resource_type.filter(|of_type| entity_type(of_type).is_none()) {
         let message = format!("`{of_type}` is not a resource type");
         let help = "a resource type is made of letters and digits with `-`, `_` or `.` \
-                    between them, starts with a letter, and is no word of the vocabulary";
+                    between them, starts with a letter, and is not a word of the vocabulary";
         report.problem(item.place, message, help);
         return None;
     }

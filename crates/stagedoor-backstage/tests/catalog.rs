@@ -218,7 +218,7 @@ fn bad_files_are_refused_where_they_are_wrong() -> Result<()> {
         ("apiVersion: v1\nkind: ''\nmetadata: {name: a}", "1:2:7: `kind` is empty"),
         (
             "apiVersion: v1\nkind: component\nmetadata: {name: a}",
-            "1:2:7: `component` is no kind of the catalog",
+            "1:2:7: `component` is not a kind of the catalog",
         ),
         ("apiVersion: v1\nkind: My-Kind\nmetadata: {name: a}", "1:2:7: `My-Kind` is not one"),
         ("apiVersion: v1\nkind: Component\nmetadata: {name: a/b}", "1:3:18: `a/b` is not one"),

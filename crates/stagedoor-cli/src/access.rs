@@ -197,7 +197,7 @@ fn question(args: &WhoCanArgs) -> Result<AccessQuestion, Failure> {
         Some((resource, group)) => (resource, group),
         None => {
             let known = api_group_of(resource).ok_or_else(|| {
-                Failure::input(format!("`{resource}` is no resource of Kubernetes' own"))
+                Failure::input(format!("`{resource}` is not a resource of Kubernetes itself"))
                     .with_help(format!("name its API group: `{resource}.example.com`"))
             })?;
             (resource, known)

@@ -90,7 +90,7 @@ pub(crate) fn run(args: &DeployArgs, output: &mut Output) -> Result<Ending, Fail
     let DeployPlatform::Kubernetes(args) = &args.platform;
     if !args.policies.is_dir() {
         let name = args.policies.display();
-        return Err(Failure::input(format!("`{name}` is no directory of policies")));
+        return Err(Failure::input(format!("`{name}` is not a directory of policies")));
     }
     let paths = [args.policies.clone()];
     let engine = args.load.load(&paths, Some(Platform::Kubernetes), output)?.engine;

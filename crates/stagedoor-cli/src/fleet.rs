@@ -162,7 +162,7 @@ fn status(agent: &Agent, address: &str) -> Result<Status, String> {
     let text = response.body_mut().with_config().limit(STATUS_BYTES).read_to_string();
     let text = text.map_err(|error| error.to_string())?;
     serde_json::from_str(&text)
-        .map_err(|error| format!("its answer is no status of a server: {error}"))
+        .map_err(|error| format!("its answer is not a status of a server: {error}"))
 }
 
 impl Server {

@@ -119,7 +119,7 @@ fn files(paths: &[PathBuf], output: &Output) -> Result<Vec<PathBuf>, Failure> {
             match file.kind {
                 FileKind::Source(SourceKind::Policies) => files.push(file.path),
                 FileKind::Lookalike => output.remark(&format!(
-                    "`{}` is not formatted: by its name it is no file of policies",
+                    "`{}` is not formatted: by its name it is not a file of policies",
                     file.path.display()
                 )),
                 _ => {}

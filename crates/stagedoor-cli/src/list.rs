@@ -241,7 +241,7 @@ fn types(asked: &QueryInput, engine: &Engine) -> Result<Vec<Option<String>>, Fai
     let types = if asked.principal.is_none() { principals } else { resources };
     if types.is_empty() {
         return Err(Failure::input(format!("`{action}` applies to nothing"))
-            .with_help("an action group is no action: name one of its actions"));
+            .with_help("an action group is not an action: name one of its actions"));
     }
     Ok(types.iter().map(|type_| Some(type_.to_string())).collect())
 }
@@ -249,11 +249,11 @@ fn types(asked: &QueryInput, engine: &Engine) -> Result<Vec<Option<String>>, Fai
 fn object(name: &str, text: &str) -> Result<Map<String, Value>, Failure> {
     let json: stagedoor_core::UniqueJson = serde_json::from_str(text).map_err(|e| {
         let reason = stagedoor_core::plain_reason(&e.to_string());
-        Failure::input(format!("`{name}` is no JSON: {reason}"))
+        Failure::input(format!("`{name}` is not JSON: {reason}"))
     })?;
     match json.0 {
         Value::Object(fields) => Ok(fields),
-        _ => Err(Failure::input(format!("`{name}` is no JSON object"))
+        _ => Err(Failure::input(format!("`{name}` is not a JSON object"))
             .with_help("give the context as `{\"mfa\": true}`")),
     }
 }

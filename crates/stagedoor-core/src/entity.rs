@@ -119,7 +119,7 @@ fn known(value: &PartialValue) -> Result<Value, EntitiesError> {
     match value {
         PartialValue::Value(value) => Ok(Value::from_cedar(value)?),
         PartialValue::Residual(rest) => {
-            Err(EntitiesError::Value(format!("`{}` is no value", cut(rest))))
+            Err(EntitiesError::Value(format!("`{}` is not a value", cut(rest))))
         }
     }
 }

@@ -306,7 +306,8 @@ impl FromStr for Extension {
         if call.matches(['(', '[', '{']).count() > BRACKETS {
             return Err(refused(&format!("it has over {BRACKETS} brackets")));
         }
-        let expression = parse::expression(call).ok_or_else(|| refused("it is no expression"))?;
+        let expression =
+            parse::expression(call).ok_or_else(|| refused("it is not an expression"))?;
         let expression = RestrictedExpr::new(expression).map_err(|e| refused(&causes(&e)))?;
         match function::evaluate(&expression).map_err(|e| refused(&e))?.value {
             ValueKind::ExtensionValue(value) => Self::from_cedar(value),

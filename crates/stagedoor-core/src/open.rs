@@ -201,11 +201,11 @@ impl ConditionalEngine {
                     partial.condition(&condition, effect)
                 })?;
                 match part {
-                    PartialValue::Known(value) if part::boolean(&value) == Some(true) => {
+                    PartialValue::Value(value) if part::boolean(&value) == Some(true) => {
                         tally.add(*number, info.policy);
                     }
-                    PartialValue::Known(_) => {}
-                    PartialValue::Open(expr) => {
+                    PartialValue::Value(_) => {}
+                    PartialValue::Residual(expr) => {
                         let mut asked = Vec::new();
                         let standing = guards.ask(info, &mut asked);
                         let failed = guard_errors(&asked).map(|error| (*number, error));
@@ -216,10 +216,10 @@ impl ConditionalEngine {
                             residuals.push(residual(Err(GUARD_FAILED.to_owned())));
                         }
                     }
-                    PartialValue::Closed(reason) if effect == Effect::Permit => {
+                    PartialValue::Error(reason) if effect == Effect::Permit => {
                         residuals.push(residual(Err(reason)));
                     }
-                    PartialValue::Closed(message) => {
+                    PartialValue::Error(message) => {
                         tally.errors.push((*number, PolicyError::evaluation(info, &message)));
                         tally.forbids.push(*number);
                     }

@@ -290,13 +290,13 @@ impl<'e> Question<'e> {
             Partial { evaluator, slots: &slots, unknown, typed, principal, resource }.part(&whole)
         })?;
         Ok(match part {
-            PartialValue::Failed(reason) => QueryCondition::Failed(reason),
-            PartialValue::Known(value) => match partial::boolean(&value) {
+            PartialValue::Error(reason) => QueryCondition::Failed(reason),
+            PartialValue::Value(value) => match partial::boolean(&value) {
                 Some(true) => QueryCondition::Always,
                 Some(false) => QueryCondition::Never,
                 None => QueryCondition::Failed("type error: expected bool".to_owned()),
             },
-            PartialValue::Open(expr) => match pst::Expr::try_from(expr) {
+            PartialValue::Residual(expr) => match pst::Expr::try_from(expr) {
                 Ok(tree) => QueryCondition::If(Arc::new(tree)),
                 Err(error) => QueryCondition::Failed(causes(&error)),
             },

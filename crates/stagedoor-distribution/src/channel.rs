@@ -18,7 +18,7 @@ pub struct Name(String);
 
 /// Text that is no [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no name: use small letters and digits, with `.`, `_` or `-` between them")]
+#[error("`{0}` is not a name: use small letters and digits, with `.`, `_` or `-` between them")]
 pub struct NameError(String);
 
 impl Name {

@@ -26,7 +26,7 @@ pub struct Digest([u8; 32]);
 
 /// Text that is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no digest: write `sha256:` and 64 digits of 0-9 and a-f")]
+#[error("`{0}` is not a digest: write `sha256:` and 64 digits of 0-9 and a-f")]
 pub struct DigestError(String);
 
 impl Digest {

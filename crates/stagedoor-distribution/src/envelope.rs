@@ -30,10 +30,10 @@ pub struct Envelope {
 #[non_exhaustive]
 pub enum EnvelopeError {
     /// It is no JSON of the form.
-    #[error("it is no Sigstore bundle of version 0.3: {0}")]
+    #[error("it is not a Sigstore bundle of version 0.3: {0}")]
     Json(String),
-    /// A part is no base64.
-    #[error("`{0}` is no base64")]
+    /// A part is not base64.
+    #[error("`{0}` is not base64")]
     Base64(&'static str),
     /// It is a bundle of another version, or none.
     #[error("it is `{0}`, not `{BUNDLE}`")]

@@ -24,13 +24,13 @@ const P256_DER: &[u8] = &[
 #[non_exhaustive]
 pub enum KeyError {
     /// It is no PEM of a private key.
-    #[error("it is no private key in PEM (`-----BEGIN PRIVATE KEY-----`): {0}")]
+    #[error("it is not a private key in PEM (`-----BEGIN PRIVATE KEY-----`): {0}")]
     PrivatePem(String),
     /// It is no PEM of a public key.
-    #[error("it is no public key in PEM (`-----BEGIN PUBLIC KEY-----`): {0}")]
+    #[error("it is not a public key in PEM (`-----BEGIN PUBLIC KEY-----`): {0}")]
     PublicPem(String),
     /// It is a private key of another kind.
-    #[error("it is no Ed25519 key ({0}): `stagedoor sign --new-key FILE` makes one")]
+    #[error("it is not an Ed25519 key ({0}): `stagedoor sign --new-key FILE` makes one")]
     PrivateKind(String),
     /// It is a public key of another kind.
     #[error("it is neither an Ed25519 nor an ECDSA P-256 key")]

@@ -80,7 +80,9 @@ pub enum LocationError {
     )]
     Scheme(String),
     /// The repository has no such name.
-    #[error("`{0}` is no repository: registries take small letters, digits, `.`, `_`, `-` and `/`")]
+    #[error(
+        "`{0}` is not a repository: registries take small letters, digits, `.`, `_`, `-` and `/`"
+    )]
     Repository(String),
     /// The options cannot be used.
     #[error(transparent)]

@@ -106,12 +106,12 @@ pub struct Provenance {
     pub verdict: Option<String>,
 }
 
-/// Why text is no statement about a policy set.
+/// Why text is not a statement about a policy set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StatementError {
     /// It is no JSON of the form.
-    #[error("it is no statement about a policy set: {0}")]
+    #[error("it is not a statement about a policy set: {0}")]
     Json(String),
     /// It is a statement of another kind.
     #[error("it is a statement of the kind `{0}`, not `{PREDICATE}`: sign with `stagedoor sign`")]

@@ -24,7 +24,7 @@ pub struct Timestamp(i64);
 
 /// Text that is no point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no time: write it as `2026-03-01T12:00:00Z`")]
+#[error("`{0}` is not a time: write it as `2026-03-01T12:00:00Z`")]
 pub struct TimestampError(String);
 
 /// 9999-12-31T23:59:59Z: what follows has five digits in its year.

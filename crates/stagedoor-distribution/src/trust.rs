@@ -128,7 +128,7 @@ pub enum VerifyError {
         found_bytes: u64,
     },
     /// The bundle is none, although it is signed.
-    #[error("what is signed is no bundle: {0}")]
+    #[error("what is signed is not a bundle: {0}")]
     Bundle(Arc<LoadError>),
 }
 

@@ -44,7 +44,7 @@ impl fmt::Display for PolicyMode {
 
 /// A word that is no mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no mode; give `enforce`, `warn` or `audit`")]
+#[error("`{0}` is not a mode; give `enforce`, `warn` or `audit`")]
 pub struct UnknownMode(String);
 
 impl FromStr for PolicyMode {

@@ -151,7 +151,7 @@ pub enum WasmRuleLoadError {
     )]
     CoreModule,
     /// It is no WebAssembly, or is damaged.
-    #[error("this is no valid component: {0}")]
+    #[error("this is not a valid component: {0}")]
     #[diagnostic(code(wasm_rule::load::invalid))]
     Invalid(String),
     /// It imports something.

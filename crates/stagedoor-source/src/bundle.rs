@@ -131,7 +131,7 @@ impl Bundle {
     fn problems_of_tests<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Problem> + 'a {
         let is_wrong = |file: &&String| leads_out(file) || self.files.contains_key(file.as_str());
         self.tests.keys().filter(is_wrong).map(move |file| {
-            let message = format!("`{file}` is no name that tests of the set can have");
+            let message = format!("`{file}` is not a name that tests of the set can have");
             let help = "let tests and what they name stand in the directory of the set";
             Problem::error("bundle::tests", message).with_help(help).in_file(name)
         })

@@ -131,7 +131,7 @@ impl Manifest {
         let pinned: Self = match serde_json::from_str(without_byte_order_mark(&text)) {
             Ok(pinned) => pinned,
             Err(error) => {
-                let message = format!("it is no manifest: {error}");
+                let message = format!("it is not a manifest: {error}");
                 return vec![problem("manifest::json", message).with_help(help)];
             }
         };

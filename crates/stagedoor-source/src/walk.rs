@@ -14,7 +14,7 @@ use crate::lookalike;
 
 /// Directories nest no deeper: mounts may lead in circles.
 const DEPTH: usize = 64;
-/// A directory with more in it is no directory of policies.
+/// A directory with more in it is not a directory of policies.
 const ENTRIES: usize = 1_000_000;
 /// Directories of this name hold custom rules.
 const RULES: &str = "rules";

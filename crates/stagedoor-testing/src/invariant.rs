@@ -127,7 +127,7 @@ fn without_effect(except: &BTreeMap<String, Words>, axes: &[(&str, Vec<String>)]
         if let Some(word) = words.as_slice().iter().find(is_none_of) {
             let near = nearest_name(word, values.iter().map(String::as_str));
             let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
-            return format!("`except`: `{word}` is no value of `{key}` in `over`{near}");
+            return format!("`except`: `{word}` is not a value of `{key}` in `over`{near}");
         }
     }
     let said: Vec<String> = except

@@ -67,7 +67,7 @@ pub(crate) fn set(case: &mut Case, key: &str, words: &[String]) -> Result<(), St
         if KEYS.contains(&key) {
             format!("`{key}` takes one word")
         } else {
-            format!("`{key}` is no key that can be varied; those are {}", KEYS.join(", "))
+            format!("`{key}` is not a key that can be varied; those are {}", KEYS.join(", "))
         }
     })
 }

@@ -180,7 +180,7 @@ fn party(
         (None, Some(name)) => {
             let type_: EntityTypeName = name
                 .parse()
-                .map_err(|_| wrong(format!("`{name}` is no name of an entity type")))?;
+                .map_err(|_| wrong(format!("`{name}` is not a name of an entity type")))?;
             if attributes.is_empty() {
                 return Ok(Party::Any(type_));
             }

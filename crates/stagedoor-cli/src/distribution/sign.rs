@@ -66,7 +66,7 @@ pub(crate) fn run(args: &SignArgs, output: &mut Output) -> Result<Ending, Failur
 pub(super) fn bundle_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let bundle = bytes(path, Limits::default().file_bytes as u64)?;
     let text = std::str::from_utf8(&bundle)
-        .map_err(|_| Failure::input(format!("`{}` is no bundle", path.display())))?;
+        .map_err(|_| Failure::input(format!("`{}` is not a bundle", path.display())))?;
     Bundle::from_json(&path.display().to_string(), text)?;
     Ok(bundle)
 }

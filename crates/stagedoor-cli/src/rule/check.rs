@@ -134,7 +134,7 @@ pub(super) fn run(args: &CheckArgs, output: &mut Output) -> Result<Ending, Failu
 /// Returns a request about entities of which nothing is known.
 fn sample() -> Result<Request, Failure> {
     let uid = |text: &str| {
-        text.parse().map_err(|e| Failure::input(format!("`{text}` is no entity: {e}")))
+        text.parse().map_err(|e| Failure::input(format!("`{text}` is not an entity: {e}")))
     };
     let (principal, action) = (uid(r#"Sample::"principal""#)?, uid(r#"Action::"sample""#)?);
     Ok(Request::new(principal, action, uid(r#"Sample::"resource""#)?))

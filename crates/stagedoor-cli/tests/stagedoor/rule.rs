@@ -120,10 +120,10 @@ fn what_is_no_rule_is_told() -> Result<()> {
     for (file, says) in [
         ("nope.wasm", "`nope.wasm` cannot be read: No such file or directory"),
         (".", "`.` cannot be read: it is not a file"),
-        ("half.wasm", "this is no valid component"),
+        ("half.wasm", "this is not a valid component"),
         ("module.wasm", "help: link with `wasm-component-ld`"),
-        ("text.wasm", "this is no valid component"),
-        ("empty.wasm", "this is no valid component"),
+        ("text.wasm", "this is not a valid component"),
+        ("empty.wasm", "this is not a valid component"),
     ] {
         let text = run(here, &["rule", "check", file])?;
         ensure!(text.exit == 1 && text.stdout.is_empty(), "{file}: {text:?}");

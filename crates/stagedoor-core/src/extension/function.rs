@@ -51,7 +51,7 @@ impl Function {
         match self.0.call(arguments).map_err(|error| causes(&error))? {
             PartialValue::Value(value) => Ok(value),
             // Of values a function makes values.
-            PartialValue::Residual(rest) => Err(format!("`{rest}` is no value")),
+            PartialValue::Residual(rest) => Err(format!("`{rest}` is not a value")),
         }
     }
 }

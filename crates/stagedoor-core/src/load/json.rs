@@ -242,7 +242,7 @@ fn template_link(
         match slot.as_str() {
             "?principal" => slots.principal = Some(uid),
             "?resource" => slots.resource = Some(uid),
-            _ => return Err(format!("link `{}` fills `{slot}`, which is no slot", slots.id)),
+            _ => return Err(format!("link `{}` fills `{slot}`, which is not a slot", slots.id)),
         }
     }
     Ok(slots)

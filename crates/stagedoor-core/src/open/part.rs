@@ -19,11 +19,11 @@ use crate::error::causes;
 
 /// What an expression comes to.
 pub(super) enum PartialValue {
-    Known(Value),
+    Value(Value),
     /// It depends on this.
-    Open(Expr),
+    Residual(Expr),
     /// It cannot be told, and why.
-    Closed(String),
+    Error(String),
 }
 
 /// Evaluates for one request and policy.
@@ -38,10 +38,10 @@ impl Partial<'_> {
     /// Returns what a policy's condition comes to.
     pub(super) fn condition(&self, expr: &Expr, effect: Effect) -> PartialValue {
         let part = self.part(expr);
-        let PartialValue::Open(expr) = part else { return part };
+        let PartialValue::Residual(expr) = part else { return part };
         // What errs leaves a permit out, so whatever the rest does, this permits nothing.
         if effect == Effect::Permit && operands(&expr, false).any(|e| is_literal(e, false)) {
-            return PartialValue::Known(false.into());
+            return PartialValue::Value(false.into());
         }
         if !is_sayable(&expr, self.attributes) {
             return unsayable();
@@ -49,7 +49,7 @@ impl Partial<'_> {
         // What is told as text is what will be read.
         let text = expr.to_string();
         match condition::read(&text, self.attributes) {
-            Ok(again) if again.eq_shape(&expr) => PartialValue::Open(expr),
+            Ok(again) if again.eq_shape(&expr) => PartialValue::Residual(expr),
             _ => unsayable(),
         }
     }
@@ -57,40 +57,42 @@ impl Partial<'_> {
     fn part(&self, expr: &Expr) -> PartialValue {
         if !mentions(expr, self.attributes) {
             return match self.evaluator.interpret(expr, self.slots) {
-                Ok(value) => PartialValue::Known(value),
-                Err(error) => PartialValue::Closed(causes(&error)),
+                Ok(value) => PartialValue::Value(value),
+                Err(error) => PartialValue::Error(causes(&error)),
             };
         }
         if is_open_path(expr, self.attributes) || asks_for_open(expr, self.attributes) {
-            return PartialValue::Open(expr.clone());
+            return PartialValue::Residual(expr.clone());
         }
         match expr.expr_kind() {
             ExprKind::And { left, right } => self.joined(left, right, false),
             ExprKind::Or { left, right } => self.joined(left, right, true),
             ExprKind::If { test_expr, then_expr, else_expr } => {
                 let test = match self.part(test_expr) {
-                    PartialValue::Known(value) => {
+                    PartialValue::Value(value) => {
                         return match boolean(&value) {
                             Some(true) => self.part(then_expr),
                             Some(false) => self.part(else_expr),
                             None => not_boolean(),
                         };
                     }
-                    PartialValue::Open(test) => test,
+                    PartialValue::Residual(test) => test,
                     closed => return closed,
                 };
                 let branch = |branch| match self.part(branch) {
-                    PartialValue::Known(value) => Ok(value.into()),
-                    PartialValue::Open(expr) => Ok(expr),
-                    PartialValue::Closed(reason) => Err(reason),
+                    PartialValue::Value(value) => Ok(value.into()),
+                    PartialValue::Residual(expr) => Ok(expr),
+                    PartialValue::Error(reason) => Err(reason),
                 };
                 match (branch(then_expr), branch(else_expr)) {
-                    (Ok(then_expr), Ok(else_expr)) => PartialValue::Open(rebuilt(ExprKind::If {
-                        test_expr: Arc::new(test),
-                        then_expr: Arc::new(then_expr),
-                        else_expr: Arc::new(else_expr),
-                    })),
-                    (Err(reason), _) | (_, Err(reason)) => PartialValue::Closed(reason),
+                    (Ok(then_expr), Ok(else_expr)) => {
+                        PartialValue::Residual(rebuilt(ExprKind::If {
+                            test_expr: Arc::new(test),
+                            then_expr: Arc::new(then_expr),
+                            else_expr: Arc::new(else_expr),
+                        }))
+                    }
+                    (Err(reason), _) | (_, Err(reason)) => PartialValue::Error(reason),
                 }
             }
             kind => self.operation(kind),
@@ -101,33 +103,35 @@ impl Partial<'_> {
     /// might keep it from being evaluated, but that is not known here.
     fn joined(&self, left: &Arc<Expr>, right: &Arc<Expr>, is_or: bool) -> PartialValue {
         let left = match self.part(left) {
-            PartialValue::Known(value) => {
+            PartialValue::Value(value) => {
                 return match boolean(&value) {
-                    Some(held) if held == is_or => PartialValue::Known(value),
+                    Some(held) if held == is_or => PartialValue::Value(value),
                     Some(_) => self.part(right),
                     None => not_boolean(),
                 };
             }
             // `… && false`: the right operand is never evaluated, as where a `has` guards it.
-            PartialValue::Open(left) if operands(&left, is_or).any(|e| is_literal(e, is_or)) => {
-                return PartialValue::Open(left);
+            PartialValue::Residual(left)
+                if operands(&left, is_or).any(|e| is_literal(e, is_or)) =>
+            {
+                return PartialValue::Residual(left);
             }
-            PartialValue::Open(left) => Arc::new(left),
+            PartialValue::Residual(left) => Arc::new(left),
             closed => return closed,
         };
         let right = match self.part(right) {
             // `left && true` is left. `left && false` is false, unless left errs.
-            PartialValue::Known(value) if boolean(&value) == Some(!is_or) => {
-                return PartialValue::Open(Arc::unwrap_or_clone(left));
+            PartialValue::Value(value) if boolean(&value) == Some(!is_or) => {
+                return PartialValue::Residual(Arc::unwrap_or_clone(left));
             }
-            PartialValue::Known(value) if boolean(&value) == Some(is_or) && never_errs(&left) => {
-                return PartialValue::Known(value);
+            PartialValue::Value(value) if boolean(&value) == Some(is_or) && never_errs(&left) => {
+                return PartialValue::Value(value);
             }
-            PartialValue::Known(value) => Arc::new(value.into()),
-            PartialValue::Open(right) => Arc::new(right),
+            PartialValue::Value(value) => Arc::new(value.into()),
+            PartialValue::Residual(right) => Arc::new(right),
             closed => return closed,
         };
-        PartialValue::Open(rebuilt(if is_or {
+        PartialValue::Residual(rebuilt(if is_or {
             ExprKind::Or { left, right }
         } else {
             ExprKind::And { left, right }
@@ -140,12 +144,12 @@ impl Partial<'_> {
         let mut failed = None;
         let mut operand = |operand: &Expr| -> Expr {
             match self.part(operand) {
-                PartialValue::Known(value) => value.into(),
-                PartialValue::Open(expr) => {
+                PartialValue::Value(value) => value.into(),
+                PartialValue::Residual(expr) => {
                     is_open = true;
                     expr
                 }
-                PartialValue::Closed(reason) => {
+                PartialValue::Error(reason) => {
                     failed.get_or_insert(reason);
                     Expr::val(false)
                 }
@@ -181,19 +185,19 @@ impl Partial<'_> {
             _ => return unsayable(),
         };
         if let Some(reason) = failed {
-            return PartialValue::Closed(reason);
+            return PartialValue::Error(reason);
         }
         let expr = rebuilt(kind);
         if is_open {
-            return PartialValue::Open(expr);
+            return PartialValue::Residual(expr);
         }
         if self.asks_the_resource(&expr) {
             // By another name than `resource`: not known, and not absent either.
             return unsayable();
         }
         match self.evaluator.interpret(&expr, self.slots) {
-            Ok(value) => PartialValue::Known(value),
-            Err(error) => PartialValue::Closed(causes(&error)),
+            Ok(value) => PartialValue::Value(value),
+            Err(error) => PartialValue::Error(causes(&error)),
         }
     }
 
@@ -325,9 +329,11 @@ fn rebuilt(kind: ExprKind) -> Expr {
 }
 
 fn not_boolean() -> PartialValue {
-    PartialValue::Closed("type error: expected bool".to_owned())
+    PartialValue::Error("type error: expected bool".to_owned())
 }
 
 fn unsayable() -> PartialValue {
-    PartialValue::Closed("what it asks of the attributes that are not known yet cannot be said as a condition on them alone".to_owned())
+    PartialValue::Error(
+        "the condition also depends on other data than the deferred attributes".to_owned(),
+    )
 }

@@ -20,11 +20,11 @@ use crate::hash::FastSet;
 
 /// What an expression comes to.
 pub(super) enum PartialValue {
-    Known(Value),
+    Value(Value),
     /// It depends on this.
-    Open(Expr),
+    Residual(Expr),
     /// Its evaluation fails in any case, and why.
-    Failed(String),
+    Error(String),
 }
 
 /// What the schema tells of an unknown entity.
@@ -59,67 +59,67 @@ impl Partial<'_> {
             ExprKind::Or { left, right } => self.joined(left, right, true),
             ExprKind::If { test_expr, then_expr, else_expr } => {
                 let test = match self.part(test_expr) {
-                    PartialValue::Known(value) => {
+                    PartialValue::Value(value) => {
                         return match boolean(&value) {
                             Some(true) => self.part(then_expr),
                             Some(false) => self.part(else_expr),
                             None => not_boolean(),
                         };
                     }
-                    PartialValue::Open(test) => test,
-                    failed @ PartialValue::Failed(_) => return failed,
+                    PartialValue::Residual(test) => test,
+                    failed @ PartialValue::Error(_) => return failed,
                 };
                 let branch = |branch| Arc::new(written(self.part(branch)));
-                PartialValue::Open(rebuilt(ExprKind::If {
+                PartialValue::Residual(rebuilt(ExprKind::If {
                     test_expr: Arc::new(test),
                     then_expr: branch(then_expr),
                     else_expr: branch(else_expr),
                 }))
             }
             ExprKind::BinaryApp { op, arg1, arg2 } => match self.membership(*op, arg1, arg2) {
-                Some(known) => PartialValue::Known(known.into()),
+                Some(known) => PartialValue::Value(known.into()),
                 None => self.operation(expr.expr_kind()),
             },
-            ExprKind::Var(_) => PartialValue::Open(expr.clone()),
+            ExprKind::Var(_) => PartialValue::Residual(expr.clone()),
             kind => self.operation(kind),
         }
     }
 
     fn interpret(&self, expr: &Expr) -> PartialValue {
         match self.evaluator.interpret(expr, self.slots) {
-            Ok(value) => PartialValue::Known(value),
-            Err(error) => PartialValue::Failed(causes(&error)),
+            Ok(value) => PartialValue::Value(value),
+            Err(error) => PartialValue::Error(causes(&error)),
         }
     }
 
     /// `||`, or else `&&`.
     fn joined(&self, left: &Expr, right: &Expr, is_or: bool) -> PartialValue {
         let left = match self.part(left) {
-            PartialValue::Known(value) => {
+            PartialValue::Value(value) => {
                 return match boolean(&value) {
-                    Some(held) if held == is_or => PartialValue::Known(value),
+                    Some(held) if held == is_or => PartialValue::Value(value),
                     Some(_) => self.truth(right),
                     None => not_boolean(),
                 };
             }
-            PartialValue::Open(left) => left,
-            failed @ PartialValue::Failed(_) => return failed,
+            PartialValue::Residual(left) => left,
+            failed @ PartialValue::Error(_) => return failed,
         };
         let right = match self.truth(right) {
             // `left && true` is left, if that is a truth value: whatever errs is told the same.
-            PartialValue::Known(value)
+            PartialValue::Value(value)
                 if boolean(&value) == Some(!is_or) && self.is_truth(&left) =>
             {
-                return PartialValue::Open(left);
+                return PartialValue::Residual(left);
             }
             // `left && false` is false, unless left errs.
-            PartialValue::Known(value) if boolean(&value) == Some(is_or) && never_errs(&left) => {
-                return PartialValue::Known(value);
+            PartialValue::Value(value) if boolean(&value) == Some(is_or) && never_errs(&left) => {
+                return PartialValue::Value(value);
             }
             right => written(right),
         };
         let (left, right) = (Arc::new(left), Arc::new(right));
-        PartialValue::Open(rebuilt(if is_or {
+        PartialValue::Residual(rebuilt(if is_or {
             ExprKind::Or { left, right }
         } else {
             ExprKind::And { left, right }
@@ -129,10 +129,10 @@ impl Partial<'_> {
     /// The last operand of `&&` or `||`, which errs unless it is a truth value.
     fn truth(&self, expr: &Expr) -> PartialValue {
         match self.part(expr) {
-            PartialValue::Known(value) if boolean(&value).is_none() => not_boolean(),
+            PartialValue::Value(value) if boolean(&value).is_none() => not_boolean(),
             // Nothing is lost by leaving `true &&` away where the rest is a truth value.
-            PartialValue::Open(open) if !self.is_truth(&open) => {
-                PartialValue::Open(rebuilt(ExprKind::And {
+            PartialValue::Residual(open) if !self.is_truth(&open) => {
+                PartialValue::Residual(rebuilt(ExprKind::And {
                     left: Arc::new(Expr::val(true)),
                     right: Arc::new(open),
                 }))
@@ -196,15 +196,15 @@ impl Partial<'_> {
             // The first that fails is the one whose error Cedar tells, if those before it do not
             // err: that something errs is sure in any case.
             match self.part(operand) {
-                PartialValue::Failed(reason) => {
+                PartialValue::Error(reason) => {
                     failed.get_or_insert(reason);
                     Expr::val(false)
                 }
-                PartialValue::Open(expr) => {
+                PartialValue::Residual(expr) => {
                     is_open = true;
                     expr
                 }
-                PartialValue::Known(value) => value.into(),
+                PartialValue::Value(value) => value.into(),
             }
         };
         let mut arc = |of: &Expr| Arc::new(operand(of));
@@ -240,10 +240,10 @@ impl Partial<'_> {
             other => other.clone(),
         };
         if let Some(reason) = failed {
-            return PartialValue::Failed(reason);
+            return PartialValue::Error(reason);
         }
         let expr = rebuilt(kind);
-        if is_open { PartialValue::Open(expr) } else { self.interpret(&expr) }
+        if is_open { PartialValue::Residual(expr) } else { self.interpret(&expr) }
     }
 
     /// Returns whether an expression depends on what is not known.
@@ -287,9 +287,9 @@ impl Partial<'_> {
 /// Returns what a part is in what is left.
 fn written(part: PartialValue) -> Expr {
     match part {
-        PartialValue::Known(value) => value.into(),
-        PartialValue::Open(expr) => expr,
-        PartialValue::Failed(_) => match ERROR.as_ref() {
+        PartialValue::Value(value) => value.into(),
+        PartialValue::Residual(expr) => expr,
+        PartialValue::Error(_) => match ERROR.as_ref() {
             Some(error) => rebuilt(ExprKind::ExtensionFunctionApp {
                 fn_name: error.clone(),
                 args: Arc::default(),
@@ -358,5 +358,5 @@ fn rebuilt(kind: ExprKind) -> Expr {
 }
 
 fn not_boolean() -> PartialValue {
-    PartialValue::Failed("type error: expected bool".to_owned())
+    PartialValue::Error("type error: expected bool".to_owned())
 }

@@ -63,7 +63,7 @@ impl fmt::Debug for PostgresStore {
 #[non_exhaustive]
 pub enum PostgresError {
     /// It is not of the form.
-    #[error("it is no address of a database: {0}")]
+    #[error("it is not an address of a database: {0}")]
     Address(String),
     /// The authorities of the server cannot be used.
     #[error("the authorities of servers are no certificates in PEM")]

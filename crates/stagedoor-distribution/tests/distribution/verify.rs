@@ -84,7 +84,7 @@ fn what_is_signed_by_whom_may_sign_it_is_taken_and_nothing_else() -> Result<()> 
     ensure!(words(&all, &other_bundle, take_up).contains("signed is sha256:"));
     let none = Release::new(channel()?, 1, b"{}", now());
     let none = SignedFixture { bundle: b"{}".to_vec(), ..SignedFixture::of(none, 0, &own)? };
-    ensure!(words(&all, &none, take_up).contains("what is signed is no bundle"));
+    ensure!(words(&all, &none, take_up).contains("what is signed is not a bundle"));
     Ok(())
 }
 

@@ -84,7 +84,7 @@ impl LabelSelectorRequirement {
             ("Exists" | "DoesNotExist", false) => {
                 Some(format!("`{operator}` of label `{key}` takes no values"))
             }
-            _ => Some(format!("`{operator}` is no operator of a label selector")),
+            _ => Some(format!("`{operator}` is not an operator of a label selector")),
         }
     }
 }

@@ -149,7 +149,7 @@ impl Reading<'_> {
             "ClusterRoleBinding" => self.binding(BindingKind::ClusterRoleBinding, object),
             "RoleBinding" => self.binding(BindingKind::RoleBinding, object),
             _ => {
-                let reason = format!("`{kind}` is no kind of `{api_version}`");
+                let reason = format!("`{kind}` is not a kind of `{api_version}`");
                 Err(self.refused("", "kind", reason))
             }
         }

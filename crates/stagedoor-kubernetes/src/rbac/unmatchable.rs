@@ -57,11 +57,13 @@ pub(super) fn warn_of_binding(
         let reason = match (subject.kind.as_str(), subject.name.as_str()) {
             (_, "") => "it has no name, and so is nobody".to_owned(),
             ("User", name) if is_half_an_account(name) => format!(
-                "`{name}` is no user name of a service account; write \
+                "`{name}` is not the user name of a service account; write \
                  `system:serviceaccount:NAMESPACE:NAME`"
             ),
             ("Group", name) if name.starts_with("system:serviceaccount:") => {
-                format!("`{name}` is no group; the user of that name is a subject of kind `User`")
+                format!(
+                    "`{name}` is not a group; the user of that name is a subject of kind `User`"
+                )
             }
             _ => continue,
         };
@@ -185,9 +187,9 @@ fn in_group(group: &str) -> Option<String> {
 fn in_resource(resource: &str, rule: &PolicyRule) -> Option<String> {
     if let Some((of, "*")) = resource.split_once('/') {
         return Some(match of {
-            "*" => "`*/*` is no pattern; `*` is every resource with its subresources".to_owned(),
+            "*" => "`*/*` is not a pattern; `*` is every resource with its subresources".to_owned(),
             of => format!(
-                "`{resource}` is no pattern for subresources; name each, as `{of}/status`, or \
+                "`{resource}` is not a pattern for subresources; name each, as `{of}/status`, or \
                  write `*`"
             ),
         });
@@ -292,7 +294,8 @@ fn in_names(rule: &PolicyRule) -> Vec<String> {
     let impersonates = |verb: &String| verb.starts_with("impersonate");
     if rule.resource_names.iter().any(|name| name == "*") && !rule.verbs.iter().all(impersonates) {
         reasons.push(
-            "`*` in resourceNames is no pattern; leave resourceNames out for every name".to_owned(),
+            "`*` in resourceNames is not a pattern; leave resourceNames out for every name"
+                .to_owned(),
         );
     }
     reasons

@@ -6,7 +6,7 @@
 pub enum RbacWarning {
     /// An object of another kind stood among the roles and bindings.
     #[error(
-        "{file}: document {document}: `{kind}` of `{api_version}` is no RBAC object; passed over"
+        "{file}: document {document}: `{kind}` of `{api_version}` is not an RBAC object; passed over"
     )]
     OtherKind {
         /// The file.
@@ -51,9 +51,7 @@ pub enum RbacWarning {
         role: String,
     },
     /// A subject of a kind that there is not.
-    #[error(
-        "`{binding}`: subjects[{subject}] is of the kind `{kind}`, which nobody is; it grants nothing"
-    )]
+    #[error("`{binding}`: subjects[{subject}] has unknown kind `{kind}`; it grants nothing")]
     UnknownSubjectKind {
         /// The binding.
         binding: String,

@@ -138,7 +138,7 @@ impl Serialize for LintCode {
 
 /// A word that is no code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no code of the linter")]
+#[error("`{0}` is not a code of the linter")]
 pub struct UnknownLintCode(pub String);
 
 impl FromStr for LintCode {

@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for Severities {
             let code: LintCode = name.parse().map_err(|_| {
                 let near = nearest_name(&name, LintCode::ALL.iter().map(|code| code.id()));
                 let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
-                serde::de::Error::custom(format!("`{name}` is no code of the linter{near}"))
+                serde::de::Error::custom(format!("`{name}` is not a code of the linter{near}"))
             })?;
             Ok((code, severity))
         };

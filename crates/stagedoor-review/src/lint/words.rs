@@ -83,7 +83,7 @@ fn about_reference(id: &str) -> Option<String> {
                 format!("nothing is called `{id}`: references are in lower case, `{meant}`")
             })
         }
-        _ => Some(format!("`{id}` is no full reference: write `kind:namespace/name`")),
+        _ => Some(format!("`{id}` is not a full reference: write `kind:namespace/name`")),
     }
 }
 

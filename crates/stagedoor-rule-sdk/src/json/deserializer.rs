@@ -33,7 +33,7 @@ impl<'de> Reader<'de> {
             Some(b't' | b'f') => Unexpected::Bool(false),
             Some(b'n') => Unexpected::Unit,
             Some(b'-' | b'0'..=b'9') => Unexpected::Float(0.0),
-            Some(_) => Unexpected::Other("what is no JSON"),
+            Some(_) => Unexpected::Other("what is not JSON"),
             None => Unexpected::Other("the end"),
         };
         Error::invalid_type(found, expected)

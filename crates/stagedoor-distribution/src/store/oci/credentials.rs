@@ -21,7 +21,7 @@ impl std::fmt::Debug for Credentials {
 #[non_exhaustive]
 pub enum CredentialsError {
     /// It is not of the form.
-    #[error("it is no configuration of registries: {0}")]
+    #[error("it is not a configuration of registries: {0}")]
     Form(String),
     /// What stands there for a registry is not a name and a password.
     #[error("`auth` of `{0}` is not NAME:PASSWORD in base64")]

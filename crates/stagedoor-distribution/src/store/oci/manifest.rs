@@ -73,7 +73,7 @@ impl Manifest {
             let kind = [&manifest.artifact_type, &manifest.media_type];
             let kind = kind.into_iter().find(|kind| !kind.is_empty());
             return Err(format!(
-                "`{}`, which is no policy set: publish by `stagedoor push`",
+                "`{}`, which is not a policy set: publish by `stagedoor push`",
                 kind.map_or("an artifact without a type", String::as_str)
             ));
         }

@@ -123,7 +123,7 @@ impl DecisionTypes {
                 }
                 ConditionalDecision::Union(decisions)
             }
-            other => return Err(format!("`{other}` is no type of a decision")),
+            other => return Err(format!("`{other}` is not a type of decision")),
         })
     }
 }

@@ -70,7 +70,7 @@ impl Enabled {
                 let nodes = union.iter().map(|node| Ok((String::new(), Self::read(node, depth)?)));
                 ConditionalDecision::Union(nodes.collect::<Result<_, String>>()?)
             }
-            other => return Err(format!("`{other}` is no type of a decision")),
+            other => return Err(format!("`{other}` is not a type of decision")),
         })
     }
 }
