@@ -1,6 +1,6 @@
 //! Whether one policy is satisfied: the seam between an engine and what evaluates conditions.
 //!
-//! Scope and [`Predicate`](crate::condition::Test)s are decided on typed attributes; where
+//! Scope and [`Predicate`](crate::condition::Predicate)s are decided on typed attributes; where
 //! that does not tell, Cedar's evaluator does. It is built for a request when the first
 //! clause needs it, and it alone words the errors.
 

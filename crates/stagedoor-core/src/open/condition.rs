@@ -19,7 +19,7 @@ const TEXT_BYTES: usize = 4 << 10;
 /// Room for Cedar's recursive parser on whatever a text of that length nests.
 const STACK_BYTES: usize = 64 << 20;
 
-/// A condition as a [`ConditionalResidual`](super::OpenResidual) tells it.
+/// A condition as a [`ConditionalResidual`](super::ConditionalResidual) tells it.
 #[derive(Debug, Clone)]
 pub struct DeferredCondition(Expr);
 
