@@ -14,6 +14,9 @@ use stagedoor_source::FromFiles as _;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Suite {
+    /// For the harness alone.
+    #[serde(default, rename = "fixtures")]
+    _fixtures: serde_json::Value,
     cases: Vec<Case>,
 }
 

@@ -211,7 +211,7 @@ fn what_cannot_be_used_is_told_with_its_place() -> Result<()> {
         ("policies: [nowhere]\ncases: []\n".to_owned(), "nowhere"),
         (
             "invariants:\n  - { name: i, never: allow, over: { colour: [red] } }\n".to_owned(),
-            "`colour` is no key",
+            "unknown key `colour`",
         ),
         (
             "tables:\n  - { name: t, columns: principal, grid: '| action |' }\n".to_owned(),

@@ -32,7 +32,7 @@ fn what_is_wrong_is_named() -> Result<()> {
         (role("subjects: []"), "unknown field `subjects`"),
         (format!("{ROLE}metadata: []"), "metadata"),
         (ROLE.replace("v1\n", "v1alpha1\n"), "the version is not known"),
-        (ROLE.replace("ClusterRole", "Roles"), "`Roles` is no kind"),
+        (ROLE.replace("ClusterRole", "Roles"), "`Roles` is not a kind"),
         (
             "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: b}"
                 .into(),

@@ -48,9 +48,12 @@ impl Credentials {
     ///
     /// [`CredentialsError`].
     pub fn from_json(text: &str) -> Result<Self, CredentialsError> {
-        let config: Config = serde_json::from_str(text).map_err(|error| {
+        let form = |error: serde_json::Error| {
             CredentialsError::Form(stagedoor_core::plain_reason(&error.to_string()))
-        })?;
+        };
+        // Derived code alone would also take a list, by the order of the fields.
+        let fields: serde_json::Map<_, _> = serde_json::from_str(text).map_err(form)?;
+        let config: Config = serde_json::from_value(fields.into()).map_err(form)?;
         let mut credentials = BTreeMap::new();
         for (registry, entry) in config.auths {
             let Some(auth) = entry.auth.filter(|auth| !auth.is_empty()) else { continue };
