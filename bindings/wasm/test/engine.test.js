@@ -225,7 +225,9 @@ test('a directory is walked by the same rules as everywhere', () => {
   const folder = mkdtempSync(join(tmpdir(), 'stagedoor-wasm-'));
   after(() => rmSync(folder, { recursive: true }));
   const place = name => join(folder, name);
+  const kept = ['a.cedar', 's.cedarschema'];
   writeFileSync(place('a.cedar'), 'permit (principal, action, resource);');
+  writeFileSync(place('s.cedarschema'), SCHEMA);
   const set = JSON.stringify({ staticPolicies: {}, templates: {}, templateLinks: [] });
   const load = () => Engine.loadSync({ directory: folder });
   const alone = load().revision;
@@ -241,7 +243,7 @@ test('a directory is walked by the same rules as everywhere', () => {
   ]) {
     make();
     assert.throws(load, error => error.code === code || assert.fail(`${code}: ${error.stack}`));
-    for (const name of readdirSync(folder).filter(name => name !== 'a.cedar')) {
+    for (const name of readdirSync(folder).filter(name => !kept.includes(name))) {
       rmSync(place(name), { recursive: true });
     }
   }
