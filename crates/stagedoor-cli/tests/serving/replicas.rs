@@ -304,7 +304,7 @@ fn bundles_are_equal_signed_and_verified() -> Result<()> {
         ("b.bundle.json", "docs:production", "foreign.key.pub", 1, "nobody trusted"),
         ("other.bundle.json", "docs:production", "ci.key.pub", 1, "the bundle is sha256:"),
         ("no.bundle.json", "docs:production", "ci.key.pub", 2, "cannot be read"),
-        ("b.bundle.json", "docs:production", "ci.key", 2, "no public key"),
+        ("b.bundle.json", "docs:production", "ci.key", 2, "not a public key"),
     ] {
         let run = verify(bundle, channel, trust)?;
         ensure!(run.code == Some(code) && run.err.contains(says), "{says}: {}", run.err);

@@ -499,7 +499,7 @@ fn words_that_a_platform_never_has_are_found() -> Result<()> {
         (entity("resource.annotations.hasTag(\"Backstage.io/Secret\")"), "in lower case"),
         (entity("resource.annotations.hasTag(\"backstage.io/Secret\")"), ""),
         (entity("resource.owners.contains(\"group:default/Team-A\")"), "`group:default/team-a`"),
-        (entity("resource.owners.contains(\"team-a\")"), "no full reference"),
+        (entity("resource.owners.contains(\"team-a\")"), "not a full reference"),
         (entity("resource.owners.contains(\"group:default/team-a\")"), ""),
         (named.to_owned(), "`user:default/ana`"),
         (pods("resource.apiGroup == \"\" && resource.resource == \"pods\""), ""),

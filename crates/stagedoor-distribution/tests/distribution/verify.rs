@@ -98,9 +98,9 @@ fn statements_of_another_form_are_refused() -> Result<()> {
         (good.clone(), None),
         (good.replace("policy-set/v1", "policy-set/v2"), Some("of the kind")),
         (good.replace("in-toto.io/Statement/v1", "in-toto.io/Statement/v2"), Some("of the kind")),
-        (good.replace("\"counter\":1", "\"counter\":-1"), Some("no statement")),
-        (good.replace("\"counter\":1", "\"counter\":1,\"counter\":2"), Some("no statement")),
-        (good.replace("\"counter\":1", "\"counter\":1,\"onlyFor\":\"x\""), Some("no statement")),
+        (good.replace("\"counter\":1", "\"counter\":-1"), Some("not a statement")),
+        (good.replace("\"counter\":1", "\"counter\":1,\"counter\":2"), Some("not a statement")),
+        (good.replace("\"counter\":1", "\"counter\":1,\"onlyFor\":\"x\""), Some("not a statement")),
         (
             good.replace("\"name\":\"payments\"", "\"name\":\"billing\""),
             Some("it is about `billing`"),
@@ -112,8 +112,8 @@ fn statements_of_another_form_are_refused() -> Result<()> {
             ),
             Some("about 2 things"),
         ),
-        ("{}".to_owned(), Some("no statement")),
-        ("\u{0}".to_owned(), Some("no statement")),
+        ("{}".to_owned(), Some("not a statement")),
+        ("\u{0}".to_owned(), Some("not a statement")),
     ];
     for (statement, expected) in cases {
         let envelope = Envelope::sign(&statement, &own).to_json();
@@ -184,8 +184,8 @@ fn envelopes_of_other_kinds_are_told_apart() -> Result<()> {
             "2 signatures",
         ),
         (change("/dsseEnvelope/signatures/0/keyid", "other".into())?, "two keys"),
-        (change("/dsseEnvelope/payload", "*".into())?, "no base64"),
-        ("[]".to_owned(), "no Sigstore bundle"),
+        (change("/dsseEnvelope/payload", "*".into())?, "not base64"),
+        ("[]".to_owned(), "not a Sigstore bundle"),
     ];
     for (text, expected) in cases {
         let error = Envelope::from_json(text.as_bytes()).err().with_context(|| text.clone())?;
@@ -261,13 +261,13 @@ fn files_that_do_not_say_whom_to_trust_are_refused() -> Result<()> {
         ("keys: []".to_owned(), Some("no keys")),
         (format!("keys: [{entry}, {entry}]"), Some("twice")),
         (format!("keys: [{{name: a, publicKey: {quoted}, channel: b}}]"), Some("does not say")),
-        (format!("keys: [{{name: a, publicKey: {quoted}, sets: [A]}}]"), Some("no name")),
+        (format!("keys: [{{name: a, publicKey: {quoted}, sets: [A]}}]"), Some("not a name")),
         ("keys: [{name: a, publicKey: x}]".to_owned(), Some("cannot be used")),
         (
             "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n".to_owned(),
             Some("neither"),
         ),
-        (SigningKey::generate()?, Some("no public key")),
+        (SigningKey::generate()?, Some("not a public key")),
     ];
     for (text, expected) in cases {
         match (Trust::from_text(&text), expected) {

@@ -372,7 +372,7 @@ mod tests {
             (rule("create", "", "secrets").with_resource_names(["a"]), "`create` of `secrets`"),
             (rule("create", "", "pods/exec").with_resource_names(["a"]), ""),
             (rule("deletecollection", "", "pods").with_resource_names(["a"]), "no name"),
-            (rule("get", "", "pods").with_resource_names(["*"]), "no pattern"),
+            (rule("get", "", "pods").with_resource_names(["*"]), "not a pattern"),
             (rule("impersonate", "", "users").with_resource_names(["*"]), ""),
             (rule("get", "apps/v1", "deployments"), "write `apps`"),
             (rule("get", "v1", "pods"), "the core group is"),
