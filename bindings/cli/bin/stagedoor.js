@@ -12,9 +12,12 @@ const { program } = require('../program.js');
 const NOT_FOUND = 127;
 
 function run(path) {
-  const child = spawn(path, process.argv.slice(2), { stdio: 'inherit', windowsHide: true });
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
-  for (const signal of signals) process.on(signal, () => child.kill(signal));
+  let child;
+  // Before there is a program: a signal in between would end the launcher alone, and the program
+  // would go on without it. What arrives is handed on in a later turn, when there is one.
+  for (const signal of signals) process.on(signal, () => child?.kill(signal));
+  child = spawn(path, process.argv.slice(2), { stdio: 'inherit', windowsHide: true });
   child.on('error', error => fail(`\`${path}\` cannot be started: ${error.message}`));
   child.on('exit', (code, signal) => {
     if (signal === null) {

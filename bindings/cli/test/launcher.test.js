@@ -85,7 +85,7 @@ test('signals reach the program, and its end by one is the launcher’s', unix, 
     t,
     '#!/bin/sh\ntrap "echo stopped; exit 7" TERM\necho ready\nwhile :; do sleep 0.05; done\n',
   );
-  const child = spawn(process.execPath, [launcher]);
+  const child = spawn(process.execPath, [launcher], { timeout: 60_000, killSignal: 'SIGKILL' });
   let printed = '';
   child.stdout.on('data', data => {
     printed += data;
