@@ -33,7 +33,7 @@ use part::{Partial, PartialValue, mentions};
 /// # Examples
 ///
 /// ```
-/// use stagedoor_core::{Engine, Entities, Entity, OpenEngine, Request};
+/// use stagedoor_core::{Engine, Entities, Entity, ConditionalEngine, Request};
 ///
 /// let engine = Engine::builder()
 ///     .schema("app.cedarschema", "
@@ -45,7 +45,7 @@ use part::{Partial, PartialValue, mentions};
 ///         permit(principal, action, resource)
 ///         when { resource has owner && resource.owner == principal.team };"#)
 ///     .build()?;
-/// let engine = OpenEngine::new(engine, ["owner"])?;
+/// let engine = ConditionalEngine::new(engine, ["owner"])?;
 ///
 /// let entities = Entities::from_entities([
 ///     Entity::new(r#"User::"alice""#.parse()?).with_attribute("team", "sales"),
