@@ -206,6 +206,15 @@ pub enum DecideError {
     /// The engine validates nothing, so that policies cannot be evaluated partially.
     #[error("partial evaluation needs a schema, which exact-Cedar mode does without")]
     SchemaMissing,
+    /// A policy that was loaded cannot be taken apart. Nothing is decided then: a `forbid` might be
+    /// left out otherwise.
+    #[error("policy `{policy}` cannot be evaluated in part: {reason}")]
+    Policy {
+        /// The policy's id.
+        policy: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl DecideError {
@@ -215,7 +224,7 @@ impl DecideError {
         match self {
             Self::Request(error) => error.code(),
             Self::Entities(error) => error.code(),
-            Self::SchemaMissing => "request::refused",
+            Self::SchemaMissing | Self::Policy { .. } => "request::refused",
         }
     }
 }

@@ -35,6 +35,7 @@ mod node;
 mod open;
 mod outcome;
 mod parse;
+mod partial;
 mod policy;
 mod policy_list;
 mod prepared;

@@ -22,11 +22,12 @@ use crate::evaluate::{GuardedEffect, ResourceKnown, guard_errors, with_room};
 use crate::hash::FastMap;
 use crate::outcome::{Outcome, PolicyError};
 use crate::parse;
+use crate::partial::{PartialValue, boolean};
 use crate::policy::{Body, PolicyInfo};
 use crate::request::Request;
 
 pub use condition::{DeferredCondition, DeferredConditionError};
-use part::{Partial, PartialValue, mentions};
+use part::{Partial, mentions};
 
 /// An engine that decides while some attributes of the resource are open.
 ///
@@ -201,7 +202,7 @@ impl ConditionalEngine {
                     partial.condition(&condition, effect)
                 })?;
                 match part {
-                    PartialValue::Value(value) if part::boolean(&value) == Some(true) => {
+                    PartialValue::Value(value) if boolean(&value) == Some(true) => {
                         tally.add(*number, info.policy);
                     }
                     PartialValue::Value(_) => {}

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use cedar_policy::{EntityId, EntityTypeName, EntityUid, pst};
 use cedar_policy_core::ast;
 use cedar_policy_core::validator::types::Type;
+use hashbrown::hash_map::Entry;
 
 use crate::engine::Engine;
 use crate::entities::Entities;
@@ -24,6 +25,7 @@ use crate::error::{DecideError, RequestError, causes};
 use crate::evaluate::{Evaluation, with_room};
 use crate::hash::FastMap;
 use crate::parse;
+use crate::partial::{PartialValue, boolean};
 use crate::policy::{Body, EntityScope, PolicyInfo};
 use crate::request::{Request, cedar_context};
 use crate::symbols::Var;
@@ -33,7 +35,7 @@ use crate::view::EvalContext;
 pub use answer::{QueryAnswer, QueryCondition, QueryResidual};
 pub(crate) use columns::{Table, Tables};
 pub use list::{ListEntry, ListError, ListPage, Page};
-use partial::{Partial, PartialValue, UnknownType};
+use partial::{Partial, UnknownType};
 pub use question::{PartialContext, Party, Query};
 use unknown::Extent;
 pub(crate) use unknown::Unknown;
@@ -185,19 +187,20 @@ impl<'e> Question<'e> {
         let evaluation = Evaluation::new(&view, snapshot);
         let mut residuals = Vec::new();
         // Of a template's links the text is read once.
-        let mut read: FastMap<*const Body, Option<ast::Template>> = FastMap::default();
+        let mut read: FastMap<*const Body, ast::Template> = FastMap::default();
         for number in self.engine.all_candidates(&view) {
             let Some(policy) = self.engine.policy(number) else { continue };
             if !self.scope_may_match(policy, &view, &evaluation) {
                 continue;
             }
-            let template = read
-                .entry(Arc::as_ptr(&policy.policy.body))
-                .or_insert_with(|| with_room(|| parse::statement(policy.text(), "policy")).ok());
-            let condition = match template {
-                Some(template) => self.condition(policy, template, &evaluation)?,
-                None => QueryCondition::Failed("the policy cannot be read again".to_owned()),
+            let template = match read.entry(Arc::as_ptr(&policy.policy.body)) {
+                Entry::Occupied(template) => template.into_mut(),
+                Entry::Vacant(free) => free.insert(
+                    with_room(|| parse::statement(policy.text(), "policy"))
+                        .map_err(|error| unread(policy, causes(&error)))?,
+                ),
             };
+            let condition = self.condition(policy, template, &evaluation)?;
             if condition != QueryCondition::Never {
                 residuals.push(QueryResidual { policy, condition });
             }
@@ -291,17 +294,23 @@ impl<'e> Question<'e> {
         })?;
         Ok(match part {
             PartialValue::Error(reason) => QueryCondition::Failed(reason),
-            PartialValue::Value(value) => match partial::boolean(&value) {
+            PartialValue::Value(value) => match boolean(&value) {
                 Some(true) => QueryCondition::Always,
                 Some(false) => QueryCondition::Never,
                 None => QueryCondition::Failed("type error: expected bool".to_owned()),
             },
             PartialValue::Residual(expr) => match pst::Expr::try_from(expr) {
                 Ok(tree) => QueryCondition::If(Arc::new(tree)),
-                Err(error) => QueryCondition::Failed(causes(&error)),
+                Err(error) => return Err(unread(policy, causes(&error))),
             },
         })
     }
+}
+
+/// Returns the error of a policy that was loaded and cannot be taken apart, which no input brings
+/// about. It is not one of evaluation: those leave a policy out.
+fn unread(policy: PolicyInfo<'_>, reason: String) -> DecideError {
+    DecideError::Policy { policy: policy.id().to_owned(), reason }
 }
 
 /// Returns an entity that stands for a party, and lays what is known of it over the store.

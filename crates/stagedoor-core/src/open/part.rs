@@ -7,24 +7,13 @@
 use std::sync::Arc;
 
 use cedar_policy::{Effect, EntityUid};
-use cedar_policy_core::ast::{
-    self, BinaryOp, Expr, ExprBuilder, ExprKind, Literal, SlotEnv, UnaryOp, Value, ValueKind, Var,
-};
+use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal, SlotEnv, UnaryOp, Var};
 use cedar_policy_core::evaluator::Evaluator;
-use cedar_policy_core::expr_builder::ExprBuilder as _;
 use smol_str::SmolStr;
 
 use super::condition;
 use crate::error::causes;
-
-/// What an expression comes to.
-pub(super) enum PartialValue {
-    Value(Value),
-    /// It depends on this.
-    Residual(Expr),
-    /// It cannot be told, and why.
-    Error(String),
-}
+use crate::partial::{self, Operation, PartialValue, boolean, not_boolean, rebuilt};
 
 /// Evaluates for one request and policy.
 pub(super) struct Partial<'a> {
@@ -140,57 +129,17 @@ impl Partial<'_> {
 
     /// An operation that evaluates all its operands.
     fn operation(&self, kind: &ExprKind) -> PartialValue {
-        let mut is_open = false;
-        let mut failed = None;
-        let mut operand = |operand: &Expr| -> Expr {
-            match self.part(operand) {
-                PartialValue::Value(value) => value.into(),
-                PartialValue::Residual(expr) => {
-                    is_open = true;
-                    expr
-                }
-                PartialValue::Error(reason) => {
-                    failed.get_or_insert(reason);
-                    Expr::val(false)
-                }
-            }
-        };
-        let mut arc = |of: &Arc<Expr>| Arc::new(operand(of));
-        let kind = match kind {
-            ExprKind::UnaryApp { op, arg } => ExprKind::UnaryApp { op: *op, arg: arc(arg) },
-            ExprKind::BinaryApp { op, arg1, arg2 } => {
-                ExprKind::BinaryApp { op: *op, arg1: arc(arg1), arg2: arc(arg2) }
-            }
-            ExprKind::GetAttr { expr, attr } => {
-                ExprKind::GetAttr { expr: arc(expr), attr: attr.clone() }
-            }
-            ExprKind::HasAttr { expr, attr } => {
-                ExprKind::HasAttr { expr: arc(expr), attr: attr.clone() }
-            }
-            ExprKind::Like { expr, pattern } => {
-                ExprKind::Like { expr: arc(expr), pattern: pattern.clone() }
-            }
-            ExprKind::Is { expr, entity_type } => {
-                ExprKind::Is { expr: arc(expr), entity_type: entity_type.clone() }
-            }
-            ExprKind::Set(items) => ExprKind::Set(Arc::new(items.iter().map(operand).collect())),
-            ExprKind::Record(fields) => ExprKind::Record(Arc::new(
-                fields.iter().map(|(name, field)| (name.clone(), operand(field))).collect(),
-            )),
-            ExprKind::ExtensionFunctionApp { fn_name, args } => ExprKind::ExtensionFunctionApp {
-                fn_name: fn_name.clone(),
-                args: Arc::new(args.iter().map(operand).collect()),
-            },
-            // A chain of `has` may lead to the resource; slots and unknowns mention nothing.
-            _ => return unsayable(),
-        };
-        if let Some(reason) = failed {
-            return PartialValue::Error(reason);
+        if matches!(kind, ExprKind::ExtHasAttr { .. }) {
+            // A chain of `has` may lead to the resource.
+            return unsayable();
         }
-        let expr = rebuilt(kind);
-        if is_open {
-            return PartialValue::Residual(expr);
-        }
+        let expr = match partial::operation(kind, |operand| self.part(operand)) {
+            Some(Operation::Residual(expr)) => return PartialValue::Residual(expr),
+            Some(Operation::Error(reason)) => return PartialValue::Error(reason),
+            Some(Operation::Ground(expr)) => expr,
+            // Slots and unknowns mention nothing.
+            None => return unsayable(),
+        };
         if self.asks_the_resource(&expr) {
             // By another name than `resource`: not known, and not absent either.
             return unsayable();
@@ -315,21 +264,6 @@ fn never_errs(expr: &Expr) -> bool {
         ExprKind::ExtensionFunctionApp { .. } => true,
         _ => false,
     })
-}
-
-pub(super) fn boolean(value: &Value) -> Option<bool> {
-    match &value.value {
-        ValueKind::Lit(Literal::Bool(held)) => Some(*held),
-        _ => None,
-    }
-}
-
-fn rebuilt(kind: ExprKind) -> Expr {
-    ExprBuilder::<()>::new().with_expr_kind(kind)
-}
-
-fn not_boolean() -> PartialValue {
-    PartialValue::Error("type error: expected bool".to_owned())
 }
 
 fn unsayable() -> PartialValue {

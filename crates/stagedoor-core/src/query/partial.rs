@@ -8,24 +8,13 @@
 use std::sync::{Arc, LazyLock};
 
 use cedar_policy::EntityTypeName;
-use cedar_policy_core::ast::{
-    self, BinaryOp, Expr, ExprBuilder, ExprKind, Literal, Name, SlotEnv, Value, ValueKind, Var,
-};
+use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal, Name, SlotEnv, Var};
 use cedar_policy_core::evaluator::Evaluator;
-use cedar_policy_core::expr_builder::ExprBuilder as _;
 
 use super::unknown::{Extent, Unknown};
 use crate::error::causes;
 use crate::hash::FastSet;
-
-/// What an expression comes to.
-pub(super) enum PartialValue {
-    Value(Value),
-    /// It depends on this.
-    Residual(Expr),
-    /// Its evaluation fails in any case, and why.
-    Error(String),
-}
+use crate::partial::{self, Operation, PartialValue, boolean, not_boolean, rebuilt};
 
 /// What the schema tells of an unknown entity.
 #[derive(Debug)]
@@ -78,10 +67,10 @@ impl Partial<'_> {
             }
             ExprKind::BinaryApp { op, arg1, arg2 } => match self.membership(*op, arg1, arg2) {
                 Some(known) => PartialValue::Value(known.into()),
-                None => self.operation(expr.expr_kind()),
+                None => self.operation(expr),
             },
             ExprKind::Var(_) => PartialValue::Residual(expr.clone()),
-            kind => self.operation(kind),
+            _ => self.operation(expr),
         }
     }
 
@@ -189,61 +178,14 @@ impl Partial<'_> {
     }
 
     /// An operation that evaluates all its operands.
-    fn operation(&self, kind: &ExprKind) -> PartialValue {
-        let mut is_open = false;
-        let mut failed = None;
-        let mut operand = |operand: &Expr| -> Expr {
-            // The first that fails is the one whose error Cedar tells, if those before it do not
-            // err: that something errs is sure in any case.
-            match self.part(operand) {
-                PartialValue::Error(reason) => {
-                    failed.get_or_insert(reason);
-                    Expr::val(false)
-                }
-                PartialValue::Residual(expr) => {
-                    is_open = true;
-                    expr
-                }
-                PartialValue::Value(value) => value.into(),
-            }
-        };
-        let mut arc = |of: &Expr| Arc::new(operand(of));
-        let kind = match kind {
-            ExprKind::UnaryApp { op, arg } => ExprKind::UnaryApp { op: *op, arg: arc(arg) },
-            ExprKind::BinaryApp { op, arg1, arg2 } => {
-                ExprKind::BinaryApp { op: *op, arg1: arc(arg1), arg2: arc(arg2) }
-            }
-            ExprKind::GetAttr { expr, attr } => {
-                ExprKind::GetAttr { expr: arc(expr), attr: attr.clone() }
-            }
-            ExprKind::HasAttr { expr, attr } => {
-                ExprKind::HasAttr { expr: arc(expr), attr: attr.clone() }
-            }
-            ExprKind::ExtHasAttr { expr, attrs } => {
-                ExprKind::ExtHasAttr { expr: arc(expr), attrs: attrs.clone() }
-            }
-            ExprKind::Like { expr, pattern } => {
-                ExprKind::Like { expr: arc(expr), pattern: pattern.clone() }
-            }
-            ExprKind::Is { expr, entity_type } => {
-                ExprKind::Is { expr: arc(expr), entity_type: entity_type.clone() }
-            }
-            ExprKind::Set(items) => ExprKind::Set(Arc::new(items.iter().map(operand).collect())),
-            ExprKind::Record(fields) => ExprKind::Record(Arc::new(
-                fields.iter().map(|(name, field)| (name.clone(), operand(field))).collect(),
-            )),
-            ExprKind::ExtensionFunctionApp { fn_name, args } => ExprKind::ExtensionFunctionApp {
-                fn_name: fn_name.clone(),
-                args: Arc::new(args.iter().map(operand).collect()),
-            },
-            // These have no operands, and are open only as variables.
-            other => other.clone(),
-        };
-        if let Some(reason) = failed {
-            return PartialValue::Error(reason);
+    fn operation(&self, expr: &Expr) -> PartialValue {
+        match partial::operation(expr.expr_kind(), |operand| self.part(operand)) {
+            Some(Operation::Residual(expr)) => PartialValue::Residual(expr),
+            Some(Operation::Error(reason)) => PartialValue::Error(reason),
+            Some(Operation::Ground(expr)) => self.interpret(&expr),
+            // What has no operands is open only as a variable.
+            None => self.interpret(expr),
         }
-        let expr = rebuilt(kind);
-        if is_open { PartialValue::Residual(expr) } else { self.interpret(&expr) }
     }
 
     /// Returns whether an expression depends on what is not known.
@@ -344,19 +286,4 @@ fn never_errs(expr: &Expr) -> bool {
         }
         _ => false,
     }
-}
-
-pub(super) fn boolean(value: &Value) -> Option<bool> {
-    match &value.value {
-        ValueKind::Lit(Literal::Bool(held)) => Some(*held),
-        _ => None,
-    }
-}
-
-fn rebuilt(kind: ExprKind) -> Expr {
-    ExprBuilder::<()>::new().with_expr_kind(kind)
-}
-
-fn not_boolean() -> PartialValue {
-    PartialValue::Error("type error: expected bool".to_owned())
 }
