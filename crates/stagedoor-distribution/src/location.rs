@@ -79,6 +79,9 @@ pub enum LocationError {
         "this build has no store of the kind `{0}`: there are oci, oci+http, https, http and file, and postgres with the feature of that name"
     )]
     Scheme(String),
+    /// A password in an address would stand in logs and on the health page.
+    #[error("an address has no name or password before `@`")]
+    UserInfo,
     /// The repository has no such name.
     #[error(
         "`{0}` is not a repository: registries take small letters, digits, `.`, `_`, `-` and `/`"
@@ -132,6 +135,11 @@ impl FromStr for Location {
         let is_database = matches!(scheme, Some("postgres" | "postgresql"));
         let settings = rest.split_once('?').filter(|_| is_database);
         let rest = settings.map_or(rest, |(rest, _)| rest);
+        // Databases have a user there, and are told without what stands before `@`.
+        let is_web = matches!(scheme, None | Some("http" | "https" | "oci" | "oci+http"));
+        if is_web && rest.split('/').next().is_some_and(|host| host.contains('@')) {
+            return Err(LocationError::UserInfo);
+        }
         let (above, last) = rest.rsplit_once('/').ok_or_else(form)?;
         let channel: Channel = last.parse().map_err(|error| match last.contains(':') {
             true => LocationError::Name(error),
@@ -244,6 +252,12 @@ mod tests {
             "./a/..:x",
         ] {
             assert!(text.parse::<Location>().is_err(), "{text}");
+        }
+        for text in
+            ["https://u:secret@h/a/p:prod", "oci://u:secret@h/a/p:prod", "https://u:secret@h"]
+        {
+            let refused = text.parse::<Location>().map_err(|error| error.to_string());
+            assert!(refused.is_err_and(|reason| !reason.contains("secret")), "{text}");
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ pub(crate) struct PreparedRule {
 enum Origin {
     Compiled,
     Cache,
-    PrecompiledRule,
+    Precompiled,
 }
 
 /// What was found out about a rule when it was compiled.
@@ -248,7 +248,7 @@ impl WasmRule {
     /// Returns whether it came from the store of precompiled rules.
     #[must_use]
     pub fn is_precompiled(&self) -> bool {
-        self.prepared.origin == Origin::PrecompiledRule
+        self.prepared.origin == Origin::Precompiled
     }
 }
 
@@ -272,7 +272,7 @@ impl PreparedRule {
         let kept = || shared.cache.as_ref().and_then(|cache| cache.get(bytes, &shared.engine));
         let (known, component, origin): (RuleMetadata, Component, Origin) =
             if let Some((known, component)) = precompiled {
-                (known, component, Origin::PrecompiledRule)
+                (known, component, Origin::Precompiled)
             } else if let Some((known, component)) = kept() {
                 (known, component, Origin::Cache)
             } else {

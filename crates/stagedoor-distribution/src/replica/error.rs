@@ -64,7 +64,7 @@ pub enum PollError {
     },
     /// It was refused a while ago, and is tried again later.
     #[error("release {counter} was refused: {reason}")]
-    RefusedRelease {
+    Refused {
         /// The number.
         counter: u64,
         /// Why.

@@ -128,7 +128,7 @@ impl Replica {
         match state.refused.as_ref().filter(|one| is_it(&one.set)) {
             Some(refused) if !self.is_due(refused) => {
                 let (counter, reason) = (verified.release.counter, refused.reason.clone());
-                Err(PollError::RefusedRelease { counter, reason })
+                Err(PollError::Refused { counter, reason })
             }
             Some(_) => Ok(self.try_again(&mut state)),
             None => Ok(None),
