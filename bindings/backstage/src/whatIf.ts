@@ -77,14 +77,14 @@ export function readDraft(text: string): Draft {
   try {
     json = JSON.parse(text);
   } catch {
-    throw new Unanswerable('the body is no JSON');
+    throw new Unanswerable('the body is not JSON');
   }
   const { files, mode = 'beside' } = (json ?? {}) as Record<string, unknown>;
   if (mode !== 'beside' && mode !== 'instead') {
     throw new Unanswerable('mode is neither beside nor instead');
   }
   if (!Array.isArray(files) || files.length < 1 || files.length > FILES) {
-    throw new Unanswerable(`files is no list of 1 to ${FILES} {name, text}`);
+    throw new Unanswerable(`files is not a list of 1 to ${FILES} {name, text}`);
   }
   const read = files.map((file: unknown): SourceText => {
     const { name, text: content } = (file ?? {}) as Record<string, unknown>;

@@ -149,11 +149,11 @@ pub struct Compare {
 impl Compare {
     fn compared(&self) -> Result<Json> {
         let (old, new) = (self.policies.current(), self.others.current());
-        let permissions = new.backstage()?.permissions();
+        let permissions = new.backstage()?.permissions().union(old.backstage()?.permissions());
         let files = Some(self.catalog.as_str()).filter(|text| !text.is_empty());
         let catalog = Catalog::from_files(files.map(|text| ("catalog", text)));
         let catalog = catalog.map_err(WireError::from)?;
-        let space = Space::of_catalog(&catalog, permissions.iter(), self.requests);
+        let space = Space::of_catalog(&catalog, permissions, self.requests);
         let comparison = Comparison::of(&old.engine, &new.engine, &space.requests);
         let unread = |error: &dyn std::error::Error| {
             Failure::new("internal::parse", format!("policies cannot be compared: {error}"))

@@ -278,6 +278,27 @@ impl Permissions {
         self.table.values()
     }
 
+    /// Returns these permissions and then those that only others have, by their names: what is
+    /// asked to compare two policy sets. What only one side knows, the other refuses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stagedoor_backstage::Permissions;
+    ///
+    /// let known = Permissions::known()?;
+    /// let played = "pluginId: playlist\npermissions: [{ name: playlist.play, attributes: {} }]";
+    /// let more = known.clone().with_files([("playlist.permissions.yaml", played)])?;
+    /// let names: Vec<_> = known.union(&more).map(|permission| permission.name()).collect();
+    /// assert_eq!(names.len(), known.iter().count() + 1);
+    /// assert_eq!(names.last(), Some(&"playlist.play"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn union<'p>(&'p self, others: &'p Self) -> impl Iterator<Item = &'p Permission> {
+        let is_new = |permission: &&Permission| !self.table.contains_key(&permission.name);
+        self.iter().chain(others.iter().filter(is_new))
+    }
+
     pub(crate) fn rules(&self) -> &PermissionRules {
         &self.rules
     }

@@ -334,11 +334,7 @@ fn asked(
     let lists: Vec<_> = lists.chain(args.decisions.iter().map(|path| (path, true))).collect();
     if !args.catalog.is_empty() {
         let catalog = catalog(&args.catalog)?;
-        // What only one side knows as a permission, the other refuses.
-        let only_old = old.permissions.iter().filter(|permission| {
-            new.permissions.iter().all(|other| other.name() != permission.name())
-        });
-        let permissions = new.permissions.iter().chain(only_old);
+        let permissions = new.permissions.union(&old.permissions);
         asked.add(Space::of_catalog(&catalog, permissions, args.limit));
     }
     let explicit = !args.tests.is_empty();
