@@ -31,6 +31,7 @@ export function count(
 ): number {
   const value = parameter(query, name);
   if (value === undefined) return otherwise;
-  if (!/^\d{1,9}$/.test(value)) throw new Refusal(400, `${name} is not a number`);
+  if (!/^\d{1,9}$/.test(value))
+    throw new Refusal(400, `${name} is not a number`);
   return Number(value);
 }
