@@ -19,6 +19,7 @@ use stagedoor_source::{Gauge, HealthLevel};
 use crate::house::House;
 use crate::refusal::Refusal;
 use crate::reload::{LoadFailure, WatchedSource};
+use crate::shadow::ComparisonResult;
 
 /// How many problems are listed.
 const PROBLEMS: usize = 20;
@@ -45,41 +46,22 @@ pub(crate) async fn readyz(State(house): State<Arc<House>>, uri: Uri) -> Respons
 fn report(house: &House, ready: bool) -> Result<String, std::fmt::Error> {
     let mut page = String::new();
     for watched in house.watched.iter() {
-        let name = watched.source.name();
-        match watched.source.in_force() {
-            Some(now) => {
-                write!(page, "[+]{name} ok: {} in force, loaded {}", now.summary, ago(now.since))?;
-                match now.revision {
-                    Some(revision) => writeln!(page, ", revision {revision}")?,
-                    None => writeln!(page)?,
-                }
-                if now.lost_forbids > 0 {
-                    let lost = now.lost_forbids;
-                    writeln!(page, "[!]forbids: {lost} lost by reloads; the log names them")?;
-                }
-            }
-            None => writeln!(page, "[-]{name} not loaded yet")?,
+        source(&mut page, watched)?;
+    }
+    if let Some(shadow) = &house.shadow {
+        for watched in shadow.watched.iter() {
+            source(&mut page, watched)?;
         }
-        let reload = format!("{}-reload", singular(name));
-        match watched.failure() {
-            None => writeln!(page, "[+]{reload} ok")?,
-            Some(failed) => {
-                writeln!(
-                    page,
-                    "[!]{reload} failed {}: the files as they are now are not in force",
-                    ago(failed.at)
-                )?;
-                problems(&mut page, &failed.failure)?;
-            }
-        }
-        for line in watched.source.health().iter().flat_map(|health| &health.lines) {
-            let sign = match line.level {
-                HealthLevel::Good => '+',
-                HealthLevel::Notable => '!',
-                HealthLevel::Bad => '-',
-            };
-            writeln!(page, "[{sign}]{}", line.text.replace(char::is_control, " "))?;
-        }
+        let of = |result| shadow.total(result);
+        let (same, different) = (of(ComparisonResult::Same), of(ComparisonResult::Different));
+        let (failed, skipped) = (of(ComparisonResult::Failed), of(ComparisonResult::Skipped));
+        let sign = if different + failed == 0 { '+' } else { '!' };
+        writeln!(
+            page,
+            "[{sign}]shadow {different} of {} decisions would be others, {failed} failed, \
+             {skipped} were not compared",
+            same + different
+        )?;
     }
     match house.is_stopping() {
         false => writeln!(page, "[+]shutdown ok: not asked for")?,
@@ -89,12 +71,49 @@ fn report(house: &House, ready: bool) -> Result<String, std::fmt::Error> {
     Ok(page)
 }
 
+/// Tells of one thing that is loaded.
+fn source(page: &mut String, watched: &WatchedSource) -> std::fmt::Result {
+    let (name, state) = (watched.name(), watched.state());
+    match watched.source.in_force() {
+        Some(now) => {
+            write!(page, "[+]{name} ok: {} {state}, loaded {}", now.summary, ago(now.since))?;
+            match now.revision {
+                Some(revision) => writeln!(page, ", revision {revision}")?,
+                None => writeln!(page)?,
+            }
+            if now.lost_forbids > 0 {
+                let lost = now.lost_forbids;
+                writeln!(page, "[!]forbids: {lost} lost by reloads; the log names them")?;
+            }
+        }
+        None => writeln!(page, "[{}]{name} not loaded yet", watched.sign())?,
+    }
+    let reload = format!("{}-reload", singular(name));
+    match watched.failure() {
+        None => writeln!(page, "[+]{reload} ok")?,
+        Some(failed) => {
+            let at = ago(failed.at);
+            writeln!(page, "[!]{reload} failed {at}: the files as they are now are not {state}")?;
+            problems(page, &failed.failure)?;
+        }
+    }
+    for line in watched.source.health().iter().flat_map(|health| &health.lines) {
+        let sign = match line.level {
+            HealthLevel::Good => '+',
+            HealthLevel::Notable => '!',
+            HealthLevel::Bad => watched.sign(),
+        };
+        writeln!(page, "[{sign}]{}", line.text.replace(char::is_control, " "))?;
+    }
+    Ok(())
+}
+
 /// What is in force, for programs: `stagedoor fleet` compares it.
 pub(crate) async fn status(State(house): State<Arc<House>>) -> Response<Body> {
     let source = |watched: &WatchedSource| {
         let now = watched.source.in_force();
         json!({
-            "name": watched.source.name(),
+            "name": watched.name(),
             "revision": now.as_ref().and_then(|now| now.revision.as_ref()),
             "policies": now.as_ref().and_then(|now| now.policies),
             "since": now.as_ref().map(|now| rfc3339(now.since)),
@@ -103,11 +122,19 @@ pub(crate) async fn status(State(house): State<Arc<House>>) -> Response<Body> {
         })
     };
     let sources: Vec<_> = house.watched.iter().map(source).collect();
+    let shadow = house.shadow.as_ref().map(|shadow| {
+        let total = |result: ComparisonResult| (result.as_str().to_owned(), json!(shadow.total(result)));
+        json!({
+            "sources": shadow.watched.iter().map(source).collect::<Vec<_>>(),
+            "comparisons": serde_json::Map::from_iter(ComparisonResult::ALL.map(total)),
+        })
+    });
     let page = json!({
         "ready": house.is_ready(),
         "stopping": house.is_stopping(),
         "version": env!("CARGO_PKG_VERSION"),
         "sources": sources,
+        "shadow": shadow,
     });
     let mut response = text(StatusCode::OK, format!("{page}\n"));
     let format = HeaderValue::from_static("application/json");

@@ -24,6 +24,7 @@ use crate::protocol::{Answer, Endpoint, Outcome, Protocol, Question};
 use crate::refusal::Refusal;
 use crate::reload::{Source, WatchedSource};
 use crate::request_id::{REVISION, RequestId};
+use crate::shadow::Shadow;
 
 /// For how long a body may be awaited before its request gives way to others.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -35,6 +36,8 @@ pub(crate) struct House {
     pub(crate) log: Option<Arc<DecisionLog>>,
     /// What is reloaded. Ready is who has loaded all of it once.
     pub(crate) watched: Arc<[WatchedSource]>,
+    /// What decides beside, and is not waited for.
+    pub(crate) shadow: Option<Arc<Shadow>>,
     stopping: AtomicBool,
     loaded: watch::Sender<bool>,
     places: Arc<ConnectionLimit>,
@@ -50,12 +53,22 @@ impl House {
     ) -> Arc<Self> {
         let limits = &options.limits;
         let endpoints: Vec<_> = protocol.endpoints().iter().map(|e| e.name).collect();
-        let names: Vec<_> = sources.iter().map(|source| source.name()).collect();
+        let watched: Arc<[_]> = sources.into_iter().map(WatchedSource::new).collect();
+        let names: Vec<_> = watched.iter().map(WatchedSource::name).collect();
+        let metrics = Arc::new(Metrics::new(&endpoints, &names));
+        let shadow = protocol.shadow().map(|shadow| {
+            Arc::new(Shadow::new(shadow, Arc::clone(&metrics), limits.shadow_bytes))
+        });
+        if let Some(shadow) = &shadow {
+            metrics.watch(shadow.watched.iter().map(WatchedSource::name));
+            metrics.compare(protocol.endpoints().iter().filter(|e| e.is_compared).map(|e| e.name));
+        }
         Arc::new(Self {
-            metrics: Arc::new(Metrics::new(&endpoints, &names)),
+            metrics,
             protocol,
             log: options.log.clone(),
-            watched: sources.into_iter().map(WatchedSource::new).collect(),
+            watched,
+            shadow,
             stopping: AtomicBool::new(false),
             loaded: watch::Sender::new(false),
             places: ConnectionLimit::new(limits.requests, PATIENCE),
@@ -194,6 +207,7 @@ async fn read_and_answer(
     };
     let work = {
         let (protocol, endpoint) = (Arc::clone(&house.protocol), Arc::clone(endpoint));
+        let shadow = house.shadow.clone().filter(|shadow| shadow.compares(&endpoint));
         // INVARIANT: the body's part of the budget and the request's place move with it: they
         // stay claimed until the thread is done, also if the client has gone.
         move || {
@@ -205,10 +219,19 @@ async fn read_and_answer(
                     made_up.as_str()
                 }
             };
-            let body = text.as_str();
-            let question = Question { endpoint: endpoint.name, head: &head, request_id, body };
-            let answered = protocol.answer(&question);
+            let question = Question {
+                endpoint: endpoint.name,
+                head: &head,
+                request_id,
+                body: text.as_str(),
+                is_compared: shadow.is_some(),
+            };
+            let mut answered = protocol.answer(&question);
             drop(place);
+            if let (Some(shadow), Ok(answer)) = (&shadow, &mut answered) {
+                let request_id = request_id.to_owned();
+                shadow.take(&endpoint, (head, request_id, text.into_string()), answer);
+            }
             answered
         }
     };

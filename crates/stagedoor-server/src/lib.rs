@@ -12,6 +12,7 @@
 //! never decide. Requests are decided by a bounded number of other threads; those with large
 //! bodies leave at least one of these to the small ones, and their estimated memory is bounded
 //! together. A panic while deciding is an answer of refusal, is counted, and ends nothing else.
+//! [Shadow policies](Protocol::shadow) are asked once the answer is given, by a thread of their own.
 
 pub mod admission;
 mod body;
@@ -30,12 +31,13 @@ mod refusal;
 mod reload;
 mod request_id;
 mod server;
+mod shadow;
 mod tls;
 
 pub use config::{ServerLimits, ServerOptions, TlsFiles};
 pub use error::{ServeError, TlsError};
 pub use guards::YieldingRules;
-pub use protocol::{Answer, Endpoint, Outcome, Page, Protocol, Question};
+pub use protocol::{Answer, Endpoint, Outcome, Page, Protocol, Question, Reason};
 pub use refusal::{Refusal, cut};
 pub use reload::{Commit, InForce, LoadFailure, Replaced, Source};
 pub use request_id::{REQUEST_ID, REVISION};

@@ -5,6 +5,7 @@
 //! nothing; the failure is kept to be shown.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -126,6 +127,9 @@ pub(crate) struct FailedReload {
 /// A source that is watched.
 pub(crate) struct WatchedSource {
     pub(crate) source: Arc<dyn Source>,
+    name: Cow<'static, str>,
+    /// Whether it decides beside what is enforced.
+    is_shadow: bool,
     failure: ArcSwapOption<FailedReload>,
     looks: Mutex<Looks>,
 }
@@ -149,7 +153,35 @@ enum ReloadOutcome {
 
 impl WatchedSource {
     pub(crate) fn new(source: Arc<dyn Source>) -> Self {
-        Self { source, failure: ArcSwapOption::empty(), looks: Mutex::default() }
+        Self {
+            name: source.name().into(),
+            source,
+            is_shadow: false,
+            failure: ArcSwapOption::empty(),
+            looks: Mutex::default(),
+        }
+    }
+
+    /// Returns one from which nothing is enforced.
+    pub(crate) fn of_shadow(source: Arc<dyn Source>) -> Self {
+        let name = format!("shadow-{}", source.name()).into();
+        Self { name, is_shadow: true, ..Self::new(source) }
+    }
+
+    /// Returns the name in metrics and logs.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the sign of what is bad about it: nothing about shadows keeps a server from being
+    /// ready.
+    pub(crate) fn sign(&self) -> char {
+        if self.is_shadow { '!' } else { '-' }
+    }
+
+    /// Returns in words what it is for while it is loaded.
+    pub(crate) fn state(&self) -> &'static str {
+        if self.is_shadow { "compared" } else { "in force" }
     }
 
     /// Returns why the last reload failed, if it did.
@@ -193,7 +225,8 @@ impl WatchedSource {
         if !due {
             return;
         }
-        let name = self.source.name();
+        let name = self.name();
+        let log = log.filter(|_| !self.is_shadow);
         match self.reload() {
             // Looked at again next time.
             Ok(ReloadOutcome::Unsettled) => {}
@@ -204,7 +237,7 @@ impl WatchedSource {
             }
             Err(failure) => {
                 metrics.reloaded(name, false);
-                report(name, &failure);
+                self.report(&failure);
                 record(log, Outcome::Failed, || {
                     let message = failure.public.clone();
                     let error = RequestError { code: "reload::failed".to_owned(), message };
@@ -244,14 +277,44 @@ impl WatchedSource {
     fn tell(&self, metrics: &Metrics, log: Option<&DecisionLog>) {
         let Some(now) = self.source.in_force() else { return };
         if let (Some(revision), Some(policies)) = (&now.revision, now.policies) {
-            metrics.in_force(revision, policies);
-            metrics.lost_forbids(now.lost_forbids);
+            if self.is_shadow {
+                metrics.shadow(revision, policies);
+            } else {
+                metrics.in_force(revision, policies);
+                metrics.lost_forbids(now.lost_forbids);
+            }
         }
-        tracing::info!(revision = now.revision, "{} in force", now.summary);
+        let shadow = if self.is_shadow { "shadow: " } else { "" };
+        tracing::info!(revision = now.revision, "{shadow}{} {}", now.summary, self.state());
         record(log, Outcome::Changed, || {
-            let request = json!({"source": self.source.name(), "inForce": now.summary});
+            let request = json!({"source": self.name(), "inForce": now.summary});
             (request, now.revision.clone(), None)
         });
+    }
+
+    fn report(&self, failure: &LoadFailure) {
+        let name = self.name();
+        let kept = if self.is_shadow { "are compared on" } else { "stay in force" };
+        let Some(error) = &failure.problems else {
+            tracing::error!("{failure}; the {name} before {kept}");
+            return;
+        };
+        let problems = error.problems();
+        for problem in problems.iter().filter(|p| p.severity() == Severity::Error) {
+            tracing::error!(
+                code = problem.code(),
+                file = problem.file(),
+                line = problem.line(),
+                column = problem.column(),
+                help = problem.help(),
+                "{}",
+                problem.message()
+            );
+        }
+        tracing::error!(
+            problems = problems.len() + error.unreported(),
+            "the {name} as they are now do not load; those before {kept}"
+        );
     }
 }
 
@@ -274,43 +337,25 @@ fn record(
     }
 }
 
-/// Reloads what changes, for ever: every `interval`, and at once when `asked`.
-pub(crate) async fn watch(house: Arc<House>, interval: Duration, asked: Arc<Notify>) {
+/// Reloads what changes of some sources, for ever: every `interval`, and at once when `asked`.
+pub(crate) async fn watch(
+    house: Arc<House>,
+    watched: Arc<[WatchedSource]>,
+    interval: Duration,
+    asked: Arc<Notify>,
+) {
     loop {
         let now = tokio::select! {
             () = tokio::time::sleep(interval) => false,
             () = asked.notified() => true,
         };
-        let looking = Arc::clone(&house);
+        let (looking, watched) = (Arc::clone(&house), Arc::clone(&watched));
         let looked = tokio::task::spawn_blocking(move || {
             let log = looking.log.as_deref();
-            looking.watched.iter().for_each(|source| source.look(&looking.metrics, log, now));
+            watched.iter().for_each(|source| source.look(&looking.metrics, log, now));
         });
         if let Err(error) = looked.await {
             tracing::error!(%error, "looking at files for changes was broken off");
         }
     }
-}
-
-fn report(name: &str, failure: &LoadFailure) {
-    let Some(error) = &failure.problems else {
-        tracing::error!("{failure}; the {name} before stay in force");
-        return;
-    };
-    let problems = error.problems();
-    for problem in problems.iter().filter(|p| p.severity() == Severity::Error) {
-        tracing::error!(
-            code = problem.code(),
-            file = problem.file(),
-            line = problem.line(),
-            column = problem.column(),
-            help = problem.help(),
-            "{}",
-            problem.message()
-        );
-    }
-    tracing::error!(
-        problems = problems.len() + error.unreported(),
-        "the {name} as they are now do not load; those before stay in force"
-    );
 }

@@ -38,7 +38,7 @@ pub struct Server {
 /// What a running server is told by.
 #[derive(Clone)]
 pub struct ServerHandle {
-    asked: Arc<Notify>,
+    asked: Vec<Arc<Notify>>,
     log: Option<Arc<DecisionLog>>,
 }
 
@@ -48,7 +48,7 @@ impl ServerHandle {
         if let Some(log) = &self.log {
             log.reopen();
         }
-        self.asked.notify_one();
+        self.asked.iter().for_each(|asked| asked.notify_one());
     }
 }
 
@@ -106,7 +106,9 @@ impl Server {
     /// Returns what the server can be told by while it runs.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { asked: Arc::clone(&self.asked), log: self.house.log.clone() }
+        let shadow = self.house.shadow.as_ref().map(|shadow| &shadow.asked);
+        let asked = std::iter::once(&self.asked).chain(shadow).map(Arc::clone).collect();
+        ServerHandle { asked, log: self.house.log.clone() }
     }
 
     /// Serves until `shutdown` resolves and what is in flight is answered.
@@ -208,7 +210,15 @@ async fn load(
             () = asked.notified() => {}
         }
     }
-    watching.spawn(reload::watch(Arc::clone(house), interval, Arc::clone(asked)));
+    let (watched, asked) = (Arc::clone(&house.watched), Arc::clone(asked));
+    watching.spawn(reload::watch(Arc::clone(house), watched, interval, asked));
+    if let Some(shadow) = &house.shadow {
+        // INVARIANT: by itself and after the rest, which waits for nothing of it.
+        let (watched, asked) = (Arc::clone(&shadow.watched), Arc::clone(&shadow.asked));
+        asked.notify_one();
+        watching.spawn(reload::watch(Arc::clone(house), watched, interval, asked));
+        watching.spawn(Arc::clone(shadow).compare());
+    }
     std::future::pending().await
 }
 

@@ -63,6 +63,7 @@ impl Protocol for Parrot {
             body_bytes: 1 << 20,
             memory_per_byte: 1,
             is_heavy: false,
+            is_compared: true,
         }]
     }
 

@@ -10,7 +10,7 @@ use stagedoor_audit::DecisionLog;
 use stagedoor_server::{Answer, Endpoint, Outcome, Protocol, Question, Source};
 
 use crate::config::ServerConfig;
-use crate::policies::{LoadedPolicies, Policies};
+use crate::policies::{LoadedPolicies, Policies, PolicySource};
 use crate::status::{self, Refusal};
 use crate::{admission, authorize, conditional};
 
@@ -31,6 +31,7 @@ pub(crate) struct App {
     conditional: bool,
     review_bytes: usize,
     admission_bytes: usize,
+    shadow: Option<Arc<App>>,
 }
 
 /// What a webhook answers, and what that came to.
@@ -38,14 +39,19 @@ pub(crate) type AnswerResult = Result<Answer, Refusal>;
 
 impl App {
     pub(crate) fn new(config: &ServerConfig) -> Self {
-        let policies = Policies::new(config.policies.clone(), config.experimental_conditional);
-        Self {
-            policies: Arc::new(policies),
+        let of = |policies: &PolicySource| Self {
+            policies: Arc::new(Policies::new(policies.clone(), config.experimental_conditional)),
             no_opinion_denies: config.no_opinion_denies,
-            log: config.log.clone(),
+            log: None,
             conditional: config.experimental_conditional,
             review_bytes: config.review_bytes,
             admission_bytes: config.admission_bytes,
+            shadow: None,
+        };
+        Self {
+            log: config.log.clone(),
+            shadow: config.shadow.as_ref().map(of).map(Arc::new),
+            ..of(&config.policies)
         }
     }
 }
@@ -58,6 +64,8 @@ impl Protocol for App {
             body_bytes,
             memory_per_byte,
             is_heavy: false,
+            // Conditions decide by themselves, whatever the policies are.
+            is_compared: name != CONDITIONS,
         };
         let mut endpoints = vec![
             endpoint(AUTHORIZE, "/authorize", self.review_bytes, REVIEW_MEMORY),
@@ -98,11 +106,29 @@ impl Protocol for App {
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
         status::response(refusal)
     }
+
+    fn shadow(&self) -> Option<Arc<dyn Protocol>> {
+        self.shadow.clone().map(|shadow| shadow as Arc<dyn Protocol>)
+    }
+
+    fn asked(&self, question: &Question<'_>, _: usize) -> String {
+        let asked = match question.endpoint {
+            ADMIT => admission::asked(question.body),
+            _ => authorize::asked(question.body),
+        };
+        asked.unwrap_or_default()
+    }
 }
 
 /// Returns an answer that is one decision.
 pub(crate) fn answer(response: Response<Body>, outcome: Outcome, erred: bool) -> Answer {
-    Answer { response, outcomes: vec![outcome], errors: u64::from(erred), revision: None }
+    Answer {
+        response,
+        outcomes: vec![outcome],
+        errors: u64::from(erred),
+        revision: None,
+        reasons: Vec::new(),
+    }
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
