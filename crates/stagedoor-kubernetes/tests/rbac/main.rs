@@ -8,6 +8,7 @@
 mod access;
 mod audit;
 mod cluster;
+mod controller;
 mod dangers;
 mod default_roles;
 mod goldens;
