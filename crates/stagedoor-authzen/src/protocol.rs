@@ -9,7 +9,9 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use stagedoor_audit::{Caller, DecisionLog};
-use stagedoor_server::{Answer, Endpoint, Outcome, Page, Protocol, Question, Reason, Refusal, Source};
+use stagedoor_server::{
+    Answer, Endpoint, Outcome, Page, Protocol, Question, Reason, Refusal, Source,
+};
 
 use crate::media_type::check_content_type;
 use crate::metadata::PublicUrl;

@@ -208,7 +208,11 @@ impl Desk<'_> {
                 self.record_refused(item, &message);
                 let context = options.explain.then_some(explained);
                 let reason = self.recording.reasons.then_some(message);
-                Evaluated { evaluation: Evaluation { decision: false, context }, erred: true, reason }
+                Evaluated {
+                    evaluation: Evaluation { decision: false, context },
+                    erred: true,
+                    reason,
+                }
             }
         }
     }
@@ -352,7 +356,9 @@ pub(crate) fn asked(text: &str, number: usize) -> Option<String> {
     let object = body(text).ok()?;
     let parts = QueryParts::of(&object);
     let query = match member(&object, "evaluations") {
-        Some(Json::Array(items)) if !items.is_empty() => query_of(items.get(number)?, parts).ok()?,
+        Some(Json::Array(items)) if !items.is_empty() => {
+            query_of(items.get(number)?, parts).ok()?
+        }
         _ => Query::of(parts).ok()?,
     };
     let Query { subject, action, resource, .. } = query;

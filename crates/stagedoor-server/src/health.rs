@@ -123,7 +123,8 @@ pub(crate) async fn status(State(house): State<Arc<House>>) -> Response<Body> {
     };
     let sources: Vec<_> = house.watched.iter().map(source).collect();
     let shadow = house.shadow.as_ref().map(|shadow| {
-        let total = |result: ComparisonResult| (result.as_str().to_owned(), json!(shadow.total(result)));
+        let total =
+            |result: ComparisonResult| (result.as_str().to_owned(), json!(shadow.total(result)));
         json!({
             "sources": shadow.watched.iter().map(source).collect::<Vec<_>>(),
             "comparisons": serde_json::Map::from_iter(ComparisonResult::ALL.map(total)),

@@ -56,9 +56,9 @@ impl House {
         let watched: Arc<[_]> = sources.into_iter().map(WatchedSource::new).collect();
         let names: Vec<_> = watched.iter().map(WatchedSource::name).collect();
         let metrics = Arc::new(Metrics::new(&endpoints, &names));
-        let shadow = protocol.shadow().map(|shadow| {
-            Arc::new(Shadow::new(shadow, Arc::clone(&metrics), limits.shadow_bytes))
-        });
+        let shadow = protocol
+            .shadow()
+            .map(|shadow| Arc::new(Shadow::new(shadow, Arc::clone(&metrics), limits.shadow_bytes)));
         if let Some(shadow) = &shadow {
             metrics.watch(shadow.watched.iter().map(WatchedSource::name));
             metrics.compare(protocol.endpoints().iter().filter(|e| e.is_compared).map(|e| e.name));

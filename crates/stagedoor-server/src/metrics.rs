@@ -41,10 +41,7 @@ impl Metrics {
         Self::registered(endpoints, sources).expect("metrics of different names")
     }
 
-    fn registered(
-        endpoints: &[&'static str],
-        sources: &[&str],
-    ) -> Result<Self, prometheus::Error> {
+    fn registered(endpoints: &[&'static str], sources: &[&str]) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let decisions = counters(
             &registry,

@@ -107,7 +107,8 @@ impl Shadow {
 
     /// Whether the answers of an endpoint are compared now.
     pub(crate) fn compares(&self, endpoint: &Endpoint) -> bool {
-        endpoint.is_compared && self.watched.iter().all(|watched| watched.source.in_force().is_some())
+        endpoint.is_compared
+            && self.watched.iter().all(|watched| watched.source.in_force().is_some())
     }
 
     /// Returns how many comparisons came to this.

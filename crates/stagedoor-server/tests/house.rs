@@ -89,7 +89,13 @@ impl Protocol for Parrot {
         }
         let response = Response::new(Body::from("fine"));
         let revision = Some("r1".to_owned());
-        Ok(Answer { response, outcomes: vec![Outcome::Allowed], errors: 0, revision })
+        Ok(Answer {
+            response,
+            outcomes: vec![Outcome::Allowed],
+            errors: 0,
+            revision,
+            reasons: Vec::new(),
+        })
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {

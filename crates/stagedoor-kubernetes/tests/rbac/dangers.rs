@@ -106,7 +106,8 @@ fn what_other_scanners_find_an_audit_finds_too() -> Result<()> {
             let rules = row.rule.iter().chain(&row.with);
             let mut cluster = cluster(row.namespace.as_ref(), rules);
             if let Some(role) = &row.role {
-                let subject = Subject { kind: "User", name: "ann".to_owned(), ..Subject::default() };
+                let subject =
+                    Subject { kind: "User", name: "ann".to_owned(), ..Subject::default() };
                 cluster.bindings.push(Binding {
                     namespace: row.namespace.clone(),
                     name: "own".to_owned(),

@@ -66,7 +66,8 @@ fn imported_rbac_answers_as_the_authorizer_does() -> Result<()> {
 
 fn one_cluster(seed: u64, compared: &mut Compared) -> Result<()> {
     let mut random = Random::new(seed);
-    let mut given = if seed % 2 == 0 { random.aggregated_cluster() } else { random.cluster() };
+    let mut given =
+        if seed.is_multiple_of(2) { random.aggregated_cluster() } else { random.cluster() };
     // Each version in turn.
     let version = (seed % 5 == 4).then(|| 30 + seed / 5 % 8);
     let mut objects = RbacObjects::default();

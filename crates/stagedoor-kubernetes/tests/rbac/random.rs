@@ -302,7 +302,8 @@ impl Random {
         }
         if selector.labels.is_empty() || self.one_in(4) {
             let operator = ["In", "Exists"].get(self.below(2)).copied().unwrap_or("Exists");
-            let values = (operator == "In").then(|| vec![self.pick(&["true", "x"]), "y".to_owned()]);
+            let values =
+                (operator == "In").then(|| vec![self.pick(&["true", "x"]), "y".to_owned()]);
             let values = values.unwrap_or_default();
             selector.requirements.push((self.pick(keys), operator, values));
             if self.one_in(3) {

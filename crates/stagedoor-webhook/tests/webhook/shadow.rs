@@ -75,7 +75,7 @@ async fn what_differs_is_counted_and_nothing_of_it_is_enforced() -> Result<()> {
     ))?;
     let shadow = format!(
         "{READERS_READ} @id(\"few\") permit(principal, action, resource is k8s::admission::Resource)\
-         unless {{ resource.name == \"forbidden\" }};"
+         unless {{ resource has name && resource.name == \"forbidden\" }};"
     );
     let running = Running::start(&files, with_shadow(&files, &shadow)?).await?;
     let mut client = Client::connect(running.address, files.client(None)?).await?;
