@@ -2,7 +2,7 @@
 //!
 //! `STAGEDOOR_CASES` (a factor) asks for more. cargo-fuzz goes further; see `fuzz/`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,14 +21,15 @@ const STACK: usize = 64 << 20;
 #[test]
 fn seeds_and_their_mutations_break_nothing() -> Result<()> {
     let factor = std::env::var("STAGEDOOR_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/fuzz-seeds");
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
     std::thread::scope(|scope| {
         let threads: Vec<_> = TARGETS
             .iter()
             .map(|(name, target)| {
-                let folder = folder.join(name);
+                // What people wrote, and what `.ci/fuzz` has found since.
+                let folders = ["fuzz-seeds", "fuzz-corpus"].map(|of| cases.join(of).join(name));
                 scope.spawn(move || {
-                    run(&folder, *target, INPUTS * factor).with_context(|| (*name).to_owned())
+                    run(&folders, *target, INPUTS * factor).with_context(|| (*name).to_owned())
                 })
             })
             .collect();
@@ -39,12 +40,20 @@ fn seeds_and_their_mutations_break_nothing() -> Result<()> {
     })
 }
 
-fn run(folder: &Path, target: fn(&[u8]), inputs: usize) -> Result<()> {
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = std::fs::read_dir(folder)
         .with_context(|| folder.display().to_string())?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<Vec<_>>>()?;
     paths.sort();
+    Ok(paths)
+}
+
+fn run([seeds, corpus]: &[PathBuf; 2], target: fn(&[u8]), inputs: usize) -> Result<()> {
+    let mut paths = files(seeds)?;
+    if corpus.is_dir() {
+        paths.extend(files(corpus)?);
+    }
     let seeds = paths.iter().map(std::fs::read).collect::<Result<Vec<_>, _>>()?;
     ensure!(!seeds.is_empty(), "there are no seeds");
     let mut queue = seeds.clone();

@@ -16,7 +16,6 @@ mod faces;
 mod guards;
 mod impersonation;
 mod installations;
-mod kubectl;
 mod old_flags;
 mod process;
 mod rbac;

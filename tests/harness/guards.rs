@@ -138,8 +138,8 @@ fn a_guard_that_is_dropped_is_noticed() -> Result<()> {
         Ok(mutation.mutants.into_iter().filter(of_guards).collect())
     };
     let kills = |cases: &[[&str; 3]]| -> Result<Vec<bool>> {
-        let fates = dropped(cases)?;
-        Ok(fates.iter().map(|mutant| matches!(mutant.fate, MutantStatus::Killed(_))).collect())
+        let mutants = dropped(cases)?;
+        Ok(mutants.iter().map(|mutant| matches!(mutant.status, MutantStatus::Killed(_))).collect())
     };
     // One mutant for each guard, the one with arguments among them.
     assert_eq!(kills(&[["ana", "read", "allow"], ["bob", "drop", "deny"]])?, [false, false]);
@@ -149,7 +149,7 @@ fn a_guard_that_is_dropped_is_noticed() -> Result<()> {
     let survivors = dropped(&[["ana", "read", "allow"]])?;
     let mutant = survivors.first().context("no mutant")?;
     assert_eq!((mutant.line, mutant.original.as_str()), (Some(2), "@guard(\"on-duty\")"));
-    let MutantStatus::Survived(case) = &mutant.fate else { anyhow::bail!("{mutant:?}") };
+    let MutantStatus::Survived(case) = &mutant.status else { anyhow::bail!("{mutant:?}") };
     ensure!(case.yaml.contains("decision: deny"), "{}", case.yaml);
     Ok(())
 }

@@ -42,7 +42,7 @@ fn mutated(policies: &str, tests: &str) -> Result<Mutation> {
 fn suggested_cases_are_right_and_kill() -> Result<()> {
     let mut tests = TESTS.to_owned();
     let before = mutated(POLICIES, &tests)?;
-    ensure!(before.fates().survived > 5, "{before:?}");
+    ensure!(before.counts().survived > 5, "{before:?}");
     for (number, (_, case)) in before.survivors().enumerate() {
         let named = case.yaml.replacen("name: \"", &format!("name: \"{number} "), 1);
         for line in named.lines() {
@@ -54,7 +54,7 @@ fn suggested_cases_are_right_and_kill() -> Result<()> {
     let (report, failures) = run(&place.suite()?);
     ensure!(report.passed(), "{failures}\n{tests}");
     let after = mutated(POLICIES, &tests)?;
-    assert_eq!(after.fates().survived, 0, "{}", mutation::text(&after).join("\n"));
+    assert_eq!(after.counts().survived, 0, "{}", mutation::text(&after).join("\n"));
     assert_eq!(before.mutants.len(), after.mutants.len());
     Ok(())
 }
@@ -98,7 +98,7 @@ fn what_the_fixtures_cannot_tell_is_no_survivor() -> Result<()> {
     let mutants = mutated(POLICIES, TESTS)?.mutants;
     let y = mutants.iter().find(|mutant| mutant.replacement == "[\"x\"]");
     // No document is of kind `y`.
-    assert_eq!(y.map(|mutant| &mutant.fate), Some(&MutantStatus::Equivalent));
+    assert_eq!(y.map(|mutant| &mutant.status), Some(&MutantStatus::Equivalent));
     Ok(())
 }
 
@@ -109,7 +109,7 @@ fn a_reason_excuses_and_a_budget_ends() -> Result<()> {
         "// test:allow(swap-action, widen-scope) nothing else is dropped\n@id(\"kept\")",
     );
     // It is about the line of the annotation alone.
-    assert_eq!(mutated(&policies, TESTS)?.fates().excused, 0);
+    assert_eq!(mutated(&policies, TESTS)?.counts().ignored, 0);
     let excused = POLICIES.replace(
         "forbid (principal, action",
         "forbid (principal, // test:allow(mutant) nothing else is dropped\n  action",
@@ -120,8 +120,8 @@ fn a_reason_excuses_and_a_budget_ends() -> Result<()> {
 
     let files = [("a.cedarschema", SCHEMA), ("a.cedar", POLICIES), ("a.test.yaml", TESTS)];
     let suite = Place::with(&files)?.suite()?;
-    let none = suite.mutate(&Options::default(), Duration::ZERO)?.fates();
+    let none = suite.mutate(&Options::default(), Duration::ZERO)?.counts();
     assert_eq!((none.killed, none.survived, none.equivalent), (0, 0, 0));
-    ensure!(none.unsettled > 20, "{none:?}");
+    ensure!(none.timeout > 20, "{none:?}");
     Ok(())
 }

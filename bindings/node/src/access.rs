@@ -8,7 +8,7 @@ use napi_derive::napi;
 use serde::Serialize;
 use stagedoor_backstage::{Catalog, Principal, Resource};
 use stagedoor_review::diff::{AccessRow, Comparison, Direction, Meaning, PolicyChanges};
-use stagedoor_testing::Space;
+use stagedoor_testing::RequestSpace;
 use stagedoor_wire::{Explanation, WireError};
 
 use crate::backstage::who;
@@ -153,7 +153,7 @@ impl Compare {
         let files = Some(self.catalog.as_str()).filter(|text| !text.is_empty());
         let catalog = Catalog::from_files(files.map(|text| ("catalog", text)));
         let catalog = catalog.map_err(WireError::from)?;
-        let space = Space::of_catalog(&catalog, permissions, self.requests);
+        let space = RequestSpace::of_catalog(&catalog, permissions, self.requests);
         let comparison = Comparison::of(&old.engine, &new.engine, &space.requests);
         let unread = |error: &dyn std::error::Error| {
             Failure::new("internal::parse", format!("policies cannot be compared: {error}"))

@@ -70,6 +70,8 @@ impl Formula {
         match self {
             Self::True => Self::False,
             Self::False => Self::True,
+            // INVARIANT: an atom is true or false of every request. What may err is told by atoms of
+            // its own, which are asked before: see [`Outcomes::guarded`].
             Self::Literal(atom, holds) => Self::Literal(*atom, !holds),
             Self::All(parts) => Self::any(parts.iter().map(Self::negated)),
             Self::Any(parts) => Self::all(parts.iter().map(Self::negated)),
@@ -121,7 +123,8 @@ impl Outcomes {
 
     pub(crate) fn and(self, other: Self) -> Self {
         let total = self.total && other.total;
-        // Where the first never errs, what it takes for the second to be asked is settled.
+        // INVARIANT: where the first errs, so does the whole: Cedar comes to the second only if the
+        // first is true. Where the first never errs, it is false elsewhere, and need not be said.
         let second_false = match self.total {
             true => other.when_false,
             false => self.when_true.clone().and(other.when_false),

@@ -69,6 +69,8 @@ impl Search<'_, '_, '_> {
         for _ in 0..REFINEMENTS {
             let model = match self.question.ask() {
                 Reply::Yes(model) => model,
+                // INVARIANT: nothing is said to be impossible but by what was stated alone: of guards,
+                // which are not run, the contrary may hold.
                 Reply::No if self.guards.is_empty() => return SearchOutcome::Nothing,
                 Reply::No => return self.undecided(None),
                 Reply::Unknown(reason) => return self.undecided(Some(reason)),
@@ -83,6 +85,7 @@ impl Search<'_, '_, '_> {
                 }
             };
             match self.put(&found) {
+                // INVARIANT: a request is told of only if the engines themselves have decided it so.
                 Put::Decided(reasons) => return SearchOutcome::Witness(Box::new(found), reasons),
                 Put::Refined => {}
                 Put::Otherwise(reason) => {

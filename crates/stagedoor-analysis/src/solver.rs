@@ -64,6 +64,9 @@ pub(crate) struct Solver {
     variables: Vec<Variable>,
     clauses: Vec<Vec<Lit>>,
     /// By literal: the clauses that watch it.
+    ///
+    /// INVARIANT: a clause of two or more is watched by its first two literals. As long as it is not
+    /// satisfied, neither of them is false without the other being drawn as a conclusion.
     watches: Vec<Vec<usize>>,
     trail: Vec<Lit>,
     levels: Vec<usize>,
@@ -71,7 +74,7 @@ pub(crate) struct Solver {
     bump: f64,
     /// Variables that conflicts rested on.
     active: Vec<usize>,
-    /// No variable before it is without a value, but for active ones.
+    /// INVARIANT: no variable before it is without a value, but for active ones.
     cursor: usize,
     contradicted: bool,
     /// Looks at clauses and variables so far.
@@ -112,6 +115,8 @@ impl Solver {
 
     /// Adds a clause: one of these must hold.
     pub(crate) fn clause(&mut self, lits: impl IntoIterator<Item = Lit>) {
+        // INVARIANT: clauses are stated where nothing is assumed, so that what they are shortened by
+        // holds for ever.
         self.back_to(0);
         let mut lits: Vec<Lit> = lits.into_iter().collect();
         lits.sort_unstable();

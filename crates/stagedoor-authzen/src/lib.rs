@@ -27,6 +27,7 @@
 //! sorted by id or name. An entity that is given and not stored has no results.
 
 mod answer;
+mod conformance;
 mod datetime;
 mod json;
 mod keys;
@@ -37,10 +38,10 @@ mod names;
 mod page;
 mod protocol;
 mod query;
+mod reader;
 mod router;
 mod search;
 mod service;
-mod shape;
 mod sources;
 mod token;
 mod world;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stagedoor_core::{Engine, EntityTypeName, EntityUid, entity_uid};
 
+use crate::conformance::{Fields, Shape, fields};
 use crate::mapping::Mapping;
-use crate::shape::{Fields, Shape, fields};
 
 /// Types and actions by AuthZEN's names.
 #[derive(Debug, Default)]

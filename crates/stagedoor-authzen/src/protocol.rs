@@ -9,15 +9,13 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use stagedoor_audit::{Caller, DecisionLog};
-use stagedoor_server::{
-    Answer, Endpoint, Outcome, Page, Protocol, Question, Reason, Refusal, Source,
-};
+use stagedoor_server::{Answer, Endpoint, Outcome, Page, Protocol, Question, Refusal, Watched};
 
 use crate::media_type::check_content_type;
 use crate::metadata::PublicUrl;
 use crate::router::{json, refuse};
-use crate::service::{Operation, Recording, answer, asked};
-use crate::sources::{KeyFile, WorldLoader, Worlds};
+use crate::service::{Operation, Recording, answer};
+use crate::sources::{KeyFile, KeySource, WorldLoader, WorldSource, Worlds};
 use crate::token::{TokenError, TokenRules, verify};
 
 /// Bytes of memory that a byte of a large body may cost: a batch of the shortest questions, each
@@ -35,9 +33,6 @@ pub struct AuthZenOptions {
     pub tokens: Option<(PathBuf, TokenRules)>,
     /// Where decisions are recorded.
     pub log: Option<Arc<DecisionLog>>,
-    /// Policies that are decided beside those, and from which nothing is enforced: evaluations that
-    /// they would decide otherwise are counted and logged.
-    pub shadow: Option<Box<dyn WorldLoader>>,
     /// The largest body, in bytes (1 MiB).
     pub body_bytes: usize,
 }
@@ -46,7 +41,7 @@ impl AuthZenOptions {
     /// Returns options with the defaults: no tokens, no records.
     #[must_use]
     pub fn new(loader: Box<dyn WorldLoader>, public: PublicUrl) -> Self {
-        Self { loader, public, tokens: None, log: None, shadow: None, body_bytes: 1 << 20 }
+        Self { loader, public, tokens: None, log: None, body_bytes: 1 << 20 }
     }
 }
 
@@ -57,22 +52,17 @@ pub struct AuthZen {
     public: PublicUrl,
     log: Option<Arc<DecisionLog>>,
     body_bytes: usize,
-    shadow: Option<Arc<AuthZen>>,
 }
 
 impl AuthZen {
     /// Returns the protocol. Nothing is read before the server runs.
     #[must_use]
     pub fn new(options: AuthZenOptions) -> Self {
-        let shadow = options.shadow.map(|loader| {
-            let mut shadow = AuthZenOptions::new(loader, options.public.clone());
-            shadow.body_bytes = options.body_bytes;
-            Arc::new(Self::new(shadow))
-        });
         Self {
-            shadow,
-            worlds: Arc::new(Worlds::new(options.loader)),
-            tokens: options.tokens.map(|(path, rules)| (Arc::new(KeyFile::new(path)), rules)),
+            worlds: Arc::new(Worlds::new(WorldSource(options.loader))),
+            tokens: options
+                .tokens
+                .map(|(path, rules)| (Arc::new(KeyFile::new(KeySource(path))), rules)),
             public: options.public,
             log: options.log,
             body_bytes: options.body_bytes,
@@ -92,7 +82,7 @@ impl AuthZen {
         let Some(token) = token else {
             return Err(unauthorized("a bearer token is needed", None));
         };
-        verify(token, &keys.0, rules, SystemTime::now())
+        verify(token, &keys.value, rules, SystemTime::now())
             .map(Some)
             .map_err(|error| unauthorized(&error.to_string(), Some(error)))
     }
@@ -130,8 +120,6 @@ impl Protocol for AuthZen {
             body_bytes: self.body_bytes,
             memory_per_byte: MEMORY_PER_BYTE,
             is_heavy: operation.is_search(),
-            // Lists have no single outcome.
-            is_compared: !operation.is_search(),
         };
         prefixes
             .into_iter()
@@ -145,10 +133,10 @@ impl Protocol for AuthZen {
         vec![Page { path: self.public.metadata_path(), content: Arc::new(content) }]
     }
 
-    fn sources(&self) -> Vec<Arc<dyn Source>> {
-        let mut sources: Vec<Arc<dyn Source>> = vec![Arc::clone(&self.worlds) as Arc<dyn Source>];
+    fn sources(&self) -> Vec<Arc<dyn Watched>> {
+        let mut sources: Vec<Arc<dyn Watched>> = vec![Arc::<Worlds>::clone(&self.worlds)];
         if let Some((keys, _)) = &self.tokens {
-            sources.push(Arc::clone(keys) as Arc<dyn Source>);
+            sources.push(Arc::<KeyFile>::clone(keys));
         }
         sources
     }
@@ -170,27 +158,16 @@ impl Protocol for AuthZen {
             log: self.log.as_deref(),
             request_id: question.request_id,
             caller: question.head.extensions.get::<Caller>(),
-            reasons: question.is_compared,
         };
-        let reply = answer(&loaded.world, operation, question.body, recording)
+        let reply = answer(&loaded.value.world, operation, question.body, recording)
             .map_err(|error| Refusal::bad_request(error.to_string()))?;
         let outcomes = match operation.is_search() {
             true => vec![Outcome::Listed],
             false => reply.decisions.iter().map(|allowed| outcome(*allowed)).collect(),
         };
         let response = json(StatusCode::OK, Body::from(reply.body));
-        let revision = Some(loaded.world.engine().revision().to_owned());
-        let reason = |text| Reason { text, rest: String::new() };
-        let reasons = reply.reasons.into_iter().map(reason).collect();
-        Ok(Answer { response, outcomes, errors: reply.errors, revision, reasons })
-    }
-
-    fn shadow(&self) -> Option<Arc<dyn Protocol>> {
-        self.shadow.clone().map(|shadow| shadow as Arc<dyn Protocol>)
-    }
-
-    fn asked(&self, question: &Question<'_>, decision: usize) -> String {
-        asked(question.body, decision).unwrap_or_default()
+        let revision = Some(loaded.value.world.engine().revision().to_owned());
+        Ok(Answer { response, outcomes, errors: reply.errors, revision })
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {

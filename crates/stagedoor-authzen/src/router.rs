@@ -98,7 +98,6 @@ async fn respond(state: &RouterState, operation: Operation, request: Request) ->
         log: state.log.as_deref(),
         request_id: id.as_deref().unwrap_or_default(),
         caller: None,
-        reasons: false,
     };
     match answer(&state.world.load(), operation, text, recording) {
         Ok(reply) => json(StatusCode::OK, Body::from(reply.body)),

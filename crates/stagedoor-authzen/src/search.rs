@@ -11,7 +11,7 @@ use crate::page::Page;
 use crate::query::{
     ActionRef, BadRequest, EntityRef, QueryParts, action, context, entity, entity_type,
 };
-use crate::shape::Reader;
+use crate::reader::Reader;
 use crate::world::{EntityInput, Undecidable, World};
 
 /// The most results of one page, and of an answer for which no page was asked.

@@ -98,8 +98,6 @@ pub struct Reply {
     pub decisions: Vec<bool>,
     /// How many of the decisions had a policy that could not be evaluated, or could not be made.
     pub errors: u64,
-    /// What each decision follows from, in words, if it [was asked](Recording::reasons).
-    pub reasons: Vec<String>,
 }
 
 /// Who asks by which request, and where decisions are recorded.
@@ -111,8 +109,6 @@ pub struct Recording<'a> {
     pub request_id: &'a str,
     /// Who asks.
     pub caller: Option<&'a Caller>,
-    /// Whether the reply is to say what each decision follows from.
-    pub reasons: bool,
 }
 
 /// Answers a request.
@@ -137,13 +133,6 @@ pub fn answer(
     }
 }
 
-/// An evaluation, and what is told of it elsewhere.
-struct Evaluated {
-    evaluation: Evaluation,
-    erred: bool,
-    reason: Option<String>,
-}
-
 struct Desk<'a> {
     world: &'a World,
     operation: Operation,
@@ -156,10 +145,8 @@ impl Desk<'_> {
         let explain = member(object, "options")
             .and_then(Json::as_object)
             .is_some_and(|options| options.get("explain") == Some(&Json::Bool(true)));
-        let Evaluated { evaluation, erred, reason } = self.evaluate(&query, explain);
-        let decisions = vec![evaluation.decision];
-        let reply = reply(&evaluation, decisions, u64::from(erred));
-        Ok(Reply { reasons: reason.into_iter().collect(), ..reply })
+        let (evaluation, erred) = self.evaluate(&query, explain);
+        Ok(reply(&evaluation, vec![evaluation.decision], u64::from(erred)))
     }
 
     fn evaluations(&self, object: &Object) -> Result<Reply, BadRequest> {
@@ -182,11 +169,9 @@ impl Desk<'_> {
         let defaults = QueryParts::of(object);
         let mut evaluations = Vec::with_capacity(items.len());
         let mut errors = 0;
-        let mut reasons = Vec::new();
         for item in items {
-            let Evaluated { evaluation, erred, reason } = self.item(item, defaults, options);
+            let (evaluation, erred) = self.item(item, defaults, options);
             errors += u64::from(erred);
-            reasons.extend(reason);
             let decision = evaluation.decision;
             evaluations.push(evaluation);
             if options.semantic.ends_with(decision) {
@@ -194,30 +179,30 @@ impl Desk<'_> {
             }
         }
         let decisions = evaluations.iter().map(|evaluation| evaluation.decision).collect();
-        let reply = reply(&Evaluations { evaluations }, decisions, errors);
-        Ok(Reply { reasons, ..reply })
+        Ok(reply(&Evaluations { evaluations }, decisions, errors))
     }
 
     /// Evaluates one of several. What is wrong with it denies it, and nothing else.
-    fn item(&self, item: &Json, defaults: QueryParts<'_>, options: Options) -> Evaluated {
-        match query_of(item, defaults) {
+    fn item(&self, item: &Json, defaults: QueryParts<'_>, options: Options) -> (Evaluation, bool) {
+        let query = match item.as_object() {
+            Some(object) => Query::of(QueryParts::of(object).or(defaults)),
+            None => {
+                Err(BadRequest::new(format!("an evaluation is {}, not an object", item.kind())))
+            }
+        };
+        match query {
             Ok(query) => self.evaluate(&query, options.explain),
             Err(error) => {
                 let message = error.to_string();
                 let explained = ReasonContext::error("authzen::bad-request", message.clone());
                 self.record_refused(item, &message);
                 let context = options.explain.then_some(explained);
-                let reason = self.recording.reasons.then_some(message);
-                Evaluated {
-                    evaluation: Evaluation { decision: false, context },
-                    erred: true,
-                    reason,
-                }
+                (Evaluation { decision: false, context }, true)
             }
         }
     }
 
-    fn evaluate(&self, query: &Query<'_>, explain: bool) -> Evaluated {
+    fn evaluate(&self, query: &Query<'_>, explain: bool) -> (Evaluation, bool) {
         let begun = Instant::now();
         let verdict = self.world.decide(query);
         let erred = match &verdict.outcome {
@@ -231,8 +216,7 @@ impl Desk<'_> {
             Ok(()) => ReasonContext::of(&verdict),
             Err(error) => ReasonContext::error("audit::not-recorded", error.to_string()),
         });
-        let reason = self.recording.reasons.then(|| reason(&verdict));
-        Evaluated { evaluation: Evaluation { decision, context }, erred, reason }
+        (Evaluation { decision, context }, erred)
     }
 
     fn record(
@@ -340,44 +324,7 @@ impl Desk<'_> {
 fn reply(body: &impl Serialize, decisions: Vec<bool>, errors: u64) -> Reply {
     // No answer has keys or values that JSON lacks.
     let body = serde_json::to_vec(body).unwrap_or_default();
-    Reply { body, decisions, errors, reasons: Vec::new() }
-}
-
-/// Returns the question of one of several.
-fn query_of<'a>(item: &'a Json, defaults: QueryParts<'a>) -> Result<Query<'a>, BadRequest> {
-    match item.as_object() {
-        Some(object) => Query::of(QueryParts::of(object).or(defaults)),
-        None => Err(BadRequest::new(format!("an evaluation is {}, not an object", item.kind()))),
-    }
-}
-
-/// Returns in few words what one of the evaluations of a request asks.
-pub(crate) fn asked(text: &str, number: usize) -> Option<String> {
-    let object = body(text).ok()?;
-    let parts = QueryParts::of(&object);
-    let query = match member(&object, "evaluations") {
-        Some(Json::Array(items)) if !items.is_empty() => {
-            query_of(items.get(number)?, parts).ok()?
-        }
-        _ => Query::of(parts).ok()?,
-    };
-    let Query { subject, action, resource, .. } = query;
-    let named = |entity: crate::query::EntityRef<'_>| format!("{} {}", entity.type_, entity.id);
-    Some(format!("{}: {} of {}", named(subject), action.name, named(resource)))
-}
-
-/// Returns what a decision follows from, in words.
-fn reason(verdict: &Verdict) -> String {
-    let outcome = match &verdict.outcome {
-        Ok(outcome) => outcome,
-        Err(error) => return error.to_string(),
-    };
-    let policies: Vec<String> = outcome.reasons().map(|p| format!("`{}`", p.id())).collect();
-    match (policies.is_empty(), verdict.decision()) {
-        (true, _) => "no policy permits this".to_owned(),
-        (false, true) => format!("allowed by {}", policies.join(", ")),
-        (false, false) => format!("forbidden by {}", policies.join(", ")),
-    }
+    Reply { body, decisions, errors }
 }
 
 fn pruned((paths, more): &(Vec<String>, usize)) -> Vec<String> {

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use arc_swap::ArcSwapOption;
 use stagedoor_core::Engine;
 use stagedoor_server::{
-    Admission, Commit, Fingerprint, InForce, LoadFailure, OriginHealth, Replaced, Source, admission,
+    Admission, Fingerprint, InForce, LoadFailure, OriginHealth, ReloadSource, Reloading, Source,
+    SourceStatus, admission,
 };
 
 use crate::keys::Keys;
@@ -41,122 +40,115 @@ pub struct LoadedWorld {
 }
 
 /// The world in force.
-pub(crate) struct Worlds {
-    loader: Box<dyn WorldLoader>,
-    current: Arc<ArcSwapOption<WorldInForce>>,
-}
+pub(crate) type Worlds = Reloading<WorldSource>;
 
-pub(crate) struct WorldInForce {
-    pub(crate) world: World,
-    since: SystemTime,
-}
+/// Where worlds are loaded from.
+pub(crate) struct WorldSource(pub(crate) Box<dyn WorldLoader>);
 
-impl Worlds {
-    pub(crate) fn new(loader: Box<dyn WorldLoader>) -> Self {
-        Self { loader, current: Arc::default() }
+impl ReloadSource for WorldSource {
+    type Value = LoadedWorld;
+    type Error = LoadFailure;
+
+    fn fingerprint(&self) -> Fingerprint {
+        self.0.fingerprint()
     }
 
-    pub(crate) fn current(&self) -> Option<Arc<WorldInForce>> {
-        self.current.load_full()
+    fn load(&self, in_force: Option<&LoadedWorld>) -> Result<LoadedWorld, LoadFailure> {
+        self.0.load(in_force.map(|before| before.world.engine()))
+    }
+
+    fn admit(&self, loaded: &mut LoadedWorld) -> Result<(), LoadFailure> {
+        admission::admit(loaded.admission.take().as_deref())
+    }
+
+    /// Entities and the mapping are not in the revision.
+    fn is_same(&self, _: &LoadedWorld, _: &LoadedWorld) -> bool {
+        false
+    }
+
+    fn replaced(&self, _: Option<&LoadedWorld>, now: &LoadedWorld) {
+        for warning in now.world.engine().warnings() {
+            let (code, file, line) = (warning.code(), warning.file(), warning.line());
+            tracing::warn!(code, file, line, "{}", warning.message());
+        }
+        for ambiguity in now.world.ambiguities() {
+            tracing::warn!("{ambiguity}; until then it is denied");
+        }
     }
 }
 
-impl Source for Worlds {
+impl Source for WorldSource {
     fn name(&self) -> &'static str {
         "policies"
     }
 
-    fn fingerprint(&self) -> Fingerprint {
-        self.loader.fingerprint()
-    }
-
-    fn load(&self) -> Result<Commit, LoadFailure> {
-        let before = self.current();
-        let in_force = before.as_ref().map(|before| before.world.engine());
-        let LoadedWorld { world, admission } = self.loader.load(in_force)?;
-        let current = Arc::clone(&self.current);
-        Ok(Box::new(move || {
-            admission::admit(admission.as_deref())?;
-            for warning in world.engine().warnings() {
-                let (code, file, line) = (warning.code(), warning.file(), warning.line());
-                tracing::warn!(code, file, line, "{}", warning.message());
-            }
-            for ambiguity in world.ambiguities() {
-                tracing::warn!("{ambiguity}; until then it is denied");
-            }
-            let loaded = WorldInForce { world, since: SystemTime::now() };
-            Ok(Replaced::With(Box::new(current.swap(Some(Arc::new(loaded))))))
-        }))
-    }
-
-    fn in_force(&self) -> Option<InForce> {
-        let loaded = self.current()?;
-        let (engine, entities) = (loaded.world.engine(), loaded.world.entities().len());
-        let policies = engine.policies().len();
-        Some(InForce {
+    fn status(&self, in_force: &InForce<LoadedWorld>) -> SourceStatus {
+        let world = &in_force.value.world;
+        let (policies, entities) = (world.engine().policies().len(), world.entities().len());
+        SourceStatus {
             summary: format!("{policies} policies and {entities} entities"),
-            revision: Some(engine.revision().to_owned()),
+            revision: Some(world.engine().revision().to_owned()),
             lost_forbids: 0,
             policies: Some(policies),
-            since: loaded.since,
-        })
+            since: in_force.since,
+        }
     }
 
     fn health(&self) -> Option<OriginHealth> {
-        self.loader.health()
+        self.0.health()
     }
 }
 
 /// The keys in force, from a file.
-pub(crate) struct KeyFile {
-    path: PathBuf,
-    current: Arc<ArcSwapOption<(Keys, SystemTime)>>,
-}
+pub(crate) type KeyFile = Reloading<KeySource>;
 
-impl KeyFile {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, current: Arc::default() }
-    }
-
-    pub(crate) fn current(&self) -> Option<Arc<(Keys, SystemTime)>> {
-        self.current.load_full()
-    }
-}
+/// A file of keys.
+pub(crate) struct KeySource(pub(crate) PathBuf);
 
 /// The largest file of keys, in bytes.
 const KEY_FILE_BYTES: u64 = 1 << 20;
 
-impl Source for KeyFile {
+impl ReloadSource for KeySource {
+    type Value = Keys;
+    type Error = LoadFailure;
+
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of([self.0.as_path()])
+    }
+
+    fn load(&self, _: Option<&Keys>) -> Result<Keys, LoadFailure> {
+        let failure = |reason: String| {
+            let message = format!("`{}`: {reason}", self.0.display());
+            LoadFailure::new(message, "the keys of tokens cannot be used")
+        };
+        let text = read(&self.0).map_err(|e| failure(e.to_string()))?;
+        Keys::from_json(&text).map_err(|e| failure(e.to_string()))
+    }
+
+    fn is_same(&self, _: &Keys, _: &Keys) -> bool {
+        false
+    }
+
+    fn replaced(&self, _: Option<&Keys>, now: &Keys) {
+        for skipped in now.skipped() {
+            tracing::warn!("a key of tokens is not used: {skipped}");
+        }
+    }
+}
+
+impl Source for KeySource {
     fn name(&self) -> &'static str {
         "keys"
     }
 
-    fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of([self.path.as_path()])
-    }
-
-    fn load(&self) -> Result<Commit, LoadFailure> {
-        let failure = |reason: String| {
-            let message = format!("`{}`: {reason}", self.path.display());
-            LoadFailure::new(message, "the keys of tokens cannot be used")
-        };
-        let text = read(&self.path).map_err(|e| failure(e.to_string()))?;
-        let keys = Keys::from_json(&text).map_err(|e| failure(e.to_string()))?;
-        let current = Arc::clone(&self.current);
-        Ok(Box::new(move || {
-            for skipped in keys.skipped() {
-                tracing::warn!("a key of tokens is not used: {skipped}");
-            }
-            let keys = Arc::new((keys, SystemTime::now()));
-            Ok(Replaced::With(Box::new(current.swap(Some(keys)))))
-        }))
-    }
-
-    fn in_force(&self) -> Option<InForce> {
-        let current = self.current()?;
-        let (keys, since) = current.as_ref();
-        let summary = format!("{} keys of tokens", keys.len());
-        Some(InForce { summary, revision: None, policies: None, lost_forbids: 0, since: *since })
+    fn status(&self, in_force: &InForce<Keys>) -> SourceStatus {
+        SourceStatus {
+            summary: format!("{} keys of tokens", in_force.value.len()),
+            revision: None,
+            policies: None,
+            lost_forbids: 0,
+            since: in_force.since,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use stagedoor_core::{
 use crate::mapping::{Mapping, PropertiesPrecedence};
 use crate::names::{Action, NameError, Names, NamesError};
 use crate::query::{ActionRef, EntityRef, Query};
-use crate::shape::{Reader, ValueError, uid};
+use crate::reader::{Reader, ValueError, uid};
 
 /// Policies with their schema, entities, and what AuthZEN's names stand for.
 ///

@@ -1,6 +1,6 @@
 //! What a policy engine is to be made of.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stagedoor_core::{Limits, RuleEvaluator};
@@ -130,5 +130,23 @@ impl Permissions {
     #[must_use]
     pub fn add_to(&self, set: PolicySet) -> PolicySet {
         self.schema_fragment().into_iter().fold(set, |set, text| set.with_fragment(FRAGMENT, text))
+    }
+}
+
+impl PolicyEngine {
+    /// Returns a builder, to load policies with.
+    #[must_use]
+    pub fn builder() -> PolicyEngineBuilder {
+        PolicyEngineBuilder::default()
+    }
+
+    /// Loads policies, schema and permission files of a directory, with all below it. The
+    /// schema that ships is added unless the directory has its own.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyEngineError`] with everything that is wrong.
+    pub fn load(directory: &Path) -> Result<Self, PolicyEngineError> {
+        Self::builder().directory(directory).build()
     }
 }

@@ -11,13 +11,13 @@ use stagedoor_core::{
 
 use crate::conditions::{CombinedPolicies, Conditions, Room};
 use crate::criteria::PolicyDecision;
-use crate::entity_ref::EntityRefError;
 use crate::names;
 use crate::permission::{Permission, PermissionAction};
 use crate::policy_answer::{AnswerInner, Finding, FindingCode, PermissionQuery, PolicyAnswer};
 use crate::policy_engine::PolicyEngine;
 use crate::principal::Principal;
 use crate::schema::entity_type;
+use crate::stack::with_stack;
 
 impl PolicyEngine {
     pub(crate) fn findings_about(&self, resource_type: &str) -> Vec<Finding> {
@@ -114,7 +114,7 @@ impl PolicyEngine {
         let evaluated = match permission.resource_type() {
             None => self.basic(permission, principal),
             Some(resource_type) => {
-                stacked(|| self.conditional(permission, resource_type, principal))
+                with_stack(|| self.conditional(permission, resource_type, principal))
             }
         };
         evaluated.unwrap_or_else(|reason| {
@@ -253,26 +253,6 @@ impl PolicyEngine {
     }
 }
 
-/// What is told where nobody is signed in.
-pub(crate) fn nobody() -> Finding {
-    let help = "turn Backstage's authentication on, or say who its guests are \
-                (`permission.stagedoor.guest`)";
-    Finding::general(FindingCode::NoUser, "nobody is signed in: denied".to_owned(), help)
-}
-
-/// What is told of a plugin's metadata that could not be taken.
-pub(crate) fn plugin_remark(remark: &str) -> Finding {
-    let help =
-        "what is not known is denied: list it in a `*.permissions.yaml`, or update the plugin";
-    Finding::general(FindingCode::PluginMetadata, remark.to_owned(), help)
-}
-
-/// What is told of a user whose own reference is none.
-pub(crate) fn unreadable_user(error: &EntityRefError) -> Finding {
-    let help = "let the sign-in resolver issue a full reference for the user";
-    Finding::general(FindingCode::UnreadableReference, format!("{error}: denied"), help)
-}
-
 /// Tells of ownership references that are none. They are claims as they are written.
 fn unreadable_refs(principal: &Principal) -> Vec<Finding> {
     let Principal::User(user) = principal else { return Vec::new() };
@@ -294,9 +274,4 @@ pub(crate) fn type_name(resource_type: &str) -> Option<EntityTypeName> {
 
 fn failed(policy: &str, reason: &str) -> String {
     format!("policy `{policy}` cannot be evaluated: {reason}")
-}
-
-/// Runs what walks expressions with room enough for whatever the limits let through.
-pub(crate) fn stacked<R>(work: impl FnOnce() -> R) -> R {
-    stacker::maybe_grow(1 << 20, 16 << 20, work)
 }

@@ -4,11 +4,12 @@ use stagedoor_core::{DecideError, EntitiesError, Explanation, Residual, Residual
 use stagedoor_wire::{BackstageResidual, ResidualApplies};
 
 use crate::conditions::excerpt;
-use crate::evaluation::{stacked, type_name};
+use crate::evaluation::type_name;
 use crate::permission::UnknownPermission;
 use crate::policy_engine::PolicyEngine;
 use crate::principal::Principal;
 use crate::request::{PermissionRequestError, Resource};
+use crate::stack::with_stack;
 
 /// So many characters of what is left of a policy are told.
 const LENGTH: usize = 4_000;
@@ -74,10 +75,10 @@ impl PolicyEngine {
             return Ok(Vec::new());
         };
         let entities = self.groups.entities.with([principal.entity_within(&self.groups)])?;
-        let residuals = stacked(|| {
+        let residuals = with_stack(|| {
             self.residuals_of(&principal.uid(), &permission.uid(), &type_name, &entities)
         })?;
-        Ok(residuals.iter().map(|residual| stacked(|| told(residual))).collect())
+        Ok(residuals.iter().map(|residual| with_stack(|| told(residual))).collect())
     }
 }
 

@@ -6,6 +6,10 @@ use cedar_policy::{EntityId, EntityTypeName, EntityUid};
 
 use crate::entity_ref::EntityRef;
 
+/// Groups of permissions: `plugin:catalog`, `action:read`.
+pub(crate) const PLUGIN_GROUP: &str = "plugin:";
+pub(crate) const ACTION_GROUP: &str = "action:";
+
 /// The namespace of every name here.
 pub(crate) const NAMESPACE: &str = "Backstage";
 

@@ -2,21 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use cedar_policy::EntityUid;
 use smol_str::SmolStr;
 use stagedoor_core::LoadError;
-use stagedoor_source::PolicySources;
 
-use crate::file_error::FileError;
-use crate::names;
-use crate::permission_file;
+use crate::names::{self, ACTION_GROUP, PLUGIN_GROUP};
 use crate::permission_rules::PermissionRules;
-use crate::schema::{ACTION_GROUP, PLUGIN_GROUP};
-
-/// The permissions of the official plugins, in the form of a permission file.
-const KNOWN: &str = include_str!("../policies/permissions.json");
 
 /// What a permission lets its holder do: `attributes.action`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -175,95 +167,13 @@ fn distance(one: &str, other: &str) -> usize {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions {
-    table: BTreeMap<SmolStr, Permission>,
+    pub(crate) table: BTreeMap<SmolStr, Permission>,
     /// Names of permissions that files added.
-    added: Vec<SmolStr>,
-    rules: PermissionRules,
+    pub(crate) added: Vec<SmolStr>,
+    pub(crate) rules: PermissionRules,
 }
 
 impl Permissions {
-    /// Returns the permissions of the official plugins.
-    ///
-    /// # Errors
-    ///
-    /// None in practice: the table is part of the library, and a test reads it.
-    pub fn known() -> Result<Self, FileError> {
-        let mut error = FileError::default();
-        let mut permissions =
-            Self { table: BTreeMap::new(), added: Vec::new(), rules: PermissionRules::default() };
-        let Self { table, rules, .. } = &mut permissions;
-        permission_file::read("permissions.json", KNOWN, table, rules, &mut error);
-        error.or(permissions)
-    }
-
-    /// Adds the permissions of files, each given as its name (for messages) and
-    /// its text, YAML or JSON:
-    ///
-    /// ```yaml
-    /// pluginId: playlist
-    /// permissions:
-    ///   - name: playlist.list.create
-    ///     attributes: {action: create}
-    ///   - name: playlist.list.read
-    ///     attributes: {action: read}
-    ///     resourceType: playlist-list
-    /// ```
-    ///
-    /// `name`, `attributes` and `resourceType` are those of Backstage, as
-    /// `GET /api/<plugin>/.well-known/backstage/permissions/metadata` lists them.
-    /// Several plugins are several documents, or a list.
-    ///
-    /// `rules` say what tags of a new resource type mean, so that policies about them can
-    /// become conditions:
-    ///
-    /// ```yaml
-    /// rules:
-    ///   - rule: IS_LIST_OWNER         # resource.getTag("owners").contains("…")
-    ///     resourceType: playlist-list
-    ///     tag: owners
-    ///     values: owners              # the parameter that takes a list of values
-    ///   - rule: IS_LIST_PUBLIC        # resource.hasTag("public")
-    ///     resourceType: playlist-list
-    ///     tag: public
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`FileError`] with everything that is wrong, such as a permission that is
-    /// known with another resource type.
-    pub fn with_files<N: AsRef<str>, T: AsRef<str>>(
-        mut self,
-        files: impl IntoIterator<Item = (N, T)>,
-    ) -> Result<Self, FileError> {
-        let mut error = FileError::default();
-        for (name, text) in files {
-            let Self { table, rules, .. } = &mut self;
-            let added =
-                permission_file::read(name.as_ref(), text.as_ref(), table, rules, &mut error);
-            self.added.extend(added);
-        }
-        error.or(self)
-    }
-
-    /// Adds the permissions of every file below `directory` whose name ends in
-    /// `.permissions.yaml`, `.permissions.yml` or `.permissions.json`.
-    ///
-    /// # Errors
-    ///
-    /// As [`with_files`](Self::with_files), and if a file cannot be read.
-    pub fn with_directory(self, directory: &Path) -> Result<Self, FileError> {
-        self.with_files(permission_file::files_below(directory)?)
-    }
-
-    /// Adds the permissions of the permission files of a policy set.
-    ///
-    /// # Errors
-    ///
-    /// As [`with_files`](Self::with_files).
-    pub fn with_sources(self, sources: &PolicySources) -> Result<Self, FileError> {
-        self.with_files(sources.permission_files())
-    }
-
     /// Returns the permission of this name.
     ///
     /// # Errors

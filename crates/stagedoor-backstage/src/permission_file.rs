@@ -5,16 +5,104 @@ use std::path::Path;
 
 use smol_str::SmolStr;
 use stagedoor_core::{Problem, without_byte_order_mark};
-use stagedoor_source::{FileKind, FileSystem as _, Listing, RealFileSystem};
+use stagedoor_source::{FileKind, FileSystem as _, Listing, PolicySources, RealFileSystem};
 
+use crate::fields::{only_fields, word};
 use crate::file_error::{FileError, Report};
-use crate::permission::{Permission, PermissionAction};
+use crate::names;
+use crate::permission::{Permission, PermissionAction, Permissions};
 use crate::permission_rules::PermissionRules;
-use crate::schema::{self, entity_type};
+use crate::schema::entity_type;
 use crate::yaml::{Content, Node, documents};
+
+/// The permissions of the official plugins, in the form of a permission file.
+const KNOWN: &str = include_str!("../policies/permissions.json");
 
 /// A permission file is small.
 const FILE_BYTES: usize = 1 << 20;
+
+impl Permissions {
+    /// Returns the permissions of the official plugins.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: the table is part of the library, and a test reads it.
+    pub fn known() -> Result<Self, FileError> {
+        let mut error = FileError::default();
+        let mut permissions =
+            Self { table: BTreeMap::new(), added: Vec::new(), rules: PermissionRules::default() };
+        let Self { table, rules, .. } = &mut permissions;
+        read("permissions.json", KNOWN, table, rules, &mut error);
+        error.or(permissions)
+    }
+
+    /// Adds the permissions of files, each given as its name (for messages) and
+    /// its text, YAML or JSON:
+    ///
+    /// ```yaml
+    /// pluginId: playlist
+    /// permissions:
+    ///   - name: playlist.list.create
+    ///     attributes: {action: create}
+    ///   - name: playlist.list.read
+    ///     attributes: {action: read}
+    ///     resourceType: playlist-list
+    /// ```
+    ///
+    /// `name`, `attributes` and `resourceType` are those of Backstage, as
+    /// `GET /api/<plugin>/.well-known/backstage/permissions/metadata` lists them.
+    /// Several plugins are several documents, or a list.
+    ///
+    /// `rules` say what tags of a new resource type mean, so that policies about them can
+    /// become conditions:
+    ///
+    /// ```yaml
+    /// rules:
+    ///   - rule: IS_LIST_OWNER         # resource.getTag("owners").contains("…")
+    ///     resourceType: playlist-list
+    ///     tag: owners
+    ///     values: owners              # the parameter that takes a list of values
+    ///   - rule: IS_LIST_PUBLIC        # resource.hasTag("public")
+    ///     resourceType: playlist-list
+    ///     tag: public
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] with everything that is wrong, such as a permission that is
+    /// known with another resource type.
+    pub fn with_files<N: AsRef<str>, T: AsRef<str>>(
+        mut self,
+        files: impl IntoIterator<Item = (N, T)>,
+    ) -> Result<Self, FileError> {
+        let mut error = FileError::default();
+        for (name, text) in files {
+            let Self { table, rules, .. } = &mut self;
+            let added = read(name.as_ref(), text.as_ref(), table, rules, &mut error);
+            self.added.extend(added);
+        }
+        error.or(self)
+    }
+
+    /// Adds the permissions of every file below `directory` whose name ends in
+    /// `.permissions.yaml`, `.permissions.yml` or `.permissions.json`.
+    ///
+    /// # Errors
+    ///
+    /// As [`with_files`](Self::with_files), and if a file cannot be read.
+    pub fn with_directory(self, directory: &Path) -> Result<Self, FileError> {
+        self.with_files(files_below(directory)?)
+    }
+
+    /// Adds the permissions of the permission files of a policy set.
+    ///
+    /// # Errors
+    ///
+    /// As [`with_files`](Self::with_files).
+    pub fn with_sources(self, sources: &PolicySources) -> Result<Self, FileError> {
+        self.with_files(sources.permission_files())
+    }
+}
 
 /// Adds the permissions of one file to `table`; returns the names of those that
 /// were not there.
@@ -107,7 +195,7 @@ fn permission(item: &Node, plugin_id: &str, report: &mut Report<'_>) -> Option<P
         return None;
     }
     let name = word(item, "name", report)?;
-    if name.starts_with(schema::PLUGIN_GROUP) || name.starts_with(schema::ACTION_GROUP) {
+    if name.starts_with(names::PLUGIN_GROUP) || name.starts_with(names::ACTION_GROUP) {
         let message = format!("`{name}` is the name of a group of permissions");
         report.problem(item.place, message, "");
         return None;
@@ -158,38 +246,6 @@ fn attribute_action(
         return None;
     }
     Some(action)
-}
-
-pub(crate) fn only_fields(node: &Node, known: &[&str], report: &mut Report<'_>) -> bool {
-    let Content::Map(fields) = &node.content else {
-        let message = format!("a mapping is expected here, not {}", node.noun());
-        report.problem(node.place, message, &format!("its fields are {}", known.join(", ")));
-        return false;
-    };
-    let unknown: Vec<_> =
-        fields.iter().filter(|(key, _)| !known.contains(&key.text.as_str())).collect();
-    for (key, _) in &unknown {
-        let message = format!("unknown field `{}`", key.text);
-        report.problem(key.place, message, &format!("the fields are {}", known.join(", ")));
-    }
-    unknown.is_empty()
-}
-
-/// Returns a field that must be a name, such as `catalog.entity.read`.
-pub(crate) fn word<'a>(node: &'a Node, field: &str, report: &mut Report<'_>) -> Option<&'a str> {
-    let Some(value) = node.get(field) else {
-        report.problem(node.place, format!("`{field}` is missing"), "");
-        return None;
-    };
-    let valid = value.as_str().filter(|text| {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:/-".contains(&b);
-        !text.is_empty() && text.len() <= 200 && text.bytes().all(allowed)
-    });
-    if valid.is_none() {
-        let help = "use at most 200 letters, digits and `.`, `-`, `_`, `:`, `/`";
-        report.problem(value.place, format!("`{field}` is not a name"), help);
-    }
-    valid
 }
 
 /// Returns a message if two resource types would become one type of entity.

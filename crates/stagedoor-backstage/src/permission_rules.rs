@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use smol_str::SmolStr;
 
 use crate::criteria::ConditionParam;
+use crate::fields::{only_fields, word};
 use crate::file_error::Report;
 use crate::yaml::{Content, Node};
 
@@ -121,7 +122,6 @@ impl PermissionRules {
     }
 
     fn read_rule(&mut self, item: &Node, plugin_id: &str, report: &mut Report<'_>) {
-        use crate::permission_file::{only_fields, word};
         let fields = ["rule", "resourceType", "tag", "key", "value", "values", "description"];
         if !only_fields(item, &fields, report) {
             return;

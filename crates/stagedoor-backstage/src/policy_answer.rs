@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use crate::criteria::PolicyDecision;
+use crate::entity_ref::EntityRefError;
 
 /// A permission as Backstage states it to its policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +144,26 @@ impl Finding {
     pub(crate) fn general(code: FindingCode, message: String, help: impl Into<String>) -> Self {
         let help = help.into();
         Self { code, policy: None, file: None, line: None, clause: None, message, help }
+    }
+
+    /// What is told where nobody is signed in.
+    pub(crate) fn nobody() -> Self {
+        let help = "turn Backstage's authentication on, or say who its guests are \
+                    (`permission.stagedoor.guest`)";
+        Self::general(FindingCode::NoUser, "nobody is signed in: denied".to_owned(), help)
+    }
+
+    /// What is told of a plugin's metadata that could not be taken.
+    pub(crate) fn plugin_remark(remark: &str) -> Self {
+        let help =
+            "what is not known is denied: list it in a `*.permissions.yaml`, or update the plugin";
+        Self::general(FindingCode::PluginMetadata, remark.to_owned(), help)
+    }
+
+    /// What is told of a user whose own reference is none.
+    pub(crate) fn unreadable_user(error: &EntityRefError) -> Self {
+        let help = "let the sign-in resolver issue a full reference for the user";
+        Self::general(FindingCode::UnreadableReference, format!("{error}: denied"), help)
     }
 }
 

@@ -1,6 +1,5 @@
 //! The permission policy of a Backstage instance.
 
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use stagedoor_core::{Engine, EntitiesError, LoadError};
@@ -8,15 +7,14 @@ use stagedoor_core::{Engine, EntitiesError, LoadError};
 use crate::budget::Budget;
 use crate::conditions::without_context;
 use crate::decision_cache::DecisionCache;
-use crate::engine_builder::PolicyEngineBuilder;
 use crate::entity_ref::EntityRefError;
-use crate::evaluation::{nobody, plugin_remark, stacked, unreadable_user};
 use crate::file_error::FileError;
 use crate::groups::Groups;
 use crate::owners::OwnerCounts;
 use crate::permission::{Permission, Permissions};
 use crate::policy_answer::{Finding, FindingCode, PermissionQuery, PolicyAnswer};
 use crate::principal::{Principal, User};
+use crate::stack::with_stack;
 
 /// Answers that are kept unless [`PolicyEngine::with_cache`] says otherwise.
 const CACHED: usize = 20_000;
@@ -92,22 +90,6 @@ pub enum PolicyEngineError {
 }
 
 impl PolicyEngine {
-    /// Returns a builder, to load policies with.
-    #[must_use]
-    pub fn builder() -> PolicyEngineBuilder {
-        PolicyEngineBuilder::default()
-    }
-
-    /// Loads policies, schema and permission files of a directory, with all below it. The
-    /// schema that ships is added unless the directory has its own.
-    ///
-    /// # Errors
-    ///
-    /// [`PolicyEngineError`] with everything that is wrong.
-    pub fn load(directory: &Path) -> Result<Self, PolicyEngineError> {
-        Self::builder().directory(directory).build()
-    }
-
     /// Returns the policy that an engine and a table of permissions make. The engine's
     /// schema must be [`SCHEMA`](crate::SCHEMA) and [`Permissions::schema_fragment`], or
     /// one with the same types.
@@ -217,7 +199,7 @@ impl PolicyEngine {
             Err(finding) => return self.refusal(*finding),
         };
         let Some(principal) = principal else {
-            return self.refusal(nobody());
+            return self.refusal(Finding::nobody());
         };
         let answer = self.cache.get(permission.name(), principal).unwrap_or_else(|| {
             let answer = self.evaluate(permission, principal);
@@ -235,7 +217,7 @@ impl PolicyEngine {
     /// Answers somebody whose own reference is none: a denial, with the reason.
     #[must_use]
     pub fn refuse_user(&self, error: &EntityRefError) -> PolicyAnswer {
-        self.refusal(unreadable_user(error))
+        self.refusal(Finding::unreadable_user(error))
     }
 
     /// Returns whether the answer to a question stays the same as long as these policies, and
@@ -251,13 +233,15 @@ impl PolicyEngine {
     /// first asked for.
     pub fn findings(&self) -> &[Finding] {
         self.findings.get_or_init(|| {
-            stacked(|| {
+            with_stack(|| {
                 let types = self.permissions.iter().filter_map(Permission::resource_type);
                 let types: std::collections::BTreeSet<&str> = types.collect();
                 let about_types = types.into_iter().flat_map(|of| self.findings_about(of));
                 let guarded = self.engine.policies();
                 let found = about_types.chain(guarded.filter_map(|p| without_context(&p)));
-                found.chain(self.remarks.iter().map(|remark| plugin_remark(remark))).collect()
+                found
+                    .chain(self.remarks.iter().map(|remark| Finding::plugin_remark(remark)))
+                    .collect()
             })
         })
     }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use stagedoor_source::{ShippedSchema, Vocabulary};
 
 use crate::names::NAMESPACE;
+use crate::names::{ACTION_GROUP, PLUGIN_GROUP};
 use crate::permission::{Permission, PermissionAction, Permissions};
 
 /// The schema of the known permissions, as it ships in `policies/backstage`.
@@ -26,10 +27,6 @@ pub const VOCABULARY: Vocabulary = Vocabulary {
 
 /// The types of entities, up to the first action.
 const ENTITY_TYPES: &str = include_str!("entity_types.cedarschema");
-
-/// Groups of permissions: `plugin:catalog`, `action:read`.
-pub(crate) const PLUGIN_GROUP: &str = "plugin:";
-pub(crate) const ACTION_GROUP: &str = "action:";
 
 /// Resource types of the official plugins.
 const RESOURCE_TYPES: [(&str, &str); 5] = [

@@ -10,13 +10,13 @@ use stagedoor_kubernetes::access::{
 use stagedoor_kubernetes::rbac::RbacImport;
 use stagedoor_kubernetes::{SCHEMA, Subject};
 
+use crate::built_in_roles::{self, BuiltIn, BuiltInArgs};
 use crate::ending::Ending;
-use crate::engine::LoadArgs;
 use crate::failure::Failure;
 use crate::input::Input;
+use crate::load::LoadArgs;
 use crate::output::Output;
 use crate::platform::Platform;
-use crate::roles::{self, BuiltIn, BuiltInArgs};
 use crate::table::Table;
 use crate::terminal::line;
 
@@ -52,7 +52,7 @@ impl AccessArgs {
         if rbac.is_empty() {
             return Ok(load.load(policies, Some(Platform::Kubernetes), output)?.engine);
         }
-        let resolved = roles::resolved(rbac, None, &self.built_in, BuiltIn::All)?;
+        let resolved = built_in_roles::resolved(rbac, None, &self.built_in, BuiltIn::All)?;
         // An answer that lacks somebody says why.
         resolved.warnings().iter().for_each(|warning| output.remark(&warning.to_string()));
         let import = RbacImport::of(&resolved).map_err(|e| Failure::input(e.to_string()))?;

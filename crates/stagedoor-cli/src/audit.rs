@@ -7,11 +7,11 @@ use stagedoor_kubernetes::rbac::{
     AuditBaseline, AuditCheck, AuditFinding, AuditReport, AuditSeverity, Chain, PictureFormat,
 };
 
+use crate::built_in_roles::{BuiltIn, RoleArgs};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::output::Output;
-use crate::roles::{BuiltIn, RoleArgs};
 use crate::terminal::{Paint, line};
 
 /// Size of a baseline, in bytes.

@@ -7,10 +7,10 @@ use stagedoor_core::{Decision, Engine, Entities, Outcome, Request};
 use stagedoor_wire::{RequestInput, WireError};
 
 use crate::ending::Ending;
-use crate::engine::PolicyArgs;
 use crate::failure::Failure;
 use crate::input::Input;
-use crate::narrative::{self, Detail, Narrator};
+use crate::load::PolicyArgs;
+use crate::narrative::{Detail, Narrator};
 use crate::output::Output;
 use crate::requests::{REQUEST_BYTES, Requests};
 use crate::terminal::line;
@@ -134,7 +134,7 @@ impl Desk<'_> {
                     output.json(&stagedoor_wire::Decision::refused(error, revision))?;
                 }
                 Err(error) => {
-                    let denied = narrative::decision(Decision::Deny, output.paint());
+                    let denied = output.paint().decision(Decision::Deny);
                     output.line(format_args!("{denied} {}", line(&error.error)))?;
                 }
             }
@@ -167,7 +167,7 @@ impl Desk<'_> {
         if output.is_json() {
             return Ok(output.json(&stagedoor_wire::Decision::from(&outcome)));
         }
-        let decision = narrative::decision(outcome.decision(), output.paint());
+        let decision = output.paint().decision(outcome.decision());
         Ok(output.line(format_args!("{decision} {}{}", question(&request), because(&outcome))))
     }
 }

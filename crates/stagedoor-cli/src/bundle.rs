@@ -8,9 +8,9 @@ use stagedoor_source::{Bundle, FileKind, Listing, PolicySet, RealFileSystem};
 use stagedoor_testing::TestSuite;
 
 use crate::ending::Ending;
-use crate::engine::{LoadArgs, LoadedPolicies};
 use crate::failure::Failure;
 use crate::input::{Input, unreadable};
+use crate::load::{LoadArgs, LoadedPolicies};
 use crate::output::Output;
 use crate::platform::{PLATFORMS, Platform};
 use crate::rules::{self, RulePlaces};

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::ending::UNUSABLE;
-use crate::output::Output;
+use crate::output::{Format, Output};
 use crate::{
     access, audit, authorize, backstage, bundle, check, completions, demo, deploy, diff,
     distribution, explain, fleet, fmt, import, lint, list, man, manifest, prove, replay, report,
@@ -43,14 +43,6 @@ Exit codes:
      something was found
   2  denied; for these: what was given cannot be used
   3  conditional: `check backstage` without an entity, where it depends on the resource";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Text for people.
-    Human,
-    /// JSON, one object a line.
-    Json,
-}
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -130,7 +122,7 @@ pub(crate) fn run() -> ExitCode {
         #[cfg(feature = "rules")]
         Command::Rule(args) => crate::rule::run(&args, &mut output),
         #[cfg(feature = "rules")]
-        Command::CompileRule => crate::rule::host::compile(),
+        Command::CompileRule => crate::rules::host::compile(),
         Command::Backstage(args) => backstage::run(&args, &mut output),
         Command::Bundle(args) => bundle::run(&args, None, &mut output),
         Command::Manifest(args) => manifest::run(&args, &mut output),
@@ -141,8 +133,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Pull(args) => distribution::pull::run(&args, &mut output),
         Command::Fleet(args) => fleet::run(&args, &mut output),
         Command::Demo(_) => demo::run(&mut output),
-        Command::Completions(args) => completions::run(&args, &mut output),
-        Command::Man(args) => man::run(&args, &mut output),
+        Command::Completions(args) => completions::run(&args, Cli::command(), &mut output),
+        Command::Man(args) => man::run(&args, Cli::command(), &mut output),
     };
     let ending = ending.and_then(|ending| output.flush().map(|()| ending));
     match ending {

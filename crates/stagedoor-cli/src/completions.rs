@@ -1,9 +1,8 @@
 //! `stagedoor completions`: what a shell needs to complete arguments.
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -17,10 +16,14 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &CompletionsArgs, output: &mut Output) -> Result<Ending, Failure> {
+pub(crate) fn run(
+    args: &CompletionsArgs,
+    mut command: Command,
+    output: &mut Output,
+) -> Result<Ending, Failure> {
     // To memory first: the generator panics where it cannot write.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "stagedoor", &mut script);
+    clap_complete::generate(args.shell, &mut command, "stagedoor", &mut script);
     output.bytes(&script)?;
     Ok(Ending::Done)
 }

@@ -10,8 +10,8 @@ use stagedoor_kubernetes::admission::{AdmissionRequest, ManifestOperation, revie
 use stagedoor_kubernetes::{DEPLOY_MANIFESTS, Reviewer, Subject};
 
 use crate::ending::Ending;
-use crate::engine::LoadArgs;
 use crate::failure::Failure;
+use crate::load::LoadArgs;
 use crate::output::Output;
 use crate::platform::Platform;
 

@@ -11,18 +11,18 @@ use stagedoor_review::diff::{
 };
 use stagedoor_review::{Platform, Policies};
 use stagedoor_source::{GitTree, PolicySources, RealFileSystem};
-use stagedoor_testing::{Space, SpaceRequest};
+use stagedoor_testing::{RequestSpace, SpaceRequest};
 use stagedoor_wire::Verdict;
 
+use crate::built_in_roles::{BuiltIn, BuiltInArgs, resolved_texts};
 use crate::ending::Ending;
-use crate::engine::{LoadArgs, tell_of_files};
 use crate::failure::Failure;
 use crate::input::Input;
+use crate::load::{LoadArgs, tell_of_files};
 use crate::manifests;
 use crate::output::Output;
 use crate::requests::Requests;
 use crate::review::{catalog, or_unusable, policies, suite};
-use crate::roles::{BuiltIn, BuiltInArgs, resolved_texts};
 use crate::terminal::line;
 
 /// Tell who gains and who loses what between two policy sets.
@@ -335,7 +335,7 @@ fn asked(
     if !args.catalog.is_empty() {
         let catalog = catalog(&args.catalog)?;
         let permissions = new.permissions.union(&old.permissions);
-        asked.add(Space::of_catalog(&catalog, permissions, args.limit));
+        asked.add(RequestSpace::of_catalog(&catalog, permissions, args.limit));
     }
     let explicit = !args.tests.is_empty();
     let tests: Vec<PathBuf> = match explicit {
@@ -379,7 +379,7 @@ fn asked(
 }
 
 impl ComparedRequests {
-    fn add(&mut self, space: Space) {
+    fn add(&mut self, space: RequestSpace) {
         self.requests.extend(space.requests);
         self.left_out += space.left_out;
     }

@@ -12,10 +12,10 @@ use stagedoor_core::Engine;
 use stagedoor_kubernetes::SCHEMA;
 use stagedoor_kubernetes::rbac::RbacImport;
 
+use crate::built_in_roles::{BuiltIn, RoleArgs};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::roles::{BuiltIn, RoleArgs};
 
 /// Turn what another system permits into policies.
 #[derive(Debug, Args)]

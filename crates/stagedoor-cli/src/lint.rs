@@ -11,8 +11,8 @@ use stagedoor_review::lint::{
 use stagedoor_wire::{Problem, Severity, WireError};
 
 use crate::ending::Ending;
-use crate::engine::LoadArgs;
 use crate::failure::Failure;
+use crate::load::LoadArgs;
 use crate::output::Output;
 use crate::review::{catalog, catalog_entities, or_unusable, policies, suite};
 use crate::settings::Settings;

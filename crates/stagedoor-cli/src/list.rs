@@ -9,9 +9,9 @@ use stagedoor_wire::{List, QueryInput, Uid, WireError};
 
 use crate::authorize::entities;
 use crate::ending::Ending;
-use crate::engine::PolicyArgs;
 use crate::failure::Failure;
 use crate::input::Input;
+use crate::load::PolicyArgs;
 use crate::output::Output;
 use crate::table::Table;
 

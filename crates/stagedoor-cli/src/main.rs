@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod authorize;
 mod backstage;
+mod built_in_roles;
 mod bundle;
 mod check;
 mod cli;
@@ -13,7 +14,6 @@ mod deploy;
 mod diff;
 mod distribution;
 mod ending;
-mod engine;
 mod explain;
 mod failure;
 mod fleet;
@@ -22,6 +22,8 @@ mod import;
 mod input;
 mod lint;
 mod list;
+mod load;
+mod log_args;
 mod man;
 mod manifest;
 mod manifests;
@@ -33,18 +35,18 @@ mod replay;
 mod report;
 mod requests;
 mod review;
-mod roles;
 #[cfg(feature = "rules")]
 mod rule;
 mod rules;
 mod serve;
 mod settings;
 mod table;
-mod terminal;
 mod test;
 mod validate;
 
 use std::process::ExitCode;
+
+use stagedoor_terminal as terminal;
 
 fn main() -> ExitCode {
     cli::run()

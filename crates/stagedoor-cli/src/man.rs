@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 
-use crate::cli::Cli;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -17,15 +16,19 @@ pub(crate) struct ManArgs {
     out: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &ManArgs, output: &mut Output) -> Result<Ending, Failure> {
+pub(crate) fn run(
+    args: &ManArgs,
+    command: Command,
+    output: &mut Output,
+) -> Result<Ending, Failure> {
     let Some(directory) = &args.out else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Failure::Output)?;
+        clap_mangen::Man::new(command).render(&mut page).map_err(Failure::Output)?;
         output.bytes(&page)?;
         return Ok(Ending::Done);
     };
     std::fs::create_dir_all(directory)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
+        .and_then(|()| clap_mangen::generate_to(command, directory))
         .map_err(|e| Failure::input(format!("`{}`: {e}", directory.display())))?;
     Ok(Ending::Done)
 }

@@ -6,9 +6,9 @@ use clap::Args;
 use stagedoor_source::{MANIFEST_NAME, Manifest, PolicySources, RealFileSystem};
 
 use crate::ending::Ending;
-use crate::engine::LoadArgs;
 use crate::failure::Failure;
 use crate::input::{Input, unreadable};
+use crate::load::LoadArgs;
 use crate::output::Output;
 
 /// Write down what a directory of policies consists of: names, digests and counts.

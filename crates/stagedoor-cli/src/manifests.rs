@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use stagedoor_core::{LoadError, Severity};
 use stagedoor_source::{EntryKind, FileKind, FileSystem, Listing};
 
+use crate::built_in_roles::FILE_BYTES;
 use crate::failure::Failure;
 use crate::input::unreadable;
-use crate::roles::FILE_BYTES;
 
 /// Returns the names and texts of the manifests at a path, sorted: of the file, or of those below a
 /// directory. None where the path holds policies.

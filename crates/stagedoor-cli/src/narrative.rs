@@ -6,7 +6,7 @@ use stagedoor_core::{
     Decision, Effect, Engine, Explanation, FailedClause, HeldClause, MetValue, NearPermit, Outcome,
     PolicyExplanation, PolicyInfo, PolicyStatus,
 };
-use stagedoor_wire::{PolicyIndex, Verdict};
+use stagedoor_wire::PolicyIndex;
 
 use crate::terminal::{Paint, line};
 
@@ -36,7 +36,7 @@ impl Narrator<'_> {
     pub(crate) fn tell(&self, question: &str, explanation: &Explanation) -> String {
         let outcome = explanation.outcome();
         let known = PolicyIndex::of(explanation, self.engine);
-        let mut told = format!("{} {}", decision(outcome.decision(), self.paint), line(question));
+        let mut told = format!("{} {}", self.paint.decision(outcome.decision()), line(question));
         self.reasons(&mut told, outcome);
         for error in outcome.errors() {
             let (policy, message) = (line(error.policy()), line(error.message()));
@@ -163,14 +163,6 @@ impl Narrator<'_> {
     fn clause(&self, clause: &FailedClause) -> String {
         let place = place(clause.file(), clause.line(), clause.column());
         format!("{} {}", line(clause.text()), self.paint.dim(place))
-    }
-}
-
-/// Returns the decision in its colour.
-pub(crate) fn decision(decision: Decision, paint: Paint) -> String {
-    match decision {
-        Decision::Allow => format!("{:<5}", paint.good(Verdict::from(decision).as_str())),
-        Decision::Deny => format!("{:<5}", paint.bad(Verdict::from(decision).as_str())),
     }
 }
 

@@ -3,12 +3,21 @@
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write as _};
 
+use clap::ValueEnum;
 use serde::Serialize;
 use stagedoor_core::Problem;
 
-use crate::cli::Format;
 use crate::failure::Failure;
 use crate::terminal::{Paint, line};
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text for people.
+    Human,
+    /// JSON, one object a line.
+    Json,
+}
 
 /// The standard output and how it is written to.
 pub(crate) struct Output {

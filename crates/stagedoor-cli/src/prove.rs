@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use stagedoor_analysis::{Bound, BoundError, BoundKind, Library, Violation};
 
 use crate::ending::Ending;
-use crate::engine::LoadArgs;
 use crate::failure::Failure;
+use crate::load::LoadArgs;
 use crate::output::Output;
 use crate::review::{or_unusable, policies};
 use crate::terminal::line;

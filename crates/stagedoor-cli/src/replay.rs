@@ -16,9 +16,9 @@ use stagedoor_kubernetes::{Reviewer, SubjectAccessReview};
 use stagedoor_webhook::{PoliciesError, PolicySource};
 
 use crate::ending::Ending;
-use crate::engine::LoadArgs;
 use crate::failure::Failure;
 use crate::input::{Input, unreadable};
+use crate::load::LoadArgs;
 use crate::output::Output;
 use crate::rules::RuleFiles;
 use crate::serve::world::WorldFiles;
@@ -244,7 +244,7 @@ impl Replay<'_> {
 
     /// Returns the rules, which are waited for until they are compiled.
     fn rules(&self) -> Result<RuleFiles, Failure> {
-        RuleFiles::new(&self.args.load, self.args.policies.clone(), Duration::MAX)
+        self.args.load.rule_files(self.args.policies.clone(), Duration::MAX)
     }
 
     /// Evaluates a request of AuthZEN; `None` if it is none.

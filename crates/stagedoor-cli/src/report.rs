@@ -10,8 +10,8 @@ use stagedoor_review::report::{AccessMatrix, AccessReport, PolicyReach};
 use stagedoor_testing::Options;
 
 use crate::ending::Ending;
-use crate::engine::LoadArgs;
 use crate::failure::Failure;
+use crate::load::LoadArgs;
 use crate::output::Output;
 use crate::review::{catalog, catalog_entities, policies, suite};
 

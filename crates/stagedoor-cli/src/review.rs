@@ -9,9 +9,9 @@ use stagedoor_review::{LoadingError, Policies};
 use stagedoor_testing::TestSuite;
 
 use crate::ending::Ending;
-use crate::engine::{LoadArgs, is_about_files};
 use crate::failure::Failure;
 use crate::input::Input;
+use crate::load::{LoadArgs, is_about_files};
 use crate::output::Output;
 use crate::rules::{self, RulePlaces};
 

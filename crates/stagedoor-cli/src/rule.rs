@@ -1,7 +1,6 @@
 //! `stagedoor rule`: looks at custom rules, runs them, compiles and pins them, and begins new ones.
 
 mod check;
-pub(crate) mod host;
 mod new;
 mod store;
 
@@ -16,7 +15,7 @@ use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::output::Output;
-use crate::rules::RuleHostArgs;
+use crate::rules::{RuleHostArgs, host};
 use crate::terminal::line;
 
 /// Custom rules in WebAssembly, which guard policies.
@@ -74,8 +73,8 @@ pub(crate) fn run(args: &RuleArgs, output: &mut Output) -> Result<Ending, Failur
     }
 }
 
-fn load(file: &Path, host: &RuleHostArgs) -> Result<WasmRule, Failure> {
-    WasmRules::file(&host::host(host)?, file).map_err(|error| host::failed(&error))
+fn load(file: &Path, limits: &RuleHostArgs) -> Result<WasmRule, Failure> {
+    WasmRules::file(&host::host(limits)?, file).map_err(|error| host::failed(&error))
 }
 
 /// Reads a request and entities.

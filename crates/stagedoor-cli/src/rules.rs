@@ -1,6 +1,9 @@
 //! Custom rules that policies may be guarded by: `*.wasm` in directories `rules` beside them, or
 //! in directories that are named.
 
+#[cfg(feature = "rules")]
+pub(crate) mod host;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +13,6 @@ use stagedoor_core::RuleEvaluator;
 use stagedoor_source::{FileKind, Listing, PolicySources, RealFileSystem};
 use stagedoor_webhook::RuleSource;
 
-use crate::engine::LoadArgs;
 use crate::failure::Failure;
 
 /// What rules may be, and where they are kept when they are compiled.
@@ -140,17 +142,18 @@ impl RuleFiles {
     /// Returns the rules of policies at these paths, which are read again; what is not compiled yet
     /// is waited for so long.
     pub(crate) fn new(
-        args: &LoadArgs,
+        host: &RuleHostArgs,
+        named: Vec<PathBuf>,
         policies: Vec<PathBuf>,
         wait: Duration,
     ) -> Result<Self, Failure> {
-        let loader = Loader::new(&args.rule_host)?;
+        let loader = Loader::new(host)?;
         let directory = |path: &PathBuf| match path.is_dir() {
             true => path.clone(),
             false => path.parent().unwrap_or(path).to_owned(),
         };
         let directories = policies.iter().map(directory).collect();
-        Ok(Self { named: args.rules.clone(), policies, directories, loader, wait })
+        Ok(Self { named, policies, directories, loader, wait })
     }
 
     fn places<'a>(&'a self, found: &'a [PathBuf]) -> RulePlaces<'a> {
@@ -242,4 +245,4 @@ mod without {
 }
 
 #[cfg(feature = "rules")]
-use crate::rule::host::{Loader, locks};
+use host::{Loader, locks};

@@ -16,8 +16,8 @@ use stagedoor_testing::{
 };
 
 use crate::ending::Ending;
-use crate::engine::{LoadArgs, tell_of_files};
 use crate::failure::Failure;
+use crate::load::{LoadArgs, tell_of_files};
 use crate::output::Output;
 use crate::review::or_unusable;
 use crate::rules::{self, RulePlaces};

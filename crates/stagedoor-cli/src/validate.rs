@@ -12,9 +12,9 @@ use stagedoor_source::PolicySet;
 use stagedoor_wire::{Problem, WireError};
 
 use crate::ending::Ending;
-use crate::engine::{LoadArgs, LoadedPolicies};
 use crate::failure::{Failure, report};
 use crate::input::Input;
+use crate::load::{LoadArgs, LoadedPolicies};
 use crate::output::Output;
 use crate::platform::{PLATFORMS, Platform};
 use crate::terminal::line;

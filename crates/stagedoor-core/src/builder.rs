@@ -6,11 +6,10 @@ use std::sync::Arc;
 use cedar_policy::EntityUid;
 
 use crate::engine::Engine;
-use crate::evaluate::DifferenceSink;
 use crate::guard::RuleEvaluator;
 use crate::limits::Limits;
-use crate::load;
-use crate::problem::{LoadError, Problem};
+use crate::problem::Problem;
+use crate::shadow::DifferenceSink;
 use crate::source::{Source, SourceKind};
 
 /// A template filled with a principal, a resource or both.
@@ -172,17 +171,16 @@ impl EngineBuilder {
         self
     }
 
-    /// Loads everything.
-    ///
-    /// # Errors
-    ///
-    /// [`LoadError`] with all problems that were found. Nothing is loaded in part.
-    pub fn build(self) -> Result<Engine, LoadError> {
-        load::engine(self)
-    }
-
     fn text(mut self, kind: SourceKind, name: impl Into<String>, text: impl Into<String>) -> Self {
         self.sources.push((kind, Arc::new(Source::new(name, text))));
         self
+    }
+}
+
+impl Engine {
+    /// Returns a builder, to load policies with.
+    #[must_use]
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
     }
 }

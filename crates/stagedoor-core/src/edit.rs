@@ -127,7 +127,7 @@ impl Engine {
         snapshot.policies = snapshot.policies.settled();
         snapshot.symbols.settle();
         if snapshot.index.is_some() {
-            let index = Index::new(&snapshot.policies, snapshot.world(&snapshot.symbols));
+            let index = Index::new(&snapshot.policies, snapshot.index_input(&snapshot.symbols));
             snapshot.index = Some(index);
         }
         Self(Arc::new(snapshot))

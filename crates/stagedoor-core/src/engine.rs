@@ -1,37 +1,20 @@
 //! The engine: an immutable snapshot of policies that decides requests.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use cedar_policy::{Effect, EntityTypeName, EntityUid, Schema};
-use cedar_policy_core::ast;
-use cedar_policy_core::entities::conformance::EntitySchemaConformanceChecker;
-use cedar_policy_core::extensions::Extensions;
-use cedar_policy_core::validator::CoreSchema;
+use cedar_policy::{EntityTypeName, EntityUid, Schema};
 use smallvec::SmallVec;
-use smol_str::SmolStr;
 
-use crate::builder::EngineBuilder;
 use crate::entities::Entities;
-use crate::error::{DecideError, EntitiesError, RequestError, causes};
-use crate::evaluate::{Evaluation, ResourceKnown, Shadow};
+use crate::error::{DecideError, RequestError};
+use crate::evaluate::Evaluation;
 use crate::explain::{self, Explanation};
-use crate::ground::Ground;
-use crate::hash::{FastMap, FastSet, PersistentMap};
-use crate::index::{Candidate, Candidates, Index, Visitor};
-use crate::ledger::Ledger;
 use crate::limits::Limits;
-use crate::load::{GuardBinder, Template};
-use crate::node::{EntitySymbols, Node};
 use crate::outcome::{Outcome, Ruling};
 use crate::policy::{ActionScope, EntityScope, PolicyInfo};
-use crate::policy_list::PolicyList;
 use crate::problem::Problem;
 use crate::request::Request;
-use crate::shape::Shapes;
-use crate::source::Source;
-use crate::symbols::Symbols;
-use crate::view::EvalContext;
+use crate::snapshot::Snapshot;
 
 /// A policy set, its schema and its index, ready to decide.
 ///
@@ -73,58 +56,19 @@ use crate::view::EvalContext;
 #[derive(Clone)]
 pub struct Engine(pub(crate) Arc<Snapshot>);
 
-/// Cheap to clone: what an edit does not change is shared.
-#[derive(Clone)]
-pub(crate) struct Snapshot {
-    pub(crate) policies: PolicyList,
-    /// The texts that were loaded.
-    pub(crate) sources: Arc<[Arc<Source>]>,
-    pub(crate) templates: PersistentMap<SmolStr, Template>,
-    /// Digests of all policies and templates.
-    pub(crate) ledger: Ledger,
-    pub(crate) symbols: Symbols,
-    pub(crate) index: Option<Index>,
-    pub(crate) schema: Option<Arc<Schema>>,
-    pub(crate) shapes: Arc<Shapes>,
-    /// The schema's actions with their groups; empty where Cedar takes them from the entities.
-    pub(crate) actions: Arc<FastMap<EntityUid, Arc<EntitySymbols>>>,
-    /// Entities that conditions name and may read.
-    pub(crate) dereferenced: Arc<FastSet<EntityUid>>,
-    /// The most steps from entity to entity that a condition makes.
-    pub(crate) hops: usize,
-    /// The schema's actions as Cedar's entities.
-    pub(crate) action_entities: Arc<FastMap<EntityUid, Arc<ast::Entity>>>,
-    pub(crate) exact: bool,
-    pub(crate) shadow: Option<Arc<Shadow>>,
-    pub(crate) limits: Limits,
-    pub(crate) revision: String,
-    pub(crate) warnings: Arc<[Problem]>,
-    pub(crate) guards: GuardBinder,
-    pub(crate) ground: Arc<Ground>,
-}
-
 impl Engine {
-    /// Returns a builder, to load policies with.
-    #[must_use]
-    pub fn builder() -> EngineBuilder {
-        EngineBuilder::default()
-    }
-
     /// Decides a request.
     ///
     /// Denied unless a permit is satisfied and no forbid is. A permit that cannot be
     /// evaluated is left out; a forbid that cannot be evaluated denies, unless the engine
-    /// is in [exact-Cedar mode](EngineBuilder::exact_cedar).
+    /// is in [exact-Cedar mode](crate::EngineBuilder::exact_cedar).
     ///
     /// # Errors
     ///
     /// [`DecideError`] if the request or the entities do not conform to the schema, or
     /// pass a limit. The request must then be refused.
     pub fn decide(&self, request: &Request, entities: &Entities) -> Result<Outcome, DecideError> {
-        self.evaluated(request, entities, |evaluation| {
-            let tally = evaluation.tally(self, |_| true)?;
-            Ok(evaluation.outcome(self, tally, evaluation.guards(ResourceKnown::Yes)))
-        })
+        self.0.decide(request, entities)
     }
 
     /// Returns the decision about a request and one policy that determines it: as
@@ -138,23 +82,11 @@ impl Engine {
         request: &Request,
         entities: &Entities,
     ) -> Result<Ruling<'_>, DecideError> {
-        self.evaluated(request, entities, |evaluation| evaluation.ruling(self))
-    }
-
-    /// Checks a request and evaluates it.
-    pub(crate) fn evaluated<R>(
-        &self,
-        request: &Request,
-        entities: &Entities,
-        evaluate: impl FnOnce(&Evaluation<'_, '_>) -> Result<R, DecideError>,
-    ) -> Result<R, DecideError> {
-        self.check(request, entities)?;
-        let view = self.view(request, entities);
-        evaluate(&Evaluation::new(&view, &self.0))
+        self.0.evaluated(request, entities, |evaluation| evaluation.ruling(&self.0))
     }
 
     /// Checks that a request conforms to the schema. [`decide`](Self::decide) does so by itself,
-    /// but not in [exact-Cedar mode](EngineBuilder::exact_cedar), where this is the way to ask.
+    /// but not in [exact-Cedar mode](crate::EngineBuilder::exact_cedar), where this is the way to ask.
     ///
     /// # Errors
     ///
@@ -186,7 +118,7 @@ impl Engine {
         entities: &Entities,
     ) -> Result<Explanation, DecideError> {
         let outcome = self.decide(request, entities)?;
-        let view = self.view(request, entities);
+        let view = self.0.view(request, entities);
         explain::explain(outcome, &Evaluation::new(&view, &self.0))
     }
 
@@ -208,7 +140,7 @@ impl Engine {
         &self.0.limits
     }
 
-    /// Returns whether the engine is in [exact-Cedar mode](EngineBuilder::exact_cedar).
+    /// Returns whether the engine is in [exact-Cedar mode](crate::EngineBuilder::exact_cedar).
     #[must_use]
     pub fn is_exact_cedar(&self) -> bool {
         self.0.exact
@@ -216,7 +148,7 @@ impl Engine {
 
     /// Returns the policies and template links, in order.
     pub fn policies(&self) -> impl ExactSizeIterator<Item = PolicyInfo<'_>> {
-        self.numbered_policies().map(|(_, policy)| policy)
+        self.0.numbered_policies().map(|(_, policy)| policy)
     }
 
     /// Returns the texts that policies were read from, each with its
@@ -264,126 +196,6 @@ impl Engine {
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
         &self.0.warnings
-    }
-
-    pub(crate) fn policy(&self, number: u32) -> Option<PolicyInfo<'_>> {
-        self.0.policies.get(number).map(|policy| PolicyInfo { policy })
-    }
-
-    /// Returns all policies with their numbers, in order.
-    pub(crate) fn numbered_policies(&self) -> impl ExactSizeIterator<Item = (u32, PolicyInfo<'_>)> {
-        self.0.policies.iter().map(|(number, policy)| (number, PolicyInfo { policy }))
-    }
-
-    pub(crate) fn view<'a>(
-        &'a self,
-        request: &'a Request,
-        entities: &'a Entities,
-    ) -> EvalContext<'a> {
-        EvalContext::new(request, entities, &self.0)
-    }
-
-    /// Hands over the policies of an effect that can matter, until `take` breaks off. One may come
-    /// more than once.
-    pub(crate) fn walk(
-        &self,
-        effect: Effect,
-        view: &EvalContext<'_>,
-        mut take: impl Visitor,
-    ) -> ControlFlow<()> {
-        match &self.0.index {
-            Some(index) => index.walk(effect, view, &mut take),
-            None => self
-                .0
-                .policies
-                .iter()
-                .filter(|(_, policy)| policy.effect == effect)
-                .try_for_each(|(number, _)| take(Candidate::new(number, false))),
-        }
-    }
-
-    /// Returns the policies of an effect that can matter, in their order in the policy set.
-    pub(crate) fn candidates(&self, effect: Effect, view: &EvalContext<'_>) -> Candidates {
-        match &self.0.index {
-            Some(index) => {
-                let mut found = Candidates::new();
-                index.candidates(effect, view, &mut found);
-                found
-            }
-            None => self
-                .0
-                .policies
-                .iter()
-                .filter(|(_, policy)| policy.effect == effect)
-                .map(|(number, _)| Candidate::new(number, false))
-                .collect(),
-        }
-    }
-
-    /// Returns the numbers of the policies that can matter, in their order in the policy set.
-    pub(crate) fn all_candidates(&self, view: &EvalContext<'_>) -> Vec<u32> {
-        let effects = [Effect::Forbid, Effect::Permit];
-        let found = effects.into_iter().flat_map(|effect| self.candidates(effect, view));
-        let mut numbers: Vec<u32> = found.map(Candidate::policy).collect();
-        numbers.sort_unstable();
-        numbers
-    }
-
-    /// Checks limits and, in strict mode, that request and entities conform to the schema.
-    pub(crate) fn check(&self, request: &Request, entities: &Entities) -> Result<(), DecideError> {
-        request.check(&self.0.limits)?;
-        if self.0.exact {
-            return Ok(());
-        }
-        if !self.0.shapes.fits_request(request) {
-            request.to_cedar(self.schema())?;
-        }
-        self.check_entities(entities)
-    }
-
-    /// Returns whether an entity is an action as the schema has it. Its direct parents are enough:
-    /// the schema tells what these are members of.
-    fn is_known_action(&self, node: &Node) -> bool {
-        let actions = &self.0.action_entities;
-        let Some(action) = actions.get(&node.entity.uid) else { return false };
-        let above = |uid: &Arc<EntityUid>| {
-            actions.get(uid.as_ref()).into_iter().flat_map(|action| action.ancestors())
-        };
-        let given: FastSet<&ast::EntityUID> = node
-            .ancestors
-            .iter()
-            .flat_map(|uid| std::iter::once(AsRef::as_ref(uid.as_ref())).chain(above(uid)))
-            .collect();
-        node.entity.attributes.is_empty()
-            && node.entity.tags.is_empty()
-            && action.attrs().next().is_none()
-            && given == action.ancestors().collect()
-    }
-
-    /// Checks that entities conform to the schema, in strict mode.
-    pub(crate) fn check_entities(&self, entities: &Entities) -> Result<(), DecideError> {
-        let Some(schema) = self.schema().filter(|_| !self.0.exact) else {
-            return Ok(());
-        };
-        let core_schema = CoreSchema::new(schema.as_ref());
-        let checker =
-            EntitySchemaConformanceChecker::new(&core_schema, Extensions::all_available());
-        let conforms = |node: &Node| -> Result<(), EntitiesError> {
-            if self.0.shapes.fits_entity(node) || self.is_known_action(node) {
-                return Ok(());
-            }
-            let entity = node.cedar()?;
-            checker.validate_entity(&entity).map_err(|e| EntitiesError::Schema(causes(&e)))
-        };
-        let schema_number = self.0.ground.schema_number;
-        entities.check_stored(schema_number, conforms)?;
-        for node in entities.added() {
-            if !node.conforms(schema_number) {
-                conforms(node)?;
-                node.set_conforms(schema_number);
-            }
-        }
-        Ok(())
     }
 }
 

@@ -22,13 +22,13 @@ use serde::de::IgnoredAny;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+use crate::columns::{Table, Tables};
 use crate::entity::Entity;
 use crate::error::{EntitiesError, cut};
 use crate::hash::{FastMap, FastSet};
 use crate::hierarchy;
 use crate::limits::Limits;
 use crate::node::Node;
-use crate::query::{Table, Tables};
 use crate::reason;
 use crate::source::without_byte_order_mark;
 use crate::symbols::Symbols;
@@ -188,7 +188,7 @@ impl Entities {
             TCComputation::AssumeAlreadyComputed,
         )
         .from_json_str(json)
-        .map_err(|e| wrong(&crate::error::causes(&e)))?;
+        .map_err(|e| wrong(&crate::error::error_chain(&e)))?;
         let entities = cedar_policy::Entities::from(read);
         let entities = entities.iter().map(Entity::from_cedar).collect::<Result<Vec<_>, _>>()?;
         let is_misread =
@@ -450,7 +450,7 @@ impl Entities {
                 TCComputation::AssumeAlreadyComputed,
                 Extensions::all_available(),
             )
-            .map_err(|e| EntitiesError::Value(crate::error::causes(&e)))
+            .map_err(|e| EntitiesError::Value(crate::error::error_chain(&e)))
     }
 }
 

@@ -7,7 +7,7 @@ use cedar_policy::EntityUid;
 use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::entity::Entity;
-use crate::error::{DecideError, EntitiesError, causes, cut};
+use crate::error::{DecideError, EntitiesError, cut, error_chain};
 use crate::hash::FastMap;
 use crate::outcome::Outcome;
 use crate::request::Request;
@@ -170,7 +170,8 @@ impl Search<'_> {
             return Err(EntitiesError::TooMany { given, limit });
         }
         for batch in missing.chunks(BATCH) {
-            let entities = loader.load(batch).map_err(|e| EntitiesError::Loading(causes(&*e)))?;
+            let entities =
+                loader.load(batch).map_err(|e| EntitiesError::Loading(error_chain(&*e)))?;
             for entity in entities {
                 entity.check(&self.engine.0.limits)?;
                 let uid = cut(&entity.uid);

@@ -265,7 +265,7 @@ impl fmt::Display for Excerpt<'_> {
 /// Joins an error and its causes into one line, cut as [`excerpt`] cuts.
 ///
 /// Cedar's errors say what is wrong in their cause, not in their own text.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

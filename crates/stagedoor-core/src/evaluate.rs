@@ -1,14 +1,15 @@
 //! Whether one policy is satisfied: the seam between an engine and what evaluates conditions.
 //!
-//! Scope and [`Predicate`](crate::condition::Predicate)s are decided on typed attributes; where
+//! Scope and [`Predicate`](crate::ir::Predicate)s are decided on typed attributes; where
 //! that does not tell, Cedar's evaluator does. It is built for a request when the first
 //! clause needs it, and it alone words the errors.
 
+mod compare;
 mod guards;
-mod shadow;
 
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use cedar_policy::{Decision, Effect, EntityUid};
 use cedar_policy_core::ast;
@@ -17,22 +18,21 @@ use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
 use smallvec::SmallVec;
 
-use crate::condition::{Clause, dereferenced, hops};
-use crate::engine::{Engine, Snapshot};
-use crate::error::{DecideError, causes};
+use crate::compiled::Fault;
+use crate::context::{EvalContext, Ids};
+use crate::error::{DecideError, error_chain};
 use crate::guard::GuardOutcome;
 use crate::hash::FastSet;
-use crate::holds::Fault;
 use crate::index::Candidates;
+use crate::ir::{Clause, dereferenced, hops};
 use crate::outcome::{Outcome, PolicyError, Ruling};
-use crate::parse;
 use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
+use crate::shadow::Shadow;
+use crate::snapshot::Snapshot;
+use crate::stack::with_stack;
 use crate::symbols::Var;
-use crate::view::{EvalContext, Ids};
 
 pub(crate) use guards::{GuardSession, GuardedEffect, ResourceKnown, errors as guard_errors};
-pub use shadow::DifferenceSink;
-pub(crate) use shadow::Shadow;
 
 /// What one policy says to one request.
 #[derive(Debug)]
@@ -71,26 +71,26 @@ impl DeterminingPolicies {
     }
 
     /// Returns the answer, once no guard is left to be asked.
-    fn settled(self, engine: &Engine, guards: Vec<GuardOutcome>) -> Outcome {
+    fn settled(self, engine: &Arc<Snapshot>, guards: Vec<GuardOutcome>) -> Outcome {
         let Self { permits, forbids, errors, .. } = self;
         let errors = errors.into_iter().map(|(_, error)| error).collect();
         let allowed = forbids.is_empty() && !permits.is_empty();
         let (decision, determining) =
             if allowed { (Decision::Allow, permits) } else { (Decision::Deny, forbids) };
-        Outcome { engine: engine.clone(), decision, determining, errors, guards }
+        Outcome { engine: Arc::clone(engine), decision, determining, errors, guards }
     }
 }
 
 /// Evaluates policies for one request.
 pub(crate) struct Evaluation<'e, 'r> {
     pub(crate) view: &'e EvalContext<'r>,
-    engine: &'e Snapshot,
+    engine: &'e Arc<Snapshot>,
     cedar: OnceCell<Result<(ast::Request, CedarEntities), DecideError>>,
     cedar_of_all: OnceCell<Result<CedarEntities, DecideError>>,
 }
 
 impl<'e, 'r> Evaluation<'e, 'r> {
-    pub(crate) fn new(view: &'e EvalContext<'r>, engine: &'e Snapshot) -> Self {
+    pub(crate) fn new(view: &'e EvalContext<'r>, engine: &'e Arc<Snapshot>) -> Self {
         Self { view, engine, cedar: OnceCell::new(), cedar_of_all: OnceCell::new() }
     }
 
@@ -101,10 +101,9 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     /// As [`policy`](Self::policy).
     pub(crate) fn tally(
         &self,
-        engine: &Engine,
         counts: impl Fn(u32) -> bool,
     ) -> Result<DeterminingPolicies, DecideError> {
-        self.tally_beside(self.due_shadow(), engine, counts)
+        self.tally_beside(self.due_shadow(), counts)
     }
 
     /// Returns the shadow, if this decision is one that Cedar makes as well.
@@ -115,9 +114,9 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     fn tally_beside(
         &self,
         shadow: Option<&Shadow>,
-        engine: &Engine,
         counts: impl Fn(u32) -> bool,
     ) -> Result<DeterminingPolicies, DecideError> {
+        let engine = self.engine;
         let mut tally = DeterminingPolicies::default();
         for effect in [Effect::Forbid, Effect::Permit] {
             for candidate in engine.candidates(effect, self.view) {
@@ -125,7 +124,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
                 if !counts(number) {
                     continue;
                 }
-                if candidate.is_settled() {
+                if candidate.is_satisfied() {
                     tally.satisfied(number, effect);
                     continue;
                 }
@@ -135,6 +134,8 @@ impl<'e, 'r> Evaluation<'e, 'r> {
                     Verdict::Satisfied => tally.add(number, policy.policy),
                     Verdict::Errored(fault) => {
                         tally.errors.push((number, PolicyError::evaluation(policy, &fault)));
+                        // INVARIANT: what fails is on the side of denial: a permit that errs is off,
+                        // a forbid that errs is on.
                         if effect == Effect::Forbid && !self.engine.exact {
                             tally.forbids.push(number);
                         }
@@ -144,7 +145,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
         }
         tally.errors.sort_unstable_by_key(|(number, _)| *number);
         if let Some(shadow) = shadow {
-            shadow.compare(self, engine, &counts, &mut tally)?;
+            self.compare(shadow, &counts, &mut tally)?;
         }
         Ok(tally)
     }
@@ -156,7 +157,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     /// # Errors
     ///
     /// As [`policy`](Self::policy).
-    pub(crate) fn ruling<'x>(&self, engine: &'x Engine) -> Result<Ruling<'x>, DecideError> {
+    pub(crate) fn ruling<'x>(&self, engine: &'x Snapshot) -> Result<Ruling<'x>, DecideError> {
         if let Some(shadow) = self.due_shadow() {
             return self.ruling_of_all(Some(shadow), engine);
         }
@@ -168,7 +169,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
             let mut settled = None;
             // What is satisfied without more ado comes first.
             let _ = engine.walk(effect, self.view, |candidate| {
-                if candidate.is_settled() {
+                if candidate.is_satisfied() {
                     settled = Some(candidate.policy());
                     return ControlFlow::Break(());
                 }
@@ -178,6 +179,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
             if let Some(policy) = settled {
                 return Ok(Ruling::new(decision, engine.policy(policy)));
             }
+            // INVARIANT: forbids have all been looked at before the first permit counts.
             for candidate in open {
                 let Some(policy) = engine.policy(candidate.policy()) else { continue };
                 let counts = match self.policy(policy)? {
@@ -205,10 +207,10 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     fn ruling_of_all<'x>(
         &self,
         shadow: Option<&Shadow>,
-        engine: &'x Engine,
+        engine: &'x Snapshot,
     ) -> Result<Ruling<'x>, DecideError> {
-        let tally = self.tally_beside(shadow, engine, |_| true)?;
-        let outcome = self.outcome(engine, tally, self.guards(ResourceKnown::Yes));
+        let tally = self.tally_beside(shadow, |_| true)?;
+        let outcome = self.outcome(tally, self.guards(ResourceKnown::Yes));
         let first = outcome.determining.first();
         let policy = first.and_then(|number| engine.policy(*number));
         Ok(Ruling::new(outcome.decision, policy))
@@ -233,6 +235,8 @@ impl<'e, 'r> Evaluation<'e, 'r> {
             }
             return Ok(Verdict::Satisfied);
         }
+        // INVARIANT: in Cedar's order, and no further than Cedar goes: a clause behind one that is
+        // false is never asked, and cannot err.
         for clause in &policy.policy.body.clauses {
             match self.clause(clause)? {
                 Some(true) => {}
@@ -251,7 +255,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
         clause: &'v Clause,
     ) -> Result<Verdict<'v>, DecideError> {
         let fault = match clause {
-            Clause::Predicate(test) => with_room(|| self.view.fault(test)),
+            Clause::Predicate(test) => with_stack(|| self.view.fault(test)),
             Clause::Cedar(_) => None,
         };
         fault.map_or_else(|| self.whole(policy), |fault| Ok(Verdict::Errored(fault)))
@@ -290,7 +294,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     /// Decides one clause; `None` where Cedar errs.
     pub(crate) fn clause(&self, clause: &Clause) -> Result<Option<bool>, DecideError> {
         match clause {
-            Clause::Predicate(test) => Ok(self.view.decide(test)),
+            Clause::Predicate(test) => Ok(self.view.eval(test)),
             Clause::Cedar(expr) => self.expression(expr),
         }
     }
@@ -308,12 +312,12 @@ impl<'e, 'r> Evaluation<'e, 'r> {
 
     /// Lets Cedar evaluate the whole policy, for its error.
     fn whole(&self, policy: PolicyInfo<'_>) -> Result<Verdict<'static>, DecideError> {
-        let parsed = match with_room(|| parse::again(policy)) {
+        let parsed = match with_stack(|| policy.reparse()) {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Verdict::Errored(Fault::Worded(error))),
         };
         let evaluated = self.with_evaluator(&parsed.condition(), |evaluator| {
-            evaluator.evaluate(&parsed).map_err(|error| causes(&error))
+            evaluator.evaluate(&parsed).map_err(|error| error_chain(&error))
         })?;
         Ok(match evaluated {
             Ok(true) => Verdict::Satisfied,
@@ -332,13 +336,13 @@ impl<'e, 'r> Evaluation<'e, 'r> {
         dereferenced(expr, &mut named);
         if named.is_empty() {
             let (request, entities) = self.cedar()?;
-            return Ok(with_room(|| {
+            return Ok(with_stack(|| {
                 work(Evaluator::new(request.clone(), entities, Extensions::all_available()))
             }));
         }
         let entities = self.cedar_entities(named.iter(), hops(expr))?;
         let (request, _) = self.cedar()?;
-        Ok(with_room(|| {
+        Ok(with_stack(|| {
             work(Evaluator::new(request.clone(), &entities, Extensions::all_available()))
         }))
     }
@@ -377,10 +381,4 @@ impl<'e, 'r> Evaluation<'e, 'r> {
         roots.extend(named);
         Ok(entities.to_cedar(roots, hops, &self.engine.action_entities)?)
     }
-}
-
-/// Runs Cedar's recursive parser and evaluator with room enough for whatever the limits
-/// let through, however small the caller's stack is.
-pub(crate) fn with_room<R>(work: impl FnOnce() -> R) -> R {
-    stacker::maybe_grow(1 << 20, 16 << 20, work)
 }

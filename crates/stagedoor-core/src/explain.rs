@@ -164,7 +164,7 @@ pub(crate) fn explain(
     let unpermitted = outcome.decision == Decision::Deny && outcome.determining.is_empty();
     let mut policies = Vec::new();
     let mut near: Vec<(PolicyInfo<'_>, Vec<PolicyPart>)> = Vec::new();
-    for policy in engine.policies() {
+    for (_, policy) in engine.numbered_policies() {
         if !evaluation.action_scope(policy.policy) {
             continue;
         }

@@ -16,7 +16,7 @@ use cedar_policy_core::ast::{
 };
 use chrono::{DateTime, Datelike as _, Timelike as _};
 
-use crate::error::{ValueError, causes};
+use crate::error::{ValueError, error_chain};
 use crate::parse;
 
 pub(crate) use function::{Function, is_less};
@@ -308,7 +308,7 @@ impl FromStr for Extension {
         }
         let expression =
             parse::expression(call).ok_or_else(|| refused("it is not an expression"))?;
-        let expression = RestrictedExpr::new(expression).map_err(|e| refused(&causes(&e)))?;
+        let expression = RestrictedExpr::new(expression).map_err(|e| refused(&error_chain(&e)))?;
         match function::evaluate(&expression).map_err(|e| refused(&e))?.value {
             ValueKind::ExtensionValue(value) => Self::from_cedar(value),
             _ => Err(refused("it makes a value of another kind")),

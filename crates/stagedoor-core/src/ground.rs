@@ -3,12 +3,9 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::engine::Snapshot;
 use crate::hash::FastSet;
-use crate::index::IndexInput;
 use crate::ledger::Digest;
-use crate::load::Validation;
-use crate::symbols::Symbols;
+use crate::validation::Validation;
 
 static NEXT_SCHEMA: AtomicU64 = AtomicU64::new(1);
 
@@ -38,12 +35,5 @@ impl Ground {
         let schema_number = NEXT_SCHEMA.fetch_add(1, Ordering::Relaxed);
         let validation = OnceLock::new();
         Self { schema_number, head, compiled, single_actions, pinned_rules, validation }
-    }
-}
-
-impl Snapshot {
-    /// Returns what the index has to know of names and data.
-    pub(crate) fn world<'a>(&'a self, symbols: &'a Symbols) -> IndexInput<'a> {
-        IndexInput { symbols, validated: !self.exact, single_actions: &self.ground.single_actions }
     }
 }

@@ -19,6 +19,8 @@
 //!
 //! The engine does not know how rules are run: a host implements [`RuleEvaluator`].
 
+mod binder;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,6 +29,8 @@ use smol_str::SmolStr;
 use crate::entities::Entities;
 use crate::problem::Problem;
 use crate::request::Request;
+
+pub(crate) use binder::{GuardBinder, GuardProblem};
 
 /// The rules that policies may name, and how they are run.
 ///

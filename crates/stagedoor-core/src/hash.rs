@@ -1,11 +1,9 @@
 //! Hash maps that are fast on short keys. Where keys come from outside, hashes are seeded at
 //! random; where they are numbers that were given out here, one multiplication does.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::Hasher;
 
 use foldhash::fast::RandomState;
-
-use crate::symbols::Key;
 
 pub(crate) type FastMap<K, V> = hashbrown::HashMap<K, V, RandomState>;
 pub(crate) type FastSet<K> = hashbrown::HashSet<K, RandomState>;
@@ -14,13 +12,6 @@ pub(crate) type FastSet<K> = hashbrown::HashSet<K, RandomState>;
 /// logarithm of its size does.
 pub(crate) type PersistentMap<K, V> =
     imbl::GenericHashMap<K, V, RandomState, imbl::shared_ptr::DefaultSharedPtr>;
-
-/// As [`KeyMap`], with copies that share.
-pub(crate) type PersistentKeyMap<V> =
-    imbl::GenericHashMap<Key, V, BuildHasherDefault<KeyHasher>, imbl::shared_ptr::DefaultSharedPtr>;
-
-/// Values by a literal's number.
-pub(crate) type KeyMap<V> = hashbrown::HashMap<Key, V, BuildHasherDefault<KeyHasher>>;
 
 /// Hashes one number.
 #[derive(Debug, Clone, Copy, Default)]

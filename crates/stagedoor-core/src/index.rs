@@ -9,7 +9,7 @@
 //!
 //! INVARIANT: a policy that is left out is neither satisfied nor errs for the request.
 
-mod arrange;
+mod build;
 mod keys;
 mod recent;
 mod tree;
@@ -20,12 +20,12 @@ use std::sync::Arc;
 use cedar_policy::Effect;
 use smallvec::SmallVec;
 
+use crate::context::EvalContext;
 use crate::hash::FastMap;
 use crate::policy::StoredPolicy;
 use crate::policy_list::{PolicyList, Removed};
-use crate::view::EvalContext;
 
-use arrange::{IndexedPolicy, TreeBuilder};
+use build::{IndexedPolicy, TreeBuilder};
 pub(crate) use keys::IndexInput;
 use keys::{PolicyKeys, RequiredPath};
 use recent::Recent;
@@ -37,16 +37,16 @@ pub(crate) use tree::Visitor;
 pub(crate) struct Candidate(u32);
 
 impl Candidate {
-    /// Returns a candidate. Of a `settled` one the index has decided every part: it is satisfied.
-    pub(crate) fn new(policy: u32, settled: bool) -> Self {
-        Self(policy << 1 | u32::from(!settled))
+    /// Returns a candidate. Of a `satisfied` one the index has decided every part.
+    pub(crate) fn new(policy: u32, satisfied: bool) -> Self {
+        Self(policy << 1 | u32::from(!satisfied))
     }
 
     pub(crate) fn policy(self) -> u32 {
         self.0 >> 1
     }
 
-    pub(crate) fn is_settled(self) -> bool {
+    pub(crate) fn is_satisfied(self) -> bool {
         self.0 & 1 == 0
     }
 }
@@ -161,7 +161,7 @@ impl Index {
         });
         if found.len() > 1 {
             found.sort_unstable();
-            // Of a policy's places one where it is settled comes first.
+            // Of a policy's places one where it is satisfied comes first.
             found.dedup_by_key(|candidate| candidate.policy());
         }
     }
@@ -280,7 +280,7 @@ mod tests {
             r#"Thing::"t""#.parse()?,
         );
         let snapshot = &engine.0;
-        let view = EvalContext::new(&request, &entities, snapshot);
+        let view = snapshot.view(&request, &entities);
         let mut candidates = Candidates::new();
         let index = snapshot.index.as_ref().ok_or("an index")?;
         index.candidates(Effect::Forbid, &view, &mut candidates);

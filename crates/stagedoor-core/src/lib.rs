@@ -7,7 +7,12 @@
 
 mod builder;
 mod by_schema;
-mod condition;
+mod columns;
+mod compiled;
+mod conformance;
+mod context;
+mod decide;
+mod deferred;
 mod edit;
 mod engine;
 mod entities;
@@ -20,19 +25,20 @@ mod extension;
 mod glob;
 mod ground;
 mod guard;
+mod handles;
 mod hash;
 mod hierarchy;
 mod holder;
-mod holds;
 mod index;
+mod ir;
 mod json;
 mod ledger;
 mod limits;
 mod load;
+mod lookup;
 mod lower;
 mod namespaces;
 mod node;
-mod open;
 mod outcome;
 mod parse;
 mod partial;
@@ -44,26 +50,32 @@ mod query;
 mod reason;
 mod request;
 mod residual;
-mod shape;
+mod shadow;
+mod snapshot;
 mod source;
+mod stack;
 mod statement;
 mod statistics;
 mod subset;
 mod symbols;
 mod text;
 mod trial;
+mod unknown;
+mod validation;
 mod value;
-mod view;
 
 pub use builder::{EngineBuilder, TemplateLink};
 pub use cedar_policy::{Decision, Effect, EntityId, EntityTypeName, EntityUid, Schema, pst};
+pub use deferred::{
+    ConditionalEngine, ConditionalError, ConditionalOutcome, ConditionalResidual,
+    DeferredCondition, DeferredConditionError,
+};
 pub use edit::PolicyEdit;
 pub use engine::Engine;
 pub use entities::Entities;
 pub use entity::Entity;
 pub use entity_loader::EntityLoader;
 pub use error::{DecideError, EntitiesError, RequestError, ValueError};
-pub use evaluate::DifferenceSink;
 pub use explain::{
     Change, ChangedTo, Counterfactual, Explanation, FailedClause, HeldAlternative, HeldClause,
     MetValue, NearPermit, PolicyExplanation, PolicyStatus,
@@ -78,10 +90,6 @@ pub use holder::EngineHolder;
 pub use json::Unambiguous as UniqueJson;
 pub use limits::{Limits, UnknownLimit};
 pub use namespaces::{declared_entity_types, has_policies, names_namespace};
-pub use open::{
-    ConditionalEngine, ConditionalError, ConditionalOutcome, ConditionalResidual,
-    DeferredCondition, DeferredConditionError,
-};
 pub use outcome::{Outcome, PolicyError, Ruling};
 pub use parse::{entity_uid, uid};
 pub use policy::PolicyInfo;
@@ -96,6 +104,7 @@ pub use reason::{nearest_name, plain_reason, unknown_key};
 pub use reason::{of_uid as uid_json_reason, of_uid_text as uid_reason, value_reason};
 pub use request::Request;
 pub use residual::{Residual, ResidualCondition};
+pub use shadow::DifferenceSink;
 pub use source::{SourceKind, without_byte_order_mark};
 pub use statistics::Statistics;
 pub use text::{is_unsafe, printable, single_line};

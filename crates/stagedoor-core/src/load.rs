@@ -5,16 +5,11 @@
 
 mod compile;
 mod edit;
-mod effort;
-mod guards;
 mod json;
 mod links;
 mod policies;
 mod schema;
 mod schema_size;
-mod shape;
-mod stack;
-mod validate;
 
 use std::sync::Arc;
 
@@ -22,10 +17,10 @@ use cedar_policy::{EntityUid, Schema};
 use cedar_policy_core::ast;
 
 use crate::builder::EngineBuilder;
-use crate::engine::{Engine, Snapshot};
-use crate::evaluate::Shadow;
+use crate::conformance::Shapes;
+use crate::engine::Engine;
 use crate::ground::Ground;
-use crate::guard::BoundGuard;
+use crate::guard::{BoundGuard, GuardBinder};
 use crate::hash::{FastMap, FastSet};
 use crate::index::Index;
 use crate::ledger::{self, Digest, Ledger, Parts};
@@ -33,23 +28,28 @@ use crate::limits::Limits;
 use crate::node::EntitySymbols;
 use crate::policy_list::PolicyList;
 use crate::problem::{LoadError, Problem, Severity};
-use crate::shape::Shapes;
+use crate::shadow::Shadow;
+use crate::snapshot::Snapshot;
 use crate::source::{Source, SourceKind};
+use crate::stack::on_large_stack;
 use crate::symbols::Symbols;
+use crate::validation::Validation;
 
 use compile::Compiler;
-pub(crate) use compile::Template;
 pub(crate) use edit::{Change, edited};
-pub(crate) use guards::GuardBinder;
 pub(crate) use json::policies_in_json;
-pub(crate) use stack::with_room;
-pub(crate) use validate::Validation;
 
-/// Builds an engine.
-pub(crate) fn engine(builder: EngineBuilder) -> Result<Engine, LoadError> {
-    stack::with_room(move || build(builder)).unwrap_or_else(|reason| {
-        Err(LoadError::new(vec![Problem::error("policies::load", reason)], 0))
-    })
+impl EngineBuilder {
+    /// Loads everything.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] with all problems that were found. Nothing is loaded in part.
+    pub fn build(self) -> Result<Engine, LoadError> {
+        on_large_stack(move || build(self)).unwrap_or_else(|reason| {
+            Err(LoadError::new(vec![Problem::error("policies::load", reason)], 0))
+        })
+    }
 }
 
 /// Problems, up to the limit: of errors, and of warnings.
@@ -161,6 +161,7 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     if !pinned_rules.is_empty() {
         check_pinned(&pinned_rules, compiler.guards.all(), &mut report);
     }
+    // INVARIANT: all or nothing: a set of which one text has a problem makes no engine.
     if report.has_errors() {
         return Err(report.into_error());
     }
@@ -212,7 +213,7 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
         ground: Arc::new(ground),
     };
     if !without_index {
-        let index = Index::new(&snapshot.policies, snapshot.world(&snapshot.symbols));
+        let index = Index::new(&snapshot.policies, snapshot.index_input(&snapshot.symbols));
         snapshot.index = Some(index);
     }
     Ok(Engine(Arc::new(snapshot)))

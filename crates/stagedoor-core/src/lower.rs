@@ -6,9 +6,9 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal, UnaryOp, Value, ValueKind};
 use smallvec::SmallVec;
 
-use crate::condition::{Clause, Keys, Operand, Operation, Predicate};
 use crate::extension::Function;
 use crate::glob::Glob;
+use crate::ir::{Clause, Keys, Operand, Operation, Predicate};
 use crate::symbols::{Key, Path, Step, Symbols, Var};
 
 /// Turns clauses into tests where that is possible.

@@ -8,9 +8,10 @@ use cedar_policy_core::ast::{self, EntityReference, Expr, ExprKind, Literal};
 use serde_json::Value;
 
 use crate::limits::Limits;
-use crate::load::{policies_in_json, with_room};
+use crate::load::policies_in_json;
 use crate::parse;
 use crate::source::{SourceKind, without_byte_order_mark};
+use crate::stack::on_large_stack;
 use crate::statement::{is_blank, statements, too_deep};
 
 /// Returns whether a text names a type or an action of this namespace, or of one within it.
@@ -36,7 +37,7 @@ pub fn names_namespace(kind: SourceKind, text: &str, namespace: &str, limits: &L
         return false;
     }
     let names = |policy: &ast::Template| Names { namespace }.in_policy(policy);
-    let found = with_room(|| match kind {
+    let found = on_large_stack(|| match kind {
         SourceKind::Policies => {
             let statements = statements(text, limits).0;
             let texts = statements.iter().filter_map(|s| text.get(s.span.clone()));
@@ -59,7 +60,7 @@ pub fn declared_entity_types(kind: SourceKind, text: &str, limits: &Limits) -> V
     if text.len() > limits.file_bytes || !kind.is_schema() {
         return Vec::new();
     }
-    let json = with_room(|| fragment(kind, text, limits)).ok().flatten();
+    let json = on_large_stack(|| fragment(kind, text, limits)).ok().flatten();
     let namespaces = json.as_ref().and_then(Value::as_object).into_iter().flatten();
     let types = namespaces.flat_map(|(namespace, declared)| {
         let types = declared.get("entityTypes").and_then(Value::as_object).into_iter().flatten();

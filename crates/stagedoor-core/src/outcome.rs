@@ -1,14 +1,15 @@
 //! What a decision is and what it rests on.
 
 use std::fmt;
+use std::sync::Arc;
 
 use cedar_policy::Decision;
 use smallvec::SmallVec;
 
-use crate::engine::Engine;
 use crate::error::cut;
 use crate::guard::GuardOutcome;
 use crate::policy::PolicyInfo;
+use crate::snapshot::Snapshot;
 
 /// A policy that could not be evaluated for a request, or whose guard gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl PolicyError {
 #[must_use = "a decision that nobody looks at protects nothing"]
 #[derive(Clone)]
 pub struct Outcome {
-    pub(crate) engine: Engine,
+    pub(crate) engine: Arc<Snapshot>,
     pub(crate) decision: Decision,
     pub(crate) determining: SmallVec<[u32; 4]>,
     pub(crate) errors: Vec<PolicyError>,
@@ -93,7 +94,7 @@ impl Outcome {
     /// Returns the revision of the policy set that decided.
     #[must_use]
     pub fn revision(&self) -> &str {
-        self.engine.revision()
+        &self.engine.revision
     }
 }
 

@@ -4,9 +4,7 @@
 //! copy of its tables, too large for the engine as WebAssembly; the one for policies reads them
 //! all.
 
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 
 use cedar_policy::{EntityId, EntityUid};
 use cedar_policy_core::parser::err::{ParseErrors, ToASTError, ToASTErrorKind};
@@ -14,8 +12,7 @@ use cedar_policy_core::parser::text_to_cst::parse_policies;
 use cedar_policy_core::parser::{Node, cst};
 use cedar_policy_core::{ast, est, pst};
 
-use crate::error::{ValueError, causes};
-use crate::policy::PolicyInfo;
+use crate::error::{ValueError, error_chain};
 
 /// Parses one policy or template.
 pub(crate) fn statement(text: &str, id: &str) -> Result<ast::Template, Box<ParseErrors>> {
@@ -23,13 +20,13 @@ pub(crate) fn statement(text: &str, id: &str) -> Result<ast::Template, Box<Parse
 }
 
 /// Parses one policy or template into Cedar's public syntax tree, which keeps what is written.
-pub(crate) fn written(text: &str) -> Result<pst::Template, String> {
-    let node = one(text).map_err(|e| causes(&e))?;
+pub(crate) fn to_pst(text: &str) -> Result<pst::Template, String> {
+    let node = one(text).map_err(|e| error_chain(&e))?;
     // Finds mistakes that what follows does not look for.
-    node.to_template(ast::PolicyID::from_string("policy0")).map_err(|e| causes(&e))?;
-    let syntax = node.try_into_inner().map_err(|e| causes(&e))?;
-    let syntax = est::Policy::try_from(syntax).map_err(|e| causes(&e))?;
-    pst::Template::try_from(syntax).map_err(|e| causes(&e))
+    node.to_template(ast::PolicyID::from_string("policy0")).map_err(|e| error_chain(&e))?;
+    let syntax = node.try_into_inner().map_err(|e| error_chain(&e))?;
+    let syntax = est::Policy::try_from(syntax).map_err(|e| error_chain(&e))?;
+    pst::Template::try_from(syntax).map_err(|e| error_chain(&e))
 }
 
 /// Parses an expression: the condition of a policy that is made of it.
@@ -166,31 +163,6 @@ pub(crate) fn statements(
     (nodes.len() == spans.len() && nodes.iter().zip(spans).all(is_at)).then_some(nodes)
 }
 
-/// Parses a policy's text again, and links it if it is a link.
-pub(crate) fn again(policy: PolicyInfo<'_>) -> Result<ast::Policy, String> {
-    in_place(policy, policy.text())
-}
-
-/// Parses a text that stands in the place of a policy's, and links it if that is a link.
-pub(crate) fn in_place(policy: PolicyInfo<'_>, text: &str) -> Result<ast::Policy, String> {
-    let template = statement(text, policy.id()).map_err(|e| causes(&e))?;
-    let template = Arc::new(template);
-    let linked = match policy.link() {
-        None => ast::Template::try_as_policy(template),
-        Some((principal, resource)) => {
-            let mut slots: HashMap<ast::SlotId, ast::EntityUID> = HashMap::new();
-            if let Some(uid) = principal {
-                slots.insert(ast::SlotId::principal(), uid.clone().into());
-            }
-            if let Some(uid) = resource {
-                slots.insert(ast::SlotId::resource(), uid.clone().into());
-            }
-            ast::Template::link(template, ast::PolicyID::from_string(policy.id()), slots)
-        }
-    };
-    linked.map_err(|e| causes(&e))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,11 +249,11 @@ mod tests {
     #[test]
     fn what_is_written_stays() -> Result<(), String> {
         let text = "permit (principal, action, resource) when { 1 != 2 } unless { false };";
-        let clauses = written(text)?.into_clauses();
+        let clauses = to_pst(text)?.into_clauses();
         assert!(matches!(clauses.as_slice(), [pst::Clause::When(_), pst::Clause::Unless(_)]));
         // Cedar's tree of what is written takes it.
-        assert!(written("permit (principal, action, resource) when { principal };").is_ok());
-        assert!(written("permit (principal, action, resource) when { f(1) };").is_err());
+        assert!(to_pst("permit (principal, action, resource) when { principal };").is_ok());
+        assert!(to_pst("permit (principal, action, resource) when { f(1) };").is_err());
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! what its operands come to.
 //!
 //! There are two: one keeps everything that is unknown ([`query`](crate::query)), one keeps what may
-//! be said of deferred attributes alone and closes the rest ([`open`](crate::open)). They differ in
+//! be said of deferred attributes alone and closes the rest ([`open`](crate::deferred)). They differ in
 //! what they do about errors and short circuits, and so in everything but this.
 
 use std::sync::Arc;

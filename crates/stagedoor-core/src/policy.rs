@@ -1,5 +1,6 @@
 //! Policies as an engine keeps them, and what it tells of them.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,11 +9,12 @@ use cedar_policy_core::ast;
 use cedar_policy_core::ast::Expr;
 use smol_str::SmolStr;
 
-use crate::condition::Clause;
-use crate::evaluate::with_room;
+use crate::error::error_chain;
 use crate::guard::{BoundGuard, GuardInfo};
+use crate::ir::Clause;
 use crate::parse;
 use crate::source::Source;
+use crate::stack::with_stack;
 use crate::statement::{annotation_part, effect_part, scope_part};
 
 /// A policy, or a template linked to a principal and a resource.
@@ -39,6 +41,15 @@ pub(crate) struct Slots {
     pub(crate) template: SmolStr,
     pub(crate) principal: Option<EntityUid>,
     pub(crate) resource: Option<EntityUid>,
+}
+
+/// A template, kept for its links.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    pub(crate) tree: Arc<ast::Template>,
+    pub(crate) body: Arc<Body>,
+    /// How many links it has.
+    pub(crate) links: usize,
 }
 
 /// What a policy's text says beyond its scope.
@@ -202,7 +213,7 @@ impl<'a> PolicyInfo<'a> {
     ///
     /// Cedar's reason, which a policy that was loaded does not give.
     pub fn tree(&self) -> Result<ast::Policy, String> {
-        with_room(|| parse::again(*self))
+        with_stack(|| self.reparse())
     }
 
     /// Parses the policy's text again into Cedar's public syntax tree, clause by clause as it is
@@ -212,7 +223,32 @@ impl<'a> PolicyInfo<'a> {
     ///
     /// As [`tree`](Self::tree).
     pub fn written(&self) -> Result<pst::Template, String> {
-        with_room(|| parse::written(self.text()))
+        with_stack(|| parse::to_pst(self.text()))
+    }
+
+    /// As [`tree`](Self::tree), for callers that have room on their stack.
+    pub(crate) fn reparse(&self) -> Result<ast::Policy, String> {
+        self.parse_replacement(self.text())
+    }
+
+    /// Parses a text that stands in the place of the policy's, and links it if that is a link.
+    pub(crate) fn parse_replacement(&self, text: &str) -> Result<ast::Policy, String> {
+        let template = parse::statement(text, self.id()).map_err(|e| error_chain(&e))?;
+        let template = Arc::new(template);
+        let linked = match self.link() {
+            None => ast::Template::try_as_policy(template),
+            Some((principal, resource)) => {
+                let mut slots: HashMap<ast::SlotId, ast::EntityUID> = HashMap::new();
+                if let Some(uid) = principal {
+                    slots.insert(ast::SlotId::principal(), uid.clone().into());
+                }
+                if let Some(uid) = resource {
+                    slots.insert(ast::SlotId::resource(), uid.clone().into());
+                }
+                ast::Template::link(template, ast::PolicyID::from_string(self.id()), slots)
+            }
+        };
+        linked.map_err(|e| error_chain(&e))
     }
 
     pub(crate) fn source(&self) -> &'a Source {

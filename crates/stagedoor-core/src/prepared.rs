@@ -16,16 +16,14 @@ use std::cell::{Cell, OnceCell};
 
 use smallvec::SmallVec;
 
-use crate::engine::{Engine, Snapshot};
 use crate::entities::Entities;
 use crate::error::DecideError;
-use crate::evaluate::{Evaluation, ResourceKnown};
+use crate::limits::Limits;
+use crate::lookup::PathKey;
 use crate::node::EntitySymbols;
-use crate::outcome::{Outcome, Ruling};
 use crate::request::Request;
-use crate::symbols::Key;
+use crate::symbols::Symbols;
 use crate::value::{Record, extent};
-use crate::view::EvalContext;
 
 pub use action::Action;
 pub use principal::Principal;
@@ -85,7 +83,7 @@ pub struct PreparedRequest<'a> {
 pub(crate) struct Bound {
     pub(crate) resource: EntitySymbols,
     /// The literals that its attributes equal, by slot, as far as they were asked for.
-    pub(crate) keys: SmallVec<[Cell<Option<Option<Key>>>; 8]>,
+    pub(crate) keys: SmallVec<[Cell<PathKey>; 8]>,
 }
 
 impl<'a> PreparedRequest<'a> {
@@ -126,8 +124,8 @@ impl<'a> PreparedRequest<'a> {
 
     /// Returns what the request is in an engine's numbers, if it surely passes the engine's
     /// checks, and means the same without an entity for its resource.
-    fn bound(&self, engine: &Snapshot) -> Option<&Bound> {
-        let numbering = engine.symbols.numbering;
+    pub(crate) fn bound(&self, symbols: &Symbols, limits: &Limits, exact: bool) -> Option<&Bound> {
+        let numbering = symbols.numbering;
         let is_of_engine = self.principal.numbering == numbering
             && self.action.numbering == numbering
             && self.resource.numbering() == numbering;
@@ -135,65 +133,27 @@ impl<'a> PreparedRequest<'a> {
             return None;
         }
         let bind = || {
-            self.is_plain(engine).then(|| Bound {
-                resource: self.resource.interned(&engine.symbols),
-                keys: SmallVec::from_elem(Cell::new(None), self.resource.len()),
+            self.is_plain(symbols, limits, exact).then(|| Bound {
+                resource: self.resource.interned(symbols),
+                keys: SmallVec::from_elem(Cell::new(PathKey::Unknown), self.resource.len()),
             })
         };
         self.bound.get_or_init(bind).as_ref()
     }
 
     /// As [`bound`](Self::bound), of the engine that the handles were made for.
-    fn is_plain(&self, engine: &Snapshot) -> bool {
+    fn is_plain(&self, symbols: &Symbols, limits: &Limits, exact: bool) -> bool {
         let Self { principal, action, resource, context, .. } = self;
-        let limits = &engine.limits;
         let context_is_plain = context.is_empty() || {
             let (longest, depth) = extent(context);
             longest <= limits.string_bytes && depth <= limits.nesting
         };
-        resource.is_plain(&engine.symbols, limits, principal)
+        resource.is_plain(symbols, limits, principal)
             && resource.type_number().is_some_and(|number| {
                 principal.is_apart_from(number)
                     && action.is_apart_from(number)
-                    && (engine.exact || action.fits(principal, number, context))
+                    && (exact || action.fits(principal, number, context))
             })
             && context_is_plain
-    }
-}
-
-impl Engine {
-    /// Decides a prepared request: as [`decide`](Self::decide), with the same checks.
-    ///
-    /// # Errors
-    ///
-    /// As [`decide`](Self::decide).
-    pub fn decide_prepared(&self, asked: &PreparedRequest<'_>) -> Result<Outcome, DecideError> {
-        self.evaluated_prepared(asked, |evaluation| {
-            let tally = evaluation.tally(self, |_| true)?;
-            Ok(evaluation.outcome(self, tally, evaluation.guards(ResourceKnown::Yes)))
-        })
-    }
-
-    /// Returns the decision about a prepared request and one policy that determines it: as
-    /// [`ruling`](Self::ruling), with the same checks. The fastest way to a decision.
-    ///
-    /// # Errors
-    ///
-    /// As [`decide`](Self::decide).
-    pub fn ruling_prepared(&self, asked: &PreparedRequest<'_>) -> Result<Ruling<'_>, DecideError> {
-        self.evaluated_prepared(asked, |evaluation| evaluation.ruling(self))
-    }
-
-    fn evaluated_prepared<R>(
-        &self,
-        asked: &PreparedRequest<'_>,
-        evaluate: impl FnOnce(&Evaluation<'_, '_>) -> Result<R, DecideError>,
-    ) -> Result<R, DecideError> {
-        if let Some(bound) = asked.bound(&self.0) {
-            let view = EvalContext::prepared(asked, bound, &self.0);
-            return evaluate(&Evaluation::new(&view, &self.0));
-        }
-        let (request, entities) = asked.whole()?;
-        self.evaluated(request, entities, evaluate)
     }
 }

@@ -4,12 +4,9 @@
 //! [`Engine::list`] finds the entities of a store, or the actions, for which the answer is yes.
 
 mod answer;
-mod columns;
 mod list;
 mod partial;
 mod question;
-mod rows;
-mod unknown;
 
 use std::sync::Arc;
 
@@ -18,27 +15,26 @@ use cedar_policy_core::ast;
 use cedar_policy_core::validator::types::Type;
 use hashbrown::hash_map::Entry;
 
+use crate::context::EvalContext;
 use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::entity::Entity;
-use crate::error::{DecideError, RequestError, causes};
-use crate::evaluate::{Evaluation, with_room};
+use crate::error::{DecideError, RequestError, error_chain};
+use crate::evaluate::Evaluation;
 use crate::hash::FastMap;
 use crate::parse;
 use crate::partial::{PartialValue, boolean};
 use crate::policy::{Body, EntityScope, PolicyInfo};
 use crate::request::{Request, cedar_context};
+use crate::stack::with_stack;
 use crate::symbols::Var;
 use crate::value::Record;
-use crate::view::EvalContext;
 
+use crate::unknown::{Extent, Unknown};
 pub use answer::{QueryAnswer, QueryCondition, QueryResidual};
-pub(crate) use columns::{Table, Tables};
 pub use list::{ListEntry, ListError, ListPage, Page};
 use partial::{Partial, UnknownType};
 pub use question::{PartialContext, Party, Query};
-use unknown::Extent;
-pub(crate) use unknown::Unknown;
 
 impl Engine {
     /// Reduces the policies that may matter to a request of which parts are not known.
@@ -152,7 +148,7 @@ impl<'e> Question<'e> {
         query: &Query,
         entities: &Entities,
     ) -> Result<Self, DecideError> {
-        engine.check_entities(entities)?;
+        engine.0.check_entities(entities)?;
         let mut stored = entities.clone();
         let mut unknown = Unknown::default();
         let principal = stand_in(&query.principal, &mut stored, &mut unknown.principal)?;
@@ -182,22 +178,22 @@ impl<'e> Question<'e> {
         let request = self.request(action);
         self.check(&request)?;
         let snapshot = &self.engine.0;
-        let mut view = EvalContext::new(&request, &self.entities, snapshot);
+        let mut view = snapshot.view(&request, &self.entities);
         view.unknown = Some(&self.unknown);
         let evaluation = Evaluation::new(&view, snapshot);
         let mut residuals = Vec::new();
         // Of a template's links the text is read once.
         let mut read: FastMap<*const Body, ast::Template> = FastMap::default();
-        for number in self.engine.all_candidates(&view) {
-            let Some(policy) = self.engine.policy(number) else { continue };
+        for number in self.engine.0.all_candidates(&view) {
+            let Some(policy) = self.engine.0.policy(number) else { continue };
             if !self.scope_may_match(policy, &view, &evaluation) {
                 continue;
             }
             let template = match read.entry(Arc::as_ptr(&policy.policy.body)) {
                 Entry::Occupied(template) => template.into_mut(),
                 Entry::Vacant(free) => free.insert(
-                    with_room(|| parse::statement(policy.text(), "policy"))
-                        .map_err(|error| unread(policy, causes(&error)))?,
+                    with_stack(|| parse::statement(policy.text(), "policy"))
+                        .map_err(|error| unread(policy, error_chain(&error)))?,
                 ),
             };
             let condition = self.condition(policy, template, &evaluation)?;
@@ -223,7 +219,7 @@ impl<'e> Question<'e> {
     /// Checks what is known of a request.
     pub(crate) fn check(&self, request: &Request) -> Result<(), DecideError> {
         if self.unknown == Unknown::default() {
-            return self.engine.check(request, &self.entities);
+            return self.engine.0.check(request, &self.entities);
         }
         request.check(self.engine.limits())?;
         let Some(schema) = self.engine.schema().filter(|_| !self.engine.is_exact_cedar()) else {
@@ -246,7 +242,7 @@ impl<'e> Question<'e> {
             let context = cedar_context(&request.context)?;
             context
                 .validate(schema, &request.action)
-                .map_err(|e| RequestError::Schema(causes(&e)))?;
+                .map_err(|e| RequestError::Schema(error_chain(&e)))?;
         }
         Ok(())
     }
@@ -301,7 +297,7 @@ impl<'e> Question<'e> {
             },
             PartialValue::Residual(expr) => match pst::Expr::try_from(expr) {
                 Ok(tree) => QueryCondition::If(Arc::new(tree)),
-                Err(error) => return Err(unread(policy, causes(&error))),
+                Err(error) => return Err(unread(policy, error_chain(&error))),
             },
         })
     }

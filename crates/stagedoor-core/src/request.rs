@@ -194,7 +194,7 @@ fn context(text: &str, schema: Option<(&Schema, &EntityUid)>) -> Result<Record, 
     let context = Context::from_json_value(json, schema).map_err(|error| {
         let json = unambiguous(text).ok();
         let told = json.and_then(|json| reason::of_value(&json, &place, Look::Texts));
-        let told = told.unwrap_or_else(|| plain_reason(&crate::error::causes(&error)));
+        let told = told.unwrap_or_else(|| plain_reason(&crate::error::error_chain(&error)));
         RequestError::Context(cut(&told))
     })?;
     match context.as_ref() {

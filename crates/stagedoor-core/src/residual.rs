@@ -12,19 +12,18 @@ use cedar_policy::{
 };
 use cedar_policy_core::ast;
 
+use crate::context::EvalContext;
 use crate::engine::Engine;
 use crate::entities::Entities;
-use crate::error::{DecideError, RequestError, causes};
-use crate::evaluate::{
-    Evaluation, GuardSession, GuardedEffect, ResourceKnown, guard_errors, with_room,
-};
+use crate::error::{DecideError, RequestError, error_chain};
+use crate::evaluate::{Evaluation, GuardSession, GuardedEffect, ResourceKnown, guard_errors};
 use crate::guard::GuardOutcome;
 use crate::hash::FastMap;
 use crate::parse;
 use crate::policy::{EntityScope, PolicyInfo};
 use crate::query::{PartialContext, Party, Query, Question};
 use crate::request::{Request, cedar_context};
-use crate::view::EvalContext;
+use crate::stack::with_stack;
 
 /// One policy, and what is left of its scope and condition.
 #[derive(Debug, Clone)]
@@ -88,20 +87,21 @@ impl Engine {
         let question = Question::new(self, &query, entities)?;
         let request = question.request(action.clone());
         question.check(&request)?;
-        let mut view = self.view(&request, entities);
+        let mut view = self.0.view(&request, entities);
         view.unknown = Some(question.unknown());
         let evaluation = Evaluation::new(&view, &self.0);
         let policies: Vec<PolicyInfo<'_>> = self
+            .0
             .all_candidates(&view)
             .into_iter()
-            .filter_map(|number| self.policy(number))
+            .filter_map(|number| self.0.policy(number))
             .filter(|policy| scope_may_match(policy, &view, &evaluation))
             .collect();
         if policies.is_empty() {
             return Ok(Vec::new());
         }
         let partial = Partial::new(&request, resource_type, &context, entities, schema)?;
-        let mut residuals = with_room(|| partial.residuals(&policies));
+        let mut residuals = with_stack(|| partial.residuals(&policies));
         let mut guards = evaluation.guards(ResourceKnown::NotYet);
         residuals.iter_mut().for_each(|residual| residual.ask(&mut guards));
         Ok(residuals)
@@ -161,7 +161,7 @@ impl<'a> Partial<'a> {
         schema: &'a Schema,
     ) -> Result<Self, DecideError> {
         let refused =
-            |e: &dyn std::error::Error| DecideError::Request(RequestError::Schema(causes(e)));
+            |e: &dyn std::error::Error| DecideError::Request(RequestError::Schema(error_chain(e)));
         let context = match context {
             PartialContext::Known(context) => Some(cedar_context(context)?),
             PartialContext::Partly(_) | PartialContext::Unknown => None,
@@ -209,12 +209,12 @@ impl<'a> Partial<'a> {
     fn reduce(&self, policies: &[PolicyInfo<'_>]) -> Result<Vec<ResidualCondition>, String> {
         let (set, ids) = parsed(policies)?;
         let response =
-            set.tpe(&self.request, &self.entities, self.schema).map_err(|e| causes(&e))?;
+            set.tpe(&self.request, &self.entities, self.schema).map_err(|e| error_chain(&e))?;
         let condition = |id: &PolicyId| {
             let reduced = response.get_policy(id);
             let reduced = reduced.ok_or("partial evaluation lost the policy")?;
             let reduced: &ast::Policy = reduced.as_ref();
-            let policy = pst::Policy::try_from(reduced.clone()).map_err(|e| causes(&e))?;
+            let policy = pst::Policy::try_from(reduced.clone()).map_err(|e| error_chain(&e))?;
             of_clauses(&policy)
         };
         let failed = |reason: String| ResidualCondition::Failed(reason);
@@ -228,7 +228,7 @@ fn parsed(policies: &[PolicyInfo<'_>]) -> Result<(PolicySet, Vec<PolicyId>), Str
     let of_their_own = || policies.iter().filter(|policy| policy.link().is_none());
     let texts: Vec<&str> = of_their_own().map(|policy| policy.text()).collect();
     let mut set: PolicySet =
-        texts.join("\n").parse().map_err(|e: cedar_policy::ParseErrors| causes(&e))?;
+        texts.join("\n").parse().map_err(|e: cedar_policy::ParseErrors| error_chain(&e))?;
     let positions = set.policies().count();
     if positions != texts.len() || set.templates().next().is_some() {
         return Err("the text of a policy is not one policy".to_owned());
@@ -258,11 +258,12 @@ fn link(
 ) -> Result<PolicyId, String> {
     let (id, template_id) = (format!("link {number}"), format!("template {number}"));
     let (id, template_id) = (PolicyId::new(id), PolicyId::new(template_id));
-    let template = parse::statement(policy.text(), template_id.as_ref()).map_err(|e| causes(&e))?;
-    set.add_template(template.into()).map_err(|e| causes(&e))?;
+    let template =
+        parse::statement(policy.text(), template_id.as_ref()).map_err(|e| error_chain(&e))?;
+    set.add_template(template.into()).map_err(|e| error_chain(&e))?;
     let values = [(SlotId::principal(), principal), (SlotId::resource(), resource)];
     let values = values.into_iter().filter_map(|(slot, uid)| Some((slot, uid?.clone()))).collect();
-    set.link(template_id, id.clone(), values).map_err(|e| causes(&e))?;
+    set.link(template_id, id.clone(), values).map_err(|e| error_chain(&e))?;
     Ok(id)
 }
 

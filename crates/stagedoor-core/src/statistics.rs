@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::condition::Clause;
 use crate::engine::Engine;
+use crate::ir::Clause;
 
 /// How an engine evaluates its policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

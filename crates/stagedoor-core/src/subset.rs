@@ -45,7 +45,7 @@ impl Engine {
         let mut part = whole.as_ref().clone();
         part.policies = PolicyList::new(kept);
         if part.index.is_some() {
-            let index = Index::new(&part.policies, part.world(&part.symbols));
+            let index = Index::new(&part.policies, part.index_input(&part.symbols));
             part.index = Some(index);
         }
         Self(Arc::new(part))

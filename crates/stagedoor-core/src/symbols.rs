@@ -4,7 +4,7 @@
 //! was edited shares the numbers of the one that it was made of, and adds its own.
 
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use cedar_policy::{EntityTypeName, EntityUid};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
-use crate::hash::{FastMap, PersistentMap};
+use crate::hash::{FastMap, KeyHasher, PersistentMap};
 use crate::value::ValueRef;
 
 /// A variable of a request.
@@ -117,6 +117,13 @@ impl Key {
         if key >> 32 == 1 { Some(key as u32) } else { None }
     }
 }
+
+/// As [`KeyMap`], with copies that share what they have in common.
+pub(crate) type PersistentKeyMap<V> =
+    imbl::GenericHashMap<Key, V, BuildHasherDefault<KeyHasher>, imbl::shared_ptr::DefaultSharedPtr>;
+
+/// Values by a literal's number.
+pub(crate) type KeyMap<V> = hashbrown::HashMap<Key, V, BuildHasherDefault<KeyHasher>>;
 
 /// An entity's id and its type's number: types are few, and comparing their names is slow.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -13,11 +13,11 @@ use smallvec::SmallVec;
 
 use crate::engine::Engine;
 use crate::entities::Entities;
-use crate::error::{DecideError, causes};
-use crate::evaluate::{Evaluation, GuardSession, GuardedEffect, ResourceKnown, Verdict, with_room};
-use crate::parse;
+use crate::error::{DecideError, error_chain};
+use crate::evaluate::{Evaluation, GuardSession, GuardedEffect, ResourceKnown, Verdict};
 use crate::policy::{PolicyInfo, StoredPolicy};
 use crate::request::Request;
+use crate::stack::with_stack;
 use crate::symbols::Var;
 
 /// What one policy says to one request.
@@ -146,7 +146,7 @@ impl Trial<'_> {
     /// where it errs.
     #[must_use]
     pub fn condition(&self, policy: PolicyInfo<'_>) -> Option<bool> {
-        with_room(|| self.asked.condition(policy.policy))
+        with_stack(|| self.asked.condition(policy.policy))
     }
 
     /// Returns what the engine's policies say.
@@ -158,7 +158,7 @@ impl Trial<'_> {
     /// Returns whether a condition, or a part of one, holds; `None` where Cedar errs.
     #[must_use]
     pub fn holds(&self, condition: &ast::Expr) -> Option<bool> {
-        let value = with_room(|| self.evaluator.interpret(condition, &ast::SlotEnv::new()).ok());
+        let value = with_stack(|| self.evaluator.interpret(condition, &ast::SlotEnv::new()).ok());
         value.and_then(|value| match value.value {
             ast::ValueKind::Lit(ast::Literal::Bool(held)) => Some(held),
             _ => None,
@@ -175,7 +175,7 @@ impl Trial<'_> {
     /// as that one is, as long as it has `@guard`.
     #[must_use]
     pub fn verdict(&self, policy: PolicyInfo<'_>, variant: &ast::Policy) -> PolicyVerdict {
-        match with_room(|| self.evaluator.evaluate(variant).ok()) {
+        match with_stack(|| self.evaluator.evaluate(variant).ok()) {
             Some(true) if variant.annotations().any(|(key, _)| key.as_ref() == "guard") => {
                 self.guarded(policy)
             }
@@ -198,7 +198,7 @@ impl Engine {
         entities: &Entities,
         ask: impl FnOnce(&Trial<'_>) -> R,
     ) -> Result<R, DecideError> {
-        self.evaluated(request, entities, |evaluation| {
+        self.0.evaluated(request, entities, |evaluation| {
             let mut guards = evaluation.guards(ResourceKnown::Yes);
             let verdicts = self.verdicts(evaluation, &mut guards)?;
             let guards = RefCell::new(guards);
@@ -213,8 +213,8 @@ impl Engine {
         guards: &mut GuardSession<'_>,
     ) -> Result<Verdicts, DecideError> {
         let mut standing = SmallVec::new();
-        for number in self.all_candidates(evaluation.view) {
-            let Some(policy) = self.policy(number) else { continue };
+        for number in self.0.all_candidates(evaluation.view) {
+            let Some(policy) = self.0.policy(number) else { continue };
             let verdict = match evaluation.policy(policy)? {
                 Verdict::NotSatisfied => continue,
                 Verdict::Satisfied => guarded(policy, guards),
@@ -258,7 +258,7 @@ impl Variants {
     ///
     /// What keeps it from being loaded: it does not parse or does not validate.
     pub fn read(&self, policy: PolicyInfo<'_>, text: &str) -> Result<ast::Policy, String> {
-        let parsed = with_room(|| parse::in_place(policy, text))?;
+        let parsed = with_stack(|| policy.parse_replacement(text))?;
         let Some(validator) = &self.validator else { return Ok(parsed) };
         let mut set = ast::PolicySet::new();
         let added = if parsed.is_static() {
@@ -267,9 +267,9 @@ impl Variants {
             set.add_template(parsed.template().clone()).map_err(|e| e.to_string())
         };
         added?;
-        let result = with_room(|| validator.validate(&set, ValidationMode::Strict));
+        let result = with_stack(|| validator.validate(&set, ValidationMode::Strict));
         match result.validation_errors().next() {
-            Some(error) => Err(causes(error)),
+            Some(error) => Err(error_chain(error)),
             None => Ok(parsed),
         }
     }

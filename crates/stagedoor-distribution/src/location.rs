@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::channel::{Channel, NameError};
-use crate::store::PolicyStore;
 use crate::store::directory::DirectoryStore;
-use crate::store::http::{HttpOptions, HttpOptionsError, HttpStore};
-use crate::store::oci::{Credentials, OciStore};
+use crate::store::http::{HttpOptionsError, HttpStore};
+use crate::store::oci::OciStore;
+use crate::store::{PolicyStore, StoreOptions};
 
 /// Where a channel of a policy set is: a store, and `SET:CHANNEL`.
 ///
@@ -47,16 +47,6 @@ enum Address {
     },
     #[cfg(feature = "postgres")]
     Postgres(String),
-}
-
-/// How stores are opened.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct StoreOptions {
-    /// How servers are spoken to.
-    pub http: HttpOptions,
-    /// Who the caller is to registries.
-    pub credentials: Credentials,
 }
 
 /// Why text names no store and channel, or the store cannot be opened.

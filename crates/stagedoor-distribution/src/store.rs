@@ -9,8 +9,11 @@ use crate::digest::Digest;
 pub mod directory;
 pub mod http;
 pub mod oci;
+mod options;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+
+pub use options::StoreOptions;
 
 /// A place from which policy sets are read, and to which they are published.
 ///

@@ -1,5 +1,7 @@
 //! What is asked: the two kinds of request attributes of a SubjectAccessReview.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::selector::{FieldSelectorAttributes, LabelSelectorAttributes};
@@ -28,6 +30,23 @@ impl Attributes {
         match self {
             Self::Resource(attributes) => &attributes.verb,
             Self::NonResource(attributes) => &attributes.verb,
+        }
+    }
+}
+
+/// Writes verb and resource in one line: `get pods/log ledger-0 in payments`.
+impl fmt::Display for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NonResource(of_path) => write!(f, "{} {}", of_path.verb, of_path.path),
+            Self::Resource(of) => {
+                write!(f, "{} {}", of.verb, of.resource)?;
+                let parts = [("/", &of.subresource), (".", &of.group), (" ", &of.name)];
+                let parts = parts.into_iter().chain([(" in ", &of.namespace)]);
+                parts
+                    .filter(|(_, part)| !part.is_empty())
+                    .try_for_each(|(lead, part)| write!(f, "{lead}{part}"))
+            }
         }
     }
 }

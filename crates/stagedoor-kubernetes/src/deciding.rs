@@ -4,8 +4,9 @@ use stagedoor_core::{DecideError, Entities, Outcome, Request};
 
 use crate::admission::AdmissionRequest;
 use crate::attributes::Attributes;
-use crate::reviewer::{Reviewer, UndecidedError, is_forbidden};
+use crate::reviewer::{Reviewer, is_forbidden};
 use crate::subject::Subject;
+use crate::undecided::UndecidedError;
 use crate::vocabulary::Vocabulary;
 
 /// A request with its entities, whose decision by [`Reviewer::enforced`] is the answer.

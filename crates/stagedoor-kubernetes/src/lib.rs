@@ -56,33 +56,36 @@ mod forbids;
 mod impersonation;
 mod mode;
 mod names;
+mod policy_mode;
 pub mod rbac;
-mod reading;
 mod resource;
 mod review;
+mod review_body;
 mod reviewer;
 mod ruling;
 mod selector;
-mod selector_text;
 mod starter;
 mod subject;
 mod to_wire;
+mod undecided;
 mod version;
 mod vocabulary;
 mod wire;
 
 pub use attributes::{Attributes, NonResourceAttributes, ResourceAttributes};
 pub use deciding::DecidingRequest;
-pub use mode::{ModeCeiling, PolicyMode, UnknownMode, enforced_policies};
-pub use reading::{Review, ReviewError};
+pub use mode::{ModeCeiling, enforced_policies};
+pub use policy_mode::{PolicyMode, UnknownMode};
 pub use review::{
     ConditionsMode, ReviewVersion, SubjectAccessReview, SubjectAccessReviewSpec,
     SubjectAccessReviewStatus,
 };
-pub use reviewer::{Reviewer, UndecidedError};
+pub use review_body::{Review, ReviewError};
+pub use reviewer::Reviewer;
 pub use ruling::Ruling;
 pub use selector::{FieldSelectorAttributes, LabelSelectorAttributes, SelectorRequirement};
 pub use starter::{DEPLOY_MANIFESTS, SCHEMA, STARTER_POLICIES, VOCABULARY};
 pub use subject::{Principal, PrincipalIds, Subject};
+pub use undecided::UndecidedError;
 pub use version::{KubernetesVersion, UnknownVersion};
 pub use vocabulary::{AttributesError, Vocabulary, VocabularyError};

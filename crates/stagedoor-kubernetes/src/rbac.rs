@@ -7,15 +7,15 @@
 mod aggregation;
 mod audit;
 mod built_in;
+mod emit;
 mod import;
 mod label_selector;
 mod object;
 mod objects;
+mod parse;
 mod pattern;
-mod read;
 mod resolve;
 mod split;
-mod text;
 mod title;
 mod unmatchable;
 mod verbs;

@@ -1,9 +1,7 @@
 //! Answering reviews with an engine.
 
 use cedar_policy::Decision;
-use stagedoor_core::{
-    DecideError, Engine, Entities, EntitiesError, Explanation, Outcome, PolicyInfo, Request,
-};
+use stagedoor_core::{Engine, Entities, Explanation, Outcome, Request};
 
 use crate::admission::AdmissionRequest;
 use crate::attributes::Attributes;
@@ -11,14 +9,10 @@ use crate::forbids::Forbids;
 use crate::mode::{ModeCeiling, Modes};
 use crate::resource::stands_for_every_name;
 use crate::review::{SubjectAccessReview, SubjectAccessReviewStatus};
-use crate::ruling::Ruling;
+use crate::ruling::{Ruling, in_own_words, list};
 use crate::subject::{Principal, PrincipalIds, Subject};
-use crate::vocabulary::{AttributesError, Vocabulary, VocabularyError};
-
-/// How many policies or errors an answer names before it only counts them.
-const NAMED: usize = 8;
-/// How much of a policy's own words an answer has, in characters.
-const WORDS: usize = 512;
+use crate::undecided::UndecidedError;
+use crate::vocabulary::{Vocabulary, VocabularyError};
 
 /// Answers SubjectAccessReviews by the policies of one engine.
 ///
@@ -56,30 +50,6 @@ pub struct Reviewer {
     vocabulary: Vocabulary,
     forbids: Forbids,
     modes: Modes,
-}
-
-/// A request that the policies do not decide. It must count as a refusal.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum UndecidedError {
-    /// No request can be made of it.
-    #[error(transparent)]
-    Attributes(#[from] AttributesError),
-    /// Names or groups are too long or too many.
-    #[error(transparent)]
-    Entities(#[from] EntitiesError),
-    /// The engine does not take the request.
-    #[error(transparent)]
-    Request(#[from] DecideError),
-    /// An AdmissionReview that cannot be put to policies.
-    #[error("{0}")]
-    Admission(String),
-    /// The name `*` stands for every one, and a policy may forbid one of them.
-    #[error(
-        "`*` stands for every name, of which policies may forbid some: kube-apiserver asks about \
-         each one then"
-    )]
-    EveryName,
 }
 
 impl Reviewer {
@@ -386,28 +356,5 @@ impl From<&Outcome> for SubjectAccessReviewStatus {
         let errors =
             outcome.errors().iter().map(|e| format!("policy `{}`: {}", e.policy(), e.message()));
         Self { allowed, denied, reason, evaluation_error: list(errors, "; ") }
-    }
-}
-
-/// Returns a policy's id with what it tells those whom it stops: `@message`, or else `@doc`.
-pub(crate) fn in_own_words(policy: PolicyInfo<'_>) -> String {
-    let words = policy.annotation("message").or_else(|| policy.annotation("doc"));
-    let words = words.map(|words| words.split_whitespace().collect::<Vec<_>>().join(" "));
-    match words.filter(|words| !words.is_empty()) {
-        None => format!("`{}`", policy.id()),
-        Some(words) if words.chars().count() <= WORDS => format!("`{}`: {words}", policy.id()),
-        Some(words) => {
-            let words: String = words.chars().take(WORDS - 1).collect();
-            format!("`{}`: {words}…", policy.id())
-        }
-    }
-}
-
-pub(crate) fn list(items: impl Iterator<Item = String>, separator: &str) -> String {
-    let items: Vec<String> = items.collect();
-    let named = items.get(..NAMED).unwrap_or(&items).join(separator);
-    match items.len().checked_sub(NAMED) {
-        Some(more @ 1..) => format!("{named} and {more} more"),
-        _ => named,
     }
 }

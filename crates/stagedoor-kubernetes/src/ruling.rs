@@ -3,9 +3,15 @@
 use cedar_policy::Decision;
 use stagedoor_core::{Outcome, PolicyInfo};
 
-use crate::mode::{Modes, PolicyMode};
+use crate::mode::Modes;
+use crate::policy_mode::PolicyMode;
 use crate::review::SubjectAccessReviewStatus;
-use crate::reviewer::{UndecidedError, in_own_words, list};
+use crate::undecided::UndecidedError;
+
+/// How many policies or errors an answer names before it only counts them.
+const NAMED: usize = 8;
+/// How much of a policy's own words an answer has, in characters.
+const WORDS: usize = 512;
 
 /// What is answered to a request, and what is told besides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,6 +121,29 @@ impl From<Ruling> for SubjectAccessReviewStatus {
         };
         ruling.tell_unenforced(&mut status);
         status
+    }
+}
+
+/// Returns a policy's id with what it tells those whom it stops: `@message`, or else `@doc`.
+pub(crate) fn in_own_words(policy: PolicyInfo<'_>) -> String {
+    let words = policy.annotation("message").or_else(|| policy.annotation("doc"));
+    let words = words.map(|words| words.split_whitespace().collect::<Vec<_>>().join(" "));
+    match words.filter(|words| !words.is_empty()) {
+        None => format!("`{}`", policy.id()),
+        Some(words) if words.chars().count() <= WORDS => format!("`{}`: {words}", policy.id()),
+        Some(words) => {
+            let words: String = words.chars().take(WORDS - 1).collect();
+            format!("`{}`: {words}…", policy.id())
+        }
+    }
+}
+
+pub(crate) fn list(items: impl Iterator<Item = String>, separator: &str) -> String {
+    let items: Vec<String> = items.collect();
+    let named = items.get(..NAMED).unwrap_or(&items).join(separator);
+    match items.len().checked_sub(NAMED) {
+        Some(more @ 1..) => format!("{named} and {more} more"),
+        _ => named,
     }
 }
 

@@ -5,11 +5,13 @@
 //! (`in`, `notin`, `exists`, `!`, `=`, `!=` …). A selector that is not valid narrows nothing:
 //! the request is then decided as if it had none, which is the wider question.
 
+mod text;
+
 use serde::{Deserialize, Serialize};
 use stagedoor_core::{Record, Value};
 
-use crate::selector_text::{parse_field_selector, parse_label_selector};
 use crate::wire::{null_is_default, objects};
+use text::{parse_field_selector, parse_label_selector};
 
 /// `fieldSelector` of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

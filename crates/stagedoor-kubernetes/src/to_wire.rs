@@ -2,7 +2,7 @@
 
 use stagedoor_wire::WireError;
 
-use crate::reading::ReviewError;
+use crate::review_body::ReviewError;
 use crate::vocabulary::VocabularyError;
 
 impl From<VocabularyError> for WireError {

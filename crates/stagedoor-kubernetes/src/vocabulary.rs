@@ -8,8 +8,8 @@ use stagedoor_core::{Entities, EntitiesError, Entity, Request};
 
 use crate::attributes::Attributes;
 use crate::impersonation::{self, is_constrained};
-use crate::mode::UnknownMode;
 use crate::names::{NAMES, uid};
+use crate::policy_mode::UnknownMode;
 use crate::resource::{ResourceKind, entity, kind};
 use crate::subject::{Principal, PrincipalIds, PrincipalKind, Subject};
 

@@ -4,8 +4,7 @@
 //! the set says of the schema's actions and of the entities that are known. What is told as sure
 //! is so for every request; what is probable is marked ([`Certainty`]).
 
-mod alone;
-mod code;
+mod codes;
 mod entities;
 mod environments;
 pub(crate) mod fact;
@@ -14,13 +13,14 @@ pub mod format;
 mod inspected;
 mod kubernetes;
 pub(crate) mod normal;
-mod pairs;
+mod redundant;
+mod set;
 mod settings;
+mod single;
 mod suppression;
-mod together;
 mod words;
 
-pub use code::{LintCode, LintLevel, UnknownLintCode};
+pub use codes::{LintCode, LintLevel, UnknownLintCode};
 pub use finding::{Certainty, LintFinding, LintPlace, LintReport};
 pub use settings::{LintSettings, LintSettingsWithin, LintSeverity, Severities};
 
@@ -29,7 +29,7 @@ use stagedoor_backstage::Permissions;
 use stagedoor_core::{Engine, Entity, EntityUid};
 
 use normal::Normal;
-use pairs::Pairs;
+use redundant::Pairs;
 
 use crate::platform::Platform;
 
@@ -103,19 +103,19 @@ impl<'e> Linter<'e> {
     fn look(&self) -> LintReport {
         let mut report =
             LintReport { policies: self.engine.policies().len(), ..LintReport::default() };
-        report.findings.extend(alone::validated(self.engine));
+        report.findings.extend(single::validated(self.engine));
         if let Some(schema) = self.engine.schema() {
             let (policies, environments) = normal::normalized(self.engine, schema);
-            let never = alone::never_matching(&policies);
+            let never = single::never_matching(&policies);
             let of_kubernetes = Platform::of(schema) == Platform::Kubernetes;
             let watched = of_kubernetes.then(|| kubernetes::watched(self.engine));
             let library = Library::of(self.engine);
-            report.findings.extend(alone::not_told(never, &report.findings));
+            report.findings.extend(single::not_told(never, &report.findings));
             if let Some(library) = &library {
-                let inspected = inspected::of(library, &alone::never_told(&report.findings));
+                let inspected = inspected::of(library, &single::never_told(&report.findings));
                 report.findings.extend(inspected);
             }
-            let never = alone::never_told(&report.findings);
+            let never = single::never_told(&report.findings);
             // What does not decide overrides nothing, and makes nothing needless.
             let watches = |id: &str| watched.iter().flatten().any(|watched| watched == id);
             let is_dead =
@@ -125,18 +125,17 @@ impl<'e> Linter<'e> {
 
             let permissions = self.permissions.as_ref();
             let permissions = permissions.filter(|_| Platform::of(schema) == Platform::Backstage);
-            report.findings.extend(alone::written(&policies, &environments));
+            report.findings.extend(single::written(&policies, &environments));
             if of_kubernetes {
                 report.findings.extend(kubernetes::remarks(self.engine));
             }
             if let Some(permissions) = permissions {
-                report.findings.extend(alone::not_conditional(self.engine, permissions));
+                report.findings.extend(single::not_conditional(self.engine, permissions));
             }
             let pairs = Pairs::of(&policies, &dead, library.as_ref());
             report.skipped_pairs = pairs.skipped;
-            report.findings.extend(together::of_pairs(&policies, &pairs));
-            let unreachable =
-                together::unreachable_actions(&policies, &dead, &pairs, &environments);
+            report.findings.extend(set::of_pairs(&policies, &pairs));
+            let unreachable = set::unreachable_actions(&policies, &dead, &pairs, &environments);
             report.findings.extend(unreachable);
             report.findings.extend(entities::of(&policies, &self.known));
         }

@@ -5,62 +5,19 @@ use std::time::Duration;
 
 use stacker::maybe_grow;
 use wasmtime::component::Instance;
-use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 
 use crate::contract::LinkedRule;
 use crate::cpu_deadline::{CpuBudget, processor_time};
+use crate::engine::STACK_BYTES;
 use crate::error::{LimitExceeded, WasmRuleError, causes};
-use crate::host::{STACK_BYTES, Shared};
+use crate::host::Shared;
+use crate::instance_limits::State;
 use crate::limits::RuleLimits;
 use crate::semaphore::{Permit, Semaphore};
 
 /// Room for the host's own frames below a rule's stack.
 const HOST_STACK_BYTES: usize = 256 << 10;
-
-/// What a store knows of its instance: what it has taken, and may take.
-pub(crate) struct State {
-    memory: usize,
-    table: usize,
-    memory_limit: usize,
-    table_limit: usize,
-}
-
-impl ResourceLimiter for State {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let taken = self.memory.saturating_sub(current).saturating_add(desired);
-        if taken > self.memory_limit {
-            return Err(LimitExceeded::Memory.into());
-        }
-        // What the module itself declares is no failure: growing returns -1.
-        let fits = maximum.is_none_or(|maximum| desired <= maximum);
-        if fits {
-            self.memory = taken;
-        }
-        Ok(fits)
-    }
-
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let taken = self.table.saturating_sub(current).saturating_add(desired);
-        if taken > self.table_limit {
-            return Err(LimitExceeded::Table.into());
-        }
-        let fits = maximum.is_none_or(|maximum| desired <= maximum);
-        if fits {
-            self.table = taken;
-        }
-        Ok(fits)
-    }
-}
 
 /// A rule whose calls take so much processor time is slow.
 const SLOW: Duration = Duration::from_millis(1);
@@ -121,12 +78,16 @@ pub(crate) fn call<R>(
 ) -> Result<(R, u64), WasmRuleError> {
     let timeout = host.config.acquire_timeout;
     let busy = || WasmRuleError::Busy(timeout);
+    // INVARIANT: held until the instance is gone, so that the pool has a place for everyone who has a
+    // permit, and one rule leaves half of the processors to the others.
     let _turn = turns.acquire(timeout, limits.calls).map_err(|Busy| busy())?;
     let _permit = host.semaphore.acquire(timeout).ok_or_else(busy)?;
     let _running = host.ticker.run();
     let begun = processor_time();
     let called =
         maybe_grow(STACK_BYTES + HOST_STACK_BYTES, 2 * (STACK_BYTES + HOST_STACK_BYTES), || {
+            // INVARIANT: an instance serves one call: nothing that a rule learns of one request is
+            // there for the next.
             let mut store = store(host, limits).map_err(|e| not_instantiated(e, limits, host))?;
             let instance =
                 rule.instantiate(&mut store).map_err(|e| not_instantiated(e, limits, host))?;
@@ -146,6 +107,8 @@ fn store(host: &Shared, limits: &RuleLimits) -> wasmtime::Result<Store<State>> {
         table_limit: limits.table_elements,
     };
     let mut store = Store::new(&host.engine, state);
+    // INVARIANT: all bounds stand before the rule's first instruction: its start function is its code
+    // as well.
     store.limiter(|state| state);
     store.set_fuel(limits.fuel)?;
     store.set_hostcall_fuel(limits.output_bytes);

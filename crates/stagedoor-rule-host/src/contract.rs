@@ -9,8 +9,8 @@ use wasmtime::component::{
     flags,
 };
 
-use crate::call::State;
 use crate::error::causes;
+use crate::instance_limits::State;
 
 /// What a rule exports, without the version.
 pub(crate) const EXPORT: &str = "stagedoor:rule/guard";

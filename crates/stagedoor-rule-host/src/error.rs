@@ -312,3 +312,39 @@ impl LimitExceeded {
         }
     }
 }
+
+/// Failure to load rules. None of them is used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WasmRulesError {
+    /// A file or the directory cannot be read.
+    #[error("`{0}` cannot be read")]
+    Io(String, #[source] std::io::Error),
+    /// There are no rules in the directory.
+    #[error("there are no rules (`*.wasm`) in `{0}`")]
+    Empty(String),
+    /// A component is no rule.
+    #[error("`{file}`: {error}")]
+    Rule {
+        /// The file.
+        file: String,
+        /// Why.
+        error: WasmRuleLoadError,
+    },
+    /// The limits of a rule cannot be read.
+    #[error("`{file}` has no limits of a rule: {reason}")]
+    Limits {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+    /// What pins the rules cannot be read.
+    #[error("`{file}` does not pin rules: {reason}")]
+    Lock {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+}

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::error::WasmRulesError;
 use crate::files::read;
 use crate::limits::RuleLimits;
-use crate::rules::WasmRulesError;
 
 /// The largest file, in bytes.
 const LIMITS_BYTES: u64 = 64 << 10;

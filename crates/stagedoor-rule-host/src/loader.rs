@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use miette::Diagnostic as _;
 
-use crate::error::WasmRuleLoadError;
+use crate::error::{WasmRuleLoadError, WasmRulesError};
 use crate::files::{Stamp, components, read, until};
 use crate::host::RuleHost;
 use crate::limits_file::limits_beside;
 use crate::lock::RuleLock;
 use crate::rule::{PreparedRule, WasmRule, digest};
-use crate::rules::{WasmRules, WasmRulesError};
+use crate::rules::WasmRules;
 
 use work::{Job, Work};
 
@@ -159,6 +159,8 @@ impl RuleLoader {
         let bytes = read(path, component.bytes as u64).map_err(unreadable)?;
         let bytes = bytes.map_err(|size| WasmRuleLoadError::too_large(size, component))?;
         let digest = digest(&bytes);
+        // INVARIANT: what runs meanwhile is the last one that could be used, never one that was
+        // refused.
         let before = last.and_then(|last| {
             if last.digest == digest { last.before } else { self.work.usable(&last) }
         });
@@ -186,6 +188,8 @@ impl RuleLoader {
         };
         let rule = WasmRule::with_limits(&self.host, prepared, limits);
         let rule = rule.and_then(|rule| {
+            // INVARIANT: a lock holds for what runs, and so for what still runs while its file is
+            // compiled anew.
             let locked = lock.map_or(Ok(()), |lock| lock.check(rule.name(), rule.digest()));
             // Another name than its file's is known by now.
             locked.inspect_err(|error| {
@@ -209,4 +213,56 @@ impl fmt::Debug for RuleLoader {
 
 fn help(error: &WasmRuleLoadError) -> Option<String> {
     error.help().map(|help| help.to_string())
+}
+
+impl WasmRules {
+    /// Loads every `*.wasm` of a directory, and waits until all are compiled.
+    ///
+    /// Beside `NAME.wasm` may stand `NAME.limits.json`, an object with any of `deadlineMs`,
+    /// `fuel`, `memoryBytes`, `tableElements`, `inputBytes`, `outputBytes`, `reasonBytes`, `calls`,
+    /// `deadlineMicrosPerInputKib`, `fuelPerInputByte` and `memoryPerInputByte`.
+    ///
+    /// # Errors
+    ///
+    /// [`WasmRulesError`] if the directory cannot be read or has no rules. Files that are no rules
+    /// are in [`unusable`](Self::unusable).
+    pub fn load(host: &RuleHost, directory: impl AsRef<Path>) -> Result<Self, WasmRulesError> {
+        RuleLoader::new(host.clone()).load(&[directory.as_ref().to_owned()], &[], None)
+    }
+
+    /// Loads the rules of files that were found beside policies, and waits until all are compiled.
+    ///
+    /// # Errors
+    ///
+    /// None today; files that are no rules are in [`unusable`](Self::unusable).
+    pub fn found(
+        host: &RuleHost,
+        files: impl IntoIterator<Item = impl AsRef<Path>>,
+    ) -> Result<Self, WasmRulesError> {
+        let files = files.into_iter().map(|file| file.as_ref().to_owned()).collect();
+        RuleLoader::new(host.clone()).load_files(files, &[], None)
+    }
+
+    /// Loads one file, with the limits beside it.
+    ///
+    /// # Errors
+    ///
+    /// [`WasmRulesError`] if it is no rule, or its limits are none.
+    pub fn file(host: &RuleHost, path: &Path) -> Result<WasmRule, WasmRulesError> {
+        let file = path.display().to_string();
+        let component = &host.config().component;
+        let bytes =
+            read(path, component.bytes as u64).map_err(|e| WasmRulesError::Io(file.clone(), e))?;
+        let rule = bytes
+            .map_err(|size| WasmRuleLoadError::too_large(size, component))
+            .map(|bytes| Ok((bytes, limits_beside(path)?)));
+        let rule = match rule {
+            Ok(loaded) => {
+                let (bytes, limits) = loaded?;
+                WasmRule::load(host, &bytes, limits)
+            }
+            Err(error) => Err(error),
+        };
+        rule.map_err(|error| WasmRulesError::Rule { file, error })
+    }
 }

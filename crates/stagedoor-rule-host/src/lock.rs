@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::WasmRuleLoadError;
+use crate::error::WasmRulesError;
 use crate::files::read;
-use crate::rules::WasmRulesError;
 
 /// What the file is called.
 pub const LOCK_FILE: &str = "rules.lock";

@@ -2,18 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use stagedoor_core::{Guard, GuardRefusal, Problem, RuleEvaluator, RuleReference, single_line};
 
-use crate::error::WasmRuleLoadError;
-use crate::files::{expected_name, read};
+use crate::files::expected_name;
 use crate::guard::{PendingGuard, WasmGuard};
-use crate::host::RuleHost;
-use crate::limits_file::limits_beside;
-use crate::loader::RuleLoader;
 use crate::rule::WasmRule;
 
 /// Rules by name, for policies to be guarded by.
@@ -49,93 +44,7 @@ pub(crate) struct PendingRule {
     pub(crate) name: String,
 }
 
-/// Failure to load rules. None of them is used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WasmRulesError {
-    /// A file or the directory cannot be read.
-    #[error("`{0}` cannot be read")]
-    Io(String, #[source] io::Error),
-    /// There are no rules in the directory.
-    #[error("there are no rules (`*.wasm`) in `{0}`")]
-    Empty(String),
-    /// A component is no rule.
-    #[error("`{file}`: {error}")]
-    Rule {
-        /// The file.
-        file: String,
-        /// Why.
-        error: WasmRuleLoadError,
-    },
-    /// The limits of a rule cannot be read.
-    #[error("`{file}` has no limits of a rule: {reason}")]
-    Limits {
-        /// The file.
-        file: String,
-        /// Why.
-        reason: String,
-    },
-    /// What pins the rules cannot be read.
-    #[error("`{file}` does not pin rules: {reason}")]
-    Lock {
-        /// The file.
-        file: String,
-        /// Why.
-        reason: String,
-    },
-}
-
 impl WasmRules {
-    /// Loads every `*.wasm` of a directory, and waits until all are compiled.
-    ///
-    /// Beside `NAME.wasm` may stand `NAME.limits.json`, an object with any of `deadlineMs`,
-    /// `fuel`, `memoryBytes`, `tableElements`, `inputBytes`, `outputBytes`, `reasonBytes`, `calls`,
-    /// `deadlineMicrosPerInputKib`, `fuelPerInputByte` and `memoryPerInputByte`.
-    ///
-    /// # Errors
-    ///
-    /// [`WasmRulesError`] if the directory cannot be read or has no rules. Files that are no rules
-    /// are in [`unusable`](Self::unusable).
-    pub fn load(host: &RuleHost, directory: impl AsRef<Path>) -> Result<Self, WasmRulesError> {
-        RuleLoader::new(host.clone()).load(&[directory.as_ref().to_owned()], &[], None)
-    }
-
-    /// Loads the rules of files that were found beside policies, and waits until all are compiled.
-    ///
-    /// # Errors
-    ///
-    /// None today; files that are no rules are in [`unusable`](Self::unusable).
-    pub fn found(
-        host: &RuleHost,
-        files: impl IntoIterator<Item = impl AsRef<Path>>,
-    ) -> Result<Self, WasmRulesError> {
-        let files = files.into_iter().map(|file| file.as_ref().to_owned()).collect();
-        RuleLoader::new(host.clone()).load_files(files, &[], None)
-    }
-
-    /// Loads one file, with the limits beside it.
-    ///
-    /// # Errors
-    ///
-    /// [`WasmRulesError`] if it is no rule, or its limits are none.
-    pub fn file(host: &RuleHost, path: &Path) -> Result<WasmRule, WasmRulesError> {
-        let file = path.display().to_string();
-        let component = &host.config().component;
-        let bytes =
-            read(path, component.bytes as u64).map_err(|e| WasmRulesError::Io(file.clone(), e))?;
-        let rule = bytes
-            .map_err(|size| WasmRuleLoadError::too_large(size, component))
-            .map(|bytes| Ok((bytes, limits_beside(path)?)));
-        let rule = match rule {
-            Ok(loaded) => {
-                let (bytes, limits) = loaded?;
-                WasmRule::load(host, &bytes, limits)
-            }
-            Err(error) => Err(error),
-        };
-        rule.map_err(|error| WasmRulesError::Rule { file, error })
-    }
-
     /// Adds a rule.
     ///
     /// # Errors

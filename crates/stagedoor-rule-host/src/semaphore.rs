@@ -39,6 +39,7 @@ impl Semaphore {
                 return None;
             }
             let until = Instant::now() + timeout;
+            // INVARIANT: `waiting` is how many are in the loop below: each leaves it once.
             state.waiting += 1;
             while state.free == 0 {
                 let left = until.saturating_duration_since(Instant::now());

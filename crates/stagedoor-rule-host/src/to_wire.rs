@@ -2,8 +2,8 @@
 
 use stagedoor_wire::WireError;
 
+use crate::error::WasmRulesError;
 use crate::host::HostError;
-use crate::rules::WasmRulesError;
 
 impl From<HostError> for WireError {
     fn from(error: HostError) -> Self {

@@ -10,7 +10,7 @@ use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::places::Permit;
+use crate::connection_limit::Permit;
 use crate::refusal::Refusal;
 
 /// What every body may hold without asking the budget, in bytes: more than nearly all reviews.
@@ -36,7 +36,7 @@ impl BodyLimits {
         &self,
         body: Body,
         most: usize,
-        place: &Permit,
+        permit: &Permit,
     ) -> Result<Text, Refusal> {
         let deadline = Instant::now() + self.time;
         tokio::select! {
@@ -46,7 +46,7 @@ impl BodyLimits {
                 StatusCode::REQUEST_TIMEOUT,
                 format!("the body did not arrive within {:?}", self.time),
             )),
-            () = place.put_out() => Err(Refusal::unavailable(
+            () = permit.evicted() => Err(Refusal::unavailable(
                 "too many requests at a time, and the body of this one was not there yet",
             )),
         }
@@ -109,10 +109,5 @@ pub(crate) struct Text {
 impl Text {
     pub(crate) fn as_str(&self) -> &str {
         &self.text
-    }
-
-    /// Returns the text alone, and gives back its part of the budget.
-    pub(crate) fn into_string(self) -> String {
-        self.text
     }
 }

@@ -20,9 +20,9 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use crate::config::ServerLimits;
-use crate::house::House;
-use crate::places::{Permit, Priority};
+use crate::connection_limit::{Permit, Priority};
 use crate::request_id::RequestId;
+use crate::state::ServerState;
 use crate::tls::Tls;
 
 /// Size of the head of a request, in bytes.
@@ -32,7 +32,7 @@ const STREAMS: u32 = 256;
 
 /// What connections of one listener have in common.
 pub(crate) struct Endpoint {
-    pub(crate) house: Arc<House>,
+    pub(crate) state: Arc<ServerState>,
     pub(crate) router: Router,
     /// Without it, connections are not encrypted.
     pub(crate) tls: Option<Arc<Tls>>,
@@ -50,33 +50,35 @@ impl Endpoint {
     pub(crate) async fn serve(
         &self,
         stream: TcpStream,
-        place: Permit,
+        permit: Permit,
         stopping: watch::Receiver<bool>,
     ) {
         // Answers are small; without it they would wait for each other.
         let _ = stream.set_nodelay(true);
-        let place = Arc::new(place);
+        let permit = Arc::new(permit);
         let Some(tls) = &self.tls else {
             let never = watch::Sender::new(0);
-            return self.serve_http(stream, false, place, stopping, never.subscribe()).await;
+            return self.serve_http(stream, false, permit, stopping, never.subscribe()).await;
         };
         let authorities = tls.authorities();
-        let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+        // There are some from the beginning: without, nobody is let in.
+        let Some(settings) = tls.current() else { return };
+        let handshake = TlsAcceptor::from(settings).accept(stream);
         let accepted = tokio::select! {
             accepted = tokio::time::timeout(self.limits.handshake, handshake) => accepted,
-            () = place.put_out() => return self.house.metrics.connections_put_out.inc(),
+            () = permit.evicted() => return self.state.metrics.connections_evicted.inc(),
         };
         match accepted {
             Ok(Ok(stream)) => {
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                self.serve_http(stream, is_http2, place, stopping, authorities).await;
+                self.serve_http(stream, is_http2, permit, stopping, authorities).await;
             }
             Ok(Err(error)) => {
-                self.house.metrics.handshakes_failed.inc();
+                self.state.metrics.handshakes_failed.inc();
                 tracing::debug!(%error, "TLS handshake failed");
             }
             Err(_) => {
-                self.house.metrics.handshakes_failed.inc();
+                self.state.metrics.handshakes_failed.inc();
                 tracing::debug!("TLS handshake ran out of time");
             }
         }
@@ -86,11 +88,11 @@ impl Endpoint {
         &self,
         stream: S,
         is_http2: bool,
-        place: Arc<Permit>,
+        permit: Arc<Permit>,
         mut stopping: watch::Receiver<bool>,
         mut authorities: watch::Receiver<u64>,
     ) {
-        let activity = Arc::new(Activity::new(Arc::clone(&place)));
+        let activity = Arc::new(Activity::new(Arc::clone(&permit)));
         let service = service_fn(|request: Request<Incoming>| {
             let router = self.router.clone();
             let working = activity.begin();
@@ -123,7 +125,7 @@ impl Endpoint {
                     }
                     return;
                 }
-                () = place.put_out() => return self.house.metrics.connections_put_out.inc(),
+                () = permit.evicted() => return self.state.metrics.connections_evicted.inc(),
                 () = &mut end, if ending => return,
                 // Before the first request HTTP/2 knows no orderly end.
                 () = &mut idle, if !ending => if activity.begun() == 0 { return },
@@ -175,16 +177,16 @@ impl Endpoint {
 
 /// How many requests of a connection are in flight, and what it has shown so far.
 struct Activity {
-    place: Arc<Permit>,
+    permit: Arc<Permit>,
     in_flight: AtomicUsize,
     begun: AtomicUsize,
     proven: AtomicBool,
 }
 
 impl Activity {
-    fn new(place: Arc<Permit>) -> Self {
+    fn new(permit: Arc<Permit>) -> Self {
         Self {
-            place,
+            permit,
             in_flight: AtomicUsize::new(0),
             begun: AtomicUsize::new(0),
             proven: AtomicBool::new(false),
@@ -195,7 +197,7 @@ impl Activity {
         self.begun.fetch_add(1, Ordering::Relaxed);
         if self.in_flight.fetch_add(1, Ordering::AcqRel) == 0 {
             // If it is put out already, its end is on the way.
-            self.place.work();
+            self.permit.work();
         }
         Working(Arc::clone(self))
     }
@@ -225,7 +227,7 @@ impl Drop for Working {
         let activity = &self.0;
         if activity.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
             let proven = activity.proven.load(Ordering::Acquire);
-            activity.place.wait(if proven { Priority::Proven } else { Priority::Unproven });
+            activity.permit.wait(if proven { Priority::Proven } else { Priority::Unproven });
         }
     }
 }

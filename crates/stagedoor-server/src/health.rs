@@ -16,10 +16,10 @@ use stagedoor_audit::rfc3339;
 use stagedoor_core::LoadError;
 use stagedoor_source::{Gauge, HealthLevel};
 
-use crate::house::House;
 use crate::refusal::Refusal;
-use crate::reload::{LoadFailure, WatchedSource};
-use crate::shadow::ComparisonResult;
+use crate::reload::LoadFailure;
+use crate::state::ServerState;
+use crate::watch::WatchedSource;
 
 /// How many problems are listed.
 const PROBLEMS: usize = 20;
@@ -29,8 +29,8 @@ pub(crate) async fn livez() -> Response<Body> {
 }
 
 /// Whether requests are decided: not before everything is loaded, nor while shutting down.
-pub(crate) async fn readyz(State(house): State<Arc<House>>, uri: Uri) -> Response<Body> {
-    let ready = house.is_ready();
+pub(crate) async fn readyz(State(state): State<Arc<ServerState>>, uri: Uri) -> Response<Body> {
+    let ready = state.is_ready();
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let verbose = uri.query().is_some_and(|query| {
         query.split('&').any(|part| part == "verbose" || part.starts_with("verbose="))
@@ -39,31 +39,50 @@ pub(crate) async fn readyz(State(house): State<Arc<House>>, uri: Uri) -> Respons
         return text(code, if ready { "ok\n" } else { "not ready\n" }.to_owned());
     }
     // Writing to a string does not fail.
-    let page = report(&house, ready).unwrap_or_default();
+    let page = report(&state, ready).unwrap_or_default();
     text(code, page)
 }
 
-fn report(house: &House, ready: bool) -> Result<String, std::fmt::Error> {
+fn report(state: &ServerState, ready: bool) -> Result<String, std::fmt::Error> {
     let mut page = String::new();
-    for watched in house.watched.iter() {
-        source(&mut page, watched)?;
-    }
-    if let Some(shadow) = &house.shadow {
-        for watched in shadow.watched.iter() {
-            source(&mut page, watched)?;
+    for watched in state.watched.iter() {
+        let name = watched.source.name();
+        match watched.source.status() {
+            Some(now) => {
+                write!(page, "[+]{name} ok: {} in force, loaded {}", now.summary, ago(now.since))?;
+                match now.revision {
+                    Some(revision) => writeln!(page, ", revision {revision}")?,
+                    None => writeln!(page)?,
+                }
+                if now.lost_forbids > 0 {
+                    let lost = now.lost_forbids;
+                    writeln!(page, "[!]forbids: {lost} lost by reloads; the log names them")?;
+                }
+            }
+            None => writeln!(page, "[-]{name} not loaded yet")?,
         }
-        let of = |result| shadow.total(result);
-        let (same, different) = (of(ComparisonResult::Same), of(ComparisonResult::Different));
-        let (failed, skipped) = (of(ComparisonResult::Failed), of(ComparisonResult::Skipped));
-        let sign = if different + failed == 0 { '+' } else { '!' };
-        writeln!(
-            page,
-            "[{sign}]shadow {different} of {} decisions would be others, {failed} failed, \
-             {skipped} were not compared",
-            same + different
-        )?;
+        let reload = format!("{}-reload", singular(name));
+        match watched.source.failure() {
+            None => writeln!(page, "[+]{reload} ok")?,
+            Some(failed) => {
+                writeln!(
+                    page,
+                    "[!]{reload} failed {}: the files as they are now are not in force",
+                    ago(failed.at)
+                )?;
+                problems(&mut page, &failed.error)?;
+            }
+        }
+        for line in watched.source.health().iter().flat_map(|health| &health.lines) {
+            let sign = match line.level {
+                HealthLevel::Good => '+',
+                HealthLevel::Notable => '!',
+                HealthLevel::Bad => '-',
+            };
+            writeln!(page, "[{sign}]{}", line.text.replace(char::is_control, " "))?;
+        }
     }
-    match house.is_stopping() {
+    match state.is_stopping() {
         false => writeln!(page, "[+]shutdown ok: not asked for")?,
         true => writeln!(page, "[-]shutdown in progress")?,
     }
@@ -71,71 +90,25 @@ fn report(house: &House, ready: bool) -> Result<String, std::fmt::Error> {
     Ok(page)
 }
 
-/// Tells of one thing that is loaded.
-fn source(page: &mut String, watched: &WatchedSource) -> std::fmt::Result {
-    let (name, state) = (watched.name(), watched.state());
-    match watched.source.in_force() {
-        Some(now) => {
-            write!(page, "[+]{name} ok: {} {state}, loaded {}", now.summary, ago(now.since))?;
-            match now.revision {
-                Some(revision) => writeln!(page, ", revision {revision}")?,
-                None => writeln!(page)?,
-            }
-            if now.lost_forbids > 0 {
-                let lost = now.lost_forbids;
-                writeln!(page, "[!]forbids: {lost} lost by reloads; the log names them")?;
-            }
-        }
-        None => writeln!(page, "[{}]{name} not loaded yet", watched.sign())?,
-    }
-    let reload = format!("{}-reload", singular(name));
-    match watched.failure() {
-        None => writeln!(page, "[+]{reload} ok")?,
-        Some(failed) => {
-            let at = ago(failed.at);
-            writeln!(page, "[!]{reload} failed {at}: the files as they are now are not {state}")?;
-            problems(page, &failed.failure)?;
-        }
-    }
-    for line in watched.source.health().iter().flat_map(|health| &health.lines) {
-        let sign = match line.level {
-            HealthLevel::Good => '+',
-            HealthLevel::Notable => '!',
-            HealthLevel::Bad => watched.sign(),
-        };
-        writeln!(page, "[{sign}]{}", line.text.replace(char::is_control, " "))?;
-    }
-    Ok(())
-}
-
 /// What is in force, for programs: `stagedoor fleet` compares it.
-pub(crate) async fn status(State(house): State<Arc<House>>) -> Response<Body> {
+pub(crate) async fn status(State(state): State<Arc<ServerState>>) -> Response<Body> {
     let source = |watched: &WatchedSource| {
-        let now = watched.source.in_force();
+        let now = watched.source.status();
         json!({
-            "name": watched.name(),
+            "name": watched.source.name(),
             "revision": now.as_ref().and_then(|now| now.revision.as_ref()),
             "policies": now.as_ref().and_then(|now| now.policies),
             "since": now.as_ref().map(|now| rfc3339(now.since)),
-            "reloadFailed": watched.failure().map(|failed| rfc3339(failed.at)),
+            "reloadFailed": watched.source.failure().map(|failed| rfc3339(failed.at)),
             "origin": watched.source.health().map(|health| health.details),
         })
     };
-    let sources: Vec<_> = house.watched.iter().map(source).collect();
-    let shadow = house.shadow.as_ref().map(|shadow| {
-        let total =
-            |result: ComparisonResult| (result.as_str().to_owned(), json!(shadow.total(result)));
-        json!({
-            "sources": shadow.watched.iter().map(source).collect::<Vec<_>>(),
-            "comparisons": serde_json::Map::from_iter(ComparisonResult::ALL.map(total)),
-        })
-    });
+    let sources: Vec<_> = state.watched.iter().map(source).collect();
     let page = json!({
-        "ready": house.is_ready(),
-        "stopping": house.is_stopping(),
+        "ready": state.is_ready(),
+        "stopping": state.is_stopping(),
         "version": env!("CARGO_PKG_VERSION"),
         "sources": sources,
-        "shadow": shadow,
     });
     let mut response = text(StatusCode::OK, format!("{page}\n"));
     let format = HeaderValue::from_static("application/json");
@@ -151,11 +124,11 @@ fn singular(name: &str) -> String {
     }
 }
 
-pub(crate) async fn metrics(State(house): State<Arc<House>>) -> Response<Body> {
-    match house.metrics.text() {
+pub(crate) async fn metrics(State(state): State<Arc<ServerState>>) -> Response<Body> {
+    match state.metrics.text() {
         Ok(mut page) => {
-            page.push_str(&house.log.as_ref().map(|log| log.metrics()).unwrap_or_default());
-            let health = house.watched.iter().filter_map(|watched| watched.source.health());
+            page.push_str(&state.log.as_ref().map(|log| log.metrics()).unwrap_or_default());
+            let health = state.watched.iter().filter_map(|watched| watched.source.health());
             for Gauge { name, help, value } in health.flat_map(|health| health.gauges) {
                 // Writing to a string does not fail.
                 let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
@@ -167,7 +140,7 @@ pub(crate) async fn metrics(State(house): State<Arc<House>>) -> Response<Body> {
         }
         Err(error) => {
             let code = StatusCode::INTERNAL_SERVER_ERROR;
-            house.protocol.refuse(&Refusal::new(code, error.to_string()))
+            state.protocol.refuse(&Refusal::new(code, error.to_string()))
         }
     }
 }

@@ -12,34 +12,35 @@
 //! never decide. Requests are decided by a bounded number of other threads; those with large
 //! bodies leave at least one of these to the small ones, and their estimated memory is bounded
 //! together. A panic while deciding is an answer of refusal, is counted, and ends nothing else.
-//! [Shadow policies](Protocol::shadow) are asked once the answer is given, by a thread of their own.
 
 pub mod admission;
 mod body;
-mod certificates;
 mod config;
 mod connection;
+mod connection_limit;
 mod error;
 mod guards;
 mod health;
-mod house;
 mod metrics;
-mod places;
 mod pool;
 mod protocol;
 mod refusal;
 mod reload;
 mod request_id;
+mod routes;
 mod server;
-mod shadow;
+mod state;
 mod tls;
+mod watch;
 
 pub use config::{ServerLimits, ServerOptions, TlsFiles};
 pub use error::{ServeError, TlsError};
 pub use guards::YieldingRules;
-pub use protocol::{Answer, Endpoint, Outcome, Page, Protocol, Question, Reason};
+pub use protocol::{Answer, Endpoint, Outcome, Page, Protocol, Question};
 pub use refusal::{Refusal, cut};
-pub use reload::{Commit, InForce, LoadFailure, Replaced, Source};
+pub use reload::{LoadFailure, ReloadOutcome, Source, SourceStatus, Watched};
 pub use request_id::{REQUEST_ID, REVISION};
 pub use server::{Server, ServerHandle};
-pub use stagedoor_source::{Admission, Fingerprint, OriginHealth};
+pub use stagedoor_source::{
+    Admission, Fingerprint, InForce, OriginHealth, ReloadSource, Reloading,
+};

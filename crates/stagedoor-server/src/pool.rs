@@ -48,7 +48,7 @@ pub(crate) struct Pool {
     large: Arc<Semaphore>,
     memory: Arc<Semaphore>,
     memory_units: u32,
-    patience: Duration,
+    acquire_timeout: Duration,
 }
 
 /// How much a request may take while it is decided.
@@ -70,8 +70,8 @@ pub(crate) enum PoolError {
 
 impl Pool {
     /// Returns a pool of `threads`, whose large requests take `memory` bytes together, and in
-    /// which a request waits for its turn for `patience` at most.
-    pub(crate) fn new(threads: NonZeroUsize, memory: usize, patience: Duration) -> Self {
+    /// which a request waits for its turn for `acquire_timeout` at most.
+    pub(crate) fn new(threads: NonZeroUsize, memory: usize, acquire_timeout: Duration) -> Self {
         // One for what is large, one for what is small.
         let threads = threads.get().max(2);
         let memory_units = u32::try_from((memory / UNIT).max(1)).unwrap_or(u32::MAX);
@@ -81,7 +81,7 @@ impl Pool {
             large: Arc::new(Semaphore::new(threads - 1)),
             memory: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
             memory_units,
-            patience,
+            acquire_timeout,
         }
     }
 
@@ -91,7 +91,7 @@ impl Pool {
         weight: Weight,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, PoolError> {
-        let turn = tokio::time::timeout(self.patience, self.turn(weight)).await;
+        let turn = tokio::time::timeout(self.acquire_timeout, self.turn(weight)).await;
         let turn = turn.ok().flatten().ok_or(PoolError::Busy)?;
         // INVARIANT: the turn moves into the thread. If the caller goes away, the thread goes on,
         // and still counts.
@@ -134,8 +134,8 @@ mod tests {
 
     use super::{Pool, PoolError, Weight};
 
-    fn pool(patience: Duration) -> Arc<Pool> {
-        Arc::new(Pool::new(NonZeroUsize::MIN, 1 << 20, patience))
+    fn pool(acquire_timeout: Duration) -> Arc<Pool> {
+        Arc::new(Pool::new(NonZeroUsize::MIN, 1 << 20, acquire_timeout))
     }
 
     #[tokio::test]

@@ -10,14 +10,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::certificates::Certificates;
 use crate::config::ServerOptions;
 use crate::connection::Endpoint;
+use crate::connection_limit::ConnectionLimit;
 use crate::error::ServeError;
-use crate::house::{self, House};
-use crate::places::ConnectionLimit;
 use crate::protocol::Protocol;
-use crate::reload::{self, LoadFailure, Source};
+use crate::reload::LoadFailure;
+use crate::routes;
+use crate::state::ServerState;
 use crate::tls::Tls;
 
 /// Connections of probes at a time.
@@ -28,7 +28,7 @@ const OUT_OF_FILES: Duration = Duration::from_millis(20);
 /// A server that is bound to its addresses and has read its certificates.
 pub struct Server {
     options: ServerOptions,
-    house: Arc<House>,
+    state: Arc<ServerState>,
     tls: Option<Arc<Tls>>,
     listener: TcpListener,
     health_listener: Option<TcpListener>,
@@ -38,7 +38,7 @@ pub struct Server {
 /// What a running server is told by.
 #[derive(Clone)]
 pub struct ServerHandle {
-    asked: Vec<Arc<Notify>>,
+    asked: Arc<Notify>,
     log: Option<Arc<DecisionLog>>,
 }
 
@@ -48,7 +48,7 @@ impl ServerHandle {
         if let Some(log) = &self.log {
             log.reopen();
         }
-        self.asked.iter().for_each(|asked| asked.notify_one());
+        self.asked.notify_one();
     }
 }
 
@@ -83,12 +83,11 @@ impl Server {
         };
         let mut sources = protocol.sources();
         if let Some(tls) = &tls {
-            let certificates: Arc<dyn Source> = Arc::new(Certificates(Arc::clone(tls)));
-            sources.push(certificates);
+            sources.push(tls.certificates());
         }
-        let house = House::new(&options, protocol, sources);
+        let state = ServerState::new(&options, protocol, sources);
         let asked = Arc::new(Notify::new());
-        Ok(Self { options, house, tls, listener, health_listener, asked })
+        Ok(Self { options, state, tls, listener, health_listener, asked })
     }
 
     /// Returns the address at which decisions are asked for.
@@ -106,9 +105,7 @@ impl Server {
     /// Returns what the server can be told by while it runs.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        let shadow = self.house.shadow.as_ref().map(|shadow| &shadow.asked);
-        let asked = std::iter::once(&self.asked).chain(shadow).map(Arc::clone).collect();
-        ServerHandle { asked, log: self.house.log.clone() }
+        ServerHandle { asked: Arc::clone(&self.asked), log: self.state.log.clone() }
     }
 
     /// Serves until `shutdown` resolves and what is in flight is answered.
@@ -121,15 +118,15 @@ impl Server {
     /// [`ServeError::Load`] if something does not load at the start. Later it is not an error:
     /// what was loaded before stays in force.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { options, house, tls, listener, health_listener, asked } = self;
+        let Self { options, state, tls, listener, health_listener, asked } = self;
         let limits = options.limits.clone();
         let endpoint = |router, tls, is_health: bool| {
-            let (house, limits) = (Arc::clone(&house), limits.clone());
+            let (state, limits) = (Arc::clone(&state), limits.clone());
             let awaits_load = options.await_first_load && !is_health;
-            Arc::new(Endpoint { house, router, tls, limits, is_health, awaits_load })
+            Arc::new(Endpoint { state, router, tls, limits, is_health, awaits_load })
         };
-        let decisions = endpoint(house::routes(&house), tls.clone(), false);
-        let health = endpoint(house::health(&house), None, true);
+        let decisions = endpoint(routes::all(&state), tls.clone(), false);
+        let health = endpoint(routes::health(&state), None, true);
 
         let (closed, stop) = (watch::Sender::new(false), watch::Sender::new(false));
         let mut tasks = JoinSet::new();
@@ -141,21 +138,21 @@ impl Server {
             client_certificates = tls.as_ref().is_some_and(|tls| tls.is_mutual()),
             "listening"
         );
-        let places = ConnectionLimit::new(limits.connections, Duration::ZERO);
-        tasks.spawn(take.clone().connections(listener, decisions, places));
+        let limit = ConnectionLimit::new(limits.connections, Duration::ZERO);
+        tasks.spawn(take.clone().connections(listener, decisions, limit));
         if let Some(listener) = health_listener {
-            let places = ConnectionLimit::new(HEALTH_CONNECTIONS, Duration::ZERO);
-            tasks.spawn(take.connections(listener, health, places));
+            let limit = ConnectionLimit::new(HEALTH_CONNECTIONS, Duration::ZERO);
+            tasks.spawn(take.connections(listener, health, limit));
         }
 
         let mut watching = JoinSet::new();
         let ended = tokio::select! {
-            failure = load(&house, options.reload_interval, &asked, &mut watching) => {
+            failure = load(&state, options.reload_interval, &asked, &mut watching) => {
                 Err(failure.into())
             }
             () = shutdown => Ok(()),
         };
-        house.stop();
+        state.stop();
         if ended.is_ok() {
             tracing::info!("shutting down");
             tokio::time::sleep(limits.shutdown_delay).await;
@@ -166,7 +163,7 @@ impl Server {
         if tokio::time::timeout(limits.shutdown_grace, all_ended).await.is_err() {
             tracing::warn!("connections were still busy when the time to shut down was out");
         }
-        if let Some(log) = house.log.clone() {
+        if let Some(log) = state.log.clone() {
             // It writes what waits, which may block.
             let flushed = tokio::task::spawn_blocking(move || log.flush());
             if tokio::time::timeout(limits.shutdown_grace, flushed).await.is_err() {
@@ -179,20 +176,20 @@ impl Server {
 
 /// Loads everything and watches it for ever, or returns why something does not load.
 async fn load(
-    house: &Arc<House>,
+    state: &Arc<ServerState>,
     interval: Duration,
     asked: &Arc<Notify>,
     watching: &mut JoinSet<()>,
 ) -> LoadFailure {
     let mut told = None;
     loop {
-        let loading = Arc::clone(house);
+        let loading = Arc::clone(state);
         let loaded = tokio::task::spawn_blocking(move || {
             let log = loading.log.as_deref();
             loading.watched.iter().try_for_each(|source| source.first(&loading.metrics, log))
         });
         match loaded.await {
-            Ok(Ok(())) => break house.set_loaded(),
+            Ok(Ok(())) => break state.set_loaded(),
             Ok(Err(failure)) if failure.is_pending => {
                 if told.as_ref() != Some(&failure.message) {
                     tracing::warn!("{failure}; until then nothing is decided");
@@ -210,16 +207,26 @@ async fn load(
             () = asked.notified() => {}
         }
     }
-    let (watched, asked) = (Arc::clone(&house.watched), Arc::clone(asked));
-    watching.spawn(reload::watch(Arc::clone(house), watched, interval, asked));
-    if let Some(shadow) = &house.shadow {
-        // INVARIANT: by itself and after the rest, which waits for nothing of it.
-        let (watched, asked) = (Arc::clone(&shadow.watched), Arc::clone(&shadow.asked));
-        asked.notify_one();
-        watching.spawn(reload::watch(Arc::clone(house), watched, interval, asked));
-        watching.spawn(Arc::clone(shadow).compare());
-    }
+    watching.spawn(watch_files(Arc::clone(state), interval, Arc::clone(asked)));
     std::future::pending().await
+}
+
+/// Reloads what changes, for ever: every `interval`, and at once when `asked`.
+async fn watch_files(state: Arc<ServerState>, interval: Duration, asked: Arc<Notify>) {
+    loop {
+        let now = tokio::select! {
+            () = tokio::time::sleep(interval) => false,
+            () = asked.notified() => true,
+        };
+        let looking = Arc::clone(&state);
+        let looked = tokio::task::spawn_blocking(move || {
+            let log = looking.log.as_deref();
+            looking.watched.iter().for_each(|source| source.look(&looking.metrics, log, now));
+        });
+        if let Err(error) = looked.await {
+            tracing::error!(%error, "looking at files for changes was broken off");
+        }
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
@@ -239,16 +246,16 @@ impl Taking {
         mut self,
         listener: TcpListener,
         endpoint: Arc<Endpoint>,
-        places: Arc<ConnectionLimit>,
+        limit: Arc<ConnectionLimit>,
     ) {
         if endpoint.awaits_load {
             tokio::select! {
-                () = endpoint.house.first_load() => {}
+                () = endpoint.state.first_load() => {}
                 _ = self.closed.wait_for(|closed| *closed) => return,
             }
         }
         let mut connections = JoinSet::new();
-        let metrics = Arc::clone(&endpoint.house.metrics);
+        let metrics = Arc::clone(&endpoint.state.metrics);
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -257,23 +264,23 @@ impl Taking {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => match places.take() {
-                    Some(place) => {
+                Ok((stream, _)) => match limit.acquire() {
+                    Some(permit) => {
                         let (endpoint, stopping) = (Arc::clone(&endpoint), self.stopping.clone());
                         connections.spawn(async move {
-                            endpoint.serve(stream, place, stopping).await;
+                            endpoint.serve(stream, permit, stopping).await;
                         });
                     }
                     None => metrics.connections_refused.inc(),
                 },
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be taken");
-                    places.make_room();
+                    limit.evict();
                     tokio::time::sleep(OUT_OF_FILES).await;
                 }
             }
             if !endpoint.is_health {
-                metrics.connections.set(i64::try_from(places.taken()).unwrap_or(i64::MAX));
+                metrics.connections.set(i64::try_from(limit.taken()).unwrap_or(i64::MAX));
             }
         }
         drop(listener);

@@ -8,29 +8,33 @@
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use sha2::{Digest as _, Sha256};
+use stagedoor_source::{Fingerprint, InForce, ReloadSource, Reloading};
 use tokio::sync::watch;
 
 use crate::config::TlsFiles;
 use crate::error::TlsError;
-use crate::reload::Replaced;
-use stagedoor_source::Fingerprint;
+use crate::reload::{LoadFailure, Source, SourceStatus, Watched};
 
 /// The largest file of certificates, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
 
+/// The name of certificates in metrics and logs.
+pub(crate) const CERTIFICATES: &str = "certificates";
+
 /// The TLS settings in force.
 #[derive(Debug)]
-pub(crate) struct Tls {
+pub(crate) struct Tls(Arc<Reloading<Certificates>>);
+
+/// Certificates, keys and the authorities of clients in files.
+#[derive(Debug)]
+pub(crate) struct Certificates {
     files: TlsFiles,
-    current: ArcSwap<Settings>,
     authorities: watch::Sender<u64>,
 }
 
@@ -40,7 +44,6 @@ pub(crate) struct Settings {
     /// Hash of everything that was read, and of the authorities alone.
     content: [u8; 32],
     authorities: [u8; 32],
-    since: SystemTime,
 }
 
 impl Tls {
@@ -51,65 +54,71 @@ impl Tls {
     /// [`TlsError`], which names the file.
     pub(crate) fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let settings = settings(&files)?;
-        Ok(Self {
-            files,
-            current: ArcSwap::from_pointee(settings),
-            authorities: watch::Sender::new(0),
-        })
+        let certificates = Certificates { files, authorities: watch::Sender::new(0) };
+        Ok(Self(Arc::new(Reloading::new(certificates).holding(settings))))
     }
 
     /// Returns the settings for a handshake that begins now.
-    pub(crate) fn current(&self) -> Arc<rustls::ServerConfig> {
-        Arc::clone(&self.current.load().server)
-    }
-
-    /// Returns since when the settings are in force.
-    pub(crate) fn since(&self) -> SystemTime {
-        self.current.load().since
+    pub(crate) fn current(&self) -> Option<Arc<rustls::ServerConfig>> {
+        self.0.current().map(|settings| Arc::clone(&settings.value.server))
     }
 
     /// Returns whether clients have to show a certificate.
     pub(crate) fn is_mutual(&self) -> bool {
-        self.files.client_ca.is_some()
+        self.0.source().files.client_ca.is_some()
     }
 
     /// Returns a watch of changes of the authorities of clients.
     pub(crate) fn authorities(&self) -> watch::Receiver<u64> {
-        self.authorities.subscribe()
+        self.0.source().authorities.subscribe()
     }
 
-    /// Reads the files again.
-    ///
-    /// # Errors
-    ///
-    /// As [`load`](Self::load); what was in force stays.
-    pub(crate) fn read(&self) -> Result<Settings, TlsError> {
-        settings(&self.files)
-    }
-
-    /// Puts in force what was read.
-    pub(crate) fn put_in_force(&self, new: Settings) -> Replaced {
-        let old = self.current.load();
-        if old.content == new.content {
-            return Replaced::Same;
-        }
-        let other_authorities = old.authorities != new.authorities;
-        let old = self.current.swap(Arc::new(new));
-        if other_authorities {
-            self.authorities.send_modify(|generation| *generation += 1);
-        }
-        Replaced::With(Box::new(old))
-    }
-
-    /// Returns what the files look like now.
-    pub(crate) fn fingerprint(&self) -> Fingerprint {
-        fingerprint(&self.files)
+    /// Returns the files as something that is reloaded.
+    pub(crate) fn certificates(&self) -> Arc<dyn Watched> {
+        Arc::<Reloading<Certificates>>::clone(&self.0)
     }
 }
 
-fn fingerprint(files: &TlsFiles) -> Fingerprint {
-    let TlsFiles { certificate, key, client_ca } = files;
-    Fingerprint::of([certificate, key].into_iter().chain(client_ca).map(|path| path.as_path()))
+impl ReloadSource for Certificates {
+    type Value = Settings;
+    type Error = LoadFailure;
+
+    fn fingerprint(&self) -> Fingerprint {
+        let TlsFiles { certificate, key, client_ca } = &self.files;
+        Fingerprint::of([certificate, key].into_iter().chain(client_ca).map(|path| path.as_path()))
+    }
+
+    fn load(&self, _: Option<&Settings>) -> Result<Settings, LoadFailure> {
+        settings(&self.files).map_err(|error| {
+            LoadFailure::new(error.to_string(), "certificates or keys cannot be used")
+        })
+    }
+
+    fn is_same(&self, in_force: &Settings, loaded: &Settings) -> bool {
+        in_force.content == loaded.content
+    }
+
+    fn replaced(&self, before: Option<&Settings>, now: &Settings) {
+        if before.is_some_and(|before| before.authorities != now.authorities) {
+            self.authorities.send_modify(|generation| *generation += 1);
+        }
+    }
+}
+
+impl Source for Certificates {
+    fn name(&self) -> &'static str {
+        CERTIFICATES
+    }
+
+    fn status(&self, in_force: &InForce<Settings>) -> SourceStatus {
+        SourceStatus {
+            summary: "certificates for new connections".to_owned(),
+            revision: None,
+            policies: None,
+            lost_forbids: 0,
+            since: in_force.since,
+        }
+    }
 }
 
 fn settings(files: &TlsFiles) -> Result<Settings, TlsError> {
@@ -148,7 +157,6 @@ fn settings(files: &TlsFiles) -> Result<Settings, TlsError> {
         server: Arc::new(server),
         content: hash([certificate.as_slice(), &key, client_ca.as_deref().unwrap_or_default()]),
         authorities: hash([client_ca.as_deref().unwrap_or_default()]),
-        since: SystemTime::now(),
     })
 }
 

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use stagedoor_core::{Engine, LoadError, Problem, without_byte_order_mark};
+use stagedoor_core::{LoadError, Problem, without_byte_order_mark};
 
 use crate::kind::FileKind;
-use crate::sources::PolicySources;
 
 /// The files of a policy set by their names, as one JSON text:
 ///
@@ -35,56 +34,28 @@ use crate::sources::PolicySources;
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
     #[serde(deserialize_with = "crate::unique_map::deserialize")]
-    files: BTreeMap<String, String>,
+    pub(crate) files: BTreeMap<String, String>,
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "crate::unique_map::deserialize"
     )]
-    rules: BTreeMap<String, String>,
+    pub(crate) rules: BTreeMap<String, String>,
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "crate::unique_map::deserialize"
     )]
-    tests: BTreeMap<String, String>,
+    pub(crate) tests: BTreeMap<String, String>,
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "crate::unique_map::deserialize"
     )]
-    components: BTreeMap<String, String>,
+    pub(crate) components: BTreeMap<String, String>,
 }
 
 impl Bundle {
-    /// Returns the bundle of a set that loads: its texts, and the digests of the rules that
-    /// guard its policies.
-    ///
-    /// # Errors
-    ///
-    /// [`LoadError`] with what keeps the texts from being read as a whole.
-    pub fn of(sources: &PolicySources, engine: &Engine) -> Result<Self, LoadError> {
-        let is_error = |problem: &&Problem| problem.severity() == stagedoor_core::Severity::Error;
-        let mut problems: Vec<Problem> =
-            sources.problems().iter().filter(is_error).cloned().collect();
-        let mut files = BTreeMap::new();
-        for file in sources.files() {
-            if files.insert(file.name.clone(), file.text.to_string()).is_some() {
-                let message = format!("there are two files `{}`", file.name);
-                let problem = Problem::error("bundle::duplicate", message)
-                    .with_help("bundle one directory, in which each file has its own name");
-                problems.push(problem.in_file(&file.place));
-            }
-        }
-        if !problems.is_empty() {
-            return Err(LoadError::of(problems));
-        }
-        let guards = engine.policies().flat_map(|policy| policy.guards());
-        let rules = guards.map(|guard| (guard.rule().to_owned(), guard.digest().to_owned()));
-        let (tests, components) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { files, rules: rules.collect(), tests, components })
-    }
-
     /// Adds custom rules and their limits, by the names of their files, so that they need not be
     /// shipped beside the bundle.
     ///

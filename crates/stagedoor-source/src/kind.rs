@@ -2,7 +2,8 @@
 
 use stagedoor_core::SourceKind;
 
-use crate::manifest::MANIFEST_NAME;
+/// The name of a manifest, in the directory that it is about.
+pub const MANIFEST_NAME: &str = "stagedoor.manifest.json";
 
 /// What a file holds, as its name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

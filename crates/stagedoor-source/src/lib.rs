@@ -51,6 +51,7 @@ mod memory;
 mod origin;
 mod platform;
 mod reload;
+mod source_file;
 mod sources;
 mod split;
 mod unique_map;
@@ -63,9 +64,9 @@ pub use extension::FromFiles;
 pub use file_system::{DirectoryEntry, EntryKind, FileMetadata, FileSystem, RealFileSystem, Stamp};
 pub use fingerprint::Fingerprint;
 pub use git::{GitError, GitTree};
-pub use kind::FileKind;
+pub use kind::{FileKind, MANIFEST_NAME};
 pub use limits_file::{limits_from_json, limits_from_numbers};
-pub use manifest::{MANIFEST_NAME, Manifest, ManifestUse};
+pub use manifest::{Manifest, ManifestUse};
 pub use memory::MemoryFileSystem;
 pub use origin::{
     Admission, Gauge, HealthLevel, HealthLine, NothingToLoad, OriginHealth, OriginSet, PathOrigin,
@@ -73,6 +74,7 @@ pub use origin::{
 };
 pub use platform::PolicySet;
 pub use reload::{InForce, Reload, ReloadFailure, ReloadSource, Reloading};
-pub use sources::{PolicySources, SourceFile};
+pub use source_file::SourceFile;
+pub use sources::PolicySources;
 pub use vocabulary::{ShippedSchema, Vocabulary};
 pub use walk::{ListedFile, Listing, is_ignored};

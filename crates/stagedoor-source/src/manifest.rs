@@ -8,10 +8,7 @@ use sha2::{Digest as _, Sha256};
 use stagedoor_core::{Problem, without_byte_order_mark};
 
 use crate::file_system::FileSystem;
-use crate::sources::SourceFile;
-
-/// The name of a manifest, in the directory that it is about.
-pub const MANIFEST_NAME: &str = "stagedoor.manifest.json";
+use crate::source_file::SourceFile;
 
 /// A manifest is not larger.
 const MANIFEST_BYTES: u64 = 64 << 20;

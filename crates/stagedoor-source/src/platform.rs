@@ -6,7 +6,8 @@ use std::sync::Arc;
 use stagedoor_core::{Engine, EngineBuilder, Limits, Problem, names_namespace};
 
 use crate::kind::FileKind;
-use crate::sources::{PolicySources, SourceFile};
+use crate::source_file::SourceFile;
+use crate::sources::PolicySources;
 use crate::split::{Platforms, Tree};
 use crate::vocabulary::Vocabulary;
 

@@ -17,15 +17,30 @@ pub trait ReloadSource {
     /// Returns what the files look like now.
     fn fingerprint(&self) -> Fingerprint;
 
-    /// Reads the files and loads them. May take its time.
+    /// Reads the files and loads them, to be in force after what is now. May take its time.
     ///
     /// # Errors
     ///
     /// Why they do not load.
-    fn load(&self) -> Result<Self::Value, Self::Error>;
+    fn load(&self, in_force: Option<&Self::Value>) -> Result<Self::Value, Self::Error>;
+
+    /// Has the last word on what was loaded, once it is known to be whole.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not to be in force.
+    fn admit(&self, loaded: &mut Self::Value) -> Result<(), Self::Error> {
+        let _ = loaded;
+        Ok(())
+    }
 
     /// Returns whether what was loaded says what is in force already.
     fn is_same(&self, in_force: &Self::Value, loaded: &Self::Value) -> bool;
+
+    /// Is told what came in force, and in whose place.
+    fn replaced(&self, before: Option<&Self::Value>, now: &Self::Value) {
+        let _ = (before, now);
+    }
 }
 
 /// What is in force.
@@ -91,6 +106,13 @@ impl<S: ReloadSource> Reloading<S> {
         }
     }
 
+    /// Returns the source with something in force that was loaded elsewhere.
+    #[must_use]
+    pub fn holding(self, value: S::Value) -> Self {
+        self.in_force.store(Some(Arc::new(InForce { value, since: SystemTime::now() })));
+        self
+    }
+
     /// Returns where it is loaded from.
     #[must_use]
     pub fn source(&self) -> &S {
@@ -132,29 +154,29 @@ impl<S: ReloadSource> Reloading<S> {
         S::Error: Clone,
     {
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.source.fingerprint();
-        let loaded = self.source.load();
+        let seen = self.source.fingerprint();
+        let before = self.current();
+        let in_force = before.as_ref().map(|before| &before.value);
+        let loaded = self.source.load(in_force);
         // INVARIANT: what is in force is what the files said at one time: a set of which one half
         // was read before a change and the other after it is never taken up.
-        if self.source.fingerprint() != before {
+        if self.source.fingerprint() != seen {
             return Ok(Reload::Unsettled);
         }
-        self.read.store(Some(Arc::new(before)));
-        let value = match loaded {
-            Ok(value) => value,
-            Err(error) => {
-                let failure = ReloadFailure { error: error.clone(), at: SystemTime::now() };
-                self.failure.store(Some(Arc::new(failure)));
-                return Err(error);
-            }
-        };
+        self.read.store(Some(Arc::new(seen)));
+        let admitted = loaded.and_then(|mut value| self.source.admit(&mut value).map(|()| value));
+        let value = admitted.inspect_err(|error| {
+            let failure = ReloadFailure { error: error.clone(), at: SystemTime::now() };
+            self.failure.store(Some(Arc::new(failure)));
+        })?;
         self.failure.store(None);
-        let before = self.current();
-        if before.as_ref().is_some_and(|old| self.source.is_same(&old.value, &value)) {
+        if in_force.is_some_and(|in_force| self.source.is_same(in_force, &value)) {
             return Ok(Reload::Same);
         }
         let now = Arc::new(InForce { value, since: SystemTime::now() });
         self.in_force.store(Some(Arc::clone(&now)));
+        // Afterwards: who is told to look again must find what is new.
+        self.source.replaced(in_force, &now.value);
         Ok(Reload::Replaced { now, before })
     }
 }
@@ -181,7 +203,7 @@ mod tests {
             Fingerprint::of_files(&self.files, [Path::new("number")])
         }
 
-        fn load(&self) -> Result<u32, String> {
+        fn load(&self, _: Option<&Self::Value>) -> Result<u32, String> {
             let bytes = self.files.read(Path::new("number"), 10).map_err(|e| e.to_string())?;
             if self.restless {
                 self.files.write("number", &bytes);

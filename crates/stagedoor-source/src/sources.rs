@@ -1,34 +1,19 @@
 //! The texts of a policy set, wherever they come from.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use stagedoor_core::{
-    EngineBuilder, Limits, Problem, SourceKind, has_policies, without_byte_order_mark,
+    Engine, EngineBuilder, Limits, LoadError, Problem, SourceKind, has_policies,
+    without_byte_order_mark,
 };
 
 use crate::bundle::Bundle;
 use crate::file_system::{EntryKind, FileSystem};
-use crate::kind::FileKind;
-use crate::manifest::{MANIFEST_NAME, Manifest, ManifestUse};
+use crate::kind::{FileKind, MANIFEST_NAME};
+use crate::manifest::{Manifest, ManifestUse};
+use crate::source_file::SourceFile;
 use crate::walk::{ListedFile, Listing, special, unreadable};
-
-/// One text of a policy set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SourceFile {
-    /// The name within the set, with `/` between its parts: the same for a directory, a bundle
-    /// and a commit.
-    pub name: String,
-    /// What messages call it: its path, where it has one.
-    pub place: String,
-    /// What it holds.
-    pub kind: FileKind,
-    /// The text, without a byte order mark.
-    pub text: Arc<str>,
-    /// The directory that it stands in, of all that were given: what set it belongs to.
-    pub(crate) directory: Vec<String>,
-}
 
 /// The texts of a policy set, and what is wrong with where they come from.
 ///
@@ -354,4 +339,34 @@ impl PolicySources {
 /// Returns the name of a type without its namespace.
 fn last_word(name: &str) -> &str {
     name.rsplit("::").next().unwrap_or(name)
+}
+
+impl Bundle {
+    /// Returns the bundle of a set that loads: its texts, and the digests of the rules that
+    /// guard its policies.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] with what keeps the texts from being read as a whole.
+    pub fn of(sources: &PolicySources, engine: &Engine) -> Result<Self, LoadError> {
+        let is_error = |problem: &&Problem| problem.severity() == stagedoor_core::Severity::Error;
+        let mut problems: Vec<Problem> =
+            sources.problems().iter().filter(is_error).cloned().collect();
+        let mut files = BTreeMap::new();
+        for file in sources.files() {
+            if files.insert(file.name.clone(), file.text.to_string()).is_some() {
+                let message = format!("there are two files `{}`", file.name);
+                let problem = Problem::error("bundle::duplicate", message)
+                    .with_help("bundle one directory, in which each file has its own name");
+                problems.push(problem.in_file(&file.place));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(LoadError::of(problems));
+        }
+        let guards = engine.policies().flat_map(|policy| policy.guards());
+        let rules = guards.map(|guard| (guard.rule().to_owned(), guard.digest().to_owned()));
+        let (tests, components) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { files, rules: rules.collect(), tests, components })
+    }
 }

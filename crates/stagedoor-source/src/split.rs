@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sources::SourceFile;
+use crate::source_file::SourceFile;
 
 /// The platforms that something is about, one bit for each.
 pub(crate) type Platforms = u32;

@@ -53,7 +53,7 @@ impl ReloadSource for Set {
         Fingerprint::of_policies(&self.files, &[ROOT])
     }
 
-    fn load(&self) -> Result<Engine, LoadError> {
+    fn load(&self, _: Option<&Self::Value>) -> Result<Engine, LoadError> {
         let sources =
             PolicySources::read_with(&self.files, &[ROOT], &Limits::default(), self.manifest);
         PolicySet::of(sources, &[], &[], &Limits::default()).builder().build()

@@ -13,7 +13,7 @@ use stagedoor_core::Decision;
 use crate::expectation::Expectation;
 use crate::file::{Action, Case, TestFile};
 use crate::problem::{Position, Problem, TestError};
-use crate::read;
+use crate::text;
 
 /// A test of `cedar run-tests`.
 #[derive(Deserialize)]
@@ -142,7 +142,7 @@ fn entities_of(path: &Path, name: &str, file: &str) -> Result<Vec<Value>, TestEr
         return Err(Problem::new(path, message).into());
     }
     let file = path.parent().unwrap_or(Path::new("")).join(file);
-    parse(&file, &read::text(&file)?)
+    parse(&file, &text::read(&file)?)
 }
 
 fn integration(path: &Path, text: &str) -> Result<TestFile, TestError> {

@@ -6,14 +6,14 @@ use std::path::Path;
 use serde_saphyr::Spanned;
 use stagedoor_core::Decision;
 
-use crate::ask::{list_question, platform, question};
-use crate::asked::ResolvedCase;
+use crate::environment::{Platform, TestEnvironment};
 use crate::expectation::Expectation;
 use crate::file::{BoundFixture, Case, Invariant, Suite, Table, TestFile};
 use crate::names::Names;
 use crate::problem::{Position, Problem, TestError};
-use crate::suite::TestCase;
-use crate::world::{Platform, TestEnvironment};
+use crate::resolve::{list_question, platform, question};
+use crate::resolved_case::ResolvedCase;
+use crate::test_case::TestCase;
 use crate::{bound, invariant, table};
 
 type Parts<'a> =

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use stagedoor_backstage::EntityRef;
 
+use crate::environment::{Platform, TestEnvironment};
 use crate::file::{Action, Case};
 use crate::sample::Sample;
-use crate::world::{Platform, TestEnvironment};
 
 /// The verbs that are asked about each resource of Kubernetes that cases name.
 const VERBS: [&str; 8] =
@@ -35,7 +35,7 @@ impl Combinations {
     /// most, evenly chosen.
     pub(crate) fn of(cases: &[Case], world: &TestEnvironment, limit: usize) -> Self {
         let of_platform = |platform: Platform| -> Vec<&Case> {
-            cases.iter().filter(|c| crate::ask::platform(c) == Ok(platform)).collect()
+            cases.iter().filter(|c| crate::resolve::platform(c) == Ok(platform)).collect()
         };
         let products = vec![
             backstage(&of_platform(Platform::Backstage), world),

@@ -23,10 +23,10 @@ pub use lcov::lcov;
 pub(crate) use text::place;
 pub use text::text;
 
-use crate::anatomy::{Anatomy, ClauseKind};
-use crate::ask::Question;
+use crate::clause_tree::{ClauseKind, ClauseTree};
 use crate::parallel;
 use crate::request_types::RequestTypes;
+use crate::resolve::Question;
 use crate::suppression::{COVERAGE, Suppressions, UnusedSuppression};
 use measure::{Counts, MeasuredPolicy};
 
@@ -234,14 +234,14 @@ impl MergedCoverage {
             .filter_map(|(number, policy)| {
                 // What was loaded parses.
                 let tree = policy.tree().ok()?;
-                let anatomy = Anatomy::of(policy, &tree, &types);
-                Some(MeasuredPolicy { policy, number, anatomy })
+                let clauses = ClauseTree::of(policy, &tree, &types);
+                Some(MeasuredPolicy { policy, number, clauses })
             })
             .collect();
         let empty = || ClauseCounts {
             clauses: measured
                 .iter()
-                .map(|policy| vec![Counts::default(); policy.anatomy.clauses.len()])
+                .map(|policy| vec![Counts::default(); policy.clauses.clauses.len()])
                 .collect(),
             determined: vec![0; engine.policies().len()],
             actions: BTreeMap::new(),
@@ -354,7 +354,7 @@ fn key(policy: stagedoor_core::PolicyInfo<'_>, number: usize) -> (String, usize)
 }
 
 fn blank(policy: stagedoor_core::PolicyInfo<'_>, measured: &MeasuredPolicy<'_>) -> PolicyCoverage {
-    let clauses = measured.anatomy.clauses.iter().map(|clause| {
+    let clauses = measured.clauses.clauses.iter().map(|clause| {
         let place = clause.span.as_ref().and_then(|span| policy.position(span.start));
         let text = clause.span.clone().and_then(|span| policy.text().get(span));
         let offset = policy.span().map(|span| span.start);

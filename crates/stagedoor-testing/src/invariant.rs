@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use stagedoor_core::{Decision, nearest_name};
 
+use crate::environment::TestEnvironment;
 use crate::expectation::Expectation;
 use crate::file::{Case, Invariant, Never, Words};
 use crate::table::set;
-use crate::world::TestEnvironment;
 
 /// A matrix has no more requests than this.
 const REQUESTS: usize = 1_000_000;

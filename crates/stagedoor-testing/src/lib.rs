@@ -36,39 +36,43 @@
 //! The [README](https://github.com/stagedoor/stagedoor/tree/main/crates/stagedoor-testing)
 //! describes all keys.
 
-mod anatomy;
-mod ask;
-mod asked;
 mod bound;
 mod cedar_files;
+mod clause_tree;
 mod collect;
 mod combinations;
 mod command;
 pub mod coverage;
+mod environment;
 mod expectation;
 mod file;
 pub mod format;
 pub mod html;
 mod invariant;
+mod list_question;
 pub mod mutation;
 mod names;
+mod operator;
 mod parallel;
 mod problem;
 mod read;
 mod report;
+mod request_space;
 mod request_types;
+mod resolve;
+mod resolved_case;
 mod sample;
 mod selection;
-mod space;
 mod suite;
 mod suppression;
 mod table;
+mod test_case;
+mod text;
 mod to_wire;
-mod world;
 
 use std::path::Path;
 
-pub use anatomy::ClauseKind;
+pub use clause_tree::ClauseKind;
 pub use coverage::Coverage;
 pub use mutation::Mutation;
 pub use problem::{Problem, TestError};
@@ -76,7 +80,7 @@ pub use report::{
     CaseReport, CaseResult, ClausePlace, Counts, Failure, FileReport, GuardMessage, NearPolicy,
     PolicyMessage, PolicyPlace, Report,
 };
-pub use space::{Space, SpaceRequest};
+pub use request_space::{RequestSpace, SpaceRequest};
 pub use suite::{Options, Progress, TestSuite, TestSuiteBuilder};
 pub use suppression::UnusedSuppression;
 

@@ -17,19 +17,19 @@ use stagedoor_core::{
     DecideError, Decision, Effect, Engine, PolicyInfo, PolicyVerdict, Trial, Variants, Verdicts,
 };
 
-pub use edit::Operator;
+pub use crate::operator::Operator;
 pub use text::text;
 
-use crate::ask::question;
-use crate::asked::ResolvedCase;
 use crate::combinations::Combinations;
 use crate::coverage::one_line;
+use crate::environment::TestEnvironment;
 use crate::expectation::Actual;
 use crate::file::Case;
 use crate::parallel;
 use crate::request_types::RequestTypes;
+use crate::resolve::question;
+use crate::resolved_case::ResolvedCase;
 use crate::suppression::{COVERAGE, MUTANT, Suppressions, UnusedSuppression};
-use crate::world::TestEnvironment;
 use edit::{Edit, edits};
 
 /// More requests than this are looked at in even steps only.
@@ -45,7 +45,7 @@ pub struct Mutation {
     /// The mutants that load, by their places.
     pub mutants: Vec<Mutant>,
     /// How many changes made policies that do not load, so that no test is needed.
-    pub not_loaded: usize,
+    pub unviable: usize,
     /// Comments that excuse no mutant.
     pub unused_suppressions: Vec<UnusedSuppression>,
 }
@@ -69,7 +69,7 @@ pub struct Mutant {
     /// What stands there now.
     pub replacement: String,
     /// What became of it.
-    pub fate: MutantStatus,
+    pub status: MutantStatus,
 }
 
 /// What became of a mutant.
@@ -84,9 +84,9 @@ pub enum MutantStatus {
     /// No case failed, and none that the fixtures make possible would.
     Equivalent,
     /// No case failed; a comment says why that is all right.
-    Excused(String),
+    Ignored(String),
     /// The time was over before it was known.
-    Unsettled,
+    Timeout,
 }
 
 /// A case that tells a mutant from the policies.
@@ -102,7 +102,7 @@ pub struct SuggestedCase {
 /// How many mutants ended which way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Fates {
+pub struct MutantCounts {
     /// Noticed by a case.
     pub killed: usize,
     /// Noticed by none.
@@ -110,31 +110,31 @@ pub struct Fates {
     /// Not to be noticed.
     pub equivalent: usize,
     /// Excused by a comment.
-    pub excused: usize,
+    pub ignored: usize,
     /// Not known in time.
-    pub unsettled: usize,
+    pub timeout: usize,
 }
 
 impl Mutation {
     /// Returns how many mutants ended which way.
     #[must_use]
-    pub fn fates(&self) -> Fates {
-        let mut fates = Fates::default();
+    pub fn counts(&self) -> MutantCounts {
+        let mut counts = MutantCounts::default();
         for mutant in &self.mutants {
-            match mutant.fate {
-                MutantStatus::Killed(_) => fates.killed += 1,
-                MutantStatus::Survived(_) => fates.survived += 1,
-                MutantStatus::Equivalent => fates.equivalent += 1,
-                MutantStatus::Excused(_) => fates.excused += 1,
-                MutantStatus::Unsettled => fates.unsettled += 1,
+            match mutant.status {
+                MutantStatus::Killed(_) => counts.killed += 1,
+                MutantStatus::Survived(_) => counts.survived += 1,
+                MutantStatus::Equivalent => counts.equivalent += 1,
+                MutantStatus::Ignored(_) => counts.ignored += 1,
+                MutantStatus::Timeout => counts.timeout += 1,
             }
         }
-        fates
+        counts
     }
 
     /// Returns the mutants that no case noticed, with the cases that would.
     pub fn survivors(&self) -> impl Iterator<Item = (&Mutant, &SuggestedCase)> {
-        self.mutants.iter().filter_map(|mutant| match &mutant.fate {
+        self.mutants.iter().filter_map(|mutant| match &mutant.status {
             MutantStatus::Survived(case) => Some((mutant, case)),
             _ => None,
         })
@@ -165,9 +165,9 @@ pub(crate) fn mutate(
     let mut all = Mutation::default();
     for files in engines.values() {
         let Some(engine) = files.first().map(|file| &file.world.engine) else { continue };
-        let (mutated, not_loaded) = LoadedMutant::all(engine);
-        all.not_loaded += not_loaded;
-        let run = Run { engine, files, mutated: &mutated, until };
+        let (mutated, unviable) = LoadedMutant::all(engine);
+        all.unviable += unviable;
+        let run = MutationRun { engine, files, mutated: &mutated, until };
         all.mutants.extend(run.mutants()?);
     }
     let texts = files.iter().flat_map(|file| file.world.engine.policies());
@@ -185,7 +185,7 @@ fn unused(file: &str, text: &str, mutants: &[Mutant]) -> Vec<UnusedSuppression> 
     let suppressions = Suppressions::of(text);
     let is_excused = |mutant: &&Mutant| {
         mutant.file == file
-            && matches!(mutant.fate, MutantStatus::Excused(_) | MutantStatus::Unsettled)
+            && matches!(mutant.status, MutantStatus::Ignored(_) | MutantStatus::Timeout)
     };
     let excused: Vec<&Mutant> = mutants.iter().filter(is_excused).collect();
     suppressions.unused(
@@ -217,7 +217,7 @@ impl<'e> LoadedMutant<'e> {
             let key = (policy.file(), policy.span().map_or(number, |span| span.start));
             statements.entry(key).or_default().push((number, policy));
         }
-        let (mut all, mut not_loaded) = (Vec::new(), 0);
+        let (mut all, mut unviable) = (Vec::new(), 0);
         for links in statements.values() {
             let Some((_, policy)) = links.first().copied() else { continue };
             // What was loaded parses.
@@ -225,11 +225,11 @@ impl<'e> LoadedMutant<'e> {
             for edit in edits(policy, &tree, &types) {
                 match Self::read(&variants, policy, links, edit) {
                     Some(mutated) => all.push(mutated),
-                    None => not_loaded += 1,
+                    None => unviable += 1,
                 }
             }
         }
-        (all, not_loaded)
+        (all, unviable)
     }
 
     fn read(
@@ -268,15 +268,15 @@ impl<'e> LoadedMutant<'e> {
         changed
     }
 
-    fn mutant(&self, suppressions: &Suppressions, fate: MutantStatus) -> Mutant {
+    fn mutant(&self, suppressions: &Suppressions, status: MutantStatus) -> Mutant {
         let Edit { operator, span, replacement } = &self.edit;
         let place = self.policy.position(span.start);
         let line = place.map(|(line, _)| line);
-        let fate = match suppressions.reason(line, &[MUTANT, operator.as_str()]) {
-            Some(reason) if matches!(fate, MutantStatus::Survived(_)) => {
-                MutantStatus::Excused(reason.to_owned())
+        let status = match suppressions.reason(line, &[MUTANT, operator.as_str()]) {
+            Some(reason) if matches!(status, MutantStatus::Survived(_)) => {
+                MutantStatus::Ignored(reason.to_owned())
             }
-            _ => fate,
+            _ => status,
         };
         Mutant {
             operator: *operator,
@@ -286,7 +286,7 @@ impl<'e> LoadedMutant<'e> {
             column: place.map(|(_, column)| column),
             original: one_line(self.policy.text().get(span.clone()).unwrap_or_default()),
             replacement: one_line(replacement),
-            fate,
+            status,
         }
     }
 }
@@ -299,29 +299,29 @@ fn effect(policy: &Policy) -> Effect {
 }
 
 /// The mutants of one engine, held against the tests about it.
-struct Run<'r, 's> {
+struct MutationRun<'r, 's> {
     engine: &'r Engine,
     files: &'r [&'r MutationTarget<'s>],
     mutated: &'r [LoadedMutant<'r>],
     until: Instant,
 }
 
-impl Run<'_, '_> {
+impl MutationRun<'_, '_> {
     fn mutants(&self) -> Result<Vec<Mutant>, DecideError> {
         let killed = self.kill()?;
         let suggested = self.search(&killed);
         let mut suppressions = BTreeMap::new();
-        let fates = killed.into_iter().zip(suggested);
-        let mutants = self.mutated.iter().zip(fates).map(|(mutated, (killed, suggested))| {
-            let fate = match (killed, suggested) {
+        let ends = killed.into_iter().zip(suggested);
+        let mutants = self.mutated.iter().zip(ends).map(|(mutated, (killed, suggested))| {
+            let status = match (killed, suggested) {
                 (Some(by), _) => MutantStatus::Killed(by),
                 (None, Search::Found(case)) => MutantStatus::Survived(case),
                 (None, Search::Nothing) => MutantStatus::Equivalent,
-                (None, Search::TimeOver) => MutantStatus::Unsettled,
+                (None, Search::TimeOver) => MutantStatus::Timeout,
             };
             let own = suppressions.entry(mutated.policy.file());
             let own = own.or_insert_with(|| Suppressions::of(mutated.policy.file_text()));
-            mutated.mutant(own, fate)
+            mutated.mutant(own, status)
         });
         Ok(mutants.collect())
     }
@@ -330,7 +330,7 @@ impl Run<'_, '_> {
     fn kill(&self) -> Result<Vec<Option<String>>, DecideError> {
         let asked: Vec<(&str, &ResolvedCase)> =
             self.files.iter().flat_map(|file| file.asked.iter().copied()).collect();
-        let killers = numbers(self.mutated.len());
+        let killers = none_found(self.mutated.len());
         let errors = parallel::fold(
             asked.len(),
             || None,
@@ -393,7 +393,7 @@ impl Run<'_, '_> {
         let mut found: Vec<Search> = self.mutated.iter().map(|_| Search::Nothing).collect();
         for file in self.files {
             let space = Combinations::of(&file.cases, file.world, REQUESTS);
-            let numbers = numbers(left.len());
+            let numbers = none_found(left.len());
             let all_looked_at = AtomicBool::new(true);
             parallel::fold(
                 space.len(),
@@ -404,7 +404,7 @@ impl Run<'_, '_> {
                         return;
                     }
                     if numbers.iter().any(|best| best.load(Ordering::Relaxed) > number) {
-                        self.look(file, &space, number, &left, &numbers);
+                        self.try_request(file, &space, number, &left, &numbers);
                     }
                 },
             );
@@ -425,7 +425,7 @@ impl Run<'_, '_> {
     }
 
     /// Looks at one request of the space.
-    fn look(
+    fn try_request(
         &self,
         file: &MutationTarget<'_>,
         space: &Combinations,
@@ -478,6 +478,6 @@ enum Search {
     TimeOver,
 }
 
-fn numbers(count: usize) -> Vec<AtomicUsize> {
+fn none_found(count: usize) -> Vec<AtomicUsize> {
     std::iter::repeat_with(|| AtomicUsize::new(NONE)).take(count).collect()
 }

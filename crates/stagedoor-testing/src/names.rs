@@ -12,9 +12,9 @@ use stagedoor_backstage::EntityRef;
 use stagedoor_core::{EntityUid, nearest_name};
 use stagedoor_kubernetes::rbac::{unmatchable_path, unmatchable_resource};
 
-use crate::ask::Question;
+use crate::environment::{Platform, TestEnvironment};
 use crate::file::{Case, UserFixture};
-use crate::world::{Platform, TestEnvironment};
+use crate::resolve::Question;
 
 /// What to do about a name that is unknown on purpose.
 const ON_PURPOSE: &str = "where that is meant, list it under `fixtures: strangers`";

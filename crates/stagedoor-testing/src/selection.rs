@@ -5,12 +5,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 use stagedoor_backstage::{
-    Catalog, ConditionParam, Criteria, EntityRef, PermissionCondition, PermissionQuery,
-    PolicyDecision, Principal,
+    Catalog, ConditionParam, Criteria, EntityRef, PermissionCondition, Principal,
 };
 use stagedoor_core::{Entities, Entity, Record, Value};
-
-use crate::world::TestEnvironment;
 
 /// A question about all resources of a permission.
 pub(crate) struct ListQuestion {
@@ -30,36 +27,12 @@ pub(crate) struct Selection {
     pub(crate) errors: Vec<String>,
 }
 
-impl ListQuestion {
-    /// Asks as Backstage does.
-    pub(crate) fn ask(&self, world: &TestEnvironment) -> Result<Selection, String> {
-        let policy = world.policy_engine.as_ref().map_err(Clone::clone)?;
-        let permission = world.permissions.get(&self.permission).map_err(|e| e.to_string())?;
-        let asked = PermissionQuery {
-            name: permission.name(),
-            action: permission.action().map(|action| action.as_str()),
-            resource_type: permission.resource_type(),
-        };
-        let answer = policy.decide(&asked, Some(&self.principal));
-        let all = || world.catalog.references().map(ToString::to_string);
-        let (decision, criteria, entities) = match answer.decision() {
-            PolicyDecision::Allow => ("allow", None, Ok(all().collect())),
-            PolicyDecision::Deny => ("deny", None, Ok(BTreeSet::new())),
-            PolicyDecision::Conditional { conditions, .. } => {
-                let json = serde_json::to_value(conditions).map_err(|e| e.to_string())?;
-                let selected = world.catalog.references().filter_map(|entity| {
-                    let selected = selects(conditions, entity, &world.catalog_store);
-                    selected.map(|is| is.then(|| entity.to_string())).transpose()
-                });
-                ("conditional", Some(json), selected.collect())
-            }
-        };
-        Ok(Selection { decision, criteria, entities, errors: answer.errors().to_vec() })
-    }
-}
-
 /// Returns whether criteria select an entity of the catalog.
-fn selects(criteria: &Criteria, entity: &EntityRef, store: &Entities) -> Result<bool, String> {
+pub(crate) fn selects(
+    criteria: &Criteria,
+    entity: &EntityRef,
+    store: &Entities,
+) -> Result<bool, String> {
     match criteria {
         Criteria::AllOf(items) => {
             items.iter().try_fold(true, |all, item| Ok(all && selects(item, entity, store)?))

@@ -7,25 +7,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use stagedoor_analysis::Bound;
 use stagedoor_core::{DecideError, Engine, Entity, EntityUid, Limits, RuleEvaluator, unknown_key};
 
 use stagedoor_source::ManifestUse;
 
-use crate::ask::platform;
-use crate::asked::ResolvedCase;
 use crate::collect::{Collector, parts, platforms};
 use crate::command::Command;
 use crate::coverage::{self, Coverage};
-use crate::expectation::Expectation;
+use crate::environment::{Engines, TestEnvironment};
 use crate::file::{Case, KEYS, TestFile};
 use crate::mutation::{self, Mutation, MutationTarget};
 use crate::names::Names;
 use crate::problem::{Position, Problem, TestError};
 use crate::report::{CaseReport, CaseResult, Failure, FileReport, Report};
-use crate::selection::ListQuestion;
-use crate::world::{Engines, TestEnvironment};
-use crate::{bound, cedar_files, invariant, parallel, read, table};
+use crate::resolve::platform;
+use crate::resolved_case::ResolvedCase;
+use crate::test_case::TestCase;
+use crate::{bound, cedar_files, invariant, parallel, read, table, text};
 
 /// So many requests of an invariant are told of.
 const TOLD: usize = 5;
@@ -179,19 +177,6 @@ pub(crate) struct LoadedFile {
     tests: Vec<TestCase>,
     /// What the tests were made of, without fixtures.
     file: TestFile,
-}
-
-/// One case, cell or invariant.
-pub(crate) struct TestCase {
-    pub(crate) suite: Option<String>,
-    pub(crate) name: String,
-    pub(crate) place: Position,
-    pub(crate) asked: Vec<ResolvedCase>,
-    /// The question about all resources of a permission; `asked` holds each of them to it.
-    pub(crate) list: Option<(ListQuestion, Expectation)>,
-    pub(crate) is_matrix: bool,
-    /// What is decided for all requests.
-    pub(crate) bound: Option<Bound>,
 }
 
 impl TestSuite {
@@ -368,7 +353,7 @@ impl LoadedFile {
     }
 
     fn load(path: PathBuf, policies: &[PathBuf], engines: &mut Engines) -> Result<Self, TestError> {
-        let text = read::text(&path)?;
+        let text = text::read(&path)?;
         let mut file = read::read(&path, &text)?;
         cedar_files::or_given(&mut file.policies, policies);
         // Before policies are loaded, whose schema depends on it.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::mutation::Operator;
+use crate::operator::Operator;
 
 /// What stands before the codes.
 const MARK: &str = "test:allow(";

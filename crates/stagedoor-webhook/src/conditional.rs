@@ -1,13 +1,9 @@
-//! `POST /conditions`, and policies of authorization that depend on the object.
+//! Policies of authorization that depend on the object.
 
-use http::StatusCode;
 use stagedoor_kubernetes::Reviewer;
-use stagedoor_kubernetes::conditional::{ConditionalReviewer, ConditionsReview};
-use stagedoor_server::Outcome;
+use stagedoor_kubernetes::conditional::ConditionalReviewer;
 
-use crate::app::{self, AnswerResult, App};
 use crate::error::PoliciesError;
-use crate::status::{Refusal, json};
 
 pub(crate) use stagedoor_kubernetes::conditional::schema;
 
@@ -29,26 +25,4 @@ pub(crate) fn open(
         Some(policy) => Err(PoliciesError::Conditional(policy.to_owned())),
         None => Ok(None),
     }
-}
-
-pub(crate) fn answer(app: &App, body: &str) -> AnswerResult {
-    let review =
-        ConditionsReview::from_json(body).map_err(|e| Refusal::bad_request(e.to_string()))?;
-    let mut evaluated = review.evaluate();
-    if app.no_opinion_denies && !evaluated.allowed {
-        evaluated.denied = true;
-    }
-    let outcome = match (evaluated.allowed, evaluated.denied) {
-        (true, _) => Outcome::Allowed,
-        (false, true) => Outcome::Denied,
-        (false, false) => Outcome::NoOpinion,
-    };
-    tracing::debug!(
-        outcome = outcome.as_str(),
-        reason = evaluated.reason,
-        error = evaluated.evaluation_error,
-        "evaluated"
-    );
-    let erred = !evaluated.evaluation_error.is_empty();
-    Ok(app::answer(json(StatusCode::OK, &review.reply(&evaluated)), outcome, erred))
 }

@@ -6,15 +6,14 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use stagedoor_core::{Effect, Engine, EngineBuilder, Limits};
 use stagedoor_kubernetes::conditional::ConditionalReviewer;
 use stagedoor_kubernetes::{ModeCeiling, Reviewer, VOCABULARY};
 use stagedoor_server::{
-    Commit, Fingerprint, InForce, LoadFailure, OriginHealth, Replaced, Source, YieldingRules,
-    admission,
+    Admission, Fingerprint, InForce, LoadFailure, OriginHealth, ReloadSource, Reloading, Source,
+    SourceStatus, YieldingRules, admission,
 };
 use stagedoor_source::{
     ManifestUse, OriginSet, PathOrigin, PolicyChanges, PolicyOrigin, PolicySet, PolicySources,
@@ -152,122 +151,45 @@ pub(crate) struct LoadedPolicies {
     pub(crate) reviewer: Reviewer,
     /// The same policies, where some of them depend on the object that is written.
     pub(crate) open: Option<ConditionalReviewer>,
-    since: SystemTime,
     /// Whether a manifest says that the set is what it is meant to be.
     is_pinned: bool,
+    /// What has the last word on it where it comes from.
+    admission: Option<Arc<dyn Admission>>,
 }
 
 impl LoadedPolicies {
     fn engine(&self) -> &Engine {
         self.reviewer.engine()
     }
-
-    /// Returns whether another set says the same. A manifest that was added acknowledges.
-    fn is_same(&self, other: &Self) -> bool {
-        self.engine().revision() == other.engine().revision() && self.is_pinned == other.is_pinned
-    }
 }
 
-/// What is in force, and what was lost on the way.
-#[derive(Default)]
-struct Current {
-    loaded: ArcSwapOption<LoadedPolicies>,
+/// The policies in force.
+pub(crate) type Policies = Reloading<ServedPolicies>;
+
+/// Where policies come from, and what reloads have lost of them.
+pub(crate) struct ServedPolicies {
+    source: PolicySource,
     /// The ids of forbids that reloads have lost, until they are back or a manifest pins a set
     /// without them.
     lost_forbids: ArcSwap<Vec<String>>,
 }
 
-/// The policies in force.
-pub(crate) struct Policies {
-    source: PolicySource,
-    current: Arc<Current>,
-}
-
-impl Policies {
+impl ServedPolicies {
     /// Returns policies to be loaded; with `conditional` they may depend on objects.
     pub(crate) fn new(source: PolicySource, conditional: bool) -> Self {
-        Self { source: PolicySource { conditional, ..source }, current: Arc::default() }
-    }
-
-    /// Returns the set in force, if one was loaded.
-    pub(crate) fn current(&self) -> Option<Arc<LoadedPolicies>> {
-        self.current.loaded.load_full()
+        let lost_forbids = ArcSwap::default();
+        Self { source: PolicySource { conditional, ..source }, lost_forbids }
     }
 
     fn read(&self, set: OriginSet) -> Result<LoadedPolicies, PoliciesError> {
         let is_pinned = set.is_pinned();
-        let engine = self.source.builder_of(set.sources)?.build()?;
+        let OriginSet { sources, admission } = set;
+        let engine = self.source.builder_of(sources)?.build()?;
         let reviewer = Reviewer::new(engine)?.with_ceilings(&self.source.ceilings)?;
         let open = conditional::open(&reviewer, self.source.conditional)?;
-        Ok(LoadedPolicies { reviewer, open, since: SystemTime::now(), is_pinned })
-    }
-}
-
-impl Source for Policies {
-    fn name(&self) -> &'static str {
-        "policies"
+        Ok(LoadedPolicies { reviewer, open, is_pinned, admission })
     }
 
-    fn fingerprint(&self) -> Fingerprint {
-        let rule_version = self.source.rules.as_ref().map_or(0, |rules| rules.version());
-        let rules: Vec<PathBuf> =
-            self.source.rules.iter().flat_map(|rules| rules.files()).collect();
-        self.source
-            .origin()
-            .fingerprint()
-            .and(Fingerprint::of(rules.iter().map(PathBuf::as_path)))
-            .and(Fingerprint::default().with_version(rule_version))
-    }
-
-    fn load(&self) -> Result<Commit, LoadFailure> {
-        let set = self.source.origin().read(&self.source.limits).map_err(PoliciesError::from)?;
-        let admission = set.admission.clone();
-        let before = self.current();
-        let before = before.as_ref().map(|before| before.engine());
-        let new = self.read(set).map_err(LoadFailure::from);
-        let new = admission::check(admission.as_deref(), new, LoadedPolicies::engine, before)?;
-        let (current, has_rules) = (Arc::clone(&self.current), self.source.has_rules());
-        Ok(Box::new(move || {
-            let before = current.loaded.load_full();
-            admission::admit(admission.as_deref())?;
-            // The limits of rules are not in the revision.
-            if !has_rules && before.as_ref().is_some_and(|before| before.is_same(&new)) {
-                return Ok(Replaced::Same);
-            }
-            for warning in new.engine().warnings() {
-                tracing::warn!(
-                    code = warning.code(),
-                    file = warning.file(),
-                    line = warning.line(),
-                    "{}",
-                    warning.message()
-                );
-            }
-            if let Some(before) = &before {
-                current.tell_changes(before, &new);
-            }
-            Ok(Replaced::With(Box::new(current.loaded.swap(Some(Arc::new(new))))))
-        }))
-    }
-
-    fn in_force(&self) -> Option<InForce> {
-        let loaded = self.current()?;
-        let policies = loaded.engine().policies().len();
-        Some(InForce {
-            summary: format!("{policies} policies"),
-            revision: Some(loaded.engine().revision().to_owned()),
-            policies: Some(policies),
-            lost_forbids: self.current.lost_forbids.load().len(),
-            since: loaded.since,
-        })
-    }
-
-    fn health(&self) -> Option<OriginHealth> {
-        self.source.origin().health()
-    }
-}
-
-impl Current {
     /// Tells which policies came and went, and counts the forbids that are lost.
     fn tell_changes(&self, before: &LoadedPolicies, now: &LoadedPolicies) {
         let changes = PolicyChanges::between(before.engine(), now.engine());
@@ -299,6 +221,78 @@ impl Current {
             );
         }
         self.lost_forbids.store(Arc::new(lost));
+    }
+}
+
+impl ReloadSource for ServedPolicies {
+    type Value = LoadedPolicies;
+    type Error = LoadFailure;
+
+    fn fingerprint(&self) -> Fingerprint {
+        let rule_version = self.source.rules.as_ref().map_or(0, |rules| rules.version());
+        let rules: Vec<PathBuf> =
+            self.source.rules.iter().flat_map(|rules| rules.files()).collect();
+        self.source
+            .origin()
+            .fingerprint()
+            .and(Fingerprint::of(rules.iter().map(PathBuf::as_path)))
+            .and(Fingerprint::default().with_version(rule_version))
+    }
+
+    fn load(&self, in_force: Option<&LoadedPolicies>) -> Result<LoadedPolicies, LoadFailure> {
+        let set = self.source.origin().read(&self.source.limits).map_err(PoliciesError::from)?;
+        let admission = set.admission.clone();
+        let before = in_force.map(LoadedPolicies::engine);
+        let new = self.read(set).map_err(LoadFailure::from);
+        admission::check(admission.as_deref(), new, LoadedPolicies::engine, before)
+    }
+
+    fn admit(&self, loaded: &mut LoadedPolicies) -> Result<(), LoadFailure> {
+        admission::admit(loaded.admission.take().as_deref())
+    }
+
+    /// A manifest that was added acknowledges. The limits of rules are not in the revision.
+    fn is_same(&self, in_force: &LoadedPolicies, loaded: &LoadedPolicies) -> bool {
+        !self.source.has_rules()
+            && in_force.engine().revision() == loaded.engine().revision()
+            && in_force.is_pinned == loaded.is_pinned
+    }
+
+    fn replaced(&self, before: Option<&LoadedPolicies>, now: &LoadedPolicies) {
+        for warning in now.engine().warnings() {
+            tracing::warn!(
+                code = warning.code(),
+                file = warning.file(),
+                line = warning.line(),
+                "{}",
+                warning.message()
+            );
+        }
+        if let Some(before) = before {
+            self.tell_changes(before, now);
+        }
+    }
+}
+
+impl Source for ServedPolicies {
+    fn name(&self) -> &'static str {
+        "policies"
+    }
+
+    fn status(&self, in_force: &InForce<LoadedPolicies>) -> SourceStatus {
+        let engine = in_force.value.engine();
+        let policies = engine.policies().len();
+        SourceStatus {
+            summary: format!("{policies} policies"),
+            revision: Some(engine.revision().to_owned()),
+            policies: Some(policies),
+            lost_forbids: self.lost_forbids.load().len(),
+            since: in_force.since,
+        }
+    }
+
+    fn health(&self) -> Option<OriginHealth> {
+        self.source.origin().health()
     }
 }
 

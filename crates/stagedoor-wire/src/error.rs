@@ -7,6 +7,9 @@ use stagedoor_core::{DecideError, EntitiesError, ListError, LoadError, RequestEr
 
 use crate::problem::{Problem, Severity};
 
+/// Result of what may fail with a [`WireError`].
+pub type Result<T> = std::result::Result<T, WireError>;
+
 /// Why something was not done: a stable code, a message, where, and what to do.
 ///
 /// In JavaScript it is thrown as `StagedoorError`, whose `message` names all problems. For policies

@@ -3,8 +3,7 @@
 use serde_json::{Map, Value as Json};
 use stagedoor_core::{UniqueJson, plain_reason, unknown_key, without_byte_order_mark};
 
-use crate::Result;
-use crate::error::WireError;
+use crate::error::{Result, WireError};
 
 /// Reads a text that must be a JSON object; a key that is given twice is an error.
 pub(crate) fn object(text: &str, what: &str, code: &str) -> Result<Map<String, Json>> {

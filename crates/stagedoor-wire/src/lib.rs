@@ -43,6 +43,7 @@ mod problem;
 mod query;
 #[cfg(feature = "schema")]
 pub mod schema;
+mod uid;
 mod value;
 
 pub use backstage::{
@@ -51,14 +52,12 @@ pub use backstage::{
     PermissionAttributes, ResidualApplies,
 };
 pub use decision::{Decision, Effect, GuardOutcome, GuardVerdict, PolicyFailure, Verdict};
-pub use error::WireError;
+pub use error::{Result, WireError};
 pub use explanation::{
     Alternative, Change, Clause, Counterfactual, Explanation, MetValue, NearPermit,
     PolicyExplanation, PolicyIndex, PolicyStatus, Relation,
 };
-pub use input::{EntityInput, EntityUidInput, RequestInput, Uid};
+pub use input::{EntityInput, RequestInput};
 pub use problem::{Problem, Severity};
 pub use query::{Holds, List, ListEntry, ListRefusal, PolicyResidual, QueryAnswer, QueryInput};
-
-/// Result of what may fail with a [`WireError`].
-pub type Result<T> = std::result::Result<T, WireError>;
+pub use uid::{EntityUidInput, Uid};

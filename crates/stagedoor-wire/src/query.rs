@@ -6,11 +6,10 @@ use stagedoor_core::{
     Engine, EntityTypeName, ListPage, Page, PartialContext, Party, Query, Record, Request,
 };
 
-use crate::Result;
 use crate::decision::{Effect, Verdict};
-use crate::error::WireError;
-use crate::input::Uid;
+use crate::error::{Result, WireError};
 use crate::keys;
+use crate::uid::Uid;
 use crate::value::record;
 
 const QUERY: [&str; 11] = [

@@ -3,9 +3,8 @@
 use serde_json::{Map, Value as Json, json};
 use stagedoor_core::{Extension, Record, Request, Value, plain_reason, value_reason};
 
-use crate::Result;
-use crate::error::WireError;
-use crate::input::Uid;
+use crate::error::{Result, WireError};
+use crate::uid::Uid;
 
 /// Reads fields by name: an entity's attributes, or a request's context.
 pub(crate) fn record(fields: Map<String, Json>, what: &str) -> Result<Record> {

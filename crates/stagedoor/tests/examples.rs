@@ -1,7 +1,13 @@
 //! The examples run, and what they assert holds.
 
+#[path = "../examples/axum_service.rs"]
+mod axum_service;
 #[path = "../examples/batch.rs"]
 mod batch;
+#[path = "../examples/batch_job.rs"]
+mod batch_job;
+#[path = "../examples/command_line_tool.rs"]
+mod command_line_tool;
 #[path = "../examples/conditions.rs"]
 mod conditions;
 #[path = "../examples/custom_rule.rs"]
@@ -16,6 +22,8 @@ mod explain;
 mod kubernetes_review;
 #[path = "../examples/links.rs"]
 mod links;
+#[path = "../examples/policy_tests.rs"]
+mod policy_tests;
 #[path = "../examples/reload.rs"]
 mod reload;
 #[path = "../examples/sources.rs"]
@@ -23,7 +31,10 @@ mod sources;
 
 #[test]
 fn every_example_runs() -> Result<(), Box<dyn std::error::Error>> {
+    axum_service::main()?;
     batch::main()?;
+    batch_job::main()?;
+    command_line_tool::main()?;
     conditions::main()?;
     custom_rule::main()?;
     decide::main()?;
@@ -31,6 +42,7 @@ fn every_example_runs() -> Result<(), Box<dyn std::error::Error>> {
     explain::main()?;
     kubernetes_review::main()?;
     links::main()?;
+    policy_tests::main()?;
     reload::main()?;
     sources::main()
 }

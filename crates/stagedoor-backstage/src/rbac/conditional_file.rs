@@ -9,9 +9,9 @@ use smol_str::SmolStr;
 use super::emit;
 use super::policy_file::action;
 use crate::criteria::{ConditionParam, Criteria, PermissionCondition};
+use crate::fields::{only_fields, word};
 use crate::file_error::{FileError, Report};
 use crate::permission::PermissionAction;
-use crate::permission_file::{only_fields, word};
 use crate::permission_rules::PermissionRules;
 use crate::yaml::{Content, Node, documents};
 

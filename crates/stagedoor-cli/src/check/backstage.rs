@@ -13,10 +13,10 @@ use stagedoor_wire::{Explanation, WireError};
 use crate::authorize::ending;
 use crate::check::conditions;
 use crate::ending::Ending;
-use crate::engine::{LoadArgs, LoadedPolicies};
 use crate::failure::Failure;
 use crate::input::Input;
-use crate::narrative::{self, Detail, Narrator};
+use crate::load::{LoadArgs, LoadedPolicies};
+use crate::narrative::{Detail, Narrator};
 use crate::output::Output;
 use crate::platform::Platform;
 use crate::terminal::{line, printable};
@@ -106,7 +106,7 @@ pub(crate) fn answer(
                 let revision = engine.revision();
                 output.json(&stagedoor_wire::Decision::refused(refusal, revision))?;
             } else {
-                let denied = narrative::decision(Decision::Deny, output.paint());
+                let denied = output.paint().decision(Decision::Deny);
                 output.line(format_args!("{denied} {}", line(&question(args))))?;
                 output.line(format_args!("    {}", line(&refusal.error)))?;
                 for help in refusal.help.iter().flat_map(|help| help.lines()) {
@@ -167,7 +167,7 @@ fn each(
             output
                 .json(&EntityAnswer { entity: reference.to_string(), answer: (&outcome).into() })?;
         } else {
-            let decision = narrative::decision(outcome.decision(), output.paint());
+            let decision = output.paint().decision(outcome.decision());
             output.line(format_args!("{decision} {}", line(&reference.to_string())))?;
         }
     }

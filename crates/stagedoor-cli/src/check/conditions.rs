@@ -8,7 +8,6 @@ use stagedoor_core::{Decision, Engine};
 
 use crate::ending::Ending;
 use crate::failure::Failure;
-use crate::narrative;
 use crate::output::Output;
 use crate::terminal::line;
 
@@ -67,11 +66,11 @@ fn tell(answer: &PolicyAnswer, question: &str, output: &mut Output) -> Result<()
     let question = line(question);
     match answer.decision() {
         PolicyDecision::Allow => {
-            let word = narrative::decision(Decision::Allow, paint);
+            let word = paint.decision(Decision::Allow);
             output.line(format_args!("{word} {question}, whichever it is"))?;
         }
         PolicyDecision::Deny => {
-            let word = narrative::decision(Decision::Deny, paint);
+            let word = paint.decision(Decision::Deny);
             output.line(format_args!("{word} {question}, whichever it is"))?;
         }
         PolicyDecision::Conditional { plugin_id, conditions, .. } => {

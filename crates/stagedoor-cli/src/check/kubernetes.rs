@@ -11,17 +11,17 @@ use stagedoor_kubernetes::conditional::{
     ConditionalDecision, ConditionalReviewer, StatusFields, status_fields,
 };
 use stagedoor_kubernetes::{
-    Attributes, ModeCeiling, Review, Reviewer, Ruling, Subject, SubjectAccessReview,
-    SubjectAccessReviewStatus, UndecidedError, UnknownMode,
+    ModeCeiling, Review, Reviewer, Ruling, Subject, SubjectAccessReview, SubjectAccessReviewStatus,
+    UndecidedError, UnknownMode,
 };
 use stagedoor_source::PolicySet;
 use stagedoor_wire::WireError;
 
 use crate::ending::Ending;
-use crate::engine::LoadArgs;
 use crate::failure::Failure;
 use crate::input::Input;
-use crate::narrative::{self, Detail, Narrator};
+use crate::load::LoadArgs;
+use crate::narrative::{Detail, Narrator};
 use crate::output::Output;
 use crate::platform::{PLATFORMS, Platform};
 use crate::terminal::{Paint, line};
@@ -300,7 +300,7 @@ fn admission_review(
     output.flush()?;
     let paint = Paint::of(&std::io::stderr());
     let decision = if reply.response.allowed { Decision::Allow } else { Decision::Deny };
-    let mut told = format!("{} {}", narrative::decision(decision, paint), line(question));
+    let mut told = format!("{} {}", paint.decision(decision), line(question));
     let status = reply.response.status.as_ref().map(|status| status.message.as_str());
     for text in status.into_iter().chain(reply.response.warnings.iter().map(String::as_str)) {
         told.push_str(&format!("\n    {}", line(text)));
@@ -448,7 +448,7 @@ fn tell(
 }
 
 fn refused(question: &str, error: &str, paint: Paint) -> String {
-    let denied = narrative::decision(Decision::Deny, paint);
+    let denied = paint.decision(Decision::Deny);
     format!("{denied} {}\n    {}", line(question), line(error))
 }
 
@@ -456,22 +456,5 @@ fn refused(question: &str, error: &str, paint: Paint) -> String {
 fn question(review: &SubjectAccessReview) -> String {
     let subject = &review.spec.subject;
     let who = if subject.user.is_empty() { "somebody" } else { &subject.user };
-    format!("{who} {}", wish(&review.spec.attributes))
-}
-
-/// Returns verb and resource in one line: `get pods/log ledger-0 in payments`.
-pub(crate) fn wish(attributes: &Attributes) -> String {
-    match attributes {
-        Attributes::NonResource(of_path) => format!("{} {}", of_path.verb, of_path.path),
-        Attributes::Resource(of) => {
-            let mut text = format!("{} {}", of.verb, of.resource);
-            let parts = [("/", &of.subresource), (".", &of.group), (" ", &of.name)];
-            let parts = parts.into_iter().chain([(" in ", &of.namespace)]);
-            for (lead, part) in parts.filter(|(_, part)| !part.is_empty()) {
-                text.push_str(lead);
-                text.push_str(part);
-            }
-            text
-        }
-    }
+    format!("{who} {}", review.spec.attributes)
 }

@@ -15,8 +15,8 @@ use super::release;
 use super::{StoreArgs, trust};
 use crate::ending::Ending;
 use crate::failure::Failure;
+use crate::log_args::LogArgs;
 use crate::output::Output;
-use crate::serve::options::LogArgs;
 
 /// How soon a change is written after it was seen.
 const LOOK: Duration = Duration::from_millis(200);

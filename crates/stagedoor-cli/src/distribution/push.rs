@@ -17,8 +17,8 @@ use super::sign::bundle_bytes;
 use super::{StoreArgs, signing_key, trust_or_own};
 use crate::bundle::bundle_of;
 use crate::ending::Ending;
-use crate::engine::LoadArgs;
 use crate::failure::Failure;
+use crate::load::LoadArgs;
 use crate::output::Output;
 
 /// Sign a policy set and publish it as the newest release of a channel.

@@ -11,8 +11,8 @@ use stagedoor_source::PolicyOrigin;
 use super::gates::{ChangeGate, TestGate};
 use super::release::Change;
 use super::{StoreArgs, trust};
-use crate::engine::LoadArgs;
 use crate::failure::Failure;
+use crate::load::LoadArgs;
 
 /// Where the policies of a server come from.
 #[derive(Debug, Args)]

@@ -6,11 +6,11 @@ use clap::Args;
 use serde::Serialize;
 use stagedoor_rule_host::{LOCK_FILE, RuleHost, RuleLock, WasmRule, WasmRules, WasmRulesError};
 
-use super::host::{failed, host};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::rules::RuleHostArgs;
+use crate::rules::host::{failed, host};
 use crate::terminal::line;
 
 /// Compile rules for an image that is read-only, or a program that starts no other.

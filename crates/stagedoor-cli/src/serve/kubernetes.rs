@@ -7,15 +7,15 @@ use clap::Args;
 use stagedoor_webhook::{PolicySource, Server, ServerConfig};
 
 use super::audit_log::AuditLogArgs;
-use super::options::{ListenArgs, LogArgs, ShadowArgs, tls_files};
+use super::options::{ListenArgs, tls_files};
 use super::signals::Signals;
 use super::{failure, runtime};
 use crate::check::kubernetes::ModeArgs;
 use crate::distribution::source::SourceArgs;
 use crate::ending::Ending;
-use crate::engine::LoadArgs;
 use crate::failure::Failure;
-use crate::rules::RuleFiles;
+use crate::load::LoadArgs;
+use crate::log_args::LogArgs;
 
 /// Answer Kubernetes' authorization and admission webhooks.
 ///
@@ -48,9 +48,6 @@ pub(crate) struct KubernetesArgs {
     #[command(flatten)]
     modes: ModeArgs,
 
-    #[command(flatten)]
-    shadow: ShadowArgs,
-
     /// Deny what no policy permits, instead of leaving it to the next authorizer.
     #[arg(long)]
     no_opinion_denies: bool,
@@ -79,18 +76,13 @@ impl KubernetesArgs {
         // Half of it, so that a change is in force when it was looked at three times, whatever is
         // being compiled.
         let wait = self.listen.reload_interval() / 2;
-        let policies = |origin, rule_paths| -> Result<PolicySource, Failure> {
-            Ok(PolicySource::of(origin)
-                .with_rules(Arc::new(RuleFiles::new(&self.load, rule_paths, wait)?))
-                .with_limits(self.load.limits()?)
-                .beside(stagedoor_backstage::VOCABULARY)
-                .with_ceilings(self.modes.ceilings().iter().cloned()))
-        };
-        let enforced = policies(self.source.origin(&self.load)?, self.source.rule_paths())?;
-        let mut config = ServerConfig::new(enforced, tls);
-        let shadow = self.shadow.origin();
-        config.shadow =
-            shadow.map(|origin| policies(origin, self.shadow.shadow.clone())).transpose()?;
+        let rules = self.load.rule_files(self.source.rule_paths(), wait)?;
+        let policies = PolicySource::of(self.source.origin(&self.load)?)
+            .with_rules(Arc::new(rules))
+            .with_limits(self.load.limits()?)
+            .beside(stagedoor_backstage::VOCABULARY)
+            .with_ceilings(self.modes.ceilings().iter().cloned());
+        let mut config = ServerConfig::new(policies, tls);
         config.listen = self.listen.listen;
         config.health_listen = self.listen.health_listen;
         config.no_opinion_denies = self.no_opinion_denies;

@@ -1,20 +1,11 @@
-//! What all servers are told alike: addresses, certificates, bounds and the log.
+//! What all servers are told alike: addresses, certificates and bounds.
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use stagedoor_server::{ServerLimits, TlsFiles};
-use stagedoor_source::{ManifestUse, PathOrigin, PolicyOrigin};
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
-
-/// How the names of Stagedoor's own parts begin.
-const OWN: &str = "stagedoor";
 
 /// How a server listens, and what it keeps to.
 #[derive(Debug, Args)]
@@ -58,29 +49,6 @@ impl ListenArgs {
     }
 }
 
-/// Policies that are decided beside those in force.
-#[derive(Debug, Args)]
-pub(crate) struct ShadowArgs {
-    /// Policies and schemas to try beside those in force: files or directories. Nothing is
-    /// enforced from them.
-    ///
-    /// What they would decide otherwise is counted in `/metrics` and logged, each difference once
-    /// and at most 1,000 until one of both sets changes. They are asked after the answer is
-    /// given; where they are too slow, requests are left out and counted. That they do not load
-    /// disturbs nothing, and shows at `/readyz?verbose`.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
-    pub(crate) shadow: Vec<PathBuf>,
-}
-
-impl ShadowArgs {
-    /// Returns where they come from, if there are any.
-    pub(crate) fn origin(&self) -> Option<Arc<dyn PolicyOrigin>> {
-        // A manifest that is there holds; since nothing is enforced, none is demanded.
-        let origin = || PathOrigin::new(&self.shadow, ManifestUse::Optional);
-        (!self.shadow.is_empty()).then(|| Arc::new(origin()) as Arc<dyn PolicyOrigin>)
-    }
-}
-
 /// Returns where certificates are.
 pub(crate) fn tls_files(
     certificate: &PathBuf,
@@ -89,77 +57,6 @@ pub(crate) fn tls_files(
 ) -> TlsFiles {
     let files = TlsFiles::new(certificate, key);
     client_ca.into_iter().fold(files, |files, ca| files.with_client_ca(ca))
-}
-
-/// How a server tells what it does.
-#[derive(Debug, Args)]
-pub(crate) struct LogArgs {
-    /// How the log is written, to the standard error.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    log_format: LogFormat,
-
-    /// How much is logged.
-    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
-    log_level: LogLevel,
-
-    /// How much is logged by another part than Stagedoor's own, which tell warnings only:
-    /// `h2=debug` shows the frames of HTTP/2.
-    #[arg(long, value_name = "PART=LEVEL", num_args = 1.., value_parser = log_part)]
-    log_part: Vec<(String, LogLevel)>,
-}
-
-fn log_part(text: &str) -> Result<(String, LogLevel), String> {
-    let (part, level) = text.split_once('=').ok_or("give `PART=LEVEL`")?;
-    Ok((part.to_owned(), LogLevel::from_str(level, false)?))
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    /// Text for people.
-    Text,
-    /// JSON, one object a line.
-    Json,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-}
-
-impl From<LogLevel> for LevelFilter {
-    fn from(level: LogLevel) -> Self {
-        match level {
-            LogLevel::Error => Self::ERROR,
-            LogLevel::Warn => Self::WARN,
-            LogLevel::Info => Self::INFO,
-            LogLevel::Debug => Self::DEBUG,
-        }
-    }
-}
-
-impl LogArgs {
-    /// Begins to log.
-    pub(crate) fn start(&self) {
-        let own = LevelFilter::from(self.log_level);
-        let targets = Targets::new().with_default(own.min(LevelFilter::WARN)).with_target(OWN, own);
-        let parts = self.log_part.iter().map(|(part, level)| (part.clone(), (*level).into()));
-        let targets = targets.with_targets(parts.collect::<Vec<(String, LevelFilter)>>());
-        // The targets alone say what is told.
-        let log = tracing_subscriber::fmt()
-            .with_max_level(LevelFilter::TRACE)
-            .with_writer(std::io::stderr);
-        match self.log_format {
-            LogFormat::Json => log.json().flatten_event(true).finish().with(targets).init(),
-            LogFormat::Text => {
-                let colour =
-                    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-                log.with_ansi(colour).finish().with(targets).init();
-            }
-        }
-    }
 }
 
 pub(crate) fn positive(text: &str) -> Result<usize, String> {

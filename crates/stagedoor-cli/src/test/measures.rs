@@ -23,7 +23,7 @@ pub(super) fn tell_mutation(
         }
     }
     let unsettled =
-        mutation.mutants.iter().filter(|m| matches!(m.fate, MutantStatus::Unsettled)).count();
+        mutation.mutants.iter().filter(|m| matches!(m.status, MutantStatus::Timeout)).count();
     if unsettled > 0 {
         let told = format!("{unsettled} mutants are not settled: give more time with `--budget`");
         output.complaint(&told);

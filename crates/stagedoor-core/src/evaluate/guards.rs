@@ -6,16 +6,18 @@
 //! of the policy set. A denied request with no satisfied permit asks its forbids too: to a
 //! caller who asks others as well, "a policy forbids it" is another answer than "none permits it".
 
+use std::sync::Arc;
+
 use cedar_policy::Effect;
 use smallvec::SmallVec;
 
-use crate::engine::Engine;
-use crate::error::causes;
+use crate::context::RequestRef;
+use crate::error::error_chain;
 use crate::guard::{BoundGuard, GuardAnswer, GuardFailure, GuardOutcome, GuardVerdict};
 use crate::outcome::{Outcome, PolicyError};
 use crate::policy::PolicyInfo;
+use crate::snapshot::Snapshot;
 use crate::text::single_line;
-use crate::view::RequestRef;
 
 use super::{DeterminingPolicies, Evaluation};
 
@@ -96,7 +98,9 @@ impl<'a> GuardSession<'a> {
         } else {
             let evaluated = match self.asked.whole() {
                 Ok((request, entities)) => guard.guard.evaluate(request, entities),
-                Err(error) => Err(GuardFailure { code: "guard::request", message: causes(&error) }),
+                Err(error) => {
+                    Err(GuardFailure { code: "guard::request", message: error_chain(&error) })
+                }
             };
             // A rule's words reach terminals, logs of CI servers and answers by HTTP.
             let cleaned = |text: String| single_line(&text);
@@ -137,16 +141,11 @@ pub(crate) fn errors(outcomes: &[GuardOutcome]) -> impl Iterator<Item = PolicyEr
 
 impl Evaluation<'_, '_> {
     /// Asks the guards that can change the answer, and returns the answer.
-    pub(crate) fn outcome(
-        &self,
-        engine: &Engine,
-        tally: DeterminingPolicies,
-        guards: GuardSession<'_>,
-    ) -> Outcome {
+    pub(crate) fn outcome(&self, tally: DeterminingPolicies, guards: GuardSession<'_>) -> Outcome {
         if tally.guarded.is_empty() {
-            return tally.settled(engine, Vec::new());
+            return tally.settled(self.engine, Vec::new());
         }
-        guarded_outcome(engine, tally, guards)
+        guarded_outcome(self.engine, tally, guards)
     }
 
     /// Returns the request's guards, none asked yet.
@@ -156,7 +155,7 @@ impl Evaluation<'_, '_> {
 }
 
 fn guarded_outcome(
-    engine: &Engine,
+    engine: &Arc<Snapshot>,
     mut tally: DeterminingPolicies,
     mut guards: GuardSession<'_>,
 ) -> Outcome {

@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{self, Expr, ExprKind, UnaryOp};
 
-use crate::condition::{clauses, operands};
 use crate::error::{DecideError, cut};
-use crate::evaluate::{Evaluation, with_room};
+use crate::evaluate::Evaluation;
+use crate::ir::{clauses, operands};
+use crate::lookup::Lookup;
 use crate::lower::{chain, path};
 use crate::parse;
 use crate::policy::{Form, PolicyInfo};
+use crate::stack::with_stack;
 use crate::statement::scope_part;
 use crate::symbols::{Path, Step, Var};
-use crate::view::Lookup;
 
 /// So many values of one clause are told.
 const VALUES: usize = 8;
@@ -222,7 +223,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(policy: PolicyInfo<'a>) -> Self {
-        let tree = with_room(|| parse::again(policy)).ok();
+        let tree = with_stack(|| policy.reparse()).ok();
         let condition = tree.as_ref().and_then(|t| t.non_scope_constraints_arc());
         let clauses = condition.map(clauses).unwrap_or_default();
         Self { policy, tree, clauses }
@@ -230,7 +231,7 @@ impl<'a> Reader<'a> {
 
     /// Returns a part that does not hold.
     pub(super) fn failed(&self, part: PolicyPart, evaluation: &Evaluation<'_, '_>) -> FailedClause {
-        with_room(|| {
+        with_stack(|| {
             let (text, span) = self.read(part);
             let values = match part {
                 PolicyPart::Principal => vec![MetValue::of(&variable(Var::Principal), evaluation)],
@@ -276,7 +277,7 @@ impl<'a> Reader<'a> {
                 values: values(clause, evaluation),
             })
         };
-        with_room(|| self.clauses.iter().enumerate().map(held).collect())
+        with_stack(|| self.clauses.iter().enumerate().map(held).collect())
     }
 
     /// Returns the text of a part and where it stands in the policy's.

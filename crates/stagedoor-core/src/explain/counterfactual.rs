@@ -1,20 +1,22 @@
 //! What would have to be different for a denied request to be allowed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use cedar_policy::{Decision, Effect};
 
 use super::clause::{PolicyPart, Reader, failed_parts};
 use super::edit::{Edit, Edits, current, scope_ways, together, ways};
-use crate::engine::Engine;
+use crate::context::EvalContext;
 use crate::entities::Entities;
 use crate::error::{DecideError, cut};
-use crate::evaluate::{Evaluation, with_room};
+use crate::evaluate::Evaluation;
 use crate::outcome::Outcome;
 use crate::policy::PolicyInfo;
 use crate::request::Request;
+use crate::snapshot::Snapshot;
+use crate::stack::with_stack;
 use crate::symbols::{Path, Var};
-use crate::view::EvalContext;
 
 /// So many changed requests are decided.
 const TRIES: usize = 48;
@@ -134,7 +136,7 @@ pub(super) fn search(
             break;
         }
         denials -= 1;
-        for more in with_room(|| attempt.ways_on(engine)).unwrap_or_default() {
+        for more in with_stack(|| attempt.ways_on(engine)).unwrap_or_default() {
             let edits: Edits = attempt.edits.iter().cloned().chain(more).collect();
             if edits.len() > CHANGES || tries == 0 {
                 continue;
@@ -176,7 +178,7 @@ impl Attempt {
     }
 
     /// Returns this request with edits, decided; `None` where that is no request.
-    fn with(&self, edits: Edits, engine: &Engine) -> Option<Self> {
+    fn with(&self, edits: Edits, engine: &Arc<Snapshot>) -> Option<Self> {
         let (mut request, mut entities) = (self.request.clone(), self.entities.clone());
         edits.iter().try_for_each(|edit| edit.apply(&mut request, &mut entities))?;
         let outcome = engine.decide(&request, &entities).ok()?;
@@ -184,7 +186,7 @@ impl Attempt {
     }
 
     /// Leaves out the edits without which an attempt is allowed as well.
-    fn least(&self, mut attempt: Self, engine: &Engine) -> Self {
+    fn least(&self, mut attempt: Self, engine: &Arc<Snapshot>) -> Self {
         let mut at = 0;
         while at < attempt.edits.len() {
             let mut fewer = attempt.edits.clone();
@@ -198,16 +200,16 @@ impl Attempt {
     }
 
     /// Returns edits that take away what stands in the way of an allowance.
-    fn ways_on(&self, engine: &Engine) -> Result<Vec<Edits>, DecideError> {
+    fn ways_on(&self, engine: &Arc<Snapshot>) -> Result<Vec<Edits>, DecideError> {
         let view = engine.view(&self.request, &self.entities);
-        let evaluation = Evaluation::new(&view, &engine.0);
+        let evaluation = Evaluation::new(&view, engine);
         match self.outcome.reasons().next() {
             Some(forbid) => Ok(against(forbid, &view)),
             None => towards(engine, &evaluation),
         }
     }
 
-    fn tell(&self, attempt: &Self, engine: &Engine) -> Counterfactual {
+    fn tell(&self, attempt: &Self, engine: &Arc<Snapshot>) -> Counterfactual {
         let view = engine.view(&self.request, &self.entities);
         Counterfactual {
             changes: attempt.edits.iter().map(|edit| change(edit, &view)).collect(),
@@ -233,9 +235,12 @@ fn against(forbid: PolicyInfo<'_>, view: &EvalContext<'_>) -> Vec<Edits> {
 }
 
 /// Returns edits with which one of the nearest permits holds.
-fn towards(engine: &Engine, evaluation: &Evaluation<'_, '_>) -> Result<Vec<Edits>, DecideError> {
+fn towards(
+    engine: &Arc<Snapshot>,
+    evaluation: &Evaluation<'_, '_>,
+) -> Result<Vec<Edits>, DecideError> {
     let mut near: Vec<(PolicyInfo<'_>, Vec<PolicyPart>)> = Vec::new();
-    for policy in engine.policies() {
+    for (_, policy) in engine.numbered_policies() {
         if policy.effect() != Effect::Permit || !evaluation.action_scope(policy.policy) {
             continue;
         }

@@ -11,14 +11,15 @@ use cedar_policy_core::ast::{
 };
 
 use super::clause::{conjuncts, disjuncts};
+use crate::context::EvalContext;
 use crate::entities::Entities;
 use crate::entity::Entity;
 use crate::extension::Extension;
+use crate::lookup::Lookup;
 use crate::lower::path;
 use crate::request::Request;
 use crate::symbols::{Path, Step, Var};
 use crate::value::{Record, Value, ValueRef};
-use crate::view::{EvalContext, Lookup};
 
 /// So many ways to make one expression true are followed.
 const WAYS: usize = 4;

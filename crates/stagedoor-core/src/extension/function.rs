@@ -11,7 +11,7 @@ use cedar_policy_core::extensions::Extensions;
 use smallvec::SmallVec;
 
 use super::{CedarExtension, ExtensionType};
-use crate::error::causes;
+use crate::error::error_chain;
 
 /// The functions that make a value of a string, by type.
 static CONSTRUCTORS: LazyLock<SmallVec<[(ExtensionType, Function); 4]>> = LazyLock::new(|| {
@@ -48,7 +48,7 @@ impl Function {
     ///
     /// Cedar's reason.
     pub(super) fn apply(self, arguments: &[Value]) -> Result<Value, String> {
-        match self.0.call(arguments).map_err(|error| causes(&error))? {
+        match self.0.call(arguments).map_err(|error| error_chain(&error))? {
             PartialValue::Value(value) => Ok(value),
             // Of values a function makes values.
             PartialValue::Residual(rest) => Err(format!("`{rest}` is not a value")),
@@ -77,7 +77,7 @@ impl Eq for Function {}
 /// Cedar's reason.
 pub(super) fn evaluate(expression: &RestrictedExpr) -> Result<Value, String> {
     let evaluator = RestrictedEvaluator::new(Extensions::all_available());
-    evaluator.interpret(expression.as_borrowed()).map_err(|error| causes(&error))
+    evaluator.interpret(expression.as_borrowed()).map_err(|error| error_chain(&error))
 }
 
 /// Returns whether one value is less than another, or equal where `or_equal` says so; `None`

@@ -6,11 +6,11 @@
 
 use smallvec::SmallVec;
 
-use crate::condition::{Clause, Operand, Predicate};
+use crate::context::EvalContext;
 use crate::hash::FastSet;
+use crate::ir::{Clause, Operand, Predicate};
 use crate::policy::{ActionScope, EntityScope, StoredPolicy};
 use crate::symbols::{Key, Symbols, Var};
-use crate::view::EvalContext;
 
 /// What of a request a key is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,7 +35,7 @@ pub(crate) struct FeatureKeys {
     pub(crate) feature: Feature,
     pub(crate) keys: Box<[Key]>,
     /// The parts of the policy that hold where one is.
-    pub(crate) settles: Parts,
+    pub(crate) implied: Parts,
 }
 
 /// Parts of one policy: constraints of its scope and clauses of its condition.
@@ -123,7 +123,7 @@ pub(crate) fn of(policy: &StoredPolicy, world: IndexInput<'_>) -> PolicyKeys {
         }
     }
     for (number, clause) in policy.body.clauses.iter().enumerate() {
-        // Clauses that no key settles count as parts, too.
+        // Clauses that no key implies count as parts, too.
         keys.parts += 1;
         let rest = u32::try_from(policy.body.clauses.len() - number - 1).unwrap_or(u32::MAX);
         let Clause::Predicate(test) = clause else {
@@ -146,8 +146,8 @@ pub(crate) fn of(policy: &StoredPolicy, world: IndexInput<'_>) -> PolicyKeys {
                 let one = values.iter().take(if *all { 1 } else { usize::MAX });
                 let one: Box<[Key]> = one.copied().collect();
                 if !(*all && one.is_empty()) {
-                    let settles = one.len() == values.len();
-                    keys.add_settling(Feature::Elements(*path), one, settles);
+                    let implied = one.len() == values.len();
+                    keys.add_implying(Feature::Elements(*path), one, implied);
                 }
             }
             Predicate::In { var, uids } => {
@@ -189,31 +189,34 @@ impl PolicyKeys {
     }
 
     /// Adds the keys of one more part.
-    fn add_part(&mut self, feature: Feature, keys: Box<[Key]>, settles: bool) {
+    fn add_part(&mut self, feature: Feature, keys: Box<[Key]>, implied: bool) {
         self.parts += 1;
-        self.add_settling(feature, keys, settles);
+        self.add_implying(feature, keys, implied);
     }
 
     /// Adds keys that say the same as the last part.
     fn add(&mut self, feature: Feature, keys: Box<[Key]>) {
-        self.add_settling(feature, keys, true);
+        self.add_implying(feature, keys, true);
     }
 
     /// Adds keys, sound for every request as long as nothing is required.
-    fn add_settling(&mut self, feature: Feature, keys: Box<[Key]>, settles: bool) {
+    fn add_implying(&mut self, feature: Feature, keys: Box<[Key]>, implied: bool) {
         let known = self.safe.iter().chain(&self.late);
+        // The second of a feature would be sound as well; it stays a part that nothing implies.
         if known.into_iter().any(|known| known.feature == feature) {
             return;
         }
-        let mut parts = if settles { Parts::last(self.parts) } else { Parts::default() };
+        let mut parts = if implied { Parts::last(self.parts) } else { Parts::default() };
         if let Feature::Path(path) | Feature::Elements(path) = feature {
             // What is found there is there.
             for (_, guard) in self.guards.iter().filter(|(guarded, _)| *guarded == path) {
                 parts = parts.with(*guard);
             }
         }
+        // INVARIANT: a key leaves a policy out only where no clause before it could have erred: Cedar
+        // would have told of that error, and never come to the clause that the key is of.
         let list = if self.requires.is_empty() { &mut self.safe } else { &mut self.late };
-        list.push(FeatureKeys { feature, keys, settles: parts });
+        list.push(FeatureKeys { feature, keys, implied: parts });
         self.needed = self.requires.len();
     }
 }

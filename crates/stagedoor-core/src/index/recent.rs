@@ -10,9 +10,8 @@ use std::sync::Arc;
 use super::Candidate;
 use super::keys::{Feature, FeatureKeys, PolicyKeys};
 use super::tree::{Visitor, is_open, key};
-use crate::hash::PersistentKeyMap;
-use crate::symbols::{Key, Var};
-use crate::view::{EvalContext, Ids};
+use crate::context::{EvalContext, Ids};
+use crate::symbols::{Key, PersistentKeyMap, Var};
 
 /// Under so many keys a policy stands at the most.
 const COPIES: usize = 64;
@@ -32,6 +31,8 @@ type Numbers = Arc<[u32]>;
 
 impl Recent {
     pub(super) fn add(&mut self, number: u32, keys: &PolicyKeys) {
+        // INVARIANT: one sound key is enough: a policy that is found by too few questions is
+        // evaluated, one that stood under two features would be found twice.
         let best = usable(keys).min_by_key(|keys| self.crowd(keys));
         let Some(FeatureKeys { feature, keys, .. }) = best else {
             self.rest = with(&self.rest, number);

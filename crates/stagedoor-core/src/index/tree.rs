@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 
 use super::Candidate;
 use super::keys::Feature;
+use crate::context::{EvalContext, Ids};
 use crate::node::EntitySymbols;
 use crate::symbols::{Key, Var};
-use crate::view::{EvalContext, Ids};
 
 /// Takes candidates until it breaks off.
 pub(crate) trait Visitor: FnMut(Candidate) -> ControlFlow<()> {}
@@ -251,14 +251,14 @@ impl Tree {
         take: &mut impl Visitor,
     ) -> ControlFlow<()> {
         let candidate = place.candidate;
-        let unsettled = Candidate::new(candidate.policy(), false);
+        let unsatisfied = Candidate::new(candidate.policy(), false);
         // INVARIANT: the list is there. Were it not, the policy itself would have to be asked.
-        let Some(list) = self.lists.get(place.checks as usize) else { return take(unsettled) };
+        let Some(list) = self.lists.get(place.checks as usize) else { return take(unsatisfied) };
         if !list.of(&self.checks).iter().all(|check| self.holds(*check, view)) {
             return ControlFlow::Continue(());
         }
         // Of what is not known not everything holds that led here.
-        take(if view.unknown.is_some() { unsettled } else { candidate })
+        take(if view.unknown.is_some() { unsatisfied } else { candidate })
     }
 
     /// Decides a check; it holds where the request has every value of the feature.

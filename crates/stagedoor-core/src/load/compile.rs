@@ -7,17 +7,15 @@ use cedar_policy::EntityUid;
 use cedar_policy_core::ast::{self, EntityReference, PrincipalOrResourceConstraint};
 use smol_str::SmolStr;
 
-use crate::condition::{clauses, dereferenced, hops};
-use crate::guard::BoundGuard;
+use crate::guard::{BoundGuard, GuardBinder, GuardProblem};
 use crate::hash::{FastMap, FastSet};
+use crate::ir::{clauses, dereferenced, hops};
 use crate::lower::Lowering;
 use crate::parse;
-use crate::policy::{ActionScope, Body, EntityScope, Form, Origin, Slots, StoredPolicy};
+use crate::policy::{ActionScope, Body, EntityScope, Form, Origin, Slots, StoredPolicy, Template};
 use crate::problem::Problem;
 use crate::source::Source;
 use crate::symbols::Symbols;
-
-use super::guards::{GuardBinder, GuardProblem};
 
 /// Everything compiled so far.
 pub(super) struct Compiler {
@@ -38,15 +36,6 @@ pub(super) struct Compiler {
     exact: bool,
     /// Cedar's expressions are not needed beside what is made of them.
     compiled: bool,
-}
-
-/// A template, kept for its links.
-#[derive(Debug, Clone)]
-pub(crate) struct Template {
-    pub(crate) tree: Arc<ast::Template>,
-    pub(crate) body: Arc<Body>,
-    /// How many links it has.
-    pub(crate) links: usize,
 }
 
 /// Why a policy is not added.

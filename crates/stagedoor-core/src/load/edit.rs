@@ -5,17 +5,19 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use super::compile::Compiler;
-use super::validate::Validation;
-use super::{Report, check_pinned, links, policies, stack};
+use super::{Report, check_pinned, links, policies};
 use crate::builder::TemplateLink;
-use crate::engine::{Engine, Snapshot};
+use crate::engine::Engine;
 use crate::hash::FastSet;
 use crate::ledger;
 use crate::limits::raise;
 use crate::policy::StoredPolicy;
 use crate::problem::{LoadError, Problem};
+use crate::snapshot::Snapshot;
 use crate::source::Source;
+use crate::stack::with_stack_to_load;
 use crate::statement::statements;
+use crate::validation::Validation;
 
 /// One change of a policy set.
 #[derive(Debug, Clone)]
@@ -29,7 +31,9 @@ pub(crate) enum Change {
 
 /// Returns a snapshot with changes made, all or none.
 pub(crate) fn edited(old: &Snapshot, changes: Vec<Change>) -> Result<Engine, LoadError> {
-    stack::with_little_room(|| {
+    with_stack_to_load(|| {
+        // INVARIANT: the engine that is edited does not change: a copy does, and is let go of if one
+        // of the changes cannot be made.
         let mut editor = Editor::new(old);
         changes.into_iter().for_each(|change| editor.change(change));
         editor.finish()
@@ -139,7 +143,7 @@ impl Editor {
         snapshot.policies.remove(number);
         snapshot.ledger.remove(&ledger::of_policy(&policy));
         if let Some(mut index) = snapshot.index.take() {
-            let world = snapshot.world(&self.compiler.symbols);
+            let world = snapshot.index_input(&self.compiler.symbols);
             index.remove(number, &policy, snapshot.policies.removed(), world);
             snapshot.index = Some(index);
         }
@@ -222,6 +226,8 @@ impl Editor {
             return Err(report.into_error());
         }
         let Compiler { mut symbols, guards, dereferenced, hops, .. } = compiler;
+        // INVARIANT: two engines share a numbering only if they know the same names: entities keep
+        // the numbers that they were looked up with, and a name that came later would be missing.
         if symbols.len() > names {
             symbols.part();
         }
@@ -247,7 +253,7 @@ fn add(snapshot: &mut Snapshot, policy: StoredPolicy, compiler: &Compiler) {
     let indexed = snapshot.index.take().map(|index| (index, policy.clone()));
     let number = snapshot.policies.add(policy);
     if let Some((mut index, policy)) = indexed {
-        index.add(number, &policy, snapshot.world(&compiler.symbols));
+        index.add(number, &policy, snapshot.index_input(&compiler.symbols));
         snapshot.index = Some(index);
     }
 }

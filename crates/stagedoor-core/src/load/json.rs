@@ -13,15 +13,15 @@ use smol_str::SmolStr;
 use super::Report;
 use super::compile::{Compiler, positional_id};
 use super::policies::check_policy_limit;
-use super::validate::Validation;
 use crate::builder::TemplateLink;
-use crate::error::causes;
+use crate::error::error_chain;
 use crate::hash::FastMap;
 use crate::json::unambiguous;
 use crate::limits::{Limits, raise};
 use crate::problem::Problem;
 use crate::reason::plain_reason;
 use crate::source::Source;
+use crate::validation::Validation;
 
 /// A policy set; see Cedar's
 /// [JSON policy format](https://docs.cedarpolicy.com/policies/json-format.html).
@@ -213,10 +213,10 @@ fn tree(
     let json = unambiguous(raw.get()).map_err(|e| plain_reason(&e.to_string()))?;
     let id = Some(PolicyId::new(key));
     if is_template {
-        let template = Template::from_json(id, json).map_err(|e| plain_reason(&causes(&e)))?;
+        let template = Template::from_json(id, json).map_err(|e| plain_reason(&error_chain(&e)))?;
         Ok(template.as_ref().clone())
     } else {
-        let policy = Policy::from_json(id, json).map_err(|e| plain_reason(&causes(&e)))?;
+        let policy = Policy::from_json(id, json).map_err(|e| plain_reason(&error_chain(&e)))?;
         Ok(policy.as_ref().template().clone())
     }
 }
@@ -275,7 +275,7 @@ impl Types {
             return Ok(EntityUid::from_type_name_and_id(type_.clone(), EntityId::new(id)));
         }
         let value = unambiguous(raw.get()).map_err(|e| plain_reason(&e.to_string()))?;
-        let uid = EntityUid::from_json(value).map_err(|e| plain_reason(&causes(&e)))?;
+        let uid = EntityUid::from_json(value).map_err(|e| plain_reason(&error_chain(&e)))?;
         if let Some(UidJson { type_, .. }) = plain {
             self.0.insert(type_.into_owned(), uid.type_name().clone());
         }

@@ -9,13 +9,13 @@ use cedar_policy_core::validator::ValidatorEntityTypeKind;
 use super::Report;
 use super::compile::Compiler;
 use super::policies::check_policy_limit;
-use super::validate::Validation;
 use crate::builder::TemplateLink;
 use crate::hash::{FastMap, FastSet};
 use crate::limits::Limits;
 use crate::policy::Slots;
 use crate::problem::Problem;
 use crate::source::Source;
+use crate::validation::Validation;
 
 /// Loads links of templates that were loaded before.
 pub(super) fn load(

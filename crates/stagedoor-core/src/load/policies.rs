@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cedar_policy_core::ast;
 
+use super::Report;
 use super::compile::{Compiler, id_annotation, positional_id};
-use super::validate::{Validation, first_label, help};
-use super::{Report, stack};
-use crate::error::causes;
+use crate::error::error_chain;
 use crate::limits::{Limits, raise};
 use crate::parse;
 use crate::problem::{Problem, Severity};
 use crate::source::Source;
+use crate::stack::in_order;
 use crate::statement::{RefusalReason, Statement, statements};
+use crate::validation::{Validation, first_label, help};
 
 /// Statements that one thread takes at a time.
 const CHUNK: usize = 128;
@@ -66,7 +67,7 @@ pub(super) fn load(
         .collect();
     // Once no more problems are reported, nothing is gained by looking further.
     let enough = AtomicBool::new(report.is_full());
-    let result = stack::in_order(
+    let result = in_order(
         &chunks,
         |chunk| {
             if enough.load(Ordering::Relaxed) {
@@ -170,7 +171,7 @@ fn parse_each(chunk: &Chunk<'_>, source: &Source, parsed: &mut ParsedChunk) {
             Err(errors) => {
                 for error in errors.iter() {
                     let label = first_label(error).unwrap_or(0..text.len());
-                    let problem = Problem::error("policy::parse", causes(error))
+                    let problem = Problem::error("policy::parse", error_chain(error))
                         .with_help(help(error, "see Cedar's policy grammar"));
                     let place = base + label.start..base + label.end;
                     parsed.problems.push((Severity::Error, problem, place));

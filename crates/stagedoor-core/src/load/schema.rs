@@ -6,14 +6,14 @@ use cedar_policy::{Schema, SchemaFragment};
 use miette::Diagnostic;
 use serde_json::Value;
 
-use super::validate::{first_label, help};
 use super::{Report, schema_size};
-use crate::error::causes;
+use crate::error::error_chain;
 use crate::limits::{Limits, raise};
 use crate::problem::{Problem, Severity};
 use crate::reason::plain_reason;
 use crate::source::{Source, SourceKind};
 use crate::statement::too_deep;
+use crate::validation::{first_label, help};
 
 /// Returns the schema that all fragments make together, if there is one.
 pub(super) fn merge(
@@ -28,7 +28,7 @@ pub(super) fn merge(
         let fragment = match kind {
             SourceKind::Schema => read(source, limits, report),
             SourceKind::SchemaJson => SchemaFragment::from_json_str(&source.text).map_err(|e| {
-                let problem = Problem::error("schema::json", plain_reason(&causes(&e)))
+                let problem = Problem::error("schema::json", plain_reason(&error_chain(&e)))
                     .with_help("see Cedar's JSON schema format");
                 Box::new(problem.at(source, 0..0))
             }),
@@ -67,7 +67,7 @@ pub(super) fn merge(
             report.error(|| {
                 let advice = "declare every type that is used once; several schema files are \
                               taken together";
-                let problem = Problem::error("schema::invalid", causes(&*error))
+                let problem = Problem::error("schema::invalid", error_chain(&*error))
                     .with_help(help(&*error, advice));
                 // With several files, Cedar does not tell which one it means.
                 if count == 1 {
@@ -132,7 +132,7 @@ fn read(
             for warning in warnings {
                 report.add(Severity::Warning, || {
                     let place = first_label(&warning).unwrap_or(0..0);
-                    Problem::warning("schema::warning", causes(&warning))
+                    Problem::warning("schema::warning", error_chain(&warning))
                         .with_help(help(&warning, "see Cedar's schema grammar"))
                         .at(source, place)
                 });
@@ -140,7 +140,7 @@ fn read(
             Ok(fragment)
         }
         Err(error) => {
-            let problem = Problem::error("schema::parse", causes(&error))
+            let problem = Problem::error("schema::parse", error_chain(&error))
                 .with_help(help(&error, "see Cedar's schema grammar"));
             Err(Box::new(problem.at(source, first_label(&error).unwrap_or(0..0))))
         }

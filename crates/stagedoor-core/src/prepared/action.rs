@@ -5,16 +5,15 @@ use std::sync::Arc;
 use cedar_policy::EntityUid;
 
 use super::Principal;
-use crate::engine::Engine;
-use crate::error::RequestError;
+use crate::conformance::ActionShape;
 use crate::node::EntitySymbols;
-use crate::shape::ActionShape;
+use crate::symbols::Symbols;
 use crate::value::Record;
 
 /// An action, ready for many requests and threads.
 ///
 /// Made for one engine. After a reload it still decides rightly with the new one, only not
-/// as fast: make it anew with [`Engine::action`] then.
+/// as fast: make it anew with [`Engine::action`](crate::Engine::action) then.
 #[derive(Debug, Clone)]
 pub struct Action {
     pub(crate) uid: EntityUid,
@@ -33,43 +32,26 @@ struct Applies {
     shape: Arc<ActionShape>,
 }
 
-impl Engine {
-    /// Returns a handle for an action.
-    ///
-    /// # Errors
-    ///
-    /// [`RequestError::Schema`] if the schema does not have the action, but not in
-    /// [exact-Cedar mode](crate::EngineBuilder::exact_cedar).
-    pub fn action(&self, uid: &EntityUid) -> Result<Action, RequestError> {
-        let (given, limit) = (uid.id().unescaped().len(), self.0.limits.string_bytes);
-        if given > limit {
-            return Err(RequestError::StringTooLong { given, limit });
-        }
-        let symbols = &self.0.symbols;
-        let interned = self.0.actions.get(uid).cloned();
-        if interned.is_none() && !self.0.exact {
-            return Err(RequestError::Schema(format!("action `{uid}` is not in the schema")));
-        }
-        let applies = self.0.shapes.action(uid).map(|shape| {
+impl Action {
+    /// `interned` is what the schema tells of its groups, `shape` of what it applies to.
+    pub(crate) fn new(
+        uid: &EntityUid,
+        symbols: &Symbols,
+        interned: Option<Arc<EntitySymbols>>,
+        shape: Option<&Arc<ActionShape>>,
+    ) -> Self {
+        let applies = shape.map(|shape| {
             let (principals, resources) = shape.types(symbols);
             Applies { principals, resources, shape: Arc::clone(shape) }
         });
         let (numbering, type_) = (symbols.numbering, symbols.type_(uid.type_name()));
-        Ok(Action { uid: uid.clone(), numbering, interned, type_, applies })
+        Self { uid: uid.clone(), numbering, interned, type_, applies }
     }
-}
 
-impl Action {
     /// Returns the action's id.
     #[must_use]
     pub fn uid(&self) -> &EntityUid {
         &self.uid
-    }
-
-    /// Returns whether the handle was made for this engine, and is as fast as can be.
-    #[must_use]
-    pub fn is_of(&self, engine: &Engine) -> bool {
-        self.numbering == engine.0.symbols.numbering
     }
 
     /// Returns whether the action is of another type.

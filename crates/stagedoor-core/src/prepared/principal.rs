@@ -6,13 +6,11 @@ use std::sync::Arc;
 use cedar_policy::EntityUid;
 use smallvec::SmallVec;
 
-use crate::engine::Engine;
 use crate::entities::Entities;
-use crate::error::{DecideError, RequestError};
+use crate::lookup::{Lookup, PathKey, PathValue, step_into};
 use crate::node::{EntitySymbols, Node};
-use crate::symbols::{Key, Path, Var};
+use crate::symbols::{Path, Symbols, Var};
 use crate::value::Value;
-use crate::view::{Lookup, step_into};
 
 /// Beyond so many places at which policies look, values are not looked up beforehand.
 const MANY_PATHS: usize = 256;
@@ -20,7 +18,7 @@ const MANY_PATHS: usize = 256;
 /// A principal with its entities, ready for many requests and threads.
 ///
 /// Made for one engine. After a reload it still decides rightly with the new one, only not
-/// as fast: make it anew with [`Engine::principal`] then. It keeps no engine in memory.
+/// as fast: make it anew with [`Engine::principal`](crate::Engine::principal) then. It keeps no engine in memory.
 #[derive(Clone)]
 pub struct Principal {
     pub(crate) uid: EntityUid,
@@ -36,21 +34,9 @@ struct PrincipalFacts {
     /// Types of which the entities hold, or name as a parent, at least one.
     types: Types,
     /// For each path of the principal, in order, the literal there.
-    keys: SmallVec<[KnownKey; 4]>,
-    /// For each path of the principal, in order, what is there; `None` where that is not known
-    /// beforehand.
-    values: Box<[Option<Option<Value>>]>,
-}
-
-/// The literal at a path.
-#[derive(Clone, Copy)]
-enum KnownKey {
-    /// Looked up when it is asked for.
-    Unknown,
-    /// There is nothing at the path.
-    Missing,
-    /// What is there equals no literal of a policy, or this one.
-    There(Option<Key>),
+    keys: SmallVec<[PathKey; 4]>,
+    /// For each path of the principal, in order, what is there.
+    values: Box<[PathValue]>,
 }
 
 /// Types by their numbers.
@@ -60,47 +46,30 @@ struct Types {
     high: Box<[u32]>,
 }
 
-impl Engine {
-    /// Returns a handle for a principal, whose groups and other entities are among `entities`.
-    ///
-    /// # Errors
-    ///
-    /// [`DecideError`] if the entities do not conform to the schema, or the id is too long.
-    pub fn principal(
-        &self,
-        uid: &EntityUid,
-        entities: &Entities,
-    ) -> Result<Principal, DecideError> {
-        let (given, limit) = (uid.id().unescaped().len(), self.0.limits.string_bytes);
-        if given > limit {
-            return Err(RequestError::StringTooLong { given, limit }.into());
-        }
-        self.check_entities(entities)?;
-        let symbols = &self.0.symbols;
+impl Principal {
+    pub(crate) fn new(uid: &EntityUid, entities: &Entities, symbols: &Symbols) -> Self {
         let node = entities.shared_node(uid).cloned();
         let ancestors = node.iter().flat_map(|node| node.ancestors.iter().map(AsRef::as_ref));
         let interned = EntitySymbols::new(symbols, uid, ancestors);
         let is_few = symbols.paths_of(Var::Principal).nth(MANY_PATHS).is_none();
         let paths = symbols.paths_of(Var::Principal).filter(|_| is_few);
         let values: Box<[_]> = paths.map(|path| known(path, uid, node.as_deref())).collect();
-        let key = |value: &Option<Option<Value>>| match value {
-            None => KnownKey::Unknown,
-            Some(None) => KnownKey::Missing,
-            Some(Some(value)) => KnownKey::There(symbols.key(value.into())),
+        let key = |value: &PathValue| match value {
+            PathValue::Unknown => PathKey::Unknown,
+            PathValue::Missing => PathKey::Missing,
+            PathValue::There(value) => PathKey::There(symbols.key(value.into())),
         };
         let keys = values.iter().map(key).collect();
         let types = Types::of(entities.types().filter_map(|name| symbols.type_(name)));
-        Ok(Principal {
+        Self {
             uid: uid.clone(),
             entities: entities.clone(),
             numbering: symbols.numbering,
             node,
             known: Arc::new(PrincipalFacts { interned, types, keys, values }),
-        })
+        }
     }
-}
 
-impl Principal {
     /// Returns the principal's id.
     #[must_use]
     pub fn uid(&self) -> &EntityUid {
@@ -113,12 +82,6 @@ impl Principal {
         &self.entities
     }
 
-    /// Returns whether the handle was made for this engine, and is as fast as can be.
-    #[must_use]
-    pub fn is_of(&self, engine: &Engine) -> bool {
-        self.numbering == engine.0.symbols.numbering
-    }
-
     pub(crate) fn node(&self) -> Option<&Node> {
         self.node.as_deref()
     }
@@ -128,18 +91,13 @@ impl Principal {
     }
 
     /// Returns the literal at the principal's path with this number, where it is known.
-    pub(crate) fn key(&self, ordinal: usize) -> Option<Option<Option<Key>>> {
-        match self.known.keys.get(ordinal)? {
-            KnownKey::Unknown => None,
-            KnownKey::Missing => Some(None),
-            KnownKey::There(key) => Some(Some(*key)),
-        }
+    pub(crate) fn key(&self, ordinal: usize) -> PathKey {
+        self.known.keys.get(ordinal).copied().unwrap_or(PathKey::Unknown)
     }
 
     /// Returns what is at the principal's path with this number, where it is known.
-    pub(crate) fn found(&self, ordinal: usize) -> Option<Lookup<'_>> {
-        let value = self.known.values.get(ordinal)?.as_ref()?.as_ref();
-        Some(value.map_or(Lookup::Missing, |value| Lookup::Value(value.into())))
+    pub(crate) fn value(&self, ordinal: usize) -> &PathValue {
+        self.known.values.get(ordinal).unwrap_or(&PathValue::Unknown)
     }
 
     /// Returns whether nothing among the principal's entities is, or names, one of this type.
@@ -176,15 +134,15 @@ impl fmt::Debug for Principal {
     }
 }
 
-/// Returns what is at a path; `None` where that is looked up when it is asked for.
-fn known(path: &Path, uid: &EntityUid, node: Option<&Node>) -> Option<Option<Value>> {
+/// Returns what is at a path.
+fn known(path: &Path, uid: &EntityUid, node: Option<&Node>) -> PathValue {
     match path.steps.as_slice() {
-        [] => Some(Some(Value::Entity(uid.clone()))),
-        [step] => Some(match step_into(node, step) {
-            Lookup::Value(value) => Some(value.to_value()),
-            Lookup::Missing | Lookup::Broken => None,
-        }),
+        [] => PathValue::There(Value::Entity(uid.clone())),
+        [step] => match step_into(node, step) {
+            Lookup::Value(value) => PathValue::There(value.to_value()),
+            Lookup::Missing | Lookup::Broken => PathValue::Missing,
+        },
         // What is reached through other entities may be a resource.
-        _ => None,
+        _ => PathValue::Unknown,
     }
 }

@@ -3,24 +3,22 @@
 use cedar_policy::{EntityId, EntityTypeName, EntityUid};
 
 use super::Principal;
-use crate::engine::{Engine, Snapshot};
+use crate::conformance::{EntityShape, Slot};
 use crate::entity::Entity;
 use crate::error::{DecideError, RequestError};
-use crate::hash::FastSet;
 use crate::limits::Limits;
 use crate::node::EntitySymbols;
-use crate::shape::Slot;
 use crate::symbols::{Path, Step, Symbols, Var};
 use crate::value::{ValueRef, extent_of};
 
 /// A type of resources, and the attributes and tags that will be given of each, in order.
 ///
 /// Made for one engine. After a reload it still decides rightly with the new one, only not
-/// as fast: make it anew with [`Engine::resource_type`] then.
+/// as fast: make it anew with [`Engine::resource_type`](crate::Engine::resource_type) then.
 #[derive(Debug, Clone)]
 pub struct ResourceType {
     name: EntityTypeName,
-    numbering: u64,
+    pub(crate) numbering: u64,
     number: Option<u32>,
     slots: Box<[Slot]>,
     /// Whether a resource can conform that has no more than the slots.
@@ -56,49 +54,32 @@ pub struct Resource<'a> {
     parents: &'a [(&'a EntityTypeName, &'a str)],
 }
 
-impl Engine {
-    /// Returns a handle for a type of resources, each of which will be given these attributes
-    /// and then these tags, in this order.
+impl ResourceType {
+    /// `shape` is what the schema tells of the type; with `exact` that does not matter.
     ///
     /// # Errors
     ///
-    /// [`RequestError::ResourceType`] if a name is given twice or, but not in
-    /// [exact-Cedar mode](crate::EngineBuilder::exact_cedar), the schema does not have the
-    /// type, an attribute, or tags for it.
-    pub fn resource_type(
-        &self,
+    /// Why there is no such type: the schema does not have one of the attributes or tags.
+    pub(crate) fn new(
         name: &EntityTypeName,
-        attributes: &[&str],
-        tags: &[&str],
-    ) -> Result<ResourceType, RequestError> {
-        let attributes = attributes.iter().map(|name| Step::Attribute((*name).into()));
-        let steps: Vec<Step> =
-            attributes.chain(tags.iter().map(|name| Step::Tag((*name).into()))).collect();
-        let refused =
-            |reason: String| RequestError::ResourceType { name: name.to_string(), reason };
-        let mut seen = FastSet::default();
-        if let Some(twice) = steps.iter().find(|step| !seen.insert(*step)) {
-            return Err(refused(format!("{twice} is named twice")));
-        }
-        let Snapshot { symbols, shapes, schema, .. } = self.0.as_ref();
-        let shape = shapes.entity(name);
-        let is_known = schema.as_ref().is_some_and(|schema| schema.ancestors(name).is_some());
-        if !self.0.exact && !is_known {
-            return Err(refused("the schema does not have it".to_owned()));
-        }
+        steps: &[Step],
+        symbols: &Symbols,
+        shape: Option<&EntityShape>,
+        exact: bool,
+    ) -> Result<Self, String> {
         let slot = |step: &Step| match shape {
-            _ if self.0.exact => Ok(Slot::any(step.clone())),
+            _ if exact => Ok(Slot::any(step.clone())),
             // Enumerated types and the like are Cedar's to check.
             None => Ok(Slot::unsure(step.clone())),
-            Some(shape) => shape.slot(step).ok_or_else(|| refused(format!("it has no {step}"))),
+            Some(shape) => shape.slot(step).ok_or_else(|| format!("it has no {step}")),
         };
-        let places = symbols.paths_of(Var::Resource).map(|path| place(path, &steps)).collect();
-        Ok(ResourceType {
+        let places = symbols.paths_of(Var::Resource).map(|path| place(path, steps)).collect();
+        Ok(Self {
             name: name.clone(),
             numbering: symbols.numbering,
             number: symbols.type_(name),
             slots: steps.iter().map(slot).collect::<Result<_, _>>()?,
-            is_complete: self.0.exact || shape.is_some_and(|shape| shape.is_covered_by(&steps)),
+            is_complete: exact || shape.is_some_and(|shape| shape.is_covered_by(steps)),
             parents: shape.map(|shape| {
                 let names = shape.ancestors().iter();
                 names.map(|name| (name.clone(), symbols.type_(name))).collect()
@@ -106,9 +87,7 @@ impl Engine {
             places,
         })
     }
-}
 
-impl ResourceType {
     /// Returns a resource with this id. `values` are those of its attributes and tags, in
     /// order; it does not have those that are `None`, or that are left out at the end.
     #[must_use]
@@ -128,12 +107,6 @@ impl ResourceType {
     #[must_use]
     pub fn name(&self) -> &EntityTypeName {
         &self.name
-    }
-
-    /// Returns whether the handle was made for this engine, and is as fast as can be.
-    #[must_use]
-    pub fn is_of(&self, engine: &Engine) -> bool {
-        self.numbering == engine.0.symbols.numbering
     }
 }
 

@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 
 use cedar_policy::{Decision, Effect, EntityTypeName, EntityUid};
 
-use super::columns::Table;
-use super::rows::{BLOCK, Rows};
 use super::{Extent, Party, Query, QueryAnswer, Question, Unknown};
+use crate::columns::Table;
+use crate::columns::{BLOCK, Rows};
 use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::error::DecideError;
@@ -23,7 +23,6 @@ use crate::index::Candidate;
 use crate::policy::PolicyInfo;
 use crate::request::Request;
 use crate::symbols::Var;
-use crate::view::EvalContext;
 
 mod block;
 
@@ -265,12 +264,12 @@ impl<'e, 'a> Lister<'e, 'a> {
     }
 
     fn page(&self, page: &Page) -> Result<ListPage<'e>, DecideError> {
-        let mut view = EvalContext::new(&self.request, self.entities, &self.engine.0);
+        let mut view = self.engine.0.view(&self.request, self.entities);
         view.unknown = Some(&self.unknown);
         let evaluation = Evaluation::new(&view, &self.engine.0);
         let candidates = [Effect::Forbid, Effect::Permit].map(|effect| {
-            let found = self.engine.candidates(effect, &view).into_iter();
-            let policies = found.map(Candidate::policy).filter_map(|n| self.engine.policy(n));
+            let found = self.engine.0.candidates(effect, &view).into_iter();
+            let policies = found.map(Candidate::policy).filter_map(|n| self.engine.0.policy(n));
             policies.collect::<Vec<PolicyInfo<'_>>>()
         });
         let mut start = page.after.as_deref().map_or(0, |last| self.table.after(last));
@@ -367,7 +366,7 @@ impl<'e, 'a> Lister<'e, 'a> {
     /// Returns what a policy says to one entity.
     fn says(&self, policy: PolicyInfo<'_>, uid: &EntityUid) -> Result<PolicyVerdict, DecideError> {
         let request = self.request_of(uid);
-        let view = EvalContext::new(&request, self.entities, &self.engine.0);
+        let view = self.engine.0.view(&request, self.entities);
         let evaluation = Evaluation::new(&view, &self.engine.0);
         Ok(match evaluation.policy(policy)? {
             Verdict::Satisfied => PolicyVerdict::Satisfied,

@@ -11,10 +11,10 @@ use cedar_policy::EntityTypeName;
 use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal, Name, SlotEnv, Var};
 use cedar_policy_core::evaluator::Evaluator;
 
-use super::unknown::{Extent, Unknown};
-use crate::error::causes;
+use crate::error::error_chain;
 use crate::hash::FastSet;
 use crate::partial::{self, Operation, PartialValue, boolean, not_boolean, rebuilt};
+use crate::unknown::{Extent, Unknown};
 
 /// What the schema tells of an unknown entity.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Partial<'_> {
     fn interpret(&self, expr: &Expr) -> PartialValue {
         match self.evaluator.interpret(expr, self.slots) {
             Ok(value) => PartialValue::Value(value),
-            Err(error) => PartialValue::Error(causes(&error)),
+            Err(error) => PartialValue::Error(error_chain(&error)),
         }
     }
 
@@ -204,7 +204,7 @@ impl Partial<'_> {
                 ExprKind::GetAttr { expr, attr } | ExprKind::HasAttr { expr, attr } => (expr, attr),
                 ExprKind::ExtHasAttr { expr, attrs } => (expr, attrs.first()),
                 _ => {
-                    open.extend(crate::condition::operands(expr));
+                    open.extend(crate::ir::operands(expr));
                     continue;
                 }
             };

@@ -20,11 +20,10 @@ use login::Login;
 use manifest::{EMPTY, MANIFEST, Manifest};
 
 use super::http::{HttpOptionsError, body, refused, unreachable};
-use super::{Head, PolicyStore, Publication, StoreError, Version};
+use super::{Head, PolicyStore, Publication, StoreError, StoreOptions, Version};
 use crate::channel::Channel;
 use crate::digest::Digest;
 use crate::envelope::ENVELOPE_BYTES;
-use crate::location::StoreOptions;
 
 /// Registries take manifests up to 4 MiB.
 const MANIFEST_BYTES: u64 = 4 << 20;

@@ -11,8 +11,9 @@ use stagedoor_core::{Effect, Engine, PolicyInfo};
 
 use super::facts::{Facts, Party};
 use super::simplify::{Truth, chain};
-use crate::mode::{Modes, PolicyMode};
+use crate::mode::Modes;
 use crate::names::{NAMES, uid};
+use crate::policy_mode::PolicyMode;
 use crate::subject::PrincipalKind;
 use crate::vocabulary::{UNLISTED_VERB, Vocabulary, VocabularyError};
 

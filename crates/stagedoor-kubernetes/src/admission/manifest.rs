@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::api_resources::resource_of_kind;
-use crate::reading::{ReviewError, read_documents};
+use crate::review_body::{ReviewError, read_documents};
 use crate::subject::Subject;
 
 /// What is done with a manifest.

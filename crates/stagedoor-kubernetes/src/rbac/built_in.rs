@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::object::{BindingKind, ObjectSource, RoleKind};
 use super::objects::{RbacError, RbacObjects};
-use super::read;
+use super::parse;
 use crate::version::KubernetesVersion;
 
 const OBJECTS: &str = include_str!("../../data/built-in-roles.jsonl");
@@ -80,7 +80,7 @@ impl RbacObjects {
         if which == BuiltIns::None || (has_role && has_binding) {
             return Ok(());
         }
-        let shipped = read::text("(built-in)", &of_version(version)?, Self::default())?;
+        let shipped = parse::text("(built-in)", &of_version(version)?, Self::default())?;
         for role in shipped.roles() {
             if self.role_at(role.kind, &role.namespace, &role.name).is_none() {
                 let mut role = role.clone();

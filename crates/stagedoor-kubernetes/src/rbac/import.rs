@@ -6,11 +6,11 @@ use cedar_policy::EntityUid;
 use serde::Serialize;
 use stagedoor_core::{EngineBuilder, TemplateLink};
 
+use super::emit::{Scope, policy};
 use super::object::PolicyRule;
 use super::pattern::{Pattern, patterns};
 use super::resolve::{Grant, Grantee, ResolvedRbac};
 use super::split::split;
-use super::text::{Scope, policy};
 use super::verbs::Verbs;
 use super::warning::RbacWarning;
 use crate::names::{NAMES, uid};

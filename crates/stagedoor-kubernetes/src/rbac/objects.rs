@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::object::{Binding, BindingKind, Origin, Role, RoleKind};
-use super::read;
+use super::parse;
 use super::warning::RbacWarning;
 
 /// The largest input that is read, in bytes.
@@ -113,7 +113,7 @@ impl RbacObjects {
             return Err(RbacError::TooLarge { file, given, limit });
         }
         let given = Self::default().with_namespace(self.namespace.clone());
-        let Self { role_list, binding_list, warnings, .. } = read::text(file, text, given)?;
+        let Self { role_list, binding_list, warnings, .. } = parse::text(file, text, given)?;
         role_list.iter().try_for_each(|role| self.same_role(role).map(|_| ()))?;
         binding_list.iter().try_for_each(|binding| self.same_binding(binding).map(|_| ()))?;
         role_list.into_iter().try_for_each(|role| self.add_role(role))?;

@@ -8,7 +8,6 @@
 mod access;
 mod audit;
 mod cluster;
-mod controller;
 mod dangers;
 mod default_roles;
 mod goldens;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use stagedoor_core::pst::{Expr, Literal};
 use stagedoor_core::{Entity, EntityUid, Value};
 
-use super::code::{LintCode, LintLevel};
+use super::codes::{LintCode, LintLevel};
 use super::fact::Fact;
 use super::finding::{LintFinding, LintPlace};
 use super::normal::Normal;

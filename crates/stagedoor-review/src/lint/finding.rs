@@ -3,7 +3,7 @@
 use serde::Serialize;
 use stagedoor_core::PolicyInfo;
 
-use super::code::{LintCode, LintLevel};
+use super::codes::{LintCode, LintLevel};
 
 /// Whether a finding is certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use stagedoor_analysis::{Library, Oddity};
 
-use super::code::LintCode;
+use super::codes::LintCode;
 use super::finding::{LintFinding, LintPlace};
 
 /// Returns what is odd about policies; `told` are those of which it is told already that they are

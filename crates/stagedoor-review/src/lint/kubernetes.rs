@@ -6,7 +6,7 @@ use stagedoor_core::Engine;
 use stagedoor_kubernetes::access::{AccessPolicies, PolicyRemark, PolicyRemarkCode};
 use stagedoor_kubernetes::enforced_policies;
 
-use super::code::LintCode;
+use super::codes::LintCode;
 use super::finding::{LintFinding, LintPlace};
 
 /// Returns what the platform's crate remarks; nothing where it cannot read the policies, which

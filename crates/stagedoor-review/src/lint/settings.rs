@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer};
 use stagedoor_core::nearest_name;
 
-use super::code::{LintCode, LintLevel};
+use super::codes::{LintCode, LintLevel};
 use super::finding::{LintFinding, LintReport};
 
 /// Settings of the linter: the table `lint` of a `stagedoor.toml`.

@@ -8,7 +8,7 @@ use stagedoor_core::Engine;
 
 use crate::comment::comments;
 
-use super::code::LintCode;
+use super::codes::LintCode;
 use super::finding::{LintFinding, LintPlace};
 
 const MARK: &str = "lint:allow";

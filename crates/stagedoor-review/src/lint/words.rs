@@ -6,7 +6,7 @@ use stagedoor_backstage::EntityRef;
 use stagedoor_core::pst::{BinaryOp, Expr, Literal, Var};
 use stagedoor_kubernetes::rbac::{unmatchable_in_namespace, unmatchable_resource};
 
-use super::code::LintCode;
+use super::codes::LintCode;
 use super::fact::Fact;
 use super::finding::{LintFinding, LintPlace};
 use super::normal::Normal;

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
 use super::worker::{ANSWER, Answer, MAGIC, Order};
-use super::{ChildCompiler, Processor};
+use crate::compiler::{ChildCompiler, Processor};
 use crate::error::WasmRuleLoadError;
 use crate::host::HostConfig;
 use crate::limits::CompileLimits;
@@ -62,6 +62,8 @@ impl ChildCompiler {
         if !ended {
             return Err(WasmRuleLoadError::CompileLimit(format!("{:?}", limits.longest())));
         }
+        // INVARIANT: code is run of a child alone that was given this key, and that has come to its
+        // end: what was cut off does not open.
         match Seal::new(key).open::<Answer>(ANSWER, &answer) {
             Some((Answer::Compiled, compiled)) => Ok(compiled.to_vec()),
             Some((Answer::Refused(reason), _)) if is_memory(&reason) => Err(memory_limit(limits)),

@@ -5,9 +5,9 @@ use std::io::{self, Read, Write};
 use blake3::KEY_LEN;
 use serde::{Deserialize, Serialize};
 
-use super::Processor;
+use crate::compiler::Processor;
+use crate::engine::compiling_engine;
 use crate::error::causes;
-use crate::host::compiling_engine;
 use crate::seal::Seal;
 
 /// What an order begins with.
@@ -44,7 +44,7 @@ pub(super) enum Answer {
 }
 
 /// Compiles one component: what a program does when it is started as a
-/// [`ChildCompiler`](super::ChildCompiler).
+/// [`ChildCompiler`](crate::ChildCompiler).
 ///
 /// The order comes by `input`, the answer goes to `output`. This process is bounded from then on,
 /// and should end.

@@ -2,7 +2,7 @@
 
 use stagedoor_core::{PolicyInfo, PolicyVerdict, Trial};
 
-use crate::anatomy::{Anatomy, ClauseKind, Tree};
+use crate::clause_tree::{ClauseKind, ClauseTree, Tree};
 
 /// How often a clause came out so, and how often the decision would have been another one, or
 /// a policy would have erred or not, had it alone come out otherwise.
@@ -18,7 +18,7 @@ pub(crate) struct Counts {
 pub(crate) struct MeasuredPolicy<'e> {
     pub(crate) policy: PolicyInfo<'e>,
     pub(crate) number: usize,
-    pub(crate) anatomy: Anatomy,
+    pub(crate) clauses: ClauseTree,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl MeasuredPolicy<'_> {
             None => Truth::Error,
         };
         let values: Vec<Truth> = self
-            .anatomy
+            .clauses
             .clauses
             .iter()
             .map(|clause| match of_scope(clause.kind, scope) {
@@ -74,14 +74,14 @@ impl MeasuredPolicy<'_> {
         let whole = Whole { if_true: Truth::True, if_false: Truth::False, if_error: Truth::Error };
         let outcomes = VerdictEffects::of(self, trial);
         let mut visit = Visit { values: &values, outcomes: &outcomes, counts };
-        visit.tree(&self.anatomy.tree, whole);
+        visit.tree(&self.clauses.tree, whole);
     }
 }
 
 impl MeasuredPolicy<'_> {
     /// Counts the constraints of the scope up to the first that fails, none of which matters.
     fn pass_by(&self, scope: [bool; 3], counts: &mut [Counts]) {
-        for (clause, counts) in self.anatomy.clauses.iter().zip(counts) {
+        for (clause, counts) in self.clauses.clauses.iter().zip(counts) {
             match of_scope(clause.kind, scope) {
                 Some(true) => counts.was_true += 1,
                 Some(false) => {

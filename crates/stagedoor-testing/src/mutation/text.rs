@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{Fates, Mutation};
+use super::{MutantCounts, Mutation};
 use crate::coverage::place;
 use crate::file::{Action, Case};
 use crate::suppression::UnusedSuppression;
@@ -27,13 +27,13 @@ pub fn text(mutation: &Mutation) -> Vec<String> {
         lines.extend(case.yaml.lines().map(|line| format!("      {line}")));
     }
     lines.extend(mutation.unused_suppressions.iter().map(UnusedSuppression::text));
-    let Fates { killed, survived, equivalent, excused, unsettled } = mutation.fates();
+    let MutantCounts { killed, survived, equivalent, ignored, timeout } = mutation.counts();
     let mut summary = format!("mutants: {killed} killed, {survived} survived");
     for (count, word) in [
-        (excused, "excused"),
+        (ignored, "excused"),
         (equivalent, "equivalent on all requests of the fixtures"),
-        (unsettled, "not settled in time (raise `--budget`)"),
-        (mutation.not_loaded, "refused at loading"),
+        (timeout, "not settled in time (raise `--budget`)"),
+        (mutation.unviable, "refused at loading"),
     ] {
         if count > 0 {
             // Writing to a string does not fail.

@@ -271,11 +271,11 @@ async fn ten_thousand_connections_keep_nobody_out() -> Result<()> {
         }
     }
     let (_, metrics) = old.get("/metrics").await?;
-    let put_out = metrics
+    let evicted = metrics
         .lines()
-        .find_map(|line| line.strip_prefix("stagedoor_connections_put_out_total "))
+        .find_map(|line| line.strip_prefix("stagedoor_connections_evicted_total "))
         .and_then(|count| count.parse::<usize>().ok());
-    assert!(put_out >= Some(HELD - PLACES), "{put_out:?} were put out");
+    assert!(evicted >= Some(HELD - PLACES), "{evicted:?} were evicted");
     drop(held);
     running.stop().await
 }

@@ -128,7 +128,7 @@ async fn idle_connections_give_way_to_good_clients() -> Result<()> {
     }
     assert_eq!(proven.review(review("list", "pods")).await?["allowed"], json!(true));
     let (_, metrics) = proven.get("/metrics").await?;
-    assert!(!metrics.contains("stagedoor_connections_put_out_total 0\n"), "{metrics}");
+    assert!(!metrics.contains("stagedoor_connections_evicted_total 0\n"), "{metrics}");
     running.stop().await
 }
 

@@ -9,6 +9,5 @@ mod hostile;
 mod limits;
 mod records;
 mod reload;
-mod shadow;
 mod slow_rules;
 mod support;

@@ -3,14 +3,14 @@
 use smallvec::SmallVec;
 
 use super::{Lister, PolicyVerdict};
-use crate::condition::{Clause, Operand, Predicate};
+use crate::columns::Rows;
+use crate::columns::{Facet, add};
+use crate::context::EvalContext;
 use crate::error::DecideError;
 use crate::evaluate::Evaluation;
+use crate::ir::{Clause, Operand, Predicate};
 use crate::policy::{EntityScope, PolicyInfo};
-use crate::query::columns::{Facet, add};
-use crate::query::rows::Rows;
 use crate::symbols::{Key, Path, Step, Var};
-use crate::view::EvalContext;
 
 /// A block of the rows of a table.
 pub(super) struct Block<'l, 'e, 'a, 'r> {
@@ -248,7 +248,7 @@ impl Block<'_, '_, '_, '_> {
             return RowTest { open: rows.clone(), ..of(Some(false)) };
         }
         if !reads.identity && reads.steps.is_empty() {
-            return of(self.view.decide(test));
+            return of(self.view.eval(test));
         }
         let symbols = self.view.symbols;
         let known = |holds: Rows, unsure: Rows| RowTest { holds, unsure, open: Rows::NONE };
@@ -314,7 +314,7 @@ impl Block<'_, '_, '_, '_> {
             add(group, self.start, &mut alike);
             let alike = alike.and(rows);
             let Some(one) = alike.iter().next() else { continue };
-            match self.decide(test, one) {
+            match self.eval(test, one) {
                 Some(true) => tested.holds = tested.holds.or(&alike),
                 Some(false) => {}
                 None => tested.unsure = tested.unsure.or(&alike),
@@ -326,7 +326,7 @@ impl Block<'_, '_, '_, '_> {
     fn by_row(&self, test: &Predicate, rows: &Rows) -> RowTest {
         let mut tested = RowTest { holds: Rows::NONE, unsure: Rows::NONE, open: Rows::NONE };
         for row in rows.iter() {
-            match self.decide(test, row) {
+            match self.eval(test, row) {
                 Some(true) => tested.holds.insert(row),
                 Some(false) => {}
                 None => tested.unsure.insert(row),
@@ -335,9 +335,9 @@ impl Block<'_, '_, '_, '_> {
         tested
     }
 
-    fn decide(&self, test: &Predicate, row: usize) -> Option<bool> {
+    fn eval(&self, test: &Predicate, row: usize) -> Option<bool> {
         let request = self.lister.request_of(self.lister.table.uid(self.start + row)?);
-        EvalContext::new(&request, self.lister.entities, &self.lister.engine.0).decide(test)
+        self.lister.engine.0.view(&request, self.lister.entities).eval(test)
     }
 
     fn reads<'t>(&'t self, test: &'t Predicate) -> Reads<'t> {

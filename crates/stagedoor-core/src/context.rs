@@ -1,0 +1,349 @@
+//! One request as the index and the tests of conditions see it.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use cedar_policy::EntityUid;
+use cedar_policy_core::ast;
+use smallvec::SmallVec;
+
+use crate::entities::Entities;
+use crate::error::DecideError;
+use crate::hash::FastMap;
+use crate::lookup::{Lookup, PathKey, PathValue, field, step_into};
+use crate::node::{EntitySymbols, Node};
+use crate::prepared::{Bound, PathTarget, PreparedRequest};
+use crate::request::Request;
+use crate::symbols::{Key, Path, Step, Symbols, Var};
+use crate::unknown::Unknown;
+use crate::value::{Record, Value, ValueRef};
+
+/// The form in which a request is given.
+#[derive(Clone, Copy)]
+pub(crate) enum RequestRef<'a> {
+    Whole(&'a Request, &'a Entities),
+    Prepared(&'a PreparedRequest<'a>, &'a Bound),
+}
+
+impl<'a> RequestRef<'a> {
+    /// Returns the request and its entities; of a prepared request they are built now.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`] if they cannot be built.
+    pub(crate) fn whole(self) -> Result<(&'a Request, &'a Entities), DecideError> {
+        match self {
+            Self::Whole(request, entities) => Ok((request, entities)),
+            Self::Prepared(asked, _) => asked.whole(),
+        }
+    }
+}
+
+/// A request, its entities, and their numbers in one engine's numbering.
+pub(crate) struct EvalContext<'a> {
+    pub(crate) asked: RequestRef<'a>,
+    pub(crate) symbols: &'a Symbols,
+    /// The schema's actions as Cedar's entities.
+    pub(crate) actions: &'a FastMap<EntityUid, Arc<ast::Entity>>,
+    /// What is not known of the request: it then stands for many.
+    pub(crate) unknown: Option<&'a Unknown>,
+    principal: Option<&'a Node>,
+    /// None where the resource was given by slots.
+    resource: Option<&'a Node>,
+    principal_ids: Ids<'a>,
+    action_ids: Ids<'a>,
+    resource_ids: Ids<'a>,
+    found: RefCell<SmallVec<[(u32, Lookup<'a>); 16]>>,
+}
+
+/// An entity's numbers, wherever they are kept.
+pub(crate) enum Ids<'a> {
+    /// Known since loading (an action's) or preparing.
+    Known(&'a EntitySymbols),
+    /// Known from an earlier decision: a principal's, say.
+    Kept(Guard<Option<Arc<EntitySymbols>>>),
+    New(EntitySymbols),
+}
+
+impl<'a> Ids<'a> {
+    fn of(symbols: &Symbols, uid: &EntityUid, node: Option<&Node>) -> Self {
+        let Some(node) = node else {
+            return Self::New(EntitySymbols::new(symbols, uid, std::iter::empty()));
+        };
+        let kept = node.interned.load();
+        if kept.as_ref().is_some_and(|known| known.numbering == symbols.numbering) {
+            return Self::Kept(kept);
+        }
+        let new = EntitySymbols::new(symbols, uid, node.ancestors.iter().map(AsRef::as_ref));
+        if node.ancestors.len() <= FEW_ANCESTORS {
+            return Self::New(new);
+        }
+        node.interned.store(Some(Arc::new(new)));
+        Self::of(symbols, uid, Some(node))
+    }
+
+    pub(crate) fn get(&self) -> Option<&EntitySymbols> {
+        match self {
+            Self::Known(interned) => Some(interned),
+            Self::Kept(kept) => kept.as_ref().map(AsRef::as_ref),
+            Self::New(interned) => Some(interned),
+        }
+    }
+
+    pub(crate) fn contains(&self, uid: u32) -> bool {
+        self.get().is_some_and(|i| i.contains(uid))
+    }
+
+    pub(crate) fn type_(&self) -> Option<u32> {
+        self.get().and_then(|i| i.type_)
+    }
+}
+
+/// With so few ancestors numbers are looked up rather than kept.
+const FEW_ANCESTORS: usize = 4;
+
+impl<'a> EvalContext<'a> {
+    /// Returns the view of a request.
+    ///
+    /// `action` is what the schema tells of the action, `actions` are the schema's as Cedar's
+    /// entities.
+    pub(crate) fn new(
+        request: &'a Request,
+        entities: &'a Entities,
+        symbols: &'a Symbols,
+        action: Option<&'a EntitySymbols>,
+        actions: &'a FastMap<EntityUid, Arc<ast::Entity>>,
+    ) -> Self {
+        let principal = entities.node(&request.principal);
+        let resource = entities.node(&request.resource);
+        let action_ids = action.map_or_else(
+            || Ids::of(symbols, &request.action, entities.node(&request.action)),
+            Ids::Known,
+        );
+        Self {
+            asked: RequestRef::Whole(request, entities),
+            principal_ids: Ids::of(symbols, &request.principal, principal),
+            action_ids,
+            resource_ids: Ids::of(symbols, &request.resource, resource),
+            principal,
+            resource,
+            symbols,
+            actions,
+            unknown: None,
+            found: RefCell::new(SmallVec::new()),
+        }
+    }
+
+    /// Returns the view of a prepared request that suits the engine.
+    #[inline]
+    pub(crate) fn prepared(
+        asked: &'a PreparedRequest<'a>,
+        bound: &'a Bound,
+        symbols: &'a Symbols,
+        actions: &'a FastMap<EntityUid, Arc<ast::Entity>>,
+    ) -> Self {
+        let PreparedRequest { principal, action, .. } = asked;
+        let action_ids = match &action.interned {
+            Some(interned) => Ids::Known(interned),
+            None => Ids::of(symbols, &action.uid, principal.entities.node(&action.uid)),
+        };
+        Self {
+            asked: RequestRef::Prepared(asked, bound),
+            principal_ids: Ids::Known(principal.interned()),
+            action_ids,
+            resource_ids: Ids::Known(&bound.resource),
+            principal: principal.node(),
+            resource: None,
+            symbols,
+            actions,
+            unknown: None,
+            found: RefCell::new(SmallVec::new()),
+        }
+    }
+
+    /// As [`RequestRef::whole`].
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`] if they cannot be built.
+    pub(crate) fn whole(&self) -> Result<(&'a Request, &'a Entities), DecideError> {
+        self.asked.whole()
+    }
+
+    pub(crate) fn context(&self) -> &'a Record {
+        match self.asked {
+            RequestRef::Whole(request, _) => &request.context,
+            RequestRef::Prepared(asked, _) => asked.context,
+        }
+    }
+
+    /// Returns the entity with this id, if it is there; `None` where that cannot be told.
+    pub(crate) fn node(&self, uid: &EntityUid) -> Option<Option<&'a Node>> {
+        match self.asked {
+            // Of the resource's type a prepared request has no entity but the resource.
+            RequestRef::Prepared(asked, _) if uid.type_name() != asked.resource.type_name() => {
+                Some(asked.principal.entities.node(uid))
+            }
+            _ => self.whole().ok().map(|(_, entities)| entities.node(uid)),
+        }
+    }
+
+    pub(crate) fn ids(&self, var: Var) -> Option<&Ids<'a>> {
+        match var {
+            Var::Principal => Some(&self.principal_ids),
+            Var::Action => Some(&self.action_ids),
+            Var::Resource => Some(&self.resource_ids),
+            Var::Context => None,
+        }
+    }
+
+    pub(crate) fn type_(&self, var: Var) -> Option<u32> {
+        self.ids(var).and_then(Ids::type_)
+    }
+
+    /// Returns whether it is not known what stands at a path.
+    pub(crate) fn is_open(&self, path: u32) -> bool {
+        self.unknown
+            .is_some_and(|unknown| self.symbols.path(path).is_none_or(|path| unknown.is_open(path)))
+    }
+
+    /// Returns whether it is not known which entity a variable stands for.
+    pub(crate) fn is_unknown(&self, var: Var) -> bool {
+        self.unknown.is_some_and(|unknown| !unknown.of(var).is_all())
+    }
+
+    /// Returns what stands at a path, looked up once a request.
+    pub(crate) fn found(&self, path: u32) -> Lookup<'a> {
+        if let Some(found) = self.prepared_found(path) {
+            return found;
+        }
+        if let Some((_, found)) = self.found.borrow().iter().find(|(p, _)| *p == path) {
+            return *found;
+        }
+        let found = self.symbols.path(path).map_or(Lookup::Broken, |path| self.resolve(path));
+        self.found.borrow_mut().push((path, found));
+        found
+    }
+
+    /// As [`found`](Self::found), where a prepared request tells at once.
+    fn prepared_found(&self, path: u32) -> Option<Lookup<'a>> {
+        let RequestRef::Prepared(asked, _) = self.asked else { return None };
+        match self.symbols.ordinal(path)? {
+            (Var::Principal, ordinal) => match asked.principal.value(ordinal) {
+                PathValue::Unknown => None,
+                PathValue::Missing => Some(Lookup::Missing),
+                PathValue::There(value) => Some(Lookup::Value(value.into())),
+            },
+            (Var::Resource, ordinal) => match asked.resource.place_at(ordinal)? {
+                PathTarget::Slot(slot) => {
+                    Some(asked.resource.value(slot).map_or(Lookup::Missing, Lookup::Value))
+                }
+                PathTarget::NoSlot => Some(Lookup::Missing),
+                PathTarget::Itself | PathTarget::Elsewhere => None,
+            },
+            (Var::Action | Var::Context, _) => None,
+        }
+    }
+
+    pub(crate) fn resolve(&self, path: &Path) -> Lookup<'a> {
+        let mut steps = path.steps.iter();
+        let Some(first) = steps.next() else { return self.variable(path.var) };
+        let mut found = match path.var {
+            Var::Principal => step_into(self.principal, first),
+            Var::Resource => match self.asked {
+                RequestRef::Whole(..) => step_into(self.resource, first),
+                RequestRef::Prepared(asked, _) => {
+                    asked.resource.step(first).map_or(Lookup::Missing, Lookup::Value)
+                }
+            },
+            Var::Action => match self.variable(Var::Action) {
+                Lookup::Value(ValueRef::Entity(uid)) => self.step_from(uid, first),
+                _ => Lookup::Broken,
+            },
+            Var::Context => match first {
+                Step::Attribute(name) => field(self.context(), name),
+                Step::Tag(_) => Lookup::Broken,
+            },
+        };
+        for step in steps {
+            found = match (found, step) {
+                (Lookup::Value(ValueRef::Entity(uid)), step) => self.step_from(uid, step),
+                (Lookup::Value(ValueRef::Value(Value::Record(fields))), Step::Attribute(name)) => {
+                    field(fields, name)
+                }
+                _ => Lookup::Broken,
+            };
+        }
+        found
+    }
+
+    pub(crate) fn variable(&self, var: Var) -> Lookup<'a> {
+        let uid = match (self.asked, var) {
+            (_, Var::Context) => None,
+            (RequestRef::Prepared(asked, _), Var::Principal) => Some(&asked.principal.uid),
+            (RequestRef::Prepared(asked, _), Var::Action) => Some(&asked.action.uid),
+            _ => self.whole().ok().map(|(request, _)| match var {
+                Var::Principal => &request.principal,
+                Var::Action => &request.action,
+                Var::Resource | Var::Context => &request.resource,
+            }),
+        };
+        uid.map_or(Lookup::Broken, |uid| Lookup::Value(ValueRef::Entity(uid)))
+    }
+
+    fn step_from(&self, uid: &EntityUid, step: &Step) -> Lookup<'a> {
+        self.node(uid).map_or(Lookup::Broken, |node| step_into(node, step))
+    }
+
+    /// Returns the literal at a path, `Some(None)` where it equals none that policies mention.
+    pub(crate) fn key(&self, path: u32) -> Option<Option<Key>> {
+        match self.prepared_key(path)? {
+            PathKey::There(key) => return Some(key),
+            PathKey::Missing => return None,
+            PathKey::Unknown => {}
+        }
+        match self.found(path) {
+            Lookup::Value(value) => Some(self.symbols.key(value)),
+            Lookup::Missing | Lookup::Broken => None,
+        }
+    }
+
+    /// Returns the literal at a path, where a prepared request tells at once; `None` for a path
+    /// that there is not.
+    fn prepared_key(&self, path: u32) -> Option<PathKey> {
+        let RequestRef::Prepared(asked, bound) = self.asked else { return Some(PathKey::Unknown) };
+        Some(match self.symbols.ordinal(path)? {
+            (Var::Principal, ordinal) => asked.principal.key(ordinal),
+            (Var::Resource, ordinal) => self.slot_key(asked, bound, ordinal),
+            (Var::Action | Var::Context, _) => PathKey::Unknown,
+        })
+    }
+
+    /// As [`prepared_key`](Self::prepared_key), where slots tell.
+    fn slot_key(&self, asked: &PreparedRequest<'_>, bound: &Bound, ordinal: usize) -> PathKey {
+        match asked.resource.place_at(ordinal) {
+            Some(PathTarget::Slot(slot)) => {
+                let Some(cell) = bound.keys.get(slot) else { return PathKey::Unknown };
+                if let PathKey::Unknown = cell.get() {
+                    cell.set(match asked.resource.value(slot) {
+                        Some(value) => PathKey::There(self.symbols.key(value)),
+                        None => PathKey::Missing,
+                    });
+                }
+                cell.get()
+            }
+            Some(PathTarget::NoSlot) => PathKey::Missing,
+            Some(PathTarget::Itself) => PathKey::There(bound.resource.own.map(Key::uid)),
+            Some(PathTarget::Elsewhere) | None => PathKey::Unknown,
+        }
+    }
+
+    /// Returns the elements of the set at a path.
+    pub(crate) fn elements(&self, path: u32) -> Option<&'a [Value]> {
+        match self.found(path) {
+            Lookup::Value(ValueRef::Value(Value::Set(items))) => Some(items),
+            _ => None,
+        }
+    }
+}

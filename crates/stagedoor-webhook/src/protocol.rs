@@ -1,0 +1,83 @@
+//! Kubernetes' webhooks as a protocol: paths and words.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, Response, StatusCode};
+use stagedoor_server::{Answer, Endpoint, Protocol, Question, Watched};
+
+use crate::app::{AnswerResult, App};
+use crate::policies::Policies;
+use crate::status::{self, Refusal};
+use crate::{admission, authorize, conditions};
+
+const AUTHORIZE: &str = "authorize";
+const ADMIT: &str = "admit";
+const CONDITIONS: &str = "conditions";
+
+/// Bytes of memory that a byte of a review costs, where it is all keys of `extra`.
+const REVIEW_MEMORY: usize = 350;
+/// Bytes of memory that a byte of an object costs, where it is all short keys.
+const OBJECT_MEMORY: usize = 48;
+
+impl Protocol for App {
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let endpoint = |name, path: &str, body_bytes, memory_per_byte| Endpoint {
+            name,
+            path: path.to_owned(),
+            body_bytes,
+            memory_per_byte,
+            is_heavy: false,
+        };
+        let mut endpoints = vec![
+            endpoint(AUTHORIZE, "/authorize", self.review_bytes, REVIEW_MEMORY),
+            endpoint(ADMIT, "/admit", self.admission_bytes, OBJECT_MEMORY),
+        ];
+        if self.conditional {
+            let bytes = self.admission_bytes;
+            endpoints.push(endpoint(CONDITIONS, "/conditions", bytes, OBJECT_MEMORY));
+        }
+        endpoints
+    }
+
+    fn sources(&self) -> Vec<Arc<dyn Watched>> {
+        vec![Arc::<Policies>::clone(&self.policies)]
+    }
+
+    fn admit(&self, _: &'static str, head: &mut Parts) -> Result<(), Refusal> {
+        check_content_type(&head.headers)
+    }
+
+    fn answer(&self, question: &Question<'_>) -> AnswerResult {
+        if question.endpoint == CONDITIONS {
+            // From the conditions alone: the policies are not looked at.
+            return conditions::answer(self, question.body);
+        }
+        let loaded = self.policies.current();
+        let loaded =
+            loaded.ok_or_else(|| Refusal::unavailable("the policies are not loaded yet"))?;
+        let loaded = &loaded.value;
+        let answered = match question.endpoint {
+            ADMIT => admission::answer(self, loaded, question),
+            _ => authorize::answer(self, loaded, question),
+        };
+        // INVARIANT: the revision is that of the set that has decided, whatever is in force by now.
+        let revision = Some(loaded.reviewer.engine().revision().to_owned());
+        answered.map(|answer| Answer { revision, ..answer })
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<Body> {
+        status::response(refusal)
+    }
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let essence = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    if essence.trim().eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "only `application/json` is read"))
+}
