@@ -56,6 +56,42 @@ export interface Config {
       rules?: string;
 
       /**
+       * What rules may be, what compiling them may take, and where compiled ones are. How much a
+       * call may use stands beside each rule, in `NAME.limits.json`.
+       */
+      ruleHost?: {
+        /** The largest file of a rule, in bytes. By default 16 MiB. */
+        bytes?: number;
+        /** How many modules the component of a rule may have. By default 16. */
+        modules?: number;
+        /**
+         * Processor time to compile one rule, in seconds. By default 2; with more, a rule may have
+         * as many times more code as well.
+         */
+        compileSeconds?: number;
+        /** Memory to compile one rule, in MiB. By default 256. */
+        compileMemoryMib?: number;
+        /** The largest memory that the limits of a rule may allow it, in MiB. By default 32. */
+        memoryMib?: number;
+        /** How many calls of rules there may be at the same time. By default 16. */
+        concurrency?: number;
+        /** How long a call waits for its turn at most, in milliseconds. By default 20. */
+        waitMs?: number;
+        /**
+         * A directory of the backend's own user where compiled rules are kept. By default
+         * `stagedoor/rules` in the user's cache.
+         */
+        cache?: string;
+        /**
+         * A directory of rules that `stagedoor rule precompile` has compiled, which only root and
+         * the backend's user may write: its code is run as it stands.
+         */
+        precompiled?: string;
+        /** Compile nothing, and start no process for it: only rules of `precompiled` load. */
+        precompiledOnly?: boolean;
+      };
+
+      /**
        * Other limits than the default ones on what is loaded, such as `policyBytes: 131072`.
        * What is beyond a limit is refused, with the limit's name.
        */

@@ -362,6 +362,8 @@ export interface EngineOptions {
    * Reloads read it again.
    */
   rules?: string
+  /** What rules may be, what compiling them may take, and where compiled ones are. */
+  ruleHost?: RuleHostOptions
   /**
    * Other limits than the default ones on what is loaded and decided about, such as
    * `{policyBytes: 131072}`: the names and numbers are those of `--limits` of the command.
@@ -419,6 +421,42 @@ export interface Reloaded {
   changed: boolean
   /** The revision that is in force now. */
   revision: string
+}
+
+/**
+ * What rules may be, what compiling them may take, and where compiled ones are. What is left out
+ * keeps its default. How much a call may use stands beside each rule, in `NAME.limits.json`.
+ */
+export interface RuleHostOptions {
+  /** The largest file of a rule, in bytes (16,777,216). */
+  bytes?: number
+  /** Modules that the component of a rule may have (16). */
+  modules?: number
+  /**
+   * Processor time to compile one rule, in seconds (2); with more, a rule may have as many times
+   * more code as well.
+   */
+  compileSeconds?: number
+  /** Memory to compile one rule, in MiB (256). */
+  compileMemoryMib?: number
+  /** The largest memory that the limits of a rule may allow it, in MiB (32). */
+  memoryMib?: number
+  /** Calls of rules at the same time (16). */
+  concurrency?: number
+  /** The longest that a call waits for its turn, in milliseconds (20). */
+  waitMs?: number
+  /**
+   * A directory of this user's own where compiled rules are kept (`stagedoor/rules` in the
+   * user's cache).
+   */
+  cache?: string
+  /**
+   * A directory of rules that `stagedoor rule precompile` has compiled, which only root and this
+   * user may write: its code is run as it stands.
+   */
+  precompiled?: string
+  /** Compile nothing, and start no process for it: only rules of `precompiled` load. */
+  precompiledOnly?: boolean
 }
 
 /**

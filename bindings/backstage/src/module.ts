@@ -81,7 +81,8 @@ export const permissionModuleStagedoor = createBackendModule({
         }
         const metrics = new Metrics(metricsService);
         const notices = new Notices(logger, metrics);
-        const { budget, cacheSize, groupsInterval, limits, rules } = settings;
+        const { budget, cacheSize, groupsInterval, limits, rules, ruleHost } =
+          settings;
         const needsGroups = groupsInterval !== undefined;
         const users = new CatalogUsers({ catalog, auth, logger });
         const policies = new Policies({
@@ -90,6 +91,7 @@ export const permissionModuleStagedoor = createBackendModule({
           cacheSize,
           budget,
           rules,
+          ruleHost,
           limits,
           needsGroups,
           logger,
@@ -108,6 +110,7 @@ export const permissionModuleStagedoor = createBackendModule({
                 cacheSize,
                 budget,
                 rules,
+                ruleHost,
                 limits,
                 needsGroups,
                 logger,

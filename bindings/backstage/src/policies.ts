@@ -38,6 +38,7 @@ export interface PoliciesOptions {
   readonly budget?: ConditionBudget;
   /** The directory of the rules that policies may be guarded by. */
   readonly rules?: string | undefined;
+  readonly ruleHost?: EngineOptions['ruleHost'];
   /** Limits that differ from the default ones. */
   readonly limits?: EngineOptions['limits'];
   /** Whether nothing is answered before the groups above groups are known. */
@@ -230,13 +231,14 @@ export class Policies {
   async #makeEngine(made: EngineOptions): Promise<Engine> {
     // Here, and not at the top, so that an addon that is missing is a failure to load.
     const stagedoor = await import('@stagedoor/node');
-    const { cacheSize, budget, rules, limits } = this.#options;
+    const { cacheSize, budget, rules, ruleHost, limits } = this.#options;
     return stagedoor.Engine.load({
       ...made,
       platform: 'backstage',
       cacheSize,
       ...(budget && { budget }),
       ...(rules && { rules }),
+      ...(ruleHost && { ruleHost }),
       ...(limits && { limits }),
       ...(this.#plugins.length && { plugins: this.#plugins }),
     });

@@ -34,6 +34,8 @@ export interface Settings {
   readonly discoversPlugins: boolean;
   /** The directory of custom rules, if there is one. */
   readonly rules: string | undefined;
+  /** What rules may be, and where compiled ones are, where that differs from the default. */
+  readonly ruleHost: EngineOptions['ruleHost'];
   /** Limits that differ from the default ones. */
   readonly limits: EngineOptions['limits'];
   /** Milliseconds between two readings of the catalog's groups, if they are wanted. */
@@ -60,6 +62,18 @@ const SETTINGS: Known = {
   cacheSize: true,
   budget: { items: true, leaves: true, depth: true, bytes: true },
   rules: true,
+  ruleHost: {
+    bytes: true,
+    modules: true,
+    compileSeconds: true,
+    compileMemoryMib: true,
+    memoryMib: true,
+    concurrency: true,
+    waitMs: true,
+    cache: true,
+    precompiled: true,
+    precompiledOnly: true,
+  },
   limits: {
     fileBytes: true,
     policyBytes: true,
@@ -114,6 +128,7 @@ export function readSettings(root: Config): Settings {
     batchesRequests,
     discoversPlugins: config.getOptionalBoolean('discoverPlugins') ?? true,
     rules: rules === undefined ? undefined : resolve(rules),
+    ruleHost: ruleHost(config),
     limits: limits(config.getOptionalConfig('limits')),
     groupsInterval: groupsInterval(config),
     audit: audit(config.getOptionalConfig('audit')),
@@ -154,6 +169,48 @@ function source(config: Config, prefix: string): PolicySource {
   }
   return { bundle: resolve(bundle) };
 }
+
+/** Reads what the addon checks further: which numbers there may be is the same for every face. */
+function ruleHost(root: Config): Settings['ruleHost'] {
+  const config = root.getOptionalConfig('ruleHost');
+  if (config === undefined) return undefined;
+  if (!root.has('rules')) {
+    throw new Error(
+      `${KEY}.ruleHost goes with ${KEY}.rules, the directory of the rules`,
+    );
+  }
+  const path = (name: 'cache' | 'precompiled') => {
+    const given = config.getOptionalString(name);
+    return given === undefined ? {} : { [name]: resolve(given) };
+  };
+  const numbers = RULE_HOST_NUMBERS.flatMap(name =>
+    config.has(name)
+      ? [
+          [
+            name,
+            number(config, name, 0, 0, Number.MAX_SAFE_INTEGER, 'ruleHost.'),
+          ],
+        ]
+      : [],
+  );
+  const precompiledOnly = config.getOptionalBoolean('precompiledOnly');
+  return {
+    ...Object.fromEntries(numbers),
+    ...path('cache'),
+    ...path('precompiled'),
+    ...(precompiledOnly !== undefined && { precompiledOnly }),
+  };
+}
+
+const RULE_HOST_NUMBERS = [
+  'bytes',
+  'modules',
+  'compileSeconds',
+  'compileMemoryMib',
+  'memoryMib',
+  'concurrency',
+  'waitMs',
+];
 
 function limits(config: Config | undefined): Settings['limits'] {
   if (config === undefined) return undefined;

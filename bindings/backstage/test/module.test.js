@@ -366,6 +366,15 @@ test('settings that are wrong are named', options, async t => {
       { directory, catalogGroups: { intervall: '1m' } },
       /permission\.stagedoor\.catalogGroups\.intervall/,
     ],
+    [{ directory, ruleHost: { bytes: 1 } }, /ruleHost goes with/],
+    [
+      { directory, rules: directory, ruleHost: { byts: 1 } },
+      /permission\.stagedoor\.ruleHost\.byts/,
+    ],
+    [
+      { directory, rules: directory, ruleHost: { bytes: -1 } },
+      /permission\.stagedoor\.ruleHost\.bytes/,
+    ],
     // Whoever looks at the page follows it.
     [{ directory, policyUrl: 'javascript:{file}' }, /policyUrl must be/],
     [{ directory, policyUrl: 'https://git.example' }, /policyUrl must be/],

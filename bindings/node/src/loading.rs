@@ -77,8 +77,9 @@ impl Policies {
     /// [`Failure`] with everything that is wrong.
     pub(crate) fn load(options: Options) -> Result<Self> {
         let policies = options.directory.as_deref();
-        let rules =
-            options.rules.as_deref().map(|rules| Rules::new(rules, policies)).transpose()?;
+        let rules = options.rules.as_deref();
+        let rules = rules.map(|rules| Rules::new(rules, policies, &options.rule_host));
+        let rules = rules.transpose()?;
         let load = || LoadedPolicies::load(&options, rules.as_ref(), &CatalogFacts::default());
         let loaded = guarded(load)?;
         Ok(Self {

@@ -10,6 +10,7 @@ use napi::bindgen_prelude::{
 use napi_derive::napi;
 use stagedoor_backstage::Budget;
 use stagedoor_core::Limits;
+use stagedoor_rule_host::HostSettings;
 
 use crate::failure::{Failure, Result};
 use crate::keys;
@@ -39,6 +40,8 @@ pub struct EngineOptions {
     /// A directory of custom rules in WebAssembly (`*.wasm`), which policies name in `@guard`.
     /// Reloads read it again.
     pub rules: Option<String>,
+    /// What rules may be, what compiling them may take, and where compiled ones are.
+    pub rule_host: Option<RuleHostOptions>,
     /// Other limits than the default ones on what is loaded and decided about, such as
     /// `{policyBytes: 131072}`: the names and numbers are those of `--limits` of the command.
     #[napi(ts_type = "Partial<Record<'fileBytes' | 'policyBytes' | 'policies' | 'nesting' | \
@@ -51,6 +54,85 @@ pub struct EngineOptions {
     /// What plugins of a running Backstage tell of their permissions: those that are not known
     /// are added. Only for the platform `backstage`.
     pub plugins: Option<Vec<PluginMetadata>>,
+}
+
+/// What rules may be, what compiling them may take, and where compiled ones are. What is left out
+/// keeps its default. How much a call may use stands beside each rule, in `NAME.limits.json`.
+#[napi(object, object_to_js = false)]
+#[derive(Debug, Clone, Default)]
+pub struct RuleHostOptions {
+    /// The largest file of a rule, in bytes (16,777,216).
+    pub bytes: Option<f64>,
+    /// Modules that the component of a rule may have (16).
+    pub modules: Option<f64>,
+    /// Processor time to compile one rule, in seconds (2); with more, a rule may have as many times
+    /// more code as well.
+    pub compile_seconds: Option<f64>,
+    /// Memory to compile one rule, in MiB (256).
+    pub compile_memory_mib: Option<f64>,
+    /// The largest memory that the limits of a rule may allow it, in MiB (32).
+    pub memory_mib: Option<f64>,
+    /// Calls of rules at the same time (16).
+    pub concurrency: Option<f64>,
+    /// The longest that a call waits for its turn, in milliseconds (20).
+    pub wait_ms: Option<f64>,
+    /// A directory of this user's own where compiled rules are kept (`stagedoor/rules` in the
+    /// user's cache).
+    pub cache: Option<String>,
+    /// A directory of rules that `stagedoor rule precompile` has compiled, which only root and this
+    /// user may write: its code is run as it stands.
+    pub precompiled: Option<String>,
+    /// Compile nothing, and start no process for it: only rules of `precompiled` load.
+    pub precompiled_only: Option<bool>,
+}
+
+const RULE_HOST: [&str; 10] = [
+    "bytes",
+    "modules",
+    "compileSeconds",
+    "compileMemoryMib",
+    "memoryMib",
+    "concurrency",
+    "waitMs",
+    "cache",
+    "precompiled",
+    "precompiledOnly",
+];
+
+impl RuleHostOptions {
+    fn checked(self) -> Result<HostSettings> {
+        let mut settings = HostSettings::default();
+        settings.bytes = whole("bytes", self.bytes)?;
+        settings.modules = whole("modules", self.modules)?;
+        settings.compile_seconds = whole("compileSeconds", self.compile_seconds)?;
+        settings.compile_memory_mib = whole("compileMemoryMib", self.compile_memory_mib)?;
+        settings.memory_mib = whole("memoryMib", self.memory_mib)?;
+        settings.concurrency = whole("concurrency", self.concurrency)?;
+        settings.wait_ms = whole("waitMs", self.wait_ms)?;
+        settings.cache = self.cache.map(PathBuf::from);
+        settings.precompiled = self.precompiled.map(PathBuf::from);
+        settings.precompiled_only = self.precompiled_only.unwrap_or(false);
+        Ok(settings)
+    }
+}
+
+/// Returns a number without fraction and sign; whether it is in its range is the host's to say.
+fn whole(name: &str, number: Option<f64>) -> Result<Option<u64>> {
+    match number {
+        None => Ok(None),
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is whole, and neither below nor beyond"
+        )]
+        Some(number) if number.fract() == 0.0 && (0.0..=9e15).contains(&number) => {
+            Ok(Some(number as u64))
+        }
+        Some(_) => {
+            let message = format!("`{name}` is no whole number from 0");
+            Err(Failure::new("argument::option", message).within(|| "ruleHost".to_owned()))
+        }
+    }
 }
 
 /// What a plugin of a running Backstage tells of its permissions and rules.
@@ -115,12 +197,13 @@ pub(crate) struct Options {
     pub(crate) cache_size: u32,
     pub(crate) budget: Budget,
     pub(crate) rules: Option<PathBuf>,
+    pub(crate) rule_host: HostSettings,
     pub(crate) limits: Limits,
     pub(crate) exact: bool,
     pub(crate) plugins: Vec<stagedoor_backstage::PluginMetadata>,
 }
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "directory",
     "files",
     "texts",
@@ -129,6 +212,7 @@ const NAMES: [&str; 11] = [
     "cacheSize",
     "budget",
     "rules",
+    "ruleHost",
     "limits",
     "exactCedar",
     "plugins",
@@ -166,6 +250,7 @@ impl Options {
             ("cacheSize", ValueType::Number, "a number"),
             ("budget", ValueType::Object, "{leaves, depth, bytes}"),
             ("rules", ValueType::String, "a path"),
+            ("ruleHost", ValueType::Object, "an object, such as {compileSeconds: 5}"),
             ("limits", ValueType::Object, "an object, such as {policyBytes: 131072}"),
             ("exactCedar", ValueType::Boolean, "true or false"),
             ("plugins", ValueType::Object, "a list of {pluginId, metadata}"),
@@ -175,11 +260,14 @@ impl Options {
                 return Err(Failure::mistyped(&format!("`{name}`"), fits));
             }
         }
-        let budget = field("budget")?;
-        if budget.get_type()? == ValueType::Object {
-            let budget = Object::from_unknown(budget)?;
-            let checked = keys::check(&budget, &["leaves", "depth", "bytes"]);
-            checked.map_err(|e| as_option(e).within(|| "budget".to_owned()))?;
+        for (name, known) in
+            [("budget", ["leaves", "depth", "bytes"].as_slice()), ("ruleHost", &RULE_HOST)]
+        {
+            let given = field(name)?;
+            if given.get_type()? == ValueType::Object {
+                let checked = keys::check(&Object::from_unknown(given)?, known);
+                checked.map_err(|e| as_option(e).within(|| name.to_owned()))?;
+            }
         }
         let texts = field("texts")?;
         if texts.is_array()? {
@@ -205,6 +293,7 @@ impl Options {
             cache_size,
             budget,
             rules,
+            rule_host,
             limits,
             exact_cedar,
             plugins,
@@ -241,6 +330,11 @@ impl Options {
         let budget = budget.unwrap_or_default().checked();
         let bundle = bundle.map(PathBuf::from);
         let rules = rules.map(PathBuf::from);
+        if rules.is_none() && rule_host.is_some() {
+            let message = "`ruleHost` goes with `rules`, the directory of the rules";
+            return Err(Failure::new("argument::option", message));
+        }
+        let rule_host = rule_host.unwrap_or_default().checked()?;
         let limits = limits.iter().flatten().map(|(name, number)| (name.as_str(), *number));
         let limits = stagedoor_source::limits_from_numbers(limits).map_err(|message| {
             Failure::new("argument::option", message).within(|| "limits".to_owned())
@@ -263,6 +357,7 @@ impl Options {
             cache_size,
             budget,
             rules,
+            rule_host,
             limits,
             exact,
             plugins,

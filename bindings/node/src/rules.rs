@@ -6,9 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use napi_derive::napi;
-use stagedoor_core::RuleEvaluator;
+use stagedoor_core::{Problem, RuleEvaluator};
 use stagedoor_rule_host::{
-    ChildCompiler, Compiler, HostConfig, HostError, RuleHost, RuleLoader, RuleLock, run_compiler,
+    ChildCompiler, Compiler, HostSettings, RuleLoader, RuleLock, run_compiler,
 };
 
 use crate::failure::{Failure, Result};
@@ -40,22 +40,21 @@ pub(crate) struct Rules {
     /// The directory of the policies, whose lock holds wherever the rules come from.
     policies: Option<PathBuf>,
     loader: Arc<RuleLoader>,
+    /// Why compiled rules are not kept, if they are not.
+    unkept: Option<String>,
 }
 
 impl Rules {
-    pub(crate) fn new(directory: &Path, policies: Option<&Path>) -> Result<Self> {
+    pub(crate) fn new(
+        directory: &Path,
+        policies: Option<&Path>,
+        settings: &HostSettings,
+    ) -> Result<Self> {
         let compiler = COMPILER.get().cloned().map_or(Compiler::None, Compiler::Child);
-        let config = HostConfig::default().with_compiler(compiler);
-        let cache = HostConfig::user_cache();
-        let host = match cache.map(|cache| RuleHost::new(&config.clone().with_cache(cache))) {
-            Some(Ok(host)) => host,
-            Some(Err(error)) if !matches!(error, HostError::Cache(_)) => return Err(error.into()),
-            // A home that cannot be written: rules are compiled at each start.
-            Some(Err(_)) | None => RuleHost::new(&config)?,
-        };
+        let (host, unkept) = settings.host(compiler)?;
         let loader = Arc::new(RuleLoader::new(host));
         let policies = policies.map(Path::to_owned);
-        Ok(Self { directory: directory.to_owned(), policies, loader })
+        Ok(Self { directory: directory.to_owned(), policies, loader, unkept })
     }
 
     /// Loads the rules as they are now; the first time it waits until they are compiled.
@@ -65,7 +64,16 @@ impl Rules {
             directories.filter_map(|directory| RuleLock::of_directory(directory)).collect();
         locks.dedup();
         let rules = self.loader.load(std::slice::from_ref(&self.directory), &locks, Some(WAIT));
-        Ok(Arc::new(rules.map_err(Failure::from)?))
+        let mut rules = rules.map_err(Failure::from)?;
+        if let Some(reason) = &self.unkept {
+            let message =
+                format!("compiled rules are not kept, and are compiled at each start: {reason}");
+            rules.add_warning(Problem::warning("rules::not-kept", message).with_help(
+                "name a directory with `ruleHost.cache`, or one of rules that were compiled before \
+                 with `ruleHost.precompiled`",
+            ));
+        }
+        Ok(Arc::new(rules))
     }
 
     /// Does something once what the last load did not wait for is compiled, on a thread of its own;

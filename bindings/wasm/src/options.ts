@@ -120,6 +120,9 @@ const TYPES: Record<keyof EngineOptions, [(value: unknown) => boolean, string]> 
   exactCedar: [value => typeof value === 'boolean', 'true or false'],
 };
 
+/** Options of `@stagedoor/node` about custom rules. */
+const ADDON_ONLY = ['rules', 'ruleHost'];
+
 /** Checks options, and returns them as the module reads them, with the files' texts. */
 export function serializeOptions(options: EngineOptions): string {
   const given: unknown = options;
@@ -128,6 +131,10 @@ export function serializeOptions(options: EngineOptions): string {
   }
   for (const [name, value] of Object.entries(given)) {
     const type = Object.hasOwn(TYPES, name) ? TYPES[name as keyof EngineOptions] : undefined;
+    if (ADDON_ONLY.includes(name)) {
+      const help = 'take `@stagedoor/node` where a native addon is allowed';
+      throw unfit(`\`${name}\`: custom rules are not run in WebAssembly`, help);
+    }
     if (type === undefined) {
       throw unfit(`options: ${unknownKey(name, Object.keys(TYPES))}`);
     }

@@ -1,5 +1,7 @@
 //! `stagedoor deploy`: what is applied to a cluster, policies included.
 
+mod release;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,8 @@ use crate::failure::Failure;
 use crate::load::LoadArgs;
 use crate::output::Output;
 use crate::platform::Platform;
+
+use release::{FollowedRelease, ReleaseArgs};
 
 /// The most that a ConfigMap holds, in bytes, with some room for its own fields.
 const CONFIG_MAP_BYTES: usize = (1 << 20) - (16 << 10);
@@ -59,6 +63,17 @@ struct KubernetesArgs {
     /// The image of the webhook, best by digest.
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
+
+    #[command(flatten)]
+    release: ReleaseArgs,
+}
+
+/// Where the webhook has its policies from.
+enum PolicyVolume {
+    /// A ConfigMap with these files.
+    Carried(Vec<ConfigMapFile>),
+    /// A channel, policies and rules alike.
+    Followed(FollowedRelease),
 }
 
 /// A ConfigMap whose keys are the paths of files, with what a key cannot hold replaced.
@@ -94,28 +109,34 @@ pub(crate) fn run(args: &DeployArgs, output: &mut Output) -> Result<Ending, Fail
     }
     let paths = [args.policies.clone()];
     let engine = args.load.load(&paths, Some(Platform::Kubernetes), output)?.engine;
-    let carried = carried(&engine, &args.policies)?;
-    check_guards(&engine)?;
+    let volume = match args.release.read()? {
+        Some(release) => PolicyVolume::Followed(release),
+        None => {
+            check_guards(&engine)?;
+            PolicyVolume::Carried(carried(&engine, &args.policies)?)
+        }
+    };
     let reviewer = Reviewer::new(engine).map_err(|e| Failure::input(e.to_string()))?;
     check_admission(&reviewer)?;
 
     let failed = |path: &Path, error: &std::io::Error| {
         Failure::input(format!("`{}` cannot be written: {error}", path.display()))
     };
-    let mut files: Vec<(PathBuf, String)> = vec![("policies.yaml".into(), config_map(&carried)?)];
-    for (name, text) in DEPLOY_MANIFESTS {
-        let text = match *name {
-            "stagedoor.yaml" => deployment(text, &carried, args.image.as_deref())?,
-            "kustomization.yaml" => {
-                text.replace(RESOURCES, &format!("{RESOURCES}  - policies.yaml\n"))
-            }
+    let (name, map) = volume.config_map()?;
+    let mut files: Vec<(PathBuf, String)> = vec![(name.into(), map)];
+    for (manifest, text) in DEPLOY_MANIFESTS {
+        let text = match *manifest {
+            "stagedoor.yaml" => with_image(&volume.deployment(text)?, args.image.as_deref()),
+            "kustomization.yaml" => text.replace(RESOURCES, &format!("{RESOURCES}  - {name}\n")),
             _ => (*text).to_owned(),
         };
         // These are no objects of the cluster.
         let is_for_server =
-            matches!(*name, "authorization-configuration.yaml" | "webhook-kubeconfig.yaml");
-        let place =
-            if is_for_server { Path::new("kube-apiserver").join(name) } else { name.into() };
+            matches!(*manifest, "authorization-configuration.yaml" | "webhook-kubeconfig.yaml");
+        let place = match is_for_server {
+            true => Path::new("kube-apiserver").join(manifest),
+            false => manifest.into(),
+        };
         files.push((place, text));
     }
     for (name, text) in &files {
@@ -125,9 +146,18 @@ pub(crate) fn run(args: &DeployArgs, output: &mut Output) -> Result<Ending, Fail
         }
         fs::write(&path, text).map_err(|e| failed(&path, &e))?;
     }
-    let (count, place) = (carried.len(), args.out.display());
-    output
-        .line(format_args!("{count} files of policies in {} manifests at {place}", files.len()))?;
+    let (count, place) = (files.len(), args.out.display());
+    match &volume {
+        PolicyVolume::Carried(carried) => {
+            let policies = carried.len();
+            output.line(format_args!(
+                "{policies} files of policies in {count} manifests at {place}"
+            ))?;
+        }
+        PolicyVolume::Followed(release) => {
+            output.line(format_args!("{count} manifests at {place}, which follow {release}"))?;
+        }
+    }
     if args.image.is_none() {
         output.remark("`stagedoor.yaml` names an image of `registry.example.com`: give `--image`");
     }
@@ -163,7 +193,9 @@ fn carried(engine: &Engine, directory: &Path) -> Result<Vec<ConfigMapFile>, Fail
         let message = format!(
             "the policies have {bytes} bytes, and a ConfigMap holds {CONFIG_MAP_BYTES} of them"
         );
-        return Err(Failure::input(message).with_help("put them into an image or a volume"));
+        return Err(Failure::input(message).with_help(
+            "publish them with `stagedoor push`, and name the channel with `--source`",
+        ));
     }
     carried.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(carried)
@@ -175,8 +207,10 @@ fn check_guards(engine: &Engine) -> Result<(), Failure> {
         None => Ok(()),
         Some(policy) => {
             let message = format!("policy `{}` is guarded by a custom rule", policy.id());
-            Err(Failure::input(message)
-                .with_help("a ConfigMap carries no modules: put policies and rules into an image"))
+            Err(Failure::input(message).with_help(
+                "a ConfigMap carries no modules: publish policies and rules with `stagedoor push`, \
+                 and name the channel with `--source`",
+            ))
         }
     }
 }
@@ -206,39 +240,56 @@ fn check_admission(reviewer: &Reviewer) -> Result<(), Failure> {
     Ok(())
 }
 
-fn config_map(carried: &[ConfigMapFile]) -> Result<String, Failure> {
-    let map = ConfigMap {
-        api_version: "v1",
-        kind: "ConfigMap",
-        metadata: Metadata { name: "stagedoor-policies", namespace: "stagedoor" },
-        data: carried.iter().map(|file| (file.key.as_str(), file.text.as_str())).collect(),
-    };
-    // JSON is YAML, and leaves no doubt about any text.
-    let mut text = serde_json::to_string_pretty(&map).map_err(|e| Failure::input(e.to_string()))?;
-    text.push('\n');
-    Ok(text)
+impl PolicyVolume {
+    /// Returns the ConfigMap that the Deployment mounts, and the name of its file.
+    fn config_map(&self) -> Result<(&'static str, String), Failure> {
+        let (file, name, data) = match self {
+            Self::Carried(carried) => {
+                let data = carried.iter().map(|file| (file.key.as_str(), file.text.as_str()));
+                ("policies.yaml", "stagedoor-policies", data.collect())
+            }
+            Self::Followed(release) => {
+                let data = std::iter::once(("trust.yaml", release.trust.as_str()));
+                ("trust.yaml", "stagedoor-trust", data.collect())
+            }
+        };
+        let metadata = Metadata { name, namespace: "stagedoor" };
+        let map = ConfigMap { api_version: "v1", kind: "ConfigMap", metadata, data };
+        // JSON is YAML, and leaves no doubt about any text.
+        let text = serde_json::to_string_pretty(&map).map_err(|e| Failure::input(e.to_string()))?;
+        Ok((file, format!("{text}\n")))
+    }
+
+    /// Returns the shipped Deployment with this.
+    fn deployment(&self, shipped: &str) -> Result<String, Failure> {
+        match self {
+            Self::Carried(carried) => mounting(shipped, carried),
+            Self::Followed(release) => release.deployment(shipped),
+        }
+    }
 }
 
 /// Returns the shipped Deployment with each file at its path.
-fn deployment(
-    text: &str,
-    carried: &[ConfigMapFile],
-    image: Option<&str>,
-) -> Result<String, Failure> {
+fn mounting(shipped: &str, carried: &[ConfigMapFile]) -> Result<String, Failure> {
     let mut items = format!("{MOUNT}            items:\n");
     for ConfigMapFile { path, key, .. } in carried {
         let path = serde_json::Value::from(path.as_str());
         items.push_str(&format!("              - key: {key}\n                path: {path}\n"));
     }
-    if !text.contains(MOUNT) {
+    if !shipped.contains(MOUNT) {
         return Err(Failure::input("the shipped Deployment mounts no policies"));
     }
-    let text = text.replacen(MOUNT, &items, 1);
-    Ok(match image {
+    Ok(shipped.replacen(MOUNT, &items, 1))
+}
+
+/// Returns a Deployment with an image in place of the one that is an example.
+fn with_image(deployment: &str, image: Option<&str>) -> String {
+    match image {
         Some(image) => {
             let image = serde_json::Value::from(image);
-            text.replace("image: registry.example.com/stagedoor:0.1.0", &format!("image: {image}"))
+            let example = "image: registry.example.com/stagedoor:0.1.0";
+            deployment.replace(example, &format!("image: {image}"))
         }
-        None => text,
-    })
+        None => deployment.to_owned(),
+    }
 }

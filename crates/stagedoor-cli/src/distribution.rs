@@ -96,7 +96,7 @@ fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
     SigningKey::from_pem(small(path)?.as_bytes()).map_err(|error| named(path, &error))
 }
 
-fn trust(path: &Path) -> Result<Trust, Failure> {
+pub(crate) fn trust(path: &Path) -> Result<Trust, Failure> {
     read_trust(path).map_err(Failure::input)
 }
 

@@ -16,19 +16,36 @@ use stagedoor_webhook::RuleSource;
 use crate::failure::Failure;
 
 /// What rules may be, and where they are kept when they are compiled.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct RuleHostArgs {
-    /// The largest file of a rule, in bytes.
-    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
-    pub(crate) rule_bytes: usize,
+    /// The largest file of a rule, in bytes (16777216).
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) rule_bytes: Option<u64>,
 
-    /// Processor time to compile one rule, in seconds (2), and as many MiB of code that it may have.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    /// Modules that the component of a rule may have (16).
+    #[arg(long, value_name = "N")]
+    pub(crate) rule_modules: Option<u64>,
+
+    /// Processor time to compile one rule, in seconds (2); with more, a rule may have as many times
+    /// more code as well.
+    #[arg(long, value_name = "SECONDS")]
     pub(crate) rule_compile_seconds: Option<u64>,
 
-    /// Memory to compile one rule, in MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(64..=65536))]
-    pub(crate) rule_compile_memory: u64,
+    /// Memory to compile one rule, in MiB (256).
+    #[arg(long, value_name = "MIB")]
+    pub(crate) rule_compile_memory: Option<u64>,
+
+    /// The largest memory that the limits of a rule may allow it, in MiB (32).
+    #[arg(long, value_name = "MIB")]
+    pub(crate) rule_memory: Option<u64>,
+
+    /// Calls of rules at the same time (16).
+    #[arg(long, value_name = "N")]
+    pub(crate) rule_concurrency: Option<u64>,
+
+    /// The longest that a call of a rule waits for its turn, in milliseconds (20).
+    #[arg(long, value_name = "MS")]
+    pub(crate) rule_wait: Option<u64>,
 
     /// A directory of this user's own where compiled rules are kept (`stagedoor/rules` in the
     /// user's cache).
@@ -39,18 +56,10 @@ pub(crate) struct RuleHostArgs {
     /// this user may write: its code is run as it stands.
     #[arg(long, value_name = "DIR")]
     pub(crate) precompiled_rules: Option<PathBuf>,
-}
 
-impl Default for RuleHostArgs {
-    fn default() -> Self {
-        Self {
-            rule_bytes: 16 << 20,
-            rule_compile_seconds: None,
-            rule_compile_memory: 256,
-            rule_cache: None,
-            precompiled_rules: None,
-        }
-    }
+    /// Compile no rules: only those of `--precompiled-rules` load.
+    #[arg(long, requires = "precompiled_rules")]
+    pub(crate) precompiled_only: bool,
 }
 
 /// Where rules are, and what pins them.

@@ -93,6 +93,37 @@ impl Location {
         &self.channel
     }
 
+    /// Returns whether other machines reach it: it is no directory.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        !matches!(self.place, Address::Directory(_))
+    }
+
+    /// Returns the port at which it is asked, if that is known.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        let (authority, default) = match &self.place {
+            Address::Directory(_) => return None,
+            Address::Oci { scheme, host, .. } => {
+                (host.as_str(), if *scheme == "http" { 80 } else { 443 })
+            }
+            Address::Http(base) => {
+                let (scheme, rest) = base.split_once("://")?;
+                (rest.split('/').next()?, if scheme == "http" { 80 } else { 443 })
+            }
+            #[cfg(feature = "postgres")]
+            Address::Postgres(address) => {
+                let authority = address.strip_prefix("postgres://")?.split('/').next()?;
+                (authority.rsplit('@').next()?, 5432)
+            }
+        };
+        // What is left of the last colon may be an address of IPv6 in brackets.
+        match authority.rsplit_once(':') {
+            Some((_, port)) if !port.contains(']') => port.parse().ok(),
+            _ => Some(default),
+        }
+    }
+
     /// Opens the store. Nobody is asked yet.
     ///
     /// # Errors

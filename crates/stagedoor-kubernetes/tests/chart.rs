@@ -40,6 +40,14 @@ const WEBHOOK: Places = &[
         "          image: {{ include \"stagedoor.image\" . | quote }}\n          imagePullPolicy: {{ .Values.image.pullPolicy }}\n",
     ),
     (
+        "            - --policies=/etc/stagedoor/policies\n",
+        "            {{- with .Values.policies.release }}\n            {{- if .source }}\n            - --source={{ .source }}\n            - --trust=/etc/stagedoor/trust/trust.yaml\n            - --state=/var/lib/stagedoor\n            {{- if .registrySecret }}\n            - --registry-config=/etc/stagedoor/registry/config.json\n            {{- end }}\n            {{- else }}\n            - --policies=/etc/stagedoor/policies\n            {{- end }}\n            {{- end }}\n",
+    ),
+    (
+        "            # Whole directories: a subPath would never see a change.\n            - name: policies\n              mountPath: /etc/stagedoor/policies\n              readOnly: true\n",
+        "            # Whole directories: a subPath would never see a change.\n            {{- if .Values.policies.release.source }}\n            - name: trust\n              mountPath: /etc/stagedoor/trust\n              readOnly: true\n            # The last good sets: with them it starts without the registry.\n            - name: state\n              mountPath: /var/lib/stagedoor\n            {{- if .Values.policies.release.registrySecret }}\n            - name: registry\n              mountPath: /etc/stagedoor/registry\n              readOnly: true\n            {{- end }}\n            {{- else }}\n            - name: policies\n              mountPath: /etc/stagedoor/policies\n              readOnly: true\n            {{- end }}\n",
+    ),
+    (
         "            - --log-format=json\n",
         "            - --log-format=json\n            {{- if .Values.rules.volume }}\n            - --rules=/etc/stagedoor/rules\n            {{- end }}\n            {{- range .Values.extraArgs }}\n            - {{ . | quote }}\n            {{- end }}\n",
     ),
@@ -53,7 +61,7 @@ const WEBHOOK: Places = &[
     ),
     (
         "        - name: policies\n          configMap:\n            name: stagedoor-policies\n",
-        "        - name: policies\n          {{- include \"stagedoor.policiesVolume\" . | nindent 10 }}\n",
+        "        {{- with .Values.policies.release }}\n        {{- if .source }}\n        - name: trust\n          configMap:\n            name: {{ .trustConfigMap }}\n        - name: state\n          {{- toYaml .state | nindent 10 }}\n        {{- if .registrySecret }}\n        - name: registry\n          secret:\n            secretName: {{ .registrySecret }}\n            defaultMode: 0440\n            items:\n              - key: .dockerconfigjson\n                path: config.json\n        {{- end }}\n        {{- end }}\n        {{- end }}\n        {{- if not .Values.policies.release.source }}\n        - name: policies\n          {{- include \"stagedoor.policiesVolume\" . | nindent 10 }}\n        {{- end }}\n",
     ),
     (
         "            secretName: stagedoor-tls\n",
@@ -72,7 +80,10 @@ const WEBHOOK: Places = &[
         "---\n# Nothing is asked of anybody: no traffic goes out.\n",
         "{{- end }}\n{{- if .Values.networkPolicy.enabled }}\n---\n# Nothing is asked of anybody: no traffic goes out.\n",
     ),
-    ("  egress: []\n", "  egress: []\n{{- end }}\n"),
+    (
+        "  egress: []\n",
+        "  {{- if .Values.policies.release.source }}\n  # But releases are asked for, and the address of where they are.\n  egress:\n    {{- toYaml .Values.policies.release.egress | nindent 4 }}\n  {{- else }}\n  egress: []\n  {{- end }}\n{{- end }}\n",
+    ),
 ];
 
 /// Of what says who writes the policies.

@@ -1,8 +1,5 @@
 //! One call of a rule: a fresh instance under its limits.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
 use stacker::maybe_grow;
 use wasmtime::component::Instance;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
@@ -14,59 +11,10 @@ use crate::error::{LimitExceeded, WasmRuleError, causes};
 use crate::host::Shared;
 use crate::instance_limits::State;
 use crate::limits::RuleLimits;
-use crate::semaphore::{Permit, Semaphore};
+use crate::turns::{Busy, Turns};
 
 /// Room for the host's own frames below a rule's stack.
 const HOST_STACK_BYTES: usize = 256 << 10;
-
-/// A rule whose calls take so much processor time is slow.
-const SLOW: Duration = Duration::from_millis(1);
-
-/// The turns of one rule. One that is slow runs on half of the processors at a time, so that it leaves
-/// the others to the rest, and lets no more wait than come to their turn in time.
-#[derive(Debug)]
-pub(crate) struct Turns {
-    semaphore: Semaphore,
-    at_a_time: usize,
-    /// Processor time of a call, in nanoseconds: the longest of late, fading. Not the time by the
-    /// clock, in which a busy machine may have done other things.
-    took: AtomicU64,
-}
-
-impl Turns {
-    pub(crate) fn new() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let at_a_time = processors.div_ceil(2);
-        Self { semaphore: Semaphore::new(at_a_time), at_a_time, took: AtomicU64::new(0) }
-    }
-
-    /// Waits for a turn, if the rule is slow.
-    ///
-    /// # Errors
-    ///
-    /// At once if it would not come in time.
-    fn acquire(&self, timeout: Duration, calls: usize) -> Result<Option<Permit<'_>>, Busy> {
-        let took = Duration::from_nanos(self.took.load(Ordering::Relaxed));
-        if took < SLOW {
-            return Ok(None);
-        }
-        let in_time = timeout.as_nanos() / took.as_nanos() * self.at_a_time as u128;
-        let most = calls.saturating_sub(self.at_a_time);
-        let waiters = usize::try_from(in_time).map_or(most, |in_time| in_time.min(most));
-        self.semaphore.acquire_among(timeout, waiters).map(Some).ok_or(Busy)
-    }
-
-    fn took(&self, begun: Option<Duration>) {
-        let (Some(begun), Some(now)) = (begun, processor_time()) else { return };
-        let time = u64::try_from(now.saturating_sub(begun).as_nanos()).unwrap_or(u64::MAX);
-        let before = self.took.load(Ordering::Relaxed);
-        // A lost update of another thread makes no difference that matters.
-        self.took.store(time.max(before - before / 16), Ordering::Relaxed);
-    }
-}
-
-/// No turn comes in time.
-struct Busy;
 
 /// Calls a function of a fresh instance. Returns what it gave back, and the fuel it took.
 pub(crate) fn call<R>(
@@ -77,11 +25,10 @@ pub(crate) fn call<R>(
     function: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<R>,
 ) -> Result<(R, u64), WasmRuleError> {
     let timeout = host.config.acquire_timeout;
-    let busy = || WasmRuleError::Busy(timeout);
     // INVARIANT: held until the instance is gone, so that the pool has a place for everyone who has a
-    // permit, and one rule leaves half of the processors to the others.
-    let _turn = turns.acquire(timeout, limits.calls).map_err(|Busy| busy())?;
-    let _permit = host.semaphore.acquire(timeout).ok_or_else(busy)?;
+    // turn, and one rule leaves half of the processors to the others.
+    let turn = turns.acquire(&host.places, limits.calls, timeout);
+    let _turn = turn.map_err(|Busy| WasmRuleError::Busy(timeout))?;
     let _running = host.ticker.run();
     let begun = processor_time();
     let called =
@@ -95,7 +42,9 @@ pub(crate) fn call<R>(
             let left = store.get_fuel().unwrap_or_default();
             Ok((given, limits.fuel.saturating_sub(left)))
         });
-    turns.took(begun);
+    if let (Some(begun), Some(now)) = (begun, processor_time()) {
+        turns.took(now.saturating_sub(begun));
+    }
     called
 }
 

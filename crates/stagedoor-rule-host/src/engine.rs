@@ -40,6 +40,9 @@ pub(crate) fn code_config(memory_bytes: usize) -> Config {
         .memory_reservation(memory_bytes as u64)
         .memory_guard_size(0)
         .memory_reservation_for_growth(0)
+        // A place of the pool is as large as a memory may become: compiled code then compares with
+        // a constant, and does not read how large the memory is.
+        .memory_may_move(false)
         .max_wasm_stack(STACK_BYTES)
         .epoch_interruption(true)
         .consume_fuel(true)

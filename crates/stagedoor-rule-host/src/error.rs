@@ -67,7 +67,13 @@ pub enum WasmRuleError {
     Refused(String),
     /// So many calls of the rule run and wait that this one would not come to its turn in time.
     #[error("it is busy with other calls, and none ends within {0:?}")]
-    #[diagnostic(code(wasm_rule::busy), help("make the rule faster, or raise `acquire_timeout`"))]
+    #[diagnostic(
+        code(wasm_rule::busy),
+        help(
+            "make the rule faster, or let calls wait longer: `--rule-wait`, `ruleHost.waitMs`; a rule \
+             that is slow has `calls` in its limits as well"
+        )
+    )]
     Busy(Duration),
     /// The rule is still being compiled.
     #[error("it is still being compiled")]
@@ -119,7 +125,7 @@ pub enum WasmRuleLoadError {
     #[error("the component of {given} bytes is larger than the limit of {limit}")]
     #[diagnostic(
         code(wasm_rule::load::size),
-        help("make it smaller, or raise the limit: `--rule-bytes`, `HostConfig::component`")
+        help("make it smaller, or raise the limit: `--rule-bytes`, `ruleHost.bytes`")
     )]
     TooLarge {
         /// Its size.
@@ -131,7 +137,7 @@ pub enum WasmRuleLoadError {
     #[error("the component has {given} {what}, and the limit is {limit}")]
     #[diagnostic(
         code(wasm_rule::load::too_many),
-        help("compiling it could take long; split it, or raise `HostConfig::component`")
+        help("compiling it could take long; split it, or raise the limit: {}", limit_of(what))
     )]
     TooMany {
         /// Of what.
@@ -190,7 +196,7 @@ pub enum WasmRuleLoadError {
         code(wasm_rule::load::compile_limit),
         help(
             "make its functions smaller, or raise the limit: `--rule-compile-seconds`, \
-             `--rule-compile-memory`, `HostConfig::compile`"
+             `--rule-compile-memory`, `ruleHost.compileSeconds`, `ruleHost.compileMemoryMib`"
         )
     )]
     CompileLimit(String),
@@ -237,14 +243,20 @@ pub enum WasmRuleLoadError {
     #[diagnostic(
         code(wasm_rule::load::no_compiler),
         help(
-            "compile it before (`stagedoor rule precompile`, `HostConfig::precompiled`), or set \
-             `HostConfig::compiler`"
+            "compile it before with `stagedoor rule precompile`, by this version, and name the \
+             directory: `--precompiled-rules`, `ruleHost.precompiled`"
         )
     )]
     NoCompiler,
     /// The process that compiles could not be started, or ended in a way that it never should.
     #[error("the compiler does not work: {0}")]
-    #[diagnostic(code(wasm_rule::load::compiler))]
+    #[diagnostic(
+        code(wasm_rule::load::compiler),
+        help(
+            "where no process can be started, compile rules before with `stagedoor rule precompile`, \
+             and name the directory: `--precompiled-rules`, `ruleHost.precompiled`"
+        )
+    )]
     Compiler(String),
     /// It could not be described.
     #[error("the rule cannot describe itself: {0}")]
@@ -256,7 +268,12 @@ pub enum WasmRuleLoadError {
     Description(String),
     /// Its limits are beyond the host's.
     #[error("the rule may not have {0}, which is beyond the host's limit")]
-    #[diagnostic(code(wasm_rule::load::limits))]
+    #[diagnostic(
+        code(wasm_rule::load::limits),
+        help(
+            "lower it in the rule's limits; memory may be more with `--rule-memory`, `ruleHost.memoryMib`"
+        )
+    )]
     Limits(String),
 }
 
@@ -274,6 +291,17 @@ impl WasmRuleLoadError {
     pub(crate) fn invalid(error: &wasmparser::BinaryReaderError) -> Self {
         let told = error.to_string();
         Self::Invalid(told.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// Names the setting that bounds how many of these there may be.
+fn limit_of(what: &str) -> &'static str {
+    match what {
+        "modules" => "`--rule-modules`, `ruleHost.modules`",
+        "levels of nesting" | "elements in one table" => {
+            "`HostConfig::component` of a program of your own"
+        }
+        _ => "`--rule-compile-seconds`, `ruleHost.compileSeconds`",
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::causes;
 use crate::instance_limits::State;
 use crate::limits::{CompileLimits, ComponentLimits};
 use crate::precompiled::PrecompiledRule;
-use crate::semaphore::Semaphore;
+use crate::turns::Places;
 
 /// Core instances and memories of one component: a TypeScript rule takes 13 and 3.
 const CORE_INSTANCES: u32 = 20;
@@ -107,6 +107,9 @@ impl HostConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
+    /// A setting cannot be.
+    #[error("{0}")]
+    Setting(String),
     /// The settings do not go together, or the machine lacks what they ask for.
     #[error("rules cannot be run: {0}")]
     Engine(String),
@@ -126,7 +129,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     /// Empty: a rule imports nothing.
     pub(crate) linker: Linker<State>,
-    pub(crate) semaphore: Semaphore,
+    pub(crate) places: Places,
     pub(crate) ticker: Ticker,
     pub(crate) cache: Option<Cache>,
     pub(crate) precompiled: Option<PrecompiledRule>,
@@ -150,7 +153,7 @@ impl RuleHost {
         Ok(Self(Arc::new(Shared {
             ticker: Ticker::start(engine.clone()).map_err(HostError::Ticker)?,
             linker: Linker::new(&engine),
-            semaphore: Semaphore::new(config.concurrency),
+            places: Places::new(config.concurrency),
             engine,
             cache,
             precompiled,

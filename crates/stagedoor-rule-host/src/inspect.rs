@@ -13,7 +13,7 @@ use code::Function;
 
 /// Tells this inspection from others: to be raised whenever it refuses more or less, so that
 /// what another one let pass does not come from a cache.
-pub(crate) const INSPECTION: u32 = 3;
+pub(crate) const INSPECTION: u32 = 4;
 
 /// What is in a component.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -51,7 +51,9 @@ mod rule;
 mod rules;
 mod seal;
 mod semaphore;
+mod settings;
 mod to_wire;
+mod turns;
 
 pub use cache::CacheError;
 pub use compile::run_compiler;
@@ -64,3 +66,4 @@ pub use loader::RuleLoader;
 pub use lock::{LOCK_FILE, RuleLock};
 pub use rule::{RuleVerdict, WasmRule};
 pub use rules::{UnusableRule, WasmRules};
+pub use settings::HostSettings;

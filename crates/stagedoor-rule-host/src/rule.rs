@@ -12,7 +12,7 @@ use wasmtime::component::Component;
 
 use crate::arguments::Schema;
 use crate::cache::hex;
-use crate::call::{Turns, call};
+use crate::call::call;
 use crate::compile::compile;
 use crate::compiler::Processor;
 use crate::contract::LinkedRule;
@@ -22,6 +22,7 @@ use crate::host::RuleHost;
 use crate::inspect::{Contents, contents, inspect};
 use crate::limits::RuleLimits;
 use crate::request::request;
+use crate::turns::Turns;
 
 /// The longest deadline that a rule may have.
 const LONGEST: Duration = Duration::from_secs(1);

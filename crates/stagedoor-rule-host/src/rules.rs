@@ -20,6 +20,7 @@ pub struct WasmRules {
     rules: BTreeMap<String, Arc<WasmRule>>,
     unusable: Vec<UnusableRule>,
     pending: Vec<PendingRule>,
+    warnings: Vec<Problem>,
 }
 
 /// A file that is not used, and why.
@@ -69,6 +70,11 @@ impl WasmRules {
     #[must_use]
     pub fn unusable(&self) -> &[UnusableRule] {
         &self.unusable
+    }
+
+    /// Adds something to warn of when policies load with these rules.
+    pub fn add_warning(&mut self, warning: Problem) {
+        self.warnings.push(warning);
     }
 
     /// Returns whether rules are still being compiled. Policies that name them are in force, and
@@ -168,6 +174,6 @@ impl RuleEvaluator for WasmRules {
             let message = "the rule is still being compiled, and its guards fail closed until then";
             Problem::warning("rules::compiling", message).in_file(&pending.file)
         });
-        unusable.chain(pending).collect()
+        unusable.chain(pending).chain(self.warnings.iter().cloned()).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! What goes wrong, in the form that programs read.
 
+use miette::Diagnostic as _;
 use stagedoor_wire::WireError;
 
 use crate::error::WasmRulesError;
@@ -7,13 +8,22 @@ use crate::host::HostError;
 
 impl From<HostError> for WireError {
     fn from(error: HostError) -> Self {
-        Self::new("rules::host", chain(&error))
+        let code = match error {
+            HostError::Setting(_) => "rules::setting",
+            _ => "rules::host",
+        };
+        Self::new(code, chain(&error))
     }
 }
 
 impl From<WasmRulesError> for WireError {
     fn from(error: WasmRulesError) -> Self {
-        let told = Self::new("rules::load", chain(&error));
+        let mut told = Self::new("rules::load", chain(&error));
+        if let WasmRulesError::Rule { error, .. } = &error
+            && let Some(help) = error.help()
+        {
+            told = told.with_help(help.to_string());
+        }
         match error {
             WasmRulesError::Io(file, _)
             | WasmRulesError::Empty(file)

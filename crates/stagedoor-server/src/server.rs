@@ -32,13 +32,14 @@ pub struct Server {
     tls: Option<Arc<Tls>>,
     listener: TcpListener,
     health_listener: Option<TcpListener>,
-    asked: Arc<Notify>,
+    /// By which each source is told to reload.
+    asked: Vec<Arc<Notify>>,
 }
 
 /// What a running server is told by.
 #[derive(Clone)]
 pub struct ServerHandle {
-    asked: Arc<Notify>,
+    asked: Vec<Arc<Notify>>,
     log: Option<Arc<DecisionLog>>,
 }
 
@@ -48,7 +49,7 @@ impl ServerHandle {
         if let Some(log) = &self.log {
             log.reopen();
         }
-        self.asked.notify_one();
+        self.asked.iter().for_each(|asked| asked.notify_one());
     }
 }
 
@@ -86,7 +87,7 @@ impl Server {
             sources.push(tls.certificates());
         }
         let state = ServerState::new(&options, protocol, sources);
-        let asked = Arc::new(Notify::new());
+        let asked = state.watched.iter().map(|_| Arc::new(Notify::new())).collect();
         Ok(Self { options, state, tls, listener, health_listener, asked })
     }
 
@@ -105,7 +106,7 @@ impl Server {
     /// Returns what the server can be told by while it runs.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { asked: Arc::clone(&self.asked), log: self.state.log.clone() }
+        ServerHandle { asked: self.asked.clone(), log: self.state.log.clone() }
     }
 
     /// Serves until `shutdown` resolves and what is in flight is answered.
@@ -178,7 +179,7 @@ impl Server {
 async fn load(
     state: &Arc<ServerState>,
     interval: Duration,
-    asked: &Arc<Notify>,
+    asked: &[Arc<Notify>],
     watching: &mut JoinSet<()>,
 ) -> LoadFailure {
     let mut told = None;
@@ -204,15 +205,31 @@ async fn load(
         }
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
-            () = asked.notified() => {}
+            () = any(asked) => {}
         }
     }
-    watching.spawn(watch_files(Arc::clone(state), interval, Arc::clone(asked)));
+    // INVARIANT: each by itself, so that certificates never wait for policies.
+    for (index, asked) in asked.iter().enumerate() {
+        watching.spawn(watch_files(Arc::clone(state), index, interval, Arc::clone(asked)));
+    }
     std::future::pending().await
 }
 
-/// Reloads what changes, for ever: every `interval`, and at once when `asked`.
-async fn watch_files(state: Arc<ServerState>, interval: Duration, asked: Arc<Notify>) {
+/// Waits until the first of the sources is told to reload, which they all are at once.
+async fn any(asked: &[Arc<Notify>]) {
+    match asked.first() {
+        Some(asked) => asked.notified().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reloads a source when it changes, for ever: every `interval`, and at once when `asked`.
+async fn watch_files(
+    state: Arc<ServerState>,
+    index: usize,
+    interval: Duration,
+    asked: Arc<Notify>,
+) {
     loop {
         let now = tokio::select! {
             () = tokio::time::sleep(interval) => false,
@@ -221,7 +238,8 @@ async fn watch_files(state: Arc<ServerState>, interval: Duration, asked: Arc<Not
         let looking = Arc::clone(&state);
         let looked = tokio::task::spawn_blocking(move || {
             let log = looking.log.as_deref();
-            looking.watched.iter().for_each(|source| source.look(&looking.metrics, log, now));
+            let source = looking.watched.get(index);
+            source.into_iter().for_each(|source| source.look(&looking.metrics, log, now));
         });
         if let Err(error) = looked.await {
             tracing::error!(%error, "looking at files for changes was broken off");

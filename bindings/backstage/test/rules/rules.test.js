@@ -51,6 +51,26 @@ test('rules of the settings guard decisions', options, async t => {
   assert.equal(remove.conditions.rule, 'IS_ENTITY_OWNER');
 });
 
+test('where compiled rules are is set', options, async t => {
+  const directory = policyDirectory(t, { 'guarded.cedar': guarded });
+  const rules = ruleDirectory(t, ['willing']);
+  const cache = join(rules, '.cache');
+  const first = await start(t, { directory, rules, ruleHost: { cache } });
+  assert.deepEqual(await first.authorize([PROXY]), [{ result: 'ALLOW' }]);
+  // What is there needs no compiler.
+  const ruleHost = { cache, precompiledOnly: true };
+  const again = await start(t, { directory, rules, ruleHost });
+  assert.deepEqual(await again.authorize([PROXY]), [{ result: 'ALLOW' }]);
+  const wrong = { cache, waitMs: 99_999_999 };
+  const { authorize, lines } = await start(t, {
+    directory,
+    rules,
+    ruleHost: wrong,
+  });
+  assert.deepEqual(await authorize([PROXY]), [{ result: 'DENY' }]);
+  assert.ok(lines.some(({ message }) => /ruleHost\.waitMs/.test(message)));
+});
+
 test('without them guarded policies do not load', options, async t => {
   const directory = policyDirectory(t, { 'guarded.cedar': guarded });
   const { authorize, lines } = await start(t, { directory });

@@ -3,7 +3,7 @@
 // Policies that ask custom rules. Run by cargo, which makes the rules (`tests/node.rs`).
 
 const assert = require('node:assert/strict');
-const { cpSync, mkdtempSync, rmSync, writeFileSync } = require('node:fs');
+const { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { test } = require('node:test');
@@ -124,6 +124,55 @@ test('an answer is not kept while a rule gives none', () => {
   assert.equal(once.decision.result, 'ALLOW');
   assert.equal(once.mayKeep, true);
   assert.equal(engine.decideBackstage(create, ana), once);
+});
+
+test('what rules may be, and where compiled ones are, is set', t => {
+  const texts = [{ name: 'p.cedar', text: guarded('willing') }];
+  const load = ruleHost => Engine.loadSync({ texts, platform: 'backstage', rules, ruleHost });
+  const refused = (ruleHost, code, message) =>
+    assert.throws(() => load(ruleHost), { code, message });
+  refused({ bytes: 100 }, 'guard::unknown-rule', /larger than the limit of 100/);
+  refused({ compileSeconds: 0 }, 'rules::setting', /`ruleHost\.compileSeconds` .* from 1 to 3600/);
+  refused({ waitMs: 0.5 }, 'argument::option', /ruleHost.*`waitMs`/);
+  refused({ byts: 1 }, 'argument::option', /ruleHost.*`bytes`/);
+  refused({ precompiledOnly: true }, 'rules::setting', /`ruleHost\.precompiled`/);
+  refused('fast', 'argument::type', /`ruleHost`/);
+  assert.throws(() => Engine.loadSync({ texts, platform: 'backstage', ruleHost: { bytes: 100 } }), {
+    code: 'argument::option',
+    message: /`rules`/,
+  });
+
+  const directory = mkdtempSync(join(tmpdir(), 'stagedoor-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const [cache, empty] = [join(directory, 'cache'), join(directory, 'empty')];
+  mkdirSync(empty, { mode: 0o700 });
+  const none = /nothing to compile it with/;
+  refused({ precompiled: empty, precompiledOnly: true }, 'guard::unknown-rule', none);
+  const engine = load({ cache, concurrency: 2, compileSeconds: 20, compileMemoryMib: 512 });
+  assert.equal(engine.decideBackstage(PROXY, ana).decision.result, 'ALLOW');
+  assert.ok(readdirSync(cache).some(name => name.endsWith('.cwasm')));
+  // What is there needs no compiler.
+  const again = load({ cache, concurrency: 2, precompiledOnly: true });
+  assert.equal(again.decideBackstage(PROXY, ana).decision.result, 'ALLOW');
+  assert.deepEqual(again.warnings, []);
+});
+
+test('that compiled rules are not kept is a warning', t => {
+  const directory = mkdtempSync(join(tmpdir(), 'stagedoor-'));
+  const { XDG_CACHE_HOME: before } = process.env;
+  t.after(() => {
+    rmSync(directory, { recursive: true });
+    if (before === undefined) delete process.env.XDG_CACHE_HOME;
+    else process.env.XDG_CACHE_HOME = before;
+  });
+  writeFileSync(join(directory, 'file'), '');
+  process.env.XDG_CACHE_HOME = join(directory, 'file');
+  const engine = backstage(guarded('willing'));
+  assert.equal(engine.decideBackstage(PROXY, ana).decision.result, 'ALLOW');
+  const [warning, ...others] = engine.warnings;
+  assert.equal(warning.code, 'rules::not-kept');
+  assert.match(warning.help, /`ruleHost\.cache`/);
+  assert.deepEqual(others, []);
 });
 
 test('policies and rules that do not go together do not load', t => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use stagedoor_core::RuleEvaluator;
 use stagedoor_rule_host::{
-    ChildCompiler, Compiler, HostConfig, HostError, RuleHost, RuleLoader, RuleLock, WasmRulesError,
+    ChildCompiler, Compiler, HostSettings, RuleHost, RuleLoader, RuleLock, WasmRulesError,
 };
 
 use super::{RuleHostArgs, RulePlaces};
@@ -59,40 +59,30 @@ pub(crate) fn locks(places: RulePlaces<'_>) -> Vec<PathBuf> {
 
 /// Returns where rules run, with this user's cache of compiled ones if it can be used.
 pub(crate) fn host(args: &RuleHostArgs) -> Result<RuleHost, Failure> {
-    let mut config = HostConfig::default();
-    config.component.bytes = args.rule_bytes;
-    if let Some(seconds) = args.rule_compile_seconds {
-        config.compile.processor_time = Duration::from_secs(seconds);
-        config.component.code_bytes = config.component.code_bytes.max(seconds << 20);
-        // What is larger as a whole has more of everything.
-        config.component.functions = config.component.functions.max(seconds * 10_000);
-        config.component.function_bytes = config.component.function_bytes.max(seconds << 16);
-    }
-    config.compile.memory_bytes = args.rule_compile_memory << 20;
-    config.compiler = match ChildCompiler::this_program([COMPILE]) {
-        Some(child) => Compiler::Child(child),
-        None => Compiler::None,
-    };
-    config.precompiled.clone_from(&args.precompiled_rules);
-    config.cache = args.rule_cache.clone().or_else(HostConfig::user_cache);
-    let is_named = args.rule_cache.is_some();
-    let made = match RuleHost::new(&config) {
-        // A home that cannot be written, or is another's.
-        Err(HostError::Cache(error)) if !is_named && args.precompiled_rules.is_none() => {
-            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            tracing::warn!(
-                "compiled rules are not kept, and are compiled at each start: {error}{cause}; name a \
-                 directory with `--rule-cache`, or `--precompiled-rules`"
-            );
-            config.cache = None;
-            RuleHost::new(&config)
-        }
-        made => made,
-    };
-    made.map_err(|error| {
+    let mut settings = HostSettings::default();
+    settings.bytes = args.rule_bytes;
+    settings.modules = args.rule_modules;
+    settings.compile_seconds = args.rule_compile_seconds;
+    settings.compile_memory_mib = args.rule_compile_memory;
+    settings.memory_mib = args.rule_memory;
+    settings.concurrency = args.rule_concurrency;
+    settings.wait_ms = args.rule_wait;
+    settings.cache.clone_from(&args.rule_cache);
+    settings.precompiled.clone_from(&args.precompiled_rules);
+    settings.precompiled_only = args.precompiled_only;
+    let compiler = ChildCompiler::this_program([COMPILE]);
+    let made = settings.host(compiler.map_or(Compiler::None, Compiler::Child));
+    let (host, unkept) = made.map_err(|error| {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         Failure::input(format!("{error}{cause}"))
-    })
+    })?;
+    if let Some(reason) = unkept {
+        tracing::warn!(
+            "compiled rules are not kept, and are compiled at each start: {reason}; name a directory \
+             with `--rule-cache`, or `--precompiled-rules`"
+        );
+    }
+    Ok(host)
 }
 
 /// Returns why rules do not load, with the cause and what to do about it.

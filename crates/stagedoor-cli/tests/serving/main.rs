@@ -2,6 +2,8 @@
 //! replicas), and `stagedoor replay`.
 #![expect(clippy::indexing_slicing, reason = "a field that is not there reads as `null`")]
 
+mod compiling;
+mod registry;
 mod replay;
 mod replicas;
 mod serving;

@@ -343,11 +343,16 @@ fn a_pulled_file_follows() -> Result<()> {
 }
 
 /// Returns a rule called `hostile` that does this before it says yes.
-fn rule(evaluate: &str) -> Result<Vec<u8>> {
+pub fn rule(evaluate: &str) -> Result<Vec<u8>> {
+    rule_with("", evaluate)
+}
+
+/// Returns one whose module has these items as well.
+pub fn rule_with(core: &str, evaluate: &str) -> Result<Vec<u8>> {
     let parts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stagedoor-rule-host/tests/hostile");
     let part = |name: &str| std::fs::read_to_string(parts.join(name));
     let module = part("module.wat")?
-        .replace("{core}", "")
+        .replace("{core}", core)
         .replace("{describe}", "")
         .replace("{evaluate}", evaluate);
     let text = part("component.wat")?

@@ -49,9 +49,19 @@ impl Drop for Serving {
 impl Serving {
     /// Starts a server on the loopback with these arguments.
     pub fn start(args: &[&str]) -> Result<Self> {
+        let authzen = ["serve", "authzen", "--listen", "127.0.0.1:0", "--log-format", "json"];
+        let reload = ["--reload-interval", "1"];
+        Self::run(&[authzen.as_slice(), &reload, args].concat(), "http")
+    }
+
+    /// Starts a server with these arguments alone, which listens with TLS and logs JSON. Whoever it is
+    /// is not looked at.
+    pub fn with_tls(args: &[&str]) -> Result<Self> {
+        Self::run(args, "https")
+    }
+
+    fn run(args: &[&str], scheme: &str) -> Result<Self> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_stagedoor"))
-            .args(["serve", "authzen", "--listen", "127.0.0.1:0", "--log-format", "json"])
-            .args(["--reload-interval", "1"])
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -64,7 +74,7 @@ impl Serving {
         }
         let line: Value = serde_json::from_str(log.lines().last().unwrap_or_default())?;
         let address = line["address"].as_str().context("an address")?;
-        let base = format!("http://{address}");
+        let base = format!("{scheme}://{address}");
         let health = line["health"].as_str().map(|address| format!("http://{address}"));
         let log = std::thread::spawn(move || {
             // What cannot be read is missed by what looks for it.
@@ -80,6 +90,7 @@ impl Serving {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE))
+            .tls_config(ureq::tls::TlsConfig::builder().disable_verification(true).build())
             .build();
         let agent = config.into();
         Ok(Self { child, base, health, agent, log: Some(log), records: Some(records) })
@@ -120,6 +131,10 @@ impl Serving {
     pub fn decision(&self, body: &Value) -> Result<bool> {
         let answer = self.ask("/access/v1/evaluation", body)?;
         answer["decision"].as_bool().with_context(|| format!("{answer}"))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, signal: &str) -> Result<()> {

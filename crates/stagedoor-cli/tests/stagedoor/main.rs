@@ -10,6 +10,7 @@ mod guide;
 mod hostile;
 mod import;
 mod integrations;
+mod languages;
 mod lint;
 mod list;
 mod loading;

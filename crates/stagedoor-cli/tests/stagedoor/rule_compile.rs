@@ -70,6 +70,29 @@ fn what_takes_a_compiler_long_is_refused_in_time_or_compiled() -> Result<()> {
         text
     });
     bombs.push(("exports".to_owned(), exports));
+    // Blocks that hand on a thousand values each, of three bytes.
+    let many = "i64 ".repeat(1000);
+    let handed_on = format!(
+        "(type $t (func (param {many}) (result {many}))) (func (type $t) {} {})",
+        (0..1000).map(|n| format!("(local.get {n})")).collect::<String>(),
+        "block (type $t) br 0 end ".repeat(2_500),
+    );
+    bombs.push(("values of blocks".to_owned(), handed_on));
+    let called = format!(
+        "(type $t (func (param {many}) (result {many}))) (func $f (type $t) unreachable)
+         (func (type $t) {} {})",
+        (0..1000).map(|n| format!("(local.get {n})")).collect::<String>(),
+        "call $f ".repeat(20_000),
+    );
+    bombs.push(("values of calls".to_owned(), called));
+    let vectors = "(local.set 1 (i8x16.shuffle 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 \
+                   (local.get 1) (local.get 1)))";
+    let vectors = format!("(func (local v128) (local v128) {})", vectors.repeat(4_000));
+    bombs.push(("vectors".to_owned(), format!("{vectors} ").repeat(8)));
+    bombs.push(("data segments".to_owned(), r#"(data (i32.const 0) "x")"#.repeat(90_000)));
+    bombs.push(("globals".to_owned(), "(global i32 (i32.const 1))".repeat(200_000)));
+    let elements = format!("(table 1 funcref) (func $f) (elem func {})", "$f ".repeat(400_000));
+    bombs.push(("elements".to_owned(), elements));
     bombs.push(("a table".to_owned(), "(table 9000000 funcref)".to_owned()));
     bombs.push(("locals".to_owned(), format!("(func {})", "(local i64)".repeat(40_000))));
     bombs.push((
@@ -115,7 +138,49 @@ fn a_bound_on_compiling_is_a_setting() -> Result<()> {
     large.set_len(18_365_315)?;
     let run = stagedoor(here, ["rule", "check", "large.wasm"], b"")?;
     ensure!(run.exit == 1 && run.stderr.contains("18365315 bytes"), "{run:?}");
+    // Each refusal names the setting that it met.
+    let check =
+        |more: &[&str]| stagedoor(here, [&["rule", "check", "many.wasm"], more].concat(), b"");
+    std::fs::write(here.join("many.wasm"), with_modules(17)?)?;
+    let run = check(&[])?;
+    ensure!(run.exit == 1 && run.stderr.contains("17 modules, and the limit is 16"), "{run:?}");
+    ensure!(run.stderr.contains("--rule-modules"), "{run:?}");
+    let run = check(&["--rule-modules", "17"])?;
+    ensure!(run.exit == 0, "{run:?}");
+    std::fs::write(here.join("many.wasm"), rule(&"(func)".repeat(60_000), "")?)?;
+    let run = check(&[])?;
+    ensure!(run.exit == 1 && run.stderr.contains("--rule-compile-seconds"), "{run:?}");
+    let run = check(&["--rule-compile-seconds", "20"])?;
+    ensure!(!run.stderr.contains("and the limit is"), "{run:?}");
+    std::fs::write(here.join("many.wasm"), rule("", "")?)?;
+    std::fs::write(here.join("many.limits.json"), r#"{"memoryBytes": 67108864}"#)?;
+    let run = check(&[])?;
+    ensure!(run.exit == 1 && run.stderr.contains("--rule-memory"), "{run:?}");
+    let run = check(&["--rule-memory", "64", "--rule-concurrency", "2", "--rule-wait", "5"])?;
+    ensure!(run.exit == 0, "{run:?}");
+    for (flag, value) in
+        [("--rule-wait", "99999999"), ("--rule-concurrency", "0"), ("--rule-compile-memory", "1")]
+    {
+        let run = check(&[flag, value])?;
+        ensure!(run.exit != 0 && run.stderr.contains(flag), "{run:?}");
+        ensure!(run.stderr.contains("and may be from"), "{run:?}");
+    }
     Ok(())
+}
+
+/// Returns a rule with so many modules.
+fn with_modules(count: usize) -> Result<Vec<u8>> {
+    let parts = Path::new("crates/stagedoor-rule-host/tests/hostile");
+    let part = |name| std::fs::read_to_string(repository(&parts.join(name).to_string_lossy()));
+    let module = part("module.wat")?
+        .replace("{core}", "")
+        .replace("{describe}", "")
+        .replace("{evaluate}", "");
+    let text = part("component.wat")?
+        .replace("{imports}", &"(core module)".repeat(count - 1))
+        .replace("{module}", &module)
+        .replace("{version}", "0.1.0");
+    Ok(wat::parse_str(text)?)
 }
 
 /// Writes policies with the permit that stands here, a rule `hostile.wasm` beside them, and asks.
@@ -253,6 +318,17 @@ fn precompiled_rules_need_no_compiler() -> Result<()> {
     ensure!(run.exit == 0, "{run:?}");
     let kept = std::fs::read_dir(here.join("cache"))?.flatten();
     ensure!(kept.filter(|e| e.path().extension().is_some_and(|e| e == "cwasm")).count() == 1);
+    // With nothing else allowed it is not used, though a compiler could be started.
+    let only: Vec<&str> =
+        args.iter().copied().take(args.len() - 2).chain(["--precompiled-only"]).collect();
+    let run = stagedoor(here, &only, b"")?;
+    ensure!(run.exit == 1 && run.stderr.contains("nothing to compile it with"), "{run:?}");
+    let run = stagedoor(here, ["rule", "precompile", "p/rules", "--out", "compiled"], b"")?;
+    ensure!(run.exit == 0, "{run:?}");
+    let run = stagedoor(here, &only, b"")?;
+    ensure!(run.exit == 0, "{run:?}");
+    let run = stagedoor(here, ["validate", "p", "--precompiled-only"], b"")?;
+    ensure!(run.exit != 0 && run.stderr.contains("--precompiled-rules"), "{run:?}");
     // Others may write it: its code is not run.
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(here.join("compiled"), std::fs::Permissions::from_mode(0o777))?;

@@ -111,10 +111,13 @@ fn talk(child: &mut Child, head: &[u8], bytes: &[u8], limits: &CompileLimits) ->
     let most = limits.output_bytes.saturating_add(HEAD_BYTES);
     thread::scope(|scope| {
         let (done, wait) = mpsc::channel();
-        // Each end is closed when its thread ends. A child that ends early closes its own, so that
-        // writing fails: what it said tells why.
+        // A child that ends early closes its end, so that writing fails: what it said tells why. Ours
+        // stays open until the child is done, which tells it that somebody still waits.
+        let (release, held) = mpsc::channel::<()>();
         scope.spawn(move || {
             let _ = input.write_all(head).and_then(|()| input.write_all(bytes));
+            // Nothing is sent: it ends when the other end is dropped.
+            let _ = held.recv();
         });
         let answer = scope.spawn(move || {
             let answer = read(output, most);
@@ -124,6 +127,8 @@ fn talk(child: &mut Child, head: &[u8], bytes: &[u8], limits: &CompileLimits) ->
         });
         let error = scope.spawn(move || read(errors, ERROR_BYTES));
         let ended = wait.recv_timeout(limits.longest()) != Err(RecvTimeoutError::Timeout);
+        // Whatever of it is left, such as a process of its own, sees the end as well.
+        drop(release);
         if !ended {
             child.kill()?;
         }

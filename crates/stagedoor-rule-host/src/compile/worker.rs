@@ -47,12 +47,16 @@ pub(super) enum Answer {
 /// [`ChildCompiler`](crate::ChildCompiler).
 ///
 /// The order comes by `input`, the answer goes to `output`. This process is bounded from then on,
-/// and should end.
+/// and should end. It ends by itself when `input` does before it is done: whoever waited for the
+/// answer is gone then.
 ///
 /// # Errors
 ///
 /// If the order is none, or the answer cannot be written.
-pub fn run_compiler(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
+pub fn run_compiler(
+    mut input: impl Read + Send + 'static,
+    mut output: impl Write,
+) -> io::Result<()> {
     let mut magic = [0; MAGIC.len()];
     let mut key = [0; KEY_LEN];
     let mut length = [0; 4];
@@ -76,7 +80,7 @@ pub fn run_compiler(mut input: impl Read, mut output: impl Write) -> io::Result<
     output.flush()
 }
 
-fn answer(order: &Order, input: impl Read) -> Result<Vec<u8>, Answer> {
+fn answer(order: &Order, mut input: impl Read + Send + 'static) -> Result<Vec<u8>, Answer> {
     if order.version != env!("CARGO_PKG_VERSION") {
         let (theirs, ours) = (&order.version, env!("CARGO_PKG_VERSION"));
         return Err(Answer::Failed(format!("it is of version {ours}, not {theirs}: restart")));
@@ -84,11 +88,24 @@ fn answer(order: &Order, input: impl Read) -> Result<Vec<u8>, Answer> {
     // Before a byte of the component is looked at.
     bound(order).map_err(|e| Answer::Failed(format!("it cannot be bounded: {e}")))?;
     let mut bytes = Vec::new();
-    let read = input.take(order.bytes).read_to_end(&mut bytes);
+    let read = input.by_ref().take(order.bytes).read_to_end(&mut bytes);
     read.map_err(|e| Answer::Failed(e.to_string()))?;
+    end_with(input);
     let engine = compiling_engine(order.rule_memory_bytes, order.processor)
         .map_err(|e| Answer::Failed(e.to_string()))?;
     engine.precompile_component(&bytes).map_err(|e| Answer::Refused(causes(&e)))
+}
+
+/// Ends this process when nobody holds the other end any more: a server that is killed leaves no
+/// compiler behind.
+fn end_with(mut input: impl Read + Send + 'static) {
+    let waits = move || {
+        // Nothing more is ever written: it ends, or fails.
+        let _ = io::copy(&mut input, &mut io::sink());
+        std::process::exit(1);
+    };
+    // Without a thread the bounds end it.
+    let _ = std::thread::Builder::new().stack_size(128 << 10).spawn(waits);
 }
 
 /// Has the system bound this process.

@@ -6,3 +6,4 @@ mod loading;
 mod neighbours;
 mod reloading;
 mod rules;
+mod sharing;

@@ -276,6 +276,34 @@ fn the_examples_load_and_decide() -> Result<()> {
     Ok(())
 }
 
+/// As large as an object in etcd may be, under the limits that a rule has by itself.
+#[test]
+fn the_largest_object_of_kubernetes_is_read_in_rust() -> Result<()> {
+    let host = RuleHost::new(&HostConfig::default().with_compiler(Compiler::InProcess))?;
+    let rule = WasmRule::load(&host, &bytes("image_policy")?, RuleLimits::default())?;
+    let arguments = r#"{"registries": ["registry.example.com"], "digests": true}"#;
+    for (foreign, holds) in [(None, true), (Some("evil.example.com/x"), false)] {
+        let digest = "0a".repeat(32);
+        let image = |n| format!("registry.example.com/payments/api-{n}@sha256:{digest}");
+        let images: Vec<String> =
+            (0..13_500).map(image).chain(foreign.map(str::to_owned)).collect();
+        ensure!(images.iter().map(String::len).sum::<usize>() > 1_500_000);
+        let object = Entity::new(r#"AdmittedObject::"o""#.parse()?)
+            .with_tag("/spec/containers/*/image", Value::from_iter(images));
+        let resource =
+            Entity::new(r#"Resource::"r""#.parse()?).with_attribute("object", object.uid.clone());
+        let request = Request::new(
+            r#"User::"u""#.parse()?,
+            r#"Action::"create""#.parse()?,
+            resource.uid.clone(),
+        );
+        let entities = Entities::from_entities([object, resource])?;
+        let given = rule.evaluate(&request, &entities, arguments)?;
+        ensure!(given.holds == holds, "{given:?}");
+    }
+    Ok(())
+}
+
 /// The rules and the SDK are a workspace of their own: their tests run from here.
 #[test]
 fn the_tests_of_the_rules_pass() -> Result<()> {

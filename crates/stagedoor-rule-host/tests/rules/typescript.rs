@@ -42,8 +42,12 @@ fn npm(folder: &Path, args: &[&str]) -> Result<String> {
     Ok(printed)
 }
 
-/// Compiled once, which takes a debug build seconds, and kept in a cache of this program's own.
 fn rule() -> Result<WasmRule> {
+    rule_within(patient())
+}
+
+/// Compiled once, which takes a debug build seconds, and kept in a cache of this program's own.
+fn rule_within(limits: RuleLimits) -> Result<WasmRule> {
     static HOST: OnceLock<Result<RuleHost, String>> = OnceLock::new();
     static COMPILING: Mutex<()> = Mutex::new(());
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-rules");
@@ -54,7 +58,7 @@ fn rule() -> Result<WasmRule> {
     let host = host.as_ref().map_err(|e| anyhow!("{e}"))?;
     let bytes = std::fs::read(component()?)?;
     let _compiling = COMPILING.lock().map_err(|e| anyhow!("{e}"))?;
-    Ok(WasmRule::load(host, &bytes, patient())?)
+    Ok(WasmRule::load(host, &bytes, limits)?)
 }
 
 fn named(name: &str, namespace: &str) -> Result<(Request, Entities)> {
@@ -124,6 +128,29 @@ fn the_same_request_takes_the_same_fuel_in_typescript() -> Result<()> {
     ensure!(fuel.len() == 1, "{fuel:?}");
     // Far from the limit that a rule has by itself.
     ensure!(fuel.first().is_some_and(|fuel| *fuel < RuleLimits::default().fuel / 4), "{fuel:?}");
+    Ok(())
+}
+
+/// As large as an object in etcd may be, under the limits that a rule has by itself.
+#[test]
+fn the_largest_object_of_kubernetes_is_read_in_typescript() -> Result<()> {
+    let rule = rule_within(RuleLimits::default())?;
+    let label = |n| format!("labels-of-an-object-that-is-large-{n:06}");
+    let labels: Vec<String> = (0..37_000).map(label).collect();
+    ensure!(labels.iter().map(String::len).sum::<usize>() > 1_450_000);
+    for (name, holds) in [("pay-api", true), ("search-api", false)] {
+        let resource = Entity::new(r#"Resource::"r""#.parse()?)
+            .with_attribute("name", name)
+            .with_attribute("namespace", "pay")
+            .with_attribute("labels", Value::from_iter(labels.clone()));
+        let request = Request::new(
+            r#"User::"u""#.parse()?,
+            r#"Action::"create""#.parse()?,
+            resource.uid.clone(),
+        );
+        let given = rule.evaluate(&request, &Entities::from_entities([resource])?, FORM)?;
+        ensure!(given.holds == holds, "{name}: {given:?}");
+    }
     Ok(())
 }
 

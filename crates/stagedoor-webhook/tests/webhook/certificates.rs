@@ -1,10 +1,15 @@
 //! Mutual TLS, and certificates that change while connections go on.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::support::{Authority, Client, Files, Running, eventually, remove, review, tls};
 use anyhow::Result;
 use serde_json::json;
+use stagedoor_core::RuleEvaluator;
+use stagedoor_webhook::{PolicySource, RuleSource};
 use tokio::io::AsyncReadExt as _;
 
 /// Whether a client with these settings gets an answer to a review.
@@ -65,6 +70,49 @@ async fn a_new_certificate_serves_new_connections_and_drops_none() -> Result<()>
     for client in &mut old {
         client.review(review("list", "pods")).await?;
     }
+    running.stop().await
+}
+
+/// Rules whose second load takes until it is let go, as one that waits for a compiler does.
+#[derive(Debug, Clone, Default)]
+struct Stuck(Arc<StuckState>);
+
+#[derive(Debug, Default)]
+struct StuckState {
+    loads: AtomicU64,
+    gate: Mutex<()>,
+}
+
+impl RuleSource for Stuck {
+    fn load(&self) -> Result<Option<Arc<dyn RuleEvaluator>>, String> {
+        if self.0.loads.fetch_add(1, Ordering::SeqCst) > 0 {
+            drop(self.0.gate.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        Ok(None)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::await_holding_lock, reason = "it holds up the thread that loads policies")]
+async fn certificates_do_not_wait_for_policies_whose_rules_are_compiled() -> Result<()> {
+    let (files, rules) = (Files::new()?, Stuck::default());
+    let mut config = files.mutual();
+    config.policies = PolicySource::new([files.policies()]).with_rules(Arc::new(rules.clone()));
+    let running = Running::start(&files, config).await?;
+    let held = rules.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+    files.write_policies("permit(principal, action, resource);")?;
+    eventually("policies are being loaded", async || Ok(rules.0.loads.load(Ordering::SeqCst) > 1))
+        .await?;
+    let before = shown(&running, &files).await?;
+    files.write_certificate("localhost")?;
+    eventually("the new certificate", async || Ok(shown(&running, &files).await? != before))
+        .await?;
+    assert_eq!(rules.0.loads.load(Ordering::SeqCst), 2, "policies were loading all the time");
+    drop(held);
     running.stop().await
 }
 

@@ -1,0 +1,83 @@
+//! Rules in languages without an SDK: the commands of `LANGUAGES.md`, where their tools are.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::run::{repository, stagedoor};
+
+const SDK: &str = "crates/stagedoor-rule-sdk";
+
+/// Returns what the page says to type below a heading, without what installs tools.
+fn commands(heading: &str) -> Result<String> {
+    let page = std::fs::read_to_string(repository(&format!("{SDK}/docs/LANGUAGES.md")))?;
+    let (_, rest) = page.split_once(&format!("\n## {heading}\n")).context("no heading")?;
+    let (_, rest) = rest.split_once("```sh\n").context("no commands")?;
+    let (typed, _) = rest.split_once("```").context("they do not end")?;
+    let installs = |line: &&str| line.starts_with("apt-get ") || line.starts_with("pip ");
+    Ok(typed.lines().filter(|line| !installs(line)).collect::<Vec<_>>().join("\n"))
+}
+
+fn is_there(tool: &str) -> bool {
+    Command::new(tool).arg("--version").output().is_ok_and(|told| told.status.success())
+}
+
+fn copied(from: &str, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(repository(&format!("{SDK}/{from}")))? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_rule_in_c_is_built_and_asked_as_the_page_says() -> Result<()> {
+    let missing: Vec<&str> =
+        ["clang", "wasm-ld", "wasm-tools"].into_iter().filter(|tool| !is_there(tool)).collect();
+    if !missing.is_empty() {
+        eprintln!("skipped: there is no {}", missing.join(", no "));
+        return Ok(());
+    }
+    let directory = tempfile::tempdir()?;
+    let here = directory.path().join("docs");
+    copied("docs", &here)?;
+    copied("wit", &directory.path().join("wit"))?;
+    let request = |who: &str| {
+        let request = serde_json::json!({
+            "principal": format!("User::\"{who}\""),
+            "action": "Action::\"view\"",
+            "resource": "Doc::\"d\"",
+        });
+        std::fs::write(here.join("request.json"), request.to_string())
+    };
+    request("ana")?;
+    let program = Path::new(env!("CARGO_BIN_EXE_stagedoor")).parent().context("a directory")?;
+    let path = std::env::var("PATH").unwrap_or_default();
+    let run = Command::new("sh")
+        .args(["-euc", &commands("C")?])
+        .current_dir(&here)
+        .env("PATH", format!("{}:{path}", program.display()))
+        .env("XDG_CACHE_HOME", &here)
+        .output()?;
+    let (said, told) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    ensure!(run.status.success(), "{said}{told}");
+    ensure!(said.contains("imports   nothing") && said.contains("yes   "), "{said}{told}");
+    // Without warnings of the compiler.
+    ensure!(!told.contains("warning"), "{told}");
+
+    let ask = |arguments: &str| {
+        let ask = ["rule", "run", "--request", "request.json", "--arguments", arguments];
+        stagedoor(&here, [ask.as_slice(), &["only-one.wasm"]].concat(), b"")
+    };
+    request("bo")?;
+    let run = ask(r#"{"who":"ana"}"#)?;
+    ensure!(run.exit == 2 && run.stdout.starts_with("no "), "{run:?}");
+    let run = ask(r#"{"who":"bo"}"#)?;
+    ensure!(run.exit == 0, "{run:?}");
+    // Refused before it is asked.
+    let run = ask(r#"{"whom":"bo"}"#)?;
+    ensure!(run.exit == 1 && run.stderr.contains("does not take these arguments"), "{run:?}");
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! What operators set of a host, the same by the command, the addon and Backstage's module.
+
+use std::error::Error as _;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::compiler::Compiler;
+use crate::host::{HostConfig, HostError, RuleHost};
+use crate::limits::ComponentLimits;
+
+const MIB: u64 = 1 << 20;
+
+/// What is set of a host; what is left out keeps its default.
+///
+/// The command calls them `--rule-bytes`, `--rule-compile-seconds` and so on, `@stagedoor/node` and
+/// Backstage's module `ruleHost.bytes`, `ruleHost.compileSeconds`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostSettings {
+    /// The largest file of a rule, in bytes (16 MiB).
+    pub bytes: Option<u64>,
+    /// Modules in it (16).
+    pub modules: Option<u64>,
+    /// Processor time to compile one rule, in seconds (2). How much may be in it grows with this.
+    pub compile_seconds: Option<u64>,
+    /// Memory to compile one rule, in MiB (256).
+    pub compile_memory_mib: Option<u64>,
+    /// The largest memory that a rule may be allowed, in MiB (32).
+    pub memory_mib: Option<u64>,
+    /// Calls of rules at the same time (16).
+    pub concurrency: Option<u64>,
+    /// The longest that a call waits for its turn, in milliseconds (20).
+    pub wait_ms: Option<u64>,
+    /// A directory of this user's own for compiled rules (`stagedoor/rules` in the user's cache).
+    pub cache: Option<PathBuf>,
+    /// A directory of rules that were compiled before, which is trusted as this program is.
+    pub precompiled: Option<PathBuf>,
+    /// Compile nothing: only rules of `precompiled` and `cache` load.
+    pub precompiled_only: bool,
+}
+
+impl HostSettings {
+    /// Returns the configuration of a host, whose rules this compiles.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Setting`] for one that is out of its range, or does not go with another.
+    pub fn config(&self, compiler: Compiler) -> Result<HostConfig, HostError> {
+        let mut config = HostConfig::default();
+        if let Some(seconds) =
+            within(("compileSeconds", "rule-compile-seconds"), self.compile_seconds, 1..=3600)?
+        {
+            config.compile.processor_time = Duration::from_secs(seconds);
+            config.component = for_seconds(&config.component, seconds);
+        }
+        if let Some(mib) = within(
+            ("compileMemoryMib", "rule-compile-memory"),
+            self.compile_memory_mib,
+            64..=65_536,
+        )? {
+            config.compile.memory_bytes = mib * MIB;
+        }
+        if let Some(bytes) = within(("bytes", "rule-bytes"), self.bytes, 1..=1024 * MIB)? {
+            config.component.bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        }
+        if let Some(modules) = within(("modules", "rule-modules"), self.modules, 1..=1000)? {
+            config.component.modules = modules;
+        }
+        if let Some(mib) = within(("memoryMib", "rule-memory"), self.memory_mib, 1..=1024)? {
+            config.memory_bytes = usize::try_from(mib * MIB).unwrap_or(usize::MAX);
+        }
+        if let Some(calls) =
+            within(("concurrency", "rule-concurrency"), self.concurrency, 1..=1024)?
+        {
+            config.concurrency = usize::try_from(calls).unwrap_or(1);
+        }
+        if let Some(ms) = within(("waitMs", "rule-wait"), self.wait_ms, 0..=60_000)? {
+            config.acquire_timeout = Duration::from_millis(ms);
+        }
+        config.precompiled.clone_from(&self.precompiled);
+        config.cache.clone_from(&self.cache);
+        if self.precompiled_only {
+            if self.precompiled.is_none() && self.cache.is_none() {
+                let message = "`ruleHost.precompiledOnly` needs `ruleHost.precompiled`, a directory \
+                               that `stagedoor rule precompile` has written";
+                return Err(HostError::Setting(message.to_owned()));
+            }
+        } else {
+            config.compiler = compiler;
+            config.cache = config.cache.or_else(HostConfig::user_cache);
+        }
+        Ok(config)
+    }
+
+    /// Makes a host. Where the user's cache cannot be used, and none is named, it goes on without:
+    /// then it also returns why compiled rules are not kept.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] as [`RuleHost::new`], and for settings that cannot be.
+    pub fn host(&self, compiler: Compiler) -> Result<(RuleHost, Option<String>), HostError> {
+        let mut config = self.config(compiler)?;
+        let unkept = match RuleHost::new(&config) {
+            // A home that cannot be written, or is another's.
+            Err(HostError::Cache(error)) if self.cache.is_none() => {
+                let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+                format!("{error}{cause}")
+            }
+            Ok(host) if config.cache.is_some() || self.precompiled_only => return Ok((host, None)),
+            Ok(_) => "the environment names no home for a cache".to_owned(),
+            Err(error) => return Err(error),
+        };
+        config.cache = None;
+        let host = RuleHost::new(&config)?;
+        // Nothing is compiled at each start that is in the store.
+        Ok((host, self.precompiled.is_none().then_some(unkept)))
+    }
+}
+
+/// What a component may be that takes so long to compile: as much more as it takes longer.
+fn for_seconds(limits: &ComponentLimits, seconds: u64) -> ComponentLimits {
+    /// What the limits are made for.
+    const SECONDS: u64 = 2;
+    let more = |limit: u64| limit.max(limit.saturating_mul(seconds) / SECONDS);
+    ComponentLimits {
+        functions: more(limits.functions),
+        types: more(limits.types),
+        code_bytes: more(limits.code_bytes),
+        function_bytes: more(limits.function_bytes),
+        locals: more(limits.locals),
+        blocks: more(limits.blocks),
+        branch_targets: more(limits.branch_targets),
+        exports: more(limits.exports),
+        segments: more(limits.segments),
+        ..limits.clone()
+    }
+}
+
+/// Returns a setting if it is in its range. It has a name for programs, and one for the command.
+fn within(
+    (name, flag): (&str, &str),
+    given: Option<u64>,
+    range: RangeInclusive<u64>,
+) -> Result<Option<u64>, HostError> {
+    match given {
+        Some(given) if !range.contains(&given) => {
+            let (least, most) = (range.start(), range.end());
+            Err(HostError::Setting(format!(
+                "`ruleHost.{name}` (`--{flag}` of the command) is {given}, and may be from {least} \
+                 to {most}"
+            )))
+        }
+        given => Ok(given),
+    }
+}
