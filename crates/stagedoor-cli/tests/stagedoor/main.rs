@@ -22,5 +22,6 @@ mod rule_compile;
 mod run;
 mod scaffold;
 mod serve;
+mod snapshots;
 mod table;
 mod wire;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cedar_policy::EntityUid;
 use cedar_policy::pst::{
     ActionConstraint, BinaryOp, Clause, EntityOrSlot, EntityType, EntityUID, Expr, Literal, Name,
     PrincipalConstraint, ResourceConstraint, Template, UnaryOp, Var,
@@ -70,7 +71,7 @@ pub struct AccessPolicies<'e> {
     pub(crate) watched: Vec<ScopedPolicy<'e>>,
     pub(crate) vocabulary: Vocabulary,
     /// The groups of each action.
-    actions: HashMap<String, Vec<String>>,
+    actions: HashMap<EntityUid, Vec<EntityUid>>,
 }
 
 /// One policy or link.
@@ -110,8 +111,9 @@ impl<'e> AccessPolicies<'e> {
         let vocabulary = Vocabulary::of(schema)?;
         let mut actions = HashMap::new();
         for entity in schema.action_entities().into_iter().flatten() {
-            let groups = entity.as_ref().ancestors().map(|a| a.eid().as_ref().to_owned());
-            actions.insert(entity.uid().id().unescaped().to_owned(), groups.collect());
+            // By type and id: authorization and admission have actions of the same ids.
+            let groups = entity.as_ref().ancestors().map(|group| group.clone().into());
+            actions.insert(entity.uid(), groups.collect());
         }
         let mut bodies: HashMap<&str, Arc<Body>> = HashMap::new();
         let modes = Modes::of(engine, &[])?;
@@ -149,8 +151,8 @@ impl<'e> AccessPolicies<'e> {
             id: Some(id.to_owned()),
             ..Party::default()
         };
-        for group in self.actions.get(id).into_iter().flatten() {
-            party.member_of("k8s::Action", group);
+        for group in self.actions.get(&uid(&NAMES.action, id)).into_iter().flatten() {
+            party.member_of("k8s::Action", group.id().unescaped());
         }
         party
     }
@@ -176,16 +178,17 @@ impl<'e> AccessPolicies<'e> {
     }
 
     /// Returns the verbs that an action stands for: itself, or the members of a group.
-    pub(crate) fn members(&self, action: &str) -> Vec<String> {
-        let is_member = |groups: &Vec<String>| groups.iter().any(|group| group == action);
-        let mut members: Vec<String> = self
-            .actions
-            .iter()
-            .filter(|(_, groups)| is_member(groups))
-            .map(|(id, _)| id.clone())
-            .collect();
+    pub(crate) fn members(&self, action: &EntityUID) -> Vec<String> {
+        let type_name = action.ty.to_string();
+        let is_it = |group: &EntityUid| {
+            group.id().unescaped() == action.eid.as_str()
+                && group.type_name().to_string() == type_name
+        };
+        let members = self.actions.iter().filter(|(_, groups)| groups.iter().any(is_it));
+        let mut members: Vec<String> =
+            members.map(|(member, _)| member.id().unescaped().to_owned()).collect();
         members.sort_unstable();
-        if members.is_empty() { vec![action.to_owned()] } else { members }
+        if members.is_empty() { vec![action.eid.to_string()] } else { members }
     }
 }
 
