@@ -4,6 +4,7 @@ mod cedar_files;
 mod coverage;
 mod expectations;
 mod guards;
+mod lint;
 mod mistakes;
 mod mutation;
 mod names;

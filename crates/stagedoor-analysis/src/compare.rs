@@ -6,6 +6,10 @@
 //! that both sets have cost nothing until they stand in the way. Narrowing is the same the other
 //! way round.
 
+mod replacement;
+
+pub use replacement::ReplacementEffect;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -298,13 +302,20 @@ impl Way<'_, '_> {
         all.into_iter().map(|(_, difference)| difference).collect()
     }
 
+    fn outcome(&self, schema: &SchemaView, task: &Task) -> SearchOutcome {
+        match task {
+            Task::Permit(policy, env) => self.permit(schema, policy, env),
+            Task::Forbid(policy, env) => self.forbid(schema, policy, env),
+            Task::NewKind(env) => self.new_kind(env),
+        }
+    }
+
     fn answer(&self, schema: &SchemaView, task: &Task) -> Option<Difference> {
-        let (policy, environment, found) = match task {
-            Task::Permit(policy, env) => (Some(policy), env, self.permit(schema, policy, env)),
-            Task::Forbid(policy, env) => (Some(policy), env, self.forbid(schema, policy, env)),
-            Task::NewKind(env) => (None, env, self.new_kind(env)),
+        let (policy, environment) = match task {
+            Task::Permit(policy, env) | Task::Forbid(policy, env) => (Some(policy), env),
+            Task::NewKind(env) => (None, env),
         };
-        let finding = match found {
+        let finding = match self.outcome(schema, task) {
             SearchOutcome::Nothing => return None,
             SearchOutcome::Undecided(reasons) => Finding::Undecided(reasons),
             SearchOutcome::Witness(witness, reasons) => {
@@ -344,6 +355,15 @@ impl Way<'_, '_> {
         question.require(&applies);
         if !policy.is_guarded() {
             return search(&mut question, &self.sides());
+        }
+        if self.allows.is_running_guards() {
+            return match search(&mut question, &self.sides()) {
+                SearchOutcome::Undecided(mut reasons) => {
+                    reasons.extend(guards_of(policy));
+                    SearchOutcome::Undecided(reasons)
+                }
+                found => found,
+            };
         }
         // Guards are not run: whether the permit counts is not known.
         let [_, denies] = self.sides();
@@ -413,7 +433,8 @@ pub(crate) fn some_permit<'q>(
         if applies.is_false() {
             continue;
         }
-        match policy.is_guarded() {
+        // Where guards are run, the engine says what comes of them.
+        match policy.is_guarded() && !library.is_running_guards() {
             false => {
                 any.push(applies);
                 permits.push(policy);

@@ -7,10 +7,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cedar_policy_core::ast::{Expr, ExprKind, Literal};
+use cedar_policy_core::ast::{Expr, ExprKind, Literal, PatternElem};
+use stagedoor_core::expr::{conjuncts, disjuncts, operands, walk};
 use stagedoor_core::{Effect, PolicyInfo};
 
-use crate::expr::{conjuncts, disjuncts, operands};
 use crate::formula::Formula;
 use crate::library::Library;
 use crate::policy::ParsedPolicy;
@@ -28,6 +28,10 @@ pub enum Oddity {
     AlwaysTrue(String),
     /// This alternative is false, or errs, wherever it is evaluated.
     NeverTrue(String),
+    /// This `like` has no wildcard.
+    NoWildcard(String),
+    /// This list has an element twice.
+    Twice(String),
 }
 
 impl Library<'_> {
@@ -100,13 +104,48 @@ struct Inspection<'a, 'e> {
 
 impl Inspection<'_, '_> {
     fn oddities(&self) -> Vec<Oddity> {
+        let Some(condition) = &self.policy.condition else { return Vec::new() };
+        let meant = self.by_meaning(condition);
+        if meant.contains(&Oddity::NeverApplies) {
+            return meant;
+        }
+        let mut all = self.by_text(condition);
+        all.extend(meant);
+        all.dedup();
+        all
+    }
+
+    /// Returns what the text alone shows.
+    fn by_text(&self, condition: &Expr) -> Vec<Oddity> {
+        let mut found = Vec::new();
+        walk(condition, |part| match part.expr_kind() {
+            ExprKind::Like { pattern, .. } => {
+                let mut wildcards = pattern.iter().filter(|elem| **elem == PatternElem::Wildcard);
+                if wildcards.next().is_none() {
+                    found.push(Oddity::NoWildcard(self.written(part)));
+                } else if pattern.iter().count() == 1 {
+                    found.push(Oddity::AlwaysTrue(self.written(part)));
+                }
+            }
+            ExprKind::Set(members) => {
+                let mut seen = BTreeSet::new();
+                if !members.iter().all(|member| seen.insert(member.to_string())) {
+                    found.push(Oddity::Twice(self.written(part)));
+                }
+            }
+            _ => {}
+        });
+        found
+    }
+
+    /// Returns what is so for all requests.
+    fn by_meaning(&self, condition: &Expr) -> Vec<Oddity> {
         let schema = self.library.schema();
         let environments: Vec<&Arc<Environment>> = schema
             .environments
             .iter()
             .filter(|env| self.policy.scope.may_match(env, schema))
             .collect();
-        let Some(condition) = &self.policy.condition else { return Vec::new() };
         // Cedar ends a chain of `when` and `unless` with a `true` that nobody wrote.
         let is_written = |part: &&Expr| {
             !matches!(part.expr_kind(), ExprKind::Lit(Literal::Bool(true)))

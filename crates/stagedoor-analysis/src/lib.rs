@@ -6,6 +6,7 @@
 //!
 //! - [`compare`]: which requests two policy sets decide differently.
 //! - [`Bound`]: whether some request is allowed that never must be, or denied that never must be.
+//! - [`Library::effect_of`]: what another policy in the place of one would change.
 //!
 //! Whatever is found is a [`Witness`]: a request with its entities that the engines themselves
 //! decide so. Nothing found means that there is nothing. What is neither is told as undecided.
@@ -56,7 +57,6 @@ mod bound;
 mod compare;
 mod constant;
 mod evaluate;
-pub mod expr;
 mod formula;
 mod inspect;
 mod library;
@@ -72,8 +72,12 @@ mod translate;
 mod witness;
 mod written;
 
+pub use stagedoor_core::expr;
+
 pub use bound::{Bound, BoundError, BoundKind, Violation};
-pub use compare::{Difference, Differences, Direction, Finding, Verdict, compare};
+pub use compare::{
+    Difference, Differences, Direction, Finding, ReplacementEffect, Verdict, compare,
+};
 pub use inspect::Oddity;
 pub use library::Library;
 pub use policy::{ParseError, ParsedPolicy};

@@ -7,15 +7,19 @@
 
 use std::collections::BTreeSet;
 
-use stagedoor_core::{Decision, Effect, Outcome};
+use stagedoor_core::{Decision, Effect};
 
-use crate::library::Library;
+use crate::library::{Library, SetDecision};
 use crate::policy::ParsedPolicy;
 use crate::question::{Question, Reply};
 use crate::witness::{Witness, witness};
 
 /// After so many requests that policies stand in the way of, a search is given up.
 const REFINEMENTS: usize = 2_000;
+
+/// So often another request is looked for where a guard that was run stands in the way, before its
+/// policy is kept out.
+const OTHER_REQUESTS: usize = 8;
 
 /// An engine, and how it is to decide.
 #[derive(Clone, Copy)]
@@ -51,7 +55,7 @@ pub(crate) fn search_among(
     is_meant: &dyn Fn(&Witness) -> Result<bool, String>,
 ) -> SearchOutcome {
     let (stated, guards) = (BTreeSet::new(), BTreeSet::new());
-    Search { question, sides, is_meant, stated, guards }.run()
+    Search { question, sides, is_meant, stated, guards, other_requests: 0 }.run()
 }
 
 struct Search<'q, 'a, 's> {
@@ -62,6 +66,8 @@ struct Search<'q, 'a, 's> {
     stated: BTreeSet<(usize, String)>,
     /// Guards of policies that were kept out of the way: with them, more may be found.
     guards: BTreeSet<String>,
+    /// How often another request was looked for because of what a guard said.
+    other_requests: usize,
 }
 
 impl Search<'_, '_, '_> {
@@ -126,26 +132,32 @@ impl Search<'_, '_, '_> {
         let mut otherwise = "what it depends on".to_owned();
         let sides = self.sides;
         for (number, side) in sides.iter().enumerate() {
-            let outcome = match side.library.engine().decide(&found.request, &found.entities) {
-                Ok(outcome) => outcome,
-                Err(error) => return Put::Otherwise(error.to_string()),
+            let decided_so = match side.library.decide(found) {
+                Ok(decided_so) => decided_so,
+                Err(error) => return Put::Otherwise(error),
             };
-            let in_the_way = in_the_way(&outcome, side.wanted);
-            match in_the_way {
-                None => {
-                    all.push(outcome.reasons().map(|policy| policy.id().to_owned()).collect());
-                }
+            match in_the_way(&decided_so, side.wanted) {
+                None => all.push(decided_so.reasons),
                 Some(ids) => {
                     decided = false;
                     for id in ids {
-                        if self.stated.insert((number, id.clone())) {
-                            match side.library.by_id(&id) {
-                                Ok(policy) => {
-                                    self.keep_out(&policy);
-                                    refined = true;
-                                }
-                                Err(error) => otherwise = error.to_string(),
+                        let policy = match side.library.by_id(&id) {
+                            Ok(policy) => policy,
+                            Err(error) => {
+                                otherwise = error.to_string();
+                                continue;
                             }
+                        };
+                        // A guard that was run may say something else of another request.
+                        if policy.is_guarded()
+                            && side.library.is_running_guards()
+                            && self.other_requests < OTHER_REQUESTS
+                        {
+                            self.other_requests += 1;
+                            otherwise = format!("the answer of the guards of `{id}`");
+                        } else if self.stated.insert((number, id)) {
+                            self.keep_out(&policy);
+                            refined = true;
                         }
                     }
                 }
@@ -180,26 +192,17 @@ enum Put {
     Otherwise(String),
 }
 
-/// Returns the policies that keep an engine from deciding as wanted, or could if their guards said
+/// Returns the policies that keep a set from deciding as wanted, or could if their guards said
 /// something else; nothing if it decides so.
-fn in_the_way(outcome: &Outcome, wanted: Decision) -> Option<Vec<String>> {
-    let ids = || outcome.reasons().map(|policy| policy.id().to_owned()).collect::<Vec<_>>();
-    // Guards are not run: a guarded permit is off, a guarded forbid is on.
-    let guarded = || {
-        let mut ids: Vec<String> =
-            outcome.guards().iter().map(|guard| guard.policy().to_owned()).collect();
-        ids.dedup();
-        ids
-    };
-    match (wanted, outcome.decision()) {
+fn in_the_way(of: &SetDecision, wanted: Decision) -> Option<Vec<String>> {
+    match (wanted, of.decision) {
         (Decision::Allow, Decision::Allow) => None,
-        (Decision::Allow, Decision::Deny) => Some(ids()),
-        (Decision::Deny, Decision::Allow) => Some(ids()),
-        // Denied by a forbid that no guard holds back, or by nothing that a guard could change.
+        (Decision::Allow, Decision::Deny) | (Decision::Deny, Decision::Allow) => {
+            Some(of.reasons.clone())
+        }
+        // Guards are not run: a guarded permit is off, a guarded forbid is on.
         (Decision::Deny, Decision::Deny) => {
-            let guarded = guarded();
-            let firm = outcome.reasons().any(|policy| policy.guards().len() == 0);
-            (!firm && !guarded.is_empty()).then_some(guarded)
+            (!of.by_guards.is_empty()).then(|| of.by_guards.clone())
         }
     }
 }

@@ -1,22 +1,30 @@
 //! `stagedoor who-can` and `stagedoor what-can`: questions about a whole policy set.
 
+mod any_schema;
+
 use std::path::PathBuf;
 
 use clap::Args;
-use stagedoor_core::Engine;
+use stagedoor_core::{Engine, Entities};
 use stagedoor_kubernetes::access::{
     Access, AccessPolicies, AccessQuestion, Permission, PermissionEffect, api_group_of,
 };
 use stagedoor_kubernetes::rbac::RbacImport;
 use stagedoor_kubernetes::{SCHEMA, Subject};
+use stagedoor_source::{FileKind, PolicySet};
+use stagedoor_wire::WireError;
 
+use any_schema::AnySchema;
+
+use crate::authorize::entities;
 use crate::built_in_roles::{self, BuiltIn, BuiltInArgs};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::load::LoadArgs;
 use crate::output::Output;
-use crate::platform::Platform;
+use crate::platform::{PLATFORMS, Platform};
+use crate::review::{catalog, catalog_entities};
 use crate::table::Table;
 use crate::terminal::line;
 
@@ -27,7 +35,8 @@ const SUBJECT_BYTES: usize = 16 << 20;
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct SourceArgs {
-    /// Policies: directories or files. The schema that ships is added unless they bring one.
+    /// Policies: directories or files. The schema of the platform that they are about is added
+    /// unless they bring one; Kubernetes' where nothing tells.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     policies: Vec<PathBuf>,
 
@@ -44,13 +53,32 @@ struct AccessArgs {
 
     #[command(flatten)]
     built_in: BuiltInArgs,
+
+    /// For another schema than Kubernetes': entities in Cedar's JSON.
+    #[arg(long, value_name = "FILE", conflicts_with = "rbac")]
+    entities: Option<PathBuf>,
+
+    /// For Backstage: files of the catalog, with its users, groups and entities.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "rbac")]
+    catalog: Vec<PathBuf>,
 }
 
 impl AccessArgs {
     fn engine(&self, load: &LoadArgs, output: &Output) -> Result<Engine, Failure> {
         let SourceArgs { policies, rbac } = &self.source;
         if rbac.is_empty() {
-            return Ok(load.load(policies, Some(Platform::Kubernetes), output)?.engine);
+            let sources = load.sources(policies, &[], &mut Input::default())?;
+            let limits = load.limits()?;
+            let set = PolicySet::of(sources.clone(), &PLATFORMS, &[], &limits);
+            let is_about_another = set.is_about(Platform::Backstage.name())
+                || set.sources().files().iter().any(|file| is_schema(file.kind));
+            let set = match is_about_another && !set.is_about(Platform::Kubernetes.name()) {
+                true => set,
+                false => {
+                    PolicySet::of(sources, &PLATFORMS, &[Platform::Kubernetes.name()], &limits)
+                }
+            };
+            return Ok(load.build(set, output)?.engine);
         }
         let resolved = built_in_roles::resolved(rbac, None, &self.built_in, BuiltIn::All)?;
         // An answer that lacks somebody says why.
@@ -59,22 +87,48 @@ impl AccessArgs {
         let builder = Engine::builder().schema("(shipped) kubernetes.cedarschema", SCHEMA);
         Ok(import.add_to(builder).build()?)
     }
+
+    /// Returns what answers about another schema than Kubernetes'.
+    fn any_schema<'e>(&self, engine: &'e Engine) -> Result<Option<AnySchema<'e>>, Failure> {
+        let platform = engine.schema().map(stagedoor_review::Platform::of);
+        let Some(platform) = platform.filter(|of| *of != stagedoor_review::Platform::Kubernetes)
+        else {
+            if self.entities.is_some() || !self.catalog.is_empty() {
+                return Err(Failure::input("the policies are about Kubernetes")
+                    .with_help("leave out `--entities` and `--catalog`"));
+            }
+            return Ok(None);
+        };
+        let mut known = match &self.entities {
+            Some(path) => entities(path, engine, &mut Input::default())?,
+            None => Entities::empty(),
+        };
+        if !self.catalog.is_empty() {
+            let catalog = catalog_entities(&catalog(&self.catalog)?);
+            known = known.with(catalog).map_err(WireError::from)?;
+        }
+        Ok(Some(AnySchema { engine, entities: known, platform }))
+    }
 }
 
-/// List who can do something in Kubernetes, and by which policy or binding.
+/// List who can do something, and by which policy or binding: in Kubernetes, or by any other schema.
 ///
 /// One line for each policy that permits it. What the question leaves open is answered for
 /// every value: without `--namespace`, a line says in which namespace it holds. Where a policy
 /// depends on more than is asked, the line says `if` and on what, in Cedar's words.
+///
+/// By another schema ACTION is one of its actions, RESOURCE an entity or a type, and left out
+/// stands for all: `who-can read 'Doc::"plan"'`, `who-can catalog.entity.delete
+/// component:default/ledger`. Who of many is meant in the end, `list principals` tells.
 #[derive(Debug, Args)]
 pub(crate) struct WhoCanArgs {
-    /// The verb: `get`, `create`, `impersonate`.
-    #[arg(value_name = "VERB")]
+    /// The verb (`get`, `create`, `impersonate`), or an action of the schema.
+    #[arg(value_name = "VERB|ACTION")]
     verb: String,
 
     /// The resource: `pods`, `pods/exec`, `deployments.apps/scale`, or a path such as `/metrics`.
-    #[arg(value_name = "RESOURCE[/SUBRESOURCE]")]
-    resource: String,
+    #[arg(value_name = "RESOURCE")]
+    resource: Option<String>,
 
     /// The namespace.
     #[arg(long, short, value_name = "NAME")]
@@ -103,10 +157,13 @@ pub(crate) struct WhoCanArgs {
     csv: bool,
 }
 
-/// List what somebody can do in Kubernetes, and by which policy or binding.
+/// List what somebody can do, and by which policy or binding: in Kubernetes, or by any other schema.
 ///
 /// First what policies permit, then what they forbid, in the words of a role's rule. Where a
 /// policy depends on more than that, the line says `if` and on what, in Cedar's words.
+///
+/// By another schema SUBJECT is an entity or a type: `what-can 'User::"ana"'`, `what-can
+/// user:default/ana`; who is in which group, `--entities`, `--catalog` or `--group` tell.
 #[derive(Debug, Args)]
 pub(crate) struct WhatCanArgs {
     /// Who: a user name (`alice`, `system:serviceaccount:ci:bot`), `User/NAME`, `Group/NAME` or
@@ -130,8 +187,22 @@ pub(crate) struct WhatCanArgs {
 }
 
 pub(crate) fn who_can(args: &WhoCanArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let question = question(args)?;
     let engine = args.source.engine(&args.load, output)?;
+    if let Some(any) = args.source.any_schema(&engine)? {
+        if args.namespace.is_some()
+            || args.all_namespaces
+            || args.name.is_some()
+            || args.subjects.is_some()
+        {
+            return Err(Failure::input("the policies are not about Kubernetes").with_help(
+                "leave out `--namespace`, `--all-namespaces`, `--name` and `--subjects`",
+            ));
+        }
+        let rows = any.who_can(&args.verb, args.resource.as_deref())?;
+        any_schema::print(&rows, args.csv, "nobody", output)?;
+        return Ok(Ending::Done);
+    }
+    let question = question(args)?;
     let policies = AccessPolicies::of(&engine).map_err(|e| Failure::input(e.to_string()))?;
     tell_watched(&policies, output);
     let mut found = policies.who_can(&question);
@@ -154,6 +225,10 @@ pub(crate) fn who_can(args: &WhoCanArgs, output: &mut Output) -> Result<Ending, 
     }
     table.print(args.csv, "nobody", output)?;
     Ok(Ending::Done)
+}
+
+fn is_schema(kind: FileKind) -> bool {
+    matches!(kind, FileKind::Source(kind) if kind.is_schema())
 }
 
 /// Says which policies no answer tells of.
@@ -186,12 +261,16 @@ fn guarded_by(rules: &[String]) -> Option<String> {
 }
 
 fn question(args: &WhoCanArgs) -> Result<AccessQuestion, Failure> {
-    if args.resource.starts_with('/') {
-        return Ok(AccessQuestion::path(&args.verb, &args.resource));
+    let Some(asked) = args.resource.as_deref() else {
+        return Err(Failure::input("a question about Kubernetes names a resource")
+            .with_help("write `who-can get pods`, or a path such as `/metrics`"));
+    };
+    if asked.starts_with('/') {
+        return Ok(AccessQuestion::path(&args.verb, asked));
     }
-    let (resource, subresource) = match args.resource.split_once('/') {
+    let (resource, subresource) = match asked.split_once('/') {
         Some((resource, subresource)) => (resource, Some(subresource)),
-        None => (args.resource.as_str(), None),
+        None => (asked, None),
     };
     let (resource, group) = match resource.split_once('.') {
         Some((resource, group)) => (resource, group),
@@ -220,6 +299,11 @@ fn question(args: &WhoCanArgs) -> Result<AccessQuestion, Failure> {
 
 pub(crate) fn what_can(args: &WhatCanArgs, output: &mut Output) -> Result<Ending, Failure> {
     let engine = args.source.engine(&args.load, output)?;
+    if let Some(any) = args.source.any_schema(&engine)? {
+        let rows = any.what_can(&args.subject, &args.group, output)?;
+        any_schema::print(&rows, args.csv, "nothing", output)?;
+        return Ok(Ending::Done);
+    }
     let policies = AccessPolicies::of(&engine).map_err(|e| Failure::input(e.to_string()))?;
     tell_watched(&policies, output);
     let found = match args.subject.strip_prefix("Group/") {

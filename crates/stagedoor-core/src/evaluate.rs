@@ -283,8 +283,12 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     }
 
     pub(crate) fn action_scope(&self, policy: &StoredPolicy) -> bool {
+        self.action(&policy.action)
+    }
+
+    pub(crate) fn action(&self, scope: &ActionScope) -> bool {
         let Some(ids) = self.view.ids(Var::Action).and_then(Ids::get) else { return false };
-        match &policy.action {
+        match scope {
             ActionScope::Any => true,
             ActionScope::Eq(uid) => ids.own == Some(*uid),
             ActionScope::In(uids) => uids.iter().any(|uid| ids.contains(*uid)),

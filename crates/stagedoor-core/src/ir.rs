@@ -12,6 +12,7 @@ use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+use crate::expr::operands;
 use crate::extension::{CedarExtension, Function};
 use crate::glob::Glob;
 use crate::hash::FastSet;
@@ -215,25 +216,6 @@ fn is_literal(expr: &Expr) -> bool {
         ExprKind::Lit(_) => true,
         ExprKind::Set(items) => items.iter().all(|i| matches!(i.expr_kind(), ExprKind::Lit(_))),
         _ => false,
-    }
-}
-
-/// Returns the expressions directly below one.
-pub(crate) fn operands(expr: &Expr) -> Vec<&Expr> {
-    match expr.expr_kind() {
-        ExprKind::If { test_expr, then_expr, else_expr } => vec![test_expr, then_expr, else_expr],
-        ExprKind::And { left, right } | ExprKind::Or { left, right } => vec![left, right],
-        ExprKind::BinaryApp { arg1, arg2, .. } => vec![arg1, arg2],
-        ExprKind::UnaryApp { arg, .. } => vec![arg],
-        ExprKind::GetAttr { expr, .. }
-        | ExprKind::HasAttr { expr, .. }
-        | ExprKind::ExtHasAttr { expr, .. }
-        | ExprKind::Like { expr, .. }
-        | ExprKind::Is { expr, .. } => vec![expr],
-        ExprKind::ExtensionFunctionApp { args, .. } => args.iter().collect(),
-        ExprKind::Set(items) => items.iter().collect(),
-        ExprKind::Record(fields) => fields.values().collect(),
-        ExprKind::Lit(_) | ExprKind::Var(_) | ExprKind::Slot(_) | ExprKind::Unknown(_) => vec![],
     }
 }
 

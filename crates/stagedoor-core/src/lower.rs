@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Literal, UnaryOp, Value, ValueKind};
 use smallvec::SmallVec;
 
+use crate::expr::{conjuncts, disjuncts};
 use crate::extension::Function;
 use crate::glob::Glob;
 use crate::ir::{Clause, Keys, Operand, Operation, Predicate};
@@ -33,18 +34,12 @@ impl Lowering<'_> {
                 Some(Predicate::Not(Box::new(self.test(arg)?)))
             }
             ExprKind::And { .. } => {
-                let parts = chain(expr, |kind| match kind {
-                    ExprKind::And { left, right } => Some((left, right)),
-                    _ => None,
-                });
+                let parts = conjuncts(expr);
                 let tests = parts.into_iter().map(|p| self.test(p)).collect::<Option<_>>()?;
                 Some(Predicate::All(tests))
             }
             ExprKind::Or { .. } => {
-                let parts = chain(expr, |kind| match kind {
-                    ExprKind::Or { left, right } => Some((left, right)),
-                    _ => None,
-                });
+                let parts = disjuncts(expr);
                 let tests: Vec<Predicate> =
                     parts.into_iter().map(|p| self.test(p)).collect::<Option<_>>()?;
                 Some(any(tests))
@@ -282,22 +277,6 @@ fn any(tests: Vec<Predicate>) -> Predicate {
         Some(path) => Predicate::OneOf { path, keys: merged.into_iter().collect() },
         None => Predicate::Any(tests.into_boxed_slice()),
     }
-}
-
-/// Returns the operands of a chain of one operator, in order, without recursion.
-pub(crate) fn chain<'a>(
-    expr: &'a Expr,
-    split: impl Fn(&'a ExprKind) -> Option<(&'a Arc<Expr>, &'a Arc<Expr>)>,
-) -> Vec<&'a Expr> {
-    let mut parts = Vec::new();
-    let mut open = vec![expr];
-    while let Some(expr) = open.pop() {
-        match split(expr.expr_kind()) {
-            Some((left, right)) => open.extend([right.as_ref(), left.as_ref()]),
-            None => parts.push(expr),
-        }
-    }
-    parts
 }
 
 fn variable(var: ast::Var) -> Var {

@@ -94,7 +94,7 @@ pub(crate) enum Form {
     Json(Box<str>),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum EntityScope {
     Any,
     Is(u32),
@@ -103,7 +103,7 @@ pub(crate) enum EntityScope {
     IsIn(u32, u32),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum ActionScope {
     Any,
     Eq(u32),

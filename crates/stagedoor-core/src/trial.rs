@@ -15,7 +15,8 @@ use crate::engine::Engine;
 use crate::entities::Entities;
 use crate::error::{DecideError, error_chain};
 use crate::evaluate::{Evaluation, GuardSession, GuardedEffect, ResourceKnown, Verdict};
-use crate::policy::{PolicyInfo, StoredPolicy};
+use crate::hash::FastMap;
+use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
 use crate::request::Request;
 use crate::stack::with_stack;
 use crate::symbols::Var;
@@ -98,6 +99,76 @@ impl Verdicts {
     }
 }
 
+/// The constraints that the scopes of an engine's policies have, each once: many policies are about
+/// the same groups and actions.
+#[derive(Debug)]
+pub struct ScopeTable {
+    principals: Vec<EntityScope>,
+    actions: Vec<ActionScope>,
+    resources: Vec<EntityScope>,
+    /// For each policy, the places of its three.
+    of: Vec<[usize; 3]>,
+}
+
+/// Which constraints of a [`ScopeTable`] hold for one request.
+#[derive(Debug, Default)]
+pub struct ScopeTruths([Vec<bool>; 3]);
+
+impl ScopeTable {
+    /// Returns the table of an engine's policies.
+    #[must_use]
+    pub fn of(engine: &Engine) -> Self {
+        let (mut principals, mut actions, mut resources) =
+            (Places::default(), Places::default(), Places::default());
+        let of = engine.policies().map(|policy| {
+            let policy = policy.policy;
+            [
+                principals.place(&policy.principal),
+                actions.place(&policy.action),
+                resources.place(&policy.resource),
+            ]
+        });
+        let of = of.collect();
+        Self { principals: principals.all, actions: actions.all, resources: resources.all, of }
+    }
+
+    /// Returns whether the constraints of a policy on principal, action and resource hold, by its
+    /// number in [`Engine::policies`].
+    #[must_use]
+    pub fn scope(&self, truths: &ScopeTruths, policy: usize) -> [bool; 3] {
+        let Some(places) = self.of.get(policy) else { return [false; 3] };
+        let ScopeTruths(truths) = truths;
+        std::array::from_fn(|part| {
+            let place = places.get(part).zip(truths.get(part));
+            place.and_then(|(place, truths)| truths.get(*place)).copied().unwrap_or_default()
+        })
+    }
+}
+
+/// Values in the order in which they came, each once.
+struct Places<T> {
+    all: Vec<T>,
+    known: FastMap<T, usize>,
+}
+
+impl<T> Default for Places<T> {
+    fn default() -> Self {
+        Self { all: Vec::new(), known: FastMap::default() }
+    }
+}
+
+impl<T: Clone + Eq + std::hash::Hash> Places<T> {
+    fn place(&mut self, value: &T) -> usize {
+        if let Some(place) = self.known.get(value) {
+            return *place;
+        }
+        let place = self.all.len();
+        self.all.push(value.clone());
+        self.known.insert(value.clone(), place);
+        place
+    }
+}
+
 /// A request that was checked, ready to be asked of policies and of parts of them.
 pub struct Trial<'t> {
     verdicts: Verdicts,
@@ -108,17 +179,20 @@ pub struct Trial<'t> {
 
 /// What one request says to parts of policies, by the tests that they were turned into.
 trait Parts {
-    fn scope(&self, policy: &StoredPolicy) -> [bool; 3];
+    fn scopes(&self, table: &ScopeTable) -> ScopeTruths;
     fn condition(&self, policy: &StoredPolicy) -> Option<bool>;
 }
 
 impl Parts for Evaluation<'_, '_> {
-    fn scope(&self, policy: &StoredPolicy) -> [bool; 3] {
-        [
-            self.entity_scope(&policy.principal, Var::Principal),
-            self.action_scope(policy),
-            self.entity_scope(&policy.resource, Var::Resource),
-        ]
+    fn scopes(&self, table: &ScopeTable) -> ScopeTruths {
+        let entities = |scopes: &[EntityScope], var| {
+            scopes.iter().map(|scope| self.entity_scope(scope, var)).collect()
+        };
+        ScopeTruths([
+            entities(&table.principals, Var::Principal),
+            table.actions.iter().map(|scope| self.action(scope)).collect(),
+            entities(&table.resources, Var::Resource),
+        ])
     }
 
     fn condition(&self, policy: &StoredPolicy) -> Option<bool> {
@@ -135,11 +209,10 @@ impl Parts for Evaluation<'_, '_> {
 }
 
 impl Trial<'_> {
-    /// Returns whether the constraints of an engine's policy on principal, action and resource
-    /// hold.
+    /// Returns which constraints of the policies' scopes hold.
     #[must_use]
-    pub fn scope(&self, policy: PolicyInfo<'_>) -> [bool; 3] {
-        self.asked.scope(policy.policy)
+    pub fn scopes(&self, table: &ScopeTable) -> ScopeTruths {
+        self.asked.scopes(table)
     }
 
     /// Returns whether the condition of an engine's policy holds, whatever its scope says; `None`

@@ -59,6 +59,9 @@ impl Combinations {
 
     /// Returns a request as a case without name and expectation.
     pub(crate) fn case(&self, number: usize) -> Option<Case> {
+        if number >= self.len() {
+            return None;
+        }
         let mut at = if self.all <= self.limit { number } else { self.sample.at(number) };
         for Product { subjects, objects } in &self.products {
             let all = subjects.len() * objects.len();

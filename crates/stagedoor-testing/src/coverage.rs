@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 pub(crate) use stagedoor_core::single_line as one_line;
-use stagedoor_core::{DecideError, Engine};
+use stagedoor_core::{DecideError, Engine, ScopeTable};
 
 pub use html::html;
 pub use lcov::lcov;
@@ -238,6 +238,7 @@ impl MergedCoverage {
                 Some(MeasuredPolicy { policy, number, clauses })
             })
             .collect();
+        let scopes = ScopeTable::of(engine);
         let empty = || ClauseCounts {
             clauses: measured
                 .iter()
@@ -249,7 +250,7 @@ impl MergedCoverage {
         };
         let found = parallel::fold(questions.len(), empty, |found, number| {
             if let Some(question) = questions.get(number) {
-                found.add(engine, question, &measured);
+                found.add(engine, question, (&measured, &scopes));
             }
         });
         for (action, principal) in types.actions_and_principals() {
@@ -381,13 +382,19 @@ fn blank(policy: stagedoor_core::PolicyInfo<'_>, measured: &MeasuredPolicy<'_>) 
 }
 
 impl ClauseCounts {
-    fn add(&mut self, engine: &Engine, question: &Question, measured: &[MeasuredPolicy<'_>]) {
+    fn add(
+        &mut self,
+        engine: &Engine,
+        question: &Question,
+        (measured, scopes): (&[MeasuredPolicy<'_>], &ScopeTable),
+    ) {
         let Question { request, entities, .. } = question;
         let of = (request.action.to_string(), request.principal.type_name().to_string());
         *self.actions.entry(of).or_default() += 1;
         let done = engine.trial(request, entities, |trial| {
+            let truths = trial.scopes(scopes);
             for (policy, counts) in measured.iter().zip(&mut self.clauses) {
-                policy.measure(trial, counts);
+                policy.measure(trial, scopes.scope(&truths, policy.number), counts);
             }
             for number in trial.verdicts().reasons() {
                 if let Some(determined) = self.determined.get_mut(number) {

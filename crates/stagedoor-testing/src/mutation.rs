@@ -1,39 +1,38 @@
 //! Mutants: policies with one mistake each, which the cases ought to notice.
 //!
-//! A mutant that no case notices survives. For it, a request is searched among those that the
-//! fixtures make possible, on which it decides otherwise than the policies do: the case that is
-//! missing. If there is none, the mutant is equivalent as far as the fixtures can tell.
+//! A mutant that no case notices survives, if there is a request on which it decides otherwise than
+//! the policies do: the case that is missing. It is looked for among some that the fixtures make
+//! possible, whose names people know, and then among all requests, by what the policies mean
+//! (`stagedoor-analysis`). If there is none, the mutant is equivalent.
 
 mod edit;
+mod proof;
+mod search;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cedar_policy_core::ast::Policy;
 use serde::Serialize;
 use stagedoor_core::{
-    DecideError, Decision, Effect, Engine, PolicyInfo, PolicyVerdict, Trial, Variants, Verdicts,
+    DecideError, Effect, Engine, PolicyInfo, PolicyVerdict, ScopeTable, ScopeTruths, Trial,
+    Variants, Verdicts,
 };
 
 pub use crate::operator::Operator;
 pub use text::text;
 
-use crate::combinations::Combinations;
 use crate::coverage::one_line;
 use crate::environment::TestEnvironment;
 use crate::expectation::Actual;
 use crate::file::Case;
 use crate::parallel;
 use crate::request_types::RequestTypes;
-use crate::resolve::question;
 use crate::resolved_case::ResolvedCase;
 use crate::suppression::{COVERAGE, MUTANT, Suppressions, UnusedSuppression};
 use edit::{Edit, edits};
-
-/// More requests than this are looked at in even steps only.
-const REQUESTS: usize = 300_000;
 
 /// No request.
 const NONE: usize = usize::MAX;
@@ -81,10 +80,12 @@ pub enum MutantStatus {
     Killed(String),
     /// No case failed; this one would.
     Survived(SuggestedCase),
-    /// No case failed, and none that the fixtures make possible would.
+    /// No case failed, and none would: it decides every request as the policies do.
     Equivalent,
     /// No case failed; a comment says why that is all right.
     Ignored(String),
+    /// No case failed; whether one would was not found out, for these reasons.
+    Undecided(Vec<String>),
     /// The time was over before it was known.
     Timeout,
 }
@@ -111,6 +112,8 @@ pub struct MutantCounts {
     pub equivalent: usize,
     /// Excused by a comment.
     pub ignored: usize,
+    /// Not found out.
+    pub undecided: usize,
     /// Not known in time.
     pub timeout: usize,
 }
@@ -126,10 +129,19 @@ impl Mutation {
                 MutantStatus::Survived(_) => counts.survived += 1,
                 MutantStatus::Equivalent => counts.equivalent += 1,
                 MutantStatus::Ignored(_) => counts.ignored += 1,
+                MutantStatus::Undecided(_) => counts.undecided += 1,
                 MutantStatus::Timeout => counts.timeout += 1,
             }
         }
         counts
+    }
+
+    /// Returns the mutants of which nothing was found out, with the reasons.
+    pub fn undecided(&self) -> impl Iterator<Item = (&Mutant, &[String])> {
+        self.mutants.iter().filter_map(|mutant| match &mutant.status {
+            MutantStatus::Undecided(reasons) => Some((mutant, reasons.as_slice())),
+            _ => None,
+        })
     }
 
     /// Returns the mutants that no case noticed, with the cases that would.
@@ -163,15 +175,18 @@ pub(crate) fn mutate(
         engines.entry((engine.revision(), engine.policies().len())).or_default().push(file);
     }
     let mut all = Mutation::default();
+    let mut texts: BTreeMap<&str, &str> = BTreeMap::new();
     for files in engines.values() {
         let Some(engine) = files.first().map(|file| &file.world.engine) else { continue };
+        // The same files may have other names elsewhere; mutants have these.
+        texts.extend(engine.policies().map(|policy| (policy.file(), policy.file_text())));
         let (mutated, unviable) = LoadedMutant::all(engine);
         all.unviable += unviable;
-        let run = MutationRun { engine, files, mutated: &mutated, until };
+        let infos = engine.policies().collect();
+        let scopes = ScopeTable::of(engine);
+        let run = MutationRun { engine, infos, scopes, files, mutated: &mutated, until };
         all.mutants.extend(run.mutants()?);
     }
-    let texts = files.iter().flat_map(|file| file.world.engine.policies());
-    let texts: BTreeMap<&str, &str> = texts.map(|p| (p.file(), p.file_text())).collect();
     all.unused_suppressions =
         texts.into_iter().flat_map(|(file, text)| unused(file, text, &all.mutants)).collect();
     all.mutants.sort_by(|a, b| {
@@ -205,6 +220,9 @@ struct LoadedMutant<'e> {
     /// The policies that come of the changed text, by number: one, or all links of a template.
     /// None for those that are gone.
     variants: Vec<(usize, Option<Policy>)>,
+    /// Whether it is about the same principals, actions and resources as the policy: where its scope
+    /// does not match, nothing changes.
+    has_same_scope: bool,
 }
 
 impl<'e> LoadedMutant<'e> {
@@ -223,7 +241,7 @@ impl<'e> LoadedMutant<'e> {
             // What was loaded parses.
             let Ok(tree) = policy.tree() else { continue };
             for edit in edits(policy, &tree, &types) {
-                match Self::read(&variants, policy, links, edit) {
+                match Self::read(&variants, (policy, &tree), links, edit) {
                     Some(mutated) => all.push(mutated),
                     None => unviable += 1,
                 }
@@ -234,7 +252,7 @@ impl<'e> LoadedMutant<'e> {
 
     fn read(
         variants: &Variants,
-        policy: PolicyInfo<'e>,
+        (policy, tree): (PolicyInfo<'e>, &Policy),
         links: &[(usize, PolicyInfo<'e>)],
         edit: Edit,
     ) -> Option<Self> {
@@ -246,7 +264,22 @@ impl<'e> LoadedMutant<'e> {
             Some((*number, Some(variants.read(*link, &text).ok()?)))
         };
         let variants = links.iter().map(read).collect::<Option<Vec<_>>>()?;
-        Some(Self { policy, edit, variants })
+        let has_same_scope = variants.iter().all(|(_, variant)| match variant {
+            None => true,
+            Some(variant) => {
+                let (own, other) = (tree.template(), variant.template());
+                own.principal_constraint() == other.principal_constraint()
+                    && own.action_constraint() == other.action_constraint()
+                    && own.resource_constraint() == other.resource_constraint()
+            }
+        });
+        Some(Self { policy, edit, variants, has_same_scope })
+    }
+
+    /// Returns whether the mutant may say something else of a request than the policy does.
+    fn may_matter(&self, scopes: &ScopeTable, truths: &ScopeTruths) -> bool {
+        let is_within = |number: usize| scopes.scope(truths, number) == [true; 3];
+        !self.has_same_scope || self.variants.iter().any(|(number, _)| is_within(*number))
     }
 
     /// Returns the verdicts with this mutant's; nothing if they are the same.
@@ -273,7 +306,9 @@ impl<'e> LoadedMutant<'e> {
         let place = self.policy.position(span.start);
         let line = place.map(|(line, _)| line);
         let status = match suppressions.reason(line, &[MUTANT, operator.as_str()]) {
-            Some(reason) if matches!(status, MutantStatus::Survived(_)) => {
+            Some(reason)
+                if matches!(status, MutantStatus::Survived(_) | MutantStatus::Undecided(_)) =>
+            {
                 MutantStatus::Ignored(reason.to_owned())
             }
             _ => status,
@@ -301,6 +336,8 @@ fn effect(policy: &Policy) -> Effect {
 /// The mutants of one engine, held against the tests about it.
 struct MutationRun<'r, 's> {
     engine: &'r Engine,
+    infos: Vec<PolicyInfo<'r>>,
+    scopes: ScopeTable,
     files: &'r [&'r MutationTarget<'s>],
     mutated: &'r [LoadedMutant<'r>],
     until: Instant,
@@ -308,17 +345,13 @@ struct MutationRun<'r, 's> {
 
 impl MutationRun<'_, '_> {
     fn mutants(&self) -> Result<Vec<Mutant>, DecideError> {
-        let killed = self.kill()?;
-        let suggested = self.search(&killed);
+        let mut statuses: Vec<Option<MutantStatus>> =
+            self.kill()?.into_iter().map(|by| by.map(MutantStatus::Killed)).collect();
+        self.search(&mut statuses);
+        self.prove(&mut statuses);
         let mut suppressions = BTreeMap::new();
-        let ends = killed.into_iter().zip(suggested);
-        let mutants = self.mutated.iter().zip(ends).map(|(mutated, (killed, suggested))| {
-            let status = match (killed, suggested) {
-                (Some(by), _) => MutantStatus::Killed(by),
-                (None, Search::Found(case)) => MutantStatus::Survived(case),
-                (None, Search::Nothing) => MutantStatus::Equivalent,
-                (None, Search::TimeOver) => MutantStatus::Timeout,
-            };
+        let mutants = self.mutated.iter().zip(statuses).map(|(mutated, status)| {
+            let status = status.unwrap_or(MutantStatus::Timeout);
             let own = suppressions.entry(mutated.policy.file());
             let own = own.or_insert_with(|| Suppressions::of(mutated.policy.file_text()));
             mutated.mutant(own, status)
@@ -338,8 +371,10 @@ impl MutationRun<'_, '_> {
                 let Some((_, asked)) = asked.get(number) else { return };
                 let (request, entities) = (&asked.question.request, &asked.question.entities);
                 let done = self.engine.trial(request, entities, |trial| {
+                    let truths = trial.scopes(&self.scopes);
                     for (mutated, killer) in self.mutated.iter().zip(&killers) {
                         if killer.load(Ordering::Relaxed) > number
+                            && mutated.may_matter(&self.scopes, &truths)
                             && !self.is_over()
                             && mutated.verdicts(trial).is_some_and(|v| self.fails(asked, &v))
                         {
@@ -365,7 +400,7 @@ impl MutationRun<'_, '_> {
     /// left out: mutants are told by what is decided.
     fn fails(&self, asked: &ResolvedCase, verdicts: &Verdicts) -> bool {
         let names = |numbers: &mut dyn Iterator<Item = usize>| -> BTreeSet<String> {
-            let policy = |number| self.engine.policies().nth(number);
+            let policy = |number| self.infos.get(number);
             numbers.filter_map(policy).map(|policy| policy.id().to_owned()).collect()
         };
         let found = Actual {
@@ -382,100 +417,9 @@ impl MutationRun<'_, '_> {
         !asked.expect.without_clause().differences(&found).is_empty()
     }
 
-    /// Looks for requests that tell the mutants that are left from the policies.
-    fn search(&self, killed: &[Option<String>]) -> Vec<Search> {
-        let left: Vec<(usize, &LoadedMutant<'_>)> = self
-            .mutated
-            .iter()
-            .enumerate()
-            .filter(|(number, _)| killed.get(*number).is_some_and(Option::is_none))
-            .collect();
-        let mut found: Vec<Search> = self.mutated.iter().map(|_| Search::Nothing).collect();
-        for file in self.files {
-            let space = Combinations::of(&file.cases, file.world, REQUESTS);
-            let numbers = none_found(left.len());
-            let all_looked_at = AtomicBool::new(true);
-            parallel::fold(
-                space.len(),
-                || (),
-                |(), number| {
-                    if self.is_over() {
-                        all_looked_at.store(false, Ordering::Relaxed);
-                        return;
-                    }
-                    if numbers.iter().any(|best| best.load(Ordering::Relaxed) > number) {
-                        self.try_request(file, &space, number, &left, &numbers);
-                    }
-                },
-            );
-            for ((number, _), best) in left.iter().zip(numbers) {
-                let Some(found) = found.get_mut(*number) else { continue };
-                let best = best.into_inner();
-                if matches!(found, Search::Found(_)) {
-                    continue;
-                }
-                if let Some(case) = self.suggestion(file, &space, best) {
-                    *found = Search::Found(case);
-                } else if !all_looked_at.load(Ordering::Relaxed) {
-                    *found = Search::TimeOver;
-                }
-            }
-        }
-        found
-    }
-
-    /// Looks at one request of the space.
-    fn try_request(
-        &self,
-        file: &MutationTarget<'_>,
-        space: &Combinations,
-        number: usize,
-        left: &[(usize, &LoadedMutant<'_>)],
-        numbers: &[AtomicUsize],
-    ) {
-        let asked = space.case(number).and_then(|case| question(&case, file.world).ok());
-        let Some(asked) = asked.filter(|asked| asked.refused.is_none()) else { return };
-        // Nor does every one conform.
-        let _ = self.engine.trial(&asked.request, &asked.entities, |trial| {
-            let base = trial.verdicts();
-            for ((_, mutated), best) in left.iter().zip(numbers) {
-                if best.load(Ordering::Relaxed) <= number {
-                    continue;
-                }
-                let differs = mutated.verdicts(trial).is_some_and(|verdicts| {
-                    verdicts.decision() != base.decision() || !verdicts.errors().eq(base.errors())
-                });
-                if differs {
-                    best.fetch_min(number, Ordering::Relaxed);
-                }
-            }
-        });
-    }
-
-    fn suggestion(
-        &self,
-        file: &MutationTarget<'_>,
-        space: &Combinations,
-        number: usize,
-    ) -> Option<SuggestedCase> {
-        let case = space.case(number)?;
-        let asked = question(&case, file.world).ok()?;
-        let outcome = self.engine.decide(&asked.request, &asked.entities).ok()?;
-        let allowed = outcome.decision() == Decision::Allow;
-        let reasons: Vec<&str> = outcome.reasons().map(|policy| policy.id()).collect();
-        Some(SuggestedCase { yaml: text::yaml(&case, allowed, &reasons), explain: asked.explain })
-    }
-
     fn is_over(&self) -> bool {
         Instant::now() >= self.until
     }
-}
-
-/// What a search came to.
-enum Search {
-    Found(SuggestedCase),
-    Nothing,
-    TimeOver,
 }
 
 fn none_found(count: usize) -> Vec<AtomicUsize> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stagedoor_testing::mutation::MutantStatus;
+use stagedoor_testing::mutation::MutantCounts;
 use stagedoor_testing::{Coverage, Mutation, coverage, mutation};
 
 use super::{CoverageFormat, TestArgs};
@@ -10,8 +10,8 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::terminal::{line, printable};
 
-/// Tells of mutants; returns whether one survived, or was not settled: what was not looked at is not
-/// known to be noticed.
+/// Tells of mutants; returns whether one survived, or was not settled or decided: what was not found
+/// out is not known to be noticed.
 pub(super) fn tell_mutation(
     args: &TestArgs,
     mutation: &Mutation,
@@ -22,13 +22,16 @@ pub(super) fn tell_mutation(
             output.line(format_args!("{}", printable(&text)))?;
         }
     }
-    let unsettled =
-        mutation.mutants.iter().filter(|m| matches!(m.status, MutantStatus::Timeout)).count();
-    if unsettled > 0 {
-        let told = format!("{unsettled} mutants are not settled: give more time with `--budget`");
+    let MutantCounts { survived, undecided, timeout, .. } = mutation.counts();
+    if timeout > 0 {
+        let told = format!("{timeout} mutants are not settled: give more time with `--budget`");
         output.complaint(&told);
     }
-    Ok(unsettled > 0 || mutation.survivors().next().is_some())
+    if mutation.mutants.is_empty() {
+        output.complaint("there is no mutant: the policies have nothing to change");
+    }
+    let is_shown = survived + undecided + timeout == 0 && !mutation.mutants.is_empty();
+    Ok(!is_shown)
 }
 
 /// Tells of coverage; returns whether it is enough.

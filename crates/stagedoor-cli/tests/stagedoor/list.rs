@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::run::{Run, stagedoor};
+use crate::run::{Run, repository, stagedoor};
 
 const SCHEMA: &str = "
     entity Team; entity User in [Team]; entity Folder;
@@ -122,5 +122,85 @@ fn what_cannot_be_asked_is_told() -> Result<()> {
         let run = list(&args)?;
         ensure!(run.exit == 1 && run.stderr.contains(told), "{run:?}");
     }
+    Ok(())
+}
+
+fn access(args: &[&str]) -> Result<Run> {
+    let place = tempfile::tempdir()?;
+    std::fs::write(place.path().join("app.cedarschema"), SCHEMA)?;
+    std::fs::write(place.path().join("app.cedar"), POLICIES)?;
+    std::fs::write(place.path().join("entities.json"), ENTITIES)?;
+    stagedoor(place.path(), [args, &["--policies", ".", "--csv"]].concat(), b"")
+}
+
+/// By any schema, as in Kubernetes: one row for each policy, and what it depends on.
+#[test]
+fn who_can_and_what_somebody_can_are_told_by_any_schema() -> Result<()> {
+    let known = ["--entities", "entities.json"];
+    for (args, expected) in [
+        (
+            vec!["who-can", "read", "Doc"],
+            vec![
+                "\"whatever is in Team::\"\"red\"\"\",read,every Doc,red-reads,\
+                 \"resource.kind == \"\"plan\"\"; not forbidden by no-secrets: \
+                 resource in Folder::\"\"secret\"\"\"",
+            ],
+        ),
+        (
+            vec!["who-can", "Action::\"read\"", "Doc::\"b\""],
+            // The document is a memo.
+            vec![],
+        ),
+        (
+            vec!["who-can", "write", "Doc::\"a\""],
+            vec![
+                "\"whatever is in Team::\"\"red\"\"\",write,\"Doc::\"\"a\"\"\",\
+                 writes-with-mfa,context.mfa",
+            ],
+        ),
+        (
+            vec!["what-can", "User::\"bo\""],
+            vec![
+                "\"User::\"\"bo\"\"\",read,every Folder,folders,\"not forbidden by no-secrets: \
+                 resource in Folder::\"\"secret\"\"\"",
+            ],
+        ),
+    ] {
+        let run = access(&[&args[..], &known].concat())?;
+        ensure!(run.exit == 0, "{run:?}");
+        let rows: Vec<&str> = run.stdout.lines().skip(1).collect();
+        assert_eq!(rows, expected, "{args:?}");
+    }
+    // Without entities nothing but the name is known, which is said.
+    let run = access(&["what-can", "User::\"ana\""])?;
+    ensure!(run.stderr.contains("is not among the entities"), "{run:?}");
+    let run = access(&["what-can", "User::\"new\"", "--group", "Team::\"red\""])?;
+    ensure!(run.stdout.contains("red-reads") && run.stdout.contains("writes-with-mfa"), "{run:?}");
+    for (args, says) in [
+        (["who-can", "raed", "Doc"], "did you mean `read`?"),
+        (["who-can", "read", "nothing"], "`nothing` is no resource"),
+        (["what-can", "nobody", "--group=Team::\"red\""], "`nobody` is no subject"),
+    ] {
+        let run = access(&args)?;
+        ensure!(run.exit == 1 && run.stderr.contains(says), "{run:?}");
+    }
+    Ok(())
+}
+
+/// Backstage's words, with who is in which group from its catalog.
+#[test]
+fn who_can_and_what_somebody_can_are_told_of_backstage() -> Result<()> {
+    let with = [
+        "--policies",
+        "policies/backstage",
+        "--catalog",
+        "policies/backstage/demo/catalog-info.yaml",
+    ];
+    let ask = |args: &[&str]| stagedoor(&repository(""), [args, &with].concat(), b"");
+    let run = ask(&["who-can", "catalog.entity.delete", "--format", "json"])?;
+    ensure!(run.exit == 0 && run.stdout.contains("owners-manage"), "{run:?}");
+    ensure!(run.stdout.contains("production-stays"), "{run:?}");
+    let run = ask(&["what-can", "user:default/alice"])?;
+    ensure!(run.exit == 0 && run.stdout.contains("catalog.entity.read"), "{run:?}");
     Ok(())
 }

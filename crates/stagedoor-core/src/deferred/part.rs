@@ -13,6 +13,7 @@ use smol_str::SmolStr;
 
 use super::condition;
 use crate::error::error_chain;
+use crate::expr::{conjuncts, disjuncts};
 use crate::partial::{self, Operation, PartialValue, boolean, not_boolean, rebuilt};
 
 /// Evaluates for one request and policy.
@@ -29,7 +30,7 @@ impl Partial<'_> {
         let part = self.part(expr);
         let PartialValue::Residual(expr) = part else { return part };
         // What errs leaves a permit out, so whatever the rest does, this permits nothing.
-        if effect == Effect::Permit && operands(&expr, false).any(|e| is_literal(e, false)) {
+        if effect == Effect::Permit && settles(&expr, false) {
             return PartialValue::Value(false.into());
         }
         if !is_sayable(&expr, self.attributes) {
@@ -100,9 +101,7 @@ impl Partial<'_> {
                 };
             }
             // `… && false`: the right operand is never evaluated, as where a `has` guards it.
-            PartialValue::Residual(left)
-                if operands(&left, is_or).any(|e| is_literal(e, is_or)) =>
-            {
+            PartialValue::Residual(left) if settles(&left, is_or) => {
                 return PartialValue::Residual(left);
             }
             PartialValue::Residual(left) => Arc::new(left),
@@ -232,19 +231,10 @@ fn is_resource(expr: &Expr) -> bool {
     matches!(expr.expr_kind(), ExprKind::Var(Var::Resource))
 }
 
-/// The operands of a chain of `||`, or else of `&&`.
-fn operands(expr: &Expr, of_or: bool) -> impl Iterator<Item = &Expr> {
-    let mut open = vec![expr];
-    std::iter::from_fn(move || {
-        loop {
-            let expr = open.pop()?;
-            match expr.expr_kind() {
-                ExprKind::And { left, right } if !of_or => open.extend([&**left, &**right]),
-                ExprKind::Or { left, right } if of_or => open.extend([&**left, &**right]),
-                _ => return Some(expr),
-            }
-        }
-    })
+/// Whether a chain of `||` has a `true` in it, or else a chain of `&&` a `false`.
+fn settles(chain: &Expr, is_or: bool) -> bool {
+    let parts = if is_or { disjuncts(chain) } else { conjuncts(chain) };
+    parts.into_iter().any(|part| is_literal(part, is_or))
 }
 
 fn is_literal(expr: &Expr, held: bool) -> bool {

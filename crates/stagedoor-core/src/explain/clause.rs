@@ -8,9 +8,10 @@ use cedar_policy_core::ast::{self, Expr, ExprKind, UnaryOp};
 
 use crate::error::{DecideError, cut};
 use crate::evaluate::Evaluation;
-use crate::ir::{clauses, operands};
+use crate::expr::{conjuncts, disjuncts, operands};
+use crate::ir::clauses;
 use crate::lookup::Lookup;
-use crate::lower::{chain, path};
+use crate::lower::path;
 use crate::parse;
 use crate::policy::{Form, PolicyInfo};
 use crate::stack::with_stack;
@@ -345,20 +346,6 @@ fn alternatives_of(clause: &Expr) -> (Vec<&Expr>, bool) {
         },
         _ => (Vec::new(), false),
     }
-}
-
-pub(super) fn disjuncts(expr: &Expr) -> Vec<&Expr> {
-    chain(expr, |kind| match kind {
-        ExprKind::Or { left, right } => Some((left, right)),
-        _ => None,
-    })
-}
-
-pub(super) fn conjuncts(expr: &Expr) -> Vec<&Expr> {
-    chain(expr, |kind| match kind {
-        ExprKind::And { left, right } => Some((left, right)),
-        _ => None,
-    })
 }
 
 /// Returns the values that an expression looks at.

@@ -10,10 +10,10 @@ use cedar_policy_core::ast::{
     PrincipalOrResourceConstraint, UnaryOp,
 };
 
-use super::clause::{conjuncts, disjuncts};
 use crate::context::EvalContext;
 use crate::entities::Entities;
 use crate::entity::Entity;
+use crate::expr::{conjuncts, disjuncts};
 use crate::extension::Extension;
 use crate::lookup::Lookup;
 use crate::lower::path;

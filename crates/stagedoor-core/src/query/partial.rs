@@ -204,7 +204,7 @@ impl Partial<'_> {
                 ExprKind::GetAttr { expr, attr } | ExprKind::HasAttr { expr, attr } => (expr, attr),
                 ExprKind::ExtHasAttr { expr, attrs } => (expr, attrs.first()),
                 _ => {
-                    open.extend(crate::ir::operands(expr));
+                    open.extend(crate::expr::operands(expr));
                     continue;
                 }
             };

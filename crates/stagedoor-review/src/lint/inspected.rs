@@ -31,6 +31,13 @@ pub(super) fn of(library: &Library<'_>, told: &HashSet<String>) -> Vec<LintFindi
                     LintCode::NeedlessCondition,
                     format!("`{part}` never holds where it is evaluated"),
                 ),
+                Oddity::NoWildcard(part) => (
+                    LintCode::NeedlessCondition,
+                    format!("`{part}` has no wildcard (`*`): `==` says the same"),
+                ),
+                Oddity::Twice(part) => {
+                    (LintCode::NeedlessCondition, format!("`{part}` has an element twice"))
+                }
                 _ => return None,
             };
             Some(LintFinding::new(code, LintPlace::of(*info), message))

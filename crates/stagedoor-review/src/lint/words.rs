@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use stagedoor_backstage::EntityRef;
 use stagedoor_core::pst::{BinaryOp, Expr, Literal, Var};
-use stagedoor_kubernetes::rbac::{unmatchable_in_namespace, unmatchable_resource};
+use stagedoor_kubernetes::rbac::{
+    unmatchable_in_namespace, unmatchable_path, unmatchable_resource,
+};
 
 use super::codes::LintCode;
 use super::fact::Fact;
@@ -89,7 +91,7 @@ fn about_reference(id: &str) -> Option<String> {
 
 /// Returns what is wrong with literals that something of the resource is compared with.
 fn compared(of: &Expr, literals: &Expr) -> Option<String> {
-    let of = part_of_resource(of)?;
+    let of = part_of_resource(of).or_else(|| is_reference(of).then_some(WordPart::Owners))?;
     let wrong = |text: &str| match of {
         WordPart::Owners => about_reference(text),
         WordPart::Row | WordPart::Word => (text != text.to_lowercase()).then(|| {
@@ -123,6 +125,13 @@ fn part_of_resource(expr: &Expr) -> Option<WordPart> {
         }
         _ => None,
     }
+}
+
+/// Whether an expression is a reference of whoever asks, or a set of references.
+fn is_reference(expr: &Expr) -> bool {
+    matches!(expr, Expr::GetAttr { expr, attr }
+        if matches!(&**expr, Expr::Var(Var::Principal))
+            && matches!(attr.as_str(), "claims" | "entityRef"))
 }
 
 /// Returns what is wrong with the key of a tag.
@@ -177,12 +186,25 @@ fn kubernetes(policy: &Normal<'_>) -> BTreeSet<String> {
     };
     let (groups, resources) = (values("resource.apiGroup"), values("resource.resource"));
     let subresources = values("resource.subresource");
+    let is_within = |fact: &&Fact| {
+        matches!(fact, Fact::Within { term, groups, holds: true }
+            if &**term == "resource" && groups.iter().all(|g| g.starts_with("k8s::Namespace::")))
+    };
+    let is_in_namespace = facts.iter().any(is_within);
     let mut told = BTreeSet::new();
+    told.extend(values("resource.path").iter().flat_map(|path| unmatchable_path("*", path)));
     for resource in &resources {
         if let Some((of, sub)) = resource.split_once('/') {
             told.insert(format!(
                 "no request has the resource `{resource}`: compare `resource.resource` with `{of}` \
                  and `resource.subresource` with `{sub}`"
+            ));
+            continue;
+        }
+        if let Some((of, group)) = resource.split_once('.') {
+            told.insert(format!(
+                "no request has the resource `{resource}`: compare `resource.resource` with `{of}` \
+                 and `resource.apiGroup` with `{group}`"
             ));
             continue;
         }
@@ -192,7 +214,7 @@ fn kubernetes(policy: &Normal<'_>) -> BTreeSet<String> {
         };
         let any = ["*".to_owned()];
         let among = if groups.is_empty() { &any[..] } else { &groups };
-        let is_in_namespace = !values("resource.namespace").is_empty();
+        let is_in_namespace = is_in_namespace || !values("resource.namespace").is_empty();
         for whole in wholes {
             let wrong: Vec<Vec<String>> = among
                 .iter()

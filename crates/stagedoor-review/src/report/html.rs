@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use stagedoor_core::{Effect, PolicyInfo};
 use stagedoor_testing::html::{escaped, spelled_out};
 
-use super::{AccessCell, AccessMatrix, AccessReport, PolicyReach, Verdict};
+use super::{AccessCell, AccessMatrix, AccessMatrixRow, AccessReport, PolicyReach, Verdict};
 use crate::lint::{LintFinding, LintLevel};
 
 const STYLE: &str = include_str!("page.css");
@@ -141,7 +141,7 @@ fn grid<'m>(number: usize, matrix: &'m AccessMatrix, cells: &mut Cells<'m>) -> S
         text,
         r#"<div class="matrix" id="m{number}"><h2>{title}</h2>
 <p class="note">{}</p>
-<div class="filters" hidden><label>Who <input type="search" class="who" placeholder="group or user"></label><label>{columns_are} <input type="search" class="what" placeholder="{columns_are}"></label><label>Show <select class="shown"><option value="">everything</option><option value="a">allowed</option><option value="c">conditional</option><option value="ac">allowed or conditional</option></select></label><span class="count" role="status"></span></div>
+<div class="filters" hidden><label>Who <input type="search" class="who" placeholder="group or user"></label><label>{columns_are} <input type="search" class="what" placeholder="{columns_are}"></label><label>Show <select class="shown"><option value="">everything</option><option value="a">allowed</option><option value="c">conditional</option><option value="ac">allowed or conditional</option></select></label><label>Order <select class="order"><option value="">as listed</option><option value="most">most access first</option></select></label><span class="count" role="status"></span></div>
 <p class="legend"><span class="a">✓</span> allowed <span class="c">◐</span> conditional <span class="d">·</span> denied</p>
 <div class="scroll" role="region" aria-label="{title}" tabindex="0"><table><thead><tr class="groups"><td></td>"#,
         escaped(&matrix.note)
@@ -154,8 +154,19 @@ fn grid<'m>(number: usize, matrix: &'m AccessMatrix, cells: &mut Cells<'m>) -> S
         let _ = write!(text, "<th scope=\"col\"><span>{}</span></th>", escaped(&column.name));
     }
     text.push_str("</tr></thead><tbody>\n");
-    for row in &matrix.rows {
-        let _ = write!(text, "<tr><th scope=\"row\">{}</th>", escaped(&row.name));
+    for (row, alike) in merged(&matrix.rows) {
+        let name = escaped(&row.name);
+        let _ = write!(text, "<tr><th scope=\"row\" data-who=\"{name}\">{name}");
+        if !alike.is_empty() {
+            let names: Vec<String> = alike.iter().map(|row| escaped(&row.name)).collect();
+            let _ = write!(
+                text,
+                "<details class=\"alike\"><summary>and {} alike</summary>{}</details>",
+                alike.len(),
+                names.join(", ")
+            );
+        }
+        text.push_str("</th>");
         for cell in &row.cells {
             let (class, sign, word) = match cell.verdict {
                 Verdict::Allow => ("a", "✓", "allowed"),
@@ -176,6 +187,21 @@ fn grid<'m>(number: usize, matrix: &'m AccessMatrix, cells: &mut Cells<'m>) -> S
     }
     text.push_str("</div>\n");
     text
+}
+
+/// Returns the rows that differ, each with those that have the same cells.
+fn merged(rows: &[AccessMatrixRow]) -> Vec<(&AccessMatrixRow, Vec<&AccessMatrixRow>)> {
+    let mut merged: Vec<(&AccessMatrixRow, Vec<&AccessMatrixRow>)> = Vec::new();
+    let mut places: HashMap<&[AccessCell], usize> = HashMap::new();
+    for row in rows {
+        let next = merged.len();
+        let place = *places.entry(row.cells.as_slice()).or_insert(next);
+        match merged.get_mut(place) {
+            Some((_, alike)) => alike.push(row),
+            None => merged.push((row, Vec::new())),
+        }
+    }
+    merged
 }
 
 /// Returns columns of one group that stand side by side.

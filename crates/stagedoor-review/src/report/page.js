@@ -24,7 +24,7 @@
     const cell = cells[Number(button.dataset.cell)];
     const table = button.closest('table');
     const column = button.closest('td').cellIndex;
-    const who = button.closest('tr').cells[0].textContent;
+    const who = button.closest('tr').cells[0].dataset.who;
     const what = table.querySelector('.names').cells[column].textContent;
     const [className, word] = words[cell.verdict];
     const verdict = dialog.querySelector('.verdict');
@@ -99,6 +99,22 @@
     matrix.querySelector('.filters').hidden = false;
     filter();
 
+    // Rows by how much they allow: what is allowed counts before what is conditional.
+    const order = matrix.querySelector('.order');
+    const access = row => {
+      const count = name => row.querySelectorAll(`button.${name}`).length;
+      return count('a') * names.length * 2 + count('c');
+    };
+    const listed = [...rows];
+    order.addEventListener('input', () => {
+      const most = order.value === 'most';
+      rows.splice(0, rows.length, ...listed);
+      if (most) rows.sort((a, b) => access(b) - access(a));
+      grid.splice(0, grid.length, ...rows.map(row => [...row.querySelectorAll('button')]));
+      rows[0]?.parentElement.append(...rows);
+      filter();
+    });
+
     const table = matrix.querySelector('table');
     table.addEventListener('click', event => {
       const button = event.target.closest('button');
@@ -129,7 +145,7 @@
       if (!button || button.title) return;
       const column = button.closest('td').cellIndex;
       const words = [
-        button.closest('tr').cells[0].textContent,
+        button.closest('tr').cells[0].dataset.who,
         table.querySelector('.names').cells[column].textContent,
         button.getAttribute('aria-label'),
       ];

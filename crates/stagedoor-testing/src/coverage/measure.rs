@@ -47,9 +47,9 @@ impl Whole {
 }
 
 impl MeasuredPolicy<'_> {
-    /// Adds what a request shows to the counts, one for each clause.
-    pub(crate) fn measure(&self, trial: &Trial<'_>, counts: &mut [Counts]) {
-        let scope = trial.scope(self.policy);
+    /// Adds what a request shows to the counts, one for each clause; `scope` is what comes of the
+    /// scope's constraints.
+    pub(crate) fn measure(&self, trial: &Trial<'_>, scope: [bool; 3], counts: &mut [Counts]) {
         let outside = scope.iter().filter(|holds| !**holds).count();
         // Most policies are about something else. Where two constraints of the scope fail, or one
         // does and the condition is false, no clause matters alone.

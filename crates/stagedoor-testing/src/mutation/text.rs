@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{MutantCounts, Mutation};
+use super::{Mutant, MutantCounts, Mutation};
 use crate::coverage::place;
 use crate::file::{Action, Case};
 use crate::suppression::UnusedSuppression;
@@ -14,24 +14,22 @@ use crate::suppression::UnusedSuppression;
 pub fn text(mutation: &Mutation) -> Vec<String> {
     let mut lines = Vec::new();
     for (mutant, case) in mutation.survivors() {
-        let place = place(&mutant.file, mutant.line, mutant.column);
-        let name = mutant.operator.as_str();
-        lines.push(match mutant.replacement.as_str() {
-            "" => format!("{place}: {}: {name} survives", mutant.policy),
-            new => format!(
-                "{place}: {}: {name} survives: `{}` → `{new}`",
-                mutant.policy, mutant.original
-            ),
-        });
+        lines.push(change(mutant, "survives"));
         lines.push("    a case that notices it:".to_owned());
         lines.extend(case.yaml.lines().map(|line| format!("      {line}")));
     }
+    for (mutant, reasons) in mutation.undecided() {
+        lines.push(change(mutant, "is not decided"));
+        lines.push(format!("    it depends on {}", reasons.join(", ")));
+    }
     lines.extend(mutation.unused_suppressions.iter().map(UnusedSuppression::text));
-    let MutantCounts { killed, survived, equivalent, ignored, timeout } = mutation.counts();
+    let MutantCounts { killed, survived, equivalent, ignored, undecided, timeout } =
+        mutation.counts();
     let mut summary = format!("mutants: {killed} killed, {survived} survived");
     for (count, word) in [
         (ignored, "excused"),
-        (equivalent, "equivalent on all requests of the fixtures"),
+        (equivalent, "equivalent"),
+        (undecided, "not decided"),
         (timeout, "not settled in time (raise `--budget`)"),
         (mutation.unviable, "refused at loading"),
     ] {
@@ -42,6 +40,16 @@ pub fn text(mutation: &Mutation) -> Vec<String> {
     }
     lines.push(summary);
     lines
+}
+
+/// Returns a mutant in one line.
+fn change(mutant: &Mutant, became: &str) -> String {
+    let place = place(&mutant.file, mutant.line, mutant.column);
+    let (policy, name) = (&mutant.policy, mutant.operator.as_str());
+    match mutant.replacement.as_str() {
+        "" => format!("{place}: {policy}: {name} {became}"),
+        new => format!("{place}: {policy}: {name} {became}: `{}` → `{new}`", mutant.original),
+    }
 }
 
 /// Returns a case as an item of `cases`.
