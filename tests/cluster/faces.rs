@@ -328,9 +328,10 @@ fn status(reviewer: &Reviewer, open: Option<&ConditionalReviewer>, body: &str) -
         let answered = reviewer.answer(review).status.context("a status")?;
         return Ok(serde_json::to_value(answered)?);
     };
-    let (status, conditions) = open.decide(reviewer, &review.spec);
-    let mut status = serde_json::to_value(status)?;
-    let fields = serde_json::to_value(status_fields(review.spec.conditions, conditions.as_ref()))?;
+    let answer = open.decide(reviewer, &review.spec);
+    let mut status = serde_json::to_value(answer.status)?;
+    let conditions = answer.conditions.as_ref();
+    let fields = serde_json::to_value(status_fields(review.spec.conditions, conditions))?;
     if let (Some(status), Some(fields)) = (status.as_object_mut(), fields.as_object()) {
         status.extend(fields.clone());
     }

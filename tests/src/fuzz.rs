@@ -12,9 +12,11 @@ use crate::equality::{self, Typed};
 use crate::trial::{Seeds, Trial};
 use crate::typed;
 
+mod authzen;
 mod platforms;
 mod sets;
 
+pub use authzen::authzen;
 pub use platforms::{
     access_review, admission_review, backstage_answers, catalog_yaml, rbac_plugin, rbac_yaml,
 };
@@ -25,7 +27,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets but [`rulings`], which takes long for each input and whose comparisons the test
 /// `equality` makes. Each one's seeds lie in the folder of its name.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     ("policies", policies),
     ("policies_json", policies_json),
     ("schema", schema),
@@ -42,6 +44,7 @@ pub const TARGETS: [Target; 16] = [
     ("manifest", manifest),
     ("formatting", formatting),
     ("test_file", test_file),
+    ("authzen", authzen),
 ];
 
 /// Loads policies. What loads is what Cedar reads as one text; what Cedar reads loads,

@@ -122,10 +122,17 @@ export class Audit {
       eventId: 'permission-decision',
       severityLevel: this.#settings.severity,
       meta: {
-        // No groups, no token: nothing about the person but the reference.
+        // Everything that was asked, so that the decision can be made again: no token.
         user: user?.userEntityRef ?? user?.service ?? null,
+        ...(user?.service !== undefined && { service: user.service }),
+        ...(user?.ownershipEntityRefs && {
+          ownershipEntityRefs: [...user.ownershipEntityRefs],
+        }),
         permission: permission.name,
         action: permission.attributes.action ?? null,
+        ...('resourceType' in permission && {
+          resourceType: permission.resourceType,
+        }),
         result: decision.result,
         // What the plugin applies: with it the record says what was given away.
         ...(decision.result === 'CONDITIONAL' && {

@@ -241,10 +241,14 @@ test(
         const conditional = meta.result === 'CONDITIONAL';
         assert.equal(meta.conditions !== undefined, conditional);
         delete meta.conditions;
+        // Only permissions about resources have it, and only these get conditions.
+        assert.ok(!conditional || meta.resourceType);
+        delete meta.resourceType;
         assert.deepEqual(Object.keys(meta).sort(), [
           'action',
           'errors',
           'microseconds',
+          'ownershipEntityRefs',
           'permission',
           'policies',
           'result',

@@ -40,7 +40,7 @@ pub use record::{
     Caller, ConditionRecord, DecisionRecord, GuardRecord, Outcome, Platform, PolicyErrorRecord,
     PolicyRecord, RECORD_VERSION, RequestError,
 };
-pub use rules::{Decisions, DropRule, Pointer, RuleError, Rules};
+pub use rules::{Decisions, DropRule, MASK, Pointer, RuleError, Rules};
 pub use sink::{DecisionSink, FileSink, Writer};
 
 /// The JSON Schema of records in the own form.

@@ -23,13 +23,16 @@ pub struct LogOptions {
     pub rules: Rules,
     /// How many may wait to be written (10,000). One more is dropped, and counted.
     pub buffer: usize,
+    /// The bytes of memory of those that wait, about (64 MiB). One beyond that is dropped, and
+    /// counted: who may ask about an object of megabytes must not fill the memory by asking.
+    pub buffer_bytes: usize,
     /// Whether each record is written before its decision is told.
     pub required: bool,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { rules: Rules::default(), buffer: 10_000, required: false }
+        Self { rules: Rules::default(), buffer: 10_000, buffer_bytes: 64 << 20, required: false }
     }
 }
 
@@ -64,6 +67,7 @@ struct Shared {
     rules: Rules,
     required: bool,
     buffer: usize,
+    buffer_bytes: usize,
     /// Distinguishes the ids of this process from those of others.
     instance: String,
     next: AtomicU64,
@@ -79,7 +83,9 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<DecisionRecord>,
+    waiting: VecDeque<(DecisionRecord, usize)>,
+    /// The bytes of all that wait, and of what the writer has in its hands.
+    bytes: usize,
     reopen: bool,
     closed: bool,
     /// Whether the writer has records in its hands.
@@ -98,6 +104,7 @@ impl DecisionLog {
             rules: options.rules,
             required: options.required,
             buffer: options.buffer.max(1),
+            buffer_bytes: options.buffer_bytes,
             instance: format!("{:x}-{:x}", since.as_micros(), std::process::id()),
             next: AtomicU64::new(0),
             queue: Mutex::default(),
@@ -140,13 +147,17 @@ impl DecisionLog {
         if shared.required {
             return shared.write_now(&record).map_err(NotRecorded);
         }
+        let bytes = record.bytes();
         let mut queue = shared.queue();
-        if queue.closed || queue.waiting.len() >= shared.buffer {
+        let is_full = queue.waiting.len() >= shared.buffer
+            || (queue.bytes > 0 && queue.bytes.saturating_add(bytes) > shared.buffer_bytes);
+        if queue.closed || is_full {
             drop(queue);
             shared.dropped.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
-        queue.waiting.push_back(record);
+        queue.bytes = queue.bytes.saturating_add(bytes);
+        queue.waiting.push_back((record, bytes));
         drop(queue);
         shared.changed.notify_all();
         Ok(())
@@ -226,9 +237,11 @@ impl Shared {
 
     fn write_for_ever(&self) {
         let mut batch: Vec<DecisionRecord> = Vec::new();
+        let mut held = 0;
         loop {
             let mut queue = self.queue();
             queue.busy = false;
+            queue.bytes = queue.bytes.saturating_sub(std::mem::take(&mut held));
             while queue.waiting.is_empty() && !queue.reopen && !queue.closed {
                 self.changed.notify_all();
                 queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -236,7 +249,10 @@ impl Shared {
             let reopen = std::mem::take(&mut queue.reopen);
             let end = queue.closed && queue.waiting.is_empty();
             let some = queue.waiting.len().min(BATCH);
-            batch.extend(queue.waiting.drain(..some));
+            for (record, bytes) in queue.waiting.drain(..some) {
+                batch.push(record);
+                held += bytes;
+            }
             queue.busy = !batch.is_empty();
             drop(queue);
             let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);

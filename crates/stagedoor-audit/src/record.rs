@@ -150,6 +150,9 @@ pub struct Caller {
     /// The client that the token was given to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// The fingerprint of the client certificate: `sha256:…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
 /// A policy that determined an answer.
@@ -202,6 +205,23 @@ pub struct RequestError {
     pub code: String,
     /// Why.
     pub message: String,
+}
+
+/// What a part of a record takes beside its text, about.
+const PART: usize = 48;
+
+/// Returns about how many bytes of memory a value takes.
+fn bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => PART + text.len(),
+        Value::Array(items) => PART + items.iter().map(bytes).sum::<usize>(),
+        // A member has its name, and its place in a tree of them.
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, value)| 2 * PART + name.len() + bytes(value));
+            PART + members.sum::<usize>()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => PART,
+    }
 }
 
 impl DecisionRecord {
@@ -258,6 +278,17 @@ impl DecisionRecord {
         self.guards = outcome.guards().iter().map(guard).collect();
         outcome.revision().clone_into(&mut self.revision);
         self
+    }
+
+    /// Returns about how many bytes of memory the record takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts = |texts: &[String]| -> usize { texts.iter().map(|t| PART + t.len()).sum() };
+        let policies = self.policies.iter().map(|p| 2 * PART + p.id.len() + p.effect.len());
+        let errors = self.errors.iter().map(|e| 3 * PART + e.policy.len() + e.message.len());
+        let guards = self.guards.iter().map(|g| 3 * PART + g.rule.len() + g.verdict.len());
+        let conditions = self.conditions.iter().map(|c| 3 * PART + c.condition.len());
+        let parts: usize = policies.chain(errors).chain(guards).chain(conditions).sum();
+        size_of::<Self>() + parts + texts(&self.pruned) + texts(&self.masked) + bytes(&self.request)
     }
 
     /// Sets how long the decision took.

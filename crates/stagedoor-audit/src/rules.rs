@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::record::Outcome;
 
 /// What stands in place of what is masked.
-const MASK: &str = "(masked)";
+pub const MASK: &str = "(masked)";
 
 /// Which decisions are recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -213,7 +213,11 @@ impl Rules {
             });
         }
         if let (false, Some(members)) = (masked.is_empty(), record.as_object_mut()) {
-            members.insert("masked".to_owned(), Value::Array(masked));
+            // Beside what was masked when the record was made.
+            let all = members.entry("masked").or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(all) = all {
+                all.append(&mut masked);
+            }
         }
         Some(record)
     }
@@ -240,7 +244,7 @@ mod tests {
         let record = json!({"request": {"extra": {"k": ["v", "w"], "l": []}, "a/b": {"c": 1}}});
         let expected = json!({
             "request": {"extra": {"k": ["(masked)", "w"], "l": []}, "a/b": "(masked)"},
-            "masked": ["/request/extra/k/0", "/request/a~1b"],
+            "masked": ["/request/object/data", "/request/extra/k/0", "/request/a~1b"],
         });
         assert_eq!(rules.apply(record), Some(expected));
         assert!("/outcome".parse::<Pointer>().is_err());

@@ -304,3 +304,37 @@ fn a_record_that_is_required_is_written_or_refused() -> Result<()> {
     assert_eq!(lines.values()?.len(), 1, "at once");
     Ok(())
 }
+
+#[test]
+fn what_waits_is_bounded_by_its_size_too() -> Result<()> {
+    let (tell, told) = mpsc::channel();
+    let mut options = LogOptions::default();
+    options.buffer_bytes = 4 << 20;
+    let log = DecisionLog::new(options, Form::Own, Box::new(Slow(told, Lines::default())));
+    let large = || {
+        let mut record = denial();
+        let extra: Vec<Value> = (0..10_000).map(|n| json!(format!("value-{n}"))).collect();
+        record.request = json!({ "extra": { "k": extra } });
+        record
+    };
+    for _ in 0..100 {
+        log.record(Outcome::Denied, false, large)?;
+    }
+    let waiting = log.counts();
+    assert!(waiting.dropped >= 90, "{waiting:?}");
+    drop(tell);
+    log.flush();
+    let counts = log.counts();
+    assert_eq!(counts.written + counts.dropped, 100, "{counts:?}");
+    // Room again, also for one that is larger than all of it.
+    log.record(Outcome::Denied, false, denial)?;
+    log.flush();
+    log.record(Outcome::Denied, false, || {
+        let mut record = denial();
+        record.request = json!("x".repeat(8 << 20));
+        record
+    })?;
+    log.flush();
+    assert_eq!(log.counts().written, counts.written + 2);
+    Ok(())
+}

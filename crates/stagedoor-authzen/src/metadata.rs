@@ -51,8 +51,10 @@ impl PublicUrl {
             return Err(error("it has neither query nor fragment"));
         }
         let path = uri.path().trim_end_matches('/');
-        if path.contains(['{', '}', '*']) {
-            return Err(error("its path has none of `{`, `}` and `*`"));
+        if path.contains(['{', '}', '*']) || path.contains("/:") {
+            return Err(error(
+                "its path has none of `{`, `}` and `*`, and no part begins with `:`",
+            ));
         }
         Ok(Self { origin: format!("{scheme}://{authority}"), path: path.to_owned() })
     }
@@ -111,6 +113,7 @@ mod tests {
             "example.com",
             "/t1",
             "https://example.com/{x}",
+            "https://example.com/:x",
             "ftp://example.com",
         ] {
             assert!(PublicUrl::parse(wrong).is_err(), "{wrong}");

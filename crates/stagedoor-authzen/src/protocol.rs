@@ -9,7 +9,9 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use stagedoor_audit::{Caller, DecisionLog};
-use stagedoor_server::{Answer, Endpoint, Outcome, Page, Protocol, Question, Refusal, Watched};
+use stagedoor_server::{
+    Answer, ClientCertificate, Endpoint, Outcome, Page, Protocol, Question, Refusal, Watched,
+};
 
 use crate::media_type::check_content_type;
 use crate::metadata::PublicUrl;
@@ -142,7 +144,12 @@ impl Protocol for AuthZen {
     }
 
     fn admit(&self, _: &'static str, head: &mut Parts) -> Result<(), Refusal> {
-        if let Some(caller) = self.caller(&head.headers)? {
+        let mut caller = self.caller(&head.headers)?;
+        if let Some(certificate) = head.extensions.get::<ClientCertificate>() {
+            let caller = caller.get_or_insert_default();
+            caller.certificate = Some(certificate.fingerprint().to_owned());
+        }
+        if let Some(caller) = caller {
             head.extensions.insert(caller);
         }
         check_content_type(&head.headers).map_err(Refusal::bad_request)
@@ -158,6 +165,7 @@ impl Protocol for AuthZen {
             log: self.log.as_deref(),
             request_id: question.request_id,
             caller: question.head.extensions.get::<Caller>(),
+            deadline: Some(question.part_deadline),
         };
         let reply = answer(&loaded.value.world, operation, question.body, recording)
             .map_err(|error| Refusal::bad_request(error.to_string()))?;

@@ -98,6 +98,7 @@ async fn respond(state: &RouterState, operation: Operation, request: Request) ->
         log: state.log.as_deref(),
         request_id: id.as_deref().unwrap_or_default(),
         caller: None,
+        deadline: None,
     };
     match answer(&state.world.load(), operation, text, recording) {
         Ok(reply) => json(StatusCode::OK, Body::from(reply.body)),

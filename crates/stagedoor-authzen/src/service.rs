@@ -109,6 +109,8 @@ pub struct Recording<'a> {
     pub request_id: &'a str,
     /// Who asks.
     pub caller: Option<&'a Caller>,
+    /// When to come to an end: evaluations of a batch that are left then are denied.
+    pub deadline: Option<Instant>,
 }
 
 /// Answers a request.
@@ -184,6 +186,10 @@ impl Desk<'_> {
 
     /// Evaluates one of several. What is wrong with it denies it, and nothing else.
     fn item(&self, item: &Json, defaults: QueryParts<'_>, options: Options) -> (Evaluation, bool) {
+        if self.recording.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let message = "there was no time left for this evaluation".to_owned();
+            return self.refused(item, "authzen::no-time", message, options);
+        }
         let query = match item.as_object() {
             Some(object) => Query::of(QueryParts::of(object).or(defaults)),
             None => {
@@ -192,14 +198,21 @@ impl Desk<'_> {
         };
         match query {
             Ok(query) => self.evaluate(&query, options.explain),
-            Err(error) => {
-                let message = error.to_string();
-                let explained = ReasonContext::error("authzen::bad-request", message.clone());
-                self.record_refused(item, &message);
-                let context = options.explain.then_some(explained);
-                (Evaluation { decision: false, context }, true)
-            }
+            Err(error) => self.refused(item, "authzen::bad-request", error.to_string(), options),
         }
+    }
+
+    /// Denies one of several that is not evaluated.
+    fn refused(
+        &self,
+        item: &Json,
+        code: &'static str,
+        message: String,
+        options: Options,
+    ) -> (Evaluation, bool) {
+        self.record_refused(item, code, &message);
+        let context = options.explain.then(|| ReasonContext::error(code, message));
+        (Evaluation { decision: false, context }, true)
     }
 
     fn evaluate(&self, query: &Query<'_>, explain: bool) -> (Evaluation, bool) {
@@ -253,7 +266,7 @@ impl Desk<'_> {
         })
     }
 
-    fn record_refused(&self, item: &Json, message: &str) {
+    fn record_refused(&self, item: &Json, code: &str, message: &str) {
         let Some(log) = self.recording.log else { return };
         let recorded = log.record(Outcome::Denied, false, || {
             let mut record = self.blank(Outcome::Denied);
@@ -261,9 +274,8 @@ impl Desk<'_> {
                 Json::Object(_) => to_value(item),
                 other => json!({"evaluation": to_value(other)}),
             };
-            let code = "authzen::bad-request".to_owned();
-            record.error =
-                Some(stagedoor_audit::RequestError { code, message: message.to_owned() });
+            let (code, message) = (code.to_owned(), message.to_owned());
+            record.error = Some(stagedoor_audit::RequestError { code, message });
             record
         });
         if let Err(error) = recorded {

@@ -133,6 +133,7 @@ fn check_claims(
         subject: text(claims, "sub")?.map(str::to_owned),
         issuer: issuer.map(str::to_owned),
         client: client.map(str::to_owned),
+        certificate: None,
     })
 }
 

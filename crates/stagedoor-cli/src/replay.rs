@@ -12,18 +12,23 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 use stagedoor_authzen::{Operation, Recording, World, WorldLoader as _};
+use stagedoor_backstage::{PermissionQuery, PolicyDecision, PolicyEngine};
+use stagedoor_kubernetes::admission::AdmissionRequest;
 use stagedoor_kubernetes::{Reviewer, SubjectAccessReview};
+use stagedoor_source::PolicySet;
 use stagedoor_webhook::{PoliciesError, PolicySource};
 
+use crate::check::backstage::catalog;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::{Input, unreadable};
-use crate::load::LoadArgs;
+use crate::load::{LoadArgs, LoadedPolicies};
 use crate::output::Output;
+use crate::platform::{PLATFORMS, Platform};
 use crate::rules::RuleFiles;
 use crate::serve::world::WorldFiles;
 use crate::terminal::line;
-use event::{Event, Question, SkipReason};
+use event::{Answer, BackstageQuestion, Event, Question, SkipReason};
 use forms::Reader;
 
 /// The longest line of a log, in bytes.
@@ -33,8 +38,9 @@ const LINE_BYTES: u64 = 64 << 20;
 ///
 /// Logs are read as JSON lines, or as one JSON document: own records of decisions (`serve
 /// --audit-log`), audit events of kube-apiserver (`audit.k8s.io`), also as EKS, AKS and GKE wrap
-/// them, and Backstage's audit events. What cannot be decided again is counted, with the reason;
-/// events of GKE have no groups of the user, those of Backstage no resource.
+/// them, and Backstage's audit events of Stagedoor's decisions. What cannot be decided again is
+/// counted, with the reason: records of admission have their objects with `serve kubernetes
+/// --audit-log-objects` alone, and events of GKE no groups of the user, who is then in none.
 ///
 /// Exits with 0 if every answer is the same, with 1 if some differ, with 2 if the policies or
 /// logs cannot be used.
@@ -55,6 +61,11 @@ pub(crate) struct ReplayArgs {
     /// What types and actions of AuthZEN stand for.
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
+
+    /// Catalog files of Backstage, for its groups: `catalog-info.yaml`, or as the catalog's API
+    /// returns them; may be given more than once.
+    #[arg(long, value_name = "FILE")]
+    catalog: Vec<PathBuf>,
 
     /// How many of the different answers are shown.
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -79,9 +90,17 @@ struct Report {
     newly_allowed: u64,
     /// Allowed before, denied now.
     newly_denied: u64,
+    /// Under conditions before or now, and not under the same.
+    other_conditions: u64,
     /// What was not decided again, by reason.
     skipped: BTreeMap<&'static str, u64>,
     witnesses: Vec<Witness>,
+}
+
+impl Report {
+    fn differences(&self) -> u64 {
+        self.newly_allowed + self.newly_denied + self.other_conditions
+    }
 }
 
 /// One different answer.
@@ -100,6 +119,7 @@ pub(crate) fn run(args: &ReplayArgs, output: &mut Output) -> Result<Ending, Fail
         args,
         reviewer: None,
         world: None,
+        policy: None,
         reader: Reader::default(),
         report: Report::default(),
     };
@@ -115,7 +135,7 @@ pub(crate) fn run(args: &ReplayArgs, output: &mut Output) -> Result<Ending, Fail
         output.complaint("nothing in the logs could be decided again");
         return Ok(Ending::Unusable);
     }
-    let differs = report.newly_allowed + report.newly_denied > 0;
+    let differs = report.differences() > 0;
     Ok(if differs { Ending::Failed } else { Ending::Done })
 }
 
@@ -123,6 +143,7 @@ struct Replay<'a> {
     args: &'a ReplayArgs,
     reviewer: Option<Reviewer>,
     world: Option<World>,
+    policy: Option<PolicyEngine>,
     reader: Reader,
     report: Report,
 }
@@ -181,46 +202,90 @@ impl Replay<'_> {
 
     fn event(&mut self, event: Event) -> Result<(), Failure> {
         let request = event.question.describe();
-        let (allowed, reason) = match event.question {
+        let answered = match event.question {
             Question::Kubernetes(subject, attributes) => {
                 let review = SubjectAccessReview::new(*subject, *attributes);
                 let status = self.reviewer()?.answer(review).status.unwrap_or_default();
-                let reason = match status.evaluation_error.is_empty() {
-                    true => status.reason,
-                    false => format!("{} ({})", status.reason, status.evaluation_error),
-                };
-                (status.allowed, reason)
+                let error = status.evaluation_error;
+                Some((Answer::of(status.allowed), with_error(status.reason, &error)))
             }
+            Question::Admission(review) => match AdmissionRequest::from_review(&review) {
+                Ok(request) => {
+                    let ruling = self.reviewer()?.admission_ruling(&request);
+                    let error = ruling.evaluation_error;
+                    Some((Answer::of(ruling.allowed), with_error(ruling.reason, &error)))
+                }
+                Err(_) => None,
+            },
+            Question::Backstage(question) => Some(self.decide_backstage(&question)?),
             Question::AuthZen(mut body) => {
                 if let Some(members) = body.as_object_mut() {
                     members.insert("options".to_owned(), serde_json::json!({"explain": true}));
                 }
-                match self.evaluate(&body)? {
-                    Some(answer) => answer,
-                    None => {
-                        self.skip(SkipReason::Incomplete);
-                        return Ok(());
-                    }
-                }
+                let evaluated = self.evaluate(&body)?;
+                evaluated.map(|(allowed, reason)| (Answer::of(allowed), reason))
             }
+        };
+        let Some((now, reason)) = answered else {
+            self.skip(SkipReason::Incomplete);
+            return Ok(());
         };
         let report = &mut self.report;
         report.replayed += 1;
-        if allowed == event.allowed {
+        if now == event.answer {
             report.same += 1;
             return Ok(());
         }
-        if allowed {
-            report.newly_allowed += 1;
-        } else {
-            report.newly_denied += 1;
+        match (&event.answer, &now) {
+            (Answer::Denied, Answer::Allowed) => report.newly_allowed += 1,
+            (Answer::Allowed, Answer::Denied) => report.newly_denied += 1,
+            _ => report.other_conditions += 1,
         }
         if report.witnesses.len() < self.args.witnesses {
-            let word = |allowed| if allowed { "allowed" } else { "denied" };
-            let (before, now) = (word(event.allowed), word(allowed));
+            let (before, now) = (event.answer.as_str(), now.as_str());
             report.witnesses.push(Witness { id: event.id, request, before, now, reason });
         }
         Ok(())
+    }
+
+    fn decide_backstage(
+        &mut self,
+        question: &BackstageQuestion,
+    ) -> Result<(Answer, String), Failure> {
+        let policy = match &mut self.policy {
+            Some(policy) => policy,
+            none => {
+                let args = self.args;
+                let mut input = Input::default();
+                let sources = args.load.sources(&args.policies, &[], &mut input)?;
+                let platform = [Platform::Backstage.name()];
+                let set = PolicySet::of(sources, &PLATFORMS, &platform, &args.load.limits()?);
+                let LoadedPolicies { engine, permissions, .. } = args.load.build_quietly(set)?;
+                let catalog = catalog(&args.catalog, &engine, &mut input)?;
+                let policy = PolicyEngine::new(engine, permissions).with_groups(catalog.groups());
+                none.insert(policy.map_err(|e| Failure::input(e.to_string()))?)
+            }
+        };
+        let asked = PermissionQuery {
+            name: &question.permission,
+            action: question.action.as_deref(),
+            resource_type: question.resource_type.as_deref(),
+        };
+        let answer = policy.decide(&asked, question.principal.as_ref());
+        let decision = match answer.decision() {
+            PolicyDecision::Allow => Answer::Allowed,
+            PolicyDecision::Deny => Answer::Denied,
+            PolicyDecision::Conditional { conditions, .. } => {
+                Answer::Conditional(serde_json::to_value(conditions).unwrap_or_default())
+            }
+        };
+        let reasons: Vec<String> = answer.reasons().map(|id| format!("`{id}`")).collect();
+        let reason = match (answer.errors(), reasons.as_slice()) {
+            ([], []) => "no policy permits this".to_owned(),
+            ([], reasons) => format!("by {}", reasons.join(", ")),
+            (errors, _) => errors.join("; "),
+        };
+        Ok((decision, reason))
     }
 
     fn reviewer(&mut self) -> Result<&Reviewer, Failure> {
@@ -275,6 +340,10 @@ impl Replay<'_> {
     }
 }
 
+fn with_error(reason: String, error: &str) -> String {
+    if error.is_empty() { reason } else { format!("{reason} ({error})") }
+}
+
 /// Says in a line why an evaluation came out as it did.
 fn reason_of(context: &Value) -> String {
     if let Some(message) = context.pointer("/error/message").and_then(Value::as_str) {
@@ -300,7 +369,7 @@ fn print(report: &Report, output: &mut Output) -> Result<(), Failure> {
     let paint = output.paint();
     for witness in &report.witnesses {
         let now = match witness.now {
-            "allowed" => paint.bad(witness.now),
+            "allowed" | "conditional" => paint.bad(witness.now),
             _ => paint.notable(witness.now),
         };
         let (id, request, reason) =
@@ -311,7 +380,7 @@ fn print(report: &Report, output: &mut Output) -> Result<(), Failure> {
         ))?;
     }
     let shown = report.witnesses.len() as u64;
-    let more = (report.newly_allowed + report.newly_denied).saturating_sub(shown);
+    let more = report.differences().saturating_sub(shown);
     if more > 0 {
         output.line(format_args!("and {more} more"))?;
     }
@@ -319,6 +388,9 @@ fn print(report: &Report, output: &mut Output) -> Result<(), Failure> {
         "{} decided again: {} the same, {} newly allowed, {} newly denied",
         report.replayed, report.same, report.newly_allowed, report.newly_denied
     ))?;
+    if report.other_conditions > 0 {
+        output.line(format_args!("{} with other conditions", report.other_conditions))?;
+    }
     for (reason, count) in &report.skipped {
         output.line(format_args!("{count} not decided again: {reason}"))?;
     }

@@ -69,6 +69,16 @@ pub enum EntitiesError {
         /// How many are accepted.
         limit: usize,
     },
+    /// An attribute has more values than anybody's has.
+    #[error("entity `{uid}` has an attribute with {given} values; the limit is {limit}")]
+    TooManyValues {
+        /// The entity.
+        uid: String,
+        /// How many values the attribute has.
+        given: usize,
+        /// The most that are accepted.
+        limit: usize,
+    },
     /// A string is longer than [`Limits::string_bytes`](crate::Limits::string_bytes).
     #[error("entity `{uid}` holds a string of {given} bytes; the limit is {limit}")]
     StringTooLong {
@@ -120,6 +130,7 @@ impl EntitiesError {
             Self::Cycle(_) => "entities::cycle",
             Self::TooManyAncestors { .. } | Self::TooManyMemberships { .. } => "limit::ancestors",
             Self::TooMany { .. } => "limit::entities",
+            Self::TooManyValues { .. } => "limit::values",
             Self::StringTooLong { .. } => "limit::string-bytes",
             Self::TooDeep { .. } => "limit::nesting",
             Self::TooLarge { .. } => "limit::file-bytes",

@@ -64,6 +64,7 @@ mod trial;
 mod unknown;
 mod validation;
 mod value;
+mod walk;
 
 pub use builder::{EngineBuilder, TemplateLink};
 pub use cedar_policy::{Decision, Effect, EntityId, EntityTypeName, EntityUid, Schema, pst};
@@ -111,3 +112,4 @@ pub use statistics::Statistics;
 pub use text::{is_unsafe, printable, single_line};
 pub use trial::{PolicyVerdict, ScopeTable, ScopeTruths, Trial, Variants, Verdicts};
 pub use value::{Record, Value, ValueRef, serialize_record};
+pub use walk::visit_conditions;

@@ -22,13 +22,13 @@ use cedar_policy::{
 };
 use serde::Serialize;
 use stagedoor_core::{
-    ConditionalEngine, ConditionalError, ConditionalOutcome, ConditionalResidual, Effect,
+    ConditionalEngine, ConditionalError, ConditionalOutcome, ConditionalResidual, Effect, Outcome,
 };
 
 use crate::attributes::{Attributes, ResourceAttributes};
 use crate::review::{ConditionsMode, SubjectAccessReviewSpec, SubjectAccessReviewStatus};
 use crate::reviewer::{Reviewer, is_forbidden};
-use crate::ruling::Ruling;
+use crate::ruling::{ReviewOutcome, Ruling};
 
 pub use decision::{Condition, ConditionalDecision, ConditionsMap, EvaluatedDecision};
 pub use review::{ConditionsReply, ConditionsReview, ConditionsReviewError};
@@ -59,6 +59,19 @@ pub fn status_fields(mode: ConditionsMode, decision: Option<&ConditionalDecision
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct StatusFields(serde_json::Map<String, serde_json::Value>);
+
+/// What is answered to a review by policies of which some depend on the object.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConditionalAnswer {
+    /// The answer.
+    pub status: SubjectAccessReviewStatus,
+    /// The conditions, if it is none.
+    pub conditions: Option<ConditionalDecision>,
+    /// What the policies said that do not depend on the object; none where the request could not
+    /// be decided.
+    pub outcome: Option<Outcome>,
+}
 
 /// Answers reviews by policies of which some depend on the object that is written.
 pub struct ConditionalReviewer {
@@ -101,18 +114,17 @@ impl ConditionalReviewer {
     /// object is, the reason tells. Who understands no conditions gets none: what a policy might forbid is denied then, and
     /// what one might permit is not allowed.
     #[must_use]
-    pub fn decide(
-        &self,
-        reviewer: &Reviewer,
-        spec: &SubjectAccessReviewSpec,
-    ) -> (SubjectAccessReviewStatus, Option<ConditionalDecision>) {
+    pub fn decide(&self, reviewer: &Reviewer, spec: &SubjectAccessReviewSpec) -> ConditionalAnswer {
         let Some(attributes) = writes(&spec.attributes) else {
             // Nothing is written, so there is no object.
-            return (reviewer.ruling(&spec.subject, &spec.attributes).into(), None);
+            let ReviewOutcome { ruling, outcome } =
+                reviewer.review_outcome(&spec.subject, &spec.attributes);
+            return ConditionalAnswer { status: ruling.into(), conditions: None, outcome };
         };
-        let (mut status, conditions) = self.decide_write(reviewer, spec, attributes);
-        reviewer.watched_ruling(&spec.subject, &spec.attributes).tell_unenforced(&mut status);
-        (status, conditions)
+        let mut answer = self.decide_write(reviewer, spec, attributes);
+        let watched = reviewer.watched_ruling(&spec.subject, &spec.attributes);
+        watched.tell_unenforced(&mut answer.status);
+        answer
     }
 
     fn decide_write(
@@ -120,7 +132,7 @@ impl ConditionalReviewer {
         reviewer: &Reviewer,
         spec: &SubjectAccessReviewSpec,
         attributes: &ResourceAttributes,
-    ) -> (SubjectAccessReviewStatus, Option<ConditionalDecision>) {
+    ) -> ConditionalAnswer {
         let outcome = reviewer.twice(
             &spec.subject,
             |outcome: &ConditionalOutcome| is_forbidden(outcome.known()),
@@ -132,16 +144,19 @@ impl ConditionalReviewer {
         );
         let outcome = match outcome {
             Ok(outcome) => outcome,
-            Err(error) => return (Ruling::undecided(&error).into(), None),
+            Err(error) => {
+                let status = Ruling::undecided(&error).into();
+                return ConditionalAnswer { status, conditions: None, outcome: None };
+            }
         };
-        if let Some(settled) = outcome.settled() {
-            return (with_untold(settled.into(), &outcome), None);
-        }
-        if spec.conditions != ConditionsMode::NotUnderstood && is_exact(attributes) {
+        let (status, conditions) = if let Some(settled) = outcome.settled() {
+            (with_untold(settled.into(), &outcome), None)
+        } else if spec.conditions != ConditionsMode::NotUnderstood && is_exact(attributes) {
             conditions(&outcome, spec.conditions)
         } else {
             (plain(&outcome), None)
-        }
+        };
+        ConditionalAnswer { status, conditions, outcome: Some(outcome.known().clone()) }
     }
 }
 

@@ -54,6 +54,7 @@ pub mod conditional;
 mod deciding;
 mod forbids;
 mod impersonation;
+mod mentions;
 mod mode;
 mod names;
 mod policy_mode;
@@ -82,7 +83,7 @@ pub use review::{
 };
 pub use review_body::{Review, ReviewError};
 pub use reviewer::Reviewer;
-pub use ruling::Ruling;
+pub use ruling::{ReviewOutcome, Ruling};
 pub use selector::{FieldSelectorAttributes, LabelSelectorAttributes, SelectorRequirement};
 pub use starter::{DEPLOY_MANIFESTS, SCHEMA, STARTER_POLICIES, VOCABULARY};
 pub use subject::{Principal, PrincipalIds, Subject};

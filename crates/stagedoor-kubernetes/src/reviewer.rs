@@ -1,15 +1,18 @@
 //! Answering reviews with an engine.
 
+use std::sync::Arc;
+
 use cedar_policy::Decision;
 use stagedoor_core::{Engine, Entities, Explanation, Outcome, Request};
 
 use crate::admission::AdmissionRequest;
 use crate::attributes::Attributes;
 use crate::forbids::Forbids;
+use crate::mentions::Mentions;
 use crate::mode::{ModeCeiling, Modes};
 use crate::resource::stands_for_every_name;
 use crate::review::{SubjectAccessReview, SubjectAccessReviewStatus};
-use crate::ruling::{Ruling, in_own_words, list};
+use crate::ruling::{ReviewOutcome, Ruling, in_own_words, list};
 use crate::subject::{Principal, PrincipalIds, Subject};
 use crate::undecided::UndecidedError;
 use crate::vocabulary::{Vocabulary, VocabularyError};
@@ -50,6 +53,8 @@ pub struct Reviewer {
     vocabulary: Vocabulary,
     forbids: Forbids,
     modes: Modes,
+    /// What of requests is kept for the policies.
+    mentions: Arc<Mentions>,
 }
 
 impl Reviewer {
@@ -64,7 +69,9 @@ impl Reviewer {
             None => Vocabulary::without_schema(),
         };
         let (enforced, forbids, modes) = (engine.clone(), Forbids::default(), Modes::default());
-        Self { engine, enforced, watched: None, vocabulary, forbids, modes }.with_ceilings(&[])
+        let mentions = Arc::new(Mentions::of(&engine));
+        Self { engine, enforced, watched: None, vocabulary, forbids, modes, mentions }
+            .with_ceilings(&[])
     }
 
     /// Sets how much the policies of some directories count at most.
@@ -112,20 +119,41 @@ impl Reviewer {
         review.with_status(ruling.into())
     }
 
+    /// Returns whether objects that are written are kept whole while they are decided: a policy
+    /// makes up the path of a field, or hands the object to a rule. Otherwise only the fields are
+    /// that policies mention.
+    #[must_use]
+    pub fn keeps_objects(&self) -> bool {
+        self.mentions.keeps_objects()
+    }
+
     /// Returns what is answered, and what policies that are not enforced say besides.
     #[must_use]
     pub fn ruling(&self, subject: &Subject, attributes: &Attributes) -> Ruling {
-        self.ruling_of(subject, |vocabulary| {
-            self.ruling_as(&vocabulary.principal(subject)?, vocabulary, attributes)
-        })
+        self.review_outcome(subject, attributes).ruling
     }
 
     /// Returns the same for an object that is to be written.
     #[must_use]
     pub fn admission_ruling(&self, review: &AdmissionRequest<'_>) -> Ruling {
-        self.ruling_of(&review.user_info.subject(), |vocabulary| {
-            let (request, entities) =
-                review.request(vocabulary).map_err(UndecidedError::Admission)?;
+        self.admission_outcome(review).ruling
+    }
+
+    /// Returns what is answered, with the outcome that it rests on: decided once.
+    #[must_use]
+    pub fn review_outcome(&self, subject: &Subject, attributes: &Attributes) -> ReviewOutcome {
+        self.outcome_by_both(subject, |vocabulary| {
+            let principal = vocabulary.mentioned_principal(subject, &self.mentions)?;
+            self.outcome_as(&principal, vocabulary, attributes)
+        })
+    }
+
+    /// Returns the same for an object that is to be written.
+    #[must_use]
+    pub fn admission_outcome(&self, review: &AdmissionRequest<'_>) -> ReviewOutcome {
+        self.outcome_by_both(&review.user_info.subject(), |vocabulary| {
+            let made = review.mentioned_request(vocabulary, &self.mentions);
+            let (request, entities) = made.map_err(UndecidedError::Admission)?;
             self.rule(&request, &entities)
         })
     }
@@ -133,12 +161,14 @@ impl Reviewer {
     /// Returns what the policies say that are not enforced, of a request that others decide.
     pub(crate) fn watched_ruling(&self, subject: &Subject, attributes: &Attributes) -> Ruling {
         let Some(watched) = &self.watched else { return Ruling::default() };
-        self.ruling_of(subject, |vocabulary| {
-            let (request, entities) =
-                vocabulary.request(&vocabulary.principal(subject)?, attributes)?;
+        let decided = self.outcome_by_both(subject, |vocabulary| {
+            let principal = vocabulary.mentioned_principal(subject, &self.mentions)?;
+            let (request, entities) = vocabulary.request(&principal, attributes)?;
             let watched = watched.decide(&request, &entities)?;
-            Ok(Ruling::default().with_watched(&watched, &self.modes))
-        })
+            let ruling = Ruling::default().with_watched(&watched, &self.modes);
+            Ok(ReviewOutcome { ruling, outcome: None })
+        });
+        decided.ruling
     }
 
     /// Decides whether somebody may do something.
@@ -157,9 +187,8 @@ impl Reviewer {
         attributes: &Attributes,
     ) -> Result<Outcome, UndecidedError> {
         self.twice(subject, is_forbidden, |vocabulary| {
-            let outcome =
-                self.decide_as(&vocabulary.principal(subject)?, vocabulary, attributes)?;
-            Ok(outcome)
+            let principal = vocabulary.mentioned_principal(subject, &self.mentions)?;
+            self.decide_as(&principal, vocabulary, attributes)
         })
     }
 
@@ -191,8 +220,8 @@ impl Reviewer {
     /// [`UndecidedError`], which must count as a refusal.
     pub fn admit(&self, review: &AdmissionRequest<'_>) -> Result<Outcome, UndecidedError> {
         self.twice(&review.user_info.subject(), is_forbidden, |vocabulary| {
-            let (request, entities) =
-                review.request(vocabulary).map_err(UndecidedError::Admission)?;
+            let made = review.mentioned_request(vocabulary, &self.mentions);
+            let (request, entities) = made.map_err(UndecidedError::Admission)?;
             Ok(self.enforced.decide(&request, &entities)?)
         })
     }
@@ -226,28 +255,34 @@ impl Reviewer {
         principal: &Principal,
         attributes: &Attributes,
     ) -> SubjectAccessReviewStatus {
-        let ruled = self.ruling_as(principal, &self.vocabulary, attributes);
-        ruled.unwrap_or_else(|error| Ruling::undecided(&error)).into()
+        let decided = self.outcome_as(principal, &self.vocabulary, attributes);
+        decided.unwrap_or_else(|error| ReviewOutcome::undecided(&error)).ruling.into()
     }
 
-    fn ruling_as(
+    fn outcome_as(
         &self,
         principal: &Principal,
         vocabulary: &Vocabulary,
         attributes: &Attributes,
-    ) -> Result<Ruling, UndecidedError> {
+    ) -> Result<ReviewOutcome, UndecidedError> {
         let (request, entities) = vocabulary.request(principal, attributes)?;
-        let ruling = self.rule(&request, &entities)?;
-        self.check_name(attributes, ruling.denied)?;
-        Ok(ruling)
+        let decided = self.rule(&request, &entities)?;
+        self.check_name(attributes, decided.ruling.denied)?;
+        Ok(decided)
     }
 
-    fn rule(&self, request: &Request, entities: &Entities) -> Result<Ruling, UndecidedError> {
-        let ruling = Ruling::of(&self.enforced.decide(request, entities)?);
-        Ok(match &self.watched {
+    fn rule(
+        &self,
+        request: &Request,
+        entities: &Entities,
+    ) -> Result<ReviewOutcome, UndecidedError> {
+        let outcome = self.enforced.decide(request, entities)?;
+        let ruling = Ruling::of(&outcome);
+        let ruling = match &self.watched {
             Some(watched) => ruling.with_watched(&watched.decide(request, entities)?, &self.modes),
             None => ruling,
-        })
+        };
+        Ok(ReviewOutcome { ruling, outcome: Some(outcome) })
     }
 
     fn decide_as(
@@ -286,18 +321,19 @@ impl Reviewer {
         self.forbids.principals_by_id && !subject.uid.is_empty() && subject.uid != subject.user
     }
 
-    /// Rules by UID and by name: a forbid that is not enforced is told by either.
-    fn ruling_of(
+    /// Decides by UID and by name: a forbid that is not enforced is told by either.
+    fn outcome_by_both(
         &self,
         subject: &Subject,
-        rule: impl Fn(&Vocabulary) -> Result<Ruling, UndecidedError>,
-    ) -> Ruling {
-        let ruled = self.by_both(subject, |ruling: &Ruling| ruling.denied, rule);
-        ruled.map_or_else(
-            |error| Ruling::undecided(&error),
-            |(ruling, other)| match other {
-                Some(other) => ruling.with_said_besides(other),
-                None => ruling,
+        decide: impl Fn(&Vocabulary) -> Result<ReviewOutcome, UndecidedError>,
+    ) -> ReviewOutcome {
+        let decided =
+            self.by_both(subject, |decided: &ReviewOutcome| decided.ruling.denied, decide);
+        decided.map_or_else(
+            |error| ReviewOutcome::undecided(&error),
+            |(decided, other)| match other {
+                Some(other) => decided.with_said_besides(other),
+                None => decided,
             },
         )
     }

@@ -31,6 +31,28 @@ pub struct Ruling {
     pub unenforced: Vec<String>,
 }
 
+/// What is answered to a request, and the outcome of the policies that it rests on.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ReviewOutcome {
+    /// What is answered.
+    pub ruling: Ruling,
+    /// What the policies said that decide; none where the request could not be decided.
+    pub outcome: Option<Outcome>,
+}
+
+impl ReviewOutcome {
+    /// Returns the refusal of what is not decided.
+    pub(crate) fn undecided(error: &UndecidedError) -> Self {
+        Self { ruling: Ruling::undecided(error), outcome: None }
+    }
+
+    /// Adds what the same policies say to the one who asks by another id.
+    pub(crate) fn with_said_besides(self, other: Self) -> Self {
+        Self { ruling: self.ruling.with_said_besides(other.ruling), outcome: self.outcome }
+    }
+}
+
 impl Ruling {
     /// Returns what the outcome of the policies that decide comes to.
     pub(crate) fn of(outcome: &Outcome) -> Self {

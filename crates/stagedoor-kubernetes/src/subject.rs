@@ -9,10 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::EntityUid;
 use serde::{Deserialize, Serialize};
-use stagedoor_core::{Entities, EntitiesError, Entity, Record, Value};
+use stagedoor_core::{Entities, EntitiesError, Entity, Limits, Record, Value};
 
+use crate::mentions::ExtraMentions;
 use crate::names::{NAMES, uid};
 use crate::wire::null_is_default;
+
+/// The most keys of `extra` that policies see: authenticators give a few.
+const EXTRA_KEYS: usize = 4096;
 
 /// What an authenticator says about somebody: the subject of a review.
 ///
@@ -137,7 +141,12 @@ pub(crate) enum PrincipalKind {
 }
 
 impl Principal {
-    pub(crate) fn new(subject: &Subject, ids: PrincipalIds) -> Result<Self, EntitiesError> {
+    /// Returns the principal that a subject is, with what is mentioned of `extra`.
+    pub(crate) fn new(
+        subject: &Subject,
+        ids: PrincipalIds,
+        mentions: &ExtraMentions,
+    ) -> Result<Self, EntitiesError> {
         let names = &*NAMES;
         let (kind, entity_type) = match Identity::of(&subject.user) {
             Identity::User => (PrincipalKind::User, &names.user),
@@ -154,7 +163,18 @@ impl Principal {
         let mut entity = Entity::new(uid.clone());
         entity.attributes = identity_attributes(&subject.user);
         if !subject.extra.is_empty() {
-            entity.attributes.insert("extra".into(), extra(subject));
+            let extra = extra(subject, mentions).ok_or_else(|| EntitiesError::TooManyValues {
+                uid: uid.to_string(),
+                given: subject.extra.len(),
+                limit: EXTRA_KEYS,
+            })?;
+            entity.attributes.insert("extra".into(), extra);
+        }
+        // Each would be an entity before they are counted.
+        let limit = Limits::default().ancestors;
+        if subject.groups.len() > limit {
+            let uid = uid.to_string();
+            return Err(EntitiesError::TooManyAncestors { uid, limit });
         }
         let groups: BTreeSet<&str> = subject.groups.iter().map(String::as_str).collect();
         let groups: Vec<Entity> = groups.into_iter().map(group).collect();
@@ -209,14 +229,19 @@ pub(crate) fn group(name: &str) -> Entity {
     Entity::new(uid(&NAMES.group, name)).with_attribute("name", name)
 }
 
-fn extra(subject: &Subject) -> Value {
-    let keys = subject.extra.iter().map(|(key, values)| {
-        Value::Record(Record::from([
-            ("key".into(), key.as_str().into()),
-            ("values".into(), values.iter().map(String::as_str).collect()),
-        ]))
-    });
-    keys.collect()
+/// Returns what is mentioned of `extra`; `None` if that is more than anybody has.
+fn extra(subject: &Subject, mentions: &ExtraMentions) -> Option<Value> {
+    let mentioned = subject.extra.iter().filter(|(key, _)| mentions.contains(key));
+    let keys: Vec<Value> = mentioned
+        .take(EXTRA_KEYS + 1)
+        .map(|(key, values)| {
+            Value::Record(Record::from([
+                ("key".into(), key.as_str().into()),
+                ("values".into(), values.iter().map(String::as_str).collect()),
+            ]))
+        })
+        .collect();
+    (keys.len() <= EXTRA_KEYS).then_some(Value::Set(keys))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use stagedoor_core::{Entities, EntitiesError, Entity, Request};
 
 use crate::attributes::Attributes;
 use crate::impersonation::{self, is_constrained};
+use crate::mentions::{ExtraMentions, Mentions};
 use crate::names::{NAMES, uid};
 use crate::policy_mode::UnknownMode;
 use crate::resource::{ResourceKind, entity, kind};
@@ -170,7 +171,16 @@ impl Vocabulary {
     ///
     /// [`EntitiesError`] if a name is too long or the groups are too many.
     pub fn principal(&self, subject: &Subject) -> Result<Principal, EntitiesError> {
-        Principal::new(subject, self.ids)
+        Principal::new(subject, self.ids, &ExtraMentions::Every)
+    }
+
+    /// Returns the same with what these mention of it.
+    pub(crate) fn mentioned_principal(
+        &self,
+        subject: &Subject,
+        mentions: &Mentions,
+    ) -> Result<Principal, EntitiesError> {
+        Principal::new(subject, self.ids, &mentions.extra)
     }
 
     /// Returns the request that policies decide, and every entity that they may look at.

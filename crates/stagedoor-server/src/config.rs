@@ -102,6 +102,9 @@ pub struct ServerLimits {
     /// Time for which a request waits for its turn to be decided, before it is refused with 503
     /// (5 s).
     pub turn: Duration,
+    /// Time for a decision, once it is its turn (10 s). One that takes longer is refused with
+    /// 503; its thread goes on, and counts until it is done.
+    pub decision: Duration,
     /// Requests at a time (1,024). One more puts out the request whose body has been awaited
     /// longest, or is refused with 503.
     pub requests: usize,
@@ -131,6 +134,7 @@ impl Default for ServerLimits {
             decision_threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             decision_bytes: 256 << 20,
             turn: Duration::from_secs(5),
+            decision: Duration::from_secs(10),
             requests: 1024,
             connections: 4096,
             handshake: Duration::from_secs(5),

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use crate::client_certificate::ClientCertificate;
 use crate::config::ServerLimits;
 use crate::connection_limit::{Permit, Priority};
 use crate::request_id::RequestId;
@@ -58,7 +59,9 @@ impl Endpoint {
         let permit = Arc::new(permit);
         let Some(tls) = &self.tls else {
             let never = watch::Sender::new(0);
-            return self.serve_http(stream, false, permit, stopping, never.subscribe()).await;
+            return self
+                .serve_http(stream, (false, None), permit, stopping, never.subscribe())
+                .await;
         };
         let authorities = tls.authorities();
         // There are some from the beginning: without, nobody is let in.
@@ -70,8 +73,10 @@ impl Endpoint {
         };
         match accepted {
             Ok(Ok(stream)) => {
-                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                self.serve_http(stream, is_http2, permit, stopping, authorities).await;
+                let session = stream.get_ref().1;
+                let is_http2 = session.alpn_protocol() == Some(b"h2");
+                let client = ClientCertificate::of(session.peer_certificates());
+                self.serve_http(stream, (is_http2, client), permit, stopping, authorities).await;
             }
             Ok(Err(error)) => {
                 self.state.metrics.handshakes_failed.inc();
@@ -87,7 +92,7 @@ impl Endpoint {
     async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
         stream: S,
-        is_http2: bool,
+        (is_http2, client): (bool, Option<ClientCertificate>),
         permit: Arc<Permit>,
         mut stopping: watch::Receiver<bool>,
         mut authorities: watch::Receiver<u64>,
@@ -96,11 +101,15 @@ impl Endpoint {
         let service = service_fn(|request: Request<Incoming>| {
             let router = self.router.clone();
             let working = activity.begin();
+            let client = client.clone();
             async move {
                 let is_work = request.method() == Method::POST;
                 let mut request = request.map(Body::new);
                 let id = RequestId::of(request.headers());
                 request.extensions_mut().insert(id.clone());
+                if let Some(client) = client {
+                    request.extensions_mut().insert(client);
+                }
                 let Ok(mut response) = router.oneshot(request).await;
                 id.stamp(response.headers_mut());
                 working.end(is_work && response.status().is_success());

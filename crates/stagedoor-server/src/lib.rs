@@ -15,6 +15,7 @@
 
 pub mod admission;
 mod body;
+mod client_certificate;
 mod config;
 mod connection;
 mod connection_limit;
@@ -33,6 +34,7 @@ mod state;
 mod tls;
 mod watch;
 
+pub use client_certificate::ClientCertificate;
 pub use config::{ServerLimits, ServerOptions, TlsFiles};
 pub use error::{ServeError, TlsError};
 pub use guards::YieldingRules;

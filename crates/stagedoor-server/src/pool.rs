@@ -49,6 +49,7 @@ pub(crate) struct Pool {
     memory: Arc<Semaphore>,
     memory_units: u32,
     acquire_timeout: Duration,
+    time: Duration,
 }
 
 /// How much a request may take while it is decided.
@@ -64,14 +65,21 @@ pub(crate) enum Weight {
 pub(crate) enum PoolError {
     /// No thread became free in time.
     Busy,
+    /// It took too long. The thread goes on, and counts until it is done.
+    Overdue,
     /// The thread panicked.
     Panicked,
 }
 
 impl Pool {
     /// Returns a pool of `threads`, whose large requests take `memory` bytes together, and in
-    /// which a request waits for its turn for `acquire_timeout` at most.
-    pub(crate) fn new(threads: NonZeroUsize, memory: usize, acquire_timeout: Duration) -> Self {
+    /// which a request waits for its turn for `acquire_timeout` at most, and then for its end for `time`.
+    pub(crate) fn new(
+        threads: NonZeroUsize,
+        memory: usize,
+        acquire_timeout: Duration,
+        time: Duration,
+    ) -> Self {
         // One for what is large, one for what is small.
         let threads = threads.get().max(2);
         let memory_units = u32::try_from((memory / UNIT).max(1)).unwrap_or(u32::MAX);
@@ -82,6 +90,7 @@ impl Pool {
             memory: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
             memory_units,
             acquire_timeout,
+            time,
         }
     }
 
@@ -102,7 +111,8 @@ impl Pool {
             drop((turn, memory));
             result
         });
-        done.await.map_err(|_| PoolError::Panicked)
+        let done = tokio::time::timeout(self.time, done).await.map_err(|_| PoolError::Overdue)?;
+        done.map_err(|_| PoolError::Panicked)
     }
 
     /// Waits for a claim on memory, which lasts until the end, and for the turn itself.
@@ -135,7 +145,7 @@ mod tests {
     use super::{Pool, PoolError, Weight};
 
     fn pool(acquire_timeout: Duration) -> Arc<Pool> {
-        Arc::new(Pool::new(NonZeroUsize::MIN, 1 << 20, acquire_timeout))
+        Arc::new(Pool::new(NonZeroUsize::MIN, 1 << 20, acquire_timeout, Duration::from_secs(60)))
     }
 
     #[tokio::test]
@@ -196,5 +206,18 @@ mod tests {
         let panicked = pool.run(Weight::Large(1), || panic!("tried")).await;
         assert_eq!(panicked, Err::<(), _>(PoolError::Panicked));
         assert_eq!(pool.run(Weight::Large(1), || 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_given_up_and_still_counts() {
+        let time = Duration::from_millis(20);
+        let pool = Pool::new(NonZeroUsize::MIN, 1 << 20, Duration::from_millis(20), time);
+        let (end, ended) = mpsc::channel::<()>();
+        let overdue = pool.run(Weight::Large(1), move || ended.recv().is_err()).await;
+        assert_eq!(overdue, Err(PoolError::Overdue));
+        assert_eq!(pool.run(Weight::Large(1), || ()).await, Err(PoolError::Busy));
+        assert_eq!(pool.run(Weight::Small, || 7).await, Ok(7));
+        drop(end);
+        while pool.run(Weight::Large(1), || ()).await == Err(PoolError::Busy) {}
     }
 }

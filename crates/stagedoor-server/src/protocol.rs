@@ -1,6 +1,7 @@
 //! What a server is asked, in the words of one protocol.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use http::Response;
@@ -31,6 +32,12 @@ pub trait Protocol: Send + Sync + 'static {
     ///
     /// The refusal, of callers that may not ask say.
     fn admit(&self, endpoint: &'static str, head: &mut Parts) -> Result<(), Refusal>;
+
+    /// Returns how many bytes of memory a byte of a large body may cost now: by what is in force,
+    /// or else by the endpoint.
+    fn memory_per_byte(&self, endpoint: &Endpoint) -> usize {
+        endpoint.memory_per_byte
+    }
 
     /// Answers a question. Runs on a thread of its own and may block.
     ///
@@ -78,6 +85,9 @@ pub struct Question<'a> {
     pub request_id: &'a str,
     /// The body.
     pub body: &'a str,
+    /// When it is time to come to an end, if the answer consists of parts: some time before the
+    /// whole is refused for taking too long.
+    pub part_deadline: Instant,
 }
 
 /// The answer to a request for decisions.

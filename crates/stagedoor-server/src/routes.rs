@@ -113,11 +113,12 @@ async fn read_and_answer(
     let begun = Instant::now();
     let size = text.as_str().len();
     let weight = match size > FREE || endpoint.is_heavy {
-        true => Weight::Large(size.saturating_mul(endpoint.memory_per_byte)),
+        true => Weight::Large(size.saturating_mul(state.protocol.memory_per_byte(endpoint))),
         false => Weight::Small,
     };
     let work = {
         let (protocol, endpoint) = (Arc::clone(&state.protocol), Arc::clone(endpoint));
+        let for_parts = state.decision * 3 / 4;
         // INVARIANT: the body's part of the budget and the request's permit move with it: they
         // stay claimed until the thread is done, also if the client has gone.
         move || {
@@ -130,7 +131,9 @@ async fn read_and_answer(
                 }
             };
             let body = text.as_str();
-            let question = Question { endpoint: endpoint.name, head: &head, request_id, body };
+            let part_deadline = Instant::now() + for_parts;
+            let question =
+                Question { endpoint: endpoint.name, head: &head, request_id, body, part_deadline };
             let answered = protocol.answer(&question);
             drop(permit);
             answered
@@ -141,6 +144,15 @@ async fn read_and_answer(
     match answered {
         Ok(answered) => answered,
         Err(PoolError::Busy) => Err(Refusal::unavailable("too much is being decided already")),
+        Err(PoolError::Overdue) => {
+            let time = state.decision;
+            tracing::warn!(
+                endpoint = endpoint.name,
+                ?time,
+                "a decision took too long: it is refused"
+            );
+            Err(Refusal::unavailable(format!("the decision took longer than {time:?}")))
+        }
         Err(PoolError::Panicked) => {
             state.metrics.panics.inc();
             tracing::error!(endpoint = endpoint.name, "deciding a request panicked: it is refused");

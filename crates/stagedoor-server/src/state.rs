@@ -31,6 +31,8 @@ pub(crate) struct ServerState {
     pub(crate) requests: Arc<ConnectionLimit>,
     pub(crate) bodies: BodyLimits,
     pub(crate) pool: Pool,
+    /// For how long a decision may take.
+    pub(crate) decision: Duration,
 }
 
 impl ServerState {
@@ -51,7 +53,13 @@ impl ServerState {
             loaded: watch::Sender::new(false),
             requests: ConnectionLimit::new(limits.requests, GRACE),
             bodies: BodyLimits::new(limits.body, limits.body_bytes_in_flight),
-            pool: Pool::new(limits.decision_threads, limits.decision_bytes, limits.turn),
+            pool: Pool::new(
+                limits.decision_threads,
+                limits.decision_bytes,
+                limits.turn,
+                limits.decision,
+            ),
+            decision: limits.decision,
         })
     }
 

@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use http::StatusCode;
+use stagedoor_kubernetes::ReviewOutcome;
 use stagedoor_kubernetes::admission::AdmissionRequest;
 use stagedoor_server::{Outcome, Question, cut};
 
@@ -19,10 +20,17 @@ pub(crate) fn answer(app: &App, loaded: &LoadedPolicies, question: &Question<'_>
     let begun = Instant::now();
     let request = AdmissionRequest::from_review(question.body)
         .map_err(|e| Refusal::bad_request(e.to_string()))?;
-    let mut ruling = loaded.reviewer.admission_ruling(&request);
+    let ReviewOutcome { mut ruling, outcome: decided, .. } =
+        loaded.reviewer.admission_outcome(&request);
     ruling.evaluation_error = cut(ruling.evaluation_error);
     let mut outcome = if ruling.allowed { Outcome::Allowed } else { Outcome::Denied };
-    let decision = Decision { outcome, error: &ruling.evaluation_error, begun };
+    let decision = Decision {
+        outcome,
+        decided: decided.as_ref(),
+        conditions: None,
+        error: &ruling.evaluation_error,
+        begun,
+    };
     if record::admission(app, loaded, question, &request, &decision).is_err() && ruling.allowed {
         let denied = record::denied();
         ruling.allowed = false;

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use http::StatusCode;
 use serde::Serialize;
-use stagedoor_kubernetes::conditional::{StatusFields, status_fields};
-use stagedoor_kubernetes::{SubjectAccessReview, SubjectAccessReviewStatus};
+use stagedoor_kubernetes::conditional::{ConditionalAnswer, StatusFields, status_fields};
+use stagedoor_kubernetes::{ReviewOutcome, SubjectAccessReview, SubjectAccessReviewStatus};
 use stagedoor_server::{Outcome, Question, cut};
 
 use crate::app::{self, AnswerResult, App};
@@ -35,10 +35,18 @@ pub(crate) fn answer(app: &App, loaded: &LoadedPolicies, question: &Question<'_>
     let begun = Instant::now();
     let review = SubjectAccessReview::from_json(question.body);
     let review = review.map_err(|e| Refusal::bad_request(e.to_string()))?;
-    let (spec, version) = (review.spec.clone(), review.version);
-    let (mut status, mut conditions) = match &loaded.open {
-        Some(open) => open.decide(&loaded.reviewer, &spec),
-        None => (loaded.reviewer.answer(review).status.unwrap_or_default(), None),
+    let SubjectAccessReview { spec, version, .. } = review;
+    let (mut status, mut conditions, decided) = match &loaded.open {
+        Some(open) => {
+            let ConditionalAnswer { status, conditions, outcome, .. } =
+                open.decide(&loaded.reviewer, &spec);
+            (status, conditions, outcome)
+        }
+        None => {
+            let ReviewOutcome { ruling, outcome, .. } =
+                loaded.reviewer.review_outcome(&spec.subject, &spec.attributes);
+            (ruling.into(), None, outcome)
+        }
     };
     if app.no_opinion_denies && !status.allowed && conditions.is_none() {
         status.denied = true;
@@ -50,7 +58,13 @@ pub(crate) fn answer(app: &App, loaded: &LoadedPolicies, question: &Question<'_>
         (false, false) if conditions.is_some() => Outcome::Conditional,
         (false, false) => Outcome::NoOpinion,
     };
-    let decision = Decision { outcome, error: &status.evaluation_error, begun };
+    let decision = Decision {
+        outcome,
+        decided: decided.as_ref(),
+        conditions: conditions.as_ref(),
+        error: &status.evaluation_error,
+        begun,
+    };
     if record::review(app, loaded, question, &spec, &decision).is_err() && !status.denied {
         status = record::denied();
         conditions = None;

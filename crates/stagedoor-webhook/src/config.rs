@@ -53,6 +53,8 @@ pub struct ServerConfig {
     pub admission_bytes: usize,
     /// Where decisions are recorded, and what they are made by.
     pub log: Option<Arc<DecisionLog>>,
+    /// Whether records of admission have the objects, but never what a secret holds (no).
+    pub record_objects: bool,
     /// The bounds.
     pub limits: ServerLimits,
 }
@@ -72,6 +74,7 @@ impl ServerConfig {
             review_bytes: 1 << 20,
             admission_bytes: 8 << 20,
             log: None,
+            record_objects: false,
             limits: ServerLimits::default(),
         }
     }

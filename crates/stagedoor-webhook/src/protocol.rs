@@ -18,9 +18,13 @@ const ADMIT: &str = "admit";
 const CONDITIONS: &str = "conditions";
 
 /// Bytes of memory that a byte of a review costs, where it is all keys of `extra`.
-const REVIEW_MEMORY: usize = 350;
-/// Bytes of memory that a byte of an object costs, where it is all short keys.
+const REVIEW_MEMORY: usize = 64;
+/// Bytes of memory that a byte of an object costs that is kept whole, where it is all short keys.
 const OBJECT_MEMORY: usize = 48;
+/// The same for an object of which only some fields are kept.
+const FIELD_MEMORY: usize = 24;
+/// What a byte of an object costs beyond that, where it is recorded.
+const RECORD_MEMORY: usize = 40;
 
 impl Protocol for App {
     fn endpoints(&self) -> Vec<Endpoint> {
@@ -46,6 +50,16 @@ impl Protocol for App {
         vec![Arc::<Policies>::clone(&self.policies)]
     }
 
+    fn memory_per_byte(&self, endpoint: &Endpoint) -> usize {
+        if endpoint.name != ADMIT {
+            return endpoint.memory_per_byte;
+        }
+        let loaded = self.policies.current();
+        let keeps = loaded.is_none_or(|loaded| loaded.value.reviewer.keeps_objects());
+        let decided = if keeps { endpoint.memory_per_byte } else { FIELD_MEMORY };
+        decided + if self.record_objects { RECORD_MEMORY } else { 0 }
+    }
+
     fn admit(&self, _: &'static str, head: &mut Parts) -> Result<(), Refusal> {
         check_content_type(&head.headers)
     }
@@ -53,7 +67,7 @@ impl Protocol for App {
     fn answer(&self, question: &Question<'_>) -> AnswerResult {
         if question.endpoint == CONDITIONS {
             // From the conditions alone: the policies are not looked at.
-            return conditions::answer(self, question.body);
+            return conditions::answer(self, question);
         }
         let loaded = self.policies.current();
         let loaded =

@@ -3,11 +3,14 @@
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
-use stagedoor_audit::{DecisionRecord, Outcome, Platform, RequestError};
+use stagedoor_audit::{
+    Caller, ConditionRecord, DecisionRecord, MASK, Outcome, Platform, RequestError,
+};
 use stagedoor_core::Outcome as Decided;
 use stagedoor_kubernetes::admission::AdmissionRequest;
+use stagedoor_kubernetes::conditional::{ConditionalDecision, ConditionsReview};
 use stagedoor_kubernetes::{Attributes, SubjectAccessReviewSpec, SubjectAccessReviewStatus};
-use stagedoor_server::{Outcome as AnswerResult, Question};
+use stagedoor_server::{ClientCertificate, Outcome as AnswerResult, Question};
 
 use crate::app::App;
 use crate::policies::LoadedPolicies;
@@ -17,12 +20,23 @@ const READS: [&str; 3] = ["get", "list", "watch"];
 /// The methods that only read.
 const READ_METHODS: [&str; 2] = ["head", "options"];
 
+/// Where secrets hold what is secret: the annotation is what kubectl applied last.
+const SECRET: [&str; 3] = [
+    "/data",
+    "/stringData",
+    "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration",
+];
+
 /// A decision that is to be recorded and is not: nothing may be allowed by it.
 pub(crate) struct NotRecorded;
 
 /// What a decision came to.
 pub(crate) struct Decision<'a> {
     pub(crate) outcome: AnswerResult,
+    /// What the policies said, if they were asked.
+    pub(crate) decided: Option<&'a Decided>,
+    /// The conditions that were given, or that were evaluated.
+    pub(crate) conditions: Option<&'a ConditionalDecision>,
     /// What went wrong, if something did.
     pub(crate) error: &'a str,
     pub(crate) begun: Instant,
@@ -41,9 +55,9 @@ pub(crate) fn review(
         Attributes::Resource(_) => READS.contains(&verb),
         Attributes::NonResource(_) => READS.contains(&verb) || READ_METHODS.contains(&verb),
     };
-    record(app, question, decision, !reads, || {
-        let decided = loaded.reviewer.decide(&spec.subject, &spec.attributes).ok();
-        (request_of_review(spec), decided, loaded)
+    record(app, question, decision, !reads, |record| {
+        loaded.reviewer.engine().revision().clone_into(&mut record.revision);
+        record.request = request_of_review(spec);
     })
 }
 
@@ -56,9 +70,26 @@ pub(crate) fn admission(
     decision: &Decision<'_>,
 ) -> Result<(), NotRecorded> {
     // Nothing is admitted that only reads.
-    record(app, question, decision, true, || {
-        let decided = loaded.reviewer.admit(request).ok();
-        (request_of_admission(request), decided, loaded)
+    record(app, question, decision, true, |record| {
+        loaded.reviewer.engine().revision().clone_into(&mut record.revision);
+        record.audit_id = Some(request.uid.clone());
+        record.request = request_of_admission(request);
+        if app.record_objects {
+            add_objects(record, request);
+        }
+    })
+}
+
+/// Records what conditions came to.
+pub(crate) fn conditions(
+    app: &App,
+    question: &Question<'_>,
+    review: &ConditionsReview<'_>,
+    decision: &Decision<'_>,
+) -> Result<(), NotRecorded> {
+    record(app, question, decision, true, |record| {
+        record.request = json!({ "uid": review.uid() });
+        record.audit_id = (!review.uid().is_empty()).then(|| review.uid().to_owned());
     })
 }
 
@@ -72,12 +103,12 @@ pub(crate) fn denied() -> SubjectAccessReviewStatus {
     status
 }
 
-fn record<'l>(
+fn record(
     app: &App,
     question: &Question<'_>,
     decision: &Decision<'_>,
     is_change: bool,
-    what: impl FnOnce() -> (Value, Option<Decided>, &'l LoadedPolicies),
+    fill: impl FnOnce(&mut DecisionRecord),
 ) -> Result<(), NotRecorded> {
     let Some(log) = &app.log else { return Ok(()) };
     let duration = decision.begun.elapsed();
@@ -88,23 +119,27 @@ fn record<'l>(
         _ => Outcome::Denied,
     };
     let recorded = log.record(outcome, is_change, || {
-        let (request, decided, loaded) = what();
         let mut record = DecisionRecord::new(Platform::Kubernetes, question.endpoint, outcome)
             .with_duration(duration);
-        if let Some(decided) = &decided {
+        if let Some(decided) = decision.decided {
             record = record.with_outcome(decided);
         }
-        loaded.reviewer.engine().revision().clone_into(&mut record.revision);
         question.request_id.clone_into(&mut record.request_id);
-        record.audit_id = request.pointer("/uid").and_then(Value::as_str).and_then(|uid| {
-            // Of an AdmissionReview; a SubjectAccessReview has none.
-            (question.endpoint == "admit").then(|| uid.to_owned())
+        record.caller = question.head.extensions.get::<ClientCertificate>().map(|certificate| {
+            Caller { certificate: Some(certificate.fingerprint().to_owned()), ..Caller::default() }
         });
-        record.request = request;
+        for (effect, condition) in decision.conditions.iter().flat_map(|c| c.conditions()) {
+            record.conditions.push(ConditionRecord {
+                id: condition.id.clone(),
+                effect: effect.to_owned(),
+                condition: condition.condition.clone(),
+            });
+        }
         if !decision.error.is_empty() && record.errors.is_empty() {
             let message = decision.error.to_owned();
             record.error = Some(RequestError { code: String::new(), message });
         }
+        fill(&mut record);
         record
     });
     recorded.map_err(|error| {
@@ -142,7 +177,7 @@ fn request_of_review(spec: &SubjectAccessReviewSpec) -> Value {
     Value::Object(request)
 }
 
-/// Returns what was asked, without the objects: what is in them is nobody's business here.
+/// Returns what was asked, without the objects.
 fn request_of_admission(request: &AdmissionRequest<'_>) -> Value {
     let subject = request.user_info.subject();
     json!({
@@ -157,8 +192,36 @@ fn request_of_admission(request: &AdmissionRequest<'_>) -> Value {
         "resource": request.resource.resource,
         "subresource": request.sub_resource,
         "kind": request.kind.kind,
+        "kindGroup": request.kind.group,
+        "kindVersion": request.kind.version,
         "namespace": request.namespace,
         "name": request.name,
         "dryRun": request.dry_run,
     })
+}
+
+/// Adds the objects, but of secrets what they hold.
+fn add_objects(record: &mut DecisionRecord, request: &AdmissionRequest<'_>) {
+    let is_secret = request.resource.group.is_empty() && request.resource.resource == "secrets";
+    let objects = [
+        ("object", request.object),
+        ("oldObject", request.old_object),
+        ("options", request.options),
+    ];
+    for (name, json) in objects {
+        // What policies could not be asked about is no JSON object, or has a key twice.
+        let object = json.and_then(|json| serde_json::from_str(json.get()).ok());
+        let mut object: Value = object.unwrap_or_default();
+        if is_secret && name != "options" {
+            for pointer in SECRET {
+                if let Some(content) = object.pointer_mut(pointer) {
+                    *content = Value::String(MASK.to_owned());
+                    record.masked.push(format!("/request/{name}{pointer}"));
+                }
+            }
+        }
+        if let Some(members) = record.request.as_object_mut() {
+            members.insert(name.to_owned(), object);
+        }
+    }
 }

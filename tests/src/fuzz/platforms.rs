@@ -85,6 +85,13 @@ pub fn admission_review(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let answer = |json: &str| {
         let Ok(request) = AdmissionRequest::from_review(json) else { return };
+        // What is kept of an object makes no difference.
+        if let Ok((whole, entities)) = request.request(reviewer.vocabulary())
+            && let Ok(decided) = reviewer.enforced().decide(&whole, &entities)
+        {
+            let kept = reviewer.admit(&request).map(|outcome| outcome.decision());
+            assert_eq!(kept.ok(), Some(decided.decision()), "{text:?}");
+        }
         let response = reviewer.admission(&request).response;
         let has_failed = response.audit_annotations.contains_key("evaluation-error");
         assert!(!response.allowed || !has_failed, "{response:?} of {text:?}");

@@ -182,7 +182,12 @@ struct EntityAnswer {
     answer: stagedoor_wire::Decision,
 }
 
-fn catalog(files: &[PathBuf], engine: &Engine, input: &mut Input) -> Result<Catalog, Failure> {
+/// Reads catalog files.
+pub(crate) fn catalog(
+    files: &[PathBuf],
+    engine: &Engine,
+    input: &mut Input,
+) -> Result<Catalog, Failure> {
     let mut texts = Vec::with_capacity(files.len());
     for path in files {
         texts.push((Input::name(path), input.text(path, engine.limits().file_bytes)?));

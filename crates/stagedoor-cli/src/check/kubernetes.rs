@@ -122,7 +122,10 @@ impl Answering {
         let Self { reviewer, conditional } = self;
         let spec = &review.spec;
         match conditional {
-            Some(conditional) => conditional.decide(reviewer, spec),
+            Some(conditional) => {
+                let answer = conditional.decide(reviewer, spec);
+                (answer.status, answer.conditions)
+            }
             None => (reviewer.ruling(&spec.subject, &spec.attributes).into(), None),
         }
     }

@@ -1,6 +1,7 @@
 //! What logs of decisions have in common: who asked for what, and what the answer was.
 
 use serde_json::Value;
+use stagedoor_backstage::Principal;
 use stagedoor_kubernetes::{Attributes, NonResourceAttributes, ResourceAttributes, Subject};
 
 /// One decision that was made.
@@ -9,15 +10,51 @@ pub(super) struct Event {
     /// What names it: an audit id, or that of a record.
     pub(super) id: String,
     pub(super) question: Question,
-    pub(super) allowed: bool,
+    pub(super) answer: Answer,
+}
+
+/// What the answer was, or is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Answer {
+    Allowed,
+    Denied,
+    /// Backstage's conditions.
+    Conditional(Value),
+}
+
+impl Answer {
+    pub(super) const fn of(allowed: bool) -> Self {
+        if allowed { Self::Allowed } else { Self::Denied }
+    }
+
+    pub(super) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Conditional(_) => "conditional",
+        }
+    }
 }
 
 /// What was asked.
 #[derive(Debug)]
 pub(super) enum Question {
     Kubernetes(Box<Subject>, Box<Attributes>),
+    /// An AdmissionReview in JSON.
+    Admission(String),
     /// The body of an evaluation.
     AuthZen(Value),
+    Backstage(Box<BackstageQuestion>),
+}
+
+/// What Backstage asks its policy.
+#[derive(Debug)]
+pub(super) struct BackstageQuestion {
+    /// Who asks, if anybody is known to.
+    pub(super) principal: Option<Principal>,
+    pub(super) permission: String,
+    pub(super) action: Option<String>,
+    pub(super) resource_type: Option<String>,
 }
 
 /// Why an entry of a log cannot be decided again.
@@ -35,8 +72,8 @@ pub(super) enum SkipReason {
     Object,
     /// It is a list, a reload, or conditions: no single yes or no.
     NoDecision,
-    /// It lacks what was asked for, as Backstage's events do: the resource.
-    Resource,
+    /// It is of Backstage and lacks the groups of whoever asked.
+    Groups,
     /// Fields of it are masked.
     Masked,
     /// It lacks a field that the question needs.
@@ -52,7 +89,7 @@ impl SkipReason {
             Self::Undecided => "the entry does not say what was decided",
             Self::Object => "the object is not in the entry",
             Self::NoDecision => "no single yes or no",
-            Self::Resource => "the resource is not in the entry",
+            Self::Groups => "the groups of the user are not in the entry",
             Self::Masked => "parts of the request are masked",
             Self::Incomplete => "the entry lacks what was asked for",
         }
@@ -81,6 +118,21 @@ impl Question {
                 }
                 Attributes::NonResource(a) => format!("{}: {} {}", subject.user, a.verb, a.path),
             },
+            Self::Admission(review) => {
+                let review: Value = serde_json::from_str(review).unwrap_or_default();
+                let part = |name: &str| text(&review, &format!("/request/{name}"));
+                let (user, operation) = (part("userInfo/username"), part("operation"));
+                let (resource, name) = (part("resource/resource"), part("name"));
+                format!("{user}: {operation} {resource}/{name} in {}", part("namespace"))
+            }
+            Self::Backstage(question) => {
+                let who = match &question.principal {
+                    Some(Principal::User(user)) => user.reference().to_string(),
+                    Some(Principal::Service(service)) => service.to_string(),
+                    _ => "nobody".to_owned(),
+                };
+                format!("{who}: {}", question.permission)
+            }
             Self::AuthZen(body) => {
                 let text =
                     |pointer| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();

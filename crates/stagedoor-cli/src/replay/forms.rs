@@ -7,10 +7,13 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use stagedoor_backstage::{Principal, User};
 use stagedoor_kubernetes::ResourceAttributes;
 
-use super::event::{Event, Question, SkipReason, attributes, subject, text};
+use super::event::{
+    Answer, BackstageQuestion, Event, Question, SkipReason, attributes, subject, text, texts,
+};
 
 /// How deep wrappings may be nested.
 const WRAPPINGS: usize = 8;
@@ -66,7 +69,7 @@ impl Reader {
             return take(gke(entry));
         }
         if entry.get("isAuditEvent") == Some(&Value::Bool(true)) {
-            return take(Err(SkipReason::Resource));
+            return take(auditor(entry));
         }
         if entry.get("platform").is_some() && entry.get("outcome").is_some() {
             return take(own(entry));
@@ -130,7 +133,7 @@ impl Reader {
             return Err(SkipReason::Incomplete);
         }
         let question = Question::Kubernetes(Box::new(subject), Box::new(attributes(parts, path)));
-        Ok(Event { id, question, allowed })
+        Ok(Event { id, question, answer: Answer::of(allowed) })
     }
 }
 
@@ -185,14 +188,65 @@ fn gke(entry: &Value) -> Result<Event, SkipReason> {
         .with_subresource(subresource);
     let subject = stagedoor_kubernetes::Subject::new(user);
     let question = Question::Kubernetes(Box::new(subject), Box::new(attributes.into()));
-    Ok(Event { id: text(entry, "/insertId"), question, allowed })
+    Ok(Event { id: text(entry, "/insertId"), question, answer: Answer::of(allowed) })
+}
+
+/// Reads a line of Backstage's auditor.
+fn auditor(entry: &Value) -> Result<Event, SkipReason> {
+    // Of other plugins there are events of many kinds.
+    if text(entry, "/eventId") != "permission-decision" {
+        return Err(SkipReason::NoDecision);
+    }
+    // An event has a line for its beginning and one for its end.
+    if text(entry, "/status") != "succeeded" {
+        return Err(SkipReason::Stage);
+    }
+    let meta = entry.get("meta").filter(|meta| meta.is_object()).ok_or(SkipReason::Incomplete)?;
+    let answer = match text(meta, "/result").as_str() {
+        "ALLOW" => Answer::Allowed,
+        "DENY" => Answer::Denied,
+        "CONDITIONAL" => {
+            Answer::Conditional(meta.get("conditions").cloned().ok_or(SkipReason::Incomplete)?)
+        }
+        _ => return Err(SkipReason::Undecided),
+    };
+    let question = backstage(meta)?;
+    Ok(Event { id: text(entry, "/timestamp"), question, answer })
+}
+
+/// Reads what Backstage asked: `user` with `ownershipEntityRefs`, or `service`; `permission`,
+/// `action`, `resourceType`.
+fn backstage(request: &Value) -> Result<Question, SkipReason> {
+    let optional = |name: &str| request.get(name).and_then(Value::as_str).map(str::to_owned);
+    let principal = match (optional("user"), optional("service")) {
+        (_, Some(service)) => Some(Principal::Service(service)),
+        (Some(user), None) => {
+            if request.get("ownershipEntityRefs").is_none_or(|refs| !refs.is_array()) {
+                return Err(SkipReason::Groups);
+            }
+            let user = user.parse().map_err(|_| SkipReason::Incomplete)?;
+            let groups = texts(request, "/ownershipEntityRefs");
+            Some(User::new(user).with_ownership_refs(groups).into())
+        }
+        (None, None) => None,
+    };
+    let permission = optional("permission").ok_or(SkipReason::Incomplete)?;
+    let (action, resource_type) = (optional("action"), optional("resourceType"));
+    let question = BackstageQuestion { principal, permission, action, resource_type };
+    Ok(Question::Backstage(Box::new(question)))
 }
 
 /// Reads a record of our own.
 fn own(record: &Value) -> Result<Event, SkipReason> {
-    let allowed = match text(record, "/outcome").as_str() {
-        "allowed" => true,
-        "denied" | "no-opinion" => false,
+    let platform = text(record, "/platform");
+    let answer = match text(record, "/outcome").as_str() {
+        "allowed" => Answer::Allowed,
+        "denied" | "no-opinion" => Answer::Denied,
+        "conditional" if platform == "backstage" => {
+            let condition = text(record, "/conditions/0/condition");
+            let criteria = serde_json::from_str(&condition);
+            Answer::Conditional(criteria.map_err(|_| SkipReason::Incomplete)?)
+        }
         _ => return Err(SkipReason::NoDecision),
     };
     let masked = record.get("masked").and_then(Value::as_array);
@@ -201,14 +255,51 @@ fn own(record: &Value) -> Result<Event, SkipReason> {
         return Err(SkipReason::Masked);
     }
     let request = record.get("request").filter(|r| r.is_object()).ok_or(SkipReason::Incomplete)?;
-    let question = match (text(record, "/platform").as_str(), text(record, "/endpoint").as_str()) {
+    let question = match (platform.as_str(), text(record, "/endpoint").as_str()) {
         ("kubernetes", "authorize") => kubernetes(request)?,
-        ("kubernetes", _) => return Err(SkipReason::Object),
+        ("kubernetes", "admit") => admission(request)?,
         ("authzen", _) => Question::AuthZen(request.clone()),
-        ("backstage", _) => return Err(SkipReason::Resource),
+        ("backstage", _) => backstage(request)?,
         _ => return Err(SkipReason::NoDecision),
     };
-    Ok(Event { id: text(record, "/id"), question, allowed })
+    Ok(Event { id: text(record, "/id"), question, answer })
+}
+
+/// Makes the review again of which a record of admission is.
+fn admission(request: &Value) -> Result<Question, SkipReason> {
+    // It is there where objects are recorded, be it as nothing.
+    let object = request.get("object").ok_or(SkipReason::Object)?;
+    let part = |name: &str| request.get(name).cloned().unwrap_or_default();
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": request.get("uid").ok_or(SkipReason::Incomplete)?,
+            "kind": {
+                "group": part("kindGroup"), "version": part("kindVersion"), "kind": part("kind"),
+            },
+            "resource": {
+                "group": part("apiGroup"),
+                "version": part("apiVersion"),
+                "resource": part("resource"),
+            },
+            "subResource": part("subresource"),
+            "name": part("name"),
+            "namespace": part("namespace"),
+            "operation": part("operation"),
+            "userInfo": {
+                "username": part("user"),
+                "uid": part("userUid"),
+                "groups": part("groups"),
+                "extra": part("extra"),
+            },
+            "object": object,
+            "oldObject": part("oldObject"),
+            "options": part("options"),
+            "dryRun": part("dryRun"),
+        },
+    });
+    Ok(Question::Admission(review.to_string()))
 }
 
 fn kubernetes(request: &Value) -> Result<Question, SkipReason> {
@@ -240,13 +331,14 @@ fn kubernetes(request: &Value) -> Result<Question, SkipReason> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Event, Reader, SkipReason};
+    use super::{Answer, Event, Reader, SkipReason};
 
     fn read(entries: &[Value]) -> Vec<Result<(String, bool), SkipReason>> {
         let mut reader = Reader::default();
         let mut found = Vec::new();
         let mut take = |event: Result<Event, SkipReason>| {
-            found.push(event.map(|event| (event.question.describe(), event.allowed)));
+            let told = |event: Event| (event.question.describe(), event.answer == Answer::Allowed);
+            found.push(event.map(told));
         };
         entries.iter().for_each(|entry| reader.read(entry, &mut take));
         found
@@ -257,6 +349,11 @@ mod tests {
                "stage": "ResponseComplete", "verb": "create", "user": {"username": "ann"},
                "objectRef": {"resource": "pods", "namespace": "n", "name": "p", "apiVersion": "v1"},
                "responseStatus": {"code": code}})
+    }
+
+    fn decision(status: &str, meta: &Value) -> Value {
+        json!({"isAuditEvent": true, "plugin": "permission", "eventId": "permission-decision",
+               "status": status, "meta": meta})
     }
 
     #[test]
@@ -305,7 +402,17 @@ mod tests {
             (change("/user", json!({})), SkipReason::Incomplete),
             (json!({"hello": 1}), SkipReason::Unknown),
             (json!("not json"), SkipReason::Unknown),
-            (json!({"isAuditEvent": true, "meta": {}}), SkipReason::Resource),
+            (json!({"isAuditEvent": true, "meta": {}}), SkipReason::NoDecision),
+            (decision("initiated", &json!({"result": "ALLOW"})), SkipReason::Stage),
+            (decision("succeeded", &json!({"result": "MAYBE"})), SkipReason::Undecided),
+            (
+                decision("succeeded", &json!({"result": "DENY", "user": "user:default/ana"})),
+                SkipReason::Groups,
+            ),
+            (
+                json!({"platform": "kubernetes", "endpoint": "admit", "outcome": "denied", "request": {"uid": "u"}}),
+                SkipReason::Object,
+            ),
             (
                 json!({"platform": "authzen", "endpoint": "search-action", "outcome": "listed", "request": {}}),
                 SkipReason::NoDecision,

@@ -49,6 +49,10 @@ pub(crate) struct AuditLogArgs {
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = positive)]
     audit_log_buffer: usize,
 
+    /// Memory of the records that wait to be written, in MiB; more are dropped and counted.
+    #[arg(long, value_name = "MIB", default_value_t = LogOptions::default().buffer_bytes >> 20, value_parser = positive)]
+    audit_log_buffer_size: usize,
+
     /// The size at which a file is renamed to `FILE.1`, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     audit_log_max_size: u64,
@@ -101,6 +105,7 @@ impl AuditLogArgs {
         };
         let mut options = LogOptions::default();
         options.buffer = self.audit_log_buffer;
+        options.buffer_bytes = self.audit_log_buffer_size.saturating_mul(1 << 20);
         options.required = self.audit_log_required;
         let rules = &mut options.rules;
         rules.decisions = match self.audit_log_decisions {

@@ -66,6 +66,11 @@ pub(crate) struct KubernetesArgs {
     #[command(flatten)]
     audit_log: AuditLogArgs,
 
+    /// Record the objects of admission too, but never what a secret holds. `stagedoor replay`
+    /// decides such records again.
+    #[arg(long)]
+    audit_log_objects: bool,
+
     #[command(flatten)]
     log: LogArgs,
 }
@@ -89,6 +94,7 @@ impl KubernetesArgs {
         config.experimental_conditional = self.experimental_conditional;
         config.reload_interval = self.listen.reload_interval();
         config.log = self.audit_log.log()?;
+        config.record_objects = self.audit_log_objects;
         config.limits = self.listen.limits();
         Ok(config)
     }

@@ -30,6 +30,15 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "N", default_value_t = ServerLimits::default().connections, value_parser = positive)]
     max_connections: usize,
 
+    /// Seconds for a decision, once it is its turn; one that takes longer is refused with 503.
+    #[arg(long, value_name = "SECONDS", default_value_t = ServerLimits::default().decision.as_secs(), value_parser = clap::value_parser!(u64).range(1..=600))]
+    max_decision_time: u64,
+
+    /// Memory of all requests with large bodies that are decided at a time, in MiB, as an
+    /// estimate from their sizes.
+    #[arg(long, value_name = "MIB", default_value_t = ServerLimits::default().decision_bytes >> 20, value_parser = positive)]
+    max_decision_memory: usize,
+
     /// For how long connections are still taken after the signal to end, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=600))]
     shutdown_delay: u64,
@@ -44,6 +53,8 @@ impl ListenArgs {
         let mut limits = ServerLimits::default();
         limits.requests = self.max_requests;
         limits.connections = self.max_connections;
+        limits.decision = Duration::from_secs(self.max_decision_time);
+        limits.decision_bytes = self.max_decision_memory.saturating_mul(1 << 20);
         limits.shutdown_delay = Duration::from_secs(self.shutdown_delay);
         limits
     }

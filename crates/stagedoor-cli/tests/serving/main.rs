@@ -3,6 +3,8 @@
 #![expect(clippy::indexing_slicing, reason = "a field that is not there reads as `null`")]
 
 mod compiling;
+mod neighbours;
+mod records;
 mod registry;
 mod replay;
 mod replicas;

@@ -8,6 +8,7 @@ mod documents;
 mod formats;
 mod guide;
 mod hostile;
+mod hostile_bodies;
 mod import;
 mod integrations;
 mod languages;

@@ -37,9 +37,9 @@ impl Authority {
 }
 
 /// A server process, which ends with the test.
-struct Serving {
+pub struct Serving {
     child: Child,
-    address: SocketAddr,
+    pub address: SocketAddr,
     log: std::thread::JoinHandle<String>,
 }
 
@@ -52,10 +52,15 @@ impl Drop for Serving {
 }
 
 impl Serving {
-    /// Starts a server; `from` says where its policies come from.
-    fn start(directory: &Path, from: &[&str]) -> Result<Self> {
+    /// Starts the webhooks; `from` says where their policies come from.
+    pub fn start(directory: &Path, from: &[&str]) -> Result<Self> {
+        Self::start_platform(directory, "kubernetes", from)
+    }
+
+    /// Starts a server of a platform.
+    pub fn start_platform(directory: &Path, platform: &str, from: &[&str]) -> Result<Self> {
         let mut child = command(directory)
-            .args(["serve", "kubernetes", "--tls-cert", "tls.crt"])
+            .args(["serve", platform, "--tls-cert", "tls.crt"])
             .args(from)
             .args(["--tls-key", "tls.key", "--client-ca", "ca.crt", "--listen", "127.0.0.1:0"])
             .args(["--reload-interval", "1", "--log-format", "json"])
@@ -78,8 +83,15 @@ impl Serving {
         Ok(Self { child, address, log })
     }
 
+    /// Returns the most memory that the process has had so far, in MiB, where the system tells it.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? >> 10)
+    }
+
     /// Tells the server to end, and returns its exit code and log.
-    fn end(mut self, signal: &str) -> Result<(Option<i32>, String)> {
+    pub fn end(mut self, signal: &str) -> Result<(Option<i32>, String)> {
         let pid = self.child.id().to_string();
         ensure!(Command::new("kill").args([signal, &pid]).status()?.success());
         let begun = Instant::now();
@@ -97,14 +109,14 @@ impl Serving {
 }
 
 /// A directory with certificates and policies, and those who may ask and may not.
-struct Setup {
-    directory: tempfile::TempDir,
-    tls: Arc<ClientConfig>,
+pub struct Setup {
+    pub directory: tempfile::TempDir,
+    pub tls: Arc<ClientConfig>,
     stranger: Arc<ClientConfig>,
 }
 
 impl Setup {
-    fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let path = directory.path();
         let (server, clients) = (Authority::new()?, Authority::new()?);
@@ -132,7 +144,7 @@ impl Setup {
 }
 
 /// Returns a question that only readers are allowed.
-fn review() -> String {
+pub fn review() -> String {
     json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
         "spec": {"user": "alice", "groups": ["readers"], "resourceAttributes": {
@@ -142,7 +154,7 @@ fn review() -> String {
 }
 
 /// Asks once, on a connection of its own; returns code and body.
-fn ask(
+pub fn ask(
     address: SocketAddr,
     tls: &Arc<ClientConfig>,
     method: &str,
@@ -166,7 +178,7 @@ fn ask(
     Ok((code, body.to_owned()))
 }
 
-fn eventually(what: &str, mut check: impl FnMut() -> Result<bool>) -> Result<()> {
+pub fn eventually(what: &str, mut check: impl FnMut() -> Result<bool>) -> Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         if check()? {
@@ -269,6 +281,36 @@ fn the_webhook_follows_a_channel() -> Result<()> {
     ensure!(counter == Some(&json!(4)), "{page}");
     let (code, log) = serving.end("-TERM")?;
     ensure!(code == Some(0) && log.contains("nobody has approved of it"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn clients_of_authzen_are_known_by_their_certificates() -> Result<()> {
+    let Setup { directory, tls, stranger } = Setup::new()?;
+    let world = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../stagedoor-authzen/tests/worlds/certification");
+    let world = world.to_str().context("a path")?;
+    let from = ["--policies", world, "--entities", world, "--audit-log", "records.log"];
+    let serving = Serving::start_platform(directory.path(), "authzen", &from)?;
+    let question = json!({
+        "subject": {"type": "user", "id": "alice"}, "action": {"name": "read"},
+        "resource": {"type": "record", "id": "record-1"},
+    })
+    .to_string();
+    let path = "/access/v1/evaluation";
+    let (code, body) = ask(serving.address, &tls, "POST", path, &question)?;
+    assert_eq!((code, body.as_str()), (200, r#"{"decision":true}"#));
+    assert!(ask(serving.address, &stranger, "POST", path, &question).is_err(), "no certificate");
+    let (code, metadata) =
+        ask(serving.address, &tls, "GET", "/.well-known/authzen-configuration", "")?;
+    let base = format!(r#""policy_decision_point":"https://{}""#, serving.address);
+    assert!(code == 200 && metadata.contains(&base), "{metadata}");
+    serving.end("-TERM")?;
+    let records = std::fs::read_to_string(directory.path().join("records.log"))?;
+    let decided = records.lines().find(|line| line.contains(r#""endpoint":"evaluation""#));
+    let decided: Value = serde_json::from_str(decided.context("a record")?)?;
+    let certificate = decided.pointer("/caller/certificate").and_then(Value::as_str);
+    assert!(certificate.is_some_and(|c| c.starts_with("sha256:") && c.len() == 71), "{decided}");
     Ok(())
 }
 

@@ -6,15 +6,21 @@
 //! tag, a record or a list one with an empty set.
 //!
 //! All elements of a list share their paths. Which fields some of them lack is in `partial`.
+//!
+//! An object is read in a stream, and of what no policy mentions nothing is kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
+use std::hash::BuildHasher as _;
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use sha2::{Digest as _, Sha256};
 use smol_str::{SmolStr, ToSmolStr as _};
 use stagedoor_core::{Record, Value};
+
+use crate::mentions::{FieldMentions, FieldTree};
 
 /// The most values and records of one object: more than Kubernetes stores, which takes 1.5 MiB.
 const NODES: usize = 1_000_000;
@@ -31,8 +37,8 @@ const VALUE_BYTES: usize = 16 << 10;
 pub(crate) struct Fields {
     /// In how many of its parent's places it is.
     count: usize,
-    /// The last record that it was read in, to find keys that come twice.
-    record: usize,
+    /// Whether it is read for what it holds itself, and not only below.
+    is_mentioned: bool,
     values: BTreeSet<SmolStr>,
     number: Option<i64>,
     fields: BTreeMap<SmolStr, Self>,
@@ -51,16 +57,20 @@ pub(crate) struct Tags {
 }
 
 impl Fields {
-    /// Reads a JSON object.
+    /// Reads a JSON object, and keeps what is mentioned of it.
     ///
     /// # Errors
     ///
     /// What is wrong with it: JSON, a key that comes twice, or its size.
-    pub(crate) fn read(json: &str) -> Result<Self, String> {
+    pub(crate) fn read(json: &str, mentions: &FieldMentions) -> Result<Self, String> {
+        let kept = match mentions {
+            FieldMentions::Every => Kept::Every,
+            FieldMentions::Some(tree) => Kept::Some(tree),
+        };
         let mut fields = Self { count: 1, ..Self::default() };
-        let mut read = ReadTotals { nodes: 0, records: 0 };
+        let mut read = ReadTotals { nodes: 0, keys: RandomState::new() };
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        Seed { fields: &mut fields, read: &mut read }
+        Seed { place: Some((&mut fields, kept)), read: &mut read }
             .deserialize(&mut deserializer)
             .and_then(|()| deserializer.end())
             .map_err(|e| e.to_string())?;
@@ -90,7 +100,7 @@ impl Fields {
         *room = room
             .checked_sub(path.len())
             .ok_or_else(|| format!("the object has too many long paths; {LEAVE_OUT}"))?;
-        if !path.is_empty() {
+        if self.is_mentioned && !path.is_empty() {
             let values = self.values.iter().map(SmolStr::as_str).collect();
             tags.values.insert(path.as_str().into(), values);
             if let Some(number) = self.number.filter(|_| !within.list) {
@@ -141,34 +151,82 @@ fn escape(key: &str, path: &mut String) {
 /// What was read so far.
 struct ReadTotals {
     nodes: usize,
-    records: usize,
+    /// What keys are told apart by: a hash that nobody outside can foresee.
+    keys: RandomState,
 }
 
-/// Reads a value into the fields at its place.
-struct Seed<'f, 'r> {
-    fields: &'f mut Fields,
-    read: &'r mut ReadTotals,
+/// What is kept of a value.
+#[derive(Debug, Clone, Copy)]
+enum Kept<'m> {
+    Every,
+    Some(&'m FieldTree),
 }
 
-impl Seed<'_, '_> {
-    fn value(self, value: impl Into<SmolStr>) {
-        self.fields.values.insert(value.into());
+impl<'m> Kept<'m> {
+    fn is_mentioned(self) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Some(tree) => tree.is_mentioned,
+        }
+    }
+
+    /// Returns what is kept of a field.
+    fn field(self, key: &str) -> Option<Self> {
+        match self {
+            Self::Every => Some(self),
+            Self::Some(tree) => tree.fields.get(key).map(Self::Some),
+        }
+    }
+
+    /// Returns what is kept of the elements of a list.
+    fn elements(self) -> Option<Self> {
+        match self {
+            Self::Every => Some(self),
+            Self::Some(tree) => tree.elements.as_deref().map(Self::Some),
+        }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
+/// Reads a value into the fields at its place; where it has none, it is read and let go.
+struct Seed<'f, 'm, 'r> {
+    place: Option<(&'f mut Fields, Kept<'m>)>,
+    read: &'r mut ReadTotals,
+}
+
+impl Seed<'_, '_, '_> {
+    fn value(self, value: impl FnOnce() -> SmolStr) {
+        if let Some((fields, kept)) = self.place
+            && kept.is_mentioned()
+        {
+            fields.values.insert(value());
+        }
+    }
+
+    fn number(&mut self, number: Option<i64>) {
+        if let Some((fields, kept)) = &mut self.place
+            && kept.is_mentioned()
+        {
+            fields.number = number;
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_, '_, '_> {
     type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<(), D::Error> {
         self.read.nodes += 1;
         if self.read.nodes > NODES {
             return Err(D::Error::custom(format_args!("more than {NODES} values; {LEAVE_OUT}")));
+        }
+        if let Some((fields, kept)) = &mut self.place {
+            fields.is_mentioned = kept.is_mentioned();
         }
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Seed<'_, '_> {
+impl<'de> Visitor<'de> for Seed<'_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -177,47 +235,51 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
 
     /// As if it was not there: a place that only ever holds nothing counts 0.
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.fields.count = self.fields.count.saturating_sub(1);
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.value(if value { "true" } else { "false" });
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.fields.number = Some(value);
-        self.value(value.to_smolstr());
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.fields.number = i64::try_from(value).ok();
-        self.value(value.to_smolstr());
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.value(value.to_smolstr());
-        Ok(())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        if value.len() <= VALUE_BYTES {
-            self.value(value);
-        } else {
-            self.value(digest(value));
+        if let Some((fields, _)) = self.place {
+            fields.count = fields.count.saturating_sub(1);
         }
         Ok(())
     }
 
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.value(|| if value { "true".into() } else { "false".into() });
+        Ok(())
+    }
+
+    fn visit_i64<E>(mut self, value: i64) -> Result<(), E> {
+        self.number(Some(value));
+        self.value(|| value.to_smolstr());
+        Ok(())
+    }
+
+    fn visit_u64<E>(mut self, value: u64) -> Result<(), E> {
+        self.number(i64::try_from(value).ok());
+        self.value(|| value.to_smolstr());
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.value(|| value.to_smolstr());
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.value(|| if value.len() <= VALUE_BYTES { value.into() } else { digest(value).into() });
+        Ok(())
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let Self { fields, read } = self;
+        let Self { place, read } = self;
+        let kept = place.and_then(|(fields, kept)| Some((fields, kept.elements()?)));
+        let Some((fields, kept)) = kept else {
+            while list.next_element_seed(Seed { place: None, read: &mut *read })?.is_some() {}
+            return Ok(());
+        };
         let mut elements = fields.elements.take().unwrap_or_default();
         loop {
             elements.count += 1;
-            if list.next_element_seed(Seed { fields: &mut elements, read: &mut *read })?.is_none() {
+            let place = Some((&mut *elements, kept));
+            if list.next_element_seed(Seed { place, read: &mut *read })?.is_none() {
                 break;
             }
         }
@@ -227,17 +289,20 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { fields, read } = self;
-        read.records += 1;
-        let record = read.records;
+        let Self { mut place, read } = self;
+        let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<SmolStr>()? {
-            let field = fields.fields.entry(key.clone()).or_default();
             // Which of two values counts would depend on who reads the text.
-            if std::mem::replace(&mut field.record, record) == record {
+            if !seen.insert(read.keys.hash_one(&key)) {
                 return Err(A::Error::custom(format_args!("the key `{key}` is given twice")));
             }
-            field.count += 1;
-            map.next_value_seed(Seed { fields: &mut *field, read: &mut *read })?;
+            let field = place.as_mut().and_then(|(fields, kept)| {
+                let kept = kept.field(&key)?;
+                let field = fields.fields.entry(key).or_default();
+                field.count += 1;
+                Some((field, kept))
+            });
+            map.next_value_seed(Seed { place: field, read: &mut *read })?;
         }
         Ok(())
     }
@@ -255,9 +320,10 @@ mod tests {
     use stagedoor_core::Value;
 
     use super::{Fields, NODES};
+    use crate::mentions::FieldMentions;
 
     fn tags(json: &str) -> Result<super::Tags, String> {
-        Fields::read(json)?.tags()
+        Fields::read(json, &FieldMentions::Every)?.tags()
     }
 
     /// As many values as fit into what etcd stores: one byte each, with a comma.

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use stagedoor_core::{Entity, Value};
 
 use super::fields::Fields;
+use crate::mentions::FieldMentions;
 
 static OBJECT: LazyLock<EntityTypeName> = LazyLock::new(|| name("k8s::admission::AdmittedObject"));
 static RESOURCE: LazyLock<EntityTypeName> = LazyLock::new(|| name("k8s::Resource"));
@@ -19,10 +20,20 @@ static NUMBERS: LazyLock<EntityTypeName> = LazyLock::new(|| name("k8s::admission
 ///
 /// What is wrong with it, or too much.
 pub fn object(id: &str, json: &RawValue, entities: &mut Vec<Entity>) -> Result<EntityUid, String> {
+    mentioned(id, json, &FieldMentions::Every, entities)
+}
+
+/// Adds the entities of an object with the fields that are mentioned.
+pub(super) fn mentioned(
+    id: &str,
+    json: &RawValue,
+    mentions: &FieldMentions,
+    entities: &mut Vec<Entity>,
+) -> Result<EntityUid, String> {
     if !json.get().starts_with('{') {
         return Err("not an object".to_owned());
     }
-    let tags = Fields::read(json.get())?.tags()?;
+    let tags = Fields::read(json.get(), mentions)?.tags()?;
     let numbers_uid = uid(&NUMBERS, id);
     let mut numbers = Entity::new(numbers_uid.clone());
     numbers.tags = tags.numbers;

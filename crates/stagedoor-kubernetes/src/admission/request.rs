@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use cedar_policy::EntityTypeName;
 use stagedoor_core::{Entities, Entity, Request};
 
-use super::objects::{name, object, uid};
+use super::objects::{mentioned, name, uid};
 use super::wire::AdmissionRequest;
 use crate::Vocabulary;
+use crate::mentions::Mentions;
 
 /// The types of the namespace `k8s::admission`.
 static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
@@ -27,9 +28,18 @@ impl AdmissionRequest<'_> {
     ///
     /// What is wrong with it, or too much.
     pub fn request(&self, vocabulary: &Vocabulary) -> Result<(Request, Entities), String> {
+        self.mentioned_request(vocabulary, &Mentions::every())
+    }
+
+    /// Returns the same with what these mention of it.
+    pub(crate) fn mentioned_request(
+        &self,
+        vocabulary: &Vocabulary,
+        mentions: &Mentions,
+    ) -> Result<(Request, Entities), String> {
         let review = self;
-        let principal =
-            vocabulary.principal(&review.user_info.subject()).map_err(|e| e.to_string())?;
+        let principal = vocabulary.mentioned_principal(&review.user_info.subject(), mentions);
+        let principal = principal.map_err(|e| e.to_string())?;
         let action = match review.operation.as_str() {
             "CREATE" => "create",
             "UPDATE" => "update",
@@ -62,7 +72,7 @@ impl AdmissionRequest<'_> {
         ];
         for (attribute, json) in objects {
             let Some(json) = json else { continue };
-            let object = object(attribute, json, &mut entities)
+            let object = mentioned(attribute, json, &mentions.fields, &mut entities)
                 .map_err(|reason| format!("`request.{attribute}`: {reason}"))?;
             resource = resource.with_attribute(attribute, object);
         }

@@ -102,6 +102,25 @@ impl ConditionalDecision {
         self.len() == 0
     }
 
+    /// Returns every condition with what it means for the request: `Deny`, `NoOpinion` or `Allow`.
+    #[must_use]
+    pub fn conditions(&self) -> Vec<(&'static str, &Condition)> {
+        match self {
+            Self::Conditions(ConditionsMap { deny, no_opinion, allow }) => {
+                let lists = [("Deny", deny), ("NoOpinion", no_opinion), ("Allow", allow)];
+                let of_list = |(effect, list)| -> Vec<_> {
+                    let list: &Vec<Condition> = list;
+                    list.iter().map(|condition| (effect, condition)).collect()
+                };
+                lists.into_iter().flat_map(of_list).collect()
+            }
+            Self::Union(decisions) => {
+                decisions.iter().flat_map(|(_, decision)| decision.conditions()).collect()
+            }
+            Self::Deny(_) | Self::NoOpinion(_) | Self::Allow(_) => Vec::new(),
+        }
+    }
+
     /// Returns what it comes to with what is written.
     pub(super) fn evaluate(&self, written: ObjectInput<'_>) -> EvaluatedDecision {
         let plain = |allowed, denied, reason: &String| EvaluatedDecision {

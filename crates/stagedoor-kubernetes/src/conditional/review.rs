@@ -152,6 +152,18 @@ impl<'a> ConditionsReview<'a> {
         Ok(Self { api_version, uid, decision, form, written: [object, old_object, options] })
     }
 
+    /// Returns the id of the request, in the forms that have one.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// Returns the decision that hangs on conditions.
+    #[must_use]
+    pub fn decision(&self) -> &ConditionalDecision {
+        &self.decision
+    }
+
     /// Returns what the conditions come to.
     #[must_use]
     pub fn evaluate(&self) -> EvaluatedDecision {

@@ -8,7 +8,7 @@ use cedar_policy::{Policy, PolicySet, Schema, Template};
 use stagedoor_core::pst::{
     self, Clause, EntityOrSlot, EntityType, Expr, PrincipalConstraint, ResourceConstraint,
 };
-use stagedoor_core::{Effect, Engine, EntityUid, PolicyInfo};
+use stagedoor_core::{Effect, Engine, EntityUid, PolicyInfo, visit_conditions};
 
 use super::environments::{Combinations, Environments};
 use super::fact::Fact;
@@ -83,34 +83,7 @@ impl Tree {
 
     /// Visits every expression of the conditions.
     pub(crate) fn visit(&self, visitor: &mut impl FnMut(&Expr)) {
-        for clause in self.template.clauses() {
-            let (Clause::When(expr) | Clause::Unless(expr)) = clause;
-            visit(expr, visitor);
-        }
-    }
-}
-
-fn visit(expr: &Expr, visitor: &mut impl FnMut(&Expr)) {
-    visitor(expr);
-    match expr {
-        Expr::UnaryOp { expr, .. }
-        | Expr::GetAttr { expr, .. }
-        | Expr::HasAttr { expr, .. }
-        | Expr::Like { expr, .. } => visit(expr, visitor),
-        Expr::BinaryOp { left, right, .. } => {
-            visit(left, visitor);
-            visit(right, visitor);
-        }
-        Expr::Is { expr, in_expr, .. } => {
-            visit(expr, visitor);
-            in_expr.iter().for_each(|within| visit(within, visitor));
-        }
-        Expr::IfThenElse { cond, then_expr, else_expr } => {
-            [cond, then_expr, else_expr].into_iter().for_each(|expr| visit(expr, visitor));
-        }
-        Expr::Set(members) => members.iter().for_each(|member| visit(member, visitor)),
-        Expr::Record(fields) => fields.values().for_each(|field| visit(field, visitor)),
-        _ => {}
+        visit_conditions(&self.template, visitor);
     }
 }
 

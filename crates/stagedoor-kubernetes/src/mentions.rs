@@ -1,0 +1,335 @@
+//! What of a request the policies of an engine can look at, where requests may hold more than is
+//! good for a server: the fields of objects, and `extra`.
+//!
+//! Who may write an object of megabytes, or impersonate with any `extra`, could otherwise have a
+//! server keep many times of it, though no policy asks. What is not mentioned is read and let go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cedar_policy::pst::{BinaryOp, Expr, Literal, Template};
+use smol_str::SmolStr;
+use stagedoor_core::{Engine, PolicyInfo, visit_conditions};
+
+/// A text that holds none of these mentions nothing. A backslash may write any name.
+const SIGNS: [&str; 4] = ["Tag", PARTIAL, EXTRA, "\\"];
+const PARTIAL: &str = "partial";
+const EXTRA: &str = "extra";
+
+/// What policies mention of requests.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Mentions {
+    /// The fields of objects.
+    pub(crate) fields: FieldMentions,
+    /// The keys of `extra`.
+    pub(crate) extra: ExtraMentions,
+}
+
+/// Which fields of objects are mentioned.
+#[derive(Debug, Clone)]
+pub(crate) enum FieldMentions {
+    /// Any of them may be: a policy makes up a path, or a rule is handed the object.
+    Every,
+    /// Those of these paths.
+    Some(FieldTree),
+}
+
+/// Which keys of `extra` are mentioned.
+#[derive(Debug, Clone)]
+pub(crate) enum ExtraMentions {
+    /// Any of them may be.
+    Every,
+    /// These.
+    Some(BTreeSet<SmolStr>),
+}
+
+/// Fields by the parts of their paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct FieldTree {
+    /// Whether this very field is mentioned, not only some below it.
+    pub(crate) is_mentioned: bool,
+    pub(crate) fields: BTreeMap<SmolStr, Self>,
+    /// What is mentioned of the elements of a list.
+    pub(crate) elements: Option<Box<Self>>,
+}
+
+impl Default for FieldMentions {
+    fn default() -> Self {
+        Self::Some(FieldTree::default())
+    }
+}
+
+impl Default for ExtraMentions {
+    fn default() -> Self {
+        Self::Some(BTreeSet::new())
+    }
+}
+
+impl Mentions {
+    /// Returns that everything may be mentioned.
+    pub(crate) fn every() -> Self {
+        Self { fields: FieldMentions::Every, extra: ExtraMentions::Every }
+    }
+
+    /// Returns what the policies of an engine mention.
+    pub(crate) fn of(engine: &Engine) -> Self {
+        let mut mentions = Self::default();
+        engine.policies().for_each(|policy| mentions.add(policy));
+        mentions
+    }
+
+    /// Returns whether objects are kept whole.
+    pub(crate) fn keeps_objects(&self) -> bool {
+        matches!(self.fields, FieldMentions::Every)
+    }
+
+    fn add(&mut self, policy: PolicyInfo<'_>) {
+        for guard in policy.guards() {
+            // A rule gets the entity with all that it refers to.
+            let inputs = guard.inputs();
+            if inputs.resource {
+                self.fields = FieldMentions::Every;
+            }
+            if inputs.principal {
+                self.extra = ExtraMentions::Every;
+            }
+        }
+        if !SIGNS.iter().any(|sign| policy.text().contains(sign)) {
+            return;
+        }
+        match policy.written() {
+            Ok(template) => self.add_written(&template),
+            // What cannot be read may mention anything.
+            Err(_) => *self = Self::every(),
+        }
+    }
+
+    fn add_written(&mut self, template: &Template) {
+        // An attribute that is used in a way that is not understood may be looked at whole.
+        let (mut partial, mut extra) = (Uses::default(), Uses::default());
+        visit_conditions(template, &mut |expr| match expr {
+            Expr::BinaryOp { op: BinaryOp::HasTag | BinaryOp::GetTag, right, .. } => {
+                match string(right) {
+                    Some(path) => self.fields.add(path),
+                    None => self.fields = FieldMentions::Every,
+                }
+            }
+            Expr::BinaryOp { op, left, right } => {
+                let Some(members) = members(*op, right) else { return };
+                match &**left {
+                    Expr::GetAttr { attr, .. } if attr == PARTIAL => {
+                        let paths: Option<Vec<&str>> =
+                            members.iter().map(|member| string(member)).collect();
+                        for path in paths.iter().flatten() {
+                            self.fields.add(path);
+                        }
+                        partial.understood += usize::from(paths.is_some());
+                    }
+                    Expr::GetAttr { attr, .. } if attr == EXTRA => {
+                        let keys: Option<Vec<&str>> =
+                            members.iter().map(|member| key(member)).collect();
+                        for key in keys.iter().flatten() {
+                            self.extra.add(key);
+                        }
+                        extra.understood += usize::from(keys.is_some());
+                    }
+                    _ => {}
+                }
+            }
+            Expr::GetAttr { attr, .. } => {
+                partial.all += usize::from(attr == PARTIAL);
+                extra.all += usize::from(attr == EXTRA);
+            }
+            // Whether it is there is known without what is in it.
+            Expr::HasAttr { .. }
+            | Expr::Literal(_)
+            | Expr::Var(_)
+            | Expr::Slot(_)
+            | Expr::UnaryOp { .. }
+            | Expr::Like { .. }
+            | Expr::Is { .. }
+            | Expr::IfThenElse { .. }
+            | Expr::Set(_)
+            | Expr::Record(_) => {}
+            // Something that Cedar did not have when this was written.
+            _ => *self = Self::every(),
+        });
+        if partial.all > partial.understood {
+            self.fields = FieldMentions::Every;
+        }
+        if extra.all > extra.understood {
+            self.extra = ExtraMentions::Every;
+        }
+    }
+}
+
+/// How often an attribute is used, and how often so that what of it matters is known.
+#[derive(Debug, Default)]
+struct Uses {
+    all: usize,
+    understood: usize,
+}
+
+impl FieldMentions {
+    fn add(&mut self, path: &str) {
+        if let Self::Some(tree) = self {
+            tree.add(path);
+        }
+    }
+}
+
+impl ExtraMentions {
+    fn add(&mut self, key: &str) {
+        if let Self::Some(keys) = self {
+            keys.insert(key.into());
+        }
+    }
+
+    pub(crate) fn contains(&self, key: &str) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Some(keys) => keys.contains(key),
+        }
+    }
+}
+
+impl FieldTree {
+    fn add(&mut self, path: &str) {
+        // No other text is the path of a field.
+        let Some(path) = path.strip_prefix('/') else { return };
+        let mut tree = self;
+        for part in path.split('/') {
+            tree = match part {
+                "*" => tree.elements.get_or_insert_default(),
+                key => tree.fields.entry(unescaped(key)).or_default(),
+            };
+        }
+        tree.is_mentioned = true;
+    }
+}
+
+/// Returns the key that a part of a path stands for.
+fn unescaped(part: &str) -> SmolStr {
+    if part == "~2" {
+        return "*".into();
+    }
+    part.replace("~1", "/").replace("~0", "~").into()
+}
+
+/// Returns what a set is asked for, if it is asked whether that is in it.
+fn members(op: BinaryOp, right: &Expr) -> Option<Vec<&Expr>> {
+    match (op, right) {
+        (BinaryOp::Contains, member) => Some(vec![member]),
+        (BinaryOp::ContainsAll | BinaryOp::ContainsAny, Expr::Set(members)) => {
+            Some(members.iter().map(|member| &**member).collect())
+        }
+        _ => None,
+    }
+}
+
+fn string(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Literal(Literal::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// Returns the key of an attribute of `extra` that is written out.
+fn key(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Record(fields) => string(fields.get("key")?),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stagedoor_core::Engine;
+
+    use super::{ExtraMentions, FieldMentions, FieldTree, Mentions};
+
+    fn mentions(condition: &str) -> Result<Mentions, stagedoor_core::LoadError> {
+        let policies = format!("permit (principal, action, resource) when {{ {condition} }};");
+        Ok(Mentions::of(&Engine::builder().policies("p.cedar", policies).build()?))
+    }
+
+    fn paths(tree: &FieldTree, path: &str) -> Vec<String> {
+        let mut found: Vec<String> =
+            tree.is_mentioned.then(|| path.to_owned()).into_iter().collect();
+        for (key, tree) in &tree.fields {
+            found.extend(paths(tree, &format!("{path}/{key}")));
+        }
+        if let Some(elements) = &tree.elements {
+            found.extend(paths(elements, &format!("{path}/[]")));
+        }
+        found
+    }
+
+    #[test]
+    fn paths_that_are_written_out_are_what_is_kept() -> Result<(), stagedoor_core::LoadError> {
+        let cases: [(&str, &[&str]); 6] = [
+            ("principal.name == \"x\"", &[]),
+            ("resource has object && resource.object.hasTag(\"/spec/a\")", &["/spec/a"]),
+            (
+                "resource.object.getTag(\"/spec/c/*/i\").contains(\"x\") && \
+                 resource.object.numbers.getTag(\"/spec/n\") > 1",
+                &["/spec/c/[]/i", "/spec/n"],
+            ),
+            (
+                "resource.object.hasTag(\"/m/app~1n\") || resource.object.hasTag(\"/m/~2/a~0b\")",
+                &["/m/*/a~b", "/m/app/n"],
+            ),
+            (
+                "resource.object.partial.contains(\"/a/*/b\") || \
+                 resource.object.partial.containsAny([\"/a/*/c\", \"/d\"])",
+                &["/a/[]/b", "/a/[]/c", "/d"],
+            ),
+            ("resource[\"ob\\u{6a}ect\"].hasTag(\"\\u{2f}x\")", &["/x"]),
+        ];
+        for (condition, expected) in cases {
+            let FieldMentions::Some(tree) = mentions(condition)?.fields else {
+                assert!(expected.is_empty(), "{condition}: everything");
+                continue;
+            };
+            assert_eq!(paths(&tree, ""), expected, "{condition}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_understood_may_be_everything() -> Result<(), stagedoor_core::LoadError> {
+        let everything = [
+            "resource.object.hasTag(resource.name)",
+            "resource.object.getTag(if true then \"/a\" else \"/b\").isEmpty()",
+            "resource.object.partial.isEmpty()",
+            "resource.object.partial.contains(resource.name)",
+            "resource.object.partial.containsAll(resource.oldObject.partial)",
+            "[resource.object.partial].contains([\"/a\"])",
+            "resource.object[\"part\\u{69}al\"] == [\"/a\"]",
+            "resource.object.partial.contains(\"/a\") && resource.object.partial.isEmpty()",
+        ];
+        for condition in everything {
+            assert!(mentions(condition)?.keeps_objects(), "{condition}");
+        }
+        let extra = [
+            ("principal has extra", Some(&[][..])),
+            ("principal.extra.contains({key: \"a\", values: [\"x\"]})", Some(&["a"])),
+            (
+                "principal.extra.containsAny([{key: \"b\", values: []}, {values: [], \"key\": \"a\"}])",
+                Some(&["a", "b"]),
+            ),
+            ("principal.extra.isEmpty()", None),
+            ("principal.extra.contains({key: principal.name, values: []})", None),
+            ("principal.extra == resource.extra", None),
+        ];
+        for (condition, expected) in extra {
+            let keys = match mentions(condition)?.extra {
+                ExtraMentions::Every => None,
+                ExtraMentions::Some(keys) => Some(keys.into_iter().collect::<Vec<_>>()),
+            };
+            let expected =
+                expected.map(|keys| keys.iter().map(|k| (*k).into()).collect::<Vec<_>>());
+            assert_eq!(keys, expected, "{condition}");
+        }
+        Ok(())
+    }
+}
