@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
+use base64::Engine as _;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -56,6 +57,9 @@ pub(crate) enum Authorization<'p> {
 /// A kube-apiserver.
 pub(crate) struct Apiserver {
     client: Client,
+    address: SocketAddr,
+    /// The authority of its certificate, in PEM.
+    authority: String,
     process: Process,
 }
 
@@ -108,12 +112,28 @@ impl Apiserver {
             let ready = root.get("/readyz").is_ok_and(|answer| answer.code == 200);
             Ok(ready.then_some(()))
         })?;
-        Ok(Self { client, process })
+        Ok(Self { client, address, authority: authority.pem(), process })
     }
 
     /// Returns the client of a user.
     pub(crate) fn client(&self, user: &str) -> Client {
         self.client.of(user)
+    }
+
+    /// Returns the configuration of `kubectl` for a user.
+    pub(crate) fn kubeconfig(&self, user: &str) -> String {
+        let authority = base64::engine::general_purpose::STANDARD.encode(&self.authority);
+        let server = format!("https://{}", self.address);
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "tests",
+            "clusters": [{
+                "name": "tests",
+                "cluster": { "server": server, "certificate-authority-data": authority },
+            }],
+            "users": [{ "name": user, "user": { "token": user } }],
+            "contexts": [{ "name": "tests", "context": { "cluster": "tests", "user": user } }],
+        })
+        .to_string()
     }
 
     /// Returns the end of the server's log.

@@ -16,6 +16,7 @@ mod faces;
 mod guards;
 mod impersonation;
 mod installations;
+mod kubectl;
 mod old_flags;
 mod process;
 mod rbac;

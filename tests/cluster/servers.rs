@@ -11,6 +11,7 @@ const ENVTEST: &str = "/usr/local/kubebuilder/bin";
 pub(crate) struct Servers {
     pub(crate) kube_apiserver: PathBuf,
     pub(crate) etcd: PathBuf,
+    pub(crate) kubectl: Option<PathBuf>,
     directory: PathBuf,
 }
 
@@ -44,6 +45,7 @@ impl Servers {
         Some(Self {
             kube_apiserver: binary("kube-apiserver")?,
             etcd: binary("etcd")?,
+            kubectl: binary("kubectl"),
             directory: directory.to_owned(),
         })
     }

@@ -10,13 +10,14 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use stagedoor_audit::{Caller, DecisionLog};
 use stagedoor_server::{
-    Answer, ClientCertificate, Endpoint, Outcome, Page, Protocol, Question, Refusal, Watched,
+    Answer, ClientCertificate, Endpoint, Outcome, Page, Protocol, Question, Reason, Refusal,
+    Watched,
 };
 
 use crate::media_type::check_content_type;
 use crate::metadata::PublicUrl;
 use crate::router::{json, refuse};
-use crate::service::{Operation, Recording, answer};
+use crate::service::{Operation, Recording, answer, asked};
 use crate::sources::{KeyFile, KeySource, WorldLoader, WorldSource, Worlds};
 use crate::token::{TokenError, TokenRules, verify};
 
@@ -35,6 +36,9 @@ pub struct AuthZenOptions {
     pub tokens: Option<(PathBuf, TokenRules)>,
     /// Where decisions are recorded.
     pub log: Option<Arc<DecisionLog>>,
+    /// Policies that are decided beside those, and from which nothing is enforced: evaluations that
+    /// they would decide otherwise are counted and logged.
+    pub shadow: Option<Box<dyn WorldLoader>>,
     /// The largest body, in bytes (1 MiB).
     pub body_bytes: usize,
 }
@@ -43,7 +47,7 @@ impl AuthZenOptions {
     /// Returns options with the defaults: no tokens, no records.
     #[must_use]
     pub fn new(loader: Box<dyn WorldLoader>, public: PublicUrl) -> Self {
-        Self { loader, public, tokens: None, log: None, body_bytes: 1 << 20 }
+        Self { loader, public, tokens: None, log: None, shadow: None, body_bytes: 1 << 20 }
     }
 }
 
@@ -54,13 +58,20 @@ pub struct AuthZen {
     public: PublicUrl,
     log: Option<Arc<DecisionLog>>,
     body_bytes: usize,
+    shadow: Option<Arc<AuthZen>>,
 }
 
 impl AuthZen {
     /// Returns the protocol. Nothing is read before the server runs.
     #[must_use]
     pub fn new(options: AuthZenOptions) -> Self {
+        let shadow = options.shadow.map(|loader| {
+            let mut shadow = AuthZenOptions::new(loader, options.public.clone());
+            shadow.body_bytes = options.body_bytes;
+            Arc::new(Self::new(shadow))
+        });
         Self {
+            shadow,
             worlds: Arc::new(Worlds::new(WorldSource(options.loader))),
             tokens: options
                 .tokens
@@ -122,6 +133,8 @@ impl Protocol for AuthZen {
             body_bytes: self.body_bytes,
             memory_per_byte: MEMORY_PER_BYTE,
             is_heavy: operation.is_search(),
+            // Lists have no single outcome.
+            is_compared: !operation.is_search(),
         };
         prefixes
             .into_iter()
@@ -166,6 +179,7 @@ impl Protocol for AuthZen {
             request_id: question.request_id,
             caller: question.head.extensions.get::<Caller>(),
             deadline: Some(question.part_deadline),
+            reasons: question.is_compared,
         };
         let reply = answer(&loaded.value.world, operation, question.body, recording)
             .map_err(|error| Refusal::bad_request(error.to_string()))?;
@@ -175,7 +189,17 @@ impl Protocol for AuthZen {
         };
         let response = json(StatusCode::OK, Body::from(reply.body));
         let revision = Some(loaded.value.world.engine().revision().to_owned());
-        Ok(Answer { response, outcomes, errors: reply.errors, revision })
+        let reason = |text| Reason { text, rest: String::new() };
+        let reasons = reply.reasons.into_iter().map(reason).collect();
+        Ok(Answer { response, outcomes, errors: reply.errors, revision, reasons })
+    }
+
+    fn shadow(&self) -> Option<Arc<dyn Protocol>> {
+        self.shadow.clone().map(|shadow| shadow as Arc<dyn Protocol>)
+    }
+
+    fn asked(&self, question: &Question<'_>, decision: usize) -> String {
+        asked(question.body, decision).unwrap_or_default()
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {

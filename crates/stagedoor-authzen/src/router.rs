@@ -99,6 +99,7 @@ async fn respond(state: &RouterState, operation: Operation, request: Request) ->
         request_id: id.as_deref().unwrap_or_default(),
         caller: None,
         deadline: None,
+        reasons: false,
     };
     match answer(&state.world.load(), operation, text, recording) {
         Ok(reply) => json(StatusCode::OK, Body::from(reply.body)),

@@ -98,6 +98,8 @@ pub struct Reply {
     pub decisions: Vec<bool>,
     /// How many of the decisions had a policy that could not be evaluated, or could not be made.
     pub errors: u64,
+    /// What each decision follows from, in words, if it [was asked](Recording::reasons).
+    pub reasons: Vec<String>,
 }
 
 /// Who asks by which request, and where decisions are recorded.
@@ -111,6 +113,8 @@ pub struct Recording<'a> {
     pub caller: Option<&'a Caller>,
     /// When to come to an end: evaluations of a batch that are left then are denied.
     pub deadline: Option<Instant>,
+    /// Whether the reply is to say what each decision follows from.
+    pub reasons: bool,
 }
 
 /// Answers a request.
@@ -135,6 +139,13 @@ pub fn answer(
     }
 }
 
+/// An evaluation, and what is told of it elsewhere.
+struct Evaluated {
+    evaluation: Evaluation,
+    erred: bool,
+    reason: Option<String>,
+}
+
 struct Desk<'a> {
     world: &'a World,
     operation: Operation,
@@ -147,8 +158,10 @@ impl Desk<'_> {
         let explain = member(object, "options")
             .and_then(Json::as_object)
             .is_some_and(|options| options.get("explain") == Some(&Json::Bool(true)));
-        let (evaluation, erred) = self.evaluate(&query, explain);
-        Ok(reply(&evaluation, vec![evaluation.decision], u64::from(erred)))
+        let Evaluated { evaluation, erred, reason } = self.evaluate(&query, explain);
+        let decisions = vec![evaluation.decision];
+        let reply = reply(&evaluation, decisions, u64::from(erred));
+        Ok(Reply { reasons: reason.into_iter().collect(), ..reply })
     }
 
     fn evaluations(&self, object: &Object) -> Result<Reply, BadRequest> {
@@ -171,9 +184,11 @@ impl Desk<'_> {
         let defaults = QueryParts::of(object);
         let mut evaluations = Vec::with_capacity(items.len());
         let mut errors = 0;
+        let mut reasons = Vec::new();
         for item in items {
-            let (evaluation, erred) = self.item(item, defaults, options);
+            let Evaluated { evaluation, erred, reason } = self.item(item, defaults, options);
             errors += u64::from(erred);
+            reasons.extend(reason);
             let decision = evaluation.decision;
             evaluations.push(evaluation);
             if options.semantic.ends_with(decision) {
@@ -181,22 +196,17 @@ impl Desk<'_> {
             }
         }
         let decisions = evaluations.iter().map(|evaluation| evaluation.decision).collect();
-        Ok(reply(&Evaluations { evaluations }, decisions, errors))
+        let reply = reply(&Evaluations { evaluations }, decisions, errors);
+        Ok(Reply { reasons, ..reply })
     }
 
     /// Evaluates one of several. What is wrong with it denies it, and nothing else.
-    fn item(&self, item: &Json, defaults: QueryParts<'_>, options: Options) -> (Evaluation, bool) {
+    fn item(&self, item: &Json, defaults: QueryParts<'_>, options: Options) -> Evaluated {
         if self.recording.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             let message = "there was no time left for this evaluation".to_owned();
             return self.refused(item, "authzen::no-time", message, options);
         }
-        let query = match item.as_object() {
-            Some(object) => Query::of(QueryParts::of(object).or(defaults)),
-            None => {
-                Err(BadRequest::new(format!("an evaluation is {}, not an object", item.kind())))
-            }
-        };
-        match query {
+        match query_of(item, defaults) {
             Ok(query) => self.evaluate(&query, options.explain),
             Err(error) => self.refused(item, "authzen::bad-request", error.to_string(), options),
         }
@@ -209,13 +219,14 @@ impl Desk<'_> {
         code: &'static str,
         message: String,
         options: Options,
-    ) -> (Evaluation, bool) {
+    ) -> Evaluated {
         self.record_refused(item, code, &message);
+        let reason = self.recording.reasons.then(|| message.clone());
         let context = options.explain.then(|| ReasonContext::error(code, message));
-        (Evaluation { decision: false, context }, true)
+        Evaluated { evaluation: Evaluation { decision: false, context }, erred: true, reason }
     }
 
-    fn evaluate(&self, query: &Query<'_>, explain: bool) -> (Evaluation, bool) {
+    fn evaluate(&self, query: &Query<'_>, explain: bool) -> Evaluated {
         let begun = Instant::now();
         let verdict = self.world.decide(query);
         let erred = match &verdict.outcome {
@@ -229,7 +240,8 @@ impl Desk<'_> {
             Ok(()) => ReasonContext::of(&verdict),
             Err(error) => ReasonContext::error("audit::not-recorded", error.to_string()),
         });
-        (Evaluation { decision, context }, erred)
+        let reason = self.recording.reasons.then(|| reason(&verdict));
+        Evaluated { evaluation: Evaluation { decision, context }, erred, reason }
     }
 
     fn record(
@@ -336,7 +348,44 @@ impl Desk<'_> {
 fn reply(body: &impl Serialize, decisions: Vec<bool>, errors: u64) -> Reply {
     // No answer has keys or values that JSON lacks.
     let body = serde_json::to_vec(body).unwrap_or_default();
-    Reply { body, decisions, errors }
+    Reply { body, decisions, errors, reasons: Vec::new() }
+}
+
+/// Returns the question of one of several.
+fn query_of<'a>(item: &'a Json, defaults: QueryParts<'a>) -> Result<Query<'a>, BadRequest> {
+    match item.as_object() {
+        Some(object) => Query::of(QueryParts::of(object).or(defaults)),
+        None => Err(BadRequest::new(format!("an evaluation is {}, not an object", item.kind()))),
+    }
+}
+
+/// Returns in few words what one of the evaluations of a request asks.
+pub(crate) fn asked(text: &str, number: usize) -> Option<String> {
+    let object = body(text).ok()?;
+    let parts = QueryParts::of(&object);
+    let query = match member(&object, "evaluations") {
+        Some(Json::Array(items)) if !items.is_empty() => {
+            query_of(items.get(number)?, parts).ok()?
+        }
+        _ => Query::of(parts).ok()?,
+    };
+    let Query { subject, action, resource, .. } = query;
+    let named = |entity: crate::query::EntityRef<'_>| format!("{} {}", entity.type_, entity.id);
+    Some(format!("{}: {} of {}", named(subject), action.name, named(resource)))
+}
+
+/// Returns what a decision follows from, in words.
+fn reason(verdict: &Verdict) -> String {
+    let outcome = match &verdict.outcome {
+        Ok(outcome) => outcome,
+        Err(error) => return error.to_string(),
+    };
+    let policies: Vec<String> = outcome.reasons().map(|p| format!("`{}`", p.id())).collect();
+    match (policies.is_empty(), verdict.decision()) {
+        (true, _) => "no policy permits this".to_owned(),
+        (false, true) => format!("allowed by {}", policies.join(", ")),
+        (false, false) => format!("forbidden by {}", policies.join(", ")),
+    }
 }
 
 fn pruned((paths, more): &(Vec<String>, usize)) -> Vec<String> {

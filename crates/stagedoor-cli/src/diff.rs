@@ -17,6 +17,7 @@ use stagedoor_wire::Verdict;
 use crate::built_in_roles::{BuiltIn, BuiltInArgs, resolved_texts};
 use crate::ending::Ending;
 use crate::failure::Failure;
+use crate::granted;
 use crate::input::Input;
 use crate::load::{LoadArgs, tell_of_files};
 use crate::manifests;
@@ -33,7 +34,7 @@ use crate::terminal::line;
 ///
 /// To give names to what changes, both also decide requests that are known: everything that the
 /// fixtures of the test files of either side make possible, all that users of a catalog can ask, a
-/// list of requests, or decisions that were recorded.
+/// list of requests, what roles grant, or decisions that were recorded.
 ///
 /// Exits with 0; with 1 if `--fail-on` is given and access changes that way, or if that is not
 /// decided; with 2 if something cannot be used.
@@ -71,6 +72,11 @@ pub(crate) struct DiffArgs {
     /// Decisions that were recorded: requests with their `decision`.
     #[arg(long, value_name = "FILE.jsonl")]
     decisions: Vec<PathBuf>,
+
+    /// Roles and bindings, as `kubectl get clusterroles,clusterrolebindings,roles,rolebindings -A -o
+    /// json` prints them: what each of them grants is asked.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    grants: Vec<PathBuf>,
 
     /// Entities of `--requests` and `--decisions`, in Cedar's JSON form.
     #[arg(long, value_name = "FILE")]
@@ -337,11 +343,16 @@ fn asked(
         let permissions = new.permissions.union(&old.permissions);
         asked.add(RequestSpace::of_catalog(&catalog, permissions, args.limit));
     }
+    if !args.grants.is_empty() && new.platform == Platform::Kubernetes {
+        asked.add(granted::space(&args.grants, &args.built_in, new, args.limit)?);
+    }
     let explicit = !args.tests.is_empty();
     let tests: Vec<PathBuf> = match explicit {
         true => args.tests.clone(),
         // Other requests are asked instead of those of fixtures, unless both are wanted.
-        false if !lists.is_empty() || !args.catalog.is_empty() => Vec::new(),
+        false if !lists.is_empty() || !args.catalog.is_empty() || !args.grants.is_empty() => {
+            Vec::new()
+        }
         // Whom a change concerns may stand among the fixtures of either side alone.
         false => {
             let mut places: Vec<PathBuf> =

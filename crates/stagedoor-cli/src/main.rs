@@ -18,6 +18,7 @@ mod explain;
 mod failure;
 mod fleet;
 mod fmt;
+mod granted;
 mod import;
 mod input;
 mod lint;

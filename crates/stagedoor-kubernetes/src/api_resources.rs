@@ -41,6 +41,11 @@ pub(crate) struct ApiResource {
     pub(crate) authorizer_only: bool,
 }
 
+/// Returns all resources that are known.
+pub(crate) fn all() -> impl Iterator<Item = &'static ApiResource> {
+    RESOURCES.iter()
+}
+
 /// Returns the resources of a group; none for groups that are not Kubernetes' own.
 pub(crate) fn of_group(group: &str) -> impl Iterator<Item = &'static ApiResource> + use<'_> {
     RESOURCES.iter().filter(move |resource| resource.group == group)

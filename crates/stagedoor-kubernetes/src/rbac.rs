@@ -8,6 +8,7 @@ mod aggregation;
 mod audit;
 mod built_in;
 mod emit;
+mod granted;
 mod import;
 mod label_selector;
 mod object;

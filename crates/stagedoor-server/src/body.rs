@@ -110,4 +110,9 @@ impl Text {
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// Returns the text alone, and gives back its part of the budget.
+    pub(crate) fn into_string(self) -> String {
+        self.text
+    }
 }

@@ -99,6 +99,10 @@ pub struct ServerLimits {
     /// estimate from the size of each body (256 MiB). One that needs more runs when no other
     /// does.
     pub decision_bytes: usize,
+    /// Memory of a request that shadow policies decide, in bytes, as an estimate from the size of
+    /// its body (128 MiB), in addition to the above. They decide one at a time, and what would
+    /// need more is not compared.
+    pub shadow_bytes: usize,
     /// Time for which a request waits for its turn to be decided, before it is refused with 503
     /// (5 s).
     pub turn: Duration,
@@ -133,6 +137,7 @@ impl Default for ServerLimits {
             body_bytes_in_flight: 64 << 20,
             decision_threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             decision_bytes: 256 << 20,
+            shadow_bytes: 128 << 20,
             turn: Duration::from_secs(5),
             decision: Duration::from_secs(10),
             requests: 1024,

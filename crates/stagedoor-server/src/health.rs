@@ -18,6 +18,7 @@ use stagedoor_source::{Gauge, HealthLevel};
 
 use crate::refusal::Refusal;
 use crate::reload::LoadFailure;
+use crate::shadow::ComparisonResult;
 use crate::state::ServerState;
 use crate::watch::WatchedSource;
 
@@ -46,41 +47,22 @@ pub(crate) async fn readyz(State(state): State<Arc<ServerState>>, uri: Uri) -> R
 fn report(state: &ServerState, ready: bool) -> Result<String, std::fmt::Error> {
     let mut page = String::new();
     for watched in state.watched.iter() {
-        let name = watched.source.name();
-        match watched.source.status() {
-            Some(now) => {
-                write!(page, "[+]{name} ok: {} in force, loaded {}", now.summary, ago(now.since))?;
-                match now.revision {
-                    Some(revision) => writeln!(page, ", revision {revision}")?,
-                    None => writeln!(page)?,
-                }
-                if now.lost_forbids > 0 {
-                    let lost = now.lost_forbids;
-                    writeln!(page, "[!]forbids: {lost} lost by reloads; the log names them")?;
-                }
-            }
-            None => writeln!(page, "[-]{name} not loaded yet")?,
+        source(&mut page, watched)?;
+    }
+    if let Some(shadow) = &state.shadow {
+        for watched in shadow.watched.iter() {
+            source(&mut page, watched)?;
         }
-        let reload = format!("{}-reload", singular(name));
-        match watched.source.failure() {
-            None => writeln!(page, "[+]{reload} ok")?,
-            Some(failed) => {
-                writeln!(
-                    page,
-                    "[!]{reload} failed {}: the files as they are now are not in force",
-                    ago(failed.at)
-                )?;
-                problems(&mut page, &failed.error)?;
-            }
-        }
-        for line in watched.source.health().iter().flat_map(|health| &health.lines) {
-            let sign = match line.level {
-                HealthLevel::Good => '+',
-                HealthLevel::Notable => '!',
-                HealthLevel::Bad => '-',
-            };
-            writeln!(page, "[{sign}]{}", line.text.replace(char::is_control, " "))?;
-        }
+        let of = |result| shadow.total(result);
+        let (same, different) = (of(ComparisonResult::Same), of(ComparisonResult::Different));
+        let (failed, skipped) = (of(ComparisonResult::Failed), of(ComparisonResult::Skipped));
+        let sign = if different + failed == 0 { '+' } else { '!' };
+        writeln!(
+            page,
+            "[{sign}]shadow {different} of {} decisions would be others, {failed} failed, \
+             {skipped} were not compared",
+            same + different
+        )?;
     }
     match state.is_stopping() {
         false => writeln!(page, "[+]shutdown ok: not asked for")?,
@@ -90,12 +72,49 @@ fn report(state: &ServerState, ready: bool) -> Result<String, std::fmt::Error> {
     Ok(page)
 }
 
+/// Tells of one thing that is loaded.
+fn source(page: &mut String, watched: &WatchedSource) -> std::fmt::Result {
+    let (name, state) = (watched.name(), watched.state());
+    match watched.source.status() {
+        Some(now) => {
+            write!(page, "[+]{name} ok: {} {state}, loaded {}", now.summary, ago(now.since))?;
+            match now.revision {
+                Some(revision) => writeln!(page, ", revision {revision}")?,
+                None => writeln!(page)?,
+            }
+            if now.lost_forbids > 0 {
+                let lost = now.lost_forbids;
+                writeln!(page, "[!]forbids: {lost} lost by reloads; the log names them")?;
+            }
+        }
+        None => writeln!(page, "[{}]{name} not loaded yet", watched.sign())?,
+    }
+    let reload = format!("{}-reload", singular(name));
+    match watched.source.failure() {
+        None => writeln!(page, "[+]{reload} ok")?,
+        Some(failed) => {
+            let at = ago(failed.at);
+            writeln!(page, "[!]{reload} failed {at}: the files as they are now are not {state}")?;
+            problems(page, &failed.error)?;
+        }
+    }
+    for line in watched.source.health().iter().flat_map(|health| &health.lines) {
+        let sign = match line.level {
+            HealthLevel::Good => '+',
+            HealthLevel::Notable => '!',
+            HealthLevel::Bad => watched.sign(),
+        };
+        writeln!(page, "[{sign}]{}", line.text.replace(char::is_control, " "))?;
+    }
+    Ok(())
+}
+
 /// What is in force, for programs: `stagedoor fleet` compares it.
 pub(crate) async fn status(State(state): State<Arc<ServerState>>) -> Response<Body> {
     let source = |watched: &WatchedSource| {
         let now = watched.source.status();
         json!({
-            "name": watched.source.name(),
+            "name": watched.name(),
             "revision": now.as_ref().and_then(|now| now.revision.as_ref()),
             "policies": now.as_ref().and_then(|now| now.policies),
             "since": now.as_ref().map(|now| rfc3339(now.since)),
@@ -104,11 +123,20 @@ pub(crate) async fn status(State(state): State<Arc<ServerState>>) -> Response<Bo
         })
     };
     let sources: Vec<_> = state.watched.iter().map(source).collect();
+    let shadow = state.shadow.as_ref().map(|shadow| {
+        let total =
+            |result: ComparisonResult| (result.as_str().to_owned(), json!(shadow.total(result)));
+        json!({
+            "sources": shadow.watched.iter().map(source).collect::<Vec<_>>(),
+            "comparisons": serde_json::Map::from_iter(ComparisonResult::ALL.map(total)),
+        })
+    });
     let page = json!({
         "ready": state.is_ready(),
         "stopping": state.is_stopping(),
         "version": env!("CARGO_PKG_VERSION"),
         "sources": sources,
+        "shadow": shadow,
     });
     let mut response = text(StatusCode::OK, format!("{page}\n"));
     let format = HeaderValue::from_static("application/json");

@@ -12,6 +12,7 @@
 //! never decide. Requests are decided by a bounded number of other threads; those with large
 //! bodies leave at least one of these to the small ones, and their estimated memory is bounded
 //! together. A panic while deciding is an answer of refusal, is counted, and ends nothing else.
+//! [Shadow policies](Protocol::shadow) are asked once the answer is given, by a thread of their own.
 
 pub mod admission;
 mod body;
@@ -30,6 +31,7 @@ mod reload;
 mod request_id;
 mod routes;
 mod server;
+mod shadow;
 mod state;
 mod tls;
 mod watch;
@@ -38,7 +40,7 @@ pub use client_certificate::ClientCertificate;
 pub use config::{ServerLimits, ServerOptions, TlsFiles};
 pub use error::{ServeError, TlsError};
 pub use guards::YieldingRules;
-pub use protocol::{Answer, Endpoint, Outcome, Page, Protocol, Question};
+pub use protocol::{Answer, Endpoint, Outcome, Page, Protocol, Question, Reason};
 pub use refusal::{Refusal, cut};
 pub use reload::{LoadFailure, ReloadOutcome, Source, SourceStatus, Watched};
 pub use request_id::{REQUEST_ID, REVISION};

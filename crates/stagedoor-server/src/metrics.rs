@@ -8,6 +8,7 @@ use prometheus::{
 };
 
 use crate::protocol::Outcome;
+use crate::shadow::ComparisonResult;
 
 /// The metrics of one server.
 pub(crate) struct Metrics {
@@ -27,19 +28,20 @@ pub(crate) struct Metrics {
     policy_info: IntGaugeVec,
     lost_forbids: IntGauge,
     policies: IntGauge,
+    comparisons: IntCounterVec,
+    differences: IntCounterVec,
+    shadow_info: IntGaugeVec,
+    shadow_policies: IntGaugeVec,
 }
 
 impl Metrics {
     /// Returns metrics at zero, for endpoints and sources of these names.
     #[expect(clippy::expect_used, reason = "names and labels are the constants of this file")]
-    pub(crate) fn new(endpoints: &[&'static str], sources: &[&'static str]) -> Self {
+    pub(crate) fn new(endpoints: &[&'static str], sources: &[&str]) -> Self {
         Self::registered(endpoints, sources).expect("metrics of different names")
     }
 
-    fn registered(
-        endpoints: &[&'static str],
-        sources: &[&'static str],
-    ) -> Result<Self, prometheus::Error> {
+    fn registered(endpoints: &[&'static str], sources: &[&str]) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let decisions = counters(
             &registry,
@@ -128,15 +130,75 @@ impl Metrics {
                 "stagedoor_lost_forbids",
                 "Forbids that reloads have lost, until they are back or a manifest pins the set.",
             )?,
+            comparisons: counters(
+                &registry,
+                (
+                    "stagedoor_shadow_comparisons_total",
+                    "Decisions compared with those of the shadow policies, by what that came to.",
+                ),
+                &["endpoint", "result"],
+            )?,
+            differences: counters(
+                &registry,
+                (
+                    "stagedoor_shadow_differences_total",
+                    "Decisions that the shadow policies would make otherwise, by both outcomes.",
+                ),
+                &["endpoint", "enforced", "shadow"],
+            )?,
+            shadow_info: gauges(
+                &registry,
+                ("stagedoor_shadow_policy_info", "The revision of the shadow policies."),
+                &["revision"],
+            )?,
+            // A vector, so that nothing is told of it where there are none.
+            shadow_policies: gauges(
+                &registry,
+                ("stagedoor_shadow_policies", "Policies that are compared with those in force."),
+                &[],
+            )?,
             registry,
         };
+        metrics.watch(sources.iter().copied());
+        Ok(metrics)
+    }
+
+    /// Begins to tell of the reloads of sources.
+    pub(crate) fn watch<'a>(&self, sources: impl IntoIterator<Item = &'a str>) {
         for what in sources {
             for result in [SUCCESS, FAILURE] {
-                metrics.reloads.with_label_values(&[what, result]).reset();
+                self.reloads.with_label_values(&[what, result]).reset();
             }
-            metrics.reload_failed.with_label_values(&[what]).set(0);
+            self.reload_failed.with_label_values(&[what]).set(0);
         }
-        Ok(metrics)
+    }
+
+    /// Begins to tell of comparisons with shadow policies.
+    pub(crate) fn compare<'a>(&self, endpoints: impl IntoIterator<Item = &'a str>) {
+        for endpoint in endpoints {
+            for result in ComparisonResult::ALL {
+                self.comparisons.with_label_values(&[endpoint, result.as_str()]).reset();
+            }
+        }
+    }
+
+    /// Counts a comparison with shadow policies.
+    pub(crate) fn compared(&self, endpoint: &str, result: ComparisonResult) {
+        self.comparisons.with_label_values(&[endpoint, result.as_str()]).inc();
+    }
+
+    /// Counts a difference from shadow policies.
+    pub(crate) fn differs(&self, endpoint: &str, enforced: Outcome, shadow: Outcome) {
+        let labels = [endpoint, enforced.as_str(), shadow.as_str()];
+        self.differences.with_label_values(&labels).inc();
+    }
+
+    /// Records the shadow policies that are compared now.
+    pub(crate) fn shadow(&self, revision: &str, policies: usize) {
+        self.shadow_info.reset();
+        self.shadow_info.with_label_values(&[revision]).set(1);
+        let count = i64::try_from(policies).unwrap_or(i64::MAX);
+        self.shadow_policies.with_label_values(&[] as &[&str]).set(count);
     }
 
     /// Counts what a request for decisions came to.

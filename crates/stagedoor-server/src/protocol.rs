@@ -48,6 +48,19 @@ pub trait Protocol: Send + Sync + 'static {
 
     /// Returns a refusal as clients of this protocol read it.
     fn refuse(&self, refusal: &Refusal) -> Response<Body>;
+
+    /// Returns the same protocol by other policies, from which nothing is enforced: what they
+    /// would decide otherwise is counted and logged. All that it answers by is read from its own
+    /// [`sources`](Self::sources), and a server does not wait for these. It must record nothing.
+    fn shadow(&self) -> Option<Arc<dyn Protocol>> {
+        None
+    }
+
+    /// Returns in few words what was asked by one of the decisions of a question, for the log of
+    /// what shadow policies would decide otherwise. It has nothing of the contents of objects.
+    fn asked(&self, question: &Question<'_>, decision: usize) -> String {
+        format!("decision {decision} of request {}", question.request_id)
+    }
 }
 
 /// A path at which decisions are asked for.
@@ -63,6 +76,8 @@ pub struct Endpoint {
     pub memory_per_byte: usize,
     /// Whether a request may take long whatever the size of its body, so that it counts as large.
     pub is_heavy: bool,
+    /// Whether shadow policies are asked the same, if there are any.
+    pub is_compared: bool,
 }
 
 /// A path that is read.
@@ -88,6 +103,8 @@ pub struct Question<'a> {
     /// When it is time to come to an end, if the answer consists of parts: some time before the
     /// whole is refused for taking too long.
     pub part_deadline: Instant,
+    /// Whether the answer is compared with another: its [`reasons`](Answer::reasons) are wanted.
+    pub is_compared: bool,
 }
 
 /// The answer to a request for decisions.
@@ -102,6 +119,19 @@ pub struct Answer {
     /// The revision of the policies that decided, from the same set as the decision; none where no
     /// policies were asked. It is in the head of the answer.
     pub revision: Option<String>,
+    /// Why, one for each outcome; left empty unless the question [is
+    /// compared](Question::is_compared).
+    pub reasons: Vec<Reason>,
+}
+
+/// Why a decision is as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reason {
+    /// In words, which make no difference.
+    pub text: String,
+    /// What the answer has besides the outcome and what does make a difference: conditions, or
+    /// what a list holds.
+    pub rest: String,
 }
 
 /// What a decision came to.

@@ -119,6 +119,7 @@ async fn read_and_answer(
     let work = {
         let (protocol, endpoint) = (Arc::clone(&state.protocol), Arc::clone(endpoint));
         let for_parts = state.decision * 3 / 4;
+        let shadow = state.shadow.clone().filter(|shadow| shadow.compares(&endpoint));
         // INVARIANT: the body's part of the budget and the request's permit move with it: they
         // stay claimed until the thread is done, also if the client has gone.
         move || {
@@ -130,12 +131,20 @@ async fn read_and_answer(
                     made_up.as_str()
                 }
             };
-            let body = text.as_str();
-            let part_deadline = Instant::now() + for_parts;
-            let question =
-                Question { endpoint: endpoint.name, head: &head, request_id, body, part_deadline };
-            let answered = protocol.answer(&question);
+            let question = Question {
+                endpoint: endpoint.name,
+                head: &head,
+                request_id,
+                body: text.as_str(),
+                part_deadline: Instant::now() + for_parts,
+                is_compared: shadow.is_some(),
+            };
+            let mut answered = protocol.answer(&question);
             drop(permit);
+            if let (Some(shadow), Ok(answer)) = (&shadow, &mut answered) {
+                let request_id = request_id.to_owned();
+                shadow.take(&endpoint, (head, request_id, text.into_string()), answer);
+            }
             answered
         }
     };

@@ -19,6 +19,7 @@ use crate::reload::LoadFailure;
 use crate::routes;
 use crate::state::ServerState;
 use crate::tls::Tls;
+use crate::watch::WatchedSource;
 
 /// Connections of probes at a time.
 const HEALTH_CONNECTIONS: usize = 64;
@@ -106,7 +107,9 @@ impl Server {
     /// Returns what the server can be told by while it runs.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { asked: self.asked.clone(), log: self.state.log.clone() }
+        let shadow = self.state.shadow.as_ref().map(|shadow| Arc::clone(&shadow.asked));
+        let asked = self.asked.iter().cloned().chain(shadow).collect();
+        ServerHandle { asked, log: self.state.log.clone() }
     }
 
     /// Serves until `shutdown` resolves and what is in flight is answered.
@@ -210,7 +213,22 @@ async fn load(
     }
     // INVARIANT: each by itself, so that certificates never wait for policies.
     for (index, asked) in asked.iter().enumerate() {
-        watching.spawn(watch_files(Arc::clone(state), index, interval, Arc::clone(asked)));
+        let watched = Arc::clone(&state.watched);
+        watching.spawn(watch_files(
+            Arc::clone(state),
+            (watched, index),
+            interval,
+            Arc::clone(asked),
+        ));
+    }
+    if let Some(shadow) = &state.shadow {
+        // INVARIANT: after the rest, which waits for nothing of it.
+        shadow.asked.notify_one();
+        for index in 0..shadow.watched.len() {
+            let (watched, asked) = (Arc::clone(&shadow.watched), Arc::clone(&shadow.asked));
+            watching.spawn(watch_files(Arc::clone(state), (watched, index), interval, asked));
+        }
+        watching.spawn(Arc::clone(shadow).compare());
     }
     std::future::pending().await
 }
@@ -226,7 +244,7 @@ async fn any(asked: &[Arc<Notify>]) {
 /// Reloads a source when it changes, for ever: every `interval`, and at once when `asked`.
 async fn watch_files(
     state: Arc<ServerState>,
-    index: usize,
+    (watched, index): (Arc<[WatchedSource]>, usize),
     interval: Duration,
     asked: Arc<Notify>,
 ) {
@@ -235,10 +253,10 @@ async fn watch_files(
             () = tokio::time::sleep(interval) => false,
             () = asked.notified() => true,
         };
-        let looking = Arc::clone(&state);
+        let (looking, watched) = (Arc::clone(&state), Arc::clone(&watched));
         let looked = tokio::task::spawn_blocking(move || {
             let log = looking.log.as_deref();
-            let source = looking.watched.get(index);
+            let source = watched.get(index);
             source.into_iter().for_each(|source| source.look(&looking.metrics, log, now));
         });
         if let Err(error) = looked.await {

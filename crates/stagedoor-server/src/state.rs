@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::protocol::Protocol;
 use crate::reload::Watched;
+use crate::shadow::Shadow;
 use crate::watch::WatchedSource;
 
 /// For how long a body may be awaited before its request gives way to others.
@@ -26,6 +27,8 @@ pub(crate) struct ServerState {
     pub(crate) log: Option<Arc<DecisionLog>>,
     /// What is reloaded. Ready is who has loaded all of it once.
     pub(crate) watched: Arc<[WatchedSource]>,
+    /// What decides beside, and is not waited for.
+    pub(crate) shadow: Option<Arc<Shadow>>,
     stopping: AtomicBool,
     loaded: watch::Sender<bool>,
     pub(crate) requests: Arc<ConnectionLimit>,
@@ -43,12 +46,22 @@ impl ServerState {
     ) -> Arc<Self> {
         let limits = &options.limits;
         let endpoints: Vec<_> = protocol.endpoints().iter().map(|e| e.name).collect();
-        let names: Vec<_> = sources.iter().map(|source| source.name()).collect();
+        let watched: Arc<[_]> = sources.into_iter().map(WatchedSource::new).collect();
+        let names: Vec<_> = watched.iter().map(WatchedSource::name).collect();
+        let metrics = Arc::new(Metrics::new(&endpoints, &names));
+        let shadow = protocol
+            .shadow()
+            .map(|shadow| Arc::new(Shadow::new(shadow, Arc::clone(&metrics), limits.shadow_bytes)));
+        if let Some(shadow) = &shadow {
+            metrics.watch(shadow.watched.iter().map(WatchedSource::name));
+            metrics.compare(protocol.endpoints().iter().filter(|e| e.is_compared).map(|e| e.name));
+        }
         Arc::new(Self {
-            metrics: Arc::new(Metrics::new(&endpoints, &names)),
+            metrics,
             protocol,
             log: options.log.clone(),
-            watched: sources.into_iter().map(WatchedSource::new).collect(),
+            watched,
+            shadow,
             stopping: AtomicBool::new(false),
             loaded: watch::Sender::new(false),
             requests: ConnectionLimit::new(limits.requests, GRACE),

@@ -4,6 +4,7 @@
 //! well as files that an editor replaces, on every file system.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use crate::reload::{LoadFailure, ReloadOutcome, Watched};
 /// A source that is watched.
 pub(crate) struct WatchedSource {
     pub(crate) source: Arc<dyn Watched>,
+    name: Cow<'static, str>,
+    /// Whether it decides beside what is enforced.
+    is_shadow: bool,
     looks: Mutex<Looks>,
 }
 
@@ -32,7 +36,29 @@ struct Looks {
 
 impl WatchedSource {
     pub(crate) fn new(source: Arc<dyn Watched>) -> Self {
-        Self { source, looks: Mutex::default() }
+        Self { name: source.name().into(), source, is_shadow: false, looks: Mutex::default() }
+    }
+
+    /// Returns one from which nothing is enforced.
+    pub(crate) fn of_shadow(source: Arc<dyn Watched>) -> Self {
+        let name = format!("shadow-{}", source.name()).into();
+        Self { name, is_shadow: true, ..Self::new(source) }
+    }
+
+    /// Returns the name in metrics and logs.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the sign of what is bad about it: nothing about shadows keeps a server from being
+    /// ready.
+    pub(crate) fn sign(&self) -> char {
+        if self.is_shadow { '!' } else { '-' }
+    }
+
+    /// Returns in words what it is for while it is loaded.
+    pub(crate) fn state(&self) -> &'static str {
+        if self.is_shadow { "compared" } else { "in force" }
     }
 
     fn looks(&self) -> MutexGuard<'_, Looks> {
@@ -75,7 +101,8 @@ impl WatchedSource {
         if !due {
             return;
         }
-        let name = self.source.name();
+        let name = self.name();
+        let log = log.filter(|_| !self.is_shadow);
         match self.source.reload() {
             // Looked at again next time.
             Ok(ReloadOutcome::Unsettled) => {}
@@ -87,7 +114,7 @@ impl WatchedSource {
             }
             Err(failure) => {
                 metrics.reloaded(name, false);
-                report(name, &failure);
+                self.report(&failure);
                 record(log, Outcome::Failed, || {
                     let message = failure.public.clone();
                     let error = RequestError { code: "reload::failed".to_owned(), message };
@@ -100,14 +127,44 @@ impl WatchedSource {
     fn tell(&self, metrics: &Metrics, log: Option<&DecisionLog>) {
         let Some(now) = self.source.status() else { return };
         if let (Some(revision), Some(policies)) = (&now.revision, now.policies) {
-            metrics.in_force(revision, policies);
-            metrics.lost_forbids(now.lost_forbids);
+            if self.is_shadow {
+                metrics.shadow(revision, policies);
+            } else {
+                metrics.in_force(revision, policies);
+                metrics.lost_forbids(now.lost_forbids);
+            }
         }
-        tracing::info!(revision = now.revision, "{} in force", now.summary);
+        let shadow = if self.is_shadow { "shadow: " } else { "" };
+        tracing::info!(revision = now.revision, "{shadow}{} {}", now.summary, self.state());
         record(log, Outcome::Changed, || {
-            let request = json!({"source": self.source.name(), "inForce": now.summary});
+            let request = json!({"source": self.name(), "inForce": now.summary});
             (request, now.revision.clone(), None)
         });
+    }
+
+    fn report(&self, failure: &LoadFailure) {
+        let name = self.name();
+        let kept = if self.is_shadow { "are compared on" } else { "stay in force" };
+        let Some(error) = &failure.problems else {
+            tracing::error!("{failure}; the {name} before {kept}");
+            return;
+        };
+        let problems = error.problems();
+        for problem in problems.iter().filter(|p| p.severity() == Severity::Error) {
+            tracing::error!(
+                code = problem.code(),
+                file = problem.file(),
+                line = problem.line(),
+                column = problem.column(),
+                help = problem.help(),
+                "{}",
+                problem.message()
+            );
+        }
+        tracing::error!(
+            problems = problems.len() + error.unreported(),
+            "the {name} as they are now do not load; those before {kept}"
+        );
     }
 }
 
@@ -128,27 +185,4 @@ fn record(
     if let Err(error) = recorded {
         tracing::error!(%error, "a reload is not recorded");
     }
-}
-
-fn report(name: &str, failure: &LoadFailure) {
-    let Some(error) = &failure.problems else {
-        tracing::error!("{failure}; the {name} before stay in force");
-        return;
-    };
-    let problems = error.problems();
-    for problem in problems.iter().filter(|p| p.severity() == Severity::Error) {
-        tracing::error!(
-            code = problem.code(),
-            file = problem.file(),
-            line = problem.line(),
-            column = problem.column(),
-            help = problem.help(),
-            "{}",
-            problem.message()
-        );
-    }
-    tracing::error!(
-        problems = problems.len() + error.unreported(),
-        "the {name} as they are now do not load; those before stay in force"
-    );
 }

@@ -70,6 +70,7 @@ impl Protocol for Parrot {
             body_bytes: 1 << 20,
             memory_per_byte: 1,
             is_heavy: false,
+            is_compared: true,
         }]
     }
 
@@ -95,7 +96,13 @@ impl Protocol for Parrot {
         }
         let response = Response::new(Body::from("fine"));
         let revision = Some("r1".to_owned());
-        Ok(Answer { response, outcomes: vec![Outcome::Allowed], errors: 0, revision })
+        Ok(Answer {
+            response,
+            outcomes: vec![Outcome::Allowed],
+            errors: 0,
+            revision,
+            reasons: Vec::new(),
+        })
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {

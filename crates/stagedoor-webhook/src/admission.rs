@@ -9,11 +9,11 @@ use std::time::Instant;
 use http::StatusCode;
 use stagedoor_kubernetes::ReviewOutcome;
 use stagedoor_kubernetes::admission::AdmissionRequest;
-use stagedoor_server::{Outcome, Question, cut};
+use stagedoor_server::{Outcome, Question, Reason, cut};
 
 use crate::app::{self, AnswerResult, App};
 use crate::policies::LoadedPolicies;
-use crate::record::{self, Decision};
+use crate::record::{self, Decision, ResourceName};
 use crate::status::{Refusal, json};
 
 pub(crate) fn answer(app: &App, loaded: &LoadedPolicies, question: &Question<'_>) -> AnswerResult {
@@ -49,6 +49,25 @@ pub(crate) fn answer(app: &App, loaded: &LoadedPolicies, question: &Question<'_>
         "decided"
     );
     let erred = !ruling.evaluation_error.is_empty();
+    let text = if question.is_compared { ruling.reason.clone() } else { String::new() };
     let reply = loaded.reviewer.admission_reply(&request, ruling);
-    Ok(app::answer(json(StatusCode::OK, &reply), outcome, erred))
+    let mut answer = app::answer(json(StatusCode::OK, &reply), outcome, erred);
+    if question.is_compared {
+        answer.reasons.push(Reason { text, rest: String::new() });
+    }
+    Ok(answer)
+}
+
+/// Returns in few words what a review asks.
+pub(crate) fn asked(body: &str) -> Option<String> {
+    let request = AdmissionRequest::from_review(body).ok()?;
+    let resource = &request.resource;
+    let of = ResourceName {
+        group: &resource.group,
+        resource: &resource.resource,
+        subresource: &request.sub_resource,
+        namespace: &request.namespace,
+        name: &request.name,
+    };
+    Some(format!("{} {} {of}", request.user_info.username, request.operation))
 }

@@ -8,7 +8,7 @@ use stagedoor_audit::DecisionLog;
 use stagedoor_server::{Answer, Outcome, Refusal};
 
 use crate::config::ServerConfig;
-use crate::policies::{Policies, ServedPolicies};
+use crate::policies::{Policies, PolicySource, ServedPolicies};
 
 /// What requests are answered with.
 pub(crate) struct App {
@@ -19,6 +19,8 @@ pub(crate) struct App {
     pub(crate) conditional: bool,
     pub(crate) review_bytes: usize,
     pub(crate) admission_bytes: usize,
+    /// The same by policies from which nothing is enforced.
+    pub(crate) shadow: Option<Arc<App>>,
 }
 
 /// What a webhook answers, and what that came to.
@@ -26,21 +28,35 @@ pub(crate) type AnswerResult = Result<Answer, Refusal>;
 
 impl App {
     pub(crate) fn new(config: &ServerConfig) -> Self {
-        let policies =
-            ServedPolicies::new(config.policies.clone(), config.experimental_conditional);
+        let of = |policies: &PolicySource| {
+            let policies = ServedPolicies::new(policies.clone(), config.experimental_conditional);
+            Self {
+                policies: Arc::new(Policies::new(policies)),
+                no_opinion_denies: config.no_opinion_denies,
+                log: None,
+                record_objects: false,
+                conditional: config.experimental_conditional,
+                review_bytes: config.review_bytes,
+                admission_bytes: config.admission_bytes,
+                shadow: None,
+            }
+        };
         Self {
-            policies: Arc::new(Policies::new(policies)),
-            no_opinion_denies: config.no_opinion_denies,
             log: config.log.clone(),
             record_objects: config.record_objects,
-            conditional: config.experimental_conditional,
-            review_bytes: config.review_bytes,
-            admission_bytes: config.admission_bytes,
+            shadow: config.shadow.as_ref().map(of).map(Arc::new),
+            ..of(&config.policies)
         }
     }
 }
 
 /// Returns an answer that is one decision.
 pub(crate) fn answer(response: Response<Body>, outcome: Outcome, erred: bool) -> Answer {
-    Answer { response, outcomes: vec![outcome], errors: u64::from(erred), revision: None }
+    Answer {
+        response,
+        outcomes: vec![outcome],
+        errors: u64::from(erred),
+        revision: None,
+        reasons: Vec::new(),
+    }
 }

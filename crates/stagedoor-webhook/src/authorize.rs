@@ -5,12 +5,14 @@ use std::time::Instant;
 use http::StatusCode;
 use serde::Serialize;
 use stagedoor_kubernetes::conditional::{ConditionalAnswer, StatusFields, status_fields};
-use stagedoor_kubernetes::{ReviewOutcome, SubjectAccessReview, SubjectAccessReviewStatus};
-use stagedoor_server::{Outcome, Question, cut};
+use stagedoor_kubernetes::{
+    Attributes, ReviewOutcome, SubjectAccessReview, SubjectAccessReviewStatus,
+};
+use stagedoor_server::{Outcome, Question, Reason, cut};
 
 use crate::app::{self, AnswerResult, App};
 use crate::policies::LoadedPolicies;
-use crate::record::{self, Decision};
+use crate::record::{self, Decision, ResourceName};
 use crate::status::{Refusal, json};
 
 /// A review with its answer alone: kube-apiserver reads nothing else.
@@ -87,5 +89,31 @@ pub(crate) fn answer(app: &App, loaded: &LoadedPolicies, question: &Question<'_>
         },
     };
     let erred = !status.evaluation_error.is_empty();
-    Ok(app::answer(json(StatusCode::OK, &reply), outcome, erred))
+    let mut answer = app::answer(json(StatusCode::OK, &reply), outcome, erred);
+    if question.is_compared {
+        // Fields of strings and lists, which JSON has.
+        let rest = conditions.as_ref().map(|_| serde_json::to_string(&reply.status.conditions));
+        let rest = rest.transpose().unwrap_or_default().unwrap_or_default();
+        answer.reasons.push(Reason { text: status.reason.clone(), rest });
+    }
+    Ok(answer)
+}
+
+/// Returns in few words what a review asks.
+pub(crate) fn asked(body: &str) -> Option<String> {
+    let spec = SubjectAccessReview::from_json(body).ok()?.spec;
+    let (user, verb) = (&spec.subject.user, spec.attributes.verb());
+    Some(match &spec.attributes {
+        Attributes::Resource(of) => {
+            let of = ResourceName {
+                group: &of.group,
+                resource: &of.resource,
+                subresource: &of.subresource,
+                namespace: &of.namespace,
+                name: &of.name,
+            };
+            format!("{user} {verb} {of}")
+        }
+        Attributes::NonResource(of) => format!("{user} {verb} {}", of.path),
+    })
 }

@@ -28,6 +28,9 @@ use crate::policies::PolicySource;
 pub struct ServerConfig {
     /// Where the policies are.
     pub policies: PolicySource,
+    /// Policies that are decided beside those, and from which nothing is enforced: what they would
+    /// decide otherwise is counted and logged. That they do not load disturbs nothing.
+    pub shadow: Option<PolicySource>,
     /// Where the certificates are.
     pub tls: TlsFiles,
     /// The address of the webhooks (127.0.0.1:8443).
@@ -65,6 +68,7 @@ impl ServerConfig {
     pub fn new(policies: PolicySource, tls: TlsFiles) -> Self {
         Self {
             policies,
+            shadow: None,
             tls,
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
             health_listen: None,

@@ -34,6 +34,8 @@ impl Protocol for App {
             body_bytes,
             memory_per_byte,
             is_heavy: false,
+            // Conditions decide by themselves, whatever the policies are.
+            is_compared: name != CONDITIONS,
         };
         let mut endpoints = vec![
             endpoint(AUTHORIZE, "/authorize", self.review_bytes, REVIEW_MEMORY),
@@ -84,6 +86,18 @@ impl Protocol for App {
 
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
         status::response(refusal)
+    }
+
+    fn shadow(&self) -> Option<Arc<dyn Protocol>> {
+        self.shadow.clone().map(|shadow| shadow as Arc<dyn Protocol>)
+    }
+
+    fn asked(&self, question: &Question<'_>, _: usize) -> String {
+        let asked = match question.endpoint {
+            ADMIT => admission::asked(question.body),
+            _ => authorize::asked(question.body),
+        };
+        asked.unwrap_or_default()
     }
 }
 

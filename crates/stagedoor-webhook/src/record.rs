@@ -1,5 +1,6 @@
 //! Decisions of the webhooks as records: everything that was asked, in Kubernetes' words.
 
+use std::fmt;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
@@ -29,6 +30,27 @@ const SECRET: [&str; 3] = [
 
 /// A decision that is to be recorded and is not: nothing may be allowed by it.
 pub(crate) struct NotRecorded;
+
+/// A resource as people write it: `deployments.apps/scale web in payments`.
+pub(crate) struct ResourceName<'a> {
+    pub(crate) group: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) subresource: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+}
+
+impl fmt::Display for ResourceName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |mark: &str, part: &str| match part.is_empty() {
+            true => String::new(),
+            false => format!("{mark}{part}"),
+        };
+        let (group, subresource) = (part(".", self.group), part("/", self.subresource));
+        write!(f, "{}{group}{subresource}{}", self.resource, part(" ", self.name))?;
+        f.write_str(&part(" in ", self.namespace))
+    }
+}
 
 /// What a decision came to.
 pub(crate) struct Decision<'a> {

@@ -305,7 +305,9 @@ fn admission_review(
     let decision = if reply.response.allowed { Decision::Allow } else { Decision::Deny };
     let mut told = format!("{} {}", paint.decision(decision), line(question));
     let status = reply.response.status.as_ref().map(|status| status.message.as_str());
-    for text in status.into_iter().chain(reply.response.warnings.iter().map(String::as_str)) {
+    let error = reply.response.audit_annotations.get("evaluation-error").map(String::as_str);
+    let warnings = reply.response.warnings.iter().map(String::as_str);
+    for text in status.into_iter().chain(error).chain(warnings) {
         told.push_str(&format!("\n    {}", line(text)));
     }
     let _ = writeln!(std::io::stderr(), "{told}");

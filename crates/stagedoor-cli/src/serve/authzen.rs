@@ -11,7 +11,7 @@ use stagedoor_server::{ServeError, Server, ServerOptions};
 use tokio::net::TcpListener;
 
 use super::audit_log::AuditLogArgs;
-use super::options::{ListenArgs, positive, tls_files};
+use super::options::{ListenArgs, ShadowArgs, positive, tls_files};
 use super::signals::Signals;
 use super::world::WorldFiles;
 use super::{failure, runtime};
@@ -92,6 +92,9 @@ pub(crate) struct AuthZenArgs {
     max_body: usize,
 
     #[command(flatten)]
+    shadow: ShadowArgs,
+
+    #[command(flatten)]
     listen: ListenArgs,
 
     #[command(flatten)]
@@ -145,14 +148,20 @@ impl AuthZenArgs {
         // Half of it, so that a change is in force when it was looked at three times, whatever is
         // being compiled.
         let wait = self.listen.reload_interval() / 2;
-        let loader = WorldFiles {
-            policies: self.source.origin(&self.load)?,
-            rules: self.load.rule_files(self.source.rule_paths(), wait)?,
-            limits: self.load.limits()?,
-            entities: self.entities.clone(),
-            mapping: self.mapping.clone(),
+        let world = |policies, rule_paths| -> Result<WorldFiles, Failure> {
+            Ok(WorldFiles {
+                policies,
+                rules: self.load.rule_files(rule_paths, wait)?,
+                limits: self.load.limits()?,
+                entities: self.entities.clone(),
+                mapping: self.mapping.clone(),
+            })
         };
+        let loader = world(self.source.origin(&self.load)?, self.source.rule_paths())?;
         let mut options = AuthZenOptions::new(Box::new(loader), self.public(bound)?);
+        if let Some(origin) = self.shadow.origin() {
+            options.shadow = Some(Box::new(world(origin, self.shadow.shadow.clone())?));
+        }
         if let (Some(jwks), Some(audience)) = (&self.jwks, &self.audience) {
             let (audience, issuer) = (audience.clone(), self.issuer.clone());
             options.tokens = Some((jwks.clone(), TokenRules { audience, issuer }));

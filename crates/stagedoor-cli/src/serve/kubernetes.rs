@@ -7,7 +7,7 @@ use clap::Args;
 use stagedoor_webhook::{PolicySource, Server, ServerConfig};
 
 use super::audit_log::AuditLogArgs;
-use super::options::{ListenArgs, tls_files};
+use super::options::{ListenArgs, ShadowArgs, tls_files};
 use super::signals::Signals;
 use super::{failure, runtime};
 use crate::check::kubernetes::ModeArgs;
@@ -48,6 +48,9 @@ pub(crate) struct KubernetesArgs {
     #[command(flatten)]
     modes: ModeArgs,
 
+    #[command(flatten)]
+    shadow: ShadowArgs,
+
     /// Deny what no policy permits, instead of leaving it to the next authorizer.
     #[arg(long)]
     no_opinion_denies: bool,
@@ -81,13 +84,18 @@ impl KubernetesArgs {
         // Half of it, so that a change is in force when it was looked at three times, whatever is
         // being compiled.
         let wait = self.listen.reload_interval() / 2;
-        let rules = self.load.rule_files(self.source.rule_paths(), wait)?;
-        let policies = PolicySource::of(self.source.origin(&self.load)?)
-            .with_rules(Arc::new(rules))
-            .with_limits(self.load.limits()?)
-            .beside(stagedoor_backstage::VOCABULARY)
-            .with_ceilings(self.modes.ceilings().iter().cloned());
-        let mut config = ServerConfig::new(policies, tls);
+        let policies = |origin, rule_paths| -> Result<PolicySource, Failure> {
+            Ok(PolicySource::of(origin)
+                .with_rules(Arc::new(self.load.rule_files(rule_paths, wait)?))
+                .with_limits(self.load.limits()?)
+                .beside(stagedoor_backstage::VOCABULARY)
+                .with_ceilings(self.modes.ceilings().iter().cloned()))
+        };
+        let enforced = policies(self.source.origin(&self.load)?, self.source.rule_paths())?;
+        let mut config = ServerConfig::new(enforced, tls);
+        let shadow = self.shadow.origin();
+        config.shadow =
+            shadow.map(|origin| policies(origin, self.shadow.shadow.clone())).transpose()?;
         config.listen = self.listen.listen;
         config.health_listen = self.listen.health_listen;
         config.no_opinion_denies = self.no_opinion_denies;

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use stagedoor_server::{ServerLimits, TlsFiles};
+use stagedoor_source::{ManifestUse, PathOrigin, PolicyOrigin};
 
 /// How a server listens, and what it keeps to.
 #[derive(Debug, Args)]
@@ -57,6 +59,29 @@ impl ListenArgs {
         limits.decision_bytes = self.max_decision_memory.saturating_mul(1 << 20);
         limits.shutdown_delay = Duration::from_secs(self.shutdown_delay);
         limits
+    }
+}
+
+/// Policies that are decided beside those in force.
+#[derive(Debug, Args)]
+pub(crate) struct ShadowArgs {
+    /// Policies and schemas to try beside those in force: files or directories. Nothing is
+    /// enforced from them.
+    ///
+    /// What they would decide otherwise is counted in `/metrics` and logged, each difference once
+    /// and at most 1,000 until one of both sets changes. They are asked after the answer is
+    /// given; where they are too slow, requests are left out and counted. That they do not load
+    /// disturbs nothing, and shows at `/readyz?verbose`.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(crate) shadow: Vec<PathBuf>,
+}
+
+impl ShadowArgs {
+    /// Returns where they come from, if there are any.
+    pub(crate) fn origin(&self) -> Option<Arc<dyn PolicyOrigin>> {
+        // A manifest that is there holds; since nothing is enforced, none is demanded.
+        let origin = || PathOrigin::new(&self.shadow, ManifestUse::Optional);
+        (!self.shadow.is_empty()).then(|| Arc::new(origin()) as Arc<dyn PolicyOrigin>)
     }
 }
 

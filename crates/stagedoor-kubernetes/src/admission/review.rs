@@ -63,7 +63,14 @@ impl<'a> AdmissionRequest<'a> {
         let raw = raw.ok_or("give `request`")?;
         let mut deserializer = serde_json::Deserializer::from_str(raw.get());
         let request: Self = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
-            format!("`request.{}`: {}", e.path(), plain_reason(&e.inner().to_string()))
+            let path = match e.path().to_string().as_str() {
+                "." => "request".to_owned(),
+                path => format!("request.{path}"),
+            };
+            let reason = plain_reason(&e.inner().to_string());
+            // The place would be one in the request alone.
+            let reason = reason.split(" at line ").next().unwrap_or_default();
+            format!("`{path}`: {reason}")
         })?;
         if request.uid.is_empty() {
             return Err("give `request.uid`: the answer repeats it".to_owned());

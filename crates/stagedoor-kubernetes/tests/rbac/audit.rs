@@ -31,7 +31,7 @@ fn rule(verbs: &str, groups: &str, resources: &str) -> Rule {
 fn bound(rule: Rule, namespace: Option<&str>, kind: &'static str, name: &str) -> Cluster {
     let subject = Subject { kind, name: name.to_owned(), namespace: "ci".to_owned() };
     Cluster {
-        roles: vec![Role { namespace: None, name: "r".to_owned(), rules: vec![rule] }],
+        roles: vec![Role { name: "r".to_owned(), rules: vec![rule], ..Role::default() }],
         bindings: vec![Binding {
             namespace: namespace.map(str::to_owned),
             name: "b".to_owned(),
@@ -163,7 +163,7 @@ fn what_is_not_bound_is_found() -> Result<()> {
     cluster.roles.push(Role {
         namespace: Some("n".into()),
         name: "idle".into(),
-        rules: Vec::new(),
+        ..Role::default()
     });
     cluster.bindings.push(Binding {
         namespace: Some("n".into()),

@@ -1,5 +1,7 @@
 //! Roles and bindings as the tests write them, and the texts that they make.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 /// The roles and bindings of a test.
@@ -15,6 +17,19 @@ pub struct Role {
     pub namespace: Option<String>,
     pub name: String,
     pub rules: Vec<Rule>,
+    pub labels: BTreeMap<String, String>,
+    /// Which roles it takes the rules of over, if it does.
+    pub aggregates: Option<Vec<Selector>>,
+    /// Whether it is as a cluster has it, with the rules that the controller gave it.
+    pub is_stored: bool,
+}
+
+/// A label selector: labels with their values, and requirements.
+#[derive(Debug, Clone, Default)]
+pub struct Selector {
+    pub labels: BTreeMap<String, String>,
+    /// A key, an operator and values.
+    pub requirements: Vec<(String, &'static str, Vec<String>)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -47,12 +62,24 @@ impl Cluster {
     /// Returns the list that `kubectl get -o json` prints.
     pub fn to_json(&self) -> String {
         let roles = self.roles.iter().map(|role| {
-            object(
+            let rules: Vec<Value> = role.rules.iter().map(Rule::to_json).collect();
+            let mut written = object(
                 if role.namespace.is_some() { "Role" } else { "ClusterRole" },
                 role.namespace.as_deref(),
                 &role.name,
-                json!({ "rules": role.rules.iter().map(Rule::to_json).collect::<Vec<_>>() }),
-            )
+                json!({ "rules": rules }),
+            );
+            if !role.labels.is_empty() {
+                written["metadata"]["labels"] = json!(role.labels);
+            }
+            if role.is_stored {
+                written["metadata"]["uid"] = "0b0e4c7a".into();
+            }
+            if let Some(selectors) = &role.aggregates {
+                let selectors: Vec<Value> = selectors.iter().map(Selector::to_json).collect();
+                written["aggregationRule"] = json!({ "clusterRoleSelectors": selectors });
+            }
+            written
         });
         let bindings = self.bindings.iter().map(|binding| {
             let subject =
@@ -70,6 +97,20 @@ impl Cluster {
         });
         let items: Vec<Value> = roles.chain(bindings).collect();
         json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
+    }
+}
+
+impl Selector {
+    fn to_json(&self) -> Value {
+        let requirements: Vec<Value> = self
+            .requirements
+            .iter()
+            .map(|(key, operator, values)| match values.is_empty() {
+                true => json!({ "key": key, "operator": operator }),
+                false => json!({ "key": key, "operator": operator, "values": values }),
+            })
+            .collect();
+        json!({ "matchLabels": self.labels, "matchExpressions": requirements })
     }
 }
 

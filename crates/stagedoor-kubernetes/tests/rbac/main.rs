@@ -8,9 +8,11 @@
 mod access;
 mod audit;
 mod cluster;
+mod controller;
 mod dangers;
 mod default_roles;
 mod goldens;
+mod granted;
 mod pairs;
 mod property;
 mod random;

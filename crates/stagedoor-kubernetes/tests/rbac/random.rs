@@ -1,10 +1,12 @@
 //! Random clusters and requests from small vocabularies, so that they often meet.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use stagedoor_kubernetes::{
     Attributes, NonResourceAttributes, ResourceAttributes, Subject as User,
 };
 
-use crate::cluster::{Binding, Cluster, Role, Rule, Subject};
+use crate::cluster::{Binding, Cluster, Role, Rule, Selector, Subject};
 
 const VERBS: &[&str] = &[
     "get",
@@ -151,6 +153,23 @@ const USERS: &[&str] = &[
 ];
 const ACCOUNTS: &[&str] = &["bot", "b:c", "", "x"];
 const TEAMS: &[&str] = &["devs", "ops", "Devs", "system:authenticated", "", "alice", "dev s"];
+/// The labels of roles, and those of roles that aggregate.
+const LABELS: &[&str] = &["team", "example.com/aggregate"];
+const LABELS_OF_AGGREGATES: &[&str] = &["above"];
+/// Roles that every cluster has.
+const BUILT_IN: &[&str] = &[
+    "cluster-admin",
+    "admin",
+    "edit",
+    "view",
+    "view",
+    "system:discovery",
+    "system:basic-user",
+    "system:node",
+    "system:kube-scheduler",
+    "system:auth-delegator",
+    "system:monitoring",
+];
 const NAMESPACES: &[&str] = &["a", "b", "A"];
 
 /// A sequence of random numbers (SplitMix64), the same for the same seed.
@@ -200,7 +219,8 @@ impl Random {
                 if !self.one_in(6) {
                     let rules = (0..1 + self.below(3)).map(|_| self.rule()).collect();
                     let namespace = namespace.map(str::to_owned);
-                    cluster.roles.push(Role { namespace, name: name.to_owned(), rules });
+                    let name = name.to_owned();
+                    cluster.roles.push(Role { namespace, name, rules, ..Role::default() });
                 }
             }
         }
@@ -214,6 +234,85 @@ impl Random {
             cluster.bindings.push(Binding { namespace, name, subjects, role_kind, role_name });
         }
         cluster
+    }
+
+    /// Returns roles and bindings, with roles that aggregate others, and others that aggregate
+    /// those.
+    pub fn aggregated_cluster(&mut self) -> Cluster {
+        let mut cluster = self.cluster();
+        for role in cluster.roles.iter_mut().filter(|role| role.namespace.is_none()) {
+            role.labels = self.labels(LABELS);
+        }
+        for (level, names) in [(1, ["g0", "g1"]), (2, ["h0", "h1"])] {
+            for name in names {
+                // Only what stands below is selected: which rules roles that aggregate each other
+                // get depends on when the controller looks at them.
+                let below = if level == 1 { LABELS } else { LABELS_OF_AGGREGATES };
+                let mut role = Role { name: name.to_owned(), ..Role::default() };
+                role.aggregates =
+                    Some((0..self.below(3)).map(|_| self.selector(below)).collect::<Vec<_>>());
+                if level == 1 {
+                    role.labels = self.labels(LABELS_OF_AGGREGATES);
+                }
+                // These the controller overwrites.
+                role.rules = (0..self.below(2)).map(|_| self.rule()).collect();
+                cluster.roles.push(role);
+            }
+        }
+        for binding in cluster.bindings.iter_mut().filter(|b| b.role_kind == "ClusterRole") {
+            if self.one_in(2) {
+                binding.role_name = self.pick(&["g0", "g1", "h0", "h1"]);
+            }
+        }
+        cluster
+    }
+
+    /// Binds some subjects to roles that every cluster has, and labels roles for these to take
+    /// over.
+    pub fn with_built_in_names(&mut self, mut cluster: Cluster) -> Cluster {
+        for binding in cluster.bindings.iter_mut().filter(|b| b.role_kind == "ClusterRole") {
+            if self.one_in(2) {
+                binding.role_name = self.pick(BUILT_IN);
+            }
+        }
+        for role in cluster.roles.iter_mut().filter(|r| r.namespace.is_none()) {
+            if self.one_in(4) {
+                let to = self.pick(&["view", "edit", "admin"]);
+                let key = format!("rbac.authorization.k8s.io/aggregate-to-{to}");
+                role.labels.insert(key, self.pick(&["true", "true", "false"]));
+            } else if self.one_in(8) && role.aggregates.is_none() {
+                // One's own in place of the cluster's.
+                role.name = self.pick(&["view", "system:discovery", "system:basic-user"]);
+            }
+        }
+        let mut seen = BTreeSet::new();
+        cluster.roles.retain(|role| seen.insert((role.namespace.clone(), role.name.clone())));
+        cluster
+    }
+
+    fn labels(&mut self, keys: &[&str]) -> BTreeMap<String, String> {
+        (0..self.below(3)).map(|_| (self.pick(keys), self.pick(&["true", "x", ""]))).collect()
+    }
+
+    fn selector(&mut self, keys: &[&str]) -> Selector {
+        let mut selector = Selector::default();
+        // An empty one selects all, those that aggregate as well.
+        if self.one_in(2) {
+            selector.labels.insert(self.pick(keys), self.pick(&["true", "x", ""]));
+        }
+        if selector.labels.is_empty() || self.one_in(4) {
+            let operator = ["In", "Exists"].get(self.below(2)).copied().unwrap_or("Exists");
+            let values =
+                (operator == "In").then(|| vec![self.pick(&["true", "x"]), "y".to_owned()]);
+            let values = values.unwrap_or_default();
+            selector.requirements.push((self.pick(keys), operator, values));
+            if self.one_in(3) {
+                let none = ("absent".to_owned(), "DoesNotExist", Vec::new());
+                let not = (self.pick(keys), "NotIn", vec!["x".to_owned()]);
+                selector.requirements.push(if self.one_in(2) { none } else { not });
+            }
+        }
+        selector
     }
 
     /// Returns the cluster with one thing or two that somebody has changed; or with nothing but the

@@ -20,7 +20,6 @@ const VERBS: [&str; 5] = ["get", "list", "watch", "create", "update"];
 fn bindings_heavy(grants: usize) -> Cluster {
     let list = |items: &[String]| items.to_vec();
     let roles = (0..ROLES).map(|role| Role {
-        namespace: None,
         name: format!("role-{role}"),
         rules: (0..RULES_A_ROLE)
             .map(|rule| Rule {
@@ -30,6 +29,7 @@ fn bindings_heavy(grants: usize) -> Cluster {
                 ..Rule::default()
             })
             .collect(),
+        ..cluster::Role::default()
     });
     let bindings = (0..grants / RULES_A_ROLE).map(|number| Binding {
         namespace: Some(format!("ns-{}", number % NAMESPACES)),

@@ -9,5 +9,6 @@ mod hostile;
 mod limits;
 mod records;
 mod reload;
+mod shadow;
 mod slow_rules;
 mod support;
