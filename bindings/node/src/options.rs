@@ -129,7 +129,7 @@ fn whole(name: &str, number: Option<f64>) -> Result<Option<u64>> {
             Ok(Some(number as u64))
         }
         Some(_) => {
-            let message = format!("`{name}` is no whole number from 0");
+            let message = format!("`{name}` is not a whole number from 0");
             Err(Failure::new("argument::option", message).within(|| "ruleHost".to_owned()))
         }
     }

@@ -20,7 +20,8 @@ fn commands(heading: &str) -> Result<String> {
 }
 
 fn is_there(tool: &str) -> bool {
-    Command::new(tool).arg("--version").output().is_ok_and(|told| told.status.success())
+    let version = if tool == "go" { "version" } else { "--version" };
+    Command::new(tool).arg(version).output().is_ok_and(|told| told.status.success())
 }
 
 fn copied(from: &str, to: &Path) -> Result<()> {
@@ -34,8 +35,17 @@ fn copied(from: &str, to: &Path) -> Result<()> {
 
 #[test]
 fn a_rule_in_c_is_built_and_asked_as_the_page_says() -> Result<()> {
-    let missing: Vec<&str> =
-        ["clang", "wasm-ld", "wasm-tools"].into_iter().filter(|tool| !is_there(tool)).collect();
+    built_and_asked("C", &["clang", "wasm-ld", "wasm-tools"], "{}")
+}
+
+#[test]
+fn a_rule_in_go_is_built_and_asked_as_the_page_says() -> Result<()> {
+    // Its runtime starts in each call.
+    built_and_asked("Go", &["go", "wasm-tools"], r#"{"deadlineMs": 1000}"#)
+}
+
+fn built_and_asked(language: &str, tools: &[&str], limits: &str) -> Result<()> {
+    let missing: Vec<&str> = tools.iter().copied().filter(|tool| !is_there(tool)).collect();
     if !missing.is_empty() {
         eprintln!("skipped: there is no {}", missing.join(", no "));
         return Ok(());
@@ -53,10 +63,11 @@ fn a_rule_in_c_is_built_and_asked_as_the_page_says() -> Result<()> {
         std::fs::write(here.join("request.json"), request.to_string())
     };
     request("ana")?;
+    std::fs::write(here.join("only-one.limits.json"), limits)?;
     let program = Path::new(env!("CARGO_BIN_EXE_stagedoor")).parent().context("a directory")?;
     let path = std::env::var("PATH").unwrap_or_default();
     let run = Command::new("sh")
-        .args(["-euc", &commands("C")?])
+        .args(["-euc", &commands(language)?])
         .current_dir(&here)
         .env("PATH", format!("{}:{path}", program.display()))
         .env("XDG_CACHE_HOME", &here)
