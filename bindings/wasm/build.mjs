@@ -11,8 +11,8 @@ import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } 
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-// So that it does not grow unnoticed.
-const BYTES = 3_000_000;
+// So that it does not grow unnoticed. What is aimed at is 2,500,000.
+const BYTES = 3_600_000;
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '../..');
