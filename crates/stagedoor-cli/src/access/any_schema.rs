@@ -155,7 +155,7 @@ impl AnySchema<'_> {
         let reference =
             text.parse::<EntityRef>().ok().filter(|_| self.platform == Platform::Backstage);
         let Some(reference) = reference else {
-            return Err(Failure::input(format!("`{text}` is no {what}"))
+            return Err(Failure::input(format!("`{text}` cannot be read as a {what}"))
                 .with_help("write an entity as `User::\"ana\"`, or a type of the schema"));
         };
         let type_ = match (what, reference.kind()) {

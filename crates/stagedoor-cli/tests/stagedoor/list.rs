@@ -178,7 +178,7 @@ fn who_can_and_what_somebody_can_are_told_by_any_schema() -> Result<()> {
     ensure!(run.stdout.contains("red-reads") && run.stdout.contains("writes-with-mfa"), "{run:?}");
     for (args, says) in [
         (["who-can", "raed", "Doc"], "did you mean `read`?"),
-        (["who-can", "read", "nothing"], "`nothing` is no resource"),
+        (["who-can", "read", "nothing"], "`nothing` cannot be read as a resource"),
         (["what-can", "nobody", "--group=Team::\"red\""], "`nobody` is no subject"),
     ] {
         let run = access(&args)?;
