@@ -89,7 +89,8 @@ impl Crate {
         }
         let re_export = rest.first().and_then(|name| self.re_exports.get(&module)?.get(name));
         match re_export.filter(|_| depth < 8) {
-            Some(path) => self.resolve(&module, path, depth + 1).or(Some(module)),
+            // What is another crate's leads to no module of this one.
+            Some(path) => self.resolve(&module, path, depth + 1),
             None => Some(module),
         }
     }

@@ -16,9 +16,9 @@ use stagedoor_audit::rfc3339;
 use stagedoor_core::LoadError;
 use stagedoor_source::{Gauge, HealthLevel};
 
+use crate::metrics::ComparisonResult;
 use crate::refusal::Refusal;
 use crate::reload::LoadFailure;
-use crate::shadow::ComparisonResult;
 use crate::state::ServerState;
 use crate::watch::WatchedSource;
 

@@ -8,7 +8,30 @@ use prometheus::{
 };
 
 use crate::protocol::Outcome;
-use crate::shadow::ComparisonResult;
+
+/// What a comparison of decisions with those of shadow policies came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ComparisonResult {
+    Same,
+    Different,
+    /// The shadow policies gave no answer.
+    Failed,
+    /// There was no time or no room for it.
+    Skipped,
+}
+
+impl ComparisonResult {
+    pub(crate) const ALL: [Self; 4] = [Self::Same, Self::Different, Self::Failed, Self::Skipped];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Different => "different",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
 
 /// The metrics of one server.
 pub(crate) struct Metrics {

@@ -14,7 +14,7 @@ use http::request::Parts;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::metrics::Metrics;
+use crate::metrics::{ComparisonResult, Metrics};
 use crate::protocol::{Answer, Endpoint, Outcome, Protocol, Question, Reason};
 use crate::refusal::cut;
 use crate::watch::WatchedSource;
@@ -44,30 +44,6 @@ pub(crate) struct Shadow {
     waiting: Mutex<Option<Receiver<Comparison>>>,
     logged: Mutex<Logged>,
     totals: [AtomicU64; 4],
-}
-
-/// What a comparison came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ComparisonResult {
-    Same,
-    Different,
-    /// The shadow policies gave no answer.
-    Failed,
-    /// There was no time or no room for it.
-    Skipped,
-}
-
-impl ComparisonResult {
-    pub(crate) const ALL: [Self; 4] = [Self::Same, Self::Different, Self::Failed, Self::Skipped];
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Same => "same",
-            Self::Different => "different",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-        }
-    }
 }
 
 /// A request that was answered, and how.
