@@ -207,6 +207,15 @@ pub struct SubjectAccessReviewStatus {
     pub evaluation_error: String,
 }
 
+impl SubjectAccessReviewStatus {
+    /// Returns the answer of an authorizer that is the last to be asked: what it has no opinion
+    /// about, it denies.
+    #[must_use]
+    pub fn without_opinion_denied(self) -> Self {
+        Self { denied: !self.allowed, ..self }
+    }
+}
+
 fn is_false(b: &bool) -> bool {
     !b
 }

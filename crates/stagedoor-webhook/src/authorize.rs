@@ -50,8 +50,8 @@ pub(crate) fn answer(app: &App, loaded: &LoadedPolicies, question: &Question<'_>
             (ruling.into(), None, outcome)
         }
     };
-    if app.no_opinion_denies && !status.allowed && conditions.is_none() {
-        status.denied = true;
+    if app.no_opinion_denies && conditions.is_none() {
+        status = status.without_opinion_denied();
     }
     status.evaluation_error = cut(status.evaluation_error);
     let mut outcome = match (status.allowed, status.denied) {

@@ -76,6 +76,10 @@ pub(crate) struct KubernetesArgs {
     /// Answer as `serve kubernetes --experimental-conditional` does.
     #[arg(long)]
     experimental_conditional: bool,
+
+    /// Answer SubjectAccessReviews as `serve kubernetes --no-opinion-denies` does.
+    #[arg(long)]
+    no_opinion_denies: bool,
 }
 
 /// How much the policies of directories count.
@@ -111,6 +115,7 @@ enum Operation {
 struct Answering {
     reviewer: Reviewer,
     conditional: Option<ConditionalReviewer>,
+    no_opinion_denies: bool,
 }
 
 impl Answering {
@@ -119,15 +124,21 @@ impl Answering {
         &self,
         review: &SubjectAccessReview,
     ) -> (SubjectAccessReviewStatus, Option<ConditionalDecision>) {
-        let Self { reviewer, conditional } = self;
+        let Self { reviewer, conditional, no_opinion_denies } = self;
         let spec = &review.spec;
-        match conditional {
+        let (status, conditions) = match conditional {
             Some(conditional) => {
                 let answer = conditional.decide(reviewer, spec);
                 (answer.status, answer.conditions)
             }
             None => (reviewer.ruling(&spec.subject, &spec.attributes).into(), None),
-        }
+        };
+        let status = if *no_opinion_denies && conditions.is_none() {
+            status.without_opinion_denied()
+        } else {
+            status
+        };
+        (status, conditions)
     }
 }
 
@@ -164,7 +175,7 @@ impl KubernetesArgs {
         }
         let conditional = Some(conditional)
             .filter(|conditional| self.experimental_conditional && conditional.is_needed());
-        Ok(Answering { reviewer, conditional })
+        Ok(Answering { reviewer, conditional, no_opinion_denies: self.no_opinion_denies })
     }
 
     /// Returns who handles manifests.
