@@ -241,7 +241,10 @@ mod tests {
             .flat_map(|p| p.parse())
             .collect();
         let rules = Rules { mask, ..Rules::default() };
-        let record = json!({"request": {"extra": {"k": ["v", "w"], "l": []}, "a/b": {"c": 1}}});
+        let record = json!({
+            "request": {"extra": {"k": ["v", "w"], "l": []}, "a/b": {"c": 1}},
+            "masked": ["/request/object/data"],
+        });
         let expected = json!({
             "request": {"extra": {"k": ["(masked)", "w"], "l": []}, "a/b": "(masked)"},
             "masked": ["/request/object/data", "/request/extra/k/0", "/request/a~1b"],

@@ -249,7 +249,8 @@ mod tests {
 
     fn mentions(condition: &str) -> Result<Mentions, stagedoor_core::LoadError> {
         let policies = format!("permit (principal, action, resource) when {{ {condition} }};");
-        Ok(Mentions::of(&Engine::builder().policies("p.cedar", policies).build()?))
+        let engine = Engine::builder().exact_cedar().policies("p.cedar", policies).build()?;
+        Ok(Mentions::of(&engine))
     }
 
     fn paths(tree: &FieldTree, path: &str) -> Vec<String> {

@@ -179,7 +179,7 @@ fn who_can_and_what_somebody_can_are_told_by_any_schema() -> Result<()> {
     for (args, says) in [
         (["who-can", "raed", "Doc"], "did you mean `read`?"),
         (["who-can", "read", "nothing"], "`nothing` cannot be read as a resource"),
-        (["what-can", "nobody", "--group=Team::\"red\""], "`nobody` is no subject"),
+        (["what-can", "nobody", "--group=Team::\"red\""], "`nobody` cannot be read as a subject"),
     ] {
         let run = access(&args)?;
         ensure!(run.exit == 1 && run.stderr.contains(says), "{run:?}");
