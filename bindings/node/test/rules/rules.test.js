@@ -131,7 +131,7 @@ test('what rules may be, and where compiled ones are, is set', t => {
   const load = ruleHost => Engine.loadSync({ texts, platform: 'backstage', rules, ruleHost });
   const refused = (ruleHost, code, message) =>
     assert.throws(() => load(ruleHost), { code, message });
-  refused({ bytes: 100 }, 'guard::unknown-rule', /larger than the limit of 100/);
+  refused({ bytes: 100 }, 'guard::broken-rule', /larger than the limit of 100/);
   refused({ compileSeconds: 0 }, 'rules::setting', /`ruleHost\.compileSeconds` .* from 1 to 3600/);
   refused({ waitMs: 0.5 }, 'argument::option', /ruleHost.*`waitMs`/);
   refused({ byts: 1 }, 'argument::option', /ruleHost.*`bytes`/);

@@ -286,7 +286,7 @@ fn the_largest_object_of_kubernetes_is_read_in_rust() -> Result<()> {
         let digest = "0a".repeat(32);
         let image = |n| format!("registry.example.com/payments/api-{n}@sha256:{digest}");
         let images: Vec<String> =
-            (0..13_500).map(image).chain(foreign.map(str::to_owned)).collect();
+            (0..13_700).map(image).chain(foreign.map(str::to_owned)).collect();
         ensure!(images.iter().map(String::len).sum::<usize>() > 1_500_000);
         let object = Entity::new(r#"AdmittedObject::"o""#.parse()?)
             .with_tag("/spec/containers/*/image", Value::from_iter(images));
