@@ -147,7 +147,7 @@ test('what rules may be, and where compiled ones are, is set', t => {
   const [cache, empty] = [join(directory, 'cache'), join(directory, 'empty')];
   mkdirSync(empty, { mode: 0o700 });
   const none = /nothing to compile it with/;
-  refused({ precompiled: empty, precompiledOnly: true }, 'guard::unknown-rule', none);
+  refused({ precompiled: empty, precompiledOnly: true }, 'guard::broken-rule', none);
   const engine = load({ cache, concurrency: 2, compileSeconds: 20, compileMemoryMib: 512 });
   assert.equal(engine.decideBackstage(PROXY, ana).decision.result, 'ALLOW');
   assert.ok(readdirSync(cache).some(name => name.endsWith('.cwasm')));
