@@ -183,7 +183,7 @@ function ruleHost(root: Config): Settings['ruleHost'] {
     const given = config.getOptionalString(name);
     return given === undefined ? {} : { [name]: resolve(given) };
   };
-  const numbers = RULE_HOST_NUMBERS.flatMap(name =>
+  const numbers = RULE_HOST_NUMBERS.flatMap((name): [string, number][] =>
     config.has(name)
       ? [
           [
