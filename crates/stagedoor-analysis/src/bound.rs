@@ -160,7 +160,7 @@ impl Bound {
             speaks = true;
             let found = match self.kind {
                 BoundKind::Never => {
-                    let side = Side { library, wanted: Decision::Allow };
+                    let side = Side { library, wanted: Decision::Allow, is_forbidden: false };
                     let make = || {
                         let mut question = Question::new(schema, env);
                         let speaks_of = question.translator().permits(&self.policy);
@@ -195,9 +195,9 @@ impl Bound {
         env: &Environment,
         is_meant: &dyn Fn(&Witness) -> Result<bool, String>,
     ) -> SearchOutcome {
-        let side = [Side { library, wanted: Decision::Deny }];
+        let side = |is_forbidden| [Side { library, wanted: Decision::Deny, is_forbidden }];
         let schema = library.schema();
-        let first = search_among(&mut question, &side, is_meant);
+        let first = search_among(&mut question, &side(false), is_meant);
         if matches!(first, SearchOutcome::Witness(..)) {
             return first;
         }
@@ -218,7 +218,7 @@ impl Bound {
             let denies = question.translator().forbids(&policy);
             question.require(&speaks_of);
             question.require(&denies);
-            match search_among(&mut question, &side, is_meant) {
+            match search_among(&mut question, &side(true), is_meant) {
                 SearchOutcome::Nothing => {}
                 SearchOutcome::Undecided(reasons) => undecided.extend(reasons),
                 found => return found,

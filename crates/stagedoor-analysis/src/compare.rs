@@ -337,10 +337,11 @@ impl Way<'_, '_> {
         })
     }
 
-    fn sides(&self) -> [Side<'_>; 2] {
+    /// Returns both sides; `is_forbidden` where the question says that a forbid denies.
+    fn sides(&self, is_forbidden: bool) -> [Side<'_>; 2] {
         [
-            Side { library: self.allows, wanted: Decision::Allow },
-            Side { library: self.denies, wanted: Decision::Deny },
+            Side { library: self.allows, wanted: Decision::Allow, is_forbidden: false },
+            Side { library: self.denies, wanted: Decision::Deny, is_forbidden },
         ]
     }
 
@@ -354,10 +355,10 @@ impl Way<'_, '_> {
         let applies = question.translator().permits(policy);
         question.require(&applies);
         if !policy.is_guarded() {
-            return search(&mut question, &self.sides());
+            return search(&mut question, &self.sides(false));
         }
         if self.allows.is_running_guards() {
-            return match search(&mut question, &self.sides()) {
+            return match search(&mut question, &self.sides(false)) {
                 SearchOutcome::Undecided(mut reasons) => {
                     reasons.extend(guards_of(policy));
                     SearchOutcome::Undecided(reasons)
@@ -366,7 +367,7 @@ impl Way<'_, '_> {
             };
         }
         // Guards are not run: whether the permit counts is not known.
-        let [_, denies] = self.sides();
+        let [_, denies] = self.sides(false);
         match search(&mut question, &[denies]) {
             SearchOutcome::Nothing => SearchOutcome::Nothing,
             SearchOutcome::Undecided(mut reasons) => {
@@ -389,13 +390,13 @@ impl Way<'_, '_> {
             question.require(&denies);
             question
         };
-        some_permit(&make, env, self.allows, &self.sides(), &|_| Ok(true))
+        some_permit(&make, env, self.allows, &self.sides(true), &|_| Ok(true))
     }
 
     /// Requests that only one side takes: whatever it allows, the other refuses.
     fn new_kind(&self, env: &Environment) -> SearchOutcome {
         let schema = self.allows.schema();
-        let [allows, _] = self.sides();
+        let [allows, _] = self.sides(false);
         let make = || Question::new(schema, env);
         some_permit(&make, env, self.allows, &[allows], &|_| Ok(true))
     }

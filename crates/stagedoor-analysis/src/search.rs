@@ -26,6 +26,9 @@ const OTHER_REQUESTS: usize = 8;
 pub(crate) struct Side<'a> {
     pub(crate) library: &'a Library<'a>,
     pub(crate) wanted: Decision,
+    /// Whether the question says that one of its forbids applies: then no permit has to be kept out
+    /// of the way of a denial.
+    pub(crate) is_forbidden: bool,
 }
 
 /// What came of a search.
@@ -136,7 +139,7 @@ impl Search<'_, '_, '_> {
                 Ok(decided_so) => decided_so,
                 Err(error) => return Put::Otherwise(error),
             };
-            match in_the_way(&decided_so, side.wanted) {
+            match in_the_way(&decided_so, side) {
                 None => all.push(decided_so.reasons),
                 Some(ids) => {
                     decided = false;
@@ -194,9 +197,13 @@ enum Put {
 
 /// Returns the policies that keep a set from deciding as wanted, or could if their guards said
 /// something else; nothing if it decides so.
-fn in_the_way(of: &SetDecision, wanted: Decision) -> Option<Vec<String>> {
-    match (wanted, of.decision) {
+fn in_the_way(of: &SetDecision, side: &Side<'_>) -> Option<Vec<String>> {
+    match (side.wanted, of.decision) {
         (Decision::Allow, Decision::Allow) => None,
+        // INVARIANT: a policy is kept out only where what is looked for cannot be with it. A forbid
+        // wins over every permit, so that an Allow here means that the request is not as the
+        // formulas have it; without the permits something would be called impossible that is not.
+        (Decision::Deny, Decision::Allow) if side.is_forbidden => Some(Vec::new()),
         (Decision::Allow, Decision::Deny) | (Decision::Deny, Decision::Allow) => {
             Some(of.reasons.clone())
         }

@@ -178,11 +178,16 @@ fn bound(
             );
         }
     }
-    let is_violated = world.iter().any(|(request, entities)| {
+    let violated = world.iter().find(|(request, entities)| {
         decided(&speaks, request, entities).ok() == Some(Decision::Allow)
             && decided(engine, request, entities).ok() == Some(wrong)
     });
-    ensure!(!is_violated || !violations.is_empty(), "a violation was missed: {kind:?} {text}");
+    if let Some((request, entities)) = violated {
+        ensure!(
+            !violations.is_empty(),
+            "a violation was missed: {kind:?} {text}\n{request:?}\n{entities:?}"
+        );
+    }
     counts.violated += u64::from(violations.iter().any(Violation::is_proved));
     counts.bounds_undecided += u64::from(violations.iter().any(|v| !v.is_proved()));
     Ok(())

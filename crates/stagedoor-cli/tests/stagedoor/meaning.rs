@@ -49,6 +49,41 @@ impl Place {
     }
 }
 
+/// Relations between values are only tried to be met: where a request comes out allowed against what was
+/// stated, no permit may be kept out for it, since a forbid wins over all of them.
+#[test]
+fn a_forbid_that_hangs_on_a_relation_is_not_overlooked() -> Result<()> {
+    let schema = "
+        entity User { level: Long };
+        entity Doc { readers: Set<User> };
+        action read appliesTo { principal: User, resource: Doc };";
+    let all = "@id(\"all\") permit (principal, action, resource);";
+    let bound = "(principal, action, resource) when { principal in resource.readers }";
+    for condition in [
+        "if principal == User::\"a\" then true else resource.readers.isEmpty()",
+        "principal == User::\"a\" || resource.readers.isEmpty()",
+        "if !(principal == User::\"a\" && principal.level == 0) then resource.readers.isEmpty() else true",
+    ] {
+        let place = Place::new(&[])?;
+        let forbid =
+            format!("@id(\"no\") forbid (principal, action, resource) when {{ {condition} }};");
+        let permit = "@id(\"all\") permit (principal, action, resource) when { principal in resource.readers };";
+        for (side, policies) in [
+            ("p", format!("{all} {forbid}")),
+            ("before", format!("{permit} {forbid}")),
+            ("after", permit.to_owned()),
+        ] {
+            place.write(&format!("{side}/app.cedarschema"), schema)?;
+            place.write(&format!("{side}/app.cedar"), &policies)?;
+        }
+        let run = place.run(&["prove", "--policies", "p", "--always", bound])?;
+        ensure!(run.exit == 1 && !run.stdout.starts_with("proved"), "{condition}: {run:?}");
+        let run = place.run(&["diff", "before", "after", "--fail-on", "widened"])?;
+        ensure!(run.exit == 1 && !run.stdout.contains("equal"), "{condition}: {run:?}");
+    }
+    Ok(())
+}
+
 /// What a side says, what the other does, the verdict and the ending with `--fail-on widened`.
 #[test]
 fn verdicts_need_no_fixtures() -> Result<()> {
