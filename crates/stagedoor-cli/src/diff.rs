@@ -74,7 +74,8 @@ pub(crate) struct DiffArgs {
     decisions: Vec<PathBuf>,
 
     /// Roles and bindings, as `kubectl get clusterroles,clusterrolebindings,roles,rolebindings -A -o
-    /// json` prints them: what each of them grants is asked.
+    /// json` prints them: what each of them grants is asked, for the whole cluster without a
+    /// namespace. What is decided for all requests sees namespaces too.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     grants: Vec<PathBuf>,
 
@@ -164,7 +165,12 @@ fn compare(args: &DiffArgs, output: &mut Output) -> Result<Ending, Failure> {
     let (old, old_place) = side(args, &args.old, [old_roles, new_roles], output)?;
     let (new, new_place) = side(args, &args.new, [new_roles, old_roles], output)?;
     let mut ending = Ending::Done;
-    for (old, new) in pairs(old, new)? {
+    let pairs = pairs(old, new)?;
+    let is_kubernetes = |(_, new): &(_, Policies)| new.platform == Platform::Kubernetes;
+    if !args.grants.is_empty() && !pairs.iter().any(is_kubernetes) {
+        return Err(Failure::input("`--grants` is about Kubernetes, and these policies are not"));
+    }
+    for (old, new) in pairs {
         let places = [new_place.clone(), old_place.clone()];
         if compare_sets(args, &old, &new, places, output)? == Ending::Failed {
             ending = Ending::Failed;

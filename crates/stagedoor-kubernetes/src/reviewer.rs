@@ -205,7 +205,7 @@ impl Reviewer {
     ) -> Result<Explanation, UndecidedError> {
         let forbidden = |explanation: &Explanation| is_forbidden(explanation.outcome());
         self.twice(subject, forbidden, |vocabulary| {
-            let principal = vocabulary.principal(subject)?;
+            let principal = vocabulary.mentioned_principal(subject, &self.mentions)?;
             let (request, entities) = vocabulary.request(&principal, attributes)?;
             let explanation = self.enforced.explain(&request, &entities)?;
             self.check_name(attributes, is_forbidden(explanation.outcome()))?;
@@ -237,8 +237,8 @@ impl Reviewer {
     ) -> Result<Explanation, UndecidedError> {
         let forbidden = |explanation: &Explanation| is_forbidden(explanation.outcome());
         self.twice(&review.user_info.subject(), forbidden, |vocabulary| {
-            let (request, entities) =
-                review.request(vocabulary).map_err(UndecidedError::Admission)?;
+            let made = review.mentioned_request(vocabulary, &self.mentions);
+            let (request, entities) = made.map_err(UndecidedError::Admission)?;
             Ok(self.enforced.explain(&request, &entities)?)
         })
     }

@@ -15,7 +15,6 @@ use crate::witness::Witness;
 
 /// What other policies in the place of some change.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum ReplacementEffect {
     /// Nothing: every request is decided as before.
     Nothing,

@@ -273,3 +273,13 @@ fn nothing_is_needed_beside_the_policies() -> Result<()> {
     ensure!(run.exit == 2 && !run.stderr.is_empty(), "{run:?}");
     Ok(())
 }
+
+/// What was asked for and is not done is told.
+#[test]
+fn grants_of_a_cluster_are_no_question_to_other_policies() -> Result<()> {
+    let place = Place::new()?;
+    std::fs::write(place.0.path().join("rbac.yaml"), "")?;
+    let run = place.diff(&["old", "new", "--grants", "rbac.yaml"])?;
+    ensure!(run.exit == 2 && run.stderr.contains("`--grants` is about Kubernetes"), "{run:?}");
+    Ok(())
+}

@@ -13,8 +13,8 @@ impl Grant<'_> {
     /// Returns requests that the grant allows: one for each verb on each resource, and each path.
     ///
     /// `*` stands for the verbs and resources of Kubernetes' own API that there are, and for itself
-    /// in groups of others. Of several `resourceNames` the first is asked for, and a grant for the
-    /// whole cluster is asked for without a namespace.
+    /// in groups of others. Each of several `resourceNames` is asked for. A grant for the whole cluster
+    /// is asked for without a namespace, so that what is refused in some namespaces alone is not seen.
     ///
     /// # Examples
     ///
@@ -47,7 +47,10 @@ impl Grant<'_> {
         let rule = self.rule;
         let mut all = Vec::new();
         for (group, resource, known) in self.resources() {
-            let name = rule.resource_names.first().map_or("", String::as_str);
+            let names: Vec<&str> = match rule.resource_names.as_slice() {
+                [] => vec![""],
+                names => names.iter().map(String::as_str).collect(),
+            };
             let (resource, subresource) = match resource.split_once('/') {
                 // No request has a subresource without a name.
                 Some((_, "")) => continue,
@@ -55,11 +58,13 @@ impl Grant<'_> {
                 None => (resource.as_str(), ""),
             };
             for verb in verbs(&rule.verbs, known) {
-                let attributes = ResourceAttributes::new(verb, &group, resource)
-                    .with_subresource(subresource)
-                    .with_namespace(self.namespace().unwrap_or_default())
-                    .with_name(name);
-                all.push((subject.clone(), attributes.into()));
+                for name in &names {
+                    let attributes = ResourceAttributes::new(verb, &group, resource)
+                        .with_subresource(subresource)
+                        .with_namespace(self.namespace().unwrap_or_default())
+                        .with_name(*name);
+                    all.push((subject.clone(), attributes.into()));
+                }
             }
         }
         // A RoleBinding grants no paths.

@@ -97,3 +97,32 @@ fn a_star_stands_for_what_there_is() -> Result<()> {
     ensure!(others.iter().eq(["get example.com */"]), "{others:?}");
     Ok(())
 }
+
+/// A forbid may be about any of them.
+#[test]
+fn every_name_of_a_rule_is_asked_for() -> Result<()> {
+    let rule = Rule {
+        verbs: vec!["get".to_owned(), "list".to_owned()],
+        api_groups: vec![String::new()],
+        resources: vec!["secrets".to_owned()],
+        resource_names: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        ..Rule::default()
+    };
+    let cluster = Cluster {
+        roles: vec![Role { name: "r".to_owned(), rules: vec![rule], ..Role::default() }],
+        bindings: vec![Binding {
+            name: "b".to_owned(),
+            subjects: vec![Bound { kind: "Group", name: "g".to_owned(), ..Bound::default() }],
+            role_kind: "ClusterRole",
+            role_name: "r".to_owned(),
+            ..Binding::default()
+        }],
+    };
+    let word = |(_, attributes): (Subject, Attributes)| match attributes {
+        Attributes::Resource(of) => format!("{} {}", of.verb, of.name),
+        Attributes::NonResource(of) => of.path,
+    };
+    let asked: Vec<String> = requests(&cluster)?.into_iter().map(word).collect();
+    ensure!(asked == ["get a", "get b", "get c", "list a", "list b", "list c"], "{asked:?}");
+    Ok(())
+}

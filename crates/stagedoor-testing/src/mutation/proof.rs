@@ -51,7 +51,6 @@ impl MutationRun<'_, '_> {
             Ok(ReplacementEffect::Undecided(reasons)) => {
                 MutantStatus::Undecided(reasons.into_iter().collect())
             }
-            Ok(other) => MutantStatus::Undecided(vec![format!("{other:?}")]),
             Err(error) => MutantStatus::Undecided(vec![error.to_string()]),
         }
     }
