@@ -63,7 +63,7 @@ const TOKENS: [&str; 56] = [
 /// A source of mutated inputs.
 #[derive(Debug)]
 pub struct Mutator {
-    state: u64,
+    random: fastrand::Rng,
     seeds: Vec<Vec<u8>>,
 }
 
@@ -71,7 +71,7 @@ impl Mutator {
     /// Returns a source over `seeds`; an equal `seed` gives equal inputs.
     #[must_use]
     pub fn new(seed: u64, seeds: Vec<Vec<u8>>) -> Self {
-        Self { state: seed, seeds }
+        Self { random: fastrand::Rng::with_seed(seed), seeds }
     }
 
     /// Returns the next input.
@@ -135,13 +135,7 @@ impl Mutator {
         self.seeds.get(at).cloned().unwrap_or_default()
     }
 
-    /// A number below `bound`, by splitmix64.
     fn below(&mut self, bound: usize) -> usize {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let mixed = usize::try_from((mixed ^ (mixed >> 31)) >> 33).unwrap_or_default();
-        mixed.checked_rem(bound).unwrap_or_default()
+        self.random.usize(..bound.max(1))
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stagedoor_core::Engine;
+use stagedoor_core::{Engine, count_of};
 use stagedoor_server::{
     Admission, Fingerprint, InForce, LoadFailure, OriginHealth, ReloadSource, Reloading, Source,
     SourceStatus, admission,
@@ -86,7 +86,11 @@ impl Source for WorldSource {
         let world = &in_force.value.world;
         let (policies, entities) = (world.engine().policies().len(), world.entities().len());
         SourceStatus {
-            summary: format!("{policies} policies and {entities} entities"),
+            summary: format!(
+                "{} and {}",
+                count_of(policies, "policy", "policies"),
+                count_of(entities, "entity", "entities")
+            ),
             revision: Some(world.engine().revision().to_owned()),
             lost_forbids: 0,
             policies: Some(policies),

@@ -20,7 +20,7 @@ fn main() -> anyhow::Result<()> {
     let [sets, entities, seed] = numbers.as_slice() else {
         anyhow::bail!("three numbers are expected: SETS ENTITIES SEED");
     };
-    let mut seed = random::Seed(u64::try_from(*seed)?);
+    let mut seed = random::Seed::new(u64::try_from(*seed)?);
     let cases = random::Cases::new(&mut seed, *sets, *entities)?;
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, &cases)?;

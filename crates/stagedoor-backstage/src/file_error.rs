@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use stagedoor_core::count_of;
+
 use crate::yaml::{Position, YamlError};
 
 /// More problems than this are only counted.
@@ -96,8 +98,7 @@ impl FileError {
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.problems.len() + self.unreported;
-        let plural = if total == 1 { "" } else { "s" };
-        write!(f, "files were not read: {total} problem{plural}")?;
+        write!(f, "files were not read: {}", count_of(total, "problem", "problems"))?;
         for problem in &self.problems {
             write!(f, "\n  {problem}")?;
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use stagedoor_core::count_of;
 use stagedoor_kubernetes::rbac::{
     AuditBaseline, AuditCheck, AuditFinding, AuditReport, AuditSeverity, Chain, PictureFormat,
 };
@@ -157,9 +158,8 @@ fn tell_chains(
 
 fn tell_chain(chain: &Chain, output: &mut Output) -> Result<(), Failure> {
     let paint = output.paint();
-    let count = chain.steps.len();
-    let plural = if count == 1 { "" } else { "s" };
-    let head = format!("{} reaches {} in {count} step{plural}", chain.subject, chain.target);
+    let steps = count_of(chain.steps.len(), "step", "steps");
+    let head = format!("{} reaches {} in {steps}", chain.subject, chain.target);
     output.line(paint.bold(line(&head)))?;
     for (number, step) in chain.steps.iter().enumerate() {
         let text = format!(

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use stagedoor_core::Limits;
+use stagedoor_core::{Limits, count_of};
 use stagedoor_source::{Bundle, FileKind, Listing, PolicySet, RealFileSystem};
 use stagedoor_testing::TestSuite;
 
@@ -55,8 +55,8 @@ pub(crate) fn run(
         bundle = with_tests(bundle, &args.directory, &args.load)?.0;
     }
     output.line(bundle.to_json())?;
-    let (count, revision) = (loaded.engine.policies().len(), loaded.engine.revision());
-    output.remark(&format!("{count} policies, revision {revision}"));
+    let count = count_of(loaded.engine.policies().len(), "policy", "policies");
+    output.remark(&format!("{count}, revision {}", loaded.engine.revision()));
     Ok(Ending::Done)
 }
 

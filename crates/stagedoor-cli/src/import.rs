@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use stagedoor_core::Engine;
+use stagedoor_core::{Engine, count_of};
 use stagedoor_kubernetes::SCHEMA;
 use stagedoor_kubernetes::rbac::RbacImport;
 
@@ -107,8 +107,8 @@ fn kubernetes_rbac(args: &RbacArgs, output: &mut Output) -> Result<Ending, Failu
     }
     match &args.out {
         Some(directory) => {
-            let (count, place) = (import.len(), directory.display());
-            output.line(format_args!("{count} policies and links written to {place}"))?;
+            let count = count_of(import.len(), "policy or link", "policies and links");
+            output.line(format_args!("{count} written to {}", directory.display()))?;
         }
         None => {
             output.line(import.to_cedar().trim_end())?;

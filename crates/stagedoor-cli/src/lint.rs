@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use stagedoor_core::count_of;
 use stagedoor_review::Policies;
 use stagedoor_review::lint::format::Unusable;
 use stagedoor_review::lint::{
@@ -182,8 +183,7 @@ fn tell(report: &LintReport, suppressed: bool, output: &mut Output) -> Result<()
     }
     let count = |level: LintLevel| {
         let count = report.open().filter(|finding| finding.level == level).count();
-        let plural = if count == 1 { "" } else { "s" };
-        format!("{count} {}{plural}", level.as_str())
+        count_of(count, level.as_str(), &format!("{}s", level.as_str()))
     };
     let counts = [LintLevel::Error, LintLevel::Warning, LintLevel::Note].map(count).join(", ");
     let hidden = report.findings.iter().filter(|finding| finding.suppressed.is_some()).count();
@@ -197,8 +197,8 @@ fn tell(report: &LintReport, suppressed: bool, output: &mut Output) -> Result<()
         Some(LintLevel::Warning) => paint.notable(counts).to_string(),
         Some(LintLevel::Error) => paint.bad(counts).to_string(),
     };
-    let plural = if report.policies == 1 { "policy" } else { "policies" };
-    output.line(format_args!("{} {plural}: {counts}{hidden}{off}", report.policies))?;
+    let policies = count_of(report.policies, "policy", "policies");
+    output.line(format_args!("{policies}: {counts}{hidden}{off}"))?;
     if report.skipped_pairs > 0 {
         let skipped = report.skipped_pairs;
         output

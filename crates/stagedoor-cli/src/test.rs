@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use stagedoor_core::count_of;
 use stagedoor_testing::{
     CaseReport, CaseResult, Counts, Coverage, Mutation, Options, Progress, Report, TestError,
     TestSuite, file_schema, format,
@@ -314,7 +315,7 @@ fn tell(report: &Report, output: &mut Output) -> Result<(), Failure> {
             0 => paint.good("ok").to_string(),
             bad => paint.bad(&format!("{bad} failed")).to_string(),
         };
-        output.line(format_args!("{path}: {ran} case{}, {state}", plural(ran)))?;
+        output.line(format_args!("{path}: {}, {state}", count_of(ran, "case", "cases")))?;
         for case in file.cases.iter().filter(failed) {
             let CaseResult::Failed(failures) = &case.result else { continue };
             let suite = case.suite.iter().map(|suite| format!("{suite}: ")).collect::<String>();
@@ -342,13 +343,9 @@ fn tell(report: &Report, output: &mut Output) -> Result<(), Failure> {
     };
     let (load, run) = (report.load.as_millis(), report.run.as_millis());
     output.line(format_args!(
-        "{summary} ({requests} request{}; loaded in {load} ms, decided in {run} ms)",
-        plural(requests)
+        "{summary} ({}; loaded in {load} ms, decided in {run} ms)",
+        count_of(requests, "request", "requests")
     ))
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }
 
 #[derive(Serialize)]
@@ -360,7 +357,7 @@ struct UnusableJson<'a> {
 
 fn unusable(error: &TestError, output: &mut Output) -> Result<(), Failure> {
     let count = error.problems().len() + error.unreported();
-    let summary = format!("tests were not run: {count} problem{}", plural(count));
+    let summary = format!("tests were not run: {}", count_of(count, "problem", "problems"));
     if output.is_json() {
         let (problems, unreported) = (error.problems(), error.unreported());
         return output.json(&UnusableJson { error: summary, problems, unreported });

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use stagedoor_backstage::{Catalog, Finding, PolicyEngine};
-use stagedoor_core::Effect;
+use stagedoor_core::{Effect, count_of};
 use stagedoor_kubernetes::Reviewer;
 use stagedoor_kubernetes::access::{AccessPolicies, PolicyRemark};
 use stagedoor_source::PolicySet;
@@ -149,11 +149,12 @@ fn valid(args: &ValidateArgs, loaded: &LoadedPolicies, output: &mut Output) -> R
     let forbids = engine.policies().len() - permits;
     let (valid, revision) = (output.paint().good("valid"), engine.revision());
     let short = revision.get(..12).unwrap_or(revision);
-    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let mut told = format!("{valid} {}, {}", count(permits, "permit"), count(forbids, "forbid"));
+    let permits = count_of(permits, "permit", "permits");
+    let forbids = count_of(forbids, "forbid", "forbids");
+    let mut told = format!("{valid} {permits}, {forbids}");
     let warned = warnings.len() + findings.len() + remarks.len();
     if warned > 0 {
-        told.push_str(&format!(", {}", count(warned, "warning")));
+        told.push_str(&format!(", {}", count_of(warned, "warning", "warnings")));
     }
     let platforms: Vec<&str> = loaded.set.platforms().collect();
     if !platforms.is_empty() {

@@ -13,6 +13,7 @@ use smol_str::SmolStr;
 use crate::extension::ExtensionType;
 use crate::hash::FastMap;
 use crate::node::Node;
+use crate::number::TypeNumber;
 use crate::request::Request;
 use crate::symbols::{Step, Symbols};
 use crate::value::{Record, Value, ValueRef};
@@ -173,7 +174,7 @@ impl EntityShape {
 
 impl ActionShape {
     /// Returns the numbers of the types that principals and resources can be of.
-    pub(crate) fn types(&self, symbols: &Symbols) -> (Arc<[u32]>, Arc<[u32]>) {
+    pub(crate) fn types(&self, symbols: &Symbols) -> (Arc<[TypeNumber]>, Arc<[TypeNumber]>) {
         let numbers =
             |names: &[EntityTypeName]| names.iter().filter_map(|n| symbols.type_(n)).collect();
         (numbers(&self.principals), numbers(&self.resources))

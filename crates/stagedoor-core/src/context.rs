@@ -13,6 +13,7 @@ use crate::error::DecideError;
 use crate::hash::FastMap;
 use crate::lookup::{Lookup, PathKey, PathValue, field, step_into};
 use crate::node::{EntitySymbols, Node};
+use crate::number::{EntityNumber, PathNumber, TypeNumber};
 use crate::prepared::{Bound, PathTarget, PreparedRequest};
 use crate::request::Request;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
@@ -54,7 +55,7 @@ pub(crate) struct EvalContext<'a> {
     principal_ids: Ids<'a>,
     action_ids: Ids<'a>,
     resource_ids: Ids<'a>,
-    found: RefCell<SmallVec<[(u32, Lookup<'a>); 16]>>,
+    found: RefCell<SmallVec<[(PathNumber, Lookup<'a>); 16]>>,
 }
 
 /// An entity's numbers, wherever they are kept.
@@ -91,11 +92,11 @@ impl<'a> Ids<'a> {
         }
     }
 
-    pub(crate) fn contains(&self, uid: u32) -> bool {
+    pub(crate) fn contains(&self, uid: EntityNumber) -> bool {
         self.get().is_some_and(|i| i.contains(uid))
     }
 
-    pub(crate) fn type_(&self) -> Option<u32> {
+    pub(crate) fn type_(&self) -> Option<TypeNumber> {
         self.get().and_then(|i| i.type_)
     }
 }
@@ -198,12 +199,12 @@ impl<'a> EvalContext<'a> {
         }
     }
 
-    pub(crate) fn type_(&self, var: Var) -> Option<u32> {
+    pub(crate) fn type_(&self, var: Var) -> Option<TypeNumber> {
         self.ids(var).and_then(Ids::type_)
     }
 
     /// Returns whether it is not known what stands at a path.
-    pub(crate) fn is_open(&self, path: u32) -> bool {
+    pub(crate) fn is_open(&self, path: PathNumber) -> bool {
         self.unknown
             .is_some_and(|unknown| self.symbols.path(path).is_none_or(|path| unknown.is_open(path)))
     }
@@ -214,7 +215,7 @@ impl<'a> EvalContext<'a> {
     }
 
     /// Returns what stands at a path, looked up once a request.
-    pub(crate) fn found(&self, path: u32) -> Lookup<'a> {
+    pub(crate) fn found(&self, path: PathNumber) -> Lookup<'a> {
         if let Some(found) = self.prepared_found(path) {
             return found;
         }
@@ -227,7 +228,7 @@ impl<'a> EvalContext<'a> {
     }
 
     /// As [`found`](Self::found), where a prepared request tells at once.
-    fn prepared_found(&self, path: u32) -> Option<Lookup<'a>> {
+    fn prepared_found(&self, path: PathNumber) -> Option<Lookup<'a>> {
         let RequestRef::Prepared(asked, _) = self.asked else { return None };
         match self.symbols.ordinal(path)? {
             (Var::Principal, ordinal) => match asked.principal.value(ordinal) {
@@ -297,7 +298,7 @@ impl<'a> EvalContext<'a> {
     }
 
     /// Returns the literal at a path, `Some(None)` where it equals none that policies mention.
-    pub(crate) fn key(&self, path: u32) -> Option<Option<Key>> {
+    pub(crate) fn key(&self, path: PathNumber) -> Option<Option<Key>> {
         match self.prepared_key(path)? {
             PathKey::There(key) => return Some(key),
             PathKey::Missing => return None,
@@ -311,7 +312,7 @@ impl<'a> EvalContext<'a> {
 
     /// Returns the literal at a path, where a prepared request tells at once; `None` for a path
     /// that there is not.
-    fn prepared_key(&self, path: u32) -> Option<PathKey> {
+    fn prepared_key(&self, path: PathNumber) -> Option<PathKey> {
         let RequestRef::Prepared(asked, bound) = self.asked else { return Some(PathKey::Unknown) };
         Some(match self.symbols.ordinal(path)? {
             (Var::Principal, ordinal) => asked.principal.key(ordinal),
@@ -340,7 +341,7 @@ impl<'a> EvalContext<'a> {
     }
 
     /// Returns the elements of the set at a path.
-    pub(crate) fn elements(&self, path: u32) -> Option<&'a [Value]> {
+    pub(crate) fn elements(&self, path: PathNumber) -> Option<&'a [Value]> {
         match self.found(path) {
             Lookup::Value(ValueRef::Value(Value::Set(items))) => Some(items),
             _ => None,

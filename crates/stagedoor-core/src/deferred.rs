@@ -20,6 +20,7 @@ use crate::entities::Entities;
 use crate::error::DecideError;
 use crate::evaluate::{GuardedEffect, ResourceKnown, guard_errors};
 use crate::hash::FastMap;
+use crate::number::PolicyNumber;
 use crate::outcome::{Outcome, PolicyError};
 use crate::partial::{PartialValue, boolean};
 use crate::policy::{Body, PolicyInfo};
@@ -70,7 +71,7 @@ pub struct ConditionalEngine {
     engine: Engine,
     attributes: Vec<SmolStr>,
     /// The policies that mention the attributes, by number.
-    open: BTreeMap<u32, ast::Policy>,
+    open: BTreeMap<PolicyNumber, ast::Policy>,
 }
 
 /// Why a guarded permit has no condition.

@@ -10,6 +10,7 @@ use crate::error::{DecideError, RequestError};
 use crate::evaluate::Evaluation;
 use crate::explain::{self, Explanation};
 use crate::limits::Limits;
+use crate::number::EntityNumber;
 use crate::outcome::{Outcome, Ruling};
 use crate::policy::{ActionScope, EntityScope, PolicyInfo};
 use crate::problem::Problem;
@@ -172,7 +173,7 @@ impl Engine {
         actions: &[EntityUid],
         resource_type: &EntityTypeName,
     ) -> impl Iterator<Item = PolicyInfo<'_>> {
-        let groups: SmallVec<[u32; 32]> = actions
+        let groups: SmallVec<[EntityNumber; 32]> = actions
             .iter()
             .filter_map(|action| self.0.actions.get(action))
             .flat_map(|interned| interned.ids.iter().copied())

@@ -25,6 +25,7 @@ use crate::guard::GuardOutcome;
 use crate::hash::FastSet;
 use crate::index::Candidates;
 use crate::ir::{Clause, dereferenced, hops};
+use crate::number::PolicyNumber;
 use crate::outcome::{Outcome, PolicyError, Ruling};
 use crate::policy::{ActionScope, EntityScope, PolicyInfo, StoredPolicy};
 use crate::shadow::Shadow;
@@ -46,15 +47,15 @@ pub(crate) enum Verdict<'v> {
 /// The policies that determine a decision.
 #[derive(Debug, Default)]
 pub(crate) struct DeterminingPolicies {
-    pub(crate) permits: SmallVec<[u32; 4]>,
-    pub(crate) forbids: SmallVec<[u32; 4]>,
+    pub(crate) permits: SmallVec<[PolicyNumber; 4]>,
+    pub(crate) forbids: SmallVec<[PolicyNumber; 4]>,
     /// Those that Cedar satisfies and whose guards are still to be asked.
-    pub(crate) guarded: SmallVec<[u32; 2]>,
-    pub(crate) errors: Vec<(u32, PolicyError)>,
+    pub(crate) guarded: SmallVec<[PolicyNumber; 2]>,
+    pub(crate) errors: Vec<(PolicyNumber, PolicyError)>,
 }
 
 impl DeterminingPolicies {
-    pub(crate) fn satisfied(&mut self, number: u32, effect: Effect) {
+    pub(crate) fn satisfied(&mut self, number: PolicyNumber, effect: Effect) {
         match effect {
             Effect::Permit => self.permits.push(number),
             Effect::Forbid => self.forbids.push(number),
@@ -62,7 +63,7 @@ impl DeterminingPolicies {
     }
 
     /// Adds a policy that Cedar satisfies.
-    pub(crate) fn add(&mut self, number: u32, policy: &StoredPolicy) {
+    pub(crate) fn add(&mut self, number: PolicyNumber, policy: &StoredPolicy) {
         if policy.body.guards.is_empty() {
             self.satisfied(number, policy.effect);
         } else {
@@ -101,7 +102,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     /// As [`policy`](Self::policy).
     pub(crate) fn tally(
         &self,
-        counts: impl Fn(u32) -> bool,
+        counts: impl Fn(PolicyNumber) -> bool,
     ) -> Result<DeterminingPolicies, DecideError> {
         self.tally_beside(self.due_shadow(), counts)
     }
@@ -114,7 +115,7 @@ impl<'e, 'r> Evaluation<'e, 'r> {
     fn tally_beside(
         &self,
         shadow: Option<&Shadow>,
-        counts: impl Fn(u32) -> bool,
+        counts: impl Fn(PolicyNumber) -> bool,
     ) -> Result<DeterminingPolicies, DecideError> {
         let engine = self.engine;
         let mut tally = DeterminingPolicies::default();

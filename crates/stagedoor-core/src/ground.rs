@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::hash::FastSet;
 use crate::ledger::Digest;
+use crate::number::EntityNumber;
 use crate::validation::Validation;
 
 static NEXT_SCHEMA: AtomicU64 = AtomicU64::new(1);
@@ -18,7 +19,7 @@ pub(crate) struct Ground {
     /// Cedar's expressions are not needed beside what is made of them.
     pub(crate) compiled: bool,
     /// Actions that have no members, where a schema tells.
-    pub(crate) single_actions: FastSet<u32>,
+    pub(crate) single_actions: FastSet<EntityNumber>,
     /// The rules that policies were shipped with, by name and digest.
     pub(crate) pinned_rules: Vec<(String, String)>,
     /// Made for the first edit.
@@ -29,7 +30,7 @@ impl Ground {
     pub(crate) fn new(
         head: Digest,
         compiled: bool,
-        single_actions: FastSet<u32>,
+        single_actions: FastSet<EntityNumber>,
         pinned_rules: Vec<(String, String)>,
     ) -> Self {
         let schema_number = NEXT_SCHEMA.fetch_add(1, Ordering::Relaxed);

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use crate::entities::Entities;
+use crate::number::GuardNumber;
 use crate::problem::Problem;
 use crate::request::Request;
 
@@ -256,7 +257,7 @@ impl<'a> GuardInfo<'a> {
 #[derive(Debug)]
 pub(crate) struct BoundGuard {
     /// Tells it from the engine's other guards.
-    pub(crate) number: u32,
+    pub(crate) number: GuardNumber,
     pub(crate) rule: SmolStr,
     pub(crate) arguments: Box<str>,
     pub(crate) guard: Arc<dyn Guard>,

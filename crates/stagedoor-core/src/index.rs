@@ -22,6 +22,7 @@ use smallvec::SmallVec;
 
 use crate::context::EvalContext;
 use crate::hash::FastMap;
+use crate::number::PolicyNumber;
 use crate::policy::StoredPolicy;
 use crate::policy_list::{PolicyList, Removed};
 
@@ -38,12 +39,12 @@ pub(crate) struct Candidate(u32);
 
 impl Candidate {
     /// Returns a candidate. Of a `satisfied` one the index has decided every part.
-    pub(crate) fn new(policy: u32, satisfied: bool) -> Self {
-        Self(policy << 1 | u32::from(!satisfied))
+    pub(crate) fn new(policy: PolicyNumber, satisfied: bool) -> Self {
+        Self(policy.get() << 1 | u32::from(!satisfied))
     }
 
-    pub(crate) fn policy(self) -> u32 {
-        self.0 >> 1
+    pub(crate) fn policy(self) -> PolicyNumber {
+        PolicyNumber::new(self.0 >> 1)
     }
 
     pub(crate) fn is_satisfied(self) -> bool {
@@ -88,7 +89,7 @@ struct Group {
     fallback: Tree,
 }
 
-type KeyedPolicy = (u32, PolicyKeys);
+type KeyedPolicy = (PolicyNumber, PolicyKeys);
 
 impl Index {
     /// Indexes policies.
@@ -98,7 +99,12 @@ impl Index {
     }
 
     /// Adds a policy.
-    pub(crate) fn add(&mut self, number: u32, policy: &StoredPolicy, world: IndexInput<'_>) {
+    pub(crate) fn add(
+        &mut self,
+        number: PolicyNumber,
+        policy: &StoredPolicy,
+        world: IndexInput<'_>,
+    ) {
         self.edits().recent(policy.effect).add(number, &keys::of(policy, world));
     }
 
@@ -106,7 +112,7 @@ impl Index {
     /// was loaded.
     pub(crate) fn remove(
         &mut self,
-        number: u32,
+        number: PolicyNumber,
         policy: &StoredPolicy,
         removed: &Removed,
         world: IndexInput<'_>,

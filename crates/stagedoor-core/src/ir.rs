@@ -16,6 +16,7 @@ use crate::expr::operands;
 use crate::extension::{CedarExtension, Function};
 use crate::glob::Glob;
 use crate::hash::FastSet;
+use crate::number::{EntityNumber, PathNumber, TypeNumber};
 use crate::symbols::{Key, Var};
 
 /// One clause.
@@ -36,32 +37,32 @@ pub(crate) type Keys = SmallVec<[Key; 2]>;
 pub(crate) enum Predicate {
     /// The value at the path is one of these.
     OneOf {
-        path: u32,
+        path: PathNumber,
         keys: Keys,
     },
     /// The set at the path contains any (or all) of these.
     Contains {
-        path: u32,
+        path: PathNumber,
         keys: Keys,
         all: bool,
     },
     /// The value at the path is `true`; Cedar's business if it is not a boolean.
     True {
-        path: u32,
+        path: PathNumber,
     },
     /// The path's only step is there.
     Has {
-        path: u32,
+        path: PathNumber,
     },
     /// The entity is, or is a member of, one of these.
     In {
         var: Var,
-        uids: Box<[u32]>,
+        uids: Box<[EntityNumber]>,
     },
     /// The entity is of this type.
     Is {
         var: Var,
-        type_: u32,
+        type_: TypeNumber,
     },
     Not(Box<Self>),
     All(Box<[Self]>),
@@ -110,7 +111,7 @@ pub(crate) enum Predicate {
 /// An expression over typed attributes that is not a truth value as such.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Operand {
-    Path(u32),
+    Path(PathNumber),
     Bool(bool),
     Long(i64),
     String(SmolStr),

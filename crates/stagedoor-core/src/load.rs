@@ -26,6 +26,7 @@ use crate::index::Index;
 use crate::ledger::{self, Digest, Ledger, Parts};
 use crate::limits::Limits;
 use crate::node::EntitySymbols;
+use crate::number::EntityNumber;
 use crate::policy_list::PolicyList;
 use crate::problem::{LoadError, Problem, Severity};
 use crate::shadow::Shadow;
@@ -274,8 +275,9 @@ fn head(sources: &[(SourceKind, Arc<Source>)], exact: bool) -> Digest {
 }
 
 /// Returns the actions that are no other action's group.
-fn single(actions: &FastMap<EntityUid, Arc<EntitySymbols>>) -> FastSet<u32> {
-    let mut single: FastSet<u32> = actions.values().filter_map(|action| action.own).collect();
+fn single(actions: &FastMap<EntityUid, Arc<EntitySymbols>>) -> FastSet<EntityNumber> {
+    let mut single: FastSet<EntityNumber> =
+        actions.values().filter_map(|action| action.own).collect();
     for action in actions.values() {
         for group in action.ids.iter().filter(|id| Some(**id) != action.own) {
             single.remove(group);

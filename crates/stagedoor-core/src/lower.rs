@@ -10,6 +10,7 @@ use crate::expr::{conjuncts, disjuncts};
 use crate::extension::Function;
 use crate::glob::Glob;
 use crate::ir::{Clause, Keys, Operand, Operation, Predicate};
+use crate::number::EntityNumber;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
 
 /// Turns clauses into tests where that is possible.
@@ -178,7 +179,7 @@ impl Lowering<'_> {
             BinaryOp::In => {
                 let var = entity_var(left)?;
                 let uids = match self.key(right) {
-                    Some(key) => Box::new([key.as_uid()?]) as Box<[u32]>,
+                    Some(key) => Box::new([key.as_uid()?]) as Box<[EntityNumber]>,
                     None => {
                         self.keys(right)?.iter().map(|key| key.as_uid()).collect::<Option<_>>()?
                     }

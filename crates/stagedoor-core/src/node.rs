@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use crate::entity::Entity;
 use crate::error::EntitiesError;
 use crate::hash::FastSet;
+use crate::number::{EntityNumber, TypeNumber};
 use crate::symbols::Symbols;
 
 /// An entity's numbers in one engine's numbering.
@@ -19,10 +20,10 @@ use crate::symbols::Symbols;
 pub(crate) struct EntitySymbols {
     /// The numbering they belong to.
     pub(crate) numbering: u64,
-    pub(crate) own: Option<u32>,
-    pub(crate) type_: Option<u32>,
+    pub(crate) own: Option<EntityNumber>,
+    pub(crate) type_: Option<TypeNumber>,
     /// Its own and its ancestors', sorted; those that no policy names are left out.
-    pub(crate) ids: SmallVec<[u32; 8]>,
+    pub(crate) ids: SmallVec<[EntityNumber; 8]>,
     /// Bits of `ids`, by their last eight bits: most numbers are told apart by these.
     filter: [u64; 4],
 }
@@ -40,11 +41,11 @@ impl EntitySymbols {
 
     pub(crate) fn of(
         symbols: &Symbols,
-        own: Option<u32>,
-        type_: Option<u32>,
-        ancestors: impl Iterator<Item = u32>,
+        own: Option<EntityNumber>,
+        type_: Option<TypeNumber>,
+        ancestors: impl Iterator<Item = EntityNumber>,
     ) -> Self {
-        let mut ids: SmallVec<[u32; 8]> = own.into_iter().collect();
+        let mut ids: SmallVec<[EntityNumber; 8]> = own.into_iter().collect();
         ids.extend(ancestors);
         if ids.len() > 1 {
             ids.sort_unstable();
@@ -60,18 +61,18 @@ impl EntitySymbols {
     }
 
     /// Returns whether `id` is its own or an ancestor's.
-    pub(crate) fn contains(&self, id: u32) -> bool {
+    pub(crate) fn contains(&self, id: EntityNumber) -> bool {
         self.filter.get(word(id)).is_some_and(|word| word & bit(id) != 0)
             && self.ids.binary_search(&id).is_ok()
     }
 }
 
-fn word(id: u32) -> usize {
-    (id >> 6 & 3) as usize
+fn word(id: EntityNumber) -> usize {
+    (id.get() >> 6 & 3) as usize
 }
 
-fn bit(id: u32) -> u64 {
-    1 << (id & 63)
+fn bit(id: EntityNumber) -> u64 {
+    1 << (id.get() & 63)
 }
 
 /// Up to so many ancestors are compared one by one.

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::error::cut;
 use crate::guard::GuardOutcome;
+use crate::number::PolicyNumber;
 use crate::policy::PolicyInfo;
 use crate::snapshot::Snapshot;
 
@@ -51,7 +52,7 @@ impl PolicyError {
 pub struct Outcome {
     pub(crate) engine: Arc<Snapshot>,
     pub(crate) decision: Decision,
-    pub(crate) determining: SmallVec<[u32; 4]>,
+    pub(crate) determining: SmallVec<[PolicyNumber; 4]>,
     pub(crate) errors: Vec<PolicyError>,
     pub(crate) guards: Vec<GuardOutcome>,
 }

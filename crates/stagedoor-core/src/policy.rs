@@ -12,6 +12,7 @@ use smol_str::SmolStr;
 use crate::error::error_chain;
 use crate::guard::{BoundGuard, GuardInfo};
 use crate::ir::Clause;
+use crate::number::{EntityNumber, TypeNumber};
 use crate::parse;
 use crate::source::Source;
 use crate::stack::with_stack;
@@ -97,17 +98,17 @@ pub(crate) enum Form {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum EntityScope {
     Any,
-    Is(u32),
-    Eq(u32),
-    In(u32),
-    IsIn(u32, u32),
+    Is(TypeNumber),
+    Eq(EntityNumber),
+    In(EntityNumber),
+    IsIn(TypeNumber, EntityNumber),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum ActionScope {
     Any,
-    Eq(u32),
-    In(Box<[u32]>),
+    Eq(EntityNumber),
+    In(Box<[EntityNumber]>),
 }
 
 /// What an engine tells of one of its policies.

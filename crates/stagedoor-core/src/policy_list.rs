@@ -11,6 +11,7 @@ use hashbrown::HashTable;
 use smol_str::SmolStr;
 
 use crate::hash::PersistentMap;
+use crate::number::PolicyNumber;
 use crate::policy::StoredPolicy;
 
 /// Policies in the order in which they were loaded or added.
@@ -20,11 +21,11 @@ use crate::policy::StoredPolicy;
 pub(crate) struct PolicyList {
     loaded: Arc<[StoredPolicy]>,
     /// The numbers of those by their ids, made for the first edit.
-    loaded_ids: Arc<OnceLock<HashTable<u32>>>,
+    loaded_ids: Arc<OnceLock<HashTable<PolicyNumber>>>,
     hasher: RandomState,
     removed: Removed,
-    added: imbl::OrdMap<u32, Arc<StoredPolicy>>,
-    added_ids: PersistentMap<SmolStr, u32>,
+    added: imbl::OrdMap<PolicyNumber, Arc<StoredPolicy>>,
+    added_ids: PersistentMap<SmolStr, PolicyNumber>,
     /// The number of the next policy.
     next: u32,
     len: usize,
@@ -36,16 +37,16 @@ pub(crate) struct Removed(Arc<[u64]>);
 
 impl Removed {
     #[inline]
-    pub(crate) fn contains(&self, number: u32) -> bool {
-        self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    pub(crate) fn contains(&self, number: PolicyNumber) -> bool {
+        self.0.get(number.index() / 64).is_some_and(|word| word >> (number.get() % 64) & 1 == 1)
     }
 
-    fn with(&self, number: u32) -> Self {
-        let at = number as usize / 64;
+    fn with(&self, number: PolicyNumber) -> Self {
+        let at = number.index() / 64;
         let mut words = self.0.to_vec();
         words.resize(words.len().max(at + 1), 0);
         if let Some(word) = words.get_mut(at) {
-            *word |= 1 << (number % 64);
+            *word |= 1 << (number.get() % 64);
         }
         Self(words.into())
     }
@@ -84,12 +85,12 @@ impl PolicyList {
     /// Returns the policy with this number. Of one that was taken out only what is in force may be
     /// asked.
     #[inline]
-    pub(crate) fn get(&self, number: u32) -> Option<&StoredPolicy> {
-        self.loaded.get(number as usize).or_else(|| self.later(number))
+    pub(crate) fn get(&self, number: PolicyNumber) -> Option<&StoredPolicy> {
+        self.loaded.get(number.index()).or_else(|| self.later(number))
     }
 
     #[cold]
-    fn later(&self, number: u32) -> Option<&StoredPolicy> {
+    fn later(&self, number: PolicyNumber) -> Option<&StoredPolicy> {
         self.added.get(&number).map(AsRef::as_ref)
     }
 
@@ -104,15 +105,16 @@ impl PolicyList {
     }
 
     /// Returns the number of the policy with this id.
-    pub(crate) fn number(&self, id: &str) -> Option<u32> {
+    pub(crate) fn number(&self, id: &str) -> Option<PolicyNumber> {
         if let Some(number) = self.added_ids.get(id) {
             return Some(*number);
         }
-        let id_of = |number: &u32| self.loaded.get(*number as usize).map(|policy| &policy.id);
+        let id_of =
+            |number: &PolicyNumber| self.loaded.get(number.index()).map(|policy| &policy.id);
         let ids = self.loaded_ids.get_or_init(|| {
             let mut ids = HashTable::with_capacity(self.loaded.len());
-            for (number, policy) in (0_u32..).zip(self.loaded.iter()) {
-                let hash = |number: &u32| self.hasher.hash_one(id_of(number));
+            for (number, policy) in (0_u32..).map(PolicyNumber::new).zip(self.loaded.iter()) {
+                let hash = |number: &PolicyNumber| self.hasher.hash_one(id_of(number));
                 ids.insert_unique(self.hasher.hash_one(Some(&policy.id)), number, hash);
             }
             ids
@@ -123,8 +125,8 @@ impl PolicyList {
     }
 
     /// Adds a policy whose id no other has; returns its number.
-    pub(crate) fn add(&mut self, policy: StoredPolicy) -> u32 {
-        let number = self.next;
+    pub(crate) fn add(&mut self, policy: StoredPolicy) -> PolicyNumber {
+        let number = PolicyNumber::new(self.next);
         self.next = self.next.saturating_add(1);
         self.len += 1;
         self.added_ids.insert(policy.id.clone(), number);
@@ -133,8 +135,8 @@ impl PolicyList {
     }
 
     /// Takes out the policy with this number, which is in force.
-    pub(crate) fn remove(&mut self, number: u32) {
-        if (number as usize) < self.loaded.len() {
+    pub(crate) fn remove(&mut self, number: PolicyNumber) {
+        if number.index() < self.loaded.len() {
             self.removed = self.removed.with(number);
         } else if let Some(policy) = self.added.remove(&number) {
             self.added_ids.remove(&policy.id);
@@ -157,16 +159,17 @@ impl PolicyList {
 pub(crate) struct Iter<'a> {
     list: &'a PolicyList,
     next: u32,
-    added: imbl::ordmap::Iter<'a, u32, Arc<StoredPolicy>, imbl::shared_ptr::DefaultSharedPtr>,
+    added:
+        imbl::ordmap::Iter<'a, PolicyNumber, Arc<StoredPolicy>, imbl::shared_ptr::DefaultSharedPtr>,
     left: usize,
 }
 
 impl<'a> Iterator for Iter<'a> {
-    type Item = (u32, &'a StoredPolicy);
+    type Item = (PolicyNumber, &'a StoredPolicy);
 
     fn next(&mut self) -> Option<Self::Item> {
         while let Some(policy) = self.list.loaded.get(self.next as usize) {
-            let number = self.next;
+            let number = PolicyNumber::new(self.next);
             self.next += 1;
             if !self.list.removed.contains(number) {
                 self.left = self.left.saturating_sub(1);

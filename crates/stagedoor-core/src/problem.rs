@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::error::cut;
 use crate::limits::raise;
 use crate::source::Source;
+use crate::text::count_of;
 
 mod excerpt;
 
@@ -271,8 +272,8 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let errors = self.problems.iter().filter(|p| p.severity == Severity::Error).count();
         let total = errors + self.unreported;
-        let plural = if total == 1 { "" } else { "s" };
-        write!(f, "policies were not loaded: {total} problem{plural}")?;
+        let total = count_of(total, "problem", "problems");
+        write!(f, "policies were not loaded: {total}")?;
         for problem in self.problems.iter().filter(|p| p.severity == Severity::Error) {
             f.write_str("\n  ")?;
             if let Some(file) = problem.file() {

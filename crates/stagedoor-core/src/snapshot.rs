@@ -17,6 +17,7 @@ use crate::index::{Candidate, Candidates, Index, IndexInput, Visitor};
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::node::EntitySymbols;
+use crate::number::PolicyNumber;
 use crate::policy::{PolicyInfo, Template};
 use crate::policy_list::PolicyList;
 use crate::problem::Problem;
@@ -56,12 +57,14 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn policy(&self, number: u32) -> Option<PolicyInfo<'_>> {
+    pub(crate) fn policy(&self, number: PolicyNumber) -> Option<PolicyInfo<'_>> {
         self.policies.get(number).map(|policy| PolicyInfo { policy })
     }
 
     /// Returns all policies with their numbers, in order.
-    pub(crate) fn numbered_policies(&self) -> impl ExactSizeIterator<Item = (u32, PolicyInfo<'_>)> {
+    pub(crate) fn numbered_policies(
+        &self,
+    ) -> impl ExactSizeIterator<Item = (PolicyNumber, PolicyInfo<'_>)> {
         self.policies.iter().map(|(number, policy)| (number, PolicyInfo { policy }))
     }
 
@@ -111,10 +114,10 @@ impl Snapshot {
     }
 
     /// Returns the numbers of the policies that can matter, in their order in the policy set.
-    pub(crate) fn all_candidates(&self, view: &EvalContext<'_>) -> Vec<u32> {
+    pub(crate) fn all_candidates(&self, view: &EvalContext<'_>) -> Vec<PolicyNumber> {
         let effects = [Effect::Forbid, Effect::Permit];
         let found = effects.into_iter().flat_map(|effect| self.candidates(effect, view));
-        let mut numbers: Vec<u32> = found.map(Candidate::policy).collect();
+        let mut numbers: Vec<PolicyNumber> = found.map(Candidate::policy).collect();
         numbers.sort_unstable();
         numbers
     }

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::hash::{FastMap, KeyHasher, PersistentMap};
+use crate::number::{EntityNumber, PathNumber, TypeNumber};
 use crate::value::ValueRef;
 
 /// A variable of a request.
@@ -77,12 +78,12 @@ fn is_identifier(name: &str) -> bool {
 pub(crate) struct Key(NonZeroU64);
 
 impl Key {
-    pub(crate) const fn uid(number: u32) -> Self {
-        Self::new(1, number)
+    pub(crate) const fn uid(number: EntityNumber) -> Self {
+        Self::new(1, number.get())
     }
 
-    pub(crate) const fn type_(number: u32) -> Self {
-        Self::new(2, number)
+    pub(crate) const fn type_(number: TypeNumber) -> Self {
+        Self::new(2, number.get())
     }
 
     const fn string(number: u32) -> Self {
@@ -112,9 +113,9 @@ impl Key {
     }
 
     /// Returns the entity's number, if the literal is one.
-    pub(crate) const fn as_uid(self) -> Option<u32> {
+    pub(crate) const fn as_uid(self) -> Option<EntityNumber> {
         let key = self.0.get();
-        if key >> 32 == 1 { Some(key as u32) } else { None }
+        if key >> 32 == 1 { Some(EntityNumber::new(key as u32)) } else { None }
     }
 }
 
@@ -128,14 +129,14 @@ pub(crate) type KeyMap<V> = hashbrown::HashMap<Key, V, BuildHasherDefault<KeyHas
 /// An entity's id and its type's number: types are few, and comparing their names is slow.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Id {
-    type_: u32,
+    type_: TypeNumber,
     id: SmolStr,
 }
 
 /// An [`Id`] to look up.
 #[derive(Hash)]
 struct IdRef<'a> {
-    type_: u32,
+    type_: TypeNumber,
     id: &'a str,
 }
 
@@ -222,12 +223,12 @@ pub(crate) struct Symbols {
     /// Tells this numbering from every other in the process.
     pub(crate) numbering: u64,
     uids: Numbers<Id>,
-    types: FastMap<EntityTypeName, u32>,
+    types: FastMap<EntityTypeName, TypeNumber>,
     /// Types of which no entity is named, so that no id of theirs needs to be looked up.
     unnamed: Vec<bool>,
     strings: Numbers<SmolStr>,
     longs: Numbers<i64>,
-    path_numbers: FastMap<Path, u32>,
+    path_numbers: FastMap<Path, PathNumber>,
     paths: Vec<Path>,
     /// For each path its variable, and how many paths of the same variable come before it.
     ordinals: Vec<(Var, u32)>,
@@ -253,24 +254,26 @@ impl Symbols {
         }
     }
 
-    pub(crate) fn intern_uid(&mut self, uid: &EntityUid) -> u32 {
+    pub(crate) fn intern_uid(&mut self, uid: &EntityUid) -> EntityNumber {
         let type_ = self.intern_type(uid.type_name());
         let id = uid.id().unescaped();
         if let Some(number) = self.uids.get(&IdRef { type_, id }) {
-            return number;
+            return EntityNumber::new(number);
         }
-        let number = self.uids.add(Id { type_, id: id.into() });
-        if let Some(unnamed) = self.unnamed.get_mut(type_ as usize) {
+        let number = EntityNumber::new(self.uids.add(Id { type_, id: id.into() }));
+        if let Some(unnamed) = self.unnamed.get_mut(type_.index()) {
             *unnamed = false;
         }
         number
     }
 
-    pub(crate) fn intern_type(&mut self, name: &EntityTypeName) -> u32 {
-        let number = intern(&mut self.types, name);
-        if number as usize == self.unnamed.len() {
-            self.unnamed.push(true);
+    pub(crate) fn intern_type(&mut self, name: &EntityTypeName) -> TypeNumber {
+        if let Some(number) = self.types.get(name) {
+            return *number;
         }
+        let number = TypeNumber::after(self.types.len());
+        self.types.insert(name.clone(), number);
+        self.unnamed.push(true);
         number
     }
 
@@ -282,11 +285,11 @@ impl Symbols {
         Key::long(self.longs.number(&long))
     }
 
-    pub(crate) fn intern_path(&mut self, path: Path) -> u32 {
+    pub(crate) fn intern_path(&mut self, path: Path) -> PathNumber {
         if let Some(number) = self.path_numbers.get(&path) {
             return *number;
         }
-        let number = count(self.paths.len());
+        let number = PathNumber::after(self.paths.len());
         if let Some(ordinal) = self.path_counts.get_mut(path.var as usize) {
             self.ordinals.push((path.var, *ordinal));
             *ordinal += 1;
@@ -296,29 +299,29 @@ impl Symbols {
         number
     }
 
-    pub(crate) fn uid(&self, uid: &EntityUid) -> Option<u32> {
+    pub(crate) fn uid(&self, uid: &EntityUid) -> Option<EntityNumber> {
         self.id(self.type_(uid.type_name())?, uid.id().unescaped())
     }
 
     /// Returns the number of the entity with this id, of the type with this number.
-    pub(crate) fn id(&self, type_: u32, id: &str) -> Option<u32> {
-        if self.unnamed.get(type_ as usize).copied().unwrap_or(true) {
+    pub(crate) fn id(&self, type_: TypeNumber, id: &str) -> Option<EntityNumber> {
+        if self.unnamed.get(type_.index()).copied().unwrap_or(true) {
             return None;
         }
-        self.uids.get(&IdRef { type_, id })
+        self.uids.get(&IdRef { type_, id }).map(EntityNumber::new)
     }
 
-    pub(crate) fn type_(&self, name: &EntityTypeName) -> Option<u32> {
+    pub(crate) fn type_(&self, name: &EntityTypeName) -> Option<TypeNumber> {
         self.types.get(name).copied()
     }
 
-    pub(crate) fn path(&self, number: u32) -> Option<&Path> {
-        self.paths.get(number as usize)
+    pub(crate) fn path(&self, number: PathNumber) -> Option<&Path> {
+        self.paths.get(number.index())
     }
 
     /// Returns a path's variable, and how many paths of that variable come before it.
-    pub(crate) fn ordinal(&self, number: u32) -> Option<(Var, usize)> {
-        self.ordinals.get(number as usize).map(|(var, ordinal)| (*var, *ordinal as usize))
+    pub(crate) fn ordinal(&self, number: PathNumber) -> Option<(Var, usize)> {
+        self.ordinals.get(number.index()).map(|(var, ordinal)| (*var, *ordinal as usize))
     }
 
     /// Returns a variable's paths in order.
@@ -360,15 +363,6 @@ impl Symbols {
 
 fn next_numbering() -> u64 {
     NEXT_NUMBERING.fetch_add(1, Ordering::Relaxed)
-}
-
-fn intern<K: Clone + Eq + std::hash::Hash>(map: &mut FastMap<K, u32>, key: &K) -> u32 {
-    if let Some(number) = map.get(key) {
-        return *number;
-    }
-    let number = count(map.len());
-    map.insert(key.clone(), number);
-    number
 }
 
 /// Limits keep every table far below four thousand million entries.

@@ -6,6 +6,24 @@
 //! noncharacters. Whoever writes such a text for people or for another program uses these.
 
 use std::borrow::Cow;
+use std::fmt;
+
+/// Returns a number and what it counts, of which there is `one` or `many`.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::count_of;
+///
+/// assert_eq!(count_of(1, "policy", "policies"), "1 policy");
+/// assert_eq!(count_of(0, "policy", "policies"), "0 policies");
+/// ```
+#[must_use]
+pub fn count_of(count: impl fmt::Display, one: &str, many: &str) -> String {
+    let count = count.to_string();
+    let noun = if count == "1" { one } else { many };
+    count + " " + noun
+}
 
 /// Returns whether a character is shown as something else than itself, or is obeyed.
 ///

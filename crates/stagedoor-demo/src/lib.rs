@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use stagedoor_backstage::{Catalog, DEMO_CATALOG, EntityRef, Permissions};
-use stagedoor_core::{Decision, Engine, Entities, Explanation};
+use stagedoor_core::{Decision, Engine, Entities, Explanation, count_of};
 use stagedoor_kubernetes::{
     Attributes, NonResourceAttributes, ResourceAttributes, Subject, Vocabulary,
 };
@@ -247,7 +247,8 @@ impl Demo {
         };
         let (who, wants) = (width(|row| &row.who), width(|row| &row.wants));
         for (platform, count) in &self.counts {
-            writeln!(page, "{}, decided by {count} policies\n", paint.bold(platform))?;
+            let policies = count_of(*count, "policy", "policies");
+            writeln!(page, "{}, decided by {policies}\n", paint.bold(platform))?;
             self.people(platform, page)?;
             let head =
                 format!("  {:<who$}  {:<wants$}  {:<8}  because of", "who", "wants to", "decision");

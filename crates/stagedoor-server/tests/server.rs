@@ -53,7 +53,7 @@ impl Source for Loads {
 
     fn status(&self, in_force: &InForce<()>) -> SourceStatus {
         SourceStatus {
-            summary: "1 policies".to_owned(),
+            summary: "1 policy".to_owned(),
             revision: Some("r1".to_owned()),
             policies: Some(1),
             lost_forbids: 0,

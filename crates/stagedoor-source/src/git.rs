@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use crate::file_system::{DirectoryEntry, EntryKind, FileMetadata, FileSystem, Stamp};
-use crate::memory::tidy;
+use crate::normalize::normalize_lexically;
 
 /// A commit lists no more than this.
 const LISTING_BYTES: u64 = 256 << 20;
@@ -103,9 +103,9 @@ impl GitTree {
             Some(path) => {
                 let prefix =
                     git_text(directory, &["rev-parse", "--show-prefix"])?.unwrap_or_default();
-                tidy(&Path::new(prefix.trim_end_matches('\n')).join(path))
+                normalize_lexically(&Path::new(prefix.trim_end_matches('\n')).join(path))
             }
-            None => tidy(Path::new(path)),
+            None => normalize_lexically(Path::new(path)),
         };
         let listing = git_text(directory, &["ls-tree", "-r", "-t", "-z", "--full-tree", &root])?;
         let listing = listing.ok_or_else(|| GitError::Listing(object.clone()))?;
@@ -139,7 +139,7 @@ impl GitTree {
     }
 
     fn node(&self, path: &Path) -> io::Result<&Node> {
-        self.nodes.get(&tidy(path)).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.nodes.get(&normalize_lexically(path)).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// Returns the bytes of a blob: at most `limit`, and one more if there are more.
@@ -159,13 +159,13 @@ impl GitTree {
 
     /// Returns what a link leads to within the commit, through links in any part of it.
     fn target(&self, link: &Path, id: &str) -> io::Result<&Node> {
-        let (mut link, mut id) = (tidy(link), id.to_owned());
+        let (mut link, mut id) = (normalize_lexically(link), id.to_owned());
         for _ in 0..32 {
             let target = String::from_utf8_lossy(&self.blob(&id, LINK_BYTES)?).into_owned();
             if Path::new(&target).is_absolute() {
                 break;
             }
-            let path = tidy(&link.parent().unwrap_or(Path::new("")).join(target));
+            let path = normalize_lexically(&link.parent().unwrap_or(Path::new("")).join(target));
             match self.nodes.get(&path) {
                 Some(Node::Link(next)) => (link, id) = (path, next.clone()),
                 Some(node) => return Ok(node),
@@ -191,7 +191,7 @@ impl FileSystem for GitTree {
     }
 
     fn entries(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
-        let directory = tidy(directory);
+        let directory = normalize_lexically(directory);
         match self.node(&directory)? {
             Node::Tree => {}
             Node::Submodule => {
@@ -225,7 +225,7 @@ impl FileSystem for GitTree {
     }
 
     fn display(&self, path: &Path) -> String {
-        format!("{}:{}", self.revision, tidy(path).display())
+        format!("{}:{}", self.revision, normalize_lexically(path).display())
     }
 }
 

@@ -48,6 +48,7 @@ mod limits_file;
 mod lookalike;
 mod manifest;
 mod memory;
+mod normalize;
 mod origin;
 mod platform;
 mod reload;
@@ -68,6 +69,7 @@ pub use kind::{FileKind, MANIFEST_NAME};
 pub use limits_file::{limits_from_json, limits_from_numbers};
 pub use manifest::{Manifest, ManifestUse};
 pub use memory::MemoryFileSystem;
+pub use normalize::normalize_lexically;
 pub use origin::{
     Admission, Gauge, HealthLevel, HealthLine, NothingToLoad, OriginHealth, OriginSet, PathOrigin,
     PolicyOrigin,

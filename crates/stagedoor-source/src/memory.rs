@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use crate::file_system::{DirectoryEntry, EntryKind, FileMetadata, FileSystem, Stamp};
+use crate::normalize::normalize_lexically;
 
 /// So many links lead on to others.
 const LINKS: usize = 32;
@@ -84,14 +85,14 @@ impl MemoryFileSystem {
 
     /// Removes a file or link, or a directory with all below it.
     pub fn remove(&self, path: impl AsRef<Path>) {
-        let path = tidy(path.as_ref());
+        let path = normalize_lexically(path.as_ref());
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
         nodes.version += 1;
         nodes.all.retain(|other, _| !other.starts_with(&path));
     }
 
     fn insert(&self, path: &Path, node: impl FnOnce(u64) -> Node) {
-        let path = tidy(path);
+        let path = normalize_lexically(path);
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
         nodes.version += 1;
         let node = node(nodes.version);
@@ -104,7 +105,7 @@ impl MemoryFileSystem {
     /// Returns what stands at a path, links followed wherever they stand in it.
     fn find(&self, path: &Path) -> io::Result<(PathBuf, Node)> {
         let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
-        let mut path = tidy(path);
+        let mut path = normalize_lexically(path);
         for _ in 0..LINKS {
             let above: Vec<PathBuf> = path.ancestors().map(Path::to_owned).collect();
             let link = above.iter().rev().find_map(|part| match nodes.all.get(part) {
@@ -117,25 +118,14 @@ impl MemoryFileSystem {
             };
             let rest = path.strip_prefix(&link).unwrap_or(Path::new("")).to_owned();
             let target = link.parent().unwrap_or(Path::new("")).join(target);
-            path = tidy(&if rest.as_os_str().is_empty() { target } else { target.join(rest) });
+            path = normalize_lexically(&if rest.as_os_str().is_empty() {
+                target
+            } else {
+                target.join(rest)
+            });
         }
         Err(io::Error::other("too many levels of symbolic links"))
     }
-}
-
-/// Returns a path without `.` and `..`.
-pub(crate) fn tidy(path: &Path) -> PathBuf {
-    let mut tidy = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir if tidy.file_name().is_some() => {
-                tidy.pop();
-            }
-            part => tidy.push(part),
-        }
-    }
-    tidy
 }
 
 impl FileSystem for MemoryFileSystem {

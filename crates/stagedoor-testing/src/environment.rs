@@ -1,14 +1,16 @@
 //! What the requests of one test file are decided by: policies, and the fixtures.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
 use stagedoor_backstage::{Catalog, Permissions, PolicyEngine};
 use stagedoor_core::{Engine, Entities, Limits, RuleEvaluator};
 use stagedoor_kubernetes::{Reviewer, enforced_policies};
-use stagedoor_source::{ManifestUse, PolicySet, PolicySources, RealFileSystem};
+use stagedoor_source::{
+    ManifestUse, PolicySet, PolicySources, RealFileSystem, normalize_lexically,
+};
 
 use crate::cedar_files;
 use crate::file::{Fixtures, TestFile};
@@ -170,7 +172,7 @@ impl TestEnvironment {
     ) -> Result<Self, TestError> {
         let directory = path.parent().unwrap_or(Path::new("."));
         let here = |paths: &[PathBuf]| -> Vec<PathBuf> {
-            paths.iter().map(|path| tidy(directory.join(path))).collect()
+            paths.iter().map(|path| shortened(directory.join(path))).collect()
         };
         let policies = if file.policies.is_empty() {
             let own = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
@@ -221,20 +223,11 @@ impl TestEnvironment {
 }
 
 /// Returns a path without `..`, where that leads to the same place.
-fn tidy(path: PathBuf) -> PathBuf {
-    let mut tidy = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir if tidy.file_name().is_some() => {
-                tidy.pop();
-            }
-            part => tidy.push(part),
-        }
-    }
-    let tidy = if tidy.as_os_str().is_empty() { PathBuf::from(".") } else { tidy };
-    let same = std::fs::canonicalize(&tidy).ok().zip(std::fs::canonicalize(&path).ok());
-    if same.is_some_and(|(tidy, own)| tidy == own) { tidy } else { path }
+fn shortened(path: PathBuf) -> PathBuf {
+    let short = normalize_lexically(&path);
+    let short = if short.as_os_str().is_empty() { PathBuf::from(".") } else { short };
+    let same = std::fs::canonicalize(&short).ok().zip(std::fs::canonicalize(&path).ok());
+    if same.is_some_and(|(short, own)| short == own) { short } else { path }
 }
 
 fn catalog(path: &Path, files: &[PathBuf], fixtures: &Fixtures) -> Result<Catalog, TestError> {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use stagedoor_core::{Effect, Engine, EngineBuilder, Limits};
+use stagedoor_core::{Effect, Engine, EngineBuilder, Limits, count_of};
 use stagedoor_kubernetes::conditional::ConditionalReviewer;
 use stagedoor_kubernetes::{ModeCeiling, Reviewer, VOCABULARY};
 use stagedoor_server::{
@@ -283,7 +283,7 @@ impl Source for ServedPolicies {
         let engine = in_force.value.engine();
         let policies = engine.policies().len();
         SourceStatus {
-            summary: format!("{policies} policies"),
+            summary: count_of(policies, "policy", "policies"),
             revision: Some(engine.revision().to_owned()),
             policies: Some(policies),
             lost_forbids: self.lost_forbids.load().len(),

@@ -199,7 +199,7 @@ fn yaml(seed: &mut Seed, odd: bool) -> String {
 
 #[test]
 fn both_readings_agree() -> Result<()> {
-    let mut seed = Seed(20_261_122);
+    let mut seed = Seed::new(20_261_122);
     let (mut decisions, mut narrower) = (0, 0);
     for number in 0..60 {
         let odd = number % 3 == 2;

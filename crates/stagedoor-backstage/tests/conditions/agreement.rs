@@ -7,7 +7,7 @@ use crate::rules::meets;
 
 #[test]
 fn conditions_agree_with_cedar() -> anyhow::Result<()> {
-    let mut seed = Seed(20_261_122);
+    let mut seed = Seed::new(20_261_122);
     let cases = Cases::new(&mut seed, 100, 100)?;
     let (mut conditional, mut exact, mut allowed_in_all) = (0, 0, 0);
     for case in &cases.cases {
@@ -50,7 +50,7 @@ fn conditions_agree_with_cedar() -> anyhow::Result<()> {
 
 #[test]
 fn conditions_of_the_scaffolder_agree_with_cedar() -> anyhow::Result<()> {
-    let cases = scaffolder_cases(&mut Seed(42), 300, 40)?;
+    let cases = scaffolder_cases(&mut Seed::new(42), 300, 40)?;
     let (mut conditional, mut exact) = (0, 0);
     for case in &cases {
         let criteria = match &case.decision {

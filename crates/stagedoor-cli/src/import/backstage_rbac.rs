@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stagedoor_backstage::rbac::{Parity, Precedence, RbacFiles, RbacImport, Remark};
 use stagedoor_backstage::{Catalog, Permissions, PolicyEngine, SCHEMA};
-use stagedoor_core::{Engine, Limits};
+use stagedoor_core::{Engine, Limits, count_of};
 use stagedoor_wire::Problem;
 
 use super::{FileJson, write};
@@ -162,8 +162,8 @@ pub(super) fn run(args: &BackstageRbacArgs, output: &mut Output) -> Result<Endin
     } else {
         match &args.out {
             Some(directory) if parity.wider == 0 => {
-                let (count, place) = (import.len(), directory.display());
-                output.line(format_args!("{count} policies written to {place}/{FILE}"))?;
+                let count = count_of(import.len(), "policy", "policies");
+                output.line(format_args!("{count} written to {}/{FILE}", directory.display()))?;
             }
             Some(_) => {}
             None => output.line(text.trim_end())?,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use miette::Diagnostic as _;
 use serde::Serialize;
-use stagedoor_core::{Entities, GuardInputs, Request};
+use stagedoor_core::{Entities, GuardInputs, Request, count_of};
 use stagedoor_rule_host::WasmRuleError;
 
 use super::{Answer, checked_arguments, load, question};
@@ -162,8 +162,11 @@ impl Description<'_> {
             (
                 "size",
                 format!(
-                    "{} bytes, {} functions (the largest of {} bytes) in {} module(s)",
-                    self.bytes, self.functions, self.largest_function_bytes, self.modules
+                    "{} bytes, {} (the largest of {} bytes) in {}",
+                    self.bytes,
+                    count_of(self.functions, "function", "functions"),
+                    self.largest_function_bytes,
+                    count_of(self.modules, "module", "modules")
                 ),
             ),
             (

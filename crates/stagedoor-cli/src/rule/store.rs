@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+use stagedoor_core::count_of;
 use stagedoor_rule_host::{LOCK_FILE, RuleHost, RuleLock, WasmRule, WasmRules, WasmRulesError};
 
 use crate::ending::Ending;
@@ -119,7 +120,8 @@ pub(super) fn lock(args: &LockArgs, output: &mut Output) -> Result<Ending, Failu
     let path = args.policies.join(LOCK_FILE);
     let text = RuleLock::text(rules.iter().map(|rule| (rule.name(), rule.digest())));
     std::fs::write(&path, text).map_err(|e| unwritten(&path, &e))?;
-    output.line(format_args!("`{}` pins {} rule(s)", path.display(), rules.len()))?;
+    let count = count_of(rules.len(), "rule", "rules");
+    output.line(format_args!("`{}` pins {count}", path.display()))?;
     Ok(Ending::Done)
 }
 

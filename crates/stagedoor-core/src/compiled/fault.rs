@@ -14,13 +14,14 @@ use super::Val;
 use crate::context::EvalContext;
 use crate::ir::{Operand, Operation, Predicate};
 use crate::lookup::{Lookup, field};
+use crate::number::PathNumber;
 use crate::symbols::{Path, Step, Var};
 use crate::value::{Value, ValueRef};
 
 /// Why a policy could not be evaluated.
 pub(crate) enum Fault<'v> {
     /// A path of a policy leads nowhere.
-    Path(&'v dyn PathFault, u32),
+    Path(&'v dyn PathFault, PathNumber),
     Missing(Missing<'v>),
     Overflow(Operation, i64, i64),
     Negation(i64),
@@ -39,11 +40,11 @@ pub(crate) enum Missing<'v> {
 
 /// Finds out where a path ends before it should.
 pub(crate) trait PathFault {
-    fn missing(&self, path: u32) -> Option<Missing<'_>>;
+    fn missing(&self, path: PathNumber) -> Option<Missing<'_>>;
 }
 
 impl PathFault for EvalContext<'_> {
-    fn missing(&self, path: u32) -> Option<Missing<'_>> {
+    fn missing(&self, path: PathNumber) -> Option<Missing<'_>> {
         self.first_missing(self.symbols.path(path)?)
     }
 }
@@ -160,7 +161,7 @@ impl EvalContext<'_> {
         }))
     }
 
-    fn path_fault(&self, path: u32) -> Option<Fault<'_>> {
+    fn path_fault(&self, path: PathNumber) -> Option<Fault<'_>> {
         let is_plain = match self.found(path) {
             Lookup::Missing => {
                 // Cedar knows actions that no store holds.

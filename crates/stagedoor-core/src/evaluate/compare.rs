@@ -6,12 +6,13 @@ use cedar_policy::Effect;
 
 use super::{DeterminingPolicies, Evaluation, Verdict};
 use crate::error::DecideError;
+use crate::number::PolicyNumber;
 use crate::outcome::PolicyError;
 use crate::shadow::Shadow;
 use crate::snapshot::Snapshot;
 
 /// What policies say: the number, and whether it is satisfied rather than in error.
-type PolicyVerdicts = Vec<(u32, bool)>;
+type PolicyVerdicts = Vec<(PolicyNumber, bool)>;
 
 impl Evaluation<'_, '_> {
     /// Lets Cedar evaluate every policy whose scope matches. Where it says something else, a
@@ -19,7 +20,7 @@ impl Evaluation<'_, '_> {
     pub(super) fn compare(
         &self,
         shadow: &Shadow,
-        counts: &impl Fn(u32) -> bool,
+        counts: &impl Fn(PolicyNumber) -> bool,
         tally: &mut DeterminingPolicies,
     ) -> Result<(), DecideError> {
         let engine = self.engine;
@@ -59,7 +60,7 @@ impl Evaluation<'_, '_> {
 
 fn stricter(tally: &mut DeterminingPolicies, cedar: DeterminingPolicies, engine: &Snapshot) {
     let is_forbid =
-        |number: u32| engine.policy(number).is_some_and(|p| p.effect() == Effect::Forbid);
+        |number: PolicyNumber| engine.policy(number).is_some_and(|p| p.effect() == Effect::Forbid);
     tally.permits.retain(|number| cedar.permits.contains(number));
     tally.forbids.extend(cedar.forbids);
     tally.guarded.retain(|number| is_forbid(*number) || cedar.guarded.contains(number));
@@ -77,7 +78,7 @@ fn stricter(tally: &mut DeterminingPolicies, cedar: DeterminingPolicies, engine:
 
 /// Returns what policies say, by number; forbids that count because they err are errors.
 fn said(tally: &DeterminingPolicies, exact: bool) -> PolicyVerdicts {
-    let errs = |number: &u32| tally.errors.iter().any(|(erring, _)| erring == number);
+    let errs = |number: &PolicyNumber| tally.errors.iter().any(|(erring, _)| erring == number);
     let satisfied = tally.permits.iter().chain(&tally.forbids).chain(&tally.guarded);
     let satisfied = satisfied.filter(|number| exact || !errs(number));
     let errors = tally.errors.iter().map(|(number, _)| (*number, false));

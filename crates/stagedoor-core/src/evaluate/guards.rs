@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use crate::context::RequestRef;
 use crate::error::error_chain;
 use crate::guard::{BoundGuard, GuardAnswer, GuardFailure, GuardOutcome, GuardVerdict};
+use crate::number::{GuardNumber, PolicyNumber};
 use crate::outcome::{Outcome, PolicyError};
 use crate::policy::PolicyInfo;
 use crate::snapshot::Snapshot;
@@ -55,7 +56,7 @@ impl GuardedEffect {
 pub(crate) struct GuardSession<'a> {
     asked: RequestRef<'a>,
     resource: ResourceKnown,
-    answers: SmallVec<[(u32, GuardVerdict); 4]>,
+    answers: SmallVec<[(GuardNumber, GuardVerdict); 4]>,
 }
 
 impl<'a> GuardSession<'a> {
@@ -160,7 +161,7 @@ fn guarded_outcome(
     mut guards: GuardSession<'_>,
 ) -> Outcome {
     let guarded = std::mem::take(&mut tally.guarded);
-    let mut asked: Vec<(u32, Vec<GuardOutcome>)> = Vec::new();
+    let mut asked: Vec<(PolicyNumber, Vec<GuardOutcome>)> = Vec::new();
     for effect in [Effect::Forbid, Effect::Permit] {
         let is_open = match effect {
             Effect::Forbid => tally.forbids.is_empty(),

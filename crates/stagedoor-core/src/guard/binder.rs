@@ -9,6 +9,7 @@ use smol_str::SmolStr;
 use super::{BoundGuard, GuardRefusal, RuleEvaluator, RuleReference};
 use crate::hash::PersistentMap;
 use crate::json::unambiguous;
+use crate::number::GuardNumber;
 use crate::problem::Problem;
 use crate::text::single_line;
 
@@ -116,7 +117,7 @@ impl GuardBinder {
             let (pinned, found) = (pinned.to_owned(), guard.digest().to_owned());
             return Err(refused(name, GuardRefusal::Digest { pinned, found }, at));
         }
-        let number = u32::try_from(self.bound.len()).unwrap_or(u32::MAX);
+        let number = GuardNumber::after(self.bound.len());
         let (rule, arguments) = (SmolStr::from(name), key.1.clone());
         let bound = Arc::new(BoundGuard { number, rule, arguments, guard });
         self.bound.insert(key, Arc::clone(&bound));

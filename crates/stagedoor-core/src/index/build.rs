@@ -6,6 +6,7 @@ use super::Candidate;
 use super::keys::{Feature, FeatureKeys, Parts, PolicyKeys};
 use super::tree::{Check, LeafEntry, Member, Node, Slot, Span, Table, Tree};
 use crate::hash::FastMap;
+use crate::number::{CheckListNumber, NodeNumber, PolicyNumber};
 use crate::symbols::{Key, KeyMap};
 
 /// So few policies are checked one by one.
@@ -23,19 +24,19 @@ const MANY_CHILDREN: usize = 8;
 
 /// A policy of the index and what must hold for it to matter.
 pub(super) struct IndexedPolicy {
-    policy: u32,
+    policy: PolicyNumber,
     keys: SmallVec<[FeatureKeys; 4]>,
     parts: Option<Parts>,
 }
 
 impl IndexedPolicy {
     /// Returns a policy with the keys that are sound for every request.
-    pub(super) fn careful((policy, keys): &(u32, PolicyKeys)) -> Self {
+    pub(super) fn careful((policy, keys): &(PolicyNumber, PolicyKeys)) -> Self {
         Self { policy: *policy, keys: keys.safe.clone(), parts: keys.all_parts() }
     }
 
     /// Returns a policy with all its keys.
-    pub(super) fn whole((policy, keys): (u32, PolicyKeys)) -> Self {
+    pub(super) fn whole((policy, keys): (PolicyNumber, PolicyKeys)) -> Self {
         let parts = keys.all_parts();
         let mut all = keys.safe;
         all.extend(keys.late);
@@ -45,7 +46,7 @@ impl IndexedPolicy {
 
 /// A policy, its keys, and in how many places below it may still stand.
 struct PolicyEntry {
-    policy: u32,
+    policy: PolicyNumber,
     keys: SmallVec<[FeatureKeys; 4]>,
     copies: usize,
     /// What holds of the policy for requests that come here.
@@ -77,7 +78,7 @@ pub(super) struct TreeBuilder {
     checks: Vec<Check>,
     keys: Vec<Key>,
     /// Lists of checks by what they ask: most are asked of many policies.
-    known: FastMap<CheckKey, u32>,
+    known: FastMap<CheckKey, CheckListNumber>,
 }
 
 impl TreeBuilder {
@@ -103,14 +104,14 @@ impl TreeBuilder {
     }
 
     /// Returns the number of a node for these policies; `None` where there are none.
-    fn arrange(&mut self, entries: Vec<PolicyEntry>) -> Option<u32> {
+    fn arrange(&mut self, entries: Vec<PolicyEntry>) -> Option<NodeNumber> {
         if entries.is_empty() {
             return None;
         }
         let feature = if entries.len() <= SMALL { None } else { best_feature(&entries) };
         let Some(feature) = feature.filter(|f| entries.len() > LEAF || !has_many_values(*f)) else {
             let leaf = self.leaf(entries);
-            return Some(push(&mut self.nodes, leaf));
+            return Some(self.node(leaf));
         };
         let mut groups: KeyMap<Vec<PolicyEntry>> = KeyMap::default();
         let mut rest = Vec::new();
@@ -136,15 +137,21 @@ impl TreeBuilder {
         let mut groups: Vec<(Key, Vec<PolicyEntry>)> = groups.into_iter().collect();
         groups.sort_unstable_by_key(|(key, _)| *key);
         let children = groups.into_iter();
-        let children: Vec<(Key, u32)> =
+        let children: Vec<(Key, NodeNumber)> =
             children.filter_map(|(key, entries)| Some((key, self.arrange(entries)?))).collect();
         let table = self.table(&children, has_many_values(feature));
         let rest = self.arrange(rest);
-        Some(push(&mut self.nodes, Node::Branch { feature, table, rest }))
+        Some(self.node(Node::Branch { feature, table, rest }))
+    }
+
+    fn node(&mut self, node: Node) -> NodeNumber {
+        let number = NodeNumber::after(self.nodes.len());
+        self.nodes.push(node);
+        number
     }
 
     /// Adds a table of children, and a filter for it where many values are looked up.
-    fn table(&mut self, children: &[(Key, u32)], many: bool) -> Table {
+    fn table(&mut self, children: &[(Key, NodeNumber)], many: bool) -> Table {
         // Half of the slots stay free, so that a search ends soon.
         let room = (2 * children.len()).next_power_of_two();
         let mut slots = vec![Slot::default(); room];
@@ -216,7 +223,7 @@ impl TreeBuilder {
     }
 
     /// Returns the number of a list of checks.
-    fn checks(&mut self, left: CheckKey) -> u32 {
+    fn checks(&mut self, left: CheckKey) -> CheckListNumber {
         if let Some(number) = self.known.get(&left) {
             return *number;
         }
@@ -228,17 +235,11 @@ impl TreeBuilder {
             })
             .collect();
         let list = Span::append(&mut self.checks, checks);
-        let number = push(&mut self.lists, list);
+        let number = CheckListNumber::after(self.lists.len());
+        self.lists.push(list);
         self.known.insert(left, number);
         number
     }
-}
-
-/// Adds an item and returns its number; limits keep every table far below 2³² entries.
-fn push<T>(items: &mut Vec<T>, item: T) -> u32 {
-    let number = u32::try_from(items.len()).unwrap_or(u32::MAX);
-    items.push(item);
-    number
 }
 
 /// Returns the feature that leaves the fewest policies to check, if any helps.

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::context::EvalContext;
 use crate::hash::FastSet;
 use crate::ir::{Clause, Operand, Predicate};
+use crate::number::{EntityNumber, PathNumber};
 use crate::policy::{ActionScope, EntityScope, StoredPolicy};
 use crate::symbols::{Key, Symbols, Var};
 
@@ -24,9 +25,9 @@ pub(crate) enum Feature {
     PrincipalType,
     ResourceType,
     /// The value at a path.
-    Path(u32),
+    Path(PathNumber),
     /// The elements of the set at a path.
-    Elements(u32),
+    Elements(PathNumber),
 }
 
 /// A feature and the keys of which one must be among the request's.
@@ -59,7 +60,7 @@ impl Parts {
 /// A path that must be there, for the keys that come later in the condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RequiredPath {
-    path: u32,
+    path: PathNumber,
     /// It must also be a set.
     set: bool,
 }
@@ -89,7 +90,7 @@ pub(crate) struct PolicyKeys {
     /// Rules are to be asked besides, or Cedar in any case.
     is_guarded: bool,
     /// Paths that clauses have found to be there, and those clauses.
-    guards: SmallVec<[(u32, Parts); 4]>,
+    guards: SmallVec<[(PathNumber, Parts); 4]>,
 }
 
 /// What is known of all policies' names and data.
@@ -102,7 +103,7 @@ pub(crate) struct IndexInput<'a> {
     /// Policies and data are well typed.
     pub(crate) validated: bool,
     /// Actions that have no members, where a schema tells.
-    pub(crate) single_actions: &'a FastSet<u32>,
+    pub(crate) single_actions: &'a FastSet<EntityNumber>,
 }
 
 pub(crate) fn of(policy: &StoredPolicy, world: IndexInput<'_>) -> PolicyKeys {
@@ -225,7 +226,7 @@ impl PolicyKeys {
 /// does not do.
 fn require(test: &Predicate, symbols: &Symbols, validated: bool, keys: &mut PolicyKeys) -> bool {
     let PolicyKeys { guards, requires, .. } = keys;
-    let mut need = |path: u32, set: bool| {
+    let mut need = |path: PathNumber, set: bool| {
         let is_variable = symbols.path(path).is_some_and(|p| p.steps.is_empty());
         let is_there = is_variable || guards.iter().any(|(guarded, _)| *guarded == path);
         let required = RequiredPath { path, set: set && !validated };

@@ -11,6 +11,7 @@ use super::Candidate;
 use super::keys::{Feature, FeatureKeys, PolicyKeys};
 use super::tree::{Visitor, is_open, key};
 use crate::context::{EvalContext, Ids};
+use crate::number::PolicyNumber;
 use crate::symbols::{Key, PersistentKeyMap, Var};
 
 /// Under so many keys a policy stands at the most.
@@ -27,10 +28,10 @@ pub(super) struct Recent {
 }
 
 /// Numbers of policies; copied whole, four bytes each.
-type Numbers = Arc<[u32]>;
+type Numbers = Arc<[PolicyNumber]>;
 
 impl Recent {
-    pub(super) fn add(&mut self, number: u32, keys: &PolicyKeys) {
+    pub(super) fn add(&mut self, number: PolicyNumber, keys: &PolicyKeys) {
         // INVARIANT: one sound key is enough: a policy that is found by too few questions is
         // evaluated, one that stood under two features would be found twice.
         let best = usable(keys).min_by_key(|keys| self.crowd(keys));
@@ -51,7 +52,7 @@ impl Recent {
     }
 
     /// Takes out a policy that was added with the same keys.
-    pub(super) fn remove(&mut self, number: u32, keys: &PolicyKeys) {
+    pub(super) fn remove(&mut self, number: PolicyNumber, keys: &PolicyKeys) {
         for FeatureKeys { feature, keys, .. } in usable(keys) {
             let children = self.features.iter_mut().find(|(known, _)| known == feature);
             let Some((_, children)) = children else { continue };
@@ -120,16 +121,16 @@ fn ids<'v>(view: &'v EvalContext<'_>, var: Var) -> impl Iterator<Item = Key> + '
     ids.into_iter().flat_map(|interned| interned.ids.iter().copied().map(Key::uid))
 }
 
-fn offer(numbers: &[u32], take: &mut impl Visitor) -> ControlFlow<()> {
+fn offer(numbers: &[PolicyNumber], take: &mut impl Visitor) -> ControlFlow<()> {
     numbers.iter().try_for_each(|number| take(Candidate::new(*number, false)))
 }
 
-fn with(numbers: &[u32], number: u32) -> Numbers {
+fn with(numbers: &[PolicyNumber], number: PolicyNumber) -> Numbers {
     numbers.iter().copied().chain([number]).collect()
 }
 
 /// Returns the numbers without one that is among them; `None` where it is not.
-fn without(numbers: &[u32], number: u32) -> Option<Numbers> {
+fn without(numbers: &[PolicyNumber], number: PolicyNumber) -> Option<Numbers> {
     let at = numbers.iter().position(|other| *other == number)?;
     let (before, after) = numbers.split_at(at);
     Some(before.iter().chain(after.get(1..).unwrap_or_default()).copied().collect())

@@ -9,6 +9,7 @@ use super::Candidate;
 use super::keys::Feature;
 use crate::context::{EvalContext, Ids};
 use crate::node::EntitySymbols;
+use crate::number::{CheckListNumber, EntityNumber, NodeNumber};
 use crate::symbols::{Key, Var};
 
 /// Takes candidates until it breaks off.
@@ -21,7 +22,7 @@ impl<F: FnMut(Candidate) -> ControlFlow<()>> Visitor for F {}
 #[derive(Debug)]
 pub(super) struct Tree {
     /// None where there is no policy.
-    pub(super) root: Option<u32>,
+    pub(super) root: Option<NodeNumber>,
     pub(super) nodes: Box<[Node]>,
     pub(super) slots: Box<[Slot]>,
     pub(super) words: Box<[u64]>,
@@ -44,7 +45,7 @@ pub(super) enum Node {
         feature: Feature,
         table: Table,
         /// Policies that this feature says nothing about.
-        rest: Option<u32>,
+        rest: Option<NodeNumber>,
     },
 }
 
@@ -62,7 +63,7 @@ pub(super) struct Table {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Slot {
     pub(super) key: Option<Key>,
-    pub(super) child: u32,
+    pub(super) child: NodeNumber,
 }
 
 /// A policy, and by number the list of checks that must hold for it to matter.
@@ -70,12 +71,12 @@ pub(super) struct Slot {
 pub(super) struct LeafEntry {
     /// Settled, if all that is left of the policy are the checks.
     pub(super) candidate: Candidate,
-    pub(super) checks: u32,
+    pub(super) checks: CheckListNumber,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Member {
-    pub(super) uid: u32,
+    pub(super) uid: EntityNumber,
     pub(super) place: LeafEntry,
 }
 
@@ -120,8 +121,8 @@ impl Slot {
 impl Table {
     /// Returns the word and bit for an entity in a filter of so many words.
     #[inline]
-    pub(super) fn place(uid: u32, words: usize) -> (usize, u64) {
-        ((uid >> 6) as usize & words.wrapping_sub(1), 1 << (uid & 63))
+    pub(super) fn place(uid: EntityNumber, words: usize) -> (usize, u64) {
+        ((uid.get() >> 6) as usize & words.wrapping_sub(1), 1 << (uid.get() & 63))
     }
 }
 
@@ -135,11 +136,11 @@ impl Tree {
 
     fn walk_from(
         &self,
-        mut next: Option<u32>,
+        mut next: Option<NodeNumber>,
         view: &EvalContext<'_>,
         take: &mut impl Visitor,
     ) -> ControlFlow<()> {
-        while let Some(node) = next.and_then(|number| self.nodes.get(number as usize)) {
+        while let Some(node) = next.and_then(|number| self.nodes.get(number.index())) {
             match *node {
                 Node::Leaf { all, members } => {
                     let mut all = all.of(&self.places).iter();
@@ -202,7 +203,7 @@ impl Tree {
             return own.try_for_each(|slot| self.walk_from(Some(slot.child), view, take));
         }
         let words = table.filter.of(&self.words);
-        let is_known = |uid: u32| {
+        let is_known = |uid: EntityNumber| {
             let (word, bit) = Table::place(uid, words.len());
             words.get(word).is_none_or(|word| word & bit != 0)
         };
@@ -210,7 +211,7 @@ impl Tree {
         known.try_for_each(|uid| self.walk_from(self.child(table, Key::uid(*uid)), view, take))
     }
 
-    fn child(&self, table: Table, key: Key) -> Option<u32> {
+    fn child(&self, table: Table, key: Key) -> Option<NodeNumber> {
         let slots = table.slots.of(&self.slots);
         let mut at = Slot::first(key, slots.len());
         // INVARIANT: some slots are free, so that this ends.

@@ -7,6 +7,7 @@ use cedar_policy::EntityUid;
 use super::Principal;
 use crate::conformance::ActionShape;
 use crate::node::EntitySymbols;
+use crate::number::TypeNumber;
 use crate::symbols::Symbols;
 use crate::value::Record;
 
@@ -20,15 +21,15 @@ pub struct Action {
     pub(crate) numbering: u64,
     /// None where the entities tell its groups.
     pub(crate) interned: Option<Arc<EntitySymbols>>,
-    type_: Option<u32>,
+    type_: Option<TypeNumber>,
     applies: Option<Applies>,
 }
 
 /// What the action applies to.
 #[derive(Debug, Clone)]
 struct Applies {
-    principals: Arc<[u32]>,
-    resources: Arc<[u32]>,
+    principals: Arc<[TypeNumber]>,
+    resources: Arc<[TypeNumber]>,
     shape: Arc<ActionShape>,
 }
 
@@ -55,13 +56,18 @@ impl Action {
     }
 
     /// Returns whether the action is of another type.
-    pub(super) fn is_apart_from(&self, type_: u32) -> bool {
+    pub(super) fn is_apart_from(&self, type_: TypeNumber) -> bool {
         self.type_ != Some(type_)
     }
 
     /// Returns whether the action surely applies to such a principal and resource, in such
     /// circumstances.
-    pub(super) fn fits(&self, principal: &Principal, resource: u32, context: &Record) -> bool {
+    pub(super) fn fits(
+        &self,
+        principal: &Principal,
+        resource: TypeNumber,
+        context: &Record,
+    ) -> bool {
         self.applies.as_ref().is_some_and(|applies| {
             principal.interned().type_.is_some_and(|type_| applies.principals.contains(&type_))
                 && applies.resources.contains(&resource)

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::entities::Entities;
 use crate::lookup::{Lookup, PathKey, PathValue, step_into};
 use crate::node::{EntitySymbols, Node};
+use crate::number::TypeNumber;
 use crate::symbols::{Path, Symbols, Var};
 use crate::value::Value;
 
@@ -43,7 +44,7 @@ struct PrincipalFacts {
 struct Types {
     /// The bits of numbers below 64.
     low: u64,
-    high: Box<[u32]>,
+    high: Box<[TypeNumber]>,
 }
 
 impl Principal {
@@ -101,16 +102,16 @@ impl Principal {
     }
 
     /// Returns whether nothing among the principal's entities is, or names, one of this type.
-    pub(super) fn is_apart_from(&self, type_: u32) -> bool {
+    pub(super) fn is_apart_from(&self, type_: TypeNumber) -> bool {
         self.known.interned.type_ != Some(type_) && !self.known.types.contains(type_)
     }
 }
 
 impl Types {
-    fn of(numbers: impl Iterator<Item = u32>) -> Self {
+    fn of(numbers: impl Iterator<Item = TypeNumber>) -> Self {
         let (mut low, mut high) = (0_u64, Vec::new());
         for number in numbers {
-            match 1_u64.checked_shl(number) {
+            match 1_u64.checked_shl(number.get()) {
                 Some(bit) => low |= bit,
                 None => high.push(number),
             }
@@ -120,8 +121,8 @@ impl Types {
         Self { low, high: high.into_boxed_slice() }
     }
 
-    fn contains(&self, number: u32) -> bool {
-        match 1_u64.checked_shl(number) {
+    fn contains(&self, number: TypeNumber) -> bool {
+        match 1_u64.checked_shl(number.get()) {
             Some(bit) => self.low & bit != 0,
             None => self.high.binary_search(&number).is_ok(),
         }

@@ -8,6 +8,7 @@ use crate::entity::Entity;
 use crate::error::{DecideError, RequestError};
 use crate::limits::Limits;
 use crate::node::EntitySymbols;
+use crate::number::TypeNumber;
 use crate::symbols::{Path, Step, Symbols, Var};
 use crate::value::{ValueRef, extent_of};
 
@@ -19,7 +20,7 @@ use crate::value::{ValueRef, extent_of};
 pub struct ResourceType {
     name: EntityTypeName,
     pub(crate) numbering: u64,
-    number: Option<u32>,
+    number: Option<TypeNumber>,
     slots: Box<[Slot]>,
     /// Whether a resource can conform that has no more than the slots.
     is_complete: bool,
@@ -31,7 +32,7 @@ pub struct ResourceType {
 }
 
 /// Types with their numbers, if they have any.
-type Parents = Box<[(EntityTypeName, Option<u32>)]>;
+type Parents = Box<[(EntityTypeName, Option<TypeNumber>)]>;
 
 /// Where a path of the resource leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl ResourceType {
     }
 
     /// Returns the number of a type, if resources can be members of such; it may not have one.
-    fn parent(&self, symbols: &Symbols, name: &EntityTypeName) -> Option<Option<u32>> {
+    fn parent(&self, symbols: &Symbols, name: &EntityTypeName) -> Option<Option<TypeNumber>> {
         match &self.parents {
             Some(known) => known.iter().find(|(known, _)| known == name).map(|(_, number)| *number),
             None => Some(symbols.type_(name)),
@@ -121,7 +122,7 @@ impl<'a> Resource<'a> {
         &self.type_.name
     }
 
-    pub(super) fn type_number(&self) -> Option<u32> {
+    pub(super) fn type_number(&self) -> Option<TypeNumber> {
         self.type_.number
     }
 

@@ -172,25 +172,17 @@ const BUILT_IN: &[&str] = &[
 ];
 const NAMESPACES: &[&str] = &["a", "b", "A"];
 
-/// A sequence of random numbers (SplitMix64), the same for the same seed.
-pub struct Random(u64);
+/// A sequence of random numbers, the same for the same seed.
+pub struct Random(fastrand::Rng);
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(fastrand::Rng::with_seed(seed))
     }
 
     /// Returns a number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap_or_default()
+        self.0.usize(..end.max(1))
     }
 
     pub fn one_in(&mut self, n: usize) -> bool {

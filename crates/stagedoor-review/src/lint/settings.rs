@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 use stagedoor_core::nearest_name;
+use stagedoor_source::normalize_lexically;
 
 use super::codes::{LintCode, LintLevel};
 use super::finding::{LintFinding, LintReport};
@@ -108,9 +109,11 @@ impl LintSettings {
 
     /// Returns how much a finding matters; nothing where it is not to be told.
     fn level(&self, finding: &LintFinding) -> Option<LintLevel> {
-        let file = finding.place.file.as_deref().map(tidy);
+        let file = finding.place.file.as_deref().map(normalize_lexically);
         let is_in = |paths: &[PathBuf]| {
-            file.as_ref().is_some_and(|file| paths.iter().any(|path| file.starts_with(tidy(path))))
+            file.as_ref().is_some_and(|file| {
+                paths.iter().any(|path| file.starts_with(normalize_lexically(path)))
+            })
         };
         if is_in(&self.exclude) {
             return None;
@@ -121,10 +124,4 @@ impl LintSettings {
         let said = said.filter_map(|severities| severities.0.get(&finding.code)).next();
         said.map_or(Some(finding.level), |severity| severity.level())
     }
-}
-
-/// Returns a path without `./`.
-fn tidy(path: impl AsRef<Path>) -> PathBuf {
-    let parts = path.as_ref().components();
-    parts.filter(|part| !matches!(part, std::path::Component::CurDir)).collect()
 }

@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use bytes::Bytes;
+use fastrand::Rng;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -12,23 +13,6 @@ use crate::support::{Authority, Client, Files, Running, review, tls};
 
 /// Bodies that are tried at each webhook.
 const BODIES: usize = 4_000;
-
-/// Numbers that look random and are the same in every run (SplitMix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % (end.max(1) as u64)).unwrap_or_default()
-    }
-}
 
 /// Pieces that parsers and policies may take amiss.
 const PIECES: [&[u8]; 20] = [
@@ -55,27 +39,27 @@ const PIECES: [&[u8]; 20] = [
 ];
 
 /// Changes a body in a few places.
-fn mutate(body: &str, numbers: &mut Numbers) -> Vec<u8> {
+fn mutate(body: &str, numbers: &mut Rng) -> Vec<u8> {
     let mut bytes = body.as_bytes().to_vec();
-    for _ in 0..=numbers.below(4) {
-        let at = numbers.below(bytes.len() + 1);
-        match numbers.below(5) {
+    for _ in 0..=numbers.usize(..4) {
+        let at = numbers.usize(..bytes.len() + 1);
+        match numbers.usize(..5) {
             0 => bytes.truncate(at),
             1 => {
-                let end = (at + numbers.below(40)).min(bytes.len());
+                let end = (at + numbers.usize(..40)).min(bytes.len());
                 bytes.drain(at.min(end)..end);
             }
             2 => {
                 if let Some(byte) = bytes.get_mut(at) {
-                    *byte = u8::try_from(numbers.below(256)).unwrap_or_default();
+                    *byte = u8::try_from(numbers.usize(..256)).unwrap_or_default();
                 }
             }
             3 => {
-                let piece = PIECES.get(numbers.below(PIECES.len())).copied().unwrap_or_default();
+                let piece = PIECES.get(numbers.usize(..PIECES.len())).copied().unwrap_or_default();
                 bytes.splice(at..at, piece.iter().copied());
             }
             _ => {
-                let from = numbers.below(bytes.len() + 1).min(at);
+                let from = numbers.usize(..bytes.len() + 1).min(at);
                 let copy = bytes.get(from..at).unwrap_or_default().to_vec();
                 bytes.splice(at..at, copy);
             }
@@ -133,7 +117,7 @@ async fn mutated_bodies_are_refused_or_decided_and_never_allowed() -> Result<()>
     config.experimental_conditional = true;
     let running = Running::start(&files, config).await?;
     let tls = files.client(None)?;
-    let mut numbers = Numbers(20_251_122);
+    let mut numbers = Rng::with_seed(20_251_122);
     let mut codes = std::collections::BTreeMap::<u16, usize>::new();
     let bodies = [
         ("/authorize", refused_review()),

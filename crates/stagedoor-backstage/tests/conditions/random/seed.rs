@@ -1,22 +1,17 @@
-//! Numbers that look random.
+//! Random numbers.
 
-/// SplitMix64, which is short and good enough here.
+/// The same numbers for the same seed, on every machine.
 #[derive(Debug, Clone)]
-pub(crate) struct Seed(pub(crate) u64);
+pub(crate) struct Seed(fastrand::Rng);
 
 impl Seed {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(fastrand::Rng::with_seed(seed))
     }
 
     /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        let end = u64::try_from(end.max(1)).unwrap_or(u64::MAX);
-        usize::try_from(self.next() % end).unwrap_or_default()
+        self.0.usize(..end.max(1))
     }
 
     /// Returns true in `percent` of 100 cases.

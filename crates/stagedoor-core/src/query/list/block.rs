@@ -9,6 +9,7 @@ use crate::context::EvalContext;
 use crate::error::DecideError;
 use crate::evaluate::Evaluation;
 use crate::ir::{Clause, Operand, Predicate};
+use crate::number::{PathNumber, TypeNumber};
 use crate::policy::{EntityScope, PolicyInfo};
 use crate::symbols::{Key, Path, Step, Var};
 
@@ -157,7 +158,7 @@ impl Block<'_, '_, '_, '_> {
 
     /// Returns the rows that the scope's constraint on the entity takes.
     fn scope(&self, scope: &EntityScope, rows: &Rows) -> Rows {
-        let is = |type_: u32| self.view.type_(self.lister.var) == Some(type_);
+        let is = |type_: TypeNumber| self.view.type_(self.lister.var) == Some(type_);
         match scope {
             EntityScope::Any => rows.clone(),
             EntityScope::Is(type_) if is(*type_) => rows.clone(),
@@ -390,7 +391,7 @@ impl Block<'_, '_, '_, '_> {
         reads
     }
 
-    fn add_path<'t>(&'t self, path: u32, reads: &mut Reads<'t>) {
+    fn add_path<'t>(&'t self, path: PathNumber, reads: &mut Reads<'t>) {
         // A path that is not known is looked at row by row.
         let Some(Path { var, steps }) = self.view.symbols.path(path) else {
             reads.identity = true;

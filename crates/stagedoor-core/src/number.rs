@@ -1,0 +1,53 @@
+//! Numbers that stand for policies, names and parts of the index, one type for each kind: a path's
+//! number is not taken where a policy's is meant.
+
+/// Makes a type of numbers that count from 0.
+macro_rules! numbers {
+    ($($(#[$doc:meta])* $name:ident;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub(crate) struct $name(u32);
+
+        #[allow(dead_code, reason = "not every kind of number needs every function")]
+        impl $name {
+            #[inline]
+            pub(crate) const fn new(number: u32) -> Self {
+                Self(number)
+            }
+
+            /// Returns the number of what comes after so many others. Limits keep every table far
+            /// below 2³² entries.
+            pub(crate) fn after(len: usize) -> Self {
+                Self(u32::try_from(len).unwrap_or(u32::MAX))
+            }
+
+            #[inline]
+            pub(crate) const fn get(self) -> u32 {
+                self.0
+            }
+
+            /// Returns the place in a table by number.
+            #[inline]
+            pub(crate) const fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    )+};
+}
+
+numbers! {
+    /// A policy of an engine: the order of numbers is that of the policy set.
+    PolicyNumber;
+    /// An entity that a policy names.
+    EntityNumber;
+    /// An entity type that policies or the schema name.
+    TypeNumber;
+    /// A path that policies read, such as `resource.namespace`.
+    PathNumber;
+    /// A guard that is bound to an engine's policies: a rule with its arguments.
+    GuardNumber;
+    /// A node of the index's tree.
+    NodeNumber;
+    /// A list of checks in the index's tree.
+    CheckListNumber;
+}
