@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 
 /// What is read: all code that is shipped.
@@ -64,6 +64,8 @@ impl Messages {
     fn tokens(&mut self, tokens: TokenStream) {
         for token in tokens {
             match token {
+                // What documents code within a macro.
+                TokenTree::Group(group) if is_attribute(&group) => {}
                 TokenTree::Group(group) => self.tokens(group.stream()),
                 TokenTree::Literal(literal) => {
                     if let syn::Lit::Str(text) = syn::Lit::new(literal) {
@@ -74,6 +76,13 @@ impl Messages {
             }
         }
     }
+}
+
+/// Returns whether these are the brackets of `#[doc = …]`, `#[allow(…)]` or the like.
+fn is_attribute(group: &Group) -> bool {
+    let first = group.stream().into_iter().next();
+    group.delimiter() == Delimiter::Bracket
+        && matches!(first, Some(TokenTree::Ident(name)) if name == "doc" || name == "allow")
 }
 
 fn is_test(attributes: &[syn::Attribute]) -> bool {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::number::PolicyNumber;
 use crate::policy::{Body, Slots, StoredPolicy};
 
 /// How many children a node has.
@@ -183,7 +182,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_of_the_set_however_it_came_about() {
-        let digest = |n: PolicyNumber| {
+        let digest = |n: u32| {
             let mut parts = Parts::of("test");
             parts.add(&n.to_le_bytes());
             parts.digest()

@@ -5,7 +5,7 @@
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident;)+) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub(crate) struct $name(u32);
 
         #[allow(dead_code, reason = "not every kind of number needs every function")]
@@ -20,6 +20,9 @@ macro_rules! numbers {
             pub(crate) fn after(len: usize) -> Self {
                 Self(u32::try_from(len).unwrap_or(u32::MAX))
             }
+
+            /// A number that nothing has, however many there are.
+            pub(crate) const NONE: Self = Self(u32::MAX);
 
             #[inline]
             pub(crate) const fn get(self) -> u32 {

@@ -296,7 +296,7 @@ impl Engine {
             if verdict == PolicyVerdict::NotSatisfied {
                 continue;
             }
-            standing.push((number as usize, policy.effect(), verdict));
+            standing.push((number.index(), policy.effect(), verdict));
         }
         standing.sort_unstable_by_key(|(number, _, _)| *number);
         Ok(Verdicts { standing, exact: self.is_exact_cedar() })

@@ -254,7 +254,7 @@ impl Tree {
         let candidate = place.candidate;
         let unsatisfied = Candidate::new(candidate.policy(), false);
         // INVARIANT: the list is there. Were it not, the policy itself would have to be asked.
-        let Some(list) = self.lists.get(place.checks as usize) else { return take(unsatisfied) };
+        let Some(list) = self.lists.get(place.checks.index()) else { return take(unsatisfied) };
         if !list.of(&self.checks).iter().all(|check| self.holds(*check, view)) {
             return ControlFlow::Continue(());
         }

@@ -11,6 +11,7 @@ use crate::guard::{BoundGuard, GuardBinder, GuardProblem};
 use crate::hash::{FastMap, FastSet};
 use crate::ir::{clauses, dereferenced, hops};
 use crate::lower::Lowering;
+use crate::number::EntityNumber;
 use crate::parse;
 use crate::policy::{ActionScope, Body, EntityScope, Form, Origin, Slots, StoredPolicy, Template};
 use crate::problem::Problem;
@@ -268,22 +269,21 @@ impl Compiler {
         let symbols = &mut self.symbols;
         let mut uid = |reference: &EntityReference| match (reference, slot) {
             (EntityReference::EUID(uid), _) => {
-                Some(symbols.intern_uid(&ast::EntityUID::clone(uid).into()))
+                symbols.intern_uid(&ast::EntityUID::clone(uid).into())
             }
-            (EntityReference::Slot(_), Some(uid)) => Some(symbols.intern_uid(uid)),
-            (EntityReference::Slot(_), None) => None,
+            (EntityReference::Slot(_), Some(uid)) => symbols.intern_uid(uid),
+            // It has been refused before; a number that no entity has would match nothing.
+            (EntityReference::Slot(_), None) => EntityNumber::NONE,
         };
-        // A slot without a value has been refused before; a number that no entity has
-        // would match nothing.
         match constraint {
             PrincipalOrResourceConstraint::Any => EntityScope::Any,
-            PrincipalOrResourceConstraint::Eq(r) => EntityScope::Eq(uid(r).unwrap_or(u32::MAX)),
-            PrincipalOrResourceConstraint::In(r) => EntityScope::In(uid(r).unwrap_or(u32::MAX)),
+            PrincipalOrResourceConstraint::Eq(r) => EntityScope::Eq(uid(r)),
+            PrincipalOrResourceConstraint::In(r) => EntityScope::In(uid(r)),
             PrincipalOrResourceConstraint::Is(name) => {
                 EntityScope::Is(symbols.intern_type(&ast::EntityType::clone(name).into()))
             }
             PrincipalOrResourceConstraint::IsIn(name, r) => {
-                let uid = uid(r).unwrap_or(u32::MAX);
+                let uid = uid(r);
                 let type_ = symbols.intern_type(&ast::EntityType::clone(name).into());
                 EntityScope::IsIn(type_, uid)
             }

@@ -12,7 +12,7 @@ use crate::controller::{settled, with_built_in};
 use crate::random::Random;
 use crate::reference;
 
-const CLUSTERS: u64 = 60;
+const CLUSTERS: u64 = 80;
 
 fn requests(cluster: &Cluster) -> Result<Vec<(Subject, Attributes)>> {
     let mut objects = RbacObjects::default();
