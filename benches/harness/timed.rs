@@ -13,11 +13,8 @@ use serde_json::Value;
 pub(crate) struct Command(PathBuf);
 
 impl Command {
-    pub(crate) fn new(path: PathBuf) -> Result<Self> {
-        let path = path.canonicalize().with_context(|| {
-            format!("`{}` is missing: build it with `--bin stagedoor`", path.display())
-        })?;
-        Ok(Self(path))
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(path)
     }
 
     /// Returns how long a run takes, whatever it finds.

@@ -3,6 +3,7 @@
 mod cedar_files;
 mod coverage;
 mod expectations;
+mod findings;
 mod guards;
 mod lint;
 mod mistakes;

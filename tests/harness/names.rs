@@ -165,9 +165,9 @@ fn a_cell_fails_at_its_line() -> Result<()> {
     let (report, _) = run(&place.suite()?);
     let line =
         tests.lines().position(|line| line.contains("Doc::\"plan\"")).unwrap_or_default() + 1;
-    let github = format::github(&report);
+    let github = format::github(&report, &[]);
     ensure!(github.contains(&format!(",line={line},")), "{line}: {github}");
-    ensure!(format::junit(&report).is_ok_and(|xml| xml.contains(&format!("line=\"{line}\""))));
+    ensure!(format::junit(&report, &[]).is_ok_and(|xml| xml.contains(&format!("line=\"{line}\""))));
     Ok(())
 }
 

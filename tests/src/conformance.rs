@@ -242,6 +242,36 @@ pub fn strictly(files: &Files) -> Result<Tally> {
     })
 }
 
+/// Loads each case that validates, takes one of `step` of them, and lets `differs` look at the engine
+/// with the case's requests and entities: what it returns differs from what it should be.
+///
+/// # Errors
+///
+/// If a case cannot be read, or from `differs`.
+pub fn loaded(
+    files: &Files,
+    step: usize,
+    differs: impl Fn(&Engine, &[Request], &Entities) -> Result<Vec<String>> + Sync,
+) -> Result<Tally> {
+    let mut cases = cases(files)?;
+    cases.retain(|(_, case)| case.should_validate);
+    let cases: Vec<(&str, CaseFile)> = cases.into_iter().step_by(step.max(1)).collect();
+    in_parallel(&cases, |(name, case)| {
+        let schema = case.schema(files)?;
+        let engine = Engine::builder()
+            .schema(&case.schema, text(files, &case.schema)?)
+            .policies(&case.policies, text(files, &case.policies)?)
+            .build()
+            .with_context(|| (*name).to_owned())?;
+        let requests = case.requests.iter().filter(|request| request.validate_request);
+        let requests = requests.map(|r| r.read(Some(&schema))).collect::<Result<Vec<_>>>()?;
+        let entities = case.entities(files, Some(&schema))?;
+        let differences = differs(&engine, &requests, &entities)?;
+        let differences = differences.into_iter().map(|what| format!("{name}: {what}")).collect();
+        Ok(Tally { cases: 1, requests: requests.len(), differences, ..Tally::default() })
+    })
+}
+
 /// Puts the policies of `pool` cases at a time into one engine and holds it against
 /// Cedar's authorizer with the same set, for the requests and entities of each case.
 ///

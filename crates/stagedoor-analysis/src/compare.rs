@@ -10,7 +10,7 @@ mod replacement;
 
 pub use replacement::ReplacementEffect;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +21,7 @@ use crate::library::Library;
 use crate::policy::{ParseError, ParsedPolicy};
 use crate::question::{Question, Reply};
 use crate::schema::{Environment, SchemaView};
-use crate::search::{SearchOutcome, Side, search, search_among};
+use crate::search::{SearchOutcome, Side, decided_by, search, search_among};
 use crate::stack::with_stack;
 use crate::witness::Witness;
 
@@ -267,6 +267,37 @@ enum Task {
     NewKind(Arc<Environment>),
 }
 
+impl Task {
+    /// Returns the policy that it is about, if it is about one, and the kind of request.
+    fn parts(&self) -> (Option<&Arc<ParsedPolicy>>, &Arc<Environment>) {
+        match self {
+            Self::Permit(policy, env) | Self::Forbid(policy, env) => (Some(policy), env),
+            Self::NewKind(env) => (None, env),
+        }
+    }
+}
+
+/// Returns the numbers of questions, those about the same policy and types together: what answers
+/// one may answer the next, which asks about another action.
+fn bundles(tasks: &[Task]) -> Vec<Vec<usize>> {
+    let mut bundles: Vec<Vec<usize>> = Vec::new();
+    let mut places = HashMap::new();
+    for (number, task) in tasks.iter().enumerate() {
+        let (policy, env) = task.parts();
+        let Some(policy) = policy else {
+            bundles.push(vec![number]);
+            continue;
+        };
+        let key = (Arc::as_ptr(policy), &env.principal, &env.resource);
+        let place = *places.entry(key).or_insert(bundles.len());
+        match bundles.get_mut(place) {
+            Some(bundle) => bundle.push(number),
+            None => bundles.push(vec![number]),
+        }
+    }
+    bundles
+}
+
 /// One direction.
 struct Way<'l, 'e> {
     direction: Direction,
@@ -277,20 +308,28 @@ struct Way<'l, 'e> {
 impl Way<'_, '_> {
     /// Answers questions on all processors.
     fn run(&self, schema: &SchemaView, tasks: &[Task]) -> Vec<Difference> {
+        let bundles = bundles(tasks);
         let next = AtomicUsize::new(0);
         let all = Mutex::new(Vec::new());
         let work = || {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(task) = tasks.get(number) else { break };
-                if let Some(difference) = self.answer(schema, task) {
+                let Some(bundle) = bundles.get(number) else { break };
+                let mut last = None;
+                for (number, task) in bundle.iter().filter_map(|n| Some((*n, tasks.get(*n)?))) {
+                    let Some(difference) = self.answer(schema, task, last.as_ref()) else {
+                        continue;
+                    };
+                    if let Finding::Proved { witness, .. } = &difference.finding {
+                        last = Some(witness.clone());
+                    }
                     all.lock().unwrap_or_else(PoisonError::into_inner).push((number, difference));
                 }
             }
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         std::thread::scope(|scope| {
-            for _ in 1..threads.min(tasks.len()) {
+            for _ in 1..threads.min(bundles.len()) {
                 let builder = std::thread::Builder::new().stack_size(crate::stack::BYTES);
                 // Where there is no thread more, those that there are do it.
                 let _ = builder.spawn_scoped(scope, work);
@@ -310,12 +349,16 @@ impl Way<'_, '_> {
         }
     }
 
-    fn answer(&self, schema: &SchemaView, task: &Task) -> Option<Difference> {
-        let (policy, environment) = match task {
-            Task::Permit(policy, env) | Task::Forbid(policy, env) => (Some(policy), env),
-            Task::NewKind(env) => (None, env),
-        };
-        let finding = match self.outcome(schema, task) {
+    /// Answers a question; `last` is a request that answered one about the same policy and types.
+    fn answer(
+        &self,
+        schema: &SchemaView,
+        task: &Task,
+        last: Option<&Box<Witness>>,
+    ) -> Option<Difference> {
+        let (policy, environment) = task.parts();
+        let again = last.and_then(|last| self.again(task, last));
+        let finding = match again.unwrap_or_else(|| self.outcome(schema, task)) {
             SearchOutcome::Nothing => return None,
             SearchOutcome::Undecided(reasons) => Finding::Undecided(reasons),
             SearchOutcome::Witness(witness, reasons) => {
@@ -335,6 +378,22 @@ impl Way<'_, '_> {
             policy: policy.cloned(),
             finding,
         })
+    }
+
+    /// Puts a request that answered a question about another action to this one. Nothing unless
+    /// both sides decide it as wanted, because of the policy that is asked about.
+    fn again(&self, task: &Task, last: &Witness) -> Option<SearchOutcome> {
+        let (policy, environment) = task.parts();
+        let policy = policy.filter(|policy| !policy.is_guarded())?;
+        let mut witness = last.clone();
+        witness.request.action = environment.action.clone().into();
+        let sides = self.sides(matches!(task, Task::Forbid(..)));
+        let reasons = decided_by(&witness, &sides)?;
+        let of_policy = match task {
+            Task::Forbid(..) => reasons.last(),
+            Task::Permit(..) | Task::NewKind(_) => reasons.first(),
+        };
+        of_policy?.contains(&policy.id).then(|| SearchOutcome::Witness(Box::new(witness), reasons))
     }
 
     /// Returns both sides; `is_forbidden` where the question says that a forbid denies.

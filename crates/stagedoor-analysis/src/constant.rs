@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
 
 use cedar_policy_core::ast::{EntityUID, Expr, Literal, ValueKind};
 use cedar_policy_core::entities::Entities;
@@ -133,16 +134,24 @@ pub(crate) enum ConstantResult {
 
 /// Evaluates an expression without variables by Cedar's own evaluator.
 pub(crate) fn evaluate(expr: &Expr) -> ConstantResult {
+    // What most are needs no evaluator.
+    if let ast::ExprKind::Lit(literal) = expr.expr_kind() {
+        return of_value(&ast::Value::from(literal.clone()));
+    }
     let Some(value) = interpret(expr) else { return ConstantResult::Error };
     of_value(&value)
 }
 
+/// Somebody to ask as, whom no expression without variables looks at; read once.
+static NOBODY: LazyLock<Option<EntityUID>> =
+    LazyLock::new(|| EntityUID::with_eid_and_type("Nobody", "").ok());
+
 fn interpret(expr: &Expr) -> Option<ast::Value> {
-    let (entities, uid) = (Entities::new(), EntityUID::with_eid_and_type("Nobody", "").ok()?);
+    let (entities, uid) = (Entities::new(), NOBODY.as_ref()?);
     let request = ast::Request::new_unchecked(
         ast::EntityUIDEntry::known(uid.clone(), None),
         ast::EntityUIDEntry::known(uid.clone(), None),
-        ast::EntityUIDEntry::known(uid, None),
+        ast::EntityUIDEntry::known(uid.clone(), None),
         Some(ast::Context::empty()),
     );
     let evaluator = Evaluator::new(request, &entities, Extensions::all_available());

@@ -65,6 +65,24 @@ impl Library<'_> {
         with_stack(|| self.policies().iter().enumerate().map(of).collect())
     }
 
+    /// Returns whether some request may make a policy count, by its number: a permit where it is
+    /// satisfied, a forbid also where it cannot be evaluated. What guards say is left out. No is
+    /// proved; yes is said of what is not found out, too.
+    #[must_use]
+    pub fn may_count(&self, number: usize) -> bool {
+        let Ok(policy) = self.parsed(number) else { return true };
+        let schema = self.schema();
+        let mut environments = schema.environments.iter();
+        with_stack(|| {
+            environments.any(|env| {
+                let mut question = Question::new(schema, env);
+                let counts = counts(&mut question, &policy);
+                question.require(&counts);
+                !matches!(question.ask(), Reply::No)
+            })
+        })
+    }
+
     /// Returns whether one policy surely counts whenever another does; both by their numbers. Conditions
     /// as deep as an engine takes them need a stack as large as its threads have.
     #[must_use]

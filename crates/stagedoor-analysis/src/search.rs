@@ -186,6 +186,16 @@ impl Search<'_, '_, '_> {
     }
 }
 
+/// Returns the determining policies of each side, if all decide a request as wanted, whatever
+/// guards say.
+pub(crate) fn decided_by(found: &Witness, sides: &[Side<'_>]) -> Option<Vec<Vec<String>>> {
+    let decide = |side: &Side<'_>| {
+        let decided = side.library.decide(found).ok()?;
+        in_the_way(&decided, side).is_none().then_some(decided.reasons)
+    };
+    sides.iter().map(decide).collect()
+}
+
 enum Put {
     /// All decide as wanted; these policies determine it.
     Decided(Vec<Vec<String>>),

@@ -7,6 +7,7 @@ use stagedoor_core::count_of;
 use stagedoor_kubernetes::rbac::{
     AuditBaseline, AuditCheck, AuditFinding, AuditReport, AuditSeverity, Chain, PictureFormat,
 };
+use stagedoor_wire::sarif;
 
 use crate::built_in_roles::{BuiltIn, RoleArgs};
 use crate::ending::Ending;
@@ -95,6 +96,17 @@ impl Severity {
 
 pub(crate) fn run(args: &AuditArgs, output: &mut Output) -> Result<Ending, Failure> {
     let Platform::Kubernetes(args) = &args.platform;
+    let ended = look(args, output);
+    if let (Err(failure), true) = (&ended, args.sarif)
+        && !matches!(failure, Failure::Output(_))
+    {
+        // Whoever reads the report reads of it there.
+        output.bytes(sarif::failure("stagedoor", &failure.to_json()).as_bytes())?;
+    }
+    ended
+}
+
+fn look(args: &KubernetesArgs, output: &mut Output) -> Result<Ending, Failure> {
     let resolved = args.roles.resolved(BuiltIn::All)?;
     if args.chains || args.picture.is_some() {
         tell_chains(&Chain::all_of(&resolved), args.picture, output)?;

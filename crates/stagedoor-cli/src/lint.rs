@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use stagedoor_core::count_of;
 use stagedoor_review::Policies;
-use stagedoor_review::lint::format::Unusable;
 use stagedoor_review::lint::{
     Certainty, LintCode, LintFinding, LintLevel, LintPlace, LintReport, Linter, format,
 };
-use stagedoor_wire::{Problem, Severity, WireError};
+use stagedoor_wire::sarif;
 
 use crate::ending::Ending;
 use crate::failure::Failure;
@@ -100,31 +99,14 @@ pub(crate) fn run(args: &LintArgs, output: &mut Output) -> Result<Ending, Failur
         && !matches!(failure, Failure::Output(_))
     {
         // Whoever reads the report reads of it there.
-        let problems = unusable(failure);
+        let error = failure.to_json();
         let text = match report {
-            ReportFormat::Sarif => format::sarif_unusable(&problems),
-            ReportFormat::Github => format::github_unusable(&problems),
+            ReportFormat::Sarif => sarif::failure("stagedoor lint", &error),
+            ReportFormat::Github => format::github_unusable(&error),
         };
         output.bytes(text.as_bytes())?;
     }
     or_unusable(ended, output)
-}
-
-/// Returns what keeps policies from being looked at, problem by problem.
-fn unusable(failure: &Failure) -> Vec<Unusable> {
-    let WireError { code, error, file, line, problems, .. } = failure.to_json();
-    let is_error = |problem: &&Problem| problem.severity == Severity::Error;
-    let each: Vec<Unusable> = problems
-        .iter()
-        .filter(is_error)
-        .map(|problem| Unusable {
-            code: problem.code.clone(),
-            message: problem.message.clone(),
-            file: problem.file.clone(),
-            line: problem.line,
-        })
-        .collect();
-    if each.is_empty() { vec![Unusable { code, message: error, file, line }] } else { each }
 }
 
 fn look(args: &LintArgs, output: &mut Output) -> Result<Ending, Failure> {

@@ -122,6 +122,8 @@ enum ReportFormat {
     Tap,
     /// Annotations of GitHub Actions, after the text for people.
     Github,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
 }
 
 pub(crate) fn run(args: &TestArgs, output: &mut Output) -> Result<Ending, Failure> {
@@ -139,6 +141,12 @@ pub(crate) fn run(args: &TestArgs, output: &mut Output) -> Result<Ending, Failur
 fn once(args: &TestArgs, output: &mut Output) -> Result<(Ending, Vec<PathBuf>), Failure> {
     let mut sources = Vec::new();
     let ended = load_and_run(args, &mut sources, output);
+    if let Err(failure) = &ended
+        && !matches!(failure, Failure::Output(_))
+    {
+        // Whoever reads the report reads of it there.
+        report_unusable(args, &TestError::from(&failure.to_json()), output)?;
+    }
     Ok((or_unusable(ended, output)?, sources))
 }
 
@@ -173,21 +181,7 @@ fn load_and_run(
             run_suite(args, &suite, options, output)
         }
         Err(error) => {
-            match args.report {
-                Some(ReportFormat::Junit) => {
-                    let xml = format::junit_problems(&error).map_err(|e| {
-                        Failure::input(format!("the report cannot be written: {e}"))
-                    })?;
-                    output.bytes(xml.as_bytes())?;
-                }
-                Some(ReportFormat::Github) => {
-                    output.bytes(format::github_problems(&error).as_bytes())?;
-                }
-                Some(ReportFormat::Tap) => {
-                    output.line("TAP version 14\nBail out! tests were not run")?
-                }
-                None => {}
-            }
+            report_unusable(args, &error, output)?;
             unusable(&error, output)?;
             Ok(Ending::Unusable)
         }
@@ -209,8 +203,7 @@ fn run_suite(
     if report.cases().next().is_none() {
         let filter = args.filter.as_deref().unwrap_or_default();
         let message = format!("no case of {} matches the filter `{filter}`", suite.len());
-        unusable_message(&message, output)?;
-        return Ok(Ending::Unusable);
+        return Err(Failure::input(message));
     }
     let coverage = if args.coverage.is_some() || args.min_coverage.is_some() {
         let measured = suite.coverage(&options);
@@ -224,19 +217,20 @@ fn run_suite(
     } else {
         None
     };
+    let short = coverage.iter().flat_map(|c| c.shortfalls(args.min_coverage.unwrap_or_default()));
+    let missed = short.chain(mutation.iter().flat_map(Mutation::shortfalls)).collect::<Vec<_>>();
     match args.report {
         Some(ReportFormat::Junit) => {
-            let xml = format::junit(&report)
-                .map_err(|e| Failure::input(format!("the report cannot be written: {e}")))?;
-            output.bytes(xml.as_bytes())?;
+            output.bytes(xml(format::junit(&report, &missed))?.as_bytes())?;
         }
-        Some(ReportFormat::Tap) => output.bytes(format::tap(&report).as_bytes())?,
+        Some(ReportFormat::Tap) => output.bytes(format::tap(&report, &missed).as_bytes())?,
+        Some(ReportFormat::Sarif) => output.bytes(format::sarif(&report, &missed).as_bytes())?,
         None if output.is_json() => {
             output.json(&ReportJson::of(&report, coverage.as_ref(), mutation.as_ref()))?;
         }
         Some(ReportFormat::Github) => {
             tell(&report, output)?;
-            output.bytes(format::github(&report).as_bytes())?;
+            output.bytes(format::github(&report, &missed).as_bytes())?;
         }
         None => tell(&report, output)?,
     }
@@ -250,6 +244,22 @@ fn run_suite(
     };
     let done = report.passed() && covered && !survived;
     Ok(if done { Ending::Done } else { Ending::Failed })
+}
+
+/// Writes the report of tests that cannot be run.
+fn report_unusable(args: &TestArgs, error: &TestError, output: &mut Output) -> Result<(), Failure> {
+    let text = match args.report {
+        Some(ReportFormat::Junit) => xml(format::junit_problems(error))?,
+        Some(ReportFormat::Github) => format::github_problems(error),
+        Some(ReportFormat::Sarif) => format::sarif_problems(error),
+        Some(ReportFormat::Tap) => "TAP version 14\nBail out! tests were not run\n".to_owned(),
+        None => return Ok(()),
+    };
+    output.bytes(text.as_bytes())
+}
+
+fn xml<E: std::fmt::Display>(written: Result<String, E>) -> Result<String, Failure> {
+    written.map_err(|e| Failure::input(format!("the report cannot be written: {e}")))
 }
 
 /// Tells on the terminal how many cases have been run, ten times a second at most.
@@ -270,7 +280,7 @@ fn progress() -> Progress {
 impl TestArgs {
     /// Whether the standard output is for people, and not for a program that reads a report.
     fn is_for_people(&self, output: &Output) -> bool {
-        !output.is_json() && !matches!(self.report, Some(ReportFormat::Junit | ReportFormat::Tap))
+        !output.is_json() && matches!(self.report, None | Some(ReportFormat::Github))
     }
 }
 
@@ -366,14 +376,5 @@ fn unusable(error: &TestError, output: &mut Output) -> Result<(), Failure> {
         output.complaint(&problem.to_string());
     }
     output.complaint(&summary);
-    Ok(())
-}
-
-fn unusable_message(message: &str, output: &mut Output) -> Result<(), Failure> {
-    if output.is_json() {
-        let error = message.to_owned();
-        return output.json(&UnusableJson { error, problems: &[], unreported: 0 });
-    }
-    output.complaint(message);
     Ok(())
 }

@@ -113,4 +113,4 @@ pub use statistics::Statistics;
 pub use text::{count_of, is_unsafe, printable, single_line};
 pub use trial::{PolicyVerdict, ScopeTable, ScopeTruths, Trial, Variants, Verdicts};
 pub use value::{Record, Value, ValueRef, serialize_record};
-pub use walk::visit_conditions;
+pub use walk::{joined_by, visit_conditions};

@@ -1,6 +1,22 @@
 //! Walking over the conditions of a policy as it is written.
 
-use cedar_policy::pst::{Clause, Expr, Template};
+use std::sync::Arc;
+
+use cedar_policy::pst::{BinaryOp, Clause, Expr, Template};
+
+/// Returns what an operator such as `&&` joins, from left to right; an expression without it is its
+/// only part. What [`conjuncts`](crate::expr::conjuncts) is for Cedar's syntax trees.
+#[must_use]
+pub fn joined_by<'x>(op: BinaryOp, expr: &'x Arc<Expr>) -> Vec<&'x Arc<Expr>> {
+    let (mut parts, mut open) = (Vec::new(), vec![expr]);
+    while let Some(expr) = open.pop() {
+        match expr.as_ref() {
+            Expr::BinaryOp { op: this, left, right } if *this == op => open.extend([right, left]),
+            _ => parts.push(expr),
+        }
+    }
+    parts
+}
 
 /// Visits every expression of a policy's conditions, each before those that it is made of.
 pub fn visit_conditions(template: &Template, visitor: &mut impl FnMut(&Expr)) {

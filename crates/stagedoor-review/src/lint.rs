@@ -114,6 +114,7 @@ impl<'e> Linter<'e> {
             if let Some(library) = &library {
                 let inspected = inspected::of(library, &single::never_told(&report.findings));
                 report.findings.extend(inspected);
+                inspected::deny_by_errors(library, &mut report.findings);
             }
             let never = single::never_told(&report.findings);
             // What does not decide overrides nothing, and makes nothing needless.

@@ -24,13 +24,9 @@ impl Policies {
         beside: Option<&ResolvedRbac>,
     ) -> Result<Self, LoadingError> {
         let mut schemas = vec![SCHEMA.to_owned()];
-        // In the same order for both sides, so that both get the same schema.
-        let mut all: Vec<&ResolvedRbac> = [Some(rbac), beside].into_iter().flatten().collect();
-        all.sort_by_cached_key(|rbac| format!("{rbac:?}"));
-        for rbac in all {
-            let import = RbacImport::for_vocabulary(rbac, &vocabulary(&schemas)?);
-            schemas.extend(import.schema().map(str::to_owned));
-        }
+        // One schema of the verbs of both, so that both sides get the same.
+        let all = [Some(rbac), beside].into_iter().flatten();
+        schemas.extend(RbacImport::schema_of(all, &vocabulary(&schemas)?));
         let import = RbacImport::for_vocabulary(rbac, &vocabulary(&schemas)?);
         let mut builder = Engine::builder().rules(Arc::new(AbsentRules));
         for (number, schema) in schemas.into_iter().enumerate() {

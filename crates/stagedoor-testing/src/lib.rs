@@ -63,6 +63,7 @@ mod resolve;
 mod resolved_case;
 mod sample;
 mod selection;
+mod shortfall;
 mod suite;
 mod suppression;
 mod table;
@@ -81,6 +82,7 @@ pub use report::{
     PolicyMessage, PolicyPlace, Report,
 };
 pub use request_space::{RequestSpace, SpaceRequest};
+pub use shortfall::Shortfall;
 pub use suite::{Options, Progress, TestSuite, TestSuiteBuilder};
 pub use suppression::UnusedSuppression;
 

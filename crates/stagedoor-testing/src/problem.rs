@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use stagedoor_backstage::FileError;
 use stagedoor_core::{LoadError, Severity};
+use stagedoor_wire::WireError;
 
 /// More problems than this are only counted.
 const REPORTED: usize = 100;
@@ -128,6 +129,36 @@ impl From<&LoadError> for TestError {
                 column: problem.column().map(|column| column as u64),
                 message: problem.message().to_owned(),
                 help: problem.help().map(str::to_owned),
+            });
+        }
+        all
+    }
+}
+
+/// What keeps a command from getting as far as the tests: an empty file is meant where none is.
+impl From<&WireError> for TestError {
+    fn from(error: &WireError) -> Self {
+        let number = |number: Option<usize>| number.and_then(|n| u64::try_from(n).ok());
+        let mut all = Self { unreported: error.unreported, ..Self::default() };
+        let is_error = |problem: &&stagedoor_wire::Problem| {
+            problem.severity == stagedoor_wire::Severity::Error
+        };
+        for problem in error.problems.iter().filter(is_error) {
+            all.add(Problem {
+                file: problem.file.clone().unwrap_or_default(),
+                line: number(problem.line),
+                column: number(problem.column),
+                message: problem.message.clone(),
+                help: problem.help.clone(),
+            });
+        }
+        if all.problems.is_empty() {
+            all.add(Problem {
+                file: error.file.clone().unwrap_or_default(),
+                line: number(error.line),
+                column: number(error.column),
+                message: error.error.clone(),
+                help: error.help.clone(),
             });
         }
         all

@@ -41,6 +41,7 @@ mod input;
 mod keys;
 mod problem;
 mod query;
+pub mod sarif;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod uid;

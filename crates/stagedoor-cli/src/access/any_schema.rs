@@ -8,7 +8,7 @@ use stagedoor_analysis::{ParsedPolicy, ScopeConstraint};
 use stagedoor_backstage::EntityRef;
 use stagedoor_core::{
     Decision, Effect, Engine, Entities, Entity, EntityTypeName, EntityUid, PartialContext, Party,
-    Query, QueryAnswer, QueryCondition, QueryResidual, nearest_name, pst, uid,
+    Query, QueryAnswer, QueryCondition, QueryResidual, joined_by, nearest_name, pst, uid,
 };
 use stagedoor_review::Platform;
 use stagedoor_wire::WireError;
@@ -249,25 +249,12 @@ fn beside_scope(
         }
         said.extend(is.into_iter().chain(within));
     }
-    let parts: Vec<String> = conjuncts(tree)
+    let parts: Vec<String> = joined_by(pst::BinaryOp::And, tree)
         .into_iter()
         .map(ToString::to_string)
         .filter(|part| !said.contains(part))
         .collect();
     (!parts.is_empty()).then(|| parts.join(" && "))
-}
-
-fn conjuncts(tree: &pst::Expr) -> Vec<&pst::Expr> {
-    let (mut found, mut open) = (Vec::new(), vec![tree]);
-    while let Some(expr) = open.pop() {
-        match expr {
-            pst::Expr::BinaryOp { op: pst::BinaryOp::And, left, right } => {
-                open.extend([right.as_ref(), left.as_ref()]);
-            }
-            other => found.push(other),
-        }
-    }
-    found
 }
 
 /// Prints rows.

@@ -22,16 +22,16 @@ pub(super) fn tell_mutation(
             output.line(format_args!("{}", printable(&text)))?;
         }
     }
-    let MutantCounts { survived, undecided, timeout, .. } = mutation.counts();
+    let MutantCounts { timeout, .. } = mutation.counts();
     if timeout > 0 {
         let told = format!("{timeout} mutants are not settled: give more time with `--budget`");
         output.complaint(&told);
     }
-    if mutation.mutants.is_empty() {
-        output.complaint("there is no mutant: the policies have nothing to change");
+    let short = mutation.shortfalls();
+    if let (true, Some(none)) = (mutation.mutants.is_empty(), short.first()) {
+        output.complaint(&none.title);
     }
-    let is_shown = survived + undecided + timeout == 0 && !mutation.mutants.is_empty();
-    Ok(!is_shown)
+    Ok(!short.is_empty())
 }
 
 /// Tells of coverage; returns whether it is enough.
@@ -59,21 +59,11 @@ pub(super) fn tell_coverage(
             output.line(format_args!("{}", line(&text)))?;
         }
     }
-    let share = coverage.of_clauses();
-    match args.min_coverage {
-        Some(least) if share.percent() < least => {
-            // Counts, since a share that is rounded can look like the one that was asked for.
-            let told = format!(
-                "{} of {} clauses are covered ({:.2} %), less than {least} %",
-                share.reached,
-                share.all,
-                share.percent()
-            );
-            output.complaint(&told);
-            Ok(false)
-        }
-        _ => Ok(true),
+    let short = args.min_coverage.map(|least| coverage.shortfalls(least)).unwrap_or_default();
+    if let Some(all) = short.first() {
+        output.complaint(&all.title);
     }
+    Ok(short.is_empty())
 }
 
 fn json(coverage: &Coverage) -> Result<String, Failure> {

@@ -30,7 +30,7 @@ function sarif() {
   const ajv = new Ajv4({ strict: false, allErrors: true, unicodeRegExp: false });
   formats.default(ajv);
   const validate = ajv.compile(schema);
-  for (const name of ['lint.sarif', 'audit.sarif']) {
+  for (const name of ['lint.sarif', 'audit.sarif', 'test.sarif']) {
     const log = json(name);
     conforms(validate, log, name);
     assert.ok(log.runs[0].results.length > 0, name);

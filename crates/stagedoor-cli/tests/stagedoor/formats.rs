@@ -75,6 +75,7 @@ fn others_read_the_formats() -> Result<()> {
         (&["test", policies, "--report", "tap"][..], 1, "report.tap"),
         (&["test", policies, "--report", "junit"], 1, "report.xml"),
         (&["test", policies, "--report", "github"], 1, "test.github"),
+        (&["test", policies, "--report", "sarif"], 1, "test.sarif"),
         (&["test", policies, "--coverage=lcov"], 1, ""),
         (&["test", policies, "--coverage=json"], 1, ""),
         (&["test", "--file-schema"], 0, "test-file.schema.json"),

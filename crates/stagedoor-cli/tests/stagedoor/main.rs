@@ -16,6 +16,7 @@ mod lint;
 mod list;
 mod loading;
 mod meaning;
+mod places;
 mod policy_tests;
 mod report;
 mod rule;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use cedar_policy::pst::{BinaryOp, Expr, Literal, PatternElem, UnaryOp, Var};
+use stagedoor_core::joined_by;
 
-use super::simplify::{chain, uids};
+use super::simplify::uids;
 
 /// What clauses say of a resource.
 #[derive(Debug, Default)]
@@ -58,7 +59,7 @@ impl ResourceDescription {
             }
             Expr::BinaryOp { op: BinaryOp::Or, .. } => {
                 let paths: Option<Vec<String>> =
-                    chain(&BinaryOp::Or, clause).into_iter().map(|part| prefix(part)).collect();
+                    joined_by(BinaryOp::Or, clause).into_iter().map(|part| prefix(part)).collect();
                 paths.is_some_and(|paths| set(&mut self.paths, paths))
             }
             Expr::Like { .. } => {

@@ -8,10 +8,10 @@ use cedar_policy::pst::{
     ActionConstraint, BinaryOp, Clause, EntityOrSlot, EntityType, EntityUID, Expr, Literal, Name,
     PrincipalConstraint, ResourceConstraint, Template, UnaryOp, Var,
 };
-use stagedoor_core::{Effect, Engine, PolicyInfo};
+use stagedoor_core::{Effect, Engine, PolicyInfo, joined_by};
 
 use super::facts::{Facts, Party};
-use super::simplify::{Truth, chain};
+use super::simplify::Truth;
 use crate::mode::Modes;
 use crate::names::{NAMES, uid};
 use crate::policy_mode::PolicyMode;
@@ -200,7 +200,7 @@ impl Body {
         for clause in template.clauses() {
             match clause {
                 Clause::When(expr) => {
-                    clauses.extend(chain(&BinaryOp::And, expr).into_iter().cloned());
+                    clauses.extend(joined_by(BinaryOp::And, expr).into_iter().cloned());
                 }
                 Clause::Unless(expr) => clauses
                     .push(Arc::new(Expr::UnaryOp { op: UnaryOp::Not, expr: Arc::clone(expr) })),
@@ -269,7 +269,7 @@ impl<'e> ScopedPolicy<'e> {
                 Truth::True => {}
                 Truth::False => return None,
                 Truth::Open(rest) => {
-                    open.extend(chain(&BinaryOp::And, &rest).into_iter().cloned());
+                    open.extend(joined_by(BinaryOp::And, &rest).into_iter().cloned());
                 }
             }
         }

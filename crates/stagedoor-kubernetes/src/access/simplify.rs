@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use cedar_policy::pst::{BinaryOp, EntityUID, Expr, Literal, PatternElem, UnaryOp, Var};
+use stagedoor_core::joined_by;
 
 use super::facts::{Facts, Party};
 
@@ -84,7 +85,7 @@ impl Facts {
     fn joined(&self, op: &BinaryOp, expr: &Arc<Expr>) -> Truth {
         let is_and = matches!(op, BinaryOp::And);
         let mut open: Option<Arc<Expr>> = None;
-        for part in chain(op, expr) {
+        for part in joined_by(*op, expr) {
             match self.truth(part) {
                 Truth::True if is_and => {}
                 Truth::False if !is_and => {}
@@ -182,19 +183,6 @@ impl Facts {
             _ => None,
         }
     }
-}
-
-/// Returns the operands of a chain of one operator, in order, without recursion.
-pub(crate) fn chain<'a>(op: &BinaryOp, expr: &'a Arc<Expr>) -> Vec<&'a Arc<Expr>> {
-    let mut parts = Vec::new();
-    let mut open = vec![expr];
-    while let Some(expr) = open.pop() {
-        match expr.as_ref() {
-            Expr::BinaryOp { op: this, left, right } if this == op => open.extend([right, left]),
-            _ => parts.push(expr),
-        }
-    }
-    parts
 }
 
 /// Returns the entities of `in`'s right side, if they are literals.

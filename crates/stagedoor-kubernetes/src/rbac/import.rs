@@ -161,6 +161,17 @@ impl RbacImport {
         import
     }
 
+    /// Returns a schema of the verbs that any of these roles name and a schema does not declare; none
+    /// where there are no such verbs. With it the same roles need no more.
+    #[must_use]
+    pub fn schema_of<'r>(
+        all: impl IntoIterator<Item = &'r ResolvedRbac>,
+        vocabulary: &Vocabulary,
+    ) -> Option<String> {
+        let grants = all.into_iter().flat_map(ResolvedRbac::grants);
+        Verbs::of(vocabulary, grants.map(|grant| grant.rule)).schema()
+    }
+
     fn pattern(
         &mut self,
         pattern: Pattern,

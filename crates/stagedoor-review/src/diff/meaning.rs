@@ -1,6 +1,6 @@
 //! What policies that changed mean for all requests, as a few rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -13,6 +13,9 @@ use super::Comparison;
 
 /// So many names of people are told in a row.
 const PEOPLE: usize = 20;
+
+/// What rows that become one have in common.
+type RowKey = (Direction, bool, bool, String, String, BTreeSet<String>, BTreeSet<String>);
 
 /// What is known of all requests, from policies and schemas alone.
 #[derive(Debug, Serialize)]
@@ -72,21 +75,25 @@ impl Meaning {
         let (Some(old), Some(new)) = (Library::of(old), Library::of(new)) else {
             return Ok(None);
         };
-        Ok(Some(Self::read(&compare(&old, &new)?)))
+        Ok(Some(Self::read(compare(&old, &new)?)))
     }
 
-    fn read(found: &Differences) -> Self {
+    fn read(mut found: Differences) -> Self {
+        let (verdict, undecided) = (found.verdict(), found.is_undecided());
         let mut by_policy: BTreeMap<_, MeaningRow> = BTreeMap::new();
-        for difference in &found.all {
+        // Each is let go once it is read: of very many, witnesses are most of the memory.
+        for difference in found.all.drain(..) {
             let proved = matches!(difference.finding, Finding::Proved { .. });
             let policy = difference.policy.as_ref().map(|policy| policy.id.clone());
             let key = (difference.direction, !proved, policy);
-            let row = by_policy.entry(key).or_insert_with(|| MeaningRow::new(difference));
-            row.add(difference);
+            let row = by_policy.entry(key).or_insert_with(|| MeaningRow::new(&difference));
+            row.add(&difference);
         }
         let mut rows: Vec<MeaningRow> = Vec::new();
+        let mut places: BTreeMap<_, usize> = BTreeMap::new();
         for row in by_policy.into_values() {
-            match rows.iter_mut().find(|known| known.is_alike(&row)) {
+            let place = *places.entry(row.apart_from_policies()).or_insert(rows.len());
+            match rows.get_mut(place) {
                 Some(known) => {
                     known.policies.extend(row.policies);
                     known.cases.extend(row.cases);
@@ -94,22 +101,31 @@ impl Meaning {
                 None => rows.push(row),
             }
         }
-        let undecided = found.is_undecided();
-        Self { verdict: found.verdict(), undecided, rows, schema: found.schema.clone() }
+        Self { verdict, undecided, rows, schema: std::mem::take(&mut found.schema) }
     }
 
     /// Adds the names of those whom requests that were asked concern.
     pub fn name_people(&mut self, comparison: &Comparison<'_>) {
-        for row in &mut self.rows {
-            for change in comparison.changes.iter().filter(|c| c.direction == row.direction) {
-                let concerned = change.before.iter().chain(&change.after);
-                if concerned.into_iter().any(|policy| row.policies.contains(policy))
-                    && row.people.len() < PEOPLE
-                {
-                    let request = comparison.requests.get(change.request);
-                    row.people.extend(request.map(|request| request.who.clone()));
+        // Many rows and many changes: each change is looked up by its policies.
+        let mut by_policy: HashMap<(Direction, &str), BTreeSet<usize>> = HashMap::new();
+        for (number, row) in self.rows.iter().enumerate() {
+            for policy in &row.policies {
+                by_policy.entry((row.direction, policy)).or_default().insert(number);
+            }
+        }
+        let mut people: Vec<BTreeSet<String>> = vec![BTreeSet::new(); self.rows.len()];
+        for change in &comparison.changes {
+            let Some(request) = comparison.requests.get(change.request) else { continue };
+            let policies = change.before.iter().chain(&change.after);
+            let rows = policies.filter_map(|policy| by_policy.get(&(change.direction, policy)));
+            for number in rows.flatten() {
+                if let Some(people) = people.get_mut(*number).filter(|all| all.len() < PEOPLE) {
+                    people.insert(request.who.clone());
                 }
             }
+        }
+        for (row, people) in self.rows.iter_mut().zip(people) {
+            row.people = people;
         }
     }
 
@@ -197,14 +213,11 @@ impl MeaningRow {
         }
     }
 
-    /// Returns whether two rows say the same but for the policies.
-    fn is_alike(&self, other: &Self) -> bool {
-        let key = |row: &Self| {
-            let Self { direction, proved, who, actions, about, conditional, reasons, .. } = row;
-            let (who, about, actions) = (who.clone(), about.clone(), actions.clone());
-            (*direction, *proved, who, actions, about, *conditional, reasons.clone())
-        };
-        key(self) == key(other)
+    /// Returns what the row says but for the policies: rows that are alike in that are one.
+    fn apart_from_policies(&self) -> RowKey {
+        let Self { direction, proved, who, actions, about, conditional, reasons, .. } = self;
+        let (who, about, actions) = (who.clone(), about.clone(), actions.clone());
+        (*direction, *proved, *conditional, who, about, actions, reasons.clone())
     }
 
     /// Returns what the row says of whom, in one line.

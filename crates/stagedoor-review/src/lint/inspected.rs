@@ -4,9 +4,23 @@
 use std::collections::HashSet;
 
 use stagedoor_analysis::{Library, Oddity};
+use stagedoor_core::Effect;
 
 use super::codes::LintCode;
 use super::finding::{LintFinding, LintPlace};
+
+/// Says of forbids that are never satisfied where they deny nevertheless: what cannot be evaluated
+/// is denied.
+pub(super) fn deny_by_errors(library: &Library<'_>, findings: &mut [LintFinding]) {
+    for finding in findings.iter_mut().filter(|f| f.code == LintCode::NeverMatches) {
+        let number = finding.place.policy.as_deref().and_then(|id| library.number_of(id));
+        let Some(number) = number else { continue };
+        let effect = library.policies().get(number).map(|info| info.effect());
+        if effect == Some(Effect::Forbid) && library.may_count(number) {
+            finding.message.push_str("; it denies only where it cannot be evaluated");
+        }
+    }
+}
 
 /// Returns what is odd about policies; `told` are those of which it is told already that they are
 /// never satisfied.

@@ -9,10 +9,11 @@ use stagedoor_core::{printable, single_line};
 use crate::format::failure;
 use crate::problem::TestError;
 use crate::report::{CaseResult, Report};
+use crate::shortfall::Shortfall;
 
-/// Returns the failed cases of a report as annotations.
+/// Returns the failed cases of a report, and what tests miss, as annotations.
 #[must_use]
-pub fn github(report: &Report) -> String {
+pub fn github(report: &Report, shortfalls: &[Shortfall]) -> String {
     let mut text = String::new();
     for file in &report.files {
         for case in &file.cases {
@@ -22,13 +23,24 @@ pub fn github(report: &Report) -> String {
             let _ = writeln!(
                 text,
                 "::error file={},line={},col={},title={}::{}",
-                property(&single_line(&file.path.display().to_string())),
+                path(&file.path.display().to_string()),
                 case.line,
                 case.column,
                 property(&single_line(&case.name)),
                 data(&printable(&lines.join("\n"))),
             );
         }
+    }
+    for missed in shortfalls {
+        let file = missed.file.iter().map(|file| format!("file={},", path(file)));
+        let line = missed.line.iter().map(|line| format!("line={line},"));
+        let column = missed.column.iter().map(|column| format!("col={column},"));
+        let place: String = file.chain(line).chain(column).collect();
+        let title: Vec<&str> =
+            std::iter::once(&missed.title).chain(&missed.details).map(String::as_str).collect();
+        let said = data(&printable(&title.join("\n")));
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "::error {place}title={}::{said}", missed.measure);
     }
     text
 }
@@ -38,18 +50,25 @@ pub fn github(report: &Report) -> String {
 pub fn github_problems(error: &TestError) -> String {
     let mut text = String::new();
     for problem in error.problems() {
-        let mut place = vec![format!("file={}", property(&single_line(&problem.file)))];
-        place.extend(problem.line.map(|line| format!("line={line}")));
-        place.extend(problem.column.map(|column| format!("col={column}")));
+        let file = Some(&problem.file).filter(|file| !file.is_empty());
+        let file = file.map(|file| format!("file={},", path(file)));
+        let line = problem.line.map(|line| format!("line={line},"));
+        let column = problem.column.map(|column| format!("col={column},"));
+        let place: String = file.into_iter().chain(line).chain(column).collect();
         let help = problem.help.as_ref().map(|help| format!("\n{help}")).unwrap_or_default();
         let said = data(&printable(&format!("{}{help}", problem.message)));
         // Writing to a string does not fail.
-        let _ = writeln!(text, "::error {},title=tests were not run::{said}", place.join(","));
+        let _ = writeln!(text, "::error {place}title=tests were not run::{said}");
     }
     if error.unreported() > 0 {
         let _ = writeln!(text, "::error ::and {} more problems", error.unreported());
     }
     text
+}
+
+/// Writes a path as a pull request has it, from the repository's root.
+fn path(path: &str) -> String {
+    property(&single_line(path.strip_prefix("./").unwrap_or(path)))
 }
 
 fn data(text: &str) -> String {

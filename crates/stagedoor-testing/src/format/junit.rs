@@ -7,13 +7,17 @@ use stagedoor_core::{printable, single_line};
 use crate::format::failure;
 use crate::problem::TestError;
 use crate::report::{CaseResult, Report};
+use crate::shortfall::Shortfall;
 
-/// Returns a report as JUnit XML.
+/// Returns a report as JUnit XML; what tests miss are failed cases of a suite of their own.
 ///
 /// # Errors
 ///
 /// If a name cannot be written as XML.
-pub fn junit(report: &Report) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+pub fn junit(
+    report: &Report,
+    shortfalls: &[Shortfall],
+) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let mut junit = Junit::new("stagedoor");
     for file in &report.files {
         // XML has no place for noncharacters, however they are written.
@@ -41,6 +45,26 @@ pub fn junit(report: &Report) -> Result<String, Box<dyn std::error::Error + Send
         }
         junit.add_test_suite(suite);
     }
+    for measure in shortfalls.chunk_by(|a, b| a.measure == b.measure) {
+        let Some(name) = measure.first().map(|missed| missed.measure) else { continue };
+        let mut suite = TestSuite::new(name);
+        for missed in measure {
+            let title = single_line(&missed.title);
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_message(title.as_str());
+            status.set_description(printable(&missed.details.join("\n")).into_owned());
+            let mut test = TestCase::new(title, status);
+            test.set_classname(name);
+            if let Some(file) = &missed.file {
+                test.extra.insert("file".into(), single_line(file).into());
+            }
+            if let Some(line) = missed.line {
+                test.extra.insert("line".into(), line.to_string().into());
+            }
+            suite.add_test_case(test);
+        }
+        junit.add_test_suite(suite);
+    }
     Ok(junit.to_string()?)
 }
 
@@ -59,8 +83,10 @@ pub fn junit_problems(
         status.set_description(printable(&problem.to_string()).into_owned());
         let path = single_line(&problem.file);
         let mut test = TestCase::new(single_line(&problem.message), status);
-        test.set_classname(path.as_str());
-        test.extra.insert("file".into(), path.as_str().into());
+        if !path.is_empty() {
+            test.set_classname(path.as_str());
+            test.extra.insert("file".into(), path.as_str().into());
+        }
         if let Some(line) = problem.line {
             test.extra.insert("line".into(), line.to_string().into());
         }

@@ -7,13 +7,14 @@ use stagedoor_core::single_line;
 
 use crate::format::failure;
 use crate::report::{CaseResult, Report};
+use crate::shortfall::Shortfall;
 
-/// Returns a report in TAP.
+/// Returns a report in TAP; what tests miss are failed tests at its end.
 #[must_use]
-pub fn tap(report: &Report) -> String {
+pub fn tap(report: &Report, shortfalls: &[Shortfall]) -> String {
     let mut text = String::from("TAP version 14\n");
     // Writing to a string does not fail.
-    let _ = writeln!(text, "1..{}", report.cases().count());
+    let _ = writeln!(text, "1..{}", report.cases().count() + shortfalls.len());
     let mut number = 0;
     for file in &report.files {
         for case in &file.cases {
@@ -37,6 +38,19 @@ pub fn tap(report: &Report) -> String {
                 }
             }
         }
+    }
+    for missed in shortfalls {
+        number += 1;
+        let name = escaped(&format!("{}: {}", missed.measure, missed.title));
+        let _ = writeln!(text, "not ok {number} - {name}");
+        let _ = writeln!(text, "  ---\n  message: {}", quoted(&missed.details.join("\n")));
+        if let Some(file) = &missed.file {
+            let _ = writeln!(text, "  file: {}", quoted(file));
+        }
+        if let Some(line) = missed.line {
+            let _ = writeln!(text, "  line: {line}");
+        }
+        text.push_str("  ...\n");
     }
     text
 }

@@ -13,13 +13,14 @@ use crate::suppression::UnusedSuppression;
 #[must_use]
 pub fn text(mutation: &Mutation) -> Vec<String> {
     let mut lines = Vec::new();
+    let at = |mutant: &Mutant| place(&mutant.file, mutant.line, mutant.column);
     for (mutant, case) in mutation.survivors() {
-        lines.push(change(mutant, "survives"));
+        lines.push(format!("{}: {}", at(mutant), mutant.in_words("survives")));
         lines.push("    a case that notices it:".to_owned());
         lines.extend(case.yaml.lines().map(|line| format!("      {line}")));
     }
     for (mutant, reasons) in mutation.undecided() {
-        lines.push(change(mutant, "is not decided"));
+        lines.push(format!("{}: {}", at(mutant), mutant.in_words("is not decided")));
         lines.push(format!("    it depends on {}", reasons.join(", ")));
     }
     lines.extend(mutation.unused_suppressions.iter().map(UnusedSuppression::text));
@@ -42,13 +43,14 @@ pub fn text(mutation: &Mutation) -> Vec<String> {
     lines
 }
 
-/// Returns a mutant in one line.
-fn change(mutant: &Mutant, became: &str) -> String {
-    let place = place(&mutant.file, mutant.line, mutant.column);
-    let (policy, name) = (&mutant.policy, mutant.operator.as_str());
-    match mutant.replacement.as_str() {
-        "" => format!("{place}: {policy}: {name} {became}"),
-        new => format!("{place}: {policy}: {name} {became}: `{}` → `{new}`", mutant.original),
+impl Mutant {
+    /// Returns what was changed and what became of it, in one line.
+    pub(crate) fn in_words(&self, became: &str) -> String {
+        let (policy, name) = (&self.policy, self.operator.as_str());
+        match self.replacement.as_str() {
+            "" => format!("{policy}: {name} {became}"),
+            new => format!("{policy}: {name} {became}: `{}` → `{new}`", self.original),
+        }
     }
 }
 

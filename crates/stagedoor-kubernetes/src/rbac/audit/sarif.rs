@@ -1,8 +1,7 @@
 //! Findings as SARIF 2.1.0, for code scanning.
-//!
-//! See [the format](https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html).
 
 use serde_json::{Value, json};
+use stagedoor_wire::sarif;
 
 use super::{AuditCheck, AuditFinding, AuditReport, AuditSeverity, ChainStep};
 
@@ -12,20 +11,7 @@ impl AuditReport {
     pub fn to_sarif(&self) -> String {
         let rules: Vec<Value> = AuditCheck::ALL.iter().map(|check| rule(*check)).collect();
         let results: Vec<Value> = self.findings().iter().map(result).collect();
-        let log = json!({
-            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-            "version": "2.1.0",
-            "runs": [{
-                "tool": {"driver": {
-                    "name": "stagedoor",
-                    "version": env!("CARGO_PKG_VERSION"),
-                    "informationUri": env!("CARGO_PKG_REPOSITORY"),
-                    "rules": rules,
-                }},
-                "results": results,
-            }],
-        });
-        format!("{log:#}\n")
+        sarif::log("stagedoor", &rules, &results)
     }
 }
 
@@ -43,18 +29,16 @@ fn result(finding: &AuditFinding) -> Value {
     let named = [&finding.binding, &finding.role].into_iter().flatten();
     let logical: Vec<Value> =
         named.map(|name| json!({"fullyQualifiedName": name, "kind": "object"})).collect();
+    let mut location = sarif::location(&finding.file, Some(finding.line));
+    if let Some(location) = location.as_object_mut() {
+        location.insert("logicalLocations".to_owned(), logical.into());
+    }
     let mut result = json!({
         "ruleId": finding.check.id(),
         "ruleIndex": index,
         "level": level(finding.severity),
         "message": {"text": finding.message()},
-        "locations": [{
-            "physicalLocation": {
-                "artifactLocation": {"uri": uri(&finding.file)},
-                "region": {"startLine": finding.line.max(1)},
-            },
-            "logicalLocations": logical,
-        }],
+        "locations": [location],
         "partialFingerprints": {"grant/v1": finding.fingerprint()},
         "properties": {"severity": finding.severity.as_str()},
     });
@@ -71,13 +55,11 @@ fn result(finding: &AuditFinding) -> Value {
 fn step(step: &ChainStep) -> Value {
     let ChainStep { from, does, to, binding, role, rule, file, line } = step;
     let text = format!("{from} {does} → {to} (by {binding} to {role} rules[{rule}])");
-    json!({"location": {
-        "physicalLocation": {
-            "artifactLocation": {"uri": uri(file)},
-            "region": {"startLine": (*line).max(1)},
-        },
-        "message": {"text": text},
-    }})
+    let mut location = sarif::location(file, Some(*line));
+    if let Some(location) = location.as_object_mut() {
+        location.insert("message".to_owned(), json!({"text": text}));
+    }
+    json!({"location": location})
 }
 
 fn level(severity: AuditSeverity) -> &'static str {
@@ -86,19 +68,6 @@ fn level(severity: AuditSeverity) -> &'static str {
         AuditSeverity::Medium => "warning",
         AuditSeverity::Low | AuditSeverity::Info => "note",
     }
-}
-
-/// Returns a path as a relative reference: only what a path segment may hold stays.
-fn uri(path: &str) -> String {
-    let mut uri = String::with_capacity(path.len());
-    for byte in path.replace('\\', "/").bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            uri.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    uri
 }
 
 impl AuditFinding {

@@ -3,8 +3,8 @@
 //! See [the commands](https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands).
 
 use stagedoor_core::printable;
+use stagedoor_wire::{Severity, WireError};
 
-use crate::lint::format::Unusable;
 use crate::lint::{LintFinding, LintLevel, LintReport};
 
 /// Returns an annotation for each finding that nobody suppressed.
@@ -36,18 +36,24 @@ fn annotation(finding: &LintFinding) -> String {
 
 /// Returns an annotation for each problem that keeps policies from being looked at.
 #[must_use]
-pub fn github_unusable(problems: &[Unusable]) -> String {
-    let one = |problem: &Unusable| {
+pub fn github_unusable(error: &WireError) -> String {
+    let one = |code: &str, message: &str, file: Option<&str>, line: Option<usize>| {
         let mut properties = Vec::new();
-        if let Some(file) = &problem.file {
+        if let Some(file) = file {
             let file = file.strip_prefix("./").unwrap_or(file);
             properties.push(format!("file={}", property(file)));
         }
-        properties.extend(problem.line.map(|line| format!("line={line}")));
-        properties.push(format!("title={}", property(&problem.code)));
-        format!("::error {}::{}\n", properties.join(","), data(&printable(&problem.message)))
+        properties.extend(line.map(|line| format!("line={line}")));
+        properties.push(format!("title={}", property(code)));
+        format!("::error {}::{}\n", properties.join(","), data(&printable(message)))
     };
-    problems.iter().map(one).collect()
+    let errors = error.problems.iter().filter(|problem| problem.severity == Severity::Error);
+    let each: String =
+        errors.map(|of| one(&of.code, &of.message, of.file.as_deref(), of.line)).collect();
+    if !each.is_empty() {
+        return each;
+    }
+    one(&error.code, &error.error, error.file.as_deref(), error.line)
 }
 
 /// Escapes what a command's text may not hold.

@@ -1,52 +1,16 @@
 //! SARIF 2.1.0, for code scanning.
-//!
-//! See [the format](https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html).
 
 use serde_json::{Value, json};
+use stagedoor_wire::sarif;
 
-use crate::lint::format::Unusable;
 use crate::lint::{Certainty, LintCode, LintFinding, LintPlace, LintReport};
 
 /// Returns all findings as a SARIF log; suppressed ones say why.
 #[must_use]
 pub fn sarif(report: &LintReport) -> String {
     let results: Vec<Value> = report.findings.iter().map(result).collect();
-    log(&results)
-}
-
-/// Returns the problems that keep policies from being looked at as a SARIF log.
-#[must_use]
-pub fn sarif_unusable(problems: &[Unusable]) -> String {
-    let result = |problem: &Unusable| {
-        let place = LintPlace { policy: None, file: problem.file.clone(), line: problem.line };
-        json!({
-            "ruleId": problem.code,
-            "level": "error",
-            "message": {"text": problem.message},
-            "locations": location(&place, None).into_iter().collect::<Vec<_>>(),
-        })
-    };
-    let results: Vec<Value> = problems.iter().map(result).collect();
-    log(&results)
-}
-
-fn log(results: &[Value]) -> String {
     let rules: Vec<Value> = LintCode::ALL.iter().map(|code| rule(*code)).collect();
-    let log = json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
-                "name": "stagedoor lint",
-                "version": env!("CARGO_PKG_VERSION"),
-                "informationUri": env!("CARGO_PKG_REPOSITORY"),
-                "rules": rules,
-            }},
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
-    });
-    format!("{log:#}\n")
+    sarif::log("stagedoor lint", &rules, &results)
 }
 
 fn rule(code: LintCode) -> Value {
@@ -91,12 +55,7 @@ fn result(finding: &LintFinding) -> Value {
 
 fn location(place: &LintPlace, id: Option<u32>) -> Option<Value> {
     let file = place.file.as_deref()?;
-    let mut location = json!({
-        "physicalLocation": {
-            "artifactLocation": {"uri": uri(file)},
-            "region": {"startLine": place.line.unwrap_or(1).max(1)},
-        },
-    });
+    let mut location = sarif::location(file, place.line);
     let object = location.as_object_mut()?;
     if let Some(policy) = &place.policy {
         let logical = json!([{"fullyQualifiedName": policy, "kind": "declaration"}]);
@@ -112,18 +71,4 @@ fn location(place: &LintPlace, id: Option<u32>) -> Option<Value> {
 fn fingerprint(finding: &LintFinding) -> String {
     let other = finding.other.as_ref().and_then(|other| other.policy.clone());
     json!([finding.code.id(), finding.place.policy, finding.place.file, other]).to_string()
-}
-
-/// Returns a path as a relative reference: only what a path segment may hold stays.
-fn uri(path: &str) -> String {
-    let mut uri = String::with_capacity(path.len());
-    let path = path.replace('\\', "/");
-    for byte in path.strip_prefix("./").unwrap_or(&path).bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            uri.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    uri
 }
