@@ -1,7 +1,7 @@
 //! A bounded load on a server over loopback TLS, with reloads going on.
 //!
 //! ```sh
-//! cargo run --release -p stagedoor-webhook --example load -- POLICIES SECONDS CONNECTIONS
+//! cargo run --release -p stagedoor-webhook --example webhook_load -- POLICIES SECONDS CONNECTIONS
 //! ```
 //!
 //! Prints one JSON object: requests per second, latency as clients see it, the server's own time
