@@ -49,6 +49,7 @@ function loadFallback(missing) {
       }
     };
   return {
+    DecisionLog: handle('DecisionLog'),
     Engine: wasm.Engine,
     Entities: wasm.Entities,
     Principal: handle('Principal'),

@@ -128,3 +128,64 @@ export interface AccessRow {
   /** The policies that determine the new ones. */
   after: string[];
 }
+
+/** What is told of a decision, to be recorded. `request` is in the platform's words. */
+export interface DecisionRecordInput {
+  platform: 'kubernetes' | 'backstage' | 'authzen' | 'cedar';
+  /** What was asked: `decide`, `permission`. */
+  endpoint: string;
+  request: object;
+  outcome: 'allowed' | 'denied' | 'no-opinion' | 'conditional' | 'listed';
+  /** The policies that determined the answer. */
+  policies: { id: string; effect: 'permit' | 'forbid' }[];
+  /** The policies that could not be evaluated. */
+  errors?: { policy: string; code: string; message: string }[];
+  guards?: { policy: string; rule: string; verdict: string }[];
+  conditions?: { id: string; effect: string; condition: string }[];
+  /** Why the policies could not be asked, if they could not. */
+  error?: { code?: string; message: string };
+  /** Who asked for the decision, which is not who it is about. */
+  caller?: { subject?: string; issuer?: string; client?: string; certificate?: string };
+  /** What ties the record to a request. */
+  requestId?: string;
+  auditId?: string;
+  pruned?: string[];
+  results?: number;
+  revision?: string;
+  durationMicros?: number;
+}
+
+/**
+ * Takes records, each a line of JSON, in the order in which decisions were made. The next are handed
+ * over when it has returned, or when its promise is fulfilled; those of one that throws or rejects
+ * count as failed.
+ */
+export type DecisionSink = (records: string[]) => unknown;
+
+export interface DecisionLogOptions extends DecisionRecorderOptions {
+  /** How many records may wait for the sink (10,000). One more is dropped, and counted. */
+  buffer?: number;
+  /** How long the records that wait may be together, in characters (67,108,864). */
+  bufferSize?: number;
+  /** Told once when the sink begins to fail. By default the process warns. */
+  onError?: (error: unknown) => void;
+}
+
+/** Hands records of decisions to a function: whatever keeps them. */
+export declare class DecisionLog {
+  /** Throws if the options are wrong. */
+  constructor(sink: DecisionSink, options?: DecisionLogOptions);
+  /**
+   * Records a decision, if the rules want it. Never waits; returns whether there was room.
+   * `isChange` (true) says whether it allows a change of something, as far as that is known.
+   */
+  record(record: DecisionRecordInput, isChange?: boolean): boolean;
+  /**
+   * The same, fulfilled when the sink has taken the record. Where records are required, allow nothing
+   * before: it rejects if the sink fails or there is no room.
+   */
+  recordRequired(record: DecisionRecordInput, isChange?: boolean): Promise<void>;
+  /** Fulfilled when the sink has been handed all that waits. */
+  flush(): Promise<void>;
+  readonly counts: { written: number; dropped: number; failed: number; excluded: number };
+}

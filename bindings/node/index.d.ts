@@ -129,12 +129,86 @@ export interface AccessRow {
   after: string[];
 }
 
+/** What is told of a decision, to be recorded. `request` is in the platform's words. */
+export interface DecisionRecordInput {
+  platform: 'kubernetes' | 'backstage' | 'authzen' | 'cedar';
+  /** What was asked: `decide`, `permission`. */
+  endpoint: string;
+  request: object;
+  outcome: 'allowed' | 'denied' | 'no-opinion' | 'conditional' | 'listed';
+  /** The policies that determined the answer. */
+  policies: { id: string; effect: 'permit' | 'forbid' }[];
+  /** The policies that could not be evaluated. */
+  errors?: { policy: string; code: string; message: string }[];
+  guards?: { policy: string; rule: string; verdict: string }[];
+  conditions?: { id: string; effect: string; condition: string }[];
+  /** Why the policies could not be asked, if they could not. */
+  error?: { code?: string; message: string };
+  /** Who asked for the decision, which is not who it is about. */
+  caller?: { subject?: string; issuer?: string; client?: string; certificate?: string };
+  /** What ties the record to a request. */
+  requestId?: string;
+  auditId?: string;
+  pruned?: string[];
+  results?: number;
+  revision?: string;
+  durationMicros?: number;
+}
+
+/**
+ * Takes records, each a line of JSON, in the order in which decisions were made. The next are handed
+ * over when it has returned, or when its promise is fulfilled; those of one that throws or rejects
+ * count as failed.
+ */
+export type DecisionSink = (records: string[]) => unknown;
+
+export interface DecisionLogOptions extends DecisionRecorderOptions {
+  /** How many records may wait for the sink (10,000). One more is dropped, and counted. */
+  buffer?: number;
+  /** How long the records that wait may be together, in characters (67,108,864). */
+  bufferSize?: number;
+  /** Told once when the sink begins to fail. By default the process warns. */
+  onError?: (error: unknown) => void;
+}
+
+/** Hands records of decisions to a function: whatever keeps them. */
+export declare class DecisionLog {
+  /** Throws if the options are wrong. */
+  constructor(sink: DecisionSink, options?: DecisionLogOptions);
+  /**
+   * Records a decision, if the rules want it. Never waits; returns whether there was room.
+   * `isChange` (true) says whether it allows a change of something, as far as that is known.
+   */
+  record(record: DecisionRecordInput, isChange?: boolean): boolean;
+  /**
+   * The same, fulfilled when the sink has taken the record. Where records are required, allow nothing
+   * before: it rejects if the sink fails or there is no room.
+   */
+  recordRequired(record: DecisionRecordInput, isChange?: boolean): Promise<void>;
+  /** Fulfilled when the sink has been handed all that waits. */
+  flush(): Promise<void>;
+  readonly counts: { written: number; dropped: number; failed: number; excluded: number };
+}
+
 /**
  * An action, for many requests. Made by `engine.action`.
  *
  * It stays valid when policies are reloaded.
  */
 export declare class Action {}
+
+/** Makes lines of records. `DecisionLog` of this package has one, and hands them on. */
+export declare class DecisionRecorder {
+  /** Returns what keeps records by these rules. Throws what is wrong with them. */
+  constructor(options?: DecisionRecorderOptions | undefined | null)
+  /**
+   * Returns a decision as it is written; nothing if the rules do not want it. `isChange` says
+   * whether it allows a change of something, as far as that is known.
+   */
+  line(record: DecisionRecordInput, isChange: boolean): string | null
+  /** How many records were left out for what is in them. */
+  get excluded(): number
+}
 
 /**
  * Policies that were loaded, ready to decide.
@@ -332,6 +406,23 @@ export interface ConditionBudget {
   depth?: number
   /** The most bytes of the conditions as JSON (1,647). */
   bytes?: number
+}
+
+/** Which decisions are recorded, what of them is left out, and how they are written. */
+export interface DecisionRecorderOptions {
+  /**
+   * `json` (the default), which `stagedoor replay` reads; `ocsf`, OCSF 1.8.0's API Activity; `ecs`,
+   * the Elastic Common Schema.
+   */
+  form?: 'json' | 'ocsf' | 'ecs'
+  /** `denials-and-changes` (the default): what is denied, and what is allowed and changes something. */
+  decisions?: 'denials' | 'denials-and-changes' | 'all'
+  /** Records only a part of the decisions of an outcome: `{allowed: 0.01}`. */
+  sample?: Partial<Record<'allowed' | 'denied' | 'no-opinion' | 'conditional' | 'listed', number>>
+  /** Leaves records out in which a part has a value: `/request/user=user:default/robot-*`. */
+  drop?: Array<string>
+  /** Masks a part of each record: `/request/context/*`. */
+  mask?: Array<string>
 }
 
 /** What an engine is made of. At least one of `directory`, `files` and `texts` is needed. */

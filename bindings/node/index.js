@@ -836,6 +836,7 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.Action = nativeBinding.Action
+module.exports.DecisionRecorder = nativeBinding.DecisionRecorder
 module.exports.Engine = nativeBinding.Engine
 module.exports.Entities = nativeBinding.Entities
 module.exports.Principal = nativeBinding.Principal

@@ -4,6 +4,7 @@ const { join } = require('node:path');
 
 const { loadAddon } = require('./addon.js');
 const { keepAnswers } = require('./answers.js');
+const { decisionLogOf } = require('./decisionLog.js');
 const { loadFallback } = require('./fallback.js');
 
 const { addon, error } = loadAddon();
@@ -14,6 +15,7 @@ if (addon) {
 }
 const engine = addon ?? loadFallback(error);
 
+module.exports.DecisionLog = engine.DecisionLog ?? decisionLogOf(engine.DecisionRecorder);
 module.exports.Engine = engine.Engine;
 module.exports.Entities = engine.Entities;
 module.exports.Principal = engine.Principal;

@@ -5,3 +5,8 @@
  */
 
 export { permissionModuleStagedoor as default } from './module';
+export { decisionSinksExtensionPoint } from './decisionSinks';
+export type {
+  DecisionSinkOptions,
+  DecisionSinksExtensionPoint,
+} from './decisionSinks';

@@ -11,6 +11,7 @@ import { AccessReview } from './access';
 import { AccessApi } from './accessApi';
 import { AppliedConditions } from './appliedConditions';
 import { readableEntities, referencesOfKind, usersAndGroups } from './catalog';
+import { DecisionRecords, decisionSinksExtensionPoint } from './decisionSinks';
 import { CatalogGroups } from './groups';
 import { serveHealth } from './health';
 import { HolderReview } from './holders';
@@ -37,6 +38,8 @@ export const permissionModuleStagedoor = createBackendModule({
   pluginId: 'permission',
   moduleId: 'stagedoor',
   register(registration) {
+    const records = new DecisionRecords();
+    registration.registerExtensionPoint(decisionSinksExtensionPoint, records);
     registration.registerInit({
       deps: {
         extension: policyExtensionPoint,
@@ -55,7 +58,6 @@ export const permissionModuleStagedoor = createBackendModule({
         userInfo: coreServices.userInfo,
       },
       // Loading is not waited for: it goes on while the backend starts.
-      // eslint-disable-next-line @typescript-eslint/require-await
       async init({
         extension,
         auditor,
@@ -120,6 +122,8 @@ export const permissionModuleStagedoor = createBackendModule({
         const shadow =
           shadowPolicies && new Shadow(shadowPolicies, logger, metrics);
         const audit = new Audit(auditor, settings.audit, logger);
+        // Whoever adds sinks has done so: Backstage starts these modules first.
+        await records.start(logger);
 
         const groups = new CatalogGroups({
           catalog,
@@ -141,6 +145,7 @@ export const permissionModuleStagedoor = createBackendModule({
             guest: settings.guest,
             logger,
             ready: Promise.race([loading, waited.promise]),
+            record: batch => records.record(batch, policies),
             onBatch: batch => {
               metrics.decided(batch);
               audit.decided(batch);
@@ -238,10 +243,11 @@ export const permissionModuleStagedoor = createBackendModule({
             ),
           );
         });
-        lifecycle.addShutdownHook(() => {
+        lifecycle.addShutdownHook(async () => {
           repetitions.forEach(each => each.stop());
           waited.cancel();
           all.forEach(each => each.close());
+          await records.flush();
         });
       },
     });

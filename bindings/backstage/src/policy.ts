@@ -24,6 +24,11 @@ export interface StagedoorPolicyOptions {
   readonly logger: LoggerService;
   /** Resolves once the first attempt to load has ended, or requests have waited enough. */
   readonly ready: Promise<void>;
+  /**
+   * Records what was decided. Where it gives a promise, nothing is allowed unless that is
+   * fulfilled.
+   */
+  readonly record?: (batch: DecisionBatch) => Promise<void> | undefined;
   /** Told about everything that was answered. What it throws is logged. */
   readonly onBatch: (sweep: DecisionBatch) => void;
   /** Told when something was denied since there were no policies, or since deciding failed. */
@@ -116,14 +121,36 @@ export class StagedoorPolicy implements PermissionPolicy {
       return;
     }
     this.#lastReportedFailure = undefined;
-    waiting.forEach(({ resolve }, index) =>
-      resolve((answers[index]?.decision as PolicyDecision) ?? DENY),
-    );
+    const batch = { queries, user: principal, answers, microseconds };
+    this.#tell(waiting, batch, this.#options.record?.(batch));
     try {
-      onBatch({ queries, user: principal, answers, microseconds });
+      onBatch(batch);
     } catch (error) {
       logger.error(`what was decided could not be reported: ${String(error)}`);
     }
+  }
+
+  /** Tells the answers, where records are required when they are written. */
+  #tell(
+    waiting: Waiting[],
+    { answers }: DecisionBatch,
+    recorded: Promise<void> | undefined,
+  ): void {
+    const tell = () =>
+      waiting.forEach(({ resolve }, index) =>
+        resolve((answers[index]?.decision as PolicyDecision) ?? DENY),
+      );
+    if (!recorded) {
+      tell();
+      return;
+    }
+    recorded.then(tell, error => {
+      waiting.forEach(({ resolve }) => resolve(DENY));
+      this.#options.onFailure('failed');
+      this.#options.logger.error(
+        `permissions are denied since they cannot be recorded: ${String(error)}`,
+      );
+    });
   }
 
   /** Denies since no policies are in force. */

@@ -113,7 +113,7 @@ export class Audit {
   }
 
   async #tell(
-    { permission }: Query,
+    query: Query,
     user: BackstageUser | undefined,
     { decision, reasons, errors, revision }: BackstageAnswer,
     { microseconds }: { microseconds: number },
@@ -122,17 +122,7 @@ export class Audit {
       eventId: 'permission-decision',
       severityLevel: this.#settings.severity,
       meta: {
-        // Everything that was asked, so that the decision can be made again: no token.
-        user: user?.userEntityRef ?? user?.service ?? null,
-        ...(user?.service !== undefined && { service: user.service }),
-        ...(user?.ownershipEntityRefs && {
-          ownershipEntityRefs: [...user.ownershipEntityRefs],
-        }),
-        permission: permission.name,
-        action: permission.attributes.action ?? null,
-        ...('resourceType' in permission && {
-          resourceType: permission.resourceType,
-        }),
+        ...asked(query, user),
         result: decision.result,
         // What the plugin applies: with it the record says what was given away.
         ...(decision.result === 'CONDITIONAL' && {
@@ -149,8 +139,27 @@ export class Audit {
   }
 }
 
+/** Everything that was asked, so that the decision can be made again: no token. */
+export function asked(
+  { permission }: Query,
+  user: BackstageUser | undefined,
+): JsonObject {
+  return {
+    user: user?.userEntityRef ?? user?.service ?? null,
+    ...(user?.service !== undefined && { service: user.service }),
+    ...(user?.ownershipEntityRefs && {
+      ownershipEntityRefs: [...user.ownershipEntityRefs],
+    }),
+    permission: permission.name,
+    action: permission.attributes.action ?? null,
+    ...('resourceType' in permission && {
+      resourceType: permission.resourceType,
+    }),
+  };
+}
+
 /** Whether it is asked to change something, as far as the permission says so. */
-function changes({ permission }: Query): boolean {
+export function changes({ permission }: Query): boolean {
   return ['create', 'update', 'delete'].includes(
     permission.attributes.action ?? '',
   );

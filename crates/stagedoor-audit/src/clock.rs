@@ -36,11 +36,35 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
+/// Returns the microseconds since 1970 of a time as [`rfc3339`] writes it; 0 of what is none.
+pub(crate) fn micros(time: &str) -> u64 {
+    let number = |range: std::ops::Range<usize>| {
+        time.get(range).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let (year, month, day) = (number(0..4), number(5..7), number(8..10));
+    // After Howard Hinnant's `days_from_civil`; years from 1970 on.
+    let shifted = if month <= 2 { year.saturating_sub(1) } else { year };
+    let (era, year_of_era) = (shifted / 400, shifted % 400);
+    let month = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * month + 2) / 5 + day.saturating_sub(1);
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = (era * 146_097 + day_of_era).saturating_sub(719_468);
+    let seconds = days * 86_400 + number(11..13) * 3600 + number(14..16) * 60 + number(17..19);
+    seconds * 1_000_000 + number(20..26)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::rfc3339;
+    use super::{micros, rfc3339};
+
+    #[test]
+    fn times_are_read_as_they_are_written() {
+        assert_eq!(micros("2025-11-29T07:06:40.123456Z"), 1_764_400_000_123_456);
+        assert_eq!(micros("2000-02-29T00:00:00.000000Z"), 951_782_400_000_000);
+        assert_eq!(micros("nonsense"), 0);
+    }
 
     #[test]
     fn leap_days_and_ends_of_years_are_told() {

@@ -28,6 +28,7 @@ mod log;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod record;
+mod recorder;
 mod rules;
 mod sink;
 
@@ -35,11 +36,12 @@ pub use clock::rfc3339;
 pub use form::Form;
 pub use log::{Counts, DecisionLog, LogOptions, NotRecorded};
 #[cfg(feature = "otlp")]
-pub use otlp::Otlp;
+pub use otlp::{HeaderError, Otlp};
 pub use record::{
     Caller, ConditionRecord, DecisionRecord, GuardRecord, Outcome, Platform, PolicyErrorRecord,
     PolicyRecord, RECORD_VERSION, RequestError,
 };
+pub use recorder::Recorder;
 pub use rules::{Decisions, DropRule, MASK, Pointer, RuleError, Rules};
 pub use sink::{DecisionSink, FileSink, Writer};
 

@@ -5,15 +5,17 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::form::Form;
 use crate::record::{DecisionRecord, Outcome};
+use crate::recorder::Recorder;
 use crate::rules::Rules;
 use crate::sink::DecisionSink;
 
-/// How many records are written at a time.
+/// How many records are written at a time, and about how much memory they take: collectors refuse
+/// what is too large as a whole.
 const BATCH: usize = 256;
+const BATCH_BYTES: usize = 1 << 20;
 
 /// How records are taken.
 #[derive(Debug)]
@@ -63,14 +65,10 @@ pub struct DecisionLog {
 }
 
 struct Shared {
-    form: Form,
-    rules: Rules,
+    recorder: Recorder,
     required: bool,
     buffer: usize,
     buffer_bytes: usize,
-    /// Distinguishes the ids of this process from those of others.
-    instance: String,
-    next: AtomicU64,
     queue: Mutex<Queue>,
     /// Told when there is something to do, or when nothing is left to do.
     changed: Condvar,
@@ -78,7 +76,6 @@ struct Shared {
     written: AtomicU64,
     dropped: AtomicU64,
     failed: AtomicU64,
-    excluded: AtomicU64,
 }
 
 #[derive(Default)]
@@ -88,6 +85,8 @@ struct Queue {
     bytes: usize,
     reopen: bool,
     closed: bool,
+    /// Whether nobody waits for what is not written yet.
+    abandoned: bool,
     /// Whether the writer has records in its hands.
     busy: bool,
     /// Whether the last write failed: told once, until one succeeds.
@@ -98,22 +97,17 @@ impl DecisionLog {
     /// Returns a log that writes here, on a thread of its own.
     #[must_use]
     pub fn new(options: LogOptions, form: Form, sink: Box<dyn DecisionSink>) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let shared = Arc::new(Shared {
-            form,
-            rules: options.rules,
+            recorder: Recorder::new(options.rules, form),
             required: options.required,
             buffer: options.buffer.max(1),
             buffer_bytes: options.buffer_bytes,
-            instance: format!("{:x}-{:x}", since.as_micros(), std::process::id()),
-            next: AtomicU64::new(0),
             queue: Mutex::default(),
             changed: Condvar::new(),
             sink: Mutex::new(sink),
             written: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            excluded: AtomicU64::new(0),
         });
         let writing = Arc::clone(&shared);
         let writer = std::thread::Builder::new()
@@ -139,11 +133,9 @@ impl DecisionLog {
         record: impl FnOnce() -> DecisionRecord,
     ) -> Result<(), NotRecorded> {
         let shared = &self.shared;
-        let Some(sample) = shared.rules.wants(outcome, is_change) else { return Ok(()) };
+        let Some(sample) = shared.recorder.wants(outcome, is_change) else { return Ok(()) };
         let mut record = record();
-        let number = shared.next.fetch_add(1, Ordering::Relaxed);
-        record.id = format!("{}-{number:x}", shared.instance);
-        record.sample = (sample < 1.0).then_some(sample);
+        shared.recorder.name(&mut record, sample);
         if shared.required {
             return shared.write_now(&record).map_err(NotRecorded);
         }
@@ -178,7 +170,7 @@ impl DecisionLog {
             written: read(&shared.written),
             dropped: read(&shared.dropped),
             failed: read(&shared.failed),
-            excluded: read(&shared.excluded),
+            excluded: shared.recorder.excluded(),
         }
     }
 
@@ -202,12 +194,12 @@ impl DecisionLog {
         self.shared.changed.notify_all();
     }
 
-    /// Waits until everything that waits is written.
+    /// Waits until everything that waits is written, or the log is [abandoned](Self::abandon).
     pub fn flush(&self) {
         let mut queue = self.shared.queue();
         // Without a writer nothing would ever be.
         let writes = self.writer.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        while writes && (queue.busy || !queue.waiting.is_empty()) {
+        while writes && !queue.abandoned && (queue.busy || !queue.waiting.is_empty()) {
             queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -220,6 +212,24 @@ impl DecisionLog {
         if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the writer of decision records ended early");
         }
+    }
+}
+
+impl DecisionLog {
+    /// Takes no more and gives up what waits, which counts as dropped; returns how much that is. What
+    /// the sink has in its hands is not waited for either: where it hangs, the end of a program does
+    /// not.
+    pub fn abandon(&self) -> u64 {
+        let mut queue = self.shared.queue();
+        (queue.closed, queue.abandoned) = (true, true);
+        let lost = queue.waiting.len() as u64;
+        queue.waiting.clear();
+        drop(queue);
+        self.shared.dropped.fetch_add(lost, Ordering::Relaxed);
+        self.shared.changed.notify_all();
+        // INVARIANT: without a handle nobody joins the thread.
+        drop(self.writer.lock().unwrap_or_else(PoisonError::into_inner).take());
+        lost
     }
 }
 
@@ -248,8 +258,10 @@ impl Shared {
             }
             let reopen = std::mem::take(&mut queue.reopen);
             let end = queue.closed && queue.waiting.is_empty();
-            let some = queue.waiting.len().min(BATCH);
-            for (record, bytes) in queue.waiting.drain(..some) {
+            while batch.len() < BATCH
+                && held < BATCH_BYTES
+                && let Some((record, bytes)) = queue.waiting.pop_front()
+            {
                 batch.push(record);
                 held += bytes;
             }
@@ -263,7 +275,8 @@ impl Shared {
                 self.changed.notify_all();
                 return;
             }
-            let lines: Vec<String> = batch.drain(..).filter_map(|r| self.line(&r)).collect();
+            let lines: Vec<String> =
+                batch.drain(..).filter_map(|r| self.recorder.write(&r)).collect();
             let result = self.put(sink.as_mut(), &lines);
             drop(sink);
             self.tell(result);
@@ -271,7 +284,7 @@ impl Shared {
     }
 
     fn write_now(&self, record: &DecisionRecord) -> io::Result<()> {
-        let Some(line) = self.line(record) else { return Ok(()) };
+        let Some(line) = self.recorder.write(record) else { return Ok(()) };
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         self.put(sink.as_mut(), &[line])
     }
@@ -284,15 +297,6 @@ impl Shared {
         let counter = if result.is_ok() { &self.written } else { &self.failed };
         counter.fetch_add(lines.len() as u64, Ordering::Relaxed);
         result
-    }
-
-    /// Returns a record as it is written; `None` if the rules leave it out.
-    fn line(&self, record: &DecisionRecord) -> Option<String> {
-        let line = self.form.line(record, &self.rules);
-        if line.is_none() {
-            self.excluded.fetch_add(1, Ordering::Relaxed);
-        }
-        line
     }
 
     /// Says once that records are lost, and once that they are not any more.

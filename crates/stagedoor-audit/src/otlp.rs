@@ -5,8 +5,10 @@
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::clock::micros;
 use crate::sink::DecisionSink;
 
 /// How often a batch is sent, and how long is waited before the second time.
@@ -16,11 +18,16 @@ const BACKOFF: Duration = Duration::from_millis(100);
 const RETRIED: [u16; 4] = [429, 502, 503, 504];
 
 /// Sends records to a collector, each as the body of one log.
-#[derive(Debug)]
 pub struct Otlp {
     endpoint: String,
+    headers: Vec<(String, String)>,
     agent: ureq::Agent,
 }
+
+/// A header that cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a header such as `authorization=Bearer%20x`")]
+pub struct HeaderError(String);
 
 impl Otlp {
     /// Returns a sink that posts to a collector: to `/v1/logs` below `endpoint`, unless it names
@@ -36,12 +43,45 @@ impl Otlp {
             .timeout_global(Some(Duration::from_secs(10)))
             .http_status_as_error(false)
             .build();
-        Self { endpoint, agent: config.into() }
+        Self { endpoint, headers: Vec::new(), agent: config.into() }
+    }
+
+    /// Sends headers along, as OpenTelemetry's `OTEL_EXPORTER_OTLP_HEADERS` has them:
+    /// `authorization=Bearer%20x,tenant=a`.
+    ///
+    /// # Errors
+    ///
+    /// [`HeaderError`], which names the header and has nothing of its value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stagedoor_audit::Otlp;
+    ///
+    /// assert!(Otlp::new("http://collector:4318").with_headers("tenant=a, x-key=b%2Cc").is_ok());
+    /// assert!(Otlp::new("http://collector:4318").with_headers("tenant").is_err());
+    /// ```
+    pub fn with_headers(mut self, headers: &str) -> Result<Self, HeaderError> {
+        for header in headers.split(',').map(str::trim).filter(|header| !header.is_empty()) {
+            let (name, value) = header.split_once('=').unwrap_or((header, ""));
+            let error = || HeaderError(name.trim().to_owned());
+            let name = ureq::http::HeaderName::from_bytes(name.trim().as_bytes());
+            let name = name.map_err(|_| error())?;
+            let value = decoded(value.trim()).filter(|value| !value.is_empty());
+            let value = value.ok_or_else(error)?;
+            ureq::http::HeaderValue::from_str(&value).map_err(|_| error())?;
+            self.headers.push((name.as_str().to_owned(), value));
+        }
+        Ok(self)
     }
 
     /// Sends a body; returns whether it may be sent again.
     fn send(&self, body: &str) -> Result<(), (bool, io::Error)> {
-        let sent = self.agent.post(&self.endpoint).content_type("application/json").send(body);
+        let mut request = self.agent.post(&self.endpoint).content_type("application/json");
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let sent = request.send(body);
         let mut response = sent.map_err(|e| (true, io::Error::other(e.to_string())))?;
         let code = response.status().as_u16();
         if !response.status().is_success() {
@@ -59,6 +99,51 @@ impl Otlp {
                 Err((false, io::Error::other(format!("the collector rejected {n} records"))))
             }
         }
+    }
+}
+
+impl std::fmt::Debug for Otlp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Headers may hold secrets.
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        let mut told = f.debug_struct("Otlp");
+        told.field("endpoint", &self.endpoint).field("headers", &headers).finish_non_exhaustive()
+    }
+}
+
+/// Returns a text whose bytes may be written as `%20`.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes().iter();
+    while let Some(byte) = rest.next() {
+        let digit = |digit: Option<&u8>| char::from(*digit?).to_digit(16);
+        let byte = match byte {
+            b'%' => u8::try_from(digit(rest.next())? * 16 + digit(rest.next())?).ok()?,
+            byte => *byte,
+        };
+        bytes.push(byte);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// When a record was made, in each of its forms.
+#[derive(Deserialize)]
+struct Time {
+    time: Option<Value>,
+    #[serde(rename = "@timestamp")]
+    timestamp: Option<String>,
+}
+
+impl Time {
+    /// Returns the nanoseconds since 1970, if a record tells them.
+    fn of(record: &str) -> Option<u64> {
+        let Self { time, timestamp } = serde_json::from_str(record).ok()?;
+        let told = match (time, timestamp) {
+            (Some(Value::Number(milliseconds)), _) => milliseconds.as_u64()?.checked_mul(1_000)?,
+            (Some(Value::String(time)), _) | (None, Some(time)) => micros(&time),
+            _ => return None,
+        };
+        told.checked_mul(1_000).filter(|nanos| *nanos > 0)
     }
 }
 
@@ -80,13 +165,13 @@ impl DecisionSink for Otlp {
 }
 
 fn body(records: &[String], now: SystemTime) -> Value {
-    let nanos = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos().to_string();
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos().to_string();
     let logs: Vec<Value> = records
         .iter()
         .map(|record| {
             json!({
-                "timeUnixNano": nanos,
-                "observedTimeUnixNano": nanos,
+                "timeUnixNano": Time::of(record).map_or_else(|| now.clone(), |t| t.to_string()),
+                "observedTimeUnixNano": now,
                 "severityNumber": 9,
                 "severityText": "INFO",
                 "eventName": "stagedoor.decision",
@@ -111,7 +196,7 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
-    use super::{DecisionSink as _, Otlp};
+    use super::{DecisionSink as _, Otlp, Time};
 
     /// Answers requests with these codes and bodies, and returns what was sent.
     fn collector(
@@ -152,14 +237,45 @@ mod tests {
             (400, ""),
             (200, r#"{"partialSuccess":{"rejectedLogRecords":"1"}}"#),
         ])?;
-        let mut sink = Otlp::new(&endpoint);
+        let sink = Otlp::new(&endpoint).with_headers("authorization=Bearer%20x%2Cy,tenant= a");
+        let mut sink = sink.map_err(std::io::Error::other)?;
+        assert!(!format!("{sink:?}").contains("Bearer"));
         sink.write(&[r#"{"a":1}"#.to_owned()])?;
         assert!(sink.write(&["b".to_owned()]).is_err());
         assert!(sink.write(&["c".to_owned()]).is_err());
         let requests = serving.join().map_err(|_| std::io::Error::other("panicked"))??;
         assert_eq!(requests.len(), 4);
         assert!(requests.iter().all(|request| request.starts_with("POST /v1/logs ")));
+        assert!(requests.iter().all(|r| r.contains("authorization: Bearer x,y\r\n")));
+        assert!(requests.iter().all(|r| r.contains("tenant: a\r\n")));
         assert!(requests.iter().take(2).all(|r| r.contains(r#""stringValue":"{\"a\":1}""#)));
         Ok(())
+    }
+    #[test]
+    fn what_is_sent_has_the_time_of_the_decision() {
+        let records = [
+            r#"{"version":1,"time":"2025-11-29T07:06:40.123456Z"}"#,
+            r#"{"time":1764400000123,"class_uid":6003}"#,
+            r#"{"@timestamp":"2025-11-29T07:06:40.123456Z"}"#,
+            r#"{"time":null}"#,
+            "",
+        ];
+        let times = records.map(Time::of);
+        let (micros, millis) = (1_764_400_000_123_456_000, 1_764_400_000_123_000_000);
+        assert_eq!(times, [Some(micros), Some(millis), Some(micros), None, None]);
+    }
+
+    #[test]
+    fn headers_that_are_none_are_refused_without_their_value() {
+        for (wrong, name) in [
+            ("tenant", "tenant"),
+            ("a b=secret", "a b"),
+            ("x=secret%zz", "x"),
+            ("x=%0asecret", "x"),
+        ] {
+            let error = Otlp::new("http://a").with_headers(wrong).err().map(|e| e.to_string());
+            let expected = format!("`{name}` is not a header such as `authorization=Bearer%20x`");
+            assert_eq!(error, Some(expected), "{wrong}");
+        }
     }
 }

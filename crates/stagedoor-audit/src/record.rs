@@ -84,6 +84,8 @@ pub enum Platform {
     Backstage,
     /// AuthZEN: `subject`, `action`, `resource`, `context`.
     AuthZen,
+    /// Cedar itself, asked by a program: `principal`, `action`, `resource`, `context`, `entities`.
+    Cedar,
     /// What decisions are made by: policies that were loaded, or could not be.
     Stagedoor,
 }
@@ -96,6 +98,7 @@ impl Platform {
             Self::Kubernetes => "kubernetes",
             Self::Backstage => "backstage",
             Self::AuthZen => "authzen",
+            Self::Cedar => "cedar",
             Self::Stagedoor => "stagedoor",
         }
     }

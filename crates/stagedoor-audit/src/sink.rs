@@ -61,13 +61,17 @@ impl<W: Write + Send> DecisionSink for Writer<W> {
 ///
 /// Once it is as large as it may be, it is renamed to `FILE.1`, that before to `FILE.2`, and so
 /// on; the oldest goes. Programs that rename it themselves, as logrotate does, have it reopened.
+///
+/// What cannot be written as a whole, as on a disk that is full, is taken away again: a file never
+/// has half a record before others.
 #[derive(Debug)]
 pub struct FileSink {
     path: PathBuf,
     file: File,
-    size: u64,
     max_bytes: u64,
     keep: usize,
+    /// Where half a record may begin.
+    torn: Option<u64>,
 }
 
 impl FileSink {
@@ -79,8 +83,8 @@ impl FileSink {
     /// Why it cannot be opened.
     pub fn open(path: impl Into<PathBuf>, max_bytes: u64, keep: usize) -> io::Result<Self> {
         let path = path.into();
-        let (file, size) = open(&path)?;
-        Ok(Self { path, file, size, max_bytes, keep })
+        let file = open(&path)?;
+        Ok(Self { path, file, max_bytes, keep, torn: None })
     }
 
     fn rotate(&mut self) -> io::Result<()> {
@@ -98,30 +102,52 @@ impl FileSink {
         }
         self.reopen()
     }
+
+    /// Returns the size of the file as it is: somebody else may have made it shorter.
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Takes away what was written in part.
+    fn mend(&mut self) -> io::Result<()> {
+        let Some(begin) = self.torn else { return Ok(()) };
+        if self.size()? > begin {
+            self.file.set_len(begin)?;
+        }
+        self.torn = None;
+        Ok(())
+    }
 }
 
 impl DecisionSink for FileSink {
     fn write(&mut self, records: &[String]) -> io::Result<()> {
+        self.mend()?;
         let lines = lines(records);
-        let size = lines.len() as u64;
-        if self.size > 0 && self.size + size > self.max_bytes {
+        let mut size = self.size()?;
+        if size > 0 && size + lines.len() as u64 > self.max_bytes {
             self.rotate()?;
+            size = self.size()?;
         }
-        self.file.write_all(&lines)?;
-        self.size += size;
-        Ok(())
+        let written = self.file.write_all(&lines);
+        if written.is_err() {
+            self.torn = Some(size);
+            // If that cannot be done now, then before the next record.
+            let _ = self.mend();
+        }
+        written
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        (self.file, self.size) = open(&self.path)?;
+        // The one before keeps nothing in halves, as far as that can be had.
+        let _ = self.mend();
+        self.file = open(&self.path)?;
+        self.torn = None;
         Ok(())
     }
 }
 
-fn open(path: &Path) -> io::Result<(File, u64)> {
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    let size = file.metadata()?.len();
-    Ok((file, size))
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
 fn ignore_missing(result: io::Result<()>) -> io::Result<()> {

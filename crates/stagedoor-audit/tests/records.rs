@@ -41,8 +41,13 @@ fn records() -> Vec<DecisionRecord> {
         Outcome::Changed,
         Outcome::Failed,
     ];
-    let platforms =
-        [Platform::Kubernetes, Platform::Backstage, Platform::AuthZen, Platform::Stagedoor];
+    let platforms = [
+        Platform::Kubernetes,
+        Platform::Backstage,
+        Platform::AuthZen,
+        Platform::Cedar,
+        Platform::Stagedoor,
+    ];
     let mut records = Vec::new();
     for outcome in outcomes {
         for platform in platforms {

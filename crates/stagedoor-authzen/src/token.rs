@@ -2,6 +2,13 @@
 //!
 //! RFC 7515 (JWS), 7517 (JWK), 7519 (JWT) and 8725 (their best current practice): the algorithm
 //! is the key's to say, never only the token's; audience and time of expiry are demanded.
+//!
+//! Read by hand, over the `ring` that TLS is built on here. `jsonwebtoken` has had no `ring` since its
+//! version 10: it verifies by AWS-LC or by RustCrypto, a second stack of cryptography in either case
+//! (of the latter, `rsa` has RUSTSEC-2023-0071), or by a provider that one writes oneself, which would
+//! be `keys.rs` again. Version 9 has `ring`, and takes an `exp` or `nbf` of the wrong type as if it was
+//! not there (CVE-2026-25537). What of it would be left is splitting at two dots, and claims, which
+//! are read here by the strict reader of AuthZEN's bodies: a name that comes twice is no token.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

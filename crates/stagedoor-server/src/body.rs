@@ -15,6 +15,9 @@ use crate::refusal::Refusal;
 
 /// What every body may hold without asking the budget, in bytes: more than nearly all reviews.
 pub(crate) const FREE: usize = 16 << 10;
+/// How much of a body is taken off the connection once it is refused, in bytes: a client that is
+/// still writing when the connection ends may never read why.
+const DISCARDED: u64 = 8 << 20;
 /// The unit of the budget, in bytes.
 const UNIT: usize = 1 << 10;
 
@@ -34,25 +37,35 @@ impl BodyLimits {
     /// Reads a body of at most `most` bytes as UTF-8, while the request gives way to others.
     pub(crate) async fn read(
         &self,
-        body: Body,
+        mut body: Body,
         most: usize,
         permit: &Permit,
     ) -> Result<Text, Refusal> {
         let deadline = Instant::now() + self.time;
-        tokio::select! {
+        let refusal = tokio::select! {
             biased;
-            read = self.read_all(body, most) => read,
-            () = tokio::time::sleep_until(deadline) => Err(Refusal::new(
+            read = self.read_all(&mut body, most) => match read {
+                Ok(text) => return Ok(text),
+                Err(refusal) => refusal,
+            },
+            () = tokio::time::sleep_until(deadline) => return Err(Refusal::new(
                 StatusCode::REQUEST_TIMEOUT,
                 format!("the body did not arrive within {:?}", self.time),
             )),
-            () = permit.evicted() => Err(Refusal::unavailable(
+            () = permit.evicted() => return Err(Refusal::unavailable(
                 "too many requests at a time, and the body of this one was not there yet",
             )),
+        };
+        tokio::select! {
+            biased;
+            () = discard(&mut body) => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            () = permit.evicted() => {}
         }
+        Err(refusal)
     }
 
-    async fn read_all(&self, mut body: Body, most: usize) -> Result<Text, Refusal> {
+    async fn read_all(&self, body: &mut Body, most: usize) -> Result<Text, Refusal> {
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > most {
             return Err(Refusal::too_large(most));
@@ -96,6 +109,19 @@ impl BodyLimits {
             None => *permits = Some(claimed),
         }
         Ok(())
+    }
+}
+
+/// Takes a body off its connection, unless it is far too large.
+async fn discard(body: &mut Body) {
+    let mut left = DISCARDED;
+    while body.size_hint().lower() <= left
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        let Some(rest) = left.checked_sub(frame.data_ref().map_or(1, |d| d.len() as u64)) else {
+            return;
+        };
+        left = rest;
     }
 }
 

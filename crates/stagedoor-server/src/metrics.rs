@@ -1,5 +1,6 @@
 //! What is counted and measured, in Prometheus' text format.
 
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus::{
@@ -36,6 +37,8 @@ impl ComparisonResult {
 /// The metrics of one server.
 pub(crate) struct Metrics {
     registry: Registry,
+    /// Held while one set is told in place of another, and by whoever reads.
+    sets: RwLock<()>,
     answers: Vec<(&'static str, Outcome, IntCounter)>,
     seconds: Vec<(&'static str, Histogram)>,
     refusals: IntCounterVec,
@@ -181,6 +184,7 @@ impl Metrics {
                 &[],
             )?,
             registry,
+            sets: RwLock::default(),
         };
         metrics.watch(sources.iter().copied());
         Ok(metrics)
@@ -218,6 +222,8 @@ impl Metrics {
 
     /// Records the shadow policies that are compared now.
     pub(crate) fn shadow(&self, revision: &str, policies: usize) {
+        // INVARIANT: whoever reads the metrics meanwhile sees one set, and never none.
+        let _replacing = self.sets.write().unwrap_or_else(PoisonError::into_inner);
         self.shadow_info.reset();
         self.shadow_info.with_label_values(&[revision]).set(1);
         let count = i64::try_from(policies).unwrap_or(i64::MAX);
@@ -258,6 +264,8 @@ impl Metrics {
 
     /// Records the policies that are in force now.
     pub(crate) fn in_force(&self, revision: &str, policies: usize) {
+        // INVARIANT: as above.
+        let _replacing = self.sets.write().unwrap_or_else(PoisonError::into_inner);
         self.policy_info.reset();
         self.policy_info.with_label_values(&[revision]).set(1);
         self.policies.set(i64::try_from(policies).unwrap_or(i64::MAX));
@@ -270,6 +278,7 @@ impl Metrics {
 
     /// Returns everything in Prometheus' text format.
     pub(crate) fn text(&self) -> Result<String, prometheus::Error> {
+        let _reading = self.sets.read().unwrap_or_else(PoisonError::into_inner);
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }
@@ -307,4 +316,43 @@ fn gauges(
     let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(gauges.clone()))?;
     Ok(gauges)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::Metrics;
+
+    #[test]
+    fn whoever_reads_while_sets_are_replaced_sees_one_of_them() -> Result<(), prometheus::Error> {
+        let metrics = Metrics::new(&["say"], &["policies"]);
+        metrics.in_force("r", 1);
+        metrics.shadow("r", 1);
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0.. {
+                    if is_over.load(Ordering::Acquire) {
+                        break;
+                    }
+                    metrics.in_force(&format!("r{n}"), 1);
+                    metrics.shadow(&format!("r{n}"), 1);
+                }
+            });
+            let read = || -> Result<(), prometheus::Error> {
+                for _ in 0..2_000 {
+                    let text = metrics.text()?;
+                    for name in ["stagedoor_policy_info{", "stagedoor_shadow_policy_info{"] {
+                        let told = text.lines().filter(|line| line.starts_with(name)).count();
+                        assert_eq!(told, 1, "{name}");
+                    }
+                }
+                Ok(())
+            };
+            let read = read();
+            is_over.store(true, Ordering::Release);
+            read
+        })
+    }
 }

@@ -1,8 +1,10 @@
 //! Where requests are decided: a bounded number of threads, apart from those of connections.
 //!
-//! What is large takes its turn in a lane of its own, which leaves at least one thread to what
-//! is small, and claims the memory that it may need before it begins. So neither a body of
-//! megabytes nor a search over all entities holds up a small decision for longer than it takes.
+//! What is large claims the memory that it may need before it waits for anything, and is refused at
+//! once where there is none left; then it takes its turn in a lane of its own, which leaves at least
+//! one thread to what is small. So neither a body of megabytes nor a search over all entities holds
+//! up a small decision for longer than it takes. What alone may need more than there is waits for
+//! the end of the others, one at a time: it would never come in between them.
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
@@ -48,6 +50,8 @@ pub(crate) struct Pool {
     large: Arc<Semaphore>,
     memory: Arc<Semaphore>,
     memory_units: u32,
+    /// The one place of what alone takes all of the memory, in flight or waiting for it.
+    whole: Arc<Semaphore>,
     acquire_timeout: Duration,
     time: Duration,
 }
@@ -63,6 +67,8 @@ pub(crate) enum Weight {
 /// Why nothing was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PoolError {
+    /// What is in flight takes all the memory there is for large requests.
+    Full,
     /// No thread became free in time.
     Busy,
     /// It took too long. The thread goes on, and counts until it is done.
@@ -89,22 +95,24 @@ impl Pool {
             large: Arc::new(Semaphore::new(threads - 1)),
             memory: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
             memory_units,
+            whole: Arc::new(Semaphore::new(1)),
             acquire_timeout,
             time,
         }
     }
 
-    /// Runs `work` on a thread of the pool, when it is its turn.
+    /// Runs `work` on a thread of the pool, when it is its turn. What there is no memory for waits
+    /// for nothing.
     pub(crate) async fn run<R: Send + 'static>(
         &self,
         weight: Weight,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, PoolError> {
-        let turn = tokio::time::timeout(self.acquire_timeout, self.turn(weight)).await;
-        let turn = turn.ok().flatten().ok_or(PoolError::Busy)?;
-        // INVARIANT: the turn moves into the thread. If the caller goes away, the thread goes on,
-        // and still counts.
-        let (memory, turn) = turn;
+        let memory = self.memory(weight)?;
+        let turn = tokio::time::timeout(self.acquire_timeout, self.turn(weight, memory)).await;
+        let (memory, turn) = turn.ok().flatten().ok_or(PoolError::Busy)?;
+        // INVARIANT: turn and memory move into the thread. If the caller goes away, the thread goes
+        // on, and still counts.
         let done = tokio::task::spawn_blocking(move || {
             let turn = Turn::begin(turn);
             let result = work();
@@ -115,25 +123,53 @@ impl Pool {
         done.map_err(|_| PoolError::Panicked)
     }
 
-    /// Waits for a claim on memory, which lasts until the end, and for the turn itself.
+    /// Claims the memory of a request, which counts from now to its end; or the place of one that
+    /// needs all of it.
+    fn memory(&self, weight: Weight) -> Result<Option<Memory>, PoolError> {
+        let Weight::Large(bytes) = weight else { return Ok(None) };
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let claimed = match units > self.memory_units {
+            true => Arc::clone(&self.whole).try_acquire_owned().map(Memory::Whole),
+            false => {
+                let memory = Arc::clone(&self.memory);
+                memory.try_acquire_many_owned(units.max(1)).map(Memory::Part)
+            }
+        };
+        claimed.map(Some).map_err(|_| PoolError::Full)
+    }
+
+    /// Waits for the turn of a request; returns with it what holds its memory.
     async fn turn(
         &self,
         weight: Weight,
-    ) -> Option<(Option<OwnedSemaphorePermit>, Vec<OwnedSemaphorePermit>)> {
-        let mut turn = Vec::with_capacity(2);
-        let mut memory = None;
-        if let Weight::Large(bytes) = weight {
-            // INVARIANT: lane, memory, thread, always in this order, so that nobody waits for a
-            // thread's end while holding what that thread needs.
+        claimed: Option<Memory>,
+    ) -> Option<(Vec<OwnedSemaphorePermit>, Vec<OwnedSemaphorePermit>)> {
+        let (mut memory, mut turn) = (Vec::with_capacity(2), Vec::with_capacity(2));
+        match claimed {
+            None => {}
+            Some(Memory::Part(part)) => memory.push(part),
+            Some(Memory::Whole(place)) => {
+                // INVARIANT: before the lane, so that it holds nothing that others need to end. From
+                // now on what is given back is for this one.
+                let all = Arc::clone(&self.memory).acquire_many_owned(self.memory_units);
+                memory.extend([place, all.await.ok()?]);
+            }
+        }
+        if let Weight::Large(_) = weight {
+            // INVARIANT: the lane before the thread, so that nobody holds a thread while waiting.
             turn.push(Arc::clone(&self.large).acquire_owned().await.ok()?);
-            // What is larger than all of the memory runs when nothing else that is large does.
-            let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-            let units = units.clamp(1, self.memory_units);
-            memory = Some(Arc::clone(&self.memory).acquire_many_owned(units).await.ok()?);
         }
         turn.push(Arc::clone(&self.threads).acquire_owned().await.ok()?);
         Some((memory, turn))
     }
+}
+
+/// What holds the memory of a request.
+enum Memory {
+    /// So much of it as it may need.
+    Part(OwnedSemaphorePermit),
+    /// The place of one that needs all of it.
+    Whole(OwnedSemaphorePermit),
 }
 
 #[cfg(test)]
@@ -162,6 +198,44 @@ mod tests {
         assert!(!large.is_finished());
         drop(end);
         assert_eq!(large.await.ok(), Some(Ok(true)));
+    }
+
+    #[tokio::test]
+    async fn what_there_is_no_memory_for_is_refused_at_once() {
+        // Whoever waited at all would wait for ever.
+        let pool = pool(Duration::MAX);
+        let (end, ended) = mpsc::channel::<()>();
+        let (began, begin) = tokio::sync::oneshot::channel();
+        let other = Arc::clone(&pool);
+        let half = tokio::spawn(async move {
+            let work = move || began.send(()).is_ok() && ended.recv().is_err();
+            other.run(Weight::Large(1 << 19), work).await
+        });
+        assert!(begin.await.is_ok());
+        // It counts while it waits for its turn as well.
+        let other = Arc::clone(&pool);
+        let waiting = tokio::spawn(async move { other.run(Weight::Large(1 << 18), || 7).await });
+        while pool.memory.available_permits() > 256 {
+            tokio::task::yield_now().await;
+        }
+        for too_large in [(1 << 18) + 1, 1 << 20] {
+            assert_eq!(pool.run(Weight::Large(too_large), || ()).await, Err(PoolError::Full));
+        }
+        // One that needs all of it waits for those that are there, and nobody comes in between.
+        let other = Arc::clone(&pool);
+        let whole = tokio::spawn(async move { other.run(Weight::Large(usize::MAX), || 7).await });
+        while pool.whole.available_permits() > 0 || pool.memory.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        for too_large in [1, usize::MAX] {
+            assert_eq!(pool.run(Weight::Large(too_large), || ()).await, Err(PoolError::Full));
+        }
+        assert_eq!(pool.run(Weight::Small, || 7).await, Ok(7));
+        drop(end);
+        assert_eq!(half.await.ok(), Some(Ok(true)));
+        assert_eq!(waiting.await.ok(), Some(Ok(7)));
+        assert_eq!(whole.await.ok(), Some(Ok(7)));
+        assert_eq!(pool.run(Weight::Large(1), || 7).await, Ok(7), "there is memory again");
     }
 
     #[tokio::test]

@@ -152,6 +152,9 @@ async fn read_and_answer(
     state.metrics.took(endpoint.name, begun.elapsed());
     match answered {
         Ok(answered) => answered,
+        Err(PoolError::Full) => Err(Refusal::unavailable(
+            "too many large requests at a time: there is no memory left for this one",
+        )),
         Err(PoolError::Busy) => Err(Refusal::unavailable("too much is being decided already")),
         Err(PoolError::Overdue) => {
             let time = state.decision;

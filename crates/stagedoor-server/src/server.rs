@@ -169,9 +169,15 @@ impl Server {
         }
         if let Some(log) = state.log.clone() {
             // It writes what waits, which may block.
-            let flushed = tokio::task::spawn_blocking(move || log.flush());
+            let flushing = Arc::clone(&log);
+            let flushed = tokio::task::spawn_blocking(move || flushing.flush());
             if tokio::time::timeout(limits.shutdown_grace, flushed).await.is_err() {
-                tracing::warn!("decision records were still waiting when the time was out");
+                // INVARIANT: a sink that hangs does not keep the server from ending.
+                let lost = log.abandon();
+                tracing::error!(
+                    lost,
+                    "decision records could not be written in time: they are lost"
+                );
             }
         }
         ended

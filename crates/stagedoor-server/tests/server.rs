@@ -214,3 +214,102 @@ async fn a_panic_is_a_refusal_and_health_waits_for_nobody() -> Result<()> {
     assert_eq!(outcomes, [true, false], "{lines:?}");
     Ok(())
 }
+
+/// A server of a parrot that runs until it is told to stop.
+struct Running {
+    address: SocketAddr,
+    stop: tokio::sync::oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<Result<(), stagedoor_server::ServeError>>,
+}
+
+async fn start(options: ServerOptions, gate: &Arc<Mutex<()>>) -> Result<Running> {
+    let loads = Arc::new(Reloading::new(Loads::default()));
+    let server = Server::bind(options, Arc::new(Parrot { loads, gate: Arc::clone(gate) })).await?;
+    let address = server.address().context("an address")?;
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let task = tokio::spawn(server.run(async { stopped.await.unwrap_or_default() }));
+    while !asked(address, "GET", "/readyz", "", String::new()).await?.contains(" 200 ") {}
+    Ok(Running { address, stop, task })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::await_holding_lock, reason = "it holds up the threads that decide")]
+async fn what_there_is_no_memory_for_is_refused_at_once() -> Result<()> {
+    let gate = Arc::new(Mutex::new(()));
+    let mut options = ServerOptions::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+    options.limits.decision_bytes = 64 << 10;
+    // Whoever waited for its turn would wait for longer than the test takes.
+    options.limits.turn = Duration::from_secs(600);
+    options.limits.decision = Duration::from_secs(600);
+    let Running { address, stop, task } = start(options, &gate).await?;
+    let say = |body: &str| asked(address, "POST", "/say", "", body.to_owned());
+    let held = gate.lock().map_err(|_| anyhow!("poisoned"))?;
+    let large = format!("wait{}", " ".repeat(40 << 10));
+    let insisting = async move {
+        loop {
+            let answer = asked(address, "POST", "/say", "", large.clone()).await?;
+            if !answer.contains(" 503 ") {
+                return anyhow::Ok(answer);
+            }
+        }
+    };
+    let waiting = tokio::spawn(insisting);
+    let refused = loop {
+        let answer = say(&" ".repeat(40 << 10)).await?;
+        if !answer.contains(" 200 ") {
+            break answer;
+        }
+    };
+    assert!(refused.contains(" 503 ") && refused.contains("no memory left"), "{refused}");
+    assert!(say("hello").await?.ends_with("fine"), "what is small is answered");
+    drop(held);
+    assert!(waiting.await??.ends_with("fine"));
+    assert!(say(&" ".repeat(40 << 10)).await?.ends_with("fine"), "there is memory again");
+    stop.send(()).map_err(|()| anyhow!("it has ended"))?;
+    Ok(task.await??)
+}
+
+/// Takes nothing, and does not come back.
+struct Hanging(std::sync::mpsc::Receiver<()>);
+
+impl DecisionSink for Hanging {
+    fn write(&mut self, _: &[String]) -> std::io::Result<()> {
+        let _ = self.0.recv();
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_hangs_does_not_keep_the_server_from_ending() -> Result<()> {
+    let (release, hang) = std::sync::mpsc::channel();
+    let mut log_options = LogOptions::default();
+    log_options.buffer = 1;
+    let log = DecisionLog::new(log_options, Form::Own, Box::new(Hanging(hang)));
+    let log = Arc::new(log);
+    let mut options = ServerOptions::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+    options.log = Some(Arc::clone(&log));
+    options.limits.shutdown_grace = Duration::from_millis(100);
+    let gate = Arc::new(Mutex::new(()));
+    // The record of the policies that were loaded is in its hands.
+    let Running { stop, task, .. } = start(options, &gate).await?;
+    let denied = || {
+        stagedoor_audit::DecisionRecord::new(
+            stagedoor_audit::Platform::AuthZen,
+            "say",
+            stagedoor_audit::Outcome::Denied,
+        )
+    };
+    for _ in 0..5 {
+        log.record(stagedoor_audit::Outcome::Denied, false, denied)?;
+    }
+    stop.send(()).map_err(|()| anyhow!("it has ended"))?;
+    task.await??;
+    let counts = log.counts();
+    assert_eq!((counts.written, counts.failed), (0, 0));
+    assert!(counts.dropped >= 4, "{counts:?}");
+    // Neither does what drops it.
+    log.flush();
+    drop(log);
+    drop(release);
+    Ok(())
+}

@@ -55,6 +55,47 @@ pub fn authzen(bytes: &[u8]) {
             let told = told.as_ref().and_then(|told| told.get("decision"));
             assert_eq!(told, Some(&Value::Bool(true)), "{result} of {text:?}");
         }
+        if operation.is_search() && asked.get("page").is_none_or(Value::is_null) {
+            complete(world, operation, &asked, &replied);
+        }
+    }
+}
+
+/// What is stored and single questions say yes to is in the list.
+fn complete(world: &World, operation: Operation, asked: &Value, replied: &Value) {
+    let stored = |kind: &str, ids: [&str; 2]| ids.map(|id| json!({"type": kind, "id": id}));
+    let named = |names: [&str; 3]| names.map(|name| json!({ "name": name }));
+    let (sought, given, candidates) = match operation {
+        Operation::SearchSubject => {
+            ("subject", "resource", stored("user", ["alice", "bob"]).to_vec())
+        }
+        Operation::SearchResource => {
+            ("resource", "subject", stored("record", ["record-1", "record-2"]).to_vec())
+        }
+        _ => ("action", "", named(["read", "write", "delete"]).to_vec()),
+    };
+    // For whom or what is given and not stored nothing is listed.
+    let is_stored = |part: &str| {
+        let id = asked.pointer(&format!("/{part}/id")).and_then(Value::as_str);
+        id.is_some_and(|id| ["alice", "bob", "record-1", "record-2"].contains(&id))
+    };
+    let given = if given.is_empty() { vec!["subject", "resource"] } else { vec![given] };
+    if !given.into_iter().all(is_stored) {
+        return;
+    }
+    let results = replied.get("results").and_then(Value::as_array);
+    for candidate in candidates {
+        let kind = asked.pointer(&format!("/{sought}/type"));
+        if candidate.get("type").is_some_and(|own| Some(own) != kind) {
+            continue;
+        }
+        let mut single = asked.clone();
+        set(&mut single, sought, candidate.clone());
+        let told = evaluate(world, Operation::Evaluation, &single);
+        if told.as_ref().and_then(|told| told.get("decision")) == Some(&Value::Bool(true)) {
+            let is_listed = results.is_some_and(|results| results.contains(&candidate));
+            assert!(is_listed, "{operation:?} lacks {candidate}: {asked}");
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::Subject;
+use crate::clock::micros;
 use crate::record::{DecisionRecord, Outcome};
 
 const VERSION: &str = "1.8.0";
@@ -44,7 +45,7 @@ pub(super) fn event(record: &DecisionRecord, own: &Value) -> Value {
         .collect();
     let groups: Vec<Value> = subject.groups.iter().map(|name| json!({"name": name})).collect();
     let mut event = json!({
-        "time": milliseconds(&record.time),
+        "time": micros(&record.time) / 1000,
         "category_uid": CATEGORY,
         "class_uid": CLASS,
         "activity_id": activity,
@@ -104,33 +105,4 @@ fn resource(subject: &Subject) -> Value {
         members.insert("namespace".to_owned(), json!(namespace));
     }
     resource
-}
-
-/// Returns a time of RFC 3339, as records have it, in milliseconds since 1970.
-fn milliseconds(time: &str) -> u64 {
-    let number = |range: std::ops::Range<usize>| {
-        time.get(range).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default()
-    };
-    let (year, month, day) = (number(0..4), number(5..7), number(8..10));
-    // After Howard Hinnant's `days_from_civil`; years from 1970 on.
-    let shifted = if month <= 2 { year.saturating_sub(1) } else { year };
-    let (era, year_of_era) = (shifted / 400, shifted % 400);
-    let month = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * month + 2) / 5 + day.saturating_sub(1);
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let days = (era * 146_097 + day_of_era).saturating_sub(719_468);
-    let seconds = days * 86_400 + number(11..13) * 3600 + number(14..16) * 60 + number(17..19);
-    seconds * 1000 + number(20..23)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::milliseconds;
-
-    #[test]
-    fn times_are_read_as_they_are_written() {
-        assert_eq!(milliseconds("2025-11-29T07:06:40.123456Z"), 1_764_400_000_123);
-        assert_eq!(milliseconds("2000-02-29T00:00:00.000000Z"), 951_782_400_000);
-        assert_eq!(milliseconds("nonsense"), 0);
-    }
 }

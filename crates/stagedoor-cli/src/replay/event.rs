@@ -78,6 +78,8 @@ pub(super) enum SkipReason {
     Masked,
     /// It lacks a field that the question needs.
     Incomplete,
+    /// A program asked in Cedar's own words, by its own entities.
+    Cedar,
 }
 
 impl SkipReason {
@@ -92,6 +94,7 @@ impl SkipReason {
             Self::Groups => "the groups of the user are not in the entry",
             Self::Masked => "parts of the request are masked",
             Self::Incomplete => "the entry lacks what was asked for",
+            Self::Cedar => "asked in Cedar's own words, by entities of a program",
         }
     }
 }

@@ -239,6 +239,9 @@ fn backstage(request: &Value) -> Result<Question, SkipReason> {
 /// Reads a record of our own.
 fn own(record: &Value) -> Result<Event, SkipReason> {
     let platform = text(record, "/platform");
+    if platform == "cedar" {
+        return Err(SkipReason::Cedar);
+    }
     let answer = match text(record, "/outcome").as_str() {
         "allowed" => Answer::Allowed,
         "denied" | "no-opinion" => Answer::Denied,
@@ -412,6 +415,10 @@ mod tests {
             (
                 json!({"platform": "kubernetes", "endpoint": "admit", "outcome": "denied", "request": {"uid": "u"}}),
                 SkipReason::Object,
+            ),
+            (
+                json!({"platform": "cedar", "endpoint": "decide", "outcome": "denied"}),
+                SkipReason::Cedar,
             ),
             (
                 json!({"platform": "authzen", "endpoint": "search-action", "outcome": "listed", "request": {}}),

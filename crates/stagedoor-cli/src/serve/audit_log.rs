@@ -11,13 +11,17 @@ use stagedoor_audit::{
 use super::options::positive;
 use crate::failure::Failure;
 
+/// What a collector wants to be sent along, as OpenTelemetry's own exporters read it.
+const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+
 /// What is recorded of decisions, and where.
 #[derive(Debug, Args)]
 pub(crate) struct AuditLogArgs {
     /// Where decisions are recorded: `-` for the standard output, a file, the URL of an
     /// OpenTelemetry collector (`http://…:4318`), or `none`.
     ///
-    /// A file is readable by its owner alone, and is opened again at SIGHUP.
+    /// A file is readable by its owner alone, and is opened again at SIGHUP. A collector gets the
+    /// headers that the environment variable `OTEL_EXPORTER_OTLP_HEADERS` names.
     #[arg(long, value_name = "WHERE", default_value = "-")]
     audit_log: String,
 
@@ -93,7 +97,9 @@ impl AuditLogArgs {
             "none" => return Ok(None),
             "-" => Box::new(Writer::new(std::io::stdout())),
             url if url.starts_with("http://") || url.starts_with("https://") => {
-                Box::new(Otlp::new(url))
+                let headers = std::env::var(HEADERS).unwrap_or_default();
+                let sink = Otlp::new(url).with_headers(&headers);
+                Box::new(sink.map_err(|e| Failure::input(format!("`{HEADERS}`: {e}")))?)
             }
             path => {
                 let (bytes, files) = (self.audit_log_max_size << 20, self.audit_log_max_files);

@@ -1,6 +1,7 @@
 //! What all servers are told alike: addresses, certificates and bounds.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,8 +37,13 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = ServerLimits::default().decision.as_secs(), value_parser = clap::value_parser!(u64).range(1..=600))]
     max_decision_time: u64,
 
-    /// Memory of all requests with large bodies that are decided at a time, in MiB, as an
-    /// estimate from their sizes.
+    /// Threads that decide; one of them is left to requests with small bodies. By default as many
+    /// as there are processors, and at least two.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    decision_threads: Option<u16>,
+
+    /// Memory of all requests with large bodies that are in flight, in MiB, as an estimate from
+    /// their sizes; more are refused at once with 503.
     #[arg(long, value_name = "MIB", default_value_t = ServerLimits::default().decision_bytes >> 20, value_parser = positive)]
     max_decision_memory: usize,
 
@@ -56,6 +62,10 @@ impl ListenArgs {
         limits.requests = self.max_requests;
         limits.connections = self.max_connections;
         limits.decision = Duration::from_secs(self.max_decision_time);
+        if let Some(threads) = self.decision_threads {
+            limits.decision_threads =
+                NonZeroUsize::new(threads.into()).unwrap_or(limits.decision_threads);
+        }
         limits.decision_bytes = self.max_decision_memory.saturating_mul(1 << 20);
         limits.shutdown_delay = Duration::from_secs(self.shutdown_delay);
         limits

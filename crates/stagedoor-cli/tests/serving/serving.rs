@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_stagedoor");
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Returns the path of a file of the crate that has vectors and worlds.
@@ -49,20 +50,33 @@ impl Drop for Serving {
 impl Serving {
     /// Starts a server on the loopback with these arguments.
     pub fn start(args: &[&str]) -> Result<Self> {
+        Self::start_with(args, &[])
+    }
+
+    /// Starts one with more in its environment.
+    pub fn start_with(args: &[&str], environment: &[(&str, &str)]) -> Result<Self> {
         let authzen = ["serve", "authzen", "--listen", "127.0.0.1:0", "--log-format", "json"];
         let reload = ["--reload-interval", "1"];
-        Self::run(&[authzen.as_slice(), &reload, args].concat(), "http")
+        let args = [authzen.as_slice(), &reload, args].concat();
+        Self::run(Command::new(PROGRAM).args(args), environment, "http")
     }
 
     /// Starts a server with these arguments alone, which listens with TLS and logs JSON. Whoever it is
     /// is not looked at.
     pub fn with_tls(args: &[&str]) -> Result<Self> {
-        Self::run(args, "https")
+        Self::run(Command::new(PROGRAM).args(args), &[], "https")
     }
 
-    fn run(args: &[&str], scheme: &str) -> Result<Self> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_stagedoor"))
-            .args(args)
+    /// Starts a server by a line for a shell, in which `"$@"` is the server.
+    pub fn by_shell(line: &str, args: &[&str]) -> Result<Self> {
+        let authzen = ["serve", "authzen", "--listen", "127.0.0.1:0", "--log-format", "json"];
+        let shell = ["-c", line, "sh", PROGRAM];
+        Self::run(Command::new("sh").args(shell).args(authzen).args(args), &[], "http")
+    }
+
+    fn run(command: &mut Command, environment: &[(&str, &str)], scheme: &str) -> Result<Self> {
+        let mut child = command
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -59,7 +59,12 @@ impl Serving {
 
     /// Starts a server of a platform.
     pub fn start_platform(directory: &Path, platform: &str, from: &[&str]) -> Result<Self> {
-        let mut child = command(directory)
+        Self::of(command(directory), platform, from)
+    }
+
+    /// Starts a server by a command, which is run where the certificates are.
+    pub fn of(mut command: Command, platform: &str, from: &[&str]) -> Result<Self> {
+        let mut child = command
             .args(["serve", platform, "--tls-cert", "tls.crt"])
             .args(from)
             .args(["--tls-key", "tls.key", "--client-ca", "ca.crt", "--listen", "127.0.0.1:0"])
@@ -112,7 +117,7 @@ impl Serving {
 pub struct Setup {
     pub directory: tempfile::TempDir,
     pub tls: Arc<ClientConfig>,
-    stranger: Arc<ClientConfig>,
+    pub stranger: Arc<ClientConfig>,
 }
 
 impl Setup {
@@ -176,6 +181,43 @@ pub fn ask(
     let (head, body) = answer.split_once("\r\n\r\n").context("no head")?;
     let code = head.split(' ').nth(1).context("no code")?.parse()?;
     Ok((code, body.to_owned()))
+}
+
+/// A connection that is kept.
+pub struct Kept(StreamOwned<ClientConnection, TcpStream>);
+
+impl Kept {
+    pub fn connect(address: SocketAddr, tls: &Arc<ClientConfig>) -> Result<Self> {
+        let connection =
+            ClientConnection::new(Arc::clone(tls), ServerName::try_from("localhost")?)?;
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self(StreamOwned::new(connection, stream)))
+    }
+
+    /// Asks, and returns code and body of the answer.
+    pub fn ask(&mut self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.0.write_all(request.as_bytes())?;
+        let (mut answer, mut buffer) = (Vec::new(), vec![0; 1 << 14]);
+        loop {
+            let read = self.0.read(&mut buffer)?;
+            ensure!(read > 0, "the connection ended");
+            answer.extend_from_slice(buffer.get(..read).unwrap_or_default());
+            let text = String::from_utf8_lossy(&answer);
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.context("a length")?.parse()? {
+                let code = head.split(' ').nth(1).context("no code")?.parse()?;
+                return Ok((code, body.to_owned()));
+            }
+        }
+    }
 }
 
 pub fn eventually(what: &str, mut check: impl FnMut() -> Result<bool>) -> Result<()> {

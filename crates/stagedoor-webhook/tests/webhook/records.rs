@@ -1,12 +1,13 @@
 //! Records of what the webhooks decide.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use stagedoor_audit::{DecisionLog, DecisionSink, Form, LogOptions};
 
-use crate::support::{Client, Files, Running, review};
+use crate::support::{Client, Files, POLICIES, Running, eventually, review};
 
 #[derive(Clone, Default)]
 struct Lines {
@@ -121,4 +122,92 @@ async fn a_long_name_is_not_repeated() -> Result<()> {
     assert_eq!(status["denied"], json!(true));
     assert!(status["evaluationError"].as_str().is_some_and(|e| e.len() < 1_100));
     running.stop().await
+}
+
+/// Clients, who ask until so many sets of policies were in force.
+const CLIENTS: usize = 4;
+const RELOADS: usize = 4;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_answer_has_one_record_under_load_with_reloads() -> Result<()> {
+    let files = Files::new()?;
+    let lines = Lines::default();
+    let mut options = LogOptions::default();
+    options.rules.decisions = stagedoor_audit::Decisions::All;
+    let log = Arc::new(DecisionLog::new(options, Form::Own, Box::new(lines.clone())));
+    let mut config = files.config();
+    config.log = Some(Arc::clone(&log));
+    let running = Running::start(&files, config).await?;
+    let (address, tls) = (running.address, files.client(None)?);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let asking: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let (tls, is_over) = (tls.clone(), Arc::clone(&is_over));
+            tokio::spawn(async move {
+                let mut connection = match client % 2 {
+                    0 => Client::connect(address, tls).await?,
+                    _ => Client::connect_http2(address, tls).await?,
+                };
+                let mut n = 0;
+                while !is_over.load(Ordering::Acquire) {
+                    let (path, body) = match n % 3 {
+                        0 => ("/authorize", review("list", "pods")),
+                        1 => ("/authorize", review("get", "secrets")),
+                        _ => ("/admit", admission(&format!("u-{client}-{n}"))),
+                    };
+                    let mut request =
+                        connection.request(http::Method::POST, path, body.into_bytes().into())?;
+                    let id = format!("q-{client}-{n}").parse()?;
+                    request.headers_mut().insert("x-request-id", id);
+                    let (code, body) = connection.send(request).await?;
+                    anyhow::ensure!(code == http::StatusCode::OK, "{code}: {body}");
+                    n += 1;
+                }
+                anyhow::Ok(n)
+            })
+        })
+        .collect();
+    let mut watching = Client::connect(address, tls).await?;
+    for n in 0..RELOADS {
+        files.write_policies(&format!(
+            "{POLICIES} @id(\"n{n}\") permit(principal == k8s::User::\"nobody-{n}\", action, resource);"
+        ))?;
+        let reloaded =
+            format!("stagedoor_reloads_total{{result=\"success\",what=\"policies\"}} {}\n", n + 1);
+        eventually("the change is in force", async || {
+            Ok(watching.get("/metrics").await?.1.contains(&reloaded))
+        })
+        .await?;
+    }
+    is_over.store(true, Ordering::Release);
+    let mut expected = std::collections::BTreeMap::new();
+    for (client, asking) in asking.into_iter().enumerate() {
+        expected.extend((0..asking.await??).map(|n| (format!("q-{client}-{n}"), 1)));
+    }
+    running.stop().await?;
+    let mut found = std::collections::BTreeMap::<String, usize>::new();
+    let mut revisions = std::collections::BTreeSet::new();
+    for record in lines.records()?.iter().filter(|record| record["endpoint"] != "reload") {
+        let id = record["requestId"].as_str().context("an id")?;
+        *found.entry(id.to_owned()).or_default() += 1;
+        revisions.insert(record["revision"].as_str().context("a revision")?.to_owned());
+    }
+    assert_eq!(found, expected);
+    assert!(revisions.len() > 1, "nothing was asked meanwhile");
+    assert_eq!((log.counts().dropped, log.counts().failed), (0, 0));
+    Ok(())
+}
+
+fn admission(uid: &str) -> String {
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": uid, "kind": {"group": "", "version": "v1", "kind": "ConfigMap"},
+            "resource": {"group": "", "version": "v1", "resource": "configmaps"},
+            "name": "c", "namespace": "payments", "operation": "CREATE",
+            "userInfo": {"username": "alice", "groups": ["system:authenticated"]},
+            "object": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}},
+        },
+    })
+    .to_string()
 }
