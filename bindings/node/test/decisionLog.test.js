@@ -25,8 +25,12 @@ const denied = (more = {}) => ({
 
 test('what an engine decides comes to the function, as the schema has it', async () => {
   const engine = Engine.loadSync({
-    exactCedar: true,
     texts: [
+      {
+        name: 's.cedarschema',
+        text: `entity User; entity Service;
+          action deploy appliesTo { principal: User, resource: Service, context: { mfa: Bool } };`,
+      },
       { name: 'p.cedar', text: '@id("all") permit (principal == User::"ana", action, resource);' },
     ],
   });
@@ -40,10 +44,16 @@ test('what an engine decides comes to the function, as the schema has it', async
       context: { mfa: true },
     };
     const { decision, reasons, errors, revision } = engine.decide(request);
-    const policies = reasons.map(id => ({ id, effect: decision === 'allow' ? 'permit' : 'forbid' }));
+    const policies = reasons.map(id => ({
+      id,
+      effect: decision === 'allow' ? 'permit' : 'forbid',
+    }));
     const outcome = decision === 'allow' ? 'allowed' : 'denied';
     const record = { platform: 'cedar', endpoint: 'decide', request, outcome, policies, revision };
-    assert.equal(log.record({ ...record, errors, requestId: `q-${user}`, auditId: undefined }), true);
+    assert.equal(
+      log.record({ ...record, errors, requestId: `q-${user}`, auditId: undefined }),
+      true,
+    );
   }
   assert.deepEqual(batches, [], 'nobody waits for it');
   await log.flush();
@@ -172,7 +182,10 @@ test('what is wrong is thrown, and named', () => {
     [() => log().record(), /record/],
     [() => log().record(denied({ polices: [] })), /`polices`/],
     [() => log().record(denied({ outcome: 'maybe' })), /not a decision: unknown variant `maybe`/],
-    [() => log().record(denied({ policies: undefined })), /not a decision: missing field `policies`/],
+    [
+      () => log().record(denied({ policies: undefined })),
+      /not a decision: missing field `policies`/,
+    ],
   ]) {
     assert.throws(make, message);
   }

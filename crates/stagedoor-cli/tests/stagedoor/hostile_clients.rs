@@ -136,20 +136,19 @@ fn rest(stream: &mut impl std::io::Read) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+const JSON: &str = "content-type: application/json\r\n";
+
 #[test]
 fn requests_that_are_none_are_answered_plainly() -> Result<()> {
     for face in faces() {
         let running = Running::start(face, &[])?;
         let Face { path, question, twice, other_format, most, .. } = &running.face;
-        let body = |body: &str| {
-            format!(
-                "content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            )
-        };
+        let body = |body: &str| format!("{JSON}content-length: {}\r\n\r\n{body}", body.len());
         let twice = question.replacen('{', &format!("{{{twice},"), 1);
         let deep = format!("{{\"x\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
-        let padded = |bytes: usize| format!("{question:bytes$}");
+        let padded = |bytes: usize| {
+            format!("{question}{}", " ".repeat(bytes.saturating_sub(question.len())))
+        };
         let format = |name: &str| {
             let length = question.len();
             format!("content-type: {name}\r\ncontent-length: {length}\r\n\r\n{question}")
@@ -187,7 +186,7 @@ fn requests_that_are_none_are_answered_plainly() -> Result<()> {
             ("POST", (*path).to_owned(), body(&padded(*most)), 200),
             ("POST", (*path).to_owned(), body(&padded(most + 1)), 413),
             ("POST", (*path).to_owned(), body(&padded(most * 7)), 413),
-            ("POST", (*path).to_owned(), "content-length: 99999999999\r\n\r\n".to_owned(), 413),
+            ("POST", (*path).to_owned(), format!("{JSON}content-length: 99999999999\r\n\r\n"), 413),
             ("POST", (*path).to_owned(), format!("x: {}\r\n\r\n", "y".repeat(64 << 10)), 431),
         ];
         for (method, path, rest_of_it, expected) in rows {
