@@ -10,6 +10,7 @@ mod export;
 mod grants;
 mod names;
 mod random;
+pub mod scenarios;
 pub mod stagedoor;
 mod workload;
 

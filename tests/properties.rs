@@ -265,6 +265,32 @@ fn large_sets_agree_with_cedar() -> Result<()> {
     })
 }
 
+/// So large that the index splits clauses `a || b`, and shares tests that have no key.
+#[test]
+fn large_sets_under_a_schema_agree_with_cedar() -> Result<()> {
+    let schema = typed::schema()?;
+    let validator = Validator::new(schema.clone());
+    let loaded = Cell::new(0);
+    holds(25, seeds(400..700), |seeds| {
+        let trial = Trial::typed(seeds, &validator)?;
+        let engine = trial.builder().schema("typed.cedarschema", typed::SCHEMA).build()?;
+        loaded.set(loaded.get() + engine.policies().len());
+        let names = Renaming::new(&engine);
+        let policies = trial.policy_set()?;
+        let entities = Entities::from_entities(trial.entities.clone())?;
+        for (request, expected) in trial.requests.iter().zip(trial.expected(Some(&schema))?) {
+            let expected = expected.failing_closed(&policies);
+            let given = names.positional(Answer::from(&engine.decide(request, &entities)?));
+            let told = || trial.describe(request);
+            ensure!(given == expected, "{given:?}\nexpected: {expected:?}\n{}", told());
+            faces::agree(&engine, request, &trial.entities).with_context(told)?;
+        }
+        Ok(())
+    })?;
+    ensure!(loaded.get() > 25 * 260, "only {} policies", loaded.get());
+    Ok(())
+}
+
 #[test]
 fn small_sets_agree_with_cedar_whatever_they_err_on() -> Result<()> {
     holds(3_000, seeds(1..12), |seeds| {

@@ -8,6 +8,7 @@ mod edits;
 mod load;
 mod others;
 mod report;
+mod scenarios;
 mod tail;
 mod threads;
 
@@ -81,6 +82,15 @@ enum Part {
         #[arg(long, default_value_t = 1_000)]
         edits: usize,
     },
+    /// Times SAPL's published scenarios, and shapes on which decision diagrams break.
+    Scenarios {
+        /// How many times each has its turn; the median counts.
+        #[arg(long, default_value_t = 9)]
+        rounds: usize,
+        /// Only those whose names begin so.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
     /// Loads one engine in this process, and writes what that took.
     #[command(hide = true)]
     Load {
@@ -109,6 +119,7 @@ fn main() -> Result<()> {
         None => compare(arguments.compare),
         Some(Part::Tail { n, seconds }) => tail::measure(n, seconds),
         Some(Part::Edits { n, edits }) => edits::measure(n, edits),
+        Some(Part::Scenarios { rounds, only }) => scenarios::measure(rounds, &only),
         Some(Part::Load { engine, n }) => {
             println!("{}", serde_json::to_string(&load::here(engine, n)?)?);
             Ok(())

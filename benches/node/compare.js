@@ -63,7 +63,7 @@ function addonRows(workload) {
         principals[request.user],
         actions.get(request.verb),
         resources,
-        addon.packed(request),
+        addon.resource(request),
       ),
     ),
     'node-stagedoor-handles-packed': (requests, start, end) => {
@@ -81,7 +81,7 @@ function addonRows(workload) {
       return wrong;
     },
     'node-stagedoor-decider': oneByOne(request =>
-      deciders[request.user].get(request.verb)(addon.packed(request)),
+      deciders[request.user].get(request.verb)(addon.resource(request)),
     ),
     'node-stagedoor-decider-packed': (requests, start, end) => {
       let wrong = 0;

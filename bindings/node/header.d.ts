@@ -189,3 +189,12 @@ export declare class DecisionLog {
   flush(): Promise<void>;
   readonly counts: { written: number; dropped: number; failed: number; excluded: number };
 }
+
+/**
+ * A resource of a handle's type: its id, and the attributes that the type was made for; it does not have
+ * those that are left out. Of a type with an attribute `id`, resources are given as strings.
+ */
+export interface ResourceInput {
+  id: string;
+  [attribute: string]: string | undefined;
+}

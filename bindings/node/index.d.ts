@@ -191,6 +191,15 @@ export declare class DecisionLog {
 }
 
 /**
+ * A resource of a handle's type: its id, and the attributes that the type was made for; it does not have
+ * those that are left out. Of a type with an attribute `id`, resources are given as strings.
+ */
+export interface ResourceInput {
+  id: string;
+  [attribute: string]: string | undefined;
+}
+
+/**
  * An action, for many requests. Made by `engine.action`.
  *
  * It stays valid when policies are reloaded.
@@ -250,7 +259,7 @@ export declare class Engine {
    * It decides by the policies that are in force when it is called, and throws what
    * `isAllowedPrepared` throws.
    */
-  decider(principal: Principal, action: Action, resourceType: ResourceType): (resource: string) => boolean
+  decider(principal: Principal, action: Action, resourceType: ResourceType): (resource: string | ResourceInput) => boolean
   /** Loads policies without holding up JavaScript. Rejects with everything that is wrong. */
   static load(options: EngineOptions): Promise<Engine>
   /** Loads policies. Throws everything that is wrong. */
@@ -351,22 +360,23 @@ export declare class Engine {
   /**
    * Returns whether a request of handles is allowed. `decider` is faster still.
    *
-   * `resource` is the resource's id and, in the order of its type, each attribute as `=` and
-   * its value, or nothing if the resource does not have it, joined by `'\0'`:
+   * `resource` is an object: `{ id: 'web-1', group: 'apps' }`. Or it is packed already, which is
+   * faster where it is asked about often: the resource's id and, in the order of its type, each
+   * attribute as `=` and its value, or nothing if the resource does not have it, joined by `'\0'`:
    * `'web-1\0=apps\0=deployments\0'`. A part too many or too few is an error, so that no
    * value passes for another.
    */
-  isAllowedPrepared(principal: Principal, action: Action, resourceType: ResourceType, resource: string): boolean
+  isAllowedPrepared(principal: Principal, action: Action, resourceType: ResourceType, resource: string | ResourceInput): boolean
   /**
    * Decides a request of handles, with all determining policies. `resource` is as for
    * `isAllowedPrepared`.
    */
-  decidePrepared(principal: Principal, action: Action, resourceType: ResourceType, resource: string): Decision
+  decidePrepared(principal: Principal, action: Action, resourceType: ResourceType, resource: string | ResourceInput): Decision
   /**
    * Returns for each resource whether the request is allowed, as `isAllowedPrepared` does.
    * Throws if one of them is not what it should be.
    */
-  areAllowedPrepared(principal: Principal, action: Action, resourceType: ResourceType, resources: Array<string>): Array<boolean>
+  areAllowedPrepared(principal: Principal, action: Action, resourceType: ResourceType, resources: Array<string | ResourceInput>): Array<boolean>
 }
 
 /** A set of entities, prepared to be used for many decisions. It does not change. */

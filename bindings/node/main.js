@@ -6,10 +6,12 @@ const { loadAddon } = require('./addon.js');
 const { keepAnswers } = require('./answers.js');
 const { decisionLogOf } = require('./decisionLog.js');
 const { loadFallback } = require('./fallback.js');
+const { takeObjects } = require('./handles.js');
 
 const { addon, error } = loadAddon();
 if (addon) {
   keepAnswers(addon.Engine);
+  takeObjects(addon.Engine);
   // Custom rules are compiled by another Node, which can be stopped.
   addon.setRuleCompiler(process.execPath, [join(__dirname, 'compiler.js')]);
 }

@@ -114,11 +114,13 @@ fn a_loader_that_fails_allows_nothing() -> Result<()> {
     );
     let decide = |loader: &Odd| engine.decide_with_loader(&request, &Entities::empty(), loader);
     let down = decide(&Odd(|_| Err("the database is down".into())));
-    let Err(DecideError::Entities(error @ EntitiesError::Loading(_))) = down else {
+    let Err(DecideError::Entities(error @ EntitiesError::Loading { .. })) = down else {
         anyhow::bail!("{down:?}")
     };
     ensure!(error.to_string() == "entities were not loaded: the database is down");
     ensure!(error.code() == "entities::loading");
+    let source = error.source().map(ToString::to_string);
+    ensure!(source.as_deref() == Some("the database is down"), "{source:?}");
     let unasked = decide(&Odd(|_| Ok(vec![Entity::new("User::\"root\"".parse()?)])));
     ensure!(unasked.is_err_and(|e| e.to_string().contains("`User::\"root\"` was given")));
     let twice = decide(&Odd(|uids| {

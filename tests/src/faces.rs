@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use stagedoor_core::{
-    DecideError, Engine, Entities, Entity, EntityTypeName, PreparedRequest, Request, Ruling,
-    ValueRef,
+    Action, ContextValues, DecideError, Engine, Entities, Entity, EntityTypeName, PreparedRequest,
+    Request, Ruling, ValueRef,
 };
 
 use crate::conformance::Answer;
@@ -24,7 +24,7 @@ pub fn agree(engine: &Engine, request: &Request, entities: &[Entity]) -> Result<
     let store = Entities::from_entities(entities.iter().cloned())?;
     let decided = engine.decide(request, &store).map(|outcome| Answer::from(&outcome));
     same_ruling("ruling", &engine.ruling(request, &store), &decided)?;
-    let mut compared = 1;
+    let mut compared = 1 + stored(engine, request, &store, &decided)?;
     let Some(resource) = entities.iter().find(is_resource) else { return Ok(compared) };
 
     let rest = entities.iter().filter(|entity| !is_resource(entity)).cloned();
@@ -82,22 +82,90 @@ fn prepared(
         }
     };
     let id = request.resource.id().unescaped();
-    let asked = PreparedRequest::new(
-        &principal,
-        &action,
-        type_.resource(id, &values).with_parents(&parents),
-    )
-    .with_context(&request.context);
-    let given = engine.decide_prepared(&asked).map(|outcome| Answer::from(&outcome));
-    match (&given, &expected) {
+    let asked = || {
+        let resource = type_.resource(id, &values).with_parents(&parents);
+        PreparedRequest::new(&principal, &action, resource)
+    };
+    both_contexts(engine, request, &action, asked, &expected, how)
+}
+
+/// As [`prepared`], of a resource that is in the store.
+fn stored(
+    engine: &Engine,
+    request: &Request,
+    store: &Entities,
+    expected: &Result<Answer, DecideError>,
+) -> Result<usize> {
+    // Of a store that is not the principal's nothing but the id counts.
+    let other = Entities::from_entities(store.iter().take(1).cloned())?;
+    let mut compared = 0;
+    for (how, found_in) in [("stored", store), ("stored elsewhere", &other)] {
+        let handles = || -> Result<_, DecideError> {
+            Ok((
+                engine.principal(&request.principal, store)?,
+                engine.action(&request.action)?,
+                engine.stored_resource(&request.resource, found_in)?,
+            ))
+        };
+        let Ok((principal, action, resource)) = handles() else {
+            ensure!(expected.is_err(), "{how}: no handle, but {expected:?}");
+            return Ok(compared + 1);
+        };
+        let asked = || PreparedRequest::stored(&principal, &action, &resource);
+        compared += both_contexts(engine, request, &action, asked, expected, how)?;
+    }
+    Ok(compared)
+}
+
+/// Asks with the context as a record and in slots.
+fn both_contexts<'a>(
+    engine: &Engine,
+    request: &'a Request,
+    action: &Action,
+    asked: impl Fn() -> PreparedRequest<'a>,
+    expected: &Result<Answer, DecideError>,
+    how: &str,
+) -> Result<usize> {
+    same(engine, &asked().with_context(&request.context), expected, how)?;
+    // Fields in another order than the schema's, and one that is not there.
+    let names: Vec<&str> = request.context.keys().rev().map(|name| name.as_str()).collect();
+    let values = request.context.values().rev();
+    let values: Vec<Option<ValueRef<'_>>> = values.map(|value| Some(value.into())).collect();
+    match engine.context_type(action, &names) {
+        Ok(contexts) => {
+            let asked = asked();
+            slots(engine, asked, contexts.context(&values), expected, how)?;
+        }
+        Err(error) => ensure!(expected.is_err(), "{how}: no context: {error}, but {expected:?}"),
+    }
+    Ok(4)
+}
+
+fn slots<'s>(
+    engine: &Engine,
+    asked: PreparedRequest<'s>,
+    context: ContextValues<'s>,
+    expected: &Result<Answer, DecideError>,
+    how: &str,
+) -> Result<()> {
+    same(engine, &asked.with_context_values(context), expected, &format!("{how}, context in slots"))
+}
+
+fn same(
+    engine: &Engine,
+    asked: &PreparedRequest<'_>,
+    expected: &Result<Answer, DecideError>,
+    how: &str,
+) -> Result<()> {
+    let given = engine.decide_prepared(asked).map(|outcome| Answer::from(&outcome));
+    match (&given, expected) {
         (Ok(given), Ok(expected)) => {
             ensure!(given == expected, "{how}: {given:?}, not {expected:?}");
         }
         (Err(_), Err(_)) => {}
         _ => anyhow::bail!("{how}: {given:?}, not {expected:?}"),
     }
-    same_ruling(how, &engine.ruling_prepared(&asked), &expected)?;
-    Ok(2)
+    same_ruling(how, &engine.ruling_prepared(asked), expected)
 }
 
 fn same_ruling(

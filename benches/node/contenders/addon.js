@@ -65,10 +65,15 @@ function deciders({ engine, users }, requests, { principals, actions, resources 
   return made;
 }
 
+/** The resource as an object, which is made of the request's words. */
+function resource({ id, apiGroup, resource: kind, namespace, name }) {
+  return { id, apiGroup, resource: kind, namespace: namespace ?? undefined, name };
+}
+
 /** The resource as one text, which is made of the request's words. */
 function packed({ id, apiGroup, resource, namespace, name }) {
   const space = namespace === null ? '' : `=${namespace}`;
   return `${id}\0=${apiGroup}\0=${resource}\0${space}\0=${name}`;
 }
 
-module.exports = { load, objects, handles, deciders, packed };
+module.exports = { load, objects, handles, deciders, packed, resource };

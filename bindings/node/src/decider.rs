@@ -30,7 +30,7 @@ impl Engine {
     ///
     /// It decides by the policies that are in force when it is called, and throws what
     /// `isAllowedPrepared` throws.
-    #[napi(catch_unwind, ts_return_type = "(resource: string) => boolean")]
+    #[napi(catch_unwind, ts_return_type = "(resource: string | ResourceInput) => boolean")]
     pub fn decider<'env>(
         &self,
         env: &'env Env,

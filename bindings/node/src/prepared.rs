@@ -117,8 +117,9 @@ impl Engine {
 
     /// Returns whether a request of handles is allowed. `decider` is faster still.
     ///
-    /// `resource` is the resource's id and, in the order of its type, each attribute as `=` and
-    /// its value, or nothing if the resource does not have it, joined by `'\0'`:
+    /// `resource` is an object: `{ id: 'web-1', group: 'apps' }`. Or it is packed already, which is
+    /// faster where it is asked about often: the resource's id and, in the order of its type, each
+    /// attribute as `=` and its value, or nothing if the resource does not have it, joined by `'\0'`:
     /// `'web-1\0=apps\0=deployments\0'`. A part too many or too few is an error, so that no
     /// value passes for another.
     #[napi(catch_unwind)]
@@ -128,7 +129,7 @@ impl Engine {
         principal: &Principal,
         action: &Action,
         resource_type: &ResourceType,
-        #[napi(ts_arg_type = "string")] resource: Unknown<'_>,
+        #[napi(ts_arg_type = "string | ResourceInput")] resource: Unknown<'_>,
     ) -> napi::Result<bool> {
         let asked = HandleRequest::of(principal, action, resource_type);
         self.asked(&asked, |engine| asked.is_allowed(engine, resource))
@@ -144,7 +145,7 @@ impl Engine {
         principal: &Principal,
         action: &Action,
         resource_type: &ResourceType,
-        #[napi(ts_arg_type = "string")] resource: Unknown<'_>,
+        #[napi(ts_arg_type = "string | ResourceInput")] resource: Unknown<'_>,
     ) -> napi::Result<Object<'env>> {
         let asked = HandleRequest::of(principal, action, resource_type);
         let decide = |engine: &stagedoor_core::Engine| {
@@ -162,7 +163,7 @@ impl Engine {
         principal: &Principal,
         action: &Action,
         resource_type: &ResourceType,
-        #[napi(ts_arg_type = "Array<string>")] resources: Unknown<'_>,
+        #[napi(ts_arg_type = "Array<string | ResourceInput>")] resources: Unknown<'_>,
     ) -> napi::Result<Vec<bool>> {
         let asked = HandleRequest::of(principal, action, resource_type);
         let decide = |engine: &stagedoor_core::Engine| {

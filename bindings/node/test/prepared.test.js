@@ -76,6 +76,12 @@ test('handles decide as whole requests do', () => {
           assert.equal(is, expected.decision === 'allow');
           assert.equal(engine.decider(h[who], h.get, h.pods)(resource), is);
           assert.deepEqual(engine.areAllowedPrepared(h[who], h.get, h.pods, [resource]), [is]);
+          const object = { id: 'web-1', ...attrs };
+          assert.deepEqual(engine.decidePrepared(h[who], h.get, h.pods, object), expected);
+          assert.equal(engine.isAllowedPrepared(h[who], h.get, h.pods, object), is);
+          assert.equal(engine.decider(h[who], h.get, h.pods)({ ...object, space }), is);
+          const both = [resource, object];
+          assert.deepEqual(engine.areAllowedPrepared(h[who], h.get, h.pods, both), [is, is]);
           allowed += is;
         }
       }
@@ -134,6 +140,36 @@ test('a decider takes one resource and nothing else', () => {
   engine.close();
   assert.throws(() => may(packed('web', 'a', 'pods', 'shop')), { code: 'engine::closed' });
   assert.throws(() => engine.decider(ana, get, pods), { code: 'engine::closed' });
+});
+
+test('a resource that is an object has no other keys and no other values', () => {
+  const engine = load();
+  const { ana, get, pods } = handles(engine);
+  const may = engine.decider(ana, get, pods);
+  const web = { id: 'web', group: 'a', kind: 'pods', space: 'shop' };
+  assert.equal(may(web), true);
+  const { space: _, ...misspelt } = { ...web, spaec: 'shop' };
+  for (const asked of [
+    misspelt,
+    { ...web, id: undefined },
+    { ...web, id: 7 },
+    { ...web, kind: 7 },
+    { ...web, kind: null },
+    { ...web, toString: () => 'x' },
+    [web],
+    Object.create(web, { extra: { value: 1, enumerable: true } }),
+  ]) {
+    assert.throws(() => may(asked), { code: 'argument::type' });
+    assert.throws(() => engine.isAllowedPrepared(ana, get, pods, asked), { code: 'argument::type' });
+    assert.throws(() => engine.areAllowedPrepared(ana, get, pods, [web, asked]), {
+      code: 'argument::type',
+    });
+  }
+  assert.throws(() => may(misspelt), /unknown key `spaec`/);
+  // No value passes for another, and what is required is asked for.
+  assert.throws(() => may({ ...web, group: 'a\0=pods' }), { code: 'argument::resource' });
+  assert.throws(() => may({ ...web, kind: undefined }));
+  engine.close();
 });
 
 test('a decider keeps what it needs, and no other engine decides for it', () => {

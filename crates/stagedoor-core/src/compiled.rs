@@ -214,7 +214,7 @@ impl EvalContext<'_> {
                 None => Lookup::Broken,
             },
             Val::Data(Value::Record(fields)) => field(fields, name),
-            Val::Context => field(self.context(), name),
+            Val::Context => self.context().map_or(Lookup::Broken, |fields| field(fields, name)),
             _ => Lookup::Broken,
         }
     }

@@ -150,7 +150,7 @@ impl EntityShape {
     pub(crate) fn slot(&self, step: &Step) -> Option<Slot> {
         let (shape, required) = match step {
             Step::Attribute(name) => {
-                let field = self.attributes.0.iter().find(|field| field.name == *name)?;
+                let field = self.attributes.named(name)?;
                 (&field.shape, field.required)
             }
             Step::Tag(_) => (self.tags.as_ref()?, false),
@@ -160,10 +160,7 @@ impl EntityShape {
 
     /// Returns whether every attribute that entities of the type must have is among `steps`.
     pub(crate) fn is_covered_by(&self, steps: &[Step]) -> bool {
-        let is_named = |field: &Field| {
-            steps.iter().any(|s| matches!(s, Step::Attribute(name) if *name == field.name))
-        };
-        self.attributes.0.iter().all(|field| !field.required || is_named(field))
+        self.attributes.are_covered_by(steps)
     }
 
     /// Returns the types that an entity of the type can be a member of.
@@ -182,6 +179,19 @@ impl ActionShape {
 
     pub(crate) fn fits_context(&self, context: &Record) -> bool {
         self.context.fit(context)
+    }
+
+    /// Returns the slot for a field of the context, if it can have that.
+    pub(crate) fn slot(&self, step: &Step) -> Option<Slot> {
+        let Step::Attribute(name) = step else { return None };
+        let field = self.context.named(name)?;
+        let expected = ExpectedShape::Shape(field.shape.clone());
+        Some(Slot { step: step.clone(), required: field.required, expected })
+    }
+
+    /// Returns whether every field that the context must have is among `steps`.
+    pub(crate) fn is_covered_by(&self, steps: &[Step]) -> bool {
+        self.context.are_covered_by(steps)
     }
 }
 
@@ -214,6 +224,18 @@ impl Slot {
 }
 
 impl Fields {
+    fn named(&self, name: &str) -> Option<&Field> {
+        self.0.iter().find(|field| field.name == name)
+    }
+
+    /// Returns whether all that must be there are among `steps`.
+    fn are_covered_by(&self, steps: &[Step]) -> bool {
+        let is_named = |field: &Field| {
+            steps.iter().any(|s| matches!(s, Step::Attribute(name) if *name == field.name))
+        };
+        self.0.iter().all(|field| !field.required || is_named(field))
+    }
+
     /// Both are sorted by name, so one walk compares them.
     fn fit(&self, record: &Record) -> bool {
         let mut values = record.iter().peekable();

@@ -14,7 +14,7 @@ use crate::hash::FastMap;
 use crate::lookup::{Lookup, PathKey, PathValue, field, step_into};
 use crate::node::{EntitySymbols, Node};
 use crate::number::{EntityNumber, PathNumber, TypeNumber};
-use crate::prepared::{Bound, PathTarget, PreparedRequest};
+use crate::prepared::{Bound, PathTarget, PreparedContext, PreparedRequest, PreparedResource};
 use crate::request::Request;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
 use crate::unknown::Unknown;
@@ -149,13 +149,20 @@ impl<'a> EvalContext<'a> {
             Some(interned) => Ids::Known(interned),
             None => Ids::of(symbols, &action.uid, principal.entities.node(&action.uid)),
         };
+        let (resource_ids, resource) = match (asked.resource, &bound.resource) {
+            (PreparedResource::Stored(stored), _) => {
+                (Ids::Known(&stored.facts().interned), stored.node())
+            }
+            (PreparedResource::Slots(_), Some(interned)) => (Ids::Known(interned), None),
+            (PreparedResource::Slots(slots), None) => (Ids::New(slots.interned(symbols)), None),
+        };
         Self {
             asked: RequestRef::Prepared(asked, bound),
             principal_ids: Ids::Known(principal.interned()),
             action_ids,
-            resource_ids: Ids::Known(&bound.resource),
+            resource_ids,
             principal: principal.node(),
-            resource: None,
+            resource,
             symbols,
             actions,
             unknown: None,
@@ -172,18 +179,30 @@ impl<'a> EvalContext<'a> {
         self.asked.whole()
     }
 
-    pub(crate) fn context(&self) -> &'a Record {
+    /// Returns the context; `None` where a request cannot be built whose context is in slots.
+    pub(crate) fn context(&self) -> Option<&'a Record> {
         match self.asked {
-            RequestRef::Whole(request, _) => &request.context,
-            RequestRef::Prepared(asked, _) => asked.context,
+            RequestRef::Whole(request, _) => Some(&request.context),
+            RequestRef::Prepared(asked, _) => match asked.context {
+                PreparedContext::Record(record) => Some(record),
+                PreparedContext::Slots(_) => {
+                    asked.whole().ok().map(|(request, _)| &request.context)
+                }
+            },
         }
     }
 
     /// Returns the entity with this id, if it is there; `None` where that cannot be told.
     pub(crate) fn node(&self, uid: &EntityUid) -> Option<Option<&'a Node>> {
         match self.asked {
-            // Of the resource's type a prepared request has no entity but the resource.
-            RequestRef::Prepared(asked, _) if uid.type_name() != asked.resource.type_name() => {
+            // Of the resource's type a prepared request has no entity but the resource, unless that is
+            // in the store.
+            RequestRef::Prepared(asked, _)
+                if match asked.resource {
+                    PreparedResource::Slots(resource) => uid.type_name() != resource.type_name(),
+                    PreparedResource::Stored(_) => true,
+                } =>
+            {
                 Some(asked.principal.entities.node(uid))
             }
             _ => self.whole().ok().map(|(_, entities)| entities.node(uid)),
@@ -231,19 +250,20 @@ impl<'a> EvalContext<'a> {
     fn prepared_found(&self, path: PathNumber) -> Option<Lookup<'a>> {
         let RequestRef::Prepared(asked, _) = self.asked else { return None };
         match self.symbols.ordinal(path)? {
-            (Var::Principal, ordinal) => match asked.principal.value(ordinal) {
-                PathValue::Unknown => None,
-                PathValue::Missing => Some(Lookup::Missing),
-                PathValue::There(value) => Some(Lookup::Value(value.into())),
-            },
-            (Var::Resource, ordinal) => match asked.resource.place_at(ordinal)? {
-                PathTarget::Slot(slot) => {
-                    Some(asked.resource.value(slot).map_or(Lookup::Missing, Lookup::Value))
+            (Var::Principal, ordinal) => known(asked.principal.facts().value(ordinal)),
+            (Var::Resource, ordinal) => match asked.resource {
+                PreparedResource::Stored(stored) => known(stored.facts().value(ordinal)),
+                PreparedResource::Slots(resource) => {
+                    slotted(resource.place_at(ordinal)?, |slot| resource.value(slot))
                 }
-                PathTarget::NoSlot => Some(Lookup::Missing),
-                PathTarget::Itself | PathTarget::Elsewhere => None,
             },
-            (Var::Action | Var::Context, _) => None,
+            (Var::Context, ordinal) => match asked.context {
+                PreparedContext::Record(_) => None,
+                PreparedContext::Slots(context) => {
+                    slotted(context.place_at(ordinal)?, |slot| context.value(slot))
+                }
+            },
+            (Var::Action, _) => None,
         }
     }
 
@@ -254,16 +274,25 @@ impl<'a> EvalContext<'a> {
             Var::Principal => step_into(self.principal, first),
             Var::Resource => match self.asked {
                 RequestRef::Whole(..) => step_into(self.resource, first),
-                RequestRef::Prepared(asked, _) => {
-                    asked.resource.step(first).map_or(Lookup::Missing, Lookup::Value)
-                }
+                RequestRef::Prepared(asked, _) => match asked.resource {
+                    PreparedResource::Stored(_) => step_into(self.resource, first),
+                    PreparedResource::Slots(resource) => {
+                        resource.step(first).map_or(Lookup::Missing, Lookup::Value)
+                    }
+                },
             },
             Var::Action => match self.variable(Var::Action) {
                 Lookup::Value(ValueRef::Entity(uid)) => self.step_from(uid, first),
                 _ => Lookup::Broken,
             },
             Var::Context => match first {
-                Step::Attribute(name) => field(self.context(), name),
+                Step::Attribute(name) => match self.asked {
+                    RequestRef::Prepared(
+                        PreparedRequest { context: PreparedContext::Slots(context), .. },
+                        _,
+                    ) => context.step(first).map_or(Lookup::Missing, Lookup::Value),
+                    _ => self.context().map_or(Lookup::Broken, |context| field(context, name)),
+                },
                 Step::Tag(_) => Lookup::Broken,
             },
         };
@@ -284,6 +313,13 @@ impl<'a> EvalContext<'a> {
             (_, Var::Context) => None,
             (RequestRef::Prepared(asked, _), Var::Principal) => Some(&asked.principal.uid),
             (RequestRef::Prepared(asked, _), Var::Action) => Some(&asked.action.uid),
+            (
+                RequestRef::Prepared(
+                    PreparedRequest { resource: PreparedResource::Stored(stored), .. },
+                    _,
+                ),
+                Var::Resource,
+            ) => Some(&stored.uid),
             _ => self.whole().ok().map(|(request, _)| match var {
                 Var::Principal => &request.principal,
                 Var::Action => &request.action,
@@ -315,28 +351,38 @@ impl<'a> EvalContext<'a> {
     fn prepared_key(&self, path: PathNumber) -> Option<PathKey> {
         let RequestRef::Prepared(asked, bound) = self.asked else { return Some(PathKey::Unknown) };
         Some(match self.symbols.ordinal(path)? {
-            (Var::Principal, ordinal) => asked.principal.key(ordinal),
-            (Var::Resource, ordinal) => self.slot_key(asked, bound, ordinal),
-            (Var::Action | Var::Context, _) => PathKey::Unknown,
+            (Var::Principal, ordinal) => asked.principal.facts().key(ordinal),
+            (Var::Resource, ordinal) => match asked.resource {
+                PreparedResource::Stored(stored) => stored.facts().key(ordinal),
+                PreparedResource::Slots(resource) => match resource.place_at(ordinal) {
+                    Some(PathTarget::Slot(slot)) => {
+                        bound.keys.get(slot, || self.slot_key(resource.value(slot)))
+                    }
+                    Some(PathTarget::NoSlot) => PathKey::Missing,
+                    Some(PathTarget::Itself) => PathKey::There(
+                        self.resource_ids.get().and_then(|ids| ids.own).map(Key::uid),
+                    ),
+                    Some(PathTarget::Elsewhere) | None => PathKey::Unknown,
+                },
+            },
+            (Var::Context, ordinal) => match asked.context {
+                PreparedContext::Record(_) => PathKey::Unknown,
+                PreparedContext::Slots(context) => match context.place_at(ordinal) {
+                    Some(PathTarget::Slot(slot)) => {
+                        bound.context.get(slot, || self.slot_key(context.value(slot)))
+                    }
+                    Some(PathTarget::NoSlot) => PathKey::Missing,
+                    Some(PathTarget::Itself | PathTarget::Elsewhere) | None => PathKey::Unknown,
+                },
+            },
+            (Var::Action, _) => PathKey::Unknown,
         })
     }
 
-    /// As [`prepared_key`](Self::prepared_key), where slots tell.
-    fn slot_key(&self, asked: &PreparedRequest<'_>, bound: &Bound, ordinal: usize) -> PathKey {
-        match asked.resource.place_at(ordinal) {
-            Some(PathTarget::Slot(slot)) => {
-                let Some(cell) = bound.keys.get(slot) else { return PathKey::Unknown };
-                if let PathKey::Unknown = cell.get() {
-                    cell.set(match asked.resource.value(slot) {
-                        Some(value) => PathKey::There(self.symbols.key(value)),
-                        None => PathKey::Missing,
-                    });
-                }
-                cell.get()
-            }
-            Some(PathTarget::NoSlot) => PathKey::Missing,
-            Some(PathTarget::Itself) => PathKey::There(bound.resource.own.map(Key::uid)),
-            Some(PathTarget::Elsewhere) | None => PathKey::Unknown,
+    fn slot_key(&self, value: Option<ValueRef<'_>>) -> PathKey {
+        match value {
+            Some(value) => PathKey::There(self.symbols.key(value)),
+            None => PathKey::Missing,
         }
     }
 
@@ -346,5 +392,25 @@ impl<'a> EvalContext<'a> {
             Lookup::Value(ValueRef::Value(Value::Set(items))) => Some(items),
             _ => None,
         }
+    }
+}
+
+fn known(value: &PathValue) -> Option<Lookup<'_>> {
+    match value {
+        PathValue::Unknown => None,
+        PathValue::Missing => Some(Lookup::Missing),
+        PathValue::There(value) => Some(Lookup::Value(value.into())),
+    }
+}
+
+/// Returns what is in a slot, where the path leads to one.
+fn slotted<'a>(
+    target: PathTarget,
+    value: impl FnOnce(usize) -> Option<ValueRef<'a>>,
+) -> Option<Lookup<'a>> {
+    match target {
+        PathTarget::Slot(slot) => Some(value(slot).map_or(Lookup::Missing, Lookup::Value)),
+        PathTarget::NoSlot => Some(Lookup::Missing),
+        PathTarget::Itself | PathTarget::Elsewhere => None,
     }
 }

@@ -19,6 +19,7 @@ use cedar_policy_core::extensions::Extensions;
 use cedar_policy_core::validator::CoreSchema;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::ser::{Serialize, Serializer};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
@@ -319,6 +320,19 @@ impl Entities {
         &self.store.limits
     }
 
+    /// Returns whether both are one set, not only equal ones. Costs nothing.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let are_same_edits = match (&self.edits, &other.edits) {
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others),
+            (None, None) => true,
+            _ => false,
+        };
+        Arc::ptr_eq(&self.store, &other.store)
+            && are_same_edits
+            && self.added.len() == other.added.len()
+            && self.added.iter().zip(&other.added).all(|(own, others)| Arc::ptr_eq(own, others))
+    }
+
     pub(crate) fn node(&self, uid: &EntityUid) -> Option<&Node> {
         self.shared_node(uid).map(AsRef::as_ref)
     }
@@ -481,6 +495,15 @@ impl Store {
             members
         });
         members.get(uid).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Writes Cedar's JSON form, in the order of the entities' ids: equal sets are written alike.
+impl Serialize for Entities {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut entities: Vec<&Entity> = self.iter().collect();
+        entities.sort_unstable_by(|a, b| a.uid.cmp(&b.uid));
+        serializer.collect_seq(entities)
     }
 }
 

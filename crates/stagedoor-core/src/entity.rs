@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use cedar_policy::EntityUid;
 use cedar_policy_core::ast::{self, PartialValue};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::error::{EntitiesError, cut};
 use crate::limits::Limits;
-use crate::value::{Record, Value, extent, pairs};
+use crate::value::{Record, RecordJson, UidJson, Value, extent, pairs};
 
 /// A Cedar entity: an id, attributes, tags and the entities it is a member of.
 ///
@@ -112,6 +113,39 @@ impl Entity {
         own.parents = cedar.parents().map(|uid| uid.clone().into()).collect();
         own.parents.sort_unstable_by(|a, b| (a.type_name(), a.id()).cmp(&(b.type_name(), b.id())));
         Ok(own)
+    }
+}
+
+/// As an entity of Cedar's with the same attributes, tags and direct parents.
+impl TryFrom<&Entity> for cedar_policy::Entity {
+    type Error = EntitiesError;
+
+    fn try_from(entity: &Entity) -> Result<Self, EntitiesError> {
+        entity.to_cedar()
+    }
+}
+
+impl TryFrom<&cedar_policy::Entity> for Entity {
+    type Error = EntitiesError;
+
+    fn try_from(entity: &cedar_policy::Entity) -> Result<Self, EntitiesError> {
+        Self::from_cedar(entity)
+    }
+}
+
+/// Writes Cedar's JSON form: `{"uid", "attrs", "tags", "parents"}`; tags are left out where there is
+/// none.
+impl Serialize for Entity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("uid", &UidJson(&self.uid))?;
+        map.serialize_entry("attrs", &RecordJson(&self.attributes))?;
+        if !self.tags.is_empty() {
+            map.serialize_entry("tags", &RecordJson(&self.tags))?;
+        }
+        let parents: Vec<_> = self.parents.iter().map(UidJson).collect();
+        map.serialize_entry("parents", &parents)?;
+        map.end()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Entities that are loaded when a decision needs them.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 
@@ -170,8 +171,10 @@ impl Search<'_> {
             return Err(EntitiesError::TooMany { given, limit });
         }
         for batch in missing.chunks(BATCH) {
-            let entities =
-                loader.load(batch).map_err(|e| EntitiesError::Loading(error_chain(&*e)))?;
+            let entities = loader.load(batch).map_err(|cause| EntitiesError::Loading {
+                reason: error_chain(&*cause),
+                cause: Some(Arc::from(cause)),
+            })?;
             for entity in entities {
                 entity.check(&self.engine.0.limits)?;
                 let uid = cut(&entity.uid);
@@ -180,7 +183,7 @@ impl Search<'_> {
                     Some(Some(_)) => return Err(EntitiesError::Duplicate(uid)),
                     None => {
                         let reason = format!("`{uid}` was given, which was not asked for");
-                        return Err(EntitiesError::Loading(reason));
+                        return Err(EntitiesError::Loading { reason, cause: None });
                     }
                 }
             }

@@ -1,6 +1,7 @@
 //! What can go wrong before a decision: entities and requests that are not what they should be.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A text that is not the value that it is said to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,8 +115,14 @@ pub enum EntitiesError {
     #[error("a value is not one of Cedar's: {0}")]
     Value(String),
     /// A loader did not give the entities that a decision needs.
-    #[error("entities were not loaded: {0}")]
-    Loading(String),
+    #[error("entities were not loaded: {reason}")]
+    Loading {
+        /// Why, the causes of the loader's error included.
+        reason: String,
+        /// The loader's error, where it gave one.
+        #[source]
+        cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    },
     /// The entities do not conform to the schema.
     #[error("entities do not conform to the schema: {0}")]
     Schema(String),
@@ -136,7 +143,7 @@ impl EntitiesError {
             Self::TooLarge { .. } => "limit::file-bytes",
             Self::Json(_) => "entities::json",
             Self::Value(_) => "entities::value",
-            Self::Loading(_) => "entities::loading",
+            Self::Loading { .. } => "entities::loading",
             Self::Schema(_) => "entities::schema",
         }
     }
@@ -205,6 +212,28 @@ impl RequestError {
 }
 
 /// Failure to decide. The caller must treat it as a refusal.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{DecideError, Engine, Entities, Entity, EntitiesError, Request, RequestError};
+///
+/// let engine = Engine::builder()
+///     .schema("s.cedarschema", "entity User; entity Doc;
+///         action view appliesTo { principal: User, resource: Doc };")
+///     .policies("p.cedar", "permit(principal, action, resource);")
+///     .build()?;
+/// // Nobody can view a user.
+/// let ana: stagedoor_core::EntityUid = r#"User::"ana""#.parse()?;
+/// let request = Request::new(ana.clone(), r#"Action::"view""#.parse()?, ana.clone());
+/// let refused = engine.decide(&request, &Entities::empty());
+/// assert!(matches!(&refused, Err(DecideError::Request(RequestError::Schema(_)))));
+/// assert_eq!(refused.map_err(|error| error.code()).err(), Some("request::schema"));
+///
+/// let twice = Entities::from_entities([Entity::new(ana.clone()), Entity::new(ana)]);
+/// assert!(matches!(twice, Err(EntitiesError::Duplicate(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecideError {

@@ -23,6 +23,43 @@ pub use counterfactual::{Change, ChangedTo, Counterfactual};
 const NEAREST: usize = 3;
 
 /// The explanation of one decision.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{ChangedTo, Engine, Entities, Entity, PolicyStatus, Request};
+///
+/// let engine = Engine::builder()
+///     .schema("s.cedarschema", "entity User; entity File { kind: String, size: Long };
+///         action open appliesTo { principal: User, resource: File };")
+///     .policies("p.cedar", r#"
+///         @id("all") permit(principal, action, resource);
+///         @id("programs") forbid(principal, action, resource)
+///         when { resource.kind == "exe" || resource.size > 1000 };"#)
+///     .build()?;
+/// let file = r#"File::"a""#.parse()?;
+/// let files = Entities::from_entities([
+///     Entity::new(file).with_attribute("kind", "exe").with_attribute("size", 10),
+/// ])?;
+/// let request = Request::new(
+///     r#"User::"ana""#.parse()?, r#"Action::"open""#.parse()?, r#"File::"a""#.parse()?);
+/// let explanation = engine.explain(&request, &files)?;
+///
+/// // Which alternative of the forbid holds, and with which value.
+/// let forbid = &explanation.policies()[1];
+/// assert_eq!(forbid.status(), &PolicyStatus::Satisfied);
+/// let alternative = &forbid.held()[0].alternatives()[0];
+/// assert_eq!(alternative.text(), r#"resource.kind == "exe""#);
+/// assert_eq!(alternative.values()[0].to_string(), r#"`resource.kind` is `"exe"`"#);
+///
+/// // What would have to be different.
+/// let turned = explanation.counterfactuals();
+/// let change = &turned[0].changes()[0];
+/// assert_eq!(change.subject(), "resource.kind");
+/// assert_eq!(change.to(), &ChangedTo::OtherThan(r#""exe""#.to_owned()));
+/// assert_eq!(turned[0].permits(), ["all"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Explanation {
     outcome: Outcome,
@@ -135,6 +172,26 @@ pub enum PolicyStatus {
 }
 
 /// A permit that was not satisfied, and what keeps it from being so.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Engine, Entities, Request};
+///
+/// let engine = Engine::builder()
+///     .schema("s.cedarschema", "entity Team; entity User in [Team]; entity Doc;
+///         action view appliesTo { principal: User, resource: Doc };")
+///     .policies("p.cedar", r#"@id("ops") permit(principal in Team::"ops", action, resource);"#)
+///     .build()?;
+/// let request = Request::new(
+///     r#"User::"ana""#.parse()?, r#"Action::"view""#.parse()?, r#"Doc::"1""#.parse()?);
+/// let explanation = engine.explain(&request, &Entities::empty())?;
+/// let near = &explanation.nearest()[0];
+/// assert_eq!(near.policy(), "ops");
+/// assert_eq!(near.failed()[0].text(), r#"principal in Team::"ops""#);
+/// assert_eq!((near.failed()[0].file(), near.failed()[0].line()), ("p.cedar", Some(1)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NearPermit {
     policy: String,

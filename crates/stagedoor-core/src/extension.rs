@@ -70,6 +70,16 @@ impl ExtensionType {
     }
 }
 
+/// Reads a type's name in schemas: `ipaddr`.
+impl FromStr for ExtensionType {
+    type Err = ValueError;
+
+    fn from_str(name: &str) -> Result<Self, ValueError> {
+        let known = "the extension types are `datetime`, `decimal`, `duration` and `ipaddr`";
+        Self::named(name).ok_or_else(|| ValueError::new("name of an extension type", name, known))
+    }
+}
+
 impl fmt::Display for ExtensionType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -303,17 +313,25 @@ impl FromStr for Extension {
         if let Some((function, argument)) = plain(call) {
             return Self::new(function, argument);
         }
-        if call.matches(['(', '[', '{']).count() > BRACKETS {
-            return Err(refused(&format!("it has over {BRACKETS} brackets")));
-        }
-        let expression =
-            parse::expression(call).ok_or_else(|| refused("it is not an expression"))?;
-        let expression = RestrictedExpr::new(expression).map_err(|e| refused(&error_chain(&e)))?;
-        match function::evaluate(&expression).map_err(|e| refused(&e))?.value {
+        match evaluated(call).map_err(|e| refused(&e))?.value {
             ValueKind::ExtensionValue(value) => Self::from_cedar(value),
             _ => Err(refused("it makes a value of another kind")),
         }
     }
+}
+
+/// Returns the value that a Cedar expression of literals and calls comes to.
+///
+/// # Errors
+///
+/// Why the text is none.
+pub(crate) fn evaluated(text: &str) -> Result<ast::Value, String> {
+    if text.matches(['(', '[', '{']).count() > BRACKETS {
+        return Err(format!("it has over {BRACKETS} brackets"));
+    }
+    let expression = parse::expression(text).ok_or("it is not an expression")?;
+    let expression = RestrictedExpr::new(expression).map_err(|e| error_chain(&e))?;
+    function::evaluate(&expression)
 }
 
 /// Returns function and text of a plain call such as `ip("10.0.0.1")`; `None` for all others.

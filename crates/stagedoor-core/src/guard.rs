@@ -36,6 +36,67 @@ pub(crate) use binder::{GuardBinder, GuardProblem};
 /// The rules that policies may name, and how they are run.
 ///
 /// Given to [`EngineBuilder::rules`](crate::EngineBuilder::rules).
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use stagedoor_core::{
+///     Decision, Engine, Entities, Guard, GuardAnswer, GuardFailure, GuardInputs, GuardRefusal,
+///     GuardVerdict, Request, RuleEvaluator,
+/// };
+///
+/// /// Knows one rule: whether the context says that it is a weekday.
+/// #[derive(Debug)]
+/// struct Rules;
+///
+/// #[derive(Debug)]
+/// struct Weekdays;
+///
+/// impl RuleEvaluator for Rules {
+///     fn guard(&self, rule: &str, _: &str) -> Result<Arc<dyn Guard>, GuardRefusal> {
+///         match rule {
+///             "weekdays" => Ok(Arc::new(Weekdays)),
+///             _ => Err(GuardRefusal::Unknown { known: vec!["weekdays".to_owned()] }),
+///         }
+///     }
+/// }
+///
+/// impl Guard for Weekdays {
+///     fn inputs(&self) -> GuardInputs {
+///         GuardInputs { context: true, ..GuardInputs::default() }
+///     }
+///
+///     fn digest(&self) -> &str {
+///         "weekdays 1"
+///     }
+///
+///     fn evaluate(&self, request: &Request, _: &Entities) -> Result<GuardAnswer, GuardFailure> {
+///         let day = request.context.get("day").and_then(|day| day.as_str());
+///         let holds = day.is_some_and(|day| day != "Saturday" && day != "Sunday");
+///         Ok(GuardAnswer { holds, reason: day.map(|day| format!("it is {day}")) })
+///     }
+/// }
+///
+/// let engine = Engine::builder()
+///     .rules(Arc::new(Rules))
+///     .schema("s.cedarschema", "entity User; entity Doc; action view appliesTo {
+///         principal: User, resource: Doc, context: { day: String } };")
+///     .policies("p.cedar", r#"
+///         @id("work") @guard("weekdays") permit(principal, action, resource);"#)
+///     .build()?;
+/// let guard = engine.policies().flat_map(|policy| policy.guards()).next().ok_or("a guard")?;
+/// assert_eq!((guard.rule(), guard.digest()), ("weekdays", "weekdays 1"));
+///
+/// let request = Request::new(
+///     r#"User::"ana""#.parse()?, r#"Action::"view""#.parse()?, r#"Doc::"1""#.parse()?);
+/// let outcome = engine.decide(&request.with_context("day", "Sunday"), &Entities::empty())?;
+/// assert_eq!(outcome.decision(), Decision::Deny);
+/// let said = outcome.guards()[0].verdict();
+/// assert_eq!(said, &GuardVerdict::No(Some("it is Sunday".to_owned())));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait RuleEvaluator: fmt::Debug + Send + Sync {
     /// Returns a rule with its arguments, ready to be asked. Called while policies are loaded,
     /// once for each different pair.

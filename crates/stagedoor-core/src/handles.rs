@@ -9,7 +9,9 @@ use crate::error::{DecideError, RequestError};
 use crate::evaluate::{Evaluation, ResourceKnown};
 use crate::hash::FastSet;
 use crate::outcome::{Outcome, Ruling};
-use crate::prepared::{Action, PreparedRequest, Principal, ResourceType};
+use crate::prepared::{
+    Action, ContextType, PreparedRequest, Principal, ResourceType, StoredResource,
+};
 use crate::snapshot::Snapshot;
 use crate::symbols::Step;
 
@@ -24,12 +26,16 @@ impl Engine {
         uid: &EntityUid,
         entities: &Entities,
     ) -> Result<Principal, DecideError> {
+        self.check_known(uid, entities)?;
+        Ok(Principal::new(uid, entities, &self.0.symbols))
+    }
+
+    fn check_known(&self, uid: &EntityUid, entities: &Entities) -> Result<(), DecideError> {
         let (given, limit) = (uid.id().unescaped().len(), self.0.limits.string_bytes);
         if given > limit {
             return Err(RequestError::StringTooLong { given, limit }.into());
         }
-        self.0.check_entities(entities)?;
-        Ok(Principal::new(uid, entities, &self.0.symbols))
+        self.0.check_entities(entities)
     }
 
     /// Returns a handle for an action.
@@ -80,6 +86,44 @@ impl Engine {
             return Err(refused("the schema does not have it".to_owned()));
         }
         ResourceType::new(name, &steps, symbols, shape, self.0.exact).map_err(refused)
+    }
+
+    /// Returns a handle for a resource that is among `entities`, as the principals of its requests
+    /// are.
+    ///
+    /// # Errors
+    ///
+    /// As [`principal`](Self::principal).
+    pub fn stored_resource(
+        &self,
+        uid: &EntityUid,
+        entities: &Entities,
+    ) -> Result<StoredResource, DecideError> {
+        self.check_known(uid, entities)?;
+        Ok(StoredResource::new(uid, entities, &self.0.symbols))
+    }
+
+    /// Returns a handle for the contexts of an action's requests, each of which will be given these
+    /// fields in this order.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::Context`] if a name is given twice or, but not in
+    /// [exact-Cedar mode](crate::EngineBuilder::exact_cedar), the schema does not have a field.
+    pub fn context_type(
+        &self,
+        action: &Action,
+        fields: &[&str],
+    ) -> Result<ContextType, RequestError> {
+        let steps: Vec<Step> = fields.iter().map(|name| Step::Attribute((*name).into())).collect();
+        let mut seen = FastSet::default();
+        if let Some(twice) = steps.iter().find(|step| !seen.insert(*step)) {
+            return Err(RequestError::Context(format!("{twice} is named twice")));
+        }
+        let Snapshot { symbols, shapes, .. } = self.0.as_ref();
+        let shape = shapes.action(action.uid()).map(AsRef::as_ref);
+        ContextType::new(action.uid(), &steps, symbols, shape, self.0.exact)
+            .map_err(|reason| RequestError::Context(format!("action `{}`: {reason}", action.uid())))
     }
 
     /// Decides a prepared request: as [`decide`](Self::decide), with the same checks.
@@ -137,6 +181,22 @@ impl Principal {
 }
 
 impl ResourceType {
+    /// Returns whether the handle was made for this engine, and is as fast as can be.
+    #[must_use]
+    pub fn is_of(&self, engine: &Engine) -> bool {
+        self.numbering == engine.0.symbols.numbering
+    }
+}
+
+impl StoredResource {
+    /// Returns whether the handle was made for this engine, and is as fast as can be.
+    #[must_use]
+    pub fn is_of(&self, engine: &Engine) -> bool {
+        self.numbering == engine.0.symbols.numbering
+    }
+}
+
+impl ContextType {
     /// Returns whether the handle was made for this engine, and is as fast as can be.
     #[must_use]
     pub fn is_of(&self, engine: &Engine) -> bool {

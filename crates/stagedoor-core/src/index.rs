@@ -12,6 +12,7 @@
 mod build;
 mod keys;
 mod recent;
+mod shared;
 mod tree;
 
 use std::ops::ControlFlow;
@@ -22,6 +23,7 @@ use smallvec::SmallVec;
 
 use crate::context::EvalContext;
 use crate::hash::FastMap;
+use crate::ir::Predicate;
 use crate::number::PolicyNumber;
 use crate::policy::StoredPolicy;
 use crate::policy_list::{PolicyList, Removed};
@@ -30,6 +32,7 @@ use build::{IndexedPolicy, TreeBuilder};
 pub(crate) use keys::IndexInput;
 use keys::{PolicyKeys, RequiredPath};
 use recent::Recent;
+use shared::SharedTests;
 use tree::Tree;
 pub(crate) use tree::Visitor;
 
@@ -91,11 +94,33 @@ struct Group {
 
 type KeyedPolicy = (PolicyNumber, PolicyKeys);
 
+/// Policies by the paths that they require.
+type PoliciesAlike = FastMap<SmallVec<[RequiredPath; 4]>, Vec<KeyedPolicy>>;
+
+/// Returns the policies of an effect with their keys.
+fn keyed(
+    effect: Effect,
+    policies: &PolicyList,
+    world: IndexInput<'_>,
+    shared: &SharedTests,
+) -> PoliciesAlike {
+    let mut alike = PoliciesAlike::default();
+    for (number, policy) in policies.iter().filter(|(_, policy)| policy.effect == effect) {
+        let keys = keys::of(policy, world, Some(shared));
+        alike.entry(keys.requires.clone()).or_default().push((number, keys));
+    }
+    alike
+}
+
 impl Index {
     /// Indexes policies.
     pub(crate) fn new(policies: &PolicyList, world: IndexInput<'_>) -> Self {
-        let of = |effect: Effect| Groups::new(effect, policies, world);
-        Self { forbids: of(Effect::Forbid), permits: of(Effect::Permit), edits: None }
+        let shared = SharedTests::of(policies);
+        let keyed = |effect: Effect| keyed(effect, policies, world, &shared);
+        let (forbids, permits) = (keyed(Effect::Forbid), keyed(Effect::Permit));
+        let tests = shared.into_tests();
+        let of = |keyed| Groups::new(keyed, policies.len(), &tests);
+        Self { forbids: of(forbids), permits: of(permits), edits: None }
     }
 
     /// Adds a policy.
@@ -105,7 +130,7 @@ impl Index {
         policy: &StoredPolicy,
         world: IndexInput<'_>,
     ) {
-        self.edits().recent(policy.effect).add(number, &keys::of(policy, world));
+        self.edits().recent(policy.effect).add(number, &keys::of(policy, world, None));
     }
 
     /// Takes out a policy; `removed` are the loaded ones that are out, this one among them if it
@@ -120,7 +145,7 @@ impl Index {
         let edits = self.edits();
         edits.removed = removed.clone();
         if !removed.contains(number) {
-            edits.recent(policy.effect).remove(number, &keys::of(policy, world));
+            edits.recent(policy.effect).remove(number, &keys::of(policy, world, None));
         }
     }
 
@@ -192,32 +217,27 @@ impl Groups {
         })
     }
 
-    fn new(effect: Effect, policies: &PolicyList, world: IndexInput<'_>) -> Self {
-        let mut alike: FastMap<SmallVec<[RequiredPath; 4]>, Vec<KeyedPolicy>> = FastMap::default();
-        for (number, policy) in policies.iter().filter(|(_, policy)| policy.effect == effect) {
-            let keys = keys::of(policy, world);
-            alike.entry(keys.requires.clone()).or_default().push((number, keys));
-        }
-        let own = OWN_GROUP.max(policies.len() / OWN_GROUP);
+    fn new(keyed: PoliciesAlike, policies: usize, tests: &Arc<[Predicate]>) -> Self {
+        let own = OWN_GROUP.max(policies / OWN_GROUP);
         let mut groups = Vec::new();
         let mut others = Vec::new();
-        for (required, keyed) in alike {
+        for (required, keyed) in keyed {
             // Policies that require nothing must not suffer from others' requirements.
             if required.is_empty() || keyed.len() >= own {
-                groups.push(Group::new(keyed));
+                groups.push(Group::new(keyed, tests));
             } else {
                 others.extend(keyed);
             }
         }
         if !others.is_empty() {
-            groups.push(Group::new(others));
+            groups.push(Group::new(others, tests));
         }
         Self(groups.into())
     }
 }
 
 impl Group {
-    fn new(policies: Vec<KeyedPolicy>) -> Self {
+    fn new(policies: Vec<KeyedPolicy>, tests: &Arc<[Predicate]>) -> Self {
         let mut required: Vec<RequiredPath> =
             policies.iter().flat_map(|(_, keys)| keys.requires.iter().copied()).collect();
         required.sort_unstable();
@@ -225,8 +245,8 @@ impl Group {
         // Of nothing required nothing is missing.
         let careful: &[KeyedPolicy] = if required.is_empty() { &[] } else { &policies };
         Self {
-            fallback: TreeBuilder::tree(careful.iter().map(IndexedPolicy::careful)),
-            tree: TreeBuilder::tree(policies.into_iter().map(IndexedPolicy::whole)),
+            fallback: TreeBuilder::tree(careful.iter().flat_map(IndexedPolicy::careful), tests),
+            tree: TreeBuilder::tree(policies.into_iter().flat_map(IndexedPolicy::whole), tests),
             required: required.into_boxed_slice(),
         }
     }

@@ -4,7 +4,35 @@
 //! all policies for each request, and fails closed where Cedar would skip a `forbid`
 //! that it cannot evaluate. It knows nothing of a platform: the crates
 //! `stagedoor-backstage` and `stagedoor-kubernetes` bring the words.
+//!
+//! # Cedar's types
+//!
+//! Ids, types of entities, effects, decisions and schemas are `cedar_policy`'s own and re-exported
+//! here, so that they pass to and from a program that uses Cedar; [`pst`] is its public syntax tree.
+//! [`PolicyInfo::tree`], [`visit_conditions`], [`expr`], [`Trial`] and [`Variants`] show trees of
+//! `cedar_policy_core`, for crates that analyse policies. Cedar is pinned to one exact release
+//! (`=4.14.1`), as its syntax trees and partial evaluation may change in any. Cargo allows one release
+//! of 4.x in a build: a program that names `cedar-policy` itself asks for that one, and one that does
+//! not need it takes the types from here.
+//!
+//! # Serde
+//!
+//! [`Value`], [`Extension`], [`Request`], [`Entity`] and [`Entities`] are written and read in Cedar's
+//! JSON form. [`Outcome`], [`Ruling`], [`Explanation`], [`Problem`] and [`LoadError`] are written in
+//! the form that all faces answer in, of which `stagedoor-wire` has a JSON Schema.
+//!
+//! ```
+//! use stagedoor_core::{Entity, Value};
+//!
+//! let entity = Entity::new(r#"User::"ana""#.parse()?).with_attribute("level", 3);
+//! let json = serde_json::to_string(&entity)?;
+//! assert_eq!(json, r#"{"uid":{"type":"User","id":"ana"},"attrs":{"level":3},"parents":[]}"#);
+//! assert_eq!(serde_json::from_str::<Entity>(&json)?, entity);
+//! assert!(serde_json::from_str::<Value>(r#"{"__extn": {"fn": "ip", "arg": "300.0.0.1"}}"#).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod answer_json;
 mod builder;
 mod by_schema;
 mod columns;
@@ -23,6 +51,7 @@ mod evaluate;
 mod explain;
 pub mod expr;
 mod extension;
+mod from_serde;
 mod glob;
 mod ground;
 mod guard;
@@ -96,7 +125,10 @@ pub use namespaces::{declared_entity_types, has_policies, names_namespace};
 pub use outcome::{Outcome, PolicyError, Ruling};
 pub use parse::{entity_uid, uid};
 pub use policy::PolicyInfo;
-pub use prepared::{Action, PreparedRequest, Principal, Resource, ResourceType};
+pub use prepared::{
+    Action, ContextType, ContextValues, PreparedRequest, Principal, Resource, ResourceType,
+    StoredResource,
+};
 pub use problem::{LoadError, Problem, Severity};
 pub use query::{
     ListEntry, ListError, ListPage, Page, PartialContext, Party, Query, QueryAnswer,

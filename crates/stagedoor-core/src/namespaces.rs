@@ -54,6 +54,16 @@ pub fn names_namespace(kind: SourceKind, text: &str, namespace: &str, limits: &L
 
 /// Returns the full names of the entity types that a schema declares, and does not leave to
 /// others by `external`; none of a text that is no schema.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Limits, SourceKind, declared_entity_types};
+///
+/// let schema = "namespace Shop { entity User; entity Order; }";
+/// let types = declared_entity_types(SourceKind::Schema, schema, &Limits::default());
+/// assert_eq!(types, ["Shop::Order", "Shop::User"]);
+/// ```
 #[must_use]
 pub fn declared_entity_types(kind: SourceKind, text: &str, limits: &Limits) -> Vec<String> {
     let text = without_byte_order_mark(text);
@@ -75,6 +85,15 @@ pub fn declared_entity_types(kind: SourceKind, text: &str, limits: &Limits) -> V
 
 /// Returns whether there is anything in a text of policies: a policy, a template, a link, or
 /// something that is none of them. A text of blanks and comments has nothing.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{SourceKind, has_policies};
+///
+/// assert!(has_policies(SourceKind::Policies, "permit(principal, action, resource);"));
+/// assert!(!has_policies(SourceKind::Policies, "// nothing yet"));
+/// ```
 #[must_use]
 pub fn has_policies(kind: SourceKind, text: &str) -> bool {
     let text = without_byte_order_mark(text);

@@ -51,6 +51,8 @@ numbers! {
     GuardNumber;
     /// A node of the index's tree.
     NodeNumber;
+    /// A test that policies share.
+    TestNumber;
     /// A list of checks in the index's tree.
     CheckListNumber;
 }

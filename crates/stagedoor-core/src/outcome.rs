@@ -47,6 +47,30 @@ impl PolicyError {
 }
 
 /// The answer to one request: the decision, the policies that determined it, and errors.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Decision, Engine, Entities, Request};
+///
+/// let engine = Engine::builder()
+///     .schema("s.cedarschema", "entity User { level: Long }; entity Doc;
+///         action view appliesTo { principal: User, resource: Doc };")
+///     .policies("p.cedar", r#"
+///         @id("all") permit(principal, action, resource);
+///         @id("low") forbid(principal, action, resource) when { principal.level < 2 };"#)
+///     .build()?;
+/// // Nobody knows this user's level: what cannot be evaluated is on the side of denial.
+/// let request = Request::new(
+///     r#"User::"ana""#.parse()?, r#"Action::"view""#.parse()?, r#"Doc::"1""#.parse()?);
+/// let outcome = engine.decide(&request, &Entities::empty())?;
+/// assert_eq!(outcome.decision(), Decision::Deny);
+/// assert_eq!(outcome.reasons().map(|policy| policy.id()).collect::<Vec<_>>(), ["low"]);
+/// assert_eq!(outcome.errors()[0].policy(), "low");
+/// assert_eq!(outcome.errors()[0].code(), "policy::evaluation");
+/// assert_eq!(outcome.revision(), engine.revision());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "a decision that nobody looks at protects nothing"]
 #[derive(Clone)]
 pub struct Outcome {
@@ -100,6 +124,24 @@ impl Outcome {
 }
 
 /// A decision and one of the policies that determine it.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Decision, Engine, Entities, Request};
+///
+/// let engine = Engine::builder()
+///     .schema("s.cedarschema", "entity User; entity Doc;
+///         action view appliesTo { principal: User, resource: Doc };")
+///     .policies("p.cedar", r#"@id("all") permit(principal, action, resource);"#)
+///     .build()?;
+/// let request = Request::new(
+///     r#"User::"ana""#.parse()?, r#"Action::"view""#.parse()?, r#"Doc::"1""#.parse()?);
+/// let ruling = engine.ruling(&request, &Entities::empty())?;
+/// assert_eq!(ruling.decision(), Decision::Allow);
+/// assert_eq!(ruling.policy().map(|policy| policy.id()), Some("all"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "a decision that nobody looks at protects nothing"]
 #[derive(Debug, Clone, Copy)]
 pub struct Ruling<'e> {

@@ -46,6 +46,17 @@ pub(crate) fn expression(text: &str) -> Option<ast::Expr> {
 ///
 /// An apostrophe may stand as it is, as it may in a policy: `User::"o'brien"` is the id that
 /// Cedar writes as `User::"o\'brien"`. Cedar itself takes the second form alone.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::entity_uid;
+///
+/// let uid = entity_uid(r#"User::"o'brien""#).ok_or("an id")?;
+/// assert_eq!(uid.id().unescaped(), "o'brien");
+/// assert!(entity_uid("User::ana").is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn entity_uid(text: &str) -> Option<EntityUid> {
     let (uid, as_written_by_cedar) = read_uid(text)?;

@@ -112,6 +112,26 @@ pub(crate) enum ActionScope {
 }
 
 /// What an engine tells of one of its policies.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Effect, Engine};
+///
+/// let engine = Engine::builder()
+///     .schema("s.cedarschema", "entity User; entity Doc;
+///         action view appliesTo { principal: User, resource: Doc };")
+///     .policies("p.cedar", "
+/// @id(\"all\")
+/// @doc(\"Everybody reads.\")
+/// permit(principal, action, resource);")
+///     .build()?;
+/// let policy = engine.policies().next().ok_or("a policy")?;
+/// assert_eq!((policy.id(), policy.effect()), ("all", Effect::Permit));
+/// assert_eq!(policy.annotation("doc"), Some("Everybody reads."));
+/// assert_eq!((policy.file(), policy.line()), ("p.cedar", Some(2)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct PolicyInfo<'a> {
     pub(crate) policy: &'a StoredPolicy,

@@ -9,15 +9,18 @@
 //! entities might know), the request and its entities are built and decided as any other.
 
 mod action;
+mod context;
+mod known;
 mod principal;
 mod resource;
+mod stored;
 
 use std::cell::{Cell, OnceCell};
 
 use smallvec::SmallVec;
 
 use crate::entities::Entities;
-use crate::error::DecideError;
+use crate::error::{DecideError, RequestError};
 use crate::limits::Limits;
 use crate::lookup::PathKey;
 use crate::node::EntitySymbols;
@@ -26,9 +29,11 @@ use crate::symbols::Symbols;
 use crate::value::{Record, extent};
 
 pub use action::Action;
+pub use context::{ContextType, ContextValues};
 pub use principal::Principal;
 pub(crate) use resource::PathTarget;
 pub use resource::{Resource, ResourceType};
+pub use stored::StoredResource;
 
 static NO_CONTEXT: Record = Record::new();
 
@@ -72,40 +77,104 @@ static NO_CONTEXT: Record = Record::new();
 pub struct PreparedRequest<'a> {
     pub(crate) principal: &'a Principal,
     pub(crate) action: &'a Action,
-    pub(crate) resource: Resource<'a>,
-    pub(crate) context: &'a Record,
+    pub(crate) resource: PreparedResource<'a>,
+    pub(crate) context: PreparedContext<'a>,
     bound: OnceCell<Option<Bound>>,
     whole: OnceCell<Box<Result<(Request, Entities), DecideError>>>,
 }
 
-/// What a request's resource is in the numbers of the engine that its handles were made for.
+/// A resource, as it is given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum PreparedResource<'a> {
+    Slots(Resource<'a>),
+    Stored(&'a StoredResource),
+}
+
+/// A context, as it is given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum PreparedContext<'a> {
+    Record(&'a Record),
+    Slots(ContextValues<'a>),
+}
+
+/// What a request is in the numbers of the engine that its handles were made for.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    pub(crate) resource: EntitySymbols,
-    /// The literals that its attributes equal, by slot, as far as they were asked for.
-    pub(crate) keys: SmallVec<[Cell<PathKey>; 8]>,
+    /// None of a stored resource, whose handle has them.
+    pub(crate) resource: Option<EntitySymbols>,
+    /// The literals that the resource's attributes equal, by slot, as far as they were asked for.
+    pub(crate) keys: SlotKeys,
+    /// As `keys`, of the context.
+    pub(crate) context: SlotKeys,
+}
+
+/// The literals that values in slots equal.
+#[derive(Debug, Default)]
+pub(crate) struct SlotKeys(SmallVec<[Cell<PathKey>; 8]>);
+
+impl SlotKeys {
+    fn of(slots: usize) -> Self {
+        Self(SmallVec::from_elem(Cell::new(PathKey::Unknown), slots))
+    }
+
+    /// Returns the literal in a slot, looked up once.
+    #[inline]
+    pub(crate) fn get(&self, slot: usize, find: impl FnOnce() -> PathKey) -> PathKey {
+        let Some(cell) = self.0.get(slot) else { return PathKey::Unknown };
+        if let PathKey::Unknown = cell.get() {
+            cell.set(find());
+        }
+        cell.get()
+    }
 }
 
 impl<'a> PreparedRequest<'a> {
     /// Returns a request with an empty context.
     #[must_use]
     pub fn new(principal: &'a Principal, action: &'a Action, resource: Resource<'a>) -> Self {
+        Self::of(principal, action, PreparedResource::Slots(resource))
+    }
+
+    /// Returns a request about a resource that is in a store, with an empty context.
+    ///
+    /// It is decided about the entities of the principal: both are meant to be found in the same. Of
+    /// a resource that was found elsewhere nothing but the id counts, and it takes longer.
+    #[must_use]
+    pub fn stored(
+        principal: &'a Principal,
+        action: &'a Action,
+        resource: &'a StoredResource,
+    ) -> Self {
+        Self::of(principal, action, PreparedResource::Stored(resource))
+    }
+
+    fn of(principal: &'a Principal, action: &'a Action, resource: PreparedResource<'a>) -> Self {
         let (bound, whole) = (OnceCell::new(), OnceCell::new());
-        Self { principal, action, resource, context: &NO_CONTEXT, bound, whole }
+        let context = PreparedContext::Record(&NO_CONTEXT);
+        Self { principal, action, resource, context, bound, whole }
     }
 
     /// Sets the context.
     #[must_use]
     pub fn with_context(self, context: &'a Record) -> Self {
-        Self { context, ..Self::new(self.principal, self.action, self.resource) }
+        let context = PreparedContext::Record(context);
+        Self { context, ..Self::of(self.principal, self.action, self.resource) }
+    }
+
+    /// Sets the context, by values in the slots of a [`ContextType`]. No record is built of them
+    /// unless a policy needs one.
+    #[must_use]
+    pub fn with_context_values(self, context: ContextValues<'a>) -> Self {
+        let context = PreparedContext::Slots(context);
+        Self { context, ..Self::of(self.principal, self.action, self.resource) }
     }
 
     /// Returns the request and its entities, built at the first call.
     ///
     /// # Errors
     ///
-    /// [`DecideError`] if the resource has too many values, is among the principal's entities
-    /// already, or passes a limit.
+    /// [`DecideError`] if the resource or the context has too many values, the resource is among the
+    /// principal's entities already, or it passes a limit.
     pub(crate) fn whole(&self) -> Result<(&Request, &Entities), DecideError> {
         let built = self.whole.get_or_init(|| Box::new(self.build()));
         match built.as_ref() {
@@ -115,45 +184,91 @@ impl<'a> PreparedRequest<'a> {
     }
 
     fn build(&self) -> Result<(Request, Entities), DecideError> {
-        let resource = self.resource.to_entity()?;
-        let (principal, action) = (self.principal.uid.clone(), self.action.uid.clone());
-        let mut request = Request::new(principal, action, resource.uid.clone());
-        request.context.clone_from(self.context);
-        Ok((request, self.principal.entities.with([resource])?))
+        let entities = &self.principal.entities;
+        let (resource, entities) = match self.resource {
+            PreparedResource::Slots(resource) => {
+                let resource = resource.to_entity()?;
+                (resource.uid.clone(), entities.with([resource])?)
+            }
+            PreparedResource::Stored(resource) => (resource.uid.clone(), entities.clone()),
+        };
+        let mut request =
+            Request::new(self.principal.uid.clone(), self.action.uid.clone(), resource);
+        request.context = match self.context {
+            PreparedContext::Record(record) => record.clone(),
+            PreparedContext::Slots(context) => {
+                context.to_record().map_err(RequestError::Context)?
+            }
+        };
+        Ok((request, entities))
     }
 
     /// Returns what the request is in an engine's numbers, if it surely passes the engine's
     /// checks, and means the same without an entity for its resource.
     pub(crate) fn bound(&self, symbols: &Symbols, limits: &Limits, exact: bool) -> Option<&Bound> {
         let numbering = symbols.numbering;
+        let resource = match self.resource {
+            PreparedResource::Slots(resource) => resource.numbering(),
+            PreparedResource::Stored(resource) => resource.numbering,
+        };
+        let context = match self.context {
+            PreparedContext::Record(_) => numbering,
+            PreparedContext::Slots(context) => context.numbering(),
+        };
         let is_of_engine = self.principal.numbering == numbering
             && self.action.numbering == numbering
-            && self.resource.numbering() == numbering;
+            && resource == numbering
+            && context == numbering;
         if !is_of_engine {
             return None;
         }
-        let bind = || {
-            self.is_plain(symbols, limits, exact).then(|| Bound {
-                resource: self.resource.interned(symbols),
-                keys: SmallVec::from_elem(Cell::new(PathKey::Unknown), self.resource.len()),
-            })
-        };
+        let bind = || self.is_plain(symbols, limits, exact).then(|| self.bind(symbols));
         self.bound.get_or_init(bind).as_ref()
+    }
+
+    fn bind(&self, symbols: &Symbols) -> Bound {
+        let (resource, keys) = match self.resource {
+            PreparedResource::Slots(resource) => {
+                (Some(resource.interned(symbols)), SlotKeys::of(resource.len()))
+            }
+            PreparedResource::Stored(_) => (None, SlotKeys::default()),
+        };
+        let context = match self.context {
+            PreparedContext::Record(_) => SlotKeys::default(),
+            PreparedContext::Slots(context) => SlotKeys::of(context.len()),
+        };
+        Bound { resource, keys, context }
     }
 
     /// As [`bound`](Self::bound), of the engine that the handles were made for.
     fn is_plain(&self, symbols: &Symbols, limits: &Limits, exact: bool) -> bool {
-        let Self { principal, action, resource, context, .. } = self;
-        let context_is_plain = context.is_empty() || {
-            let (longest, depth) = extent(context);
-            longest <= limits.string_bytes && depth <= limits.nesting
+        let Self { principal, action, .. } = self;
+        let resource_type = match self.resource {
+            PreparedResource::Slots(resource) => {
+                let number = resource.type_number();
+                number.filter(|number| {
+                    resource.is_plain(symbols, limits, principal)
+                        && principal.is_apart_from(*number)
+                        && action.is_apart_from(*number)
+                })
+            }
+            // Both conform, and so did the store when they were found in it.
+            PreparedResource::Stored(resource) => {
+                let number = resource.facts().interned.type_;
+                number.filter(|_| resource.entities.is_same(&principal.entities))
+            }
         };
-        resource.is_plain(symbols, limits, principal)
-            && resource.type_number().is_some_and(|number| {
-                principal.is_apart_from(number)
-                    && action.is_apart_from(number)
-                    && (exact || action.fits(principal, number, context))
-            })
-            && context_is_plain
+        let context_is_plain = || match self.context {
+            PreparedContext::Record(context) => {
+                let is_short = context.is_empty() || {
+                    let (longest, depth) = extent(context);
+                    longest <= limits.string_bytes && depth <= limits.nesting
+                };
+                is_short && (exact || action.fits(context))
+            }
+            PreparedContext::Slots(context) => context.is_plain(&action.uid, limits),
+        };
+        resource_type.is_some_and(|number| exact || action.applies_to(principal, number))
+            && context_is_plain()
     }
 }

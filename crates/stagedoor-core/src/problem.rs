@@ -226,6 +226,23 @@ impl miette::SourceCode for SourceLocation {
 }
 
 /// Failure to load policies: every problem that was found. Nothing was loaded.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Engine, Severity};
+///
+/// let loaded = Engine::builder()
+///     .schema("s.cedarschema", "entity User; entity Doc;
+///         action view appliesTo { principal: User, resource: Doc };")
+///     .policies("p.cedar", "permit(principal, action, resource)\nwhen { resource.colour == 1 };")
+///     .build();
+/// let error = loaded.err().ok_or("policies that do not load")?;
+/// let problem = &error.problems()[0];
+/// assert_eq!((problem.severity(), problem.code()), (Severity::Error, "policy::validate"));
+/// assert_eq!((problem.file(), problem.line()), (Some("p.cedar"), Some(2)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct LoadError {
     problems: Vec<Problem>,

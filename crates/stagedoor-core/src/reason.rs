@@ -137,6 +137,15 @@ pub fn nearest_name<'n>(given: &str, known: impl IntoIterator<Item = &'n str>) -
 }
 
 /// Returns what is said about a key that is none of `known`.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::unknown_key;
+///
+/// let told = unknown_key("ctx", ["principal", "context"]);
+/// assert_eq!(told, "unknown key `ctx`: did you mean `context`?");
+/// ```
 #[must_use]
 pub fn unknown_key<'n>(key: &str, known: impl IntoIterator<Item = &'n str> + Clone) -> String {
     unknown("key", key, known)
@@ -291,6 +300,19 @@ pub(crate) enum Look {
 
 /// Says what in a value is not Cedar's, and where: the first such thing. `name` is what the value
 /// is called.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::value_reason;
+///
+/// let json = serde_json::json!({ "items": [{ "price": null }] });
+/// let told = value_reason(&json, "context");
+/// assert_eq!(
+///     told.as_deref(),
+///     Some("`context.items[0].price` is null, which Cedar does not have: leave it out"),
+/// );
+/// ```
 #[must_use]
 pub fn value_reason(json: &Json, name: &str) -> Option<String> {
     of_value(json, &JsonPath::named(name), Look::Texts)

@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 
-use crate::error::{RequestError, ValueError, cut};
+use crate::error::{RequestError, ValueError, cut, error_chain};
 use crate::json::{Unambiguous, unambiguous};
 use crate::limits::Limits;
 use crate::parse::entity_uid;
 use crate::reason::{self, JsonPath, Look, plain_reason};
 use crate::source::without_byte_order_mark;
-use crate::value::{Record, UidJson, Value, extent, pairs, serialize_record};
+use crate::value::{Record, RecordJson, UidJson, Value, extent, pairs};
 
 /// Who wants to do what to which resource, and in which circumstances.
 ///
@@ -154,16 +154,8 @@ impl Serialize for Request {
         map.serialize_entry("principal", &UidJson(&self.principal))?;
         map.serialize_entry("action", &UidJson(&self.action))?;
         map.serialize_entry("resource", &UidJson(&self.resource))?;
-        map.serialize_entry("context", &Fields(&self.context))?;
+        map.serialize_entry("context", &RecordJson(&self.context))?;
         map.end()
-    }
-}
-
-struct Fields<'a>(&'a Record);
-
-impl Serialize for Fields<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize_record(self.0, serializer)
     }
 }
 
@@ -191,20 +183,30 @@ fn context(text: &str, schema: Option<(&Schema, &EntityUid)>) -> Result<Record, 
     if let Some(reason) = reason::of_value(&json, &place, Look::Form) {
         return Err(RequestError::Context(cut(&reason)));
     }
-    let context = Context::from_json_value(json, schema).map_err(|error| {
+    record(json, schema).map_err(|error| {
         let json = unambiguous(text).ok();
         let told = json.and_then(|json| reason::of_value(&json, &place, Look::Texts));
-        let told = told.unwrap_or_else(|| plain_reason(&crate::error::error_chain(&error)));
-        RequestError::Context(cut(&told))
-    })?;
+        RequestError::Context(cut(&told.unwrap_or(error)))
+    })
+}
+
+/// Returns the record that Cedar reads of JSON that was looked through.
+///
+/// # Errors
+///
+/// Cedar's reason.
+pub(crate) fn record(
+    json: serde_json::Value,
+    schema: Option<(&Schema, &EntityUid)>,
+) -> Result<Record, String> {
+    let context =
+        Context::from_json_value(json, schema).map_err(|e| plain_reason(&error_chain(&e)))?;
     match context.as_ref() {
         ast::Context::Value(fields) => fields
             .iter()
             .map(|(name, value)| Ok((name.clone(), Value::from_cedar(value)?)))
             .collect::<Result<_, ValueError>>()
-            .map_err(|e| RequestError::Context(cut(&e))),
-        ast::Context::RestrictedResidual(_) => {
-            Err(RequestError::Context("a part of it is not known".to_owned()))
-        }
+            .map_err(|e| e.to_string()),
+        ast::Context::RestrictedResidual(_) => Err("a part of it is not known".to_owned()),
     }
 }

@@ -26,6 +26,25 @@ use crate::request::{Request, cedar_context};
 use crate::stack::with_stack;
 
 /// One policy, and what is left of its scope and condition.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Engine, Entities, PartialContext, Record, ResidualCondition};
+///
+/// let engine = Engine::builder()
+///     .schema("s.cedarschema", "entity User; entity Doc { owner: User };
+///         action view appliesTo { principal: User, resource: Doc };")
+///     .policies("p.cedar", r#"@id("own") permit(principal, action, resource)
+///         when { resource.owner == principal };"#)
+///     .build()?;
+/// let (ana, view) = (r#"User::"ana""#.parse()?, r#"Action::"view""#.parse()?);
+/// let context = PartialContext::Known(Record::new());
+/// let left = engine.residuals(&ana, &view, &"Doc".parse()?, &context, &Entities::empty())?;
+/// assert_eq!(left[0].policy.id(), "own");
+/// assert!(matches!(left[0].condition, ResidualCondition::Expression(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Residual<'e> {
     /// The policy.

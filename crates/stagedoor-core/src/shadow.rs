@@ -8,6 +8,38 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::request::Request;
 
 /// Is told where Cedar's evaluator differs. It should never be called: report it if it is.
+///
+/// # Examples
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use std::sync::Arc;
+///
+/// use stagedoor_core::{DifferenceSink, Engine, Entities, Request};
+///
+/// #[derive(Debug)]
+/// struct Log;
+///
+/// impl DifferenceSink for Log {
+///     fn differs(&self, request: &Request, policies: &[&str]) {
+///         eprintln!("{policies:?} differ about {request:?}");
+///     }
+/// }
+///
+/// let engine = Engine::builder()
+///     .schema("s.cedarschema", "entity User; entity Doc;
+///         action view appliesTo { principal: User, resource: Doc };")
+///     .policies("p.cedar", "permit(principal, action, resource);")
+///     .shadow(NonZeroU32::MIN, Arc::new(Log))
+///     .build()?;
+/// let request = Request::new(
+///     r#"User::"ana""#.parse()?, r#"Action::"view""#.parse()?, r#"Doc::"1""#.parse()?);
+/// let _ = engine.decide(&request, &Entities::empty())?;
+/// let statistics = engine.statistics();
+/// assert_eq!((statistics.compared, statistics.differences), (1, 0));
+/// assert_eq!((statistics.policies, statistics.interpreted), (1, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait DifferenceSink: fmt::Debug + Send + Sync {
     /// Takes the ids of policies of which Cedar says something else about a request.
     fn differs(&self, request: &Request, policies: &[&str]);

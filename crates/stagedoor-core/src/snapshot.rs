@@ -26,6 +26,9 @@ use crate::shadow::Shadow;
 use crate::source::Source;
 use crate::symbols::Symbols;
 
+/// Of so many policies more are told apart: see [`IndexInput::many`].
+const MANY_POLICIES: usize = 64;
+
 /// Cheap to clone: what an edit does not change is shared.
 #[derive(Clone)]
 pub(crate) struct Snapshot {
@@ -124,6 +127,11 @@ impl Snapshot {
 
     /// Returns what the index has to know of names and data.
     pub(crate) fn index_input<'a>(&'a self, symbols: &'a Symbols) -> IndexInput<'a> {
-        IndexInput { symbols, validated: !self.exact, single_actions: &self.ground.single_actions }
+        IndexInput {
+            symbols,
+            validated: !self.exact,
+            single_actions: &self.ground.single_actions,
+            many: self.policies.len() > MANY_POLICIES,
+        }
     }
 }

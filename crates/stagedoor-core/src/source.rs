@@ -6,12 +6,28 @@ use std::sync::{Arc, OnceLock};
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Returns a text without the byte order mark that some editors put before it.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(stagedoor_core::without_byte_order_mark("\u{feff}permit"), "permit");
+/// ```
 #[must_use]
 pub fn without_byte_order_mark(text: &str) -> &str {
     text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
 /// What a text holds.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::SourceKind;
+///
+/// assert_eq!(SourceKind::of("shop.cedar"), Some(SourceKind::Policies));
+/// assert_eq!(SourceKind::of("notes.txt"), None);
+/// assert!(SourceKind::of_text("request.cedarschema", "").is_schema());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SourceKind {
     /// Policies and templates in Cedar's syntax: `*.cedar`.

@@ -29,6 +29,15 @@ pub fn count_of(count: impl fmt::Display, one: &str, many: &str) -> String {
 ///
 /// These are control characters, those that separate lines, those that turn the direction of
 /// writing or show nothing, and the noncharacters of Unicode.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::is_unsafe;
+///
+/// assert!(is_unsafe('\u{1b}') && is_unsafe('\u{202e}'));
+/// assert!(!is_unsafe('é'));
+/// ```
 #[must_use]
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()

@@ -170,6 +170,36 @@ impl<T: Clone + Eq + std::hash::Hash> Places<T> {
 }
 
 /// A request that was checked, ready to be asked of policies and of parts of them.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Decision, Engine, Entities, PolicyVerdict, Request, ScopeTable, Variants};
+///
+/// let engine = Engine::builder()
+///     .schema("s.cedarschema", "entity User { level: Long }; entity Doc;
+///         action view appliesTo { principal: User, resource: Doc };")
+///     .policies("p.cedar", "permit(principal, action, resource) when { principal.level > 2 };")
+///     .build()?;
+/// let table = ScopeTable::of(&engine);
+/// let user = stagedoor_core::Entity::new(r#"User::"ana""#.parse()?).with_attribute("level", 2);
+/// let request = Request::new(
+///     user.uid.clone(), r#"Action::"view""#.parse()?, r#"Doc::"1""#.parse()?);
+/// let policy = engine.policies().next().ok_or("a policy")?;
+/// // What would the answer be if the policy said `>=`?
+/// let text = "permit(principal, action, resource) when { principal.level >= 2 };";
+/// let variant = Variants::new(&engine).read(policy, text)?;
+/// engine.trial(&request, &Entities::from_entities([user])?, |trial| {
+///     assert_eq!(trial.verdicts().decision(), Decision::Deny);
+///     assert_eq!(trial.condition(policy), Some(false));
+///     assert_eq!(table.scope(&trial.scopes(&table), 0), [true; 3]);
+///     let verdict = trial.verdict(policy, &variant);
+///     assert_eq!(verdict, PolicyVerdict::Satisfied);
+///     let turned = trial.verdicts().with(0, policy.effect(), verdict);
+///     assert_eq!(turned.decision(), Decision::Allow);
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Trial<'t> {
     verdicts: Verdicts,
     asked: &'t (dyn Parts + 't),

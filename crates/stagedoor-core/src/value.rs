@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use cedar_policy::{EntityUid, RestrictedExpression};
@@ -15,9 +16,18 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use smol_str::SmolStr;
 
 use crate::error::{EntitiesError, ValueError};
-use crate::extension::Extension;
+use crate::extension::{Extension, evaluated};
 
 /// Attributes by name: an entity's attributes or tags, a record, a request's context.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::Record;
+///
+/// let context = Record::from([("mfa".into(), true.into()), ("level".into(), 3.into())]);
+/// assert_eq!(context.len(), 2);
+/// ```
 pub type Record = BTreeMap<SmolStr, Value>;
 
 /// A value of Cedar's data model.
@@ -31,6 +41,9 @@ pub type Record = BTreeMap<SmolStr, Value>;
 ///
 /// let tags = Value::from_iter(["java", "internal"]);
 /// assert_eq!(tags, Value::Set(vec!["java".into(), "internal".into()]));
+/// assert_eq!(tags.to_string(), r#"["java", "internal"]"#);
+/// assert_eq!(r#"{"level": 3}"#.parse::<Value>()?.to_string(), r#"{"level": 3}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
@@ -122,6 +135,26 @@ impl Value {
     }
 }
 
+/// Reads Cedar text: an expression of literals, sets, records and calls, as [`Display`](fmt::Display)
+/// writes it.
+impl FromStr for Value {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let value =
+            evaluated(text).map_err(|reason| ValueError::new("value of Cedar", text, &reason))?;
+        Self::from_cedar(&value)
+    }
+}
+
+impl TryFrom<&Value> for RestrictedExpression {
+    type Error = EntitiesError;
+
+    fn try_from(value: &Value) -> Result<Self, EntitiesError> {
+        value.to_cedar()
+    }
+}
+
 /// Writes the value as Cedar text.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,6 +206,20 @@ impl Serialize for Value {
 ///
 /// The serializer's, and where the record has a field `__entity`, `__extn` or `__expr`: in JSON
 /// that would be something else.
+///
+/// # Examples
+///
+/// ```
+/// #[derive(serde::Serialize)]
+/// struct Asked {
+///     #[serde(serialize_with = "stagedoor_core::serialize_record")]
+///     context: stagedoor_core::Record,
+/// }
+///
+/// let context = stagedoor_core::Record::from([("mfa".into(), true.into())]);
+/// assert_eq!(serde_json::to_string(&Asked { context })?, r#"{"context":{"mfa":true}}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 pub fn serialize_record<S: Serializer>(record: &Record, serializer: S) -> Result<S::Ok, S::Error> {
     if let Some(name) = ESCAPES.into_iter().find(|name| record.contains_key(*name)) {
         let told = format!("a record has a field `{name}`, which JSON cannot tell");
@@ -204,6 +251,22 @@ fn escaped<S: Serializer>(
     let mut map = serializer.serialize_map(Some(1))?;
     map.serialize_entry(escape, fields)?;
     map.end()
+}
+
+/// Writes the same as the [`Value`] that it is.
+impl Serialize for Extension {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        escaped(serializer, "__extn", &Call(self))
+    }
+}
+
+/// A record in Cedar's JSON form.
+pub(crate) struct RecordJson<'a>(pub(crate) &'a Record);
+
+impl Serialize for RecordJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_record(self.0, serializer)
+    }
 }
 
 /// What makes an extension value.
@@ -264,6 +327,19 @@ pub(crate) fn extent_of(value: &Value) -> (usize, usize) {
     extent_of_all(0, vec![(value, 1)])
 }
 
+/// Returns whether a value keeps to limits on the length of strings and on nesting.
+pub(crate) fn is_within(value: ValueRef<'_>, longest: usize, deepest: usize) -> bool {
+    match value {
+        ValueRef::Bool(_) | ValueRef::Long(_) => true,
+        ValueRef::String(s) => s.len() <= longest,
+        ValueRef::Entity(uid) => uid.id().unescaped().len() <= longest,
+        ValueRef::Value(value) => {
+            let (given, depth) = extent_of(value);
+            given <= longest && depth <= deepest
+        }
+    }
+}
+
 fn extent_of_all(mut longest: usize, mut open: Vec<(&Value, usize)>) -> (usize, usize) {
     let mut deepest = 0;
     while let Some((value, depth)) = open.pop() {
@@ -286,6 +362,15 @@ fn extent_of_all(mut longest: usize, mut open: Vec<(&Value, usize)>) -> (usize, 
 }
 
 /// A borrowed [`Value`]: what a prepared request's attributes are given as.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Value, ValueRef};
+///
+/// let tier = ValueRef::from("gold");
+/// assert_eq!(tier.to_value(), Value::from("gold"));
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum ValueRef<'a> {
@@ -301,7 +386,15 @@ pub enum ValueRef<'a> {
     Value(&'a Value),
 }
 
-impl ValueRef<'_> {
+impl<'a> ValueRef<'a> {
+    /// Returns the value by its kind: a string as [`Self::String`] and not as a [`Self::Value`].
+    pub(crate) fn normal(self) -> Self {
+        match self {
+            Self::Value(value) => value.into(),
+            other => other,
+        }
+    }
+
     /// Returns the value as one that owns what it holds.
     #[must_use]
     pub fn to_value(self) -> Value {

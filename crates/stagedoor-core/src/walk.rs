@@ -19,6 +19,27 @@ pub fn joined_by<'x>(op: BinaryOp, expr: &'x Arc<Expr>) -> Vec<&'x Arc<Expr>> {
 }
 
 /// Visits every expression of a policy's conditions, each before those that it is made of.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Engine, pst, visit_conditions};
+///
+/// let engine = Engine::builder()
+///     .schema("s.cedarschema", "entity User; entity Doc { owner: User };
+///         action view appliesTo { principal: User, resource: Doc };")
+///     .policies("p.cedar", "permit(principal, action, resource) when { resource.owner == principal };")
+///     .build()?;
+/// let policy = engine.policies().next().ok_or("a policy")?;
+/// let mut attributes = Vec::new();
+/// visit_conditions(&policy.written()?, &mut |expr| {
+///     if let pst::Expr::GetAttr { attr, .. } = expr {
+///         attributes.push(attr.to_string());
+///     }
+/// });
+/// assert_eq!(attributes, ["owner"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn visit_conditions(template: &Template, visitor: &mut impl FnMut(&Expr)) {
     for clause in template.clauses() {
         let (Clause::When(expr) | Clause::Unless(expr)) = clause;

@@ -6,15 +6,16 @@ pub use stagedoor_backstage as backstage;
 // policies are in `stagedoor_core` alone.
 pub use stagedoor_core::{
     Action, Change, ChangedTo, ConditionalEngine, ConditionalError, ConditionalOutcome,
-    ConditionalResidual, Counterfactual, DecideError, Decision, DeferredCondition,
-    DeferredConditionError, DifferenceSink, Effect, Engine, EngineBuilder, EngineHolder, Entities,
-    EntitiesError, Entity, EntityId, EntityTypeName, EntityUid, Explanation, Extension,
-    ExtensionType, FailedClause, Guard, GuardAnswer, GuardFailure, GuardInfo, GuardInputs,
-    GuardOutcome, GuardRefusal, GuardVerdict, HeldAlternative, HeldClause, Limits, LoadError,
-    MetValue, NearPermit, Outcome, PolicyError, PolicyExplanation, PolicyInfo, PolicyStatus,
-    PreparedRequest, Principal, Problem, Record, Request, RequestError, Residual,
-    ResidualCondition, Resource, ResourceType, RuleEvaluator, Ruling, Schema, Severity, Statistics,
-    TemplateLink, Value, ValueError, ValueRef, entity_uid, uid,
+    ConditionalResidual, ContextType, ContextValues, Counterfactual, DecideError, Decision,
+    DeferredCondition, DeferredConditionError, DifferenceSink, Effect, Engine, EngineBuilder,
+    EngineHolder, Entities, EntitiesError, Entity, EntityId, EntityLoader, EntityTypeName,
+    EntityUid, Explanation, Extension, ExtensionType, FailedClause, Guard, GuardAnswer,
+    GuardFailure, GuardInfo, GuardInputs, GuardOutcome, GuardRefusal, GuardVerdict,
+    HeldAlternative, HeldClause, Limits, LoadError, MetValue, NearPermit, Outcome, PolicyEdit,
+    PolicyError, PolicyExplanation, PolicyInfo, PolicyStatus, PreparedRequest, Principal, Problem,
+    Record, Request, RequestError, Residual, ResidualCondition, Resource, ResourceType,
+    RuleEvaluator, Ruling, Schema, Severity, Statistics, StoredResource, TemplateLink, Value,
+    ValueError, ValueRef, entity_uid, uid,
 };
 #[cfg(feature = "kubernetes")]
 pub use stagedoor_kubernetes as kubernetes;

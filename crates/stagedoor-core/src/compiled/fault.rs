@@ -178,7 +178,7 @@ impl EvalContext<'_> {
         let mut steps = path.steps.iter();
         let mut at = match path.var {
             Var::Context => match steps.next()? {
-                Step::Attribute(name) => match field(self.context(), name) {
+                Step::Attribute(name) => match field(self.context()?, name) {
                     Lookup::Value(value) => value,
                     Lookup::Missing | Lookup::Broken => return Some(Missing::Field(name)),
                 },

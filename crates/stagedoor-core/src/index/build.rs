@@ -1,11 +1,14 @@
 //! Chooses which features a tree's branches ask, and lays the tree out in tables.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
-use super::Candidate;
-use super::keys::{Feature, FeatureKeys, Parts, PolicyKeys};
+use super::keys::{Feature, FeatureKeys, Parts};
 use super::tree::{Check, LeafEntry, Member, Node, Slot, Span, Table, Tree};
+use super::{Candidate, KeyedPolicy};
 use crate::hash::FastMap;
+use crate::ir::Predicate;
 use crate::number::{CheckListNumber, NodeNumber, PolicyNumber};
 use crate::symbols::{Key, KeyMap};
 
@@ -19,28 +22,41 @@ const MANY_KEYS: usize = 8;
 const SAMPLE: usize = 2_048;
 /// In so many places a policy may stand at the most; past that its keys are left unused.
 const COPIES: usize = 64;
+/// For so many policies a test is asked before any of them is looked at.
+const SHARED: usize = 8;
 /// From so many groups on, a branch first asks which of a user's groups it can know at all.
 const MANY_CHILDREN: usize = 8;
+
+type KeySets = Vec<SmallVec<[FeatureKeys; 4]>>;
 
 /// A policy of the index and what must hold for it to matter.
 pub(super) struct IndexedPolicy {
     policy: PolicyNumber,
     keys: SmallVec<[FeatureKeys; 4]>,
     parts: Option<Parts>,
+    /// In how many places it may stand.
+    copies: usize,
 }
 
 impl IndexedPolicy {
-    /// Returns a policy with the keys that are sound for every request.
-    pub(super) fn careful((policy, keys): &(PolicyNumber, PolicyKeys)) -> Self {
-        Self { policy: *policy, keys: keys.safe.clone(), parts: keys.all_parts() }
+    /// Returns a policy with the keys that are sound for every request: one for each set of
+    /// alternatives.
+    pub(super) fn careful((policy, keys): &KeyedPolicy) -> impl Iterator<Item = Self> + use<> {
+        Self::each(*policy, keys.all_parts(), keys.safe_sets())
     }
 
     /// Returns a policy with all its keys.
-    pub(super) fn whole((policy, keys): (PolicyNumber, PolicyKeys)) -> Self {
-        let parts = keys.all_parts();
-        let mut all = keys.safe;
-        all.extend(keys.late);
-        Self { policy, keys: all, parts }
+    pub(super) fn whole((policy, keys): KeyedPolicy) -> impl Iterator<Item = Self> {
+        Self::each(policy, keys.all_parts(), keys.sets())
+    }
+
+    fn each(
+        policy: PolicyNumber,
+        parts: Option<Parts>,
+        sets: KeySets,
+    ) -> impl Iterator<Item = Self> {
+        let copies = COPIES / sets.len().max(1);
+        sets.into_iter().map(move |keys| Self { policy, keys, parts, copies })
     }
 }
 
@@ -83,10 +99,13 @@ pub(super) struct TreeBuilder {
 
 impl TreeBuilder {
     /// Arranges policies with their keys.
-    pub(super) fn tree(policies: impl Iterator<Item = IndexedPolicy>) -> Tree {
-        let entry = |IndexedPolicy { policy, keys, parts }| {
+    pub(super) fn tree(
+        policies: impl Iterator<Item = IndexedPolicy>,
+        tests: &Arc<[Predicate]>,
+    ) -> Tree {
+        let entry = |IndexedPolicy { policy, keys, parts, copies }| {
             let implied = Parts::default();
-            PolicyEntry { policy, keys, copies: COPIES, implied, parts }
+            PolicyEntry { policy, keys, copies, implied, parts }
         };
         let mut made = Self::default();
         let root = made.arrange(policies.map(entry).collect());
@@ -100,6 +119,7 @@ impl TreeBuilder {
             lists: made.lists.into_boxed_slice(),
             checks: made.checks.into_boxed_slice(),
             keys: made.keys.into_boxed_slice(),
+            tests: Arc::clone(tests),
         }
     }
 
@@ -269,6 +289,10 @@ fn best_feature(entries: &[PolicyEntry]) -> Option<Feature> {
         // group is large.
         let squares: f64 = tally.keys.values().map(|n| f64::from(*n) * f64::from(*n)).sum();
         let constrained = tally.policies as f64;
+        if is_test(feature) {
+            // Nobody knows how often it holds; it is asked once and not of each policy.
+            return total - constrained / 2.0;
+        }
         (total - constrained) + values_a_request(feature) * squares / constrained
     };
     let best = |most: f64, many: bool| {
@@ -280,7 +304,25 @@ fn best_feature(entries: &[PolicyEntry]) -> Option<Feature> {
             .min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
             .map(|(_, feature)| feature)
     };
-    best(0.5, false).or_else(|| best(0.9, true))
+    best(0.5, false)
+        .or_else(|| best(0.9, true))
+        .or_else(|| {
+            // Of very many policies a part is worth a question, however small a share it is: those of
+            // `a || b || c …` that one alternative leads to.
+            let many = entries.len() > 2 * LEAF;
+            many.then(|| best(1.0 - LEAF as f64 / entries.len() as f64, false)).flatten()
+        })
+        .or_else(|| {
+            // A test is asked once for all that share it, few as they may be among the others.
+            let tests = tallies
+                .iter()
+                .filter(|(feature, tally)| is_test(**feature) && tally.policies * stride >= SHARED);
+            tests.max_by_key(|(feature, tally)| (tally.policies, **feature)).map(|(test, _)| *test)
+        })
+}
+
+fn is_test(feature: Feature) -> bool {
+    matches!(feature, Feature::Test(_) | Feature::FallibleTest(_))
 }
 
 #[derive(Default)]
@@ -300,6 +342,10 @@ fn values_a_request(feature: Feature) -> f64 {
         Feature::Principal => 4.0,
         Feature::Action | Feature::Resource => 2.0,
         Feature::Elements(_) => 3.0,
-        Feature::PrincipalType | Feature::ResourceType | Feature::Path(_) => 1.0,
+        Feature::PrincipalType
+        | Feature::ResourceType
+        | Feature::Path(_)
+        | Feature::Test(_)
+        | Feature::FallibleTest(_) => 1.0,
     }
 }

@@ -4,14 +4,18 @@
 //! is one if no clause before it can err; where a clause reads a path that no `has`
 //! has guarded, later clauses are keys only for requests in which that path is there.
 
+use std::collections::BTreeSet;
+
 use smallvec::SmallVec;
 
 use crate::context::EvalContext;
 use crate::hash::FastSet;
 use crate::ir::{Clause, Operand, Predicate};
-use crate::number::{EntityNumber, PathNumber};
+use crate::number::{EntityNumber, PathNumber, TestNumber};
 use crate::policy::{ActionScope, EntityScope, StoredPolicy};
 use crate::symbols::{Key, Symbols, Var};
+
+use super::shared::SharedTests;
 
 /// What of a request a key is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +32,10 @@ pub(crate) enum Feature {
     Path(PathNumber),
     /// The elements of the set at a path.
     Elements(PathNumber),
+    /// Whether a test holds that policies share, by its number among the [`SharedTests`].
+    Test(TestNumber),
+    /// Whether such a test holds or errs.
+    FallibleTest(TestNumber),
 }
 
 /// A feature and the keys of which one must be among the request's.
@@ -74,6 +82,18 @@ impl RequiredPath {
     }
 }
 
+/// The alternatives of a clause `a || b`, each by itself: a request that has none of their keys does
+/// not satisfy the clause.
+#[derive(Debug, Clone)]
+pub(crate) struct Alternatives {
+    each: SmallVec<[FeatureKeys; 2]>,
+    /// Sound where every required path is there, and not for every request.
+    is_late: bool,
+}
+
+/// Under so many sets of keys a policy stands for its alternatives, at the most.
+const ALTERNATIVES: usize = 16;
+
 /// The keys of one policy.
 #[derive(Debug, Default)]
 pub(crate) struct PolicyKeys {
@@ -81,6 +101,7 @@ pub(crate) struct PolicyKeys {
     pub(crate) safe: SmallVec<[FeatureKeys; 4]>,
     /// Sound where every required path is there.
     pub(crate) late: SmallVec<[FeatureKeys; 4]>,
+    pub(crate) alternatives: SmallVec<[Alternatives; 1]>,
     /// In the order of the condition.
     pub(crate) requires: SmallVec<[RequiredPath; 4]>,
     /// How many of those there were at the last key.
@@ -104,10 +125,19 @@ pub(crate) struct IndexInput<'a> {
     pub(crate) validated: bool,
     /// Actions that have no members, where a schema tells.
     pub(crate) single_actions: &'a FastSet<EntityNumber>,
+    /// There are so many policies that more of them are told apart at the price of paths that a
+    /// request must have. Keys that are sound for every request do not depend on it.
+    pub(crate) many: bool,
 }
 
-pub(crate) fn of(policy: &StoredPolicy, world: IndexInput<'_>) -> PolicyKeys {
-    let IndexInput { symbols, validated, single_actions } = world;
+/// Returns the keys of a policy. Of clauses that no other key tells of, those count that are among
+/// `shared`.
+pub(crate) fn of(
+    policy: &StoredPolicy,
+    world: IndexInput<'_>,
+    shared: Option<&SharedTests>,
+) -> PolicyKeys {
+    let IndexInput { many, single_actions, .. } = world;
     let is_guarded = !policy.body.guards.is_empty() || policy.body.exprs.is_some();
     let mut keys = PolicyKeys { is_guarded, ..PolicyKeys::default() };
     entity_scope(&policy.principal, Feature::Principal, Feature::PrincipalType, &mut keys);
@@ -131,7 +161,20 @@ pub(crate) fn of(policy: &StoredPolicy, world: IndexInput<'_>) -> PolicyKeys {
             keys.parts = keys.parts.saturating_add(rest);
             break;
         };
-        if !require(test, symbols, validated, &mut keys) {
+        let required = keys.requires.len();
+        let is_split = match test {
+            Predicate::Any(tests) => keys.add_alternatives(tests, world),
+            _ => false,
+        };
+        if !require(test, world, &keys.guarded(&[]), &mut keys.requires) {
+            if let Some(number) =
+                shared.and_then(|shared| shared.number(test)).filter(|_| !is_split)
+            {
+                keys.requires.truncate(required);
+                // Who passes may err, and is evaluated: nothing is implied.
+                let (feature, implied) = (Feature::FallibleTest(number), Parts::default());
+                keys.push(FeatureKeys { feature, keys: Box::new([Key::bool(true)]), implied });
+            }
             keys.parts = keys.parts.saturating_add(rest);
             break;
         }
@@ -169,7 +212,19 @@ pub(crate) fn of(policy: &StoredPolicy, world: IndexInput<'_>) -> PolicyKeys {
                 keys.add(feature, Box::new([Key::type_(*type_)]));
             }
             Predicate::All(tests) if tests.is_empty() => keys.parts -= 1,
-            _ => {}
+            Predicate::Not(negated) if matches!(**negated, Predicate::True { .. }) => {
+                if let Some((feature, value)) = key(test) {
+                    keys.add(feature, value);
+                }
+            }
+            Predicate::Any(_) if is_split => {}
+            _ => {
+                if let Some(number) = shared.and_then(|shared| shared.number(test))
+                    && (many || keys.requires.len() == required)
+                {
+                    keys.add_test(number, test);
+                }
+            }
         }
     }
     // No key depends on what is required after the last one.
@@ -195,6 +250,128 @@ impl PolicyKeys {
         self.add_implying(feature, keys, implied);
     }
 
+    /// Adds a test that policies share, and that is the last part.
+    fn add_test(&mut self, number: TestNumber, test: &Predicate) {
+        let mut implied = Parts::last(self.parts);
+        for (_, guard) in self.guards.iter().filter(|(path, _)| reads(test).contains(path)) {
+            implied = implied.with(*guard);
+        }
+        let keys = Box::new([Key::bool(true)]);
+        self.push(FeatureKeys { feature: Feature::Test(number), keys, implied });
+    }
+
+    /// Adds the alternatives of the part that comes next; `false` where they have no keys.
+    fn add_alternatives(&mut self, tests: &[Predicate], world: IndexInput<'_>) -> bool {
+        let required = self.requires.len();
+        let found = self.alternatives(tests, world);
+        let is_worth_it = world.many || self.requires.len() == required;
+        let Some(mut each) = found.filter(|_| is_worth_it) else {
+            self.requires.truncate(required);
+            return false;
+        };
+        match each.pop() {
+            Some(only) if each.is_empty() => self.push(only),
+            Some(last) => {
+                each.push(last);
+                let is_late = !self.requires.is_empty();
+                self.alternatives.push(Alternatives { each, is_late });
+                self.needed = self.requires.len();
+            }
+            None => return false,
+        }
+        true
+    }
+
+    /// Returns the keys of alternatives, and notes the paths that these need.
+    fn alternatives(
+        &mut self,
+        tests: &[Predicate],
+        world: IndexInput<'_>,
+    ) -> Option<SmallVec<[FeatureKeys; 2]>> {
+        let mut each: SmallVec<[Alternative; 2]> = SmallVec::new();
+        for test in tests {
+            let next = self.alternative(test, world)?;
+            match each.iter_mut().find(|other| other.feature == next.feature) {
+                Some(other) => {
+                    other.is_whole &= next.is_whole;
+                    let both: BTreeSet<Key> =
+                        other.keys.iter().chain(&next.keys).copied().collect();
+                    other.keys = both.into_iter().collect();
+                }
+                None => each.push(next),
+            }
+        }
+        let is_known = |feature: Feature| {
+            let alternatives = self.alternatives.iter().flat_map(|others| &others.each);
+            let mut known = self.safe.iter().chain(&self.late).chain(alternatives);
+            known.any(|known| known.feature == feature)
+        };
+        let sets: usize = self.alternatives.iter().map(|others| others.each.len()).product();
+        if sets * each.len() > ALTERNATIVES || each.iter().any(|one| is_known(one.feature)) {
+            return None;
+        }
+        // INVARIANT: of `a && b || c` the first may err although the last holds.
+        let is_whole = each.iter().all(|one| one.is_whole);
+        let keys = |Alternative { feature, keys, .. }| {
+            let implied = self.implied(feature, is_whole);
+            FeatureKeys { feature, keys, implied }
+        };
+        Some(each.into_iter().map(keys).collect())
+    }
+
+    /// Returns what has to be met for an alternative to hold, and notes the paths that must be there
+    /// for it not to err where that is not met.
+    fn alternative(&mut self, test: &Predicate, world: IndexInput<'_>) -> Option<Alternative> {
+        let Predicate::All(tests) = test else {
+            let (feature, keys) = key(test)?;
+            let guarded = self.guarded(&[]);
+            let is_whole = require(test, world, &guarded, &mut self.requires);
+            return is_whole.then_some(Alternative { feature, keys, is_whole });
+        };
+        let mut found: Option<Alternative> = None;
+        let mut needed = self.requires.len();
+        let mut own = Vec::new();
+        for test in tests {
+            let guarded = self.guarded(&own);
+            if !require(test, world, &guarded, &mut self.requires) {
+                break;
+            }
+            if let Predicate::Has { path } = test {
+                own.push(*path);
+            }
+            let is_type =
+                |feature| matches!(feature, Feature::PrincipalType | Feature::ResourceType);
+            // A type tells little apart, and is better than nothing.
+            if let Some((feature, keys)) = key(test)
+                && found.as_ref().is_none_or(|found| is_type(found.feature) && !is_type(feature))
+            {
+                found = Some(Alternative { feature, keys, is_whole: false });
+                needed = self.requires.len();
+            }
+        }
+        self.requires.truncate(needed);
+        found
+    }
+
+    /// Returns the paths that clauses have found to be there, and these.
+    fn guarded(&self, own: &[PathNumber]) -> SmallVec<[PathNumber; 8]> {
+        self.guards.iter().map(|(path, _)| *path).chain(own.iter().copied()).collect()
+    }
+
+    /// Returns the sets of keys of which a request has to have one: the keys of the policy with one
+    /// of each clause's alternatives.
+    pub(crate) fn sets(self) -> Vec<SmallVec<[FeatureKeys; 4]>> {
+        let mut own = self.safe;
+        own.extend(self.late);
+        with_alternatives(own, self.alternatives.iter())
+    }
+
+    /// As [`sets`](Self::sets), of the keys that are sound for every request.
+    pub(crate) fn safe_sets(&self) -> Vec<SmallVec<[FeatureKeys; 4]>> {
+        let safe = self.alternatives.iter().filter(|others| !others.is_late);
+        with_alternatives(self.safe.clone(), safe)
+    }
+
     /// Adds keys that say the same as the last part.
     fn add(&mut self, feature: Feature, keys: Box<[Key]>) {
         self.add_implying(feature, keys, true);
@@ -207,28 +384,112 @@ impl PolicyKeys {
         if known.into_iter().any(|known| known.feature == feature) {
             return;
         }
-        let mut parts = if implied { Parts::last(self.parts) } else { Parts::default() };
+        let implied = self.implied(feature, implied);
+        self.push(FeatureKeys { feature, keys, implied });
+    }
+
+    /// Returns the parts that hold where the last part's keys are met, which is one of them if
+    /// `is_whole`.
+    fn implied(&self, feature: Feature, is_whole: bool) -> Parts {
+        let mut parts = if is_whole { Parts::last(self.parts) } else { Parts::default() };
         if let Feature::Path(path) | Feature::Elements(path) = feature {
             // What is found there is there.
             for (_, guard) in self.guards.iter().filter(|(guarded, _)| *guarded == path) {
                 parts = parts.with(*guard);
             }
         }
+        parts
+    }
+
+    fn push(&mut self, keys: FeatureKeys) {
         // INVARIANT: a key leaves a policy out only where no clause before it could have erred: Cedar
         // would have told of that error, and never come to the clause that the key is of.
         let list = if self.requires.is_empty() { &mut self.safe } else { &mut self.late };
-        list.push(FeatureKeys { feature, keys, implied: parts });
+        list.push(keys);
         self.needed = self.requires.len();
     }
 }
 
-/// Notes the paths that `test` needs to be decided without an error; `false` if that
-/// does not do.
-fn require(test: &Predicate, symbols: &Symbols, validated: bool, keys: &mut PolicyKeys) -> bool {
-    let PolicyKeys { guards, requires, .. } = keys;
+fn with_alternatives<'a>(
+    own: SmallVec<[FeatureKeys; 4]>,
+    alternatives: impl Iterator<Item = &'a Alternatives>,
+) -> Vec<SmallVec<[FeatureKeys; 4]>> {
+    alternatives.fold(vec![own], |sets, Alternatives { each, .. }| {
+        let with = |set: SmallVec<[FeatureKeys; 4]>| {
+            each.iter().map(move |one| set.iter().chain([one]).cloned().collect())
+        };
+        sets.into_iter().flat_map(with).collect()
+    })
+}
+
+/// What has to be met of one alternative.
+struct Alternative {
+    feature: Feature,
+    keys: Box<[Key]>,
+    /// It says no more than that.
+    is_whole: bool,
+}
+
+/// Returns the key that a test is.
+fn key(test: &Predicate) -> Option<(Feature, Box<[Key]>)> {
+    Some(match test {
+        Predicate::OneOf { path, keys } => (Feature::Path(*path), keys.as_slice().into()),
+        Predicate::True { path } => (Feature::Path(*path), Box::new([Key::bool(true)])),
+        Predicate::Not(test) => match **test {
+            Predicate::True { path } => (Feature::Path(path), Box::new([Key::bool(false)])),
+            _ => return None,
+        },
+        Predicate::Contains { path, keys, all: false } => {
+            (Feature::Elements(*path), keys.as_slice().into())
+        }
+        Predicate::In { var, uids } => {
+            let feature = match var {
+                Var::Principal => Feature::Principal,
+                Var::Action => Feature::Action,
+                Var::Resource => Feature::Resource,
+                Var::Context => return None,
+            };
+            (feature, uids.iter().copied().map(Key::uid).collect())
+        }
+        Predicate::Is { var: Var::Principal, type_ } => {
+            (Feature::PrincipalType, Box::new([Key::type_(*type_)]))
+        }
+        Predicate::Is { var: Var::Resource, type_ } => {
+            (Feature::ResourceType, Box::new([Key::type_(*type_)]))
+        }
+        _ => return None,
+    })
+}
+
+/// Returns the paths that a test reads whatever it comes to.
+fn reads(test: &Predicate) -> SmallVec<[PathNumber; 2]> {
+    let terms: &[Operand] = match test {
+        Predicate::Equal(pair)
+        | Predicate::Less { terms: pair, .. }
+        | Predicate::MemberOf(pair)
+        | Predicate::Element(pair)
+        | Predicate::Superset { terms: pair, .. } => pair.as_slice(),
+        Predicate::Like { term, .. } | Predicate::Empty(term) => std::slice::from_ref(term),
+        _ => &[],
+    };
+    let path = |term: &Operand| match term {
+        Operand::Path(path) => Some(*path),
+        _ => None,
+    };
+    terms.iter().filter_map(path).collect()
+}
+
+/// Notes the paths that `test` needs to be decided without an error, but for `guarded` ones;
+/// `false` if that does not do.
+fn require(
+    test: &Predicate,
+    IndexInput { symbols, validated, .. }: IndexInput<'_>,
+    guarded: &[PathNumber],
+    requires: &mut SmallVec<[RequiredPath; 4]>,
+) -> bool {
     let mut need = |path: PathNumber, set: bool| {
         let is_variable = symbols.path(path).is_some_and(|p| p.steps.is_empty());
-        let is_there = is_variable || guards.iter().any(|(guarded, _)| *guarded == path);
+        let is_there = is_variable || guarded.contains(&path);
         let required = RequiredPath { path, set: set && !validated };
         if (!is_there || required.set) && !requires.contains(&required) {
             requires.push(required);

@@ -105,6 +105,10 @@ impl Recent {
                 Feature::PrincipalType | Feature::ResourceType | Feature::Path(_) => {
                     key(*feature, view).map_or(ControlFlow::Continue(()), child)
                 }
+                // Nothing is shared with policies that come later.
+                Feature::Test(_) | Feature::FallibleTest(_) => {
+                    children.values().try_for_each(|numbers| offer(numbers, take))
+                }
             }
         })
     }

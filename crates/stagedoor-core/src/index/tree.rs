@@ -2,14 +2,16 @@
 //! and in a leaf every policy is checked by what of its keys is left.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::Candidate;
 use super::keys::Feature;
 use crate::context::{EvalContext, Ids};
+use crate::ir::Predicate;
 use crate::node::EntitySymbols;
-use crate::number::{CheckListNumber, EntityNumber, NodeNumber};
+use crate::number::{CheckListNumber, EntityNumber, NodeNumber, TestNumber};
 use crate::symbols::{Key, Var};
 
 /// Takes candidates until it breaks off.
@@ -31,6 +33,8 @@ pub(super) struct Tree {
     pub(super) lists: Box<[Span]>,
     pub(super) checks: Box<[Check]>,
     pub(super) keys: Box<[Key]>,
+    /// The shared tests, by number.
+    pub(super) tests: Arc<[Predicate]>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -184,6 +188,10 @@ impl Tree {
                 let child = key(feature, view).and_then(|key| self.child(table, key));
                 self.walk_from(child, view, take)
             }
+            Feature::Test(_) | Feature::FallibleTest(_) if self.passes(feature, view) => {
+                self.walk_from(self.child(table, Key::bool(true)), view, take)
+            }
+            Feature::Test(_) | Feature::FallibleTest(_) => ControlFlow::Continue(()),
         }
     }
 
@@ -209,6 +217,19 @@ impl Tree {
         };
         let mut known = ids.ids.iter().filter(|uid| is_known(**uid));
         known.try_for_each(|uid| self.walk_from(self.child(table, Key::uid(*uid)), view, take))
+    }
+
+    /// Returns whether policies with a shared test can matter.
+    ///
+    /// INVARIANT: one that cannot err has an answer for every request that comes here, or a clause
+    /// before it is false: what it reads is required or guarded.
+    fn passes(&self, test: Feature, view: &EvalContext<'_>) -> bool {
+        let held = |number: TestNumber| self.tests.get(number.index()).map(|test| view.eval(test));
+        match test {
+            Feature::Test(number) => held(number) == Some(Some(true)),
+            Feature::FallibleTest(number) => held(number) != Some(Some(false)),
+            _ => true,
+        }
     }
 
     fn child(&self, table: Table, key: Key) -> Option<NodeNumber> {
@@ -287,6 +308,7 @@ impl Tree {
                 let mut items = view.elements(path).unwrap_or_default().iter();
                 items.any(|item| view.symbols.key(item.into()).is_some_and(is_one))
             }
+            Feature::Test(_) | Feature::FallibleTest(_) => self.passes(check.feature, view),
             feature => key(feature, view).is_some_and(is_one),
         }
     }
@@ -299,7 +321,12 @@ pub(super) fn key(feature: Feature, view: &EvalContext<'_>) -> Option<Key> {
         Feature::PrincipalType => view.type_(Var::Principal).map(Key::type_),
         Feature::ResourceType => view.type_(Var::Resource).map(Key::type_),
         Feature::Path(path) => view.key(path).flatten(),
-        Feature::Principal | Feature::Action | Feature::Resource | Feature::Elements(_) => None,
+        Feature::Principal
+        | Feature::Action
+        | Feature::Resource
+        | Feature::Elements(_)
+        | Feature::Test(_)
+        | Feature::FallibleTest(_) => None,
     }
 }
 
@@ -311,6 +338,8 @@ pub(super) fn is_open(feature: Feature, view: &EvalContext<'_>) -> bool {
             Feature::Principal => view.is_unknown(Var::Principal),
             Feature::Resource => view.is_unknown(Var::Resource),
             Feature::Path(path) | Feature::Elements(path) => view.is_open(path),
+            // It may read anything.
+            Feature::Test(_) | Feature::FallibleTest(_) => true,
             // Actions are known, and so are the types.
             Feature::Action | Feature::PrincipalType | Feature::ResourceType => false,
         }

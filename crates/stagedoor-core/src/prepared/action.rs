@@ -60,18 +60,16 @@ impl Action {
         self.type_ != Some(type_)
     }
 
-    /// Returns whether the action surely applies to such a principal and resource, in such
-    /// circumstances.
-    pub(super) fn fits(
-        &self,
-        principal: &Principal,
-        resource: TypeNumber,
-        context: &Record,
-    ) -> bool {
+    /// Returns whether the action surely applies to such a principal and resource.
+    pub(super) fn applies_to(&self, principal: &Principal, resource: TypeNumber) -> bool {
         self.applies.as_ref().is_some_and(|applies| {
             principal.interned().type_.is_some_and(|type_| applies.principals.contains(&type_))
                 && applies.resources.contains(&resource)
-                && applies.shape.fits_context(context)
         })
+    }
+
+    /// Returns whether the action surely has such a context.
+    pub(super) fn fits(&self, context: &Record) -> bool {
+        self.applies.as_ref().is_some_and(|applies| applies.shape.fits_context(context))
     }
 }

@@ -10,7 +10,7 @@ use crate::limits::Limits;
 use crate::node::EntitySymbols;
 use crate::number::TypeNumber;
 use crate::symbols::{Path, Step, Symbols, Var};
-use crate::value::{ValueRef, extent_of};
+use crate::value::{ValueRef, is_within};
 
 /// A type of resources, and the attributes and tags that will be given of each, in order.
 ///
@@ -137,10 +137,7 @@ impl<'a> Resource<'a> {
 
     /// Returns the value in a slot.
     pub(crate) fn value(&self, slot: usize) -> Option<ValueRef<'a>> {
-        match (*self.values.get(slot)?)? {
-            ValueRef::Value(value) => Some(value.into()),
-            value => Some(value),
-        }
+        self.values.get(slot).copied().flatten().map(ValueRef::normal)
     }
 
     /// Returns the value of an attribute or tag.
@@ -219,20 +216,8 @@ impl<'a> Resource<'a> {
     }
 }
 
-/// Returns whether a value keeps to the limits on entities.
-fn is_within(value: ValueRef<'_>, longest: usize, deepest: usize) -> bool {
-    match value {
-        ValueRef::Bool(_) | ValueRef::Long(_) => true,
-        ValueRef::String(s) => s.len() <= longest,
-        ValueRef::Entity(uid) => uid.id().unescaped().len() <= longest,
-        ValueRef::Value(value) => {
-            let (given, depth) = extent_of(value);
-            given <= longest && depth <= deepest
-        }
-    }
-}
-
-fn place(path: &Path, steps: &[Step]) -> PathTarget {
+/// Returns where a path leads among slots for these steps.
+pub(super) fn place(path: &Path, steps: &[Step]) -> PathTarget {
     match path.steps.as_slice() {
         [] => PathTarget::Itself,
         [step] => steps.iter().position(|s| s == step).map_or(PathTarget::NoSlot, PathTarget::Slot),

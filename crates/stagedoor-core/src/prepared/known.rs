@@ -1,0 +1,71 @@
+//! What decisions look up of an entity that is in a store, found once.
+
+use std::sync::Arc;
+
+use cedar_policy::EntityUid;
+use smallvec::SmallVec;
+
+use crate::entities::Entities;
+use crate::lookup::{Lookup, PathKey, PathValue, step_into};
+use crate::node::{EntitySymbols, Node};
+use crate::symbols::{Path, Symbols, Var};
+use crate::value::Value;
+
+/// Beyond so many places at which policies look, values are not looked up beforehand.
+const MANY_PATHS: usize = 256;
+
+/// What decisions look up of an entity, side by side in memory.
+pub(crate) struct EntityFacts {
+    pub(crate) interned: EntitySymbols,
+    /// For each path of the variable that the entity stands for, in order, the literal there.
+    keys: SmallVec<[PathKey; 4]>,
+    /// For each path, in order, what is there.
+    values: Box<[PathValue]>,
+}
+
+impl EntityFacts {
+    /// Returns what is known of an entity in the place of a variable, and the entity, if it is there.
+    pub(super) fn of(
+        var: Var,
+        uid: &EntityUid,
+        entities: &Entities,
+        symbols: &Symbols,
+    ) -> (Self, Option<Arc<Node>>) {
+        let node = entities.shared_node(uid).cloned();
+        let ancestors = node.iter().flat_map(|node| node.ancestors.iter().map(AsRef::as_ref));
+        let interned = EntitySymbols::new(symbols, uid, ancestors);
+        let is_few = symbols.paths_of(var).nth(MANY_PATHS).is_none();
+        let paths = symbols.paths_of(var).filter(|_| is_few);
+        let values: Box<[_]> = paths.map(|path| known(path, uid, node.as_deref())).collect();
+        let key = |value: &PathValue| match value {
+            PathValue::Unknown => PathKey::Unknown,
+            PathValue::Missing => PathKey::Missing,
+            PathValue::There(value) => PathKey::There(symbols.key(value.into())),
+        };
+        let keys = values.iter().map(key).collect();
+        (Self { interned, keys, values }, node)
+    }
+
+    /// Returns the literal at the variable's path with this number, where it is known.
+    pub(crate) fn key(&self, ordinal: usize) -> PathKey {
+        self.keys.get(ordinal).copied().unwrap_or(PathKey::Unknown)
+    }
+
+    /// Returns what is at the variable's path with this number, where it is known.
+    pub(crate) fn value(&self, ordinal: usize) -> &PathValue {
+        self.values.get(ordinal).unwrap_or(&PathValue::Unknown)
+    }
+}
+
+/// Returns what is at a path.
+fn known(path: &Path, uid: &EntityUid, node: Option<&Node>) -> PathValue {
+    match path.steps.as_slice() {
+        [] => PathValue::There(Value::Entity(uid.clone())),
+        [step] => match step_into(node, step) {
+            Lookup::Value(value) => PathValue::There(value.to_value()),
+            Lookup::Missing | Lookup::Broken => PathValue::Missing,
+        },
+        // What is reached through other entities may be a resource.
+        _ => PathValue::Unknown,
+    }
+}
