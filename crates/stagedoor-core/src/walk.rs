@@ -6,6 +6,23 @@ use cedar_policy::pst::{BinaryOp, Clause, Expr, Template};
 
 /// Returns what an operator such as `&&` joins, from left to right; an expression without it is its
 /// only part. What [`conjuncts`](crate::expr::conjuncts) is for Cedar's syntax trees.
+///
+/// # Examples
+///
+/// ```
+/// use stagedoor_core::{Engine, joined_by, pst};
+///
+/// let engine = Engine::builder()
+///     .schema("s.cedarschema", "entity User { level: Long }; entity Doc;
+///         action view appliesTo { principal: User, resource: Doc };")
+///     .policies("p.cedar", "permit(principal, action, resource)
+///         when { principal.level > 1 && principal.level < 9 && principal.level != 5 };")
+///     .build()?;
+/// let written = engine.policies().next().ok_or("a policy")?.written()?;
+/// let pst::Clause::When(condition) = &written.clauses()[0] else { return Err("a `when`".into()) };
+/// assert_eq!(joined_by(pst::BinaryOp::And, condition).len(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn joined_by<'x>(op: BinaryOp, expr: &'x Arc<Expr>) -> Vec<&'x Arc<Expr>> {
     let (mut parts, mut open) = (Vec::new(), vec![expr]);
