@@ -11,7 +11,7 @@ use napi::bindgen_prelude::{
 use napi::{Task, ValueType};
 use napi_derive::napi;
 use stagedoor_backstage::{User, read_groups};
-use stagedoor_core::{Decision as CoreDecision, Outcome, PolicyInfo};
+use stagedoor_core::{Decision as CoreDecision, Outcome, PolicyInfo, Request};
 use stagedoor_kubernetes::SubjectAccessReview;
 use stagedoor_wire::{Effect, Explanation, List, Problem, QueryAnswer, QueryInput, WireError};
 
@@ -98,10 +98,11 @@ impl Engine {
         #[napi(ts_arg_type = "RequestInput")] request: Unknown<'_>,
         #[napi(ts_arg_type = "Entities | undefined | null")] entities: Option<Unknown<'_>>,
     ) -> napi::Result<bool> {
-        let outcome = self.outcome(request, entities);
-        outcome
-            .map(|outcome| outcome.decision() == CoreDecision::Allow)
-            .map_err(|failure| failure.thrown(&env))
+        // One determining policy is enough for that.
+        self.ask_about(request, entities, |engine, request, entities| {
+            Ok(engine.ruling(request, entities)?.decision() == CoreDecision::Allow)
+        })
+        .map_err(|failure| failure.thrown(&env))
     }
 
     /// Decides many requests. One that cannot be decided is denied and says why in `error`, with
@@ -417,12 +418,24 @@ impl Engine {
     }
 
     fn outcome(&self, request: Unknown<'_>, entities: Option<Unknown<'_>>) -> Result<Outcome> {
+        self.ask_about(request, entities, |engine, request, entities| {
+            Ok(engine.decide(request, entities)?)
+        })
+    }
+
+    /// Asks the engine in force about a request.
+    fn ask_about<R>(
+        &self,
+        request: Unknown<'_>,
+        entities: Option<Unknown<'_>>,
+        ask: impl FnOnce(&stagedoor_core::Engine, &Request, &stagedoor_core::Entities) -> Result<R>,
+    ) -> Result<R> {
         let (policies, store) = (self.policies()?, store(entities)?);
         // All that JavaScript hands over is read first: a getter may close the engine.
         let request = RequestReader::read(request)?;
         let engine = &policies.current().engine;
         let (request, entities) = request.over(engine, &store)?;
-        Ok(engine.decide(&request, &entities)?)
+        ask(engine, &request, &entities)
     }
 }
 
