@@ -78,9 +78,7 @@ function packer(attributes) {
       there += 1;
     }
     // A misspelt attribute would be one that the resource does not have.
-    let keys = 0;
-    for (const _ in resource) keys += 1;
-    if (keys !== there) checkKeys(resource, known);
+    if (Object.keys(resource).length !== there) checkKeys(resource, known);
     return text;
   };
 }
