@@ -56,6 +56,37 @@ fn what_lint_is_sure_of_is_so_in_cedars_policy_sets() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_forbid_that_nothing_satisfies_may_deny() -> Result<()> {
+    for (policy, denies) in [
+        // Of a document that is not there, nothing can be read: that is denied.
+        (
+            "forbid (principal, action, resource) when { resource.pages > 5 && resource.pages < 3 };",
+            true,
+        ),
+        (
+            "forbid (principal, action, resource) when { context.n + 1 > 5 && context.n + 1 < 3 };",
+            true,
+        ),
+        ("forbid (principal, action, resource) when { context.n > 5 && context.n < 3 };", false),
+        ("forbid (principal, action, resource) when { false && resource.pages > 5 };", false),
+        (
+            "permit (principal, action, resource) when { resource.pages > 5 && resource.pages < 3 };",
+            false,
+        ),
+    ] {
+        let schema = "entity User, Doc = { pages: Long };
+            action read appliesTo { principal: User, resource: Doc, context: { n: Long } };";
+        let engine = Engine::builder().schema("s", schema).policies("p", policy).build()?;
+        let report = Linter::new(&engine).run();
+        let never: Vec<&LintFinding> =
+            report.open().filter(|finding| finding.code == LintCode::NeverMatches).collect();
+        let [never] = never.as_slice() else { anyhow::bail!("{policy}: {never:?}") };
+        ensure!(never.message.contains("denies only where") == denies, "{policy}: {never:?}");
+    }
+    Ok(())
+}
+
 /// Returns what is found of the policies and is not so.
 fn contradicted(
     engine: &Engine,

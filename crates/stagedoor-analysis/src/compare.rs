@@ -475,6 +475,9 @@ pub(crate) fn some_permit<'q>(
     sides: &[Side<'_>],
     is_meant: &dyn Fn(&Witness) -> Result<bool, String>,
 ) -> SearchOutcome {
+    if let Some(found) = one_of_the_first(make, env, library, sides, is_meant) {
+        return found;
+    }
     let mut question = make();
     let schema = question.schema;
     let mut permits = Vec::new();
@@ -527,6 +530,35 @@ pub(crate) fn some_permit<'q>(
         SearchOutcome::Nothing => SearchOutcome::Undecided(guards),
         found => found,
     }
+}
+
+/// So many permits are tried one by one before all are read.
+const FIRST: usize = 8;
+
+/// Searches with each of a few permits applying. Where there are very many, one of the first will
+/// mostly do, and the others need not be read; nothing found says nothing.
+fn one_of_the_first<'q>(
+    make: &dyn Fn() -> Question<'q>,
+    env: &Environment,
+    library: &Library<'_>,
+    sides: &[Side<'_>],
+    is_meant: &dyn Fn(&Witness) -> Result<bool, String>,
+) -> Option<SearchOutcome> {
+    if library.policies().len() <= FEW {
+        return None;
+    }
+    let permits =
+        library.of_effect(Effect::Permit).filter_map(|number| library.parsed(number).ok());
+    let schema = make().schema;
+    let is_meant_here =
+        |permit: &Arc<ParsedPolicy>| !permit.is_guarded() && permit.scope.may_match(env, schema);
+    permits.filter(is_meant_here).take(FIRST).find_map(|permit| {
+        let mut question = make();
+        let applies = question.translator().permits(&permit);
+        question.require(&applies);
+        let found = search_among(&mut question, sides, is_meant);
+        matches!(found, SearchOutcome::Witness(..)).then_some(found)
+    })
 }
 
 /// Searches with one permit after another applying: of very many at once there may be too many

@@ -131,6 +131,36 @@ fn verdicts_need_no_fixtures() -> Result<()> {
 }
 
 /// The user of whom a group is widened stands among the old fixtures alone.
+/// A request that shows a difference is tried for the next action: it counts only where the policy
+/// that is told of makes it.
+#[test]
+fn each_action_is_told_of_the_policies_that_change_it() -> Result<()> {
+    let place = Place::new(&[
+        (
+            "old",
+            "@id(\"none\") permit (principal, action, resource) when { false && resource.public };",
+        ),
+        (
+            "new",
+            "@id(\"reads\") permit (principal, action, resource)
+                 when { action == Action::\"read\" && resource.public };
+             @id(\"writes\") permit (principal, action == Action::\"write\", resource)
+                 when { resource.public && principal.level > 3 };
+             @id(\"both\") permit (principal, action, resource) when { resource.name == \"x\" };",
+        ),
+    ])?;
+    let run = place.run(&["diff", "old", "new", "--format", "json"])?;
+    let told: Value = serde_json::from_str(&run.stdout)?;
+    let rows = told["meaning"]["rows"].as_array().context("no rows")?;
+    let mut found: Vec<String> =
+        rows.iter().map(|row| format!("{}: {}", row["policies"], row["actions"])).collect();
+    found.sort_unstable();
+    let expected =
+        [r#"["both"]: ["read","write"]"#, r#"["reads"]: ["read"]"#, r#"["writes"]: ["write"]"#];
+    assert_eq!(found, expected, "{}", run.stdout);
+    Ok(())
+}
+
 #[test]
 fn names_come_from_the_fixtures_of_both_sides() -> Result<()> {
     let old = r#"@id("a") permit (principal in Team::"a", action, resource);"#;
