@@ -1,30 +1,44 @@
 #!/usr/bin/env node
-// `stagedoor-rule build`: the one command from TypeScript to a component.
+// `stagedoor-rule build`: the one command from TypeScript to a component; `stagedoor-rule flatten` makes
+// one core module of a component that another tool has built of many.
 
+import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 
-import { build } from './build.js';
+import { build, type Built } from './build.js';
+import { flattened } from './flatten.js';
 
 const USAGE =
-  'usage: stagedoor-rule build [ENTRY] [--out FILE.wasm]\n  (src/rule.ts, dist/rule.wasm)';
+  'usage: stagedoor-rule build [ENTRY] [--out FILE.wasm]\n  (src/rule.ts, dist/rule.wasm)\n' +
+  '       stagedoor-rule flatten COMPONENT.wasm --out FILE.wasm';
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     options: { out: { type: 'string', short: 'o' }, help: { type: 'boolean', short: 'h' } },
     allowPositionals: true,
   });
-  const [command, entry = 'src/rule.ts', ...rest] = positionals;
+  const [command, given, ...rest] = positionals;
   if (values.help) {
     console.log(USAGE);
     return 0;
   }
-  if (command !== 'build' || rest.length > 0) {
+  let built: Built;
+  if (command === 'build' && rest.length === 0) {
+    built = await build(given ?? 'src/rule.ts', values.out ?? 'dist/rule.wasm');
+  } else if (command === 'flatten' && given !== undefined && values.out && rest.length === 0) {
+    built = await flatten(given, values.out);
+  } else {
     console.error(USAGE);
     return 2;
   }
-  const { file, bytes } = await build(entry, values.out ?? 'dist/rule.wasm');
-  console.log(`${file}: ${bytes} bytes`);
+  console.log(`${built.file}: ${built.bytes} bytes`);
   return 0;
+}
+
+async function flatten(component: string, out: string): Promise<Built> {
+  const bytes = flattened(await readFile(component));
+  await writeFile(out, bytes);
+  return { file: out, bytes: bytes.length };
 }
 
 main().then(

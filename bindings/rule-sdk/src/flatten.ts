@@ -1,11 +1,15 @@
 // Makes the component of a rule one that a fresh instance is made of fast.
 
+import { COMPONENT } from './binary.js';
 import { componentOf, EXPORTS } from './contract.js';
 import { linked } from './linking.js';
 import { merged } from './merging.js';
 
 /** Returns a component that does what the given one does, with one core module in it. */
 export function flattened(component: Uint8Array): Uint8Array {
+  if (component.some((byte, at) => at < COMPONENT.length && byte !== COMPONENT[at])) {
+    throw new Error('the file is not a component');
+  }
   for (const { instances, lifted } of linked(component)) {
     const of = (name: string) => lifted.find(({ function: item }) => item?.name === name);
     const [describe, validate] = [of(EXPORTS.describe), of(EXPORTS.validate)];

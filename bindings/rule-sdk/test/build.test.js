@@ -42,6 +42,17 @@ test('a rule becomes a component', () => {
   assert.ok(nested.every(({ body }) => sections(body).every(({ id }) => id !== 1)));
 });
 
+test('a component is flattened by the command', () => {
+  // One that is flat already stays a rule.
+  writeFileSync(join(folder, 'again.ts'), entry);
+  assert.equal(run('build', 'again.ts', '--out', 'built.wasm').status, 0);
+  const { status, stdout, stderr } = run('flatten', 'built.wasm', '--out', 'flat.wasm');
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^flat\.wasm: \d+ bytes$/m);
+  const flat = sections(readFileSync(join(folder, 'flat.wasm')));
+  assert.equal(flat.filter(({ id }) => id === 1).length, 1);
+});
+
 test('what is no component of a rule is refused', () => {
   const empty = bytes(COMPONENT);
   assert.throws(() => flattened(empty), /does not follow the contract/);
@@ -72,6 +83,9 @@ test('what is wrong is told', () => {
     [['build', 'a', 'b'], 2, /usage/],
     [['build', '--fast'], 1, /--fast/],
     [[], 2, /usage/],
+    [['flatten', 'a.wasm'], 2, /usage/],
+    [['flatten', 'missing.wasm', '--out', 'b.wasm'], 1, /missing\.wasm/],
+    [['flatten', 'broken.ts', '--out', 'b.wasm'], 1, /is not a component/],
   ]) {
     const { status, stderr } = run(...args);
     assert.equal(status, code, args.join(' '));

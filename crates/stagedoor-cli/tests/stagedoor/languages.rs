@@ -1,6 +1,6 @@
 //! Rules in languages without an SDK: the commands of `LANGUAGES.md`, where their tools are.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,13 +15,27 @@ fn commands(heading: &str) -> Result<String> {
     let (_, rest) = page.split_once(&format!("\n## {heading}\n")).context("no heading")?;
     let (_, rest) = rest.split_once("```sh\n").context("no commands")?;
     let (typed, _) = rest.split_once("```").context("they do not end")?;
-    let installs = |line: &&str| line.starts_with("apt-get ") || line.starts_with("pip ");
+    let installs =
+        |line: &&str| ["apt-get ", "pip ", "npm "].iter().any(|tool| line.starts_with(tool));
     Ok(typed.lines().filter(|line| !installs(line)).collect::<Vec<_>>().join("\n"))
 }
 
 fn is_there(tool: &str) -> bool {
-    let version = if tool == "go" { "version" } else { "--version" };
-    Command::new(tool).arg(version).output().is_ok_and(|told| told.status.success())
+    let asked = match tool {
+        "go" => "version",
+        "stagedoor-rule" => return rule_sdk().is_some(),
+        _ => "--version",
+    };
+    Command::new(tool).arg(asked).output().is_ok_and(|told| told.status.success())
+}
+
+/// Returns the command of the SDK for TypeScript, if it is built here with what it needs.
+fn rule_sdk() -> Option<PathBuf> {
+    let sdk = repository("bindings/rule-sdk");
+    let command = sdk.join("dist/cli.js");
+    let tools = sdk.join("node_modules/binaryen");
+    let node = Command::new("node").arg("--version").output().is_ok_and(|v| v.status.success());
+    (command.is_file() && tools.is_dir() && node).then_some(command)
 }
 
 fn copied(from: &str, to: &Path) -> Result<()> {
@@ -35,16 +49,23 @@ fn copied(from: &str, to: &Path) -> Result<()> {
 
 #[test]
 fn a_rule_in_c_is_built_and_asked_as_the_page_says() -> Result<()> {
-    built_and_asked("C", &["clang", "wasm-ld", "wasm-tools"], "{}")
+    built_and_asked("C", &["clang", "wasm-ld", "wasm-tools"], "{}", &[])
 }
 
 #[test]
 fn a_rule_in_go_is_built_and_asked_as_the_page_says() -> Result<()> {
     // Its runtime starts in each call.
-    built_and_asked("Go", &["go", "wasm-tools"], r#"{"deadlineMs": 1000}"#)
+    built_and_asked("Go", &["go", "wasm-tools"], r#"{"deadlineMs": 1000}"#, &[])
 }
 
-fn built_and_asked(language: &str, tools: &[&str], limits: &str) -> Result<()> {
+#[test]
+fn a_rule_in_python_is_built_and_asked_as_the_page_says() -> Result<()> {
+    let bounds = ["--rule-compile-seconds", "60", "--rule-compile-memory", "1024"];
+    let tools = ["componentize-py", "stagedoor-rule"];
+    built_and_asked("Python", &tools, r#"{"deadlineMs": 1000}"#, &bounds)
+}
+
+fn built_and_asked(language: &str, tools: &[&str], limits: &str, bounds: &[&str]) -> Result<()> {
     let missing: Vec<&str> = tools.iter().copied().filter(|tool| !is_there(tool)).collect();
     if !missing.is_empty() {
         eprintln!("skipped: there is no {}", missing.join(", no "));
@@ -66,10 +87,16 @@ fn built_and_asked(language: &str, tools: &[&str], limits: &str) -> Result<()> {
     std::fs::write(here.join("only-one.limits.json"), limits)?;
     let program = Path::new(env!("CARGO_BIN_EXE_stagedoor")).parent().context("a directory")?;
     let path = std::env::var("PATH").unwrap_or_default();
+    // As npm links it.
+    let linked = directory.path().join("bin");
+    std::fs::create_dir(&linked)?;
+    if let Some(command) = rule_sdk() {
+        std::os::unix::fs::symlink(command, linked.join("stagedoor-rule"))?;
+    }
     let run = Command::new("sh")
         .args(["-euc", &commands(language)?])
         .current_dir(&here)
-        .env("PATH", format!("{}:{path}", program.display()))
+        .env("PATH", format!("{}:{}:{path}", program.display(), linked.display()))
         .env("XDG_CACHE_HOME", &here)
         .output()?;
     let (said, told) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
@@ -80,7 +107,7 @@ fn built_and_asked(language: &str, tools: &[&str], limits: &str) -> Result<()> {
 
     let ask = |arguments: &str| {
         let ask = ["rule", "run", "--request", "request.json", "--arguments", arguments];
-        stagedoor(&here, [ask.as_slice(), &["only-one.wasm"]].concat(), b"")
+        stagedoor(&here, [ask.as_slice(), bounds, &["only-one.wasm"]].concat(), b"")
     };
     request("bo")?;
     let run = ask(r#"{"who":"ana"}"#)?;
