@@ -88,7 +88,10 @@ test(
     // What is allowed and changes nothing is none of those that are recorded by default.
     const events = ocsf.map(line => JSON.parse(line));
     assert.deepEqual(
-      events.map(({ class_uid: kind, status_code: outcome }) => [kind, outcome]),
+      events.map(({ class_uid: kind, status_code: outcome }) => [
+        kind,
+        outcome,
+      ]),
       [
         [6003, 'conditional'],
         [6003, 'denied'],
@@ -135,34 +138,42 @@ test(
   },
 );
 
-test('a sink that fails changes no decision, and is logged', options, async t => {
-  const directory = policyDirectory(t, { 'simple.cedar': simple });
-  const sink = () => {
-    throw new Error('no room');
-  };
-  const { authorize, lines } = await start(
-    t,
-    { directory },
-    { features: [sinks([sink, { decisions: 'all' }])] },
-  );
-  for (let n = 0; n < 3; n += 1) {
-    assert.deepEqual(await authorize([PROXY]), [{ result: 'ALLOW' }]);
-  }
-  const told = () => lines.filter(({ message }) => /no room/.test(message));
-  await until(() => told().length > 0);
-  assert.equal(told().length, 1);
-});
-
-test('a sink that is wrong keeps the backend from starting', options, async t => {
-  const directory = policyDirectory(t, { 'simple.cedar': simple });
-  for (const [added, message] of [
-    [[() => {}, { form: 'cef' }], /`form` is `cef`/],
-    [[() => {}, { required: true, sample: { allowed: 0.5 } }], /is required/],
-    [[undefined], /the sink must be a function/],
-  ]) {
-    await assert.rejects(
-      start(t, { directory }, { features: [sinks(added)] }),
-      message,
+test(
+  'a sink that fails changes no decision, and is logged',
+  options,
+  async t => {
+    const directory = policyDirectory(t, { 'simple.cedar': simple });
+    const sink = () => {
+      throw new Error('no room');
+    };
+    const { authorize, lines } = await start(
+      t,
+      { directory },
+      { features: [sinks([sink, { decisions: 'all' }])] },
     );
-  }
-});
+    for (let n = 0; n < 3; n += 1) {
+      assert.deepEqual(await authorize([PROXY]), [{ result: 'ALLOW' }]);
+    }
+    const told = () => lines.filter(({ message }) => /no room/.test(message));
+    await until(() => told().length > 0);
+    assert.equal(told().length, 1);
+  },
+);
+
+test(
+  'a sink that is wrong keeps the backend from starting',
+  options,
+  async t => {
+    const directory = policyDirectory(t, { 'simple.cedar': simple });
+    for (const [added, message] of [
+      [[() => {}, { form: 'cef' }], /`form` is `cef`/],
+      [[() => {}, { required: true, sample: { allowed: 0.5 } }], /is required/],
+      [[undefined], /the sink must be a function/],
+    ]) {
+      await assert.rejects(
+        start(t, { directory }, { features: [sinks(added)] }),
+        message,
+      );
+    }
+  },
+);
