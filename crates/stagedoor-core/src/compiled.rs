@@ -158,6 +158,14 @@ impl EvalContext<'_> {
         Some(!decisive)
     }
 
+    /// Returns the entity that a term is; `None` where it is another value, or Cedar has to tell.
+    pub(crate) fn entity<'x>(&'x self, term: &'x Operand) -> Option<&'x EntityUid> {
+        match self.term(term)? {
+            Val::Uid(uid) => Some(uid),
+            _ => None,
+        }
+    }
+
     fn term<'x>(&'x self, term: &'x Operand) -> Option<Val<'x>> {
         match term {
             Operand::Path(path) => match self.symbols.path(*path) {

@@ -1,10 +1,10 @@
 //! Policies over a block of entities at once.
 
+use cedar_policy::EntityUid;
 use smallvec::SmallVec;
 
 use super::{Lister, PolicyVerdict};
-use crate::columns::Rows;
-use crate::columns::{Facet, add};
+use crate::columns::{BLOCK, Facet, Rows, add};
 use crate::context::EvalContext;
 use crate::error::DecideError;
 use crate::evaluate::Evaluation;
@@ -294,12 +294,47 @@ impl Block<'_, '_, '_, '_> {
                 let keys = uids.iter().copied().map(Key::uid);
                 return known(self.having(&Facet::Above, keys, rows), Rows::NONE);
             }
+            Predicate::Equal(pair) => {
+                if let Some(holds) = self.itself(pair, rows) {
+                    return known(holds, Rows::NONE);
+                }
+            }
             _ => {}
         }
         match reads.steps.as_slice() {
             [step] if !reads.identity => self.by_value(test, step, rows),
             _ => self.by_row(test, rows),
         }
+    }
+
+    /// Returns the row that is an entity, where a test holds what is listed against one that does not
+    /// depend on it: `resource.owner == principal`.
+    fn itself(&self, [left, right]: &[Operand; 2], rows: &Rows) -> Option<Rows> {
+        let is_itself = |term: &Operand| match term {
+            Operand::Path(path) => self
+                .view
+                .symbols
+                .path(*path)
+                .is_some_and(|path| path.var == self.lister.var && path.steps.is_empty()),
+            _ => false,
+        };
+        let other = match (is_itself(left), is_itself(right)) {
+            (true, false) => right,
+            (false, true) => left,
+            _ => return None,
+        };
+        let reads = self.reads_of(SmallVec::new(), SmallVec::from_iter([other]));
+        if reads.identity || reads.open || !reads.steps.is_empty() {
+            return None;
+        }
+        let uid = self.view.entity(other)?;
+        let mut holds = Rows::NONE;
+        if Some(uid.type_name()) == self.lister.table.uid(0).map(EntityUid::type_name) {
+            let row = self.lister.table.row(uid.id().unescaped());
+            let row = row.and_then(|row| row.checked_sub(self.start)).filter(|row| *row < BLOCK);
+            row.into_iter().for_each(|row| holds.insert(row));
+        }
+        Some(holds.and(rows))
     }
 
     /// Decides once for all rows that have the same value: whatever is reached from it is the same.
@@ -342,9 +377,15 @@ impl Block<'_, '_, '_, '_> {
     }
 
     fn reads<'t>(&'t self, test: &'t Predicate) -> Reads<'t> {
+        self.reads_of(SmallVec::from_iter([test]), SmallVec::new())
+    }
+
+    fn reads_of<'t>(
+        &'t self,
+        mut tests: SmallVec<[&'t Predicate; 8]>,
+        mut terms: SmallVec<[&'t Operand; 8]>,
+    ) -> Reads<'t> {
         let mut reads = Reads::default();
-        let mut tests: SmallVec<[&Predicate; 8]> = SmallVec::from_iter([test]);
-        let mut terms: SmallVec<[&Operand; 8]> = SmallVec::new();
         while let Some(test) = tests.pop() {
             match test {
                 Predicate::OneOf { path, .. }
