@@ -43,12 +43,16 @@ fn soak() -> Result<()> {
     let time = Duration::from_secs(setting("SOAK_SECONDS", "600").parse()?);
     let program = PathBuf::from(setting("STAGEDOOR", env!("CARGO_BIN_EXE_stagedoor")));
     let program = std::fs::canonicalize(program)?;
+    let mut failures = Vec::new();
     for workers in setting("SOAK_WORKERS", "2,16").split(',') {
         for (name, text, more) in policies() {
             let args = [more, &["--decision-threads", workers]].concat();
-            under(&program, workers, (name, &text, &args), time)?;
+            if let Err(error) = under(&program, workers, (name, &text, &args), time) {
+                failures.push(format!("{workers} threads, {name}: {error}"));
+            }
         }
     }
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
 
