@@ -197,8 +197,11 @@ fn requests_that_are_none_are_answered_plainly() -> Result<()> {
             let _ = stream.write_all(request.as_bytes());
             let answer = rest(&mut stream);
             let start: String = format!("{method} {path} {rest_of_it}").chars().take(160).collect();
+            // Nobody reads a head that is far too large to its end, and whoever still writes it when
+            // the connection ends may not see the answer.
+            let is_cut = expected == 431 && answer.is_empty();
             ensure!(
-                answer.starts_with(&format!("HTTP/1.1 {expected} ")),
+                is_cut || answer.starts_with(&format!("HTTP/1.1 {expected} ")),
                 "{} {start}: {expected} was expected: {answer}",
                 running.face.platform
             );
