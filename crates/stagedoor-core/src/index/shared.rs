@@ -1,6 +1,7 @@
 //! Tests that several policies share and no key tells of: `context.amount < 100`. A request is asked
 //! each of them once for all policies that lie behind it in the tree.
 
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use crate::hash::FastMap;
@@ -11,7 +12,7 @@ use crate::policy_list::PolicyList;
 /// So many policies must have a test for it to be asked for all of them.
 const SHARED: usize = 16;
 /// So long may the form of a test be, in bytes; longer ones are seldom the same.
-const LONGEST: usize = 1 << 12;
+const LONGEST: usize = 1 << 10;
 
 /// The tests that clauses of several policies are.
 #[derive(Debug, Default)]
@@ -40,11 +41,9 @@ impl SharedTests {
                     continue;
                 }
                 let place = place(test);
-                let number = by_place.get(&place).copied().unwrap_or_else(|| {
-                    let form = format!("{test:?}");
+                let number = by_place.get(&place).copied().or_else(|| {
                     let next = u32::try_from(seen.len()).unwrap_or(u32::MAX);
-                    let is_long = form.len() > LONGEST;
-                    let number = if is_long { next } else { *by_form.entry(form).or_insert(next) };
+                    let number = *by_form.entry(form(test)?).or_insert(next);
                     if number == next {
                         seen.push(Seen { first: test, places: Vec::new(), policies: 0 });
                     }
@@ -52,8 +51,9 @@ impl SharedTests {
                     if let Some(seen) = seen.get_mut(number as usize) {
                         seen.places.push(place);
                     }
-                    number
+                    Some(number)
                 });
+                let Some(number) = number else { continue };
                 if let Some(seen) = seen.get_mut(number as usize) {
                     seen.policies += 1;
                 }
@@ -77,6 +77,27 @@ impl SharedTests {
     pub(crate) fn into_tests(self) -> Arc<[Predicate]> {
         self.tests.into()
     }
+}
+
+/// A text that takes no more than so much.
+struct Form(String);
+
+impl fmt::Write for Form {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        if self.0.len() + part.len() > LONGEST {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(part);
+        Ok(())
+    }
+}
+
+/// Returns what a test looks like; `None` of a long one. Whatever nests is named before what is in it,
+/// so that a test that nests deeply comes to its end, and not the stack to its own.
+fn form(test: &Predicate) -> Option<String> {
+    let mut form = Form(String::new());
+    write!(form, "{test:?}").ok()?;
+    Some(form.0)
 }
 
 fn place(test: &Predicate) -> usize {
