@@ -1,6 +1,6 @@
 //! One request as the index and the tests of conditions see it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -149,7 +149,7 @@ impl<'a> EvalContext<'a> {
             Some(interned) => Ids::Known(interned),
             None => Ids::of(symbols, &action.uid, principal.entities.node(&action.uid)),
         };
-        let (resource_ids, resource) = match (asked.resource, &bound.resource) {
+        let (resource_ids, resource) = match (&asked.resource, &bound.resource) {
             (PreparedResource::Stored(stored), _) => {
                 (Ids::Known(&stored.facts().interned), stored.node())
             }
@@ -183,7 +183,7 @@ impl<'a> EvalContext<'a> {
     pub(crate) fn context(&self) -> Option<&'a Record> {
         match self.asked {
             RequestRef::Whole(request, _) => Some(&request.context),
-            RequestRef::Prepared(asked, _) => match asked.context {
+            RequestRef::Prepared(asked, _) => match &asked.context {
                 PreparedContext::Record(record) => Some(record),
                 PreparedContext::Slots(_) => {
                     asked.whole().ok().map(|(request, _)| &request.context)
@@ -198,7 +198,7 @@ impl<'a> EvalContext<'a> {
             // Of the resource's type a prepared request has no entity but the resource, unless that is
             // in the store.
             RequestRef::Prepared(asked, _)
-                if match asked.resource {
+                if match &asked.resource {
                     PreparedResource::Slots(resource) => uid.type_name() != resource.type_name(),
                     PreparedResource::Stored(_) => true,
                 } =>
@@ -251,13 +251,13 @@ impl<'a> EvalContext<'a> {
         let RequestRef::Prepared(asked, _) = self.asked else { return None };
         match self.symbols.ordinal(path)? {
             (Var::Principal, ordinal) => known(asked.principal.facts().value(ordinal)),
-            (Var::Resource, ordinal) => match asked.resource {
+            (Var::Resource, ordinal) => match &asked.resource {
                 PreparedResource::Stored(stored) => known(stored.facts().value(ordinal)),
                 PreparedResource::Slots(resource) => {
                     slotted(resource.place_at(ordinal)?, |slot| resource.value(slot))
                 }
             },
-            (Var::Context, ordinal) => match asked.context {
+            (Var::Context, ordinal) => match &asked.context {
                 PreparedContext::Record(_) => None,
                 PreparedContext::Slots(context) => {
                     slotted(context.place_at(ordinal)?, |slot| context.value(slot))
@@ -274,7 +274,7 @@ impl<'a> EvalContext<'a> {
             Var::Principal => step_into(self.principal, first),
             Var::Resource => match self.asked {
                 RequestRef::Whole(..) => step_into(self.resource, first),
-                RequestRef::Prepared(asked, _) => match asked.resource {
+                RequestRef::Prepared(asked, _) => match &asked.resource {
                     PreparedResource::Stored(_) => step_into(self.resource, first),
                     PreparedResource::Slots(resource) => {
                         resource.step(first).map_or(Lookup::Missing, Lookup::Value)
@@ -352,12 +352,16 @@ impl<'a> EvalContext<'a> {
         let RequestRef::Prepared(asked, bound) = self.asked else { return Some(PathKey::Unknown) };
         Some(match self.symbols.ordinal(path)? {
             (Var::Principal, ordinal) => asked.principal.facts().key(ordinal),
-            (Var::Resource, ordinal) => match asked.resource {
+            (Var::Resource, ordinal) => match &asked.resource {
                 PreparedResource::Stored(stored) => stored.facts().key(ordinal),
                 PreparedResource::Slots(resource) => match resource.place_at(ordinal) {
-                    Some(PathTarget::Slot(slot)) => {
-                        bound.keys.get(slot, || self.slot_key(resource.value(slot)))
-                    }
+                    Some(PathTarget::Slot(slot)) => match bound.keys.get(slot) {
+                        Some(cell) => match cell.get() {
+                            PathKey::Unknown => self.look_up(cell, resource.value(slot)),
+                            key => key,
+                        },
+                        None => PathKey::Unknown,
+                    },
                     Some(PathTarget::NoSlot) => PathKey::Missing,
                     Some(PathTarget::Itself) => PathKey::There(
                         self.resource_ids.get().and_then(|ids| ids.own).map(Key::uid),
@@ -365,12 +369,16 @@ impl<'a> EvalContext<'a> {
                     Some(PathTarget::Elsewhere) | None => PathKey::Unknown,
                 },
             },
-            (Var::Context, ordinal) => match asked.context {
+            (Var::Context, ordinal) => match &asked.context {
                 PreparedContext::Record(_) => PathKey::Unknown,
                 PreparedContext::Slots(context) => match context.place_at(ordinal) {
-                    Some(PathTarget::Slot(slot)) => {
-                        bound.context.get(slot, || self.slot_key(context.value(slot)))
-                    }
+                    Some(PathTarget::Slot(slot)) => match bound.context.get(slot) {
+                        Some(cell) => match cell.get() {
+                            PathKey::Unknown => self.look_up(cell, context.value(slot)),
+                            key => key,
+                        },
+                        None => PathKey::Unknown,
+                    },
                     Some(PathTarget::NoSlot) => PathKey::Missing,
                     Some(PathTarget::Itself | PathTarget::Elsewhere) | None => PathKey::Unknown,
                 },
@@ -379,11 +387,14 @@ impl<'a> EvalContext<'a> {
         })
     }
 
-    fn slot_key(&self, value: Option<ValueRef<'_>>) -> PathKey {
-        match value {
+    /// Returns the literal that a slot's value equals, and keeps it in the slot's cell.
+    fn look_up(&self, cell: &Cell<PathKey>, value: Option<ValueRef<'_>>) -> PathKey {
+        let key = match value {
             Some(value) => PathKey::There(self.symbols.key(value)),
             None => PathKey::Missing,
-        }
+        };
+        cell.set(key);
+        key
     }
 
     /// Returns the elements of the set at a path.
@@ -395,6 +406,7 @@ impl<'a> EvalContext<'a> {
     }
 }
 
+#[inline]
 fn known(value: &PathValue) -> Option<Lookup<'_>> {
     match value {
         PathValue::Unknown => None,
@@ -404,6 +416,7 @@ fn known(value: &PathValue) -> Option<Lookup<'_>> {
 }
 
 /// Returns what is in a slot, where the path leads to one.
+#[inline]
 fn slotted<'a>(
     target: PathTarget,
     value: impl FnOnce(usize) -> Option<ValueRef<'a>>,

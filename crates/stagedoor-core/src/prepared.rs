@@ -103,29 +103,10 @@ pub(crate) struct Bound {
     /// None of a stored resource, whose handle has them.
     pub(crate) resource: Option<EntitySymbols>,
     /// The literals that the resource's attributes equal, by slot, as far as they were asked for.
-    pub(crate) keys: SlotKeys,
-    /// As `keys`, of the context.
-    pub(crate) context: SlotKeys,
-}
-
-/// The literals that values in slots equal.
-#[derive(Debug, Default)]
-pub(crate) struct SlotKeys(SmallVec<[Cell<PathKey>; 8]>);
-
-impl SlotKeys {
-    fn of(slots: usize) -> Self {
-        Self(SmallVec::from_elem(Cell::new(PathKey::Unknown), slots))
-    }
-
-    /// Returns the literal in a slot, looked up once.
-    #[inline]
-    pub(crate) fn get(&self, slot: usize, find: impl FnOnce() -> PathKey) -> PathKey {
-        let Some(cell) = self.0.get(slot) else { return PathKey::Unknown };
-        if let PathKey::Unknown = cell.get() {
-            cell.set(find());
-        }
-        cell.get()
-    }
+    pub(crate) keys: SmallVec<[Cell<PathKey>; 8]>,
+    /// As `keys`, of the context. On the heap: few requests have slots for it, and all would carry
+    /// the room for them.
+    pub(crate) context: Box<[Cell<PathKey>]>,
 }
 
 impl<'a> PreparedRequest<'a> {
@@ -185,7 +166,7 @@ impl<'a> PreparedRequest<'a> {
 
     fn build(&self) -> Result<(Request, Entities), DecideError> {
         let entities = &self.principal.entities;
-        let (resource, entities) = match self.resource {
+        let (resource, entities) = match &self.resource {
             PreparedResource::Slots(resource) => {
                 let resource = resource.to_entity()?;
                 (resource.uid.clone(), entities.with([resource])?)
@@ -194,8 +175,8 @@ impl<'a> PreparedRequest<'a> {
         };
         let mut request =
             Request::new(self.principal.uid.clone(), self.action.uid.clone(), resource);
-        request.context = match self.context {
-            PreparedContext::Record(record) => record.clone(),
+        request.context = match &self.context {
+            PreparedContext::Record(record) => Record::clone(record),
             PreparedContext::Slots(context) => {
                 context.to_record().map_err(RequestError::Context)?
             }
@@ -207,11 +188,11 @@ impl<'a> PreparedRequest<'a> {
     /// checks, and means the same without an entity for its resource.
     pub(crate) fn bound(&self, symbols: &Symbols, limits: &Limits, exact: bool) -> Option<&Bound> {
         let numbering = symbols.numbering;
-        let resource = match self.resource {
+        let resource = match &self.resource {
             PreparedResource::Slots(resource) => resource.numbering(),
             PreparedResource::Stored(resource) => resource.numbering,
         };
-        let context = match self.context {
+        let context = match &self.context {
             PreparedContext::Record(_) => numbering,
             PreparedContext::Slots(context) => context.numbering(),
         };
@@ -226,16 +207,19 @@ impl<'a> PreparedRequest<'a> {
         self.bound.get_or_init(bind).as_ref()
     }
 
+    #[inline]
     fn bind(&self, symbols: &Symbols) -> Bound {
-        let (resource, keys) = match self.resource {
-            PreparedResource::Slots(resource) => {
-                (Some(resource.interned(symbols)), SlotKeys::of(resource.len()))
-            }
-            PreparedResource::Stored(_) => (None, SlotKeys::default()),
+        let unknown = Cell::new(PathKey::Unknown);
+        let (resource, keys) = match &self.resource {
+            PreparedResource::Slots(resource) => (
+                Some(resource.interned(symbols)),
+                SmallVec::from_elem(unknown.clone(), resource.len()),
+            ),
+            PreparedResource::Stored(_) => (None, SmallVec::new()),
         };
-        let context = match self.context {
-            PreparedContext::Record(_) => SlotKeys::default(),
-            PreparedContext::Slots(context) => SlotKeys::of(context.len()),
+        let context = match &self.context {
+            PreparedContext::Record(_) => Box::default(),
+            PreparedContext::Slots(context) => vec![unknown; context.len()].into_boxed_slice(),
         };
         Bound { resource, keys, context }
     }
@@ -243,7 +227,7 @@ impl<'a> PreparedRequest<'a> {
     /// As [`bound`](Self::bound), of the engine that the handles were made for.
     fn is_plain(&self, symbols: &Symbols, limits: &Limits, exact: bool) -> bool {
         let Self { principal, action, .. } = self;
-        let resource_type = match self.resource {
+        let resource_type = match &self.resource {
             PreparedResource::Slots(resource) => {
                 let number = resource.type_number();
                 number.filter(|number| {
@@ -258,7 +242,7 @@ impl<'a> PreparedRequest<'a> {
                 number.filter(|_| resource.entities.is_same(&principal.entities))
             }
         };
-        let context_is_plain = || match self.context {
+        let context_is_plain = || match &self.context {
             PreparedContext::Record(context) => {
                 let is_short = context.is_empty() || {
                     let (longest, depth) = extent(context);

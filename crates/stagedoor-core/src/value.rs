@@ -328,6 +328,7 @@ pub(crate) fn extent_of(value: &Value) -> (usize, usize) {
 }
 
 /// Returns whether a value keeps to limits on the length of strings and on nesting.
+#[inline]
 pub(crate) fn is_within(value: ValueRef<'_>, longest: usize, deepest: usize) -> bool {
     match value {
         ValueRef::Bool(_) | ValueRef::Long(_) => true,
@@ -388,6 +389,7 @@ pub enum ValueRef<'a> {
 
 impl<'a> ValueRef<'a> {
     /// Returns the value by its kind: a string as [`Self::String`] and not as a [`Self::Value`].
+    #[inline]
     pub(crate) fn normal(self) -> Self {
         match self {
             Self::Value(value) => value.into(),

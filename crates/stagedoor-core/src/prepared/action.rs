@@ -61,6 +61,7 @@ impl Action {
     }
 
     /// Returns whether the action surely applies to such a principal and resource.
+    #[inline]
     pub(super) fn applies_to(&self, principal: &Principal, resource: TypeNumber) -> bool {
         self.applies.as_ref().is_some_and(|applies| {
             principal.interned().type_.is_some_and(|type_| applies.principals.contains(&type_))
@@ -69,6 +70,7 @@ impl Action {
     }
 
     /// Returns whether the action surely has such a context.
+    #[inline]
     pub(super) fn fits(&self, context: &Record) -> bool {
         self.applies.as_ref().is_some_and(|applies| applies.shape.fits_context(context))
     }

@@ -98,6 +98,7 @@ impl ContextType {
 }
 
 impl<'a> ContextValues<'a> {
+    #[inline]
     pub(super) fn numbering(&self) -> u64 {
         self.type_.numbering
     }
@@ -108,6 +109,7 @@ impl<'a> ContextValues<'a> {
     }
 
     /// Returns the value in a slot.
+    #[inline]
     pub(crate) fn value(&self, slot: usize) -> Option<ValueRef<'a>> {
         self.values.get(slot).copied().flatten().map(ValueRef::normal)
     }
@@ -118,6 +120,7 @@ impl<'a> ContextValues<'a> {
     }
 
     /// Returns where the context's path with this number leads.
+    #[inline]
     pub(crate) fn place_at(&self, ordinal: usize) -> Option<PathTarget> {
         self.type_.places.get(ordinal).copied()
     }

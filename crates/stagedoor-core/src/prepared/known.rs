@@ -47,11 +47,13 @@ impl EntityFacts {
     }
 
     /// Returns the literal at the variable's path with this number, where it is known.
+    #[inline]
     pub(crate) fn key(&self, ordinal: usize) -> PathKey {
         self.keys.get(ordinal).copied().unwrap_or(PathKey::Unknown)
     }
 
     /// Returns what is at the variable's path with this number, where it is known.
+    #[inline]
     pub(crate) fn value(&self, ordinal: usize) -> &PathValue {
         self.values.get(ordinal).unwrap_or(&PathValue::Unknown)
     }

@@ -67,11 +67,13 @@ impl Principal {
         &self.known.interned
     }
 
+    #[inline]
     pub(crate) fn facts(&self) -> &EntityFacts {
         &self.known
     }
 
     /// Returns whether nothing among the principal's entities is, or names, one of this type.
+    #[inline]
     pub(super) fn is_apart_from(&self, type_: TypeNumber) -> bool {
         self.known.interned.type_ != Some(type_) && !self.types.contains(type_)
     }

@@ -126,6 +126,7 @@ impl<'a> Resource<'a> {
         self.type_.number
     }
 
+    #[inline]
     pub(super) fn numbering(&self) -> u64 {
         self.type_.numbering
     }
@@ -136,6 +137,7 @@ impl<'a> Resource<'a> {
     }
 
     /// Returns the value in a slot.
+    #[inline]
     pub(crate) fn value(&self, slot: usize) -> Option<ValueRef<'a>> {
         self.values.get(slot).copied().flatten().map(ValueRef::normal)
     }
@@ -146,6 +148,7 @@ impl<'a> Resource<'a> {
     }
 
     /// Returns where the resource's path with this number leads.
+    #[inline]
     pub(crate) fn place_at(&self, ordinal: usize) -> Option<PathTarget> {
         self.type_.places.get(ordinal).copied()
     }

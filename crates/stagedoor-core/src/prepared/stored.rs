@@ -74,6 +74,7 @@ impl StoredResource {
         self.node.as_deref()
     }
 
+    #[inline]
     pub(crate) fn facts(&self) -> &EntityFacts {
         &self.known
     }
