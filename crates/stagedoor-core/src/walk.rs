@@ -24,7 +24,7 @@ use cedar_policy::pst::{BinaryOp, Clause, Expr, Template};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
-pub fn joined_by<'x>(op: BinaryOp, expr: &'x Arc<Expr>) -> Vec<&'x Arc<Expr>> {
+pub fn joined_by(op: BinaryOp, expr: &Arc<Expr>) -> Vec<&Arc<Expr>> {
     let (mut parts, mut open) = (Vec::new(), vec![expr]);
     while let Some(expr) = open.pop() {
         match expr.as_ref() {
