@@ -156,9 +156,18 @@ fn web_servers_that_answer_oddly_are_told_as_such() -> Result<()> {
     ensure!(head().contains("there is no"));
     let long = "x".repeat(2 << 20);
     let cases = [
-        ("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n".to_owned(), "cannot be reached"),
-        ("HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n".to_owned(), "does not let"),
-        ("HTTP/1.1 304 No\r\ncontent-length: 0\r\n\r\n".to_owned(), "answers with"),
+        (
+            "HTTP/1.1 500 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            "cannot be reached",
+        ),
+        (
+            "HTTP/1.1 403 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            "does not let",
+        ),
+        (
+            "HTTP/1.1 304 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            "answers with",
+        ),
         ("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nshort".to_owned(), "cannot be reached"),
         (format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{long}", long.len()), "larger than"),
         ("no HTTP at all\r\n\r\n".to_owned(), "cannot be reached"),
