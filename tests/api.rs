@@ -44,7 +44,7 @@ fn text(tokens: &impl ToTokens) -> String {
     ] {
         text = text.replace(wide, close);
     }
-    text.replace(">->", "> ->").replace("->", "->").replace(">where", "> where")
+    text.replace(">->", "> ->").replace(">where", "> where")
 }
 
 fn is_public(visibility: &Visibility) -> bool {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 use serde::{Deserialize, Serialize};
 
 /// What a run came to.
@@ -29,8 +30,7 @@ pub(crate) fn run_only_child(command: &[String]) -> Result<()> {
     let wall = started.elapsed();
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let time = |time: nix::sys::time::TimeVal| {
-        let micros = time.tv_sec() * 1_000_000 + i64::from(time.tv_usec());
-        Duration::from_micros(micros.unsigned_abs())
+        Duration::from_micros(time.num_microseconds().unsigned_abs())
     };
     let metered = Metered {
         wall,

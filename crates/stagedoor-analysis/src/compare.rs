@@ -317,7 +317,7 @@ impl Way<'_, '_> {
                 let Some(bundle) = bundles.get(number) else { break };
                 let mut last = None;
                 for (number, task) in bundle.iter().filter_map(|n| Some((*n, tasks.get(*n)?))) {
-                    let Some(difference) = self.answer(schema, task, last.as_ref()) else {
+                    let Some(difference) = self.answer(schema, task, last.as_deref()) else {
                         continue;
                     };
                     if let Finding::Proved { witness, .. } = &difference.finding {
@@ -354,7 +354,7 @@ impl Way<'_, '_> {
         &self,
         schema: &SchemaView,
         task: &Task,
-        last: Option<&Box<Witness>>,
+        last: Option<&Witness>,
     ) -> Option<Difference> {
         let (policy, environment) = task.parts();
         let again = last.and_then(|last| self.again(task, last));

@@ -286,6 +286,45 @@ mod tests {
         Ok(text)
     }
 
+    /// Compiled conditions have no answer for such tests, and leave them to Cedar.
+    #[test]
+    fn what_only_cedar_can_tell_keeps_no_policy_out() -> Result<(), Box<dyn Error>> {
+        let mut text = String::new();
+        for effect in ["permit", "forbid"] {
+            for (number, test) in
+                [r#"(context == "a") == false"#, r#"!(context == "a")"#, "(context has b) == false"]
+                    .into_iter()
+                    .enumerate()
+            {
+                for n in 0..30 {
+                    writeln!(
+                        text,
+                        r#"{effect} (principal, action == Action::"{effect}{number}", resource)
+                           when {{ {test} && resource.kind == "k{}" }};"#,
+                        n % 2
+                    )?;
+                }
+            }
+        }
+        let engine = Engine::builder().exact_cedar().policies("p", &*text).build()?;
+        let entities = Entities::from_entities([
+            Entity::new(r#"Thing::"t""#.parse()?).with_attribute("kind", "k0")
+        ])?;
+        for number in 0..3 {
+            for (effect, expected) in [("permit", 15), ("forbid", 15)] {
+                let request = Request::new(
+                    r#"User::"u""#.parse()?,
+                    format!(r#"Action::"{effect}{number}""#).parse()?,
+                    r#"Thing::"t""#.parse()?,
+                );
+                let outcome = engine.decide(&request, &entities)?;
+                assert_eq!(outcome.errors().len(), 0);
+                assert_eq!(outcome.reasons().count(), expected, "{effect}{number}");
+            }
+        }
+        Ok(())
+    }
+
     #[test]
     fn few_policies_matter_to_a_request() -> Result<(), Box<dyn Error>> {
         let text = grants()?;

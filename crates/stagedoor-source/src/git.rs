@@ -103,7 +103,7 @@ impl GitTree {
             Some(path) => {
                 let prefix =
                     git_text(directory, &["rev-parse", "--show-prefix"])?.unwrap_or_default();
-                normalize_lexically(&Path::new(prefix.trim_end_matches('\n')).join(path))
+                normalize_lexically(Path::new(prefix.trim_end_matches('\n')).join(path))
             }
             None => normalize_lexically(Path::new(path)),
         };
@@ -165,7 +165,7 @@ impl GitTree {
             if Path::new(&target).is_absolute() {
                 break;
             }
-            let path = normalize_lexically(&link.parent().unwrap_or(Path::new("")).join(target));
+            let path = normalize_lexically(link.parent().unwrap_or(Path::new("")).join(target));
             match self.nodes.get(&path) {
                 Some(Node::Link(next)) => (link, id) = (path, next.clone()),
                 Some(node) => return Ok(node),

@@ -225,7 +225,7 @@ fn slow_clients_run_out_of_time() -> Result<()> {
         let mut no_request = running.connect(None)?;
         let mut no_preface = running.connect(Some("h2"))?;
         let mut half_a_head = running.connect(None)?;
-        half_a_head.write_all(&head.as_bytes()[..20])?;
+        half_a_head.write_all(head.as_bytes().get(..20).unwrap_or_default())?;
         let mut half_a_body = running.connect(None)?;
         half_a_body.write_all(format!("{head}{{").as_bytes())?;
         std::thread::scope(|scope| -> Result<()> {
@@ -294,8 +294,11 @@ fn head(path: &str) -> Vec<u8> {
     head
 }
 
-/// Returns the floods: each by its name, as what comes after the preface. `n` goes up from 0.
-fn floods() -> Vec<(&'static str, fn(&str, u32) -> Vec<u8>)> {
+/// Makes what comes next of a path's flood, by a number that goes up from 0.
+type Flood = fn(&str, u32) -> Vec<u8>;
+
+/// Returns the floods: each by its name, as what comes after the preface.
+fn floods() -> Vec<(&'static str, Flood)> {
     vec![
         ("streams that are reset at once", |path, n| {
             let id = 2 * n + 1;

@@ -322,7 +322,7 @@ fn best_feature(entries: &[PolicyEntry]) -> Option<Feature> {
 }
 
 fn is_test(feature: Feature) -> bool {
-    matches!(feature, Feature::Test(_) | Feature::FallibleTest(_))
+    matches!(feature, Feature::Test(_))
 }
 
 #[derive(Default)]
@@ -342,10 +342,6 @@ fn values_a_request(feature: Feature) -> f64 {
         Feature::Principal => 4.0,
         Feature::Action | Feature::Resource => 2.0,
         Feature::Elements(_) => 3.0,
-        Feature::PrincipalType
-        | Feature::ResourceType
-        | Feature::Path(_)
-        | Feature::Test(_)
-        | Feature::FallibleTest(_) => 1.0,
+        Feature::PrincipalType | Feature::ResourceType | Feature::Path(_) | Feature::Test(_) => 1.0,
     }
 }

@@ -32,10 +32,9 @@ pub(crate) enum Feature {
     Path(PathNumber),
     /// The elements of the set at a path.
     Elements(PathNumber),
-    /// Whether a test holds that policies share, by its number among the [`SharedTests`].
+    /// Whether a test that policies share may hold, by its number among the [`SharedTests`]: it is
+    /// not known to be false.
     Test(TestNumber),
-    /// Whether such a test holds or errs.
-    FallibleTest(TestNumber),
 }
 
 /// A feature and the keys of which one must be among the request's.
@@ -171,9 +170,7 @@ pub(crate) fn of(
                 shared.and_then(|shared| shared.number(test)).filter(|_| !is_split)
             {
                 keys.requires.truncate(required);
-                // Who passes may err, and is evaluated: nothing is implied.
-                let (feature, implied) = (Feature::FallibleTest(number), Parts::default());
-                keys.push(FeatureKeys { feature, keys: Box::new([Key::bool(true)]), implied });
+                keys.add_test(number);
             }
             keys.parts = keys.parts.saturating_add(rest);
             break;
@@ -222,7 +219,7 @@ pub(crate) fn of(
                 if let Some(number) = shared.and_then(|shared| shared.number(test))
                     && (many || keys.requires.len() == required)
                 {
-                    keys.add_test(number, test);
+                    keys.add_test(number);
                 }
             }
         }
@@ -251,13 +248,12 @@ impl PolicyKeys {
     }
 
     /// Adds a test that policies share, and that is the last part.
-    fn add_test(&mut self, number: TestNumber, test: &Predicate) {
-        let mut implied = Parts::last(self.parts);
-        for (_, guard) in self.guards.iter().filter(|(path, _)| reads(test).contains(path)) {
-            implied = implied.with(*guard);
-        }
-        let keys = Box::new([Key::bool(true)]);
-        self.push(FeatureKeys { feature: Feature::Test(number), keys, implied });
+    ///
+    /// INVARIANT: nothing is implied. A request also passes where the test errs, and where nothing but
+    /// Cedar can tell (`context == "a"`): it is evaluated for the policy.
+    fn add_test(&mut self, number: TestNumber) {
+        let (feature, implied) = (Feature::Test(number), Parts::default());
+        self.push(FeatureKeys { feature, keys: Box::new([Key::bool(true)]), implied });
     }
 
     /// Adds the alternatives of the part that comes next; `false` where they have no keys.
@@ -459,24 +455,6 @@ fn key(test: &Predicate) -> Option<(Feature, Box<[Key]>)> {
         }
         _ => return None,
     })
-}
-
-/// Returns the paths that a test reads whatever it comes to.
-fn reads(test: &Predicate) -> SmallVec<[PathNumber; 2]> {
-    let terms: &[Operand] = match test {
-        Predicate::Equal(pair)
-        | Predicate::Less { terms: pair, .. }
-        | Predicate::MemberOf(pair)
-        | Predicate::Element(pair)
-        | Predicate::Superset { terms: pair, .. } => pair.as_slice(),
-        Predicate::Like { term, .. } | Predicate::Empty(term) => std::slice::from_ref(term),
-        _ => &[],
-    };
-    let path = |term: &Operand| match term {
-        Operand::Path(path) => Some(*path),
-        _ => None,
-    };
-    terms.iter().filter_map(path).collect()
 }
 
 /// Notes the paths that `test` needs to be decided without an error, but for `guarded` ones;

@@ -106,9 +106,7 @@ impl Recent {
                     key(*feature, view).map_or(ControlFlow::Continue(()), child)
                 }
                 // Nothing is shared with policies that come later.
-                Feature::Test(_) | Feature::FallibleTest(_) => {
-                    children.values().try_for_each(|numbers| offer(numbers, take))
-                }
+                Feature::Test(_) => children.values().try_for_each(|numbers| offer(numbers, take)),
             }
         })
     }

@@ -188,10 +188,10 @@ impl Tree {
                 let child = key(feature, view).and_then(|key| self.child(table, key));
                 self.walk_from(child, view, take)
             }
-            Feature::Test(_) | Feature::FallibleTest(_) if self.passes(feature, view) => {
+            Feature::Test(number) if self.passes(number, view) => {
                 self.walk_from(self.child(table, Key::bool(true)), view, take)
             }
-            Feature::Test(_) | Feature::FallibleTest(_) => ControlFlow::Continue(()),
+            Feature::Test(_) => ControlFlow::Continue(()),
         }
     }
 
@@ -221,15 +221,10 @@ impl Tree {
 
     /// Returns whether policies with a shared test can matter.
     ///
-    /// INVARIANT: one that cannot err has an answer for every request that comes here, or a clause
-    /// before it is false: what it reads is required or guarded.
-    fn passes(&self, test: Feature, view: &EvalContext<'_>) -> bool {
-        let held = |number: TestNumber| self.tests.get(number.index()).map(|test| view.eval(test));
-        match test {
-            Feature::Test(number) => held(number) == Some(Some(true)),
-            Feature::FallibleTest(number) => held(number) != Some(Some(false)),
-            _ => true,
-        }
+    /// INVARIANT: a policy is left out only where the test is known to be false. Without an answer it
+    /// may err, and may as well hold: Cedar tells, of the policy.
+    fn passes(&self, number: TestNumber, view: &EvalContext<'_>) -> bool {
+        self.tests.get(number.index()).and_then(|test| view.eval(test)) != Some(false)
     }
 
     fn child(&self, table: Table, key: Key) -> Option<NodeNumber> {
@@ -308,7 +303,7 @@ impl Tree {
                 let mut items = view.elements(path).unwrap_or_default().iter();
                 items.any(|item| view.symbols.key(item.into()).is_some_and(is_one))
             }
-            Feature::Test(_) | Feature::FallibleTest(_) => self.passes(check.feature, view),
+            Feature::Test(number) => self.passes(number, view),
             feature => key(feature, view).is_some_and(is_one),
         }
     }
@@ -325,8 +320,7 @@ pub(super) fn key(feature: Feature, view: &EvalContext<'_>) -> Option<Key> {
         | Feature::Action
         | Feature::Resource
         | Feature::Elements(_)
-        | Feature::Test(_)
-        | Feature::FallibleTest(_) => None,
+        | Feature::Test(_) => None,
     }
 }
 
@@ -339,7 +333,7 @@ pub(super) fn is_open(feature: Feature, view: &EvalContext<'_>) -> bool {
             Feature::Resource => view.is_unknown(Var::Resource),
             Feature::Path(path) | Feature::Elements(path) => view.is_open(path),
             // It may read anything.
-            Feature::Test(_) | Feature::FallibleTest(_) => true,
+            Feature::Test(_) => true,
             // Actions are known, and so are the types.
             Feature::Action | Feature::PrincipalType | Feature::ResourceType => false,
         }
