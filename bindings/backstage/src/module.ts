@@ -247,7 +247,7 @@ export const permissionModuleStagedoor = createBackendModule({
           repetitions.forEach(each => each.stop());
           waited.cancel();
           all.forEach(each => each.close());
-          await records.flush();
+          await records.flush(logger);
         });
       },
     });

@@ -138,6 +138,23 @@ test(
   },
 );
 
+test('a required sink that hangs holds nobody up', options, async t => {
+  const directory = policyDirectory(t, { 'simple.cedar': simple });
+  const { authorize, lines } = await start(
+    t,
+    { directory },
+    {
+      features: [
+        sinks([() => new Promise(() => {}), { required: true, timeout: 50 }]),
+      ],
+    },
+  );
+  assert.deepEqual(await authorize([PROXY]), [{ result: 'DENY' }]);
+  assert.ok(
+    lines.some(({ message }) => /took longer than 50 ms/.test(message)),
+  );
+});
+
 test(
   'a sink that fails changes no decision, and is logged',
   options,
@@ -169,6 +186,7 @@ test(
       [[() => {}, { form: 'cef' }], /`form` is `cef`/],
       [[() => {}, { required: true, sample: { allowed: 0.5 } }], /is required/],
       [[undefined], /the sink must be a function/],
+      [[() => {}, { timeout: 0 }], /`timeout` .* must be a number above 0/],
     ]) {
       await assert.rejects(
         start(t, { directory }, { features: [sinks(added)] }),

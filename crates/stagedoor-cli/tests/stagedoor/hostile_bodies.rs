@@ -148,6 +148,10 @@ fn flood(policies: &str, more: &[&str]) -> Result<()> {
         ensure!(codes.contains_key(&200), "{codes:?}");
         Ok(())
     })?;
+    // With nothing else in flight every one of them is.
+    for Hostile { name, path, body } in &bodies {
+        eventually(name, || Ok(ask(address, &tls, "POST", path, body)?.0 == 200))?;
+    }
     match serving.peak_memory() {
         Some(peak) => ensure!(peak < MEMORY, "{peak} MiB"),
         None => eprintln!("SKIPPED: the system does not tell the memory of a process"),
