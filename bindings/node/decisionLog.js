@@ -5,6 +5,8 @@
 
 /** How many records are handed over at a time. */
 const BATCH = 256;
+/** The longest time that a timer takes, in milliseconds. */
+const LONGEST = 2 ** 31 - 1;
 
 /** Returns the class, over what makes lines. */
 function decisionLogOf(DecisionRecorder) {
@@ -13,6 +15,7 @@ function decisionLogOf(DecisionRecorder) {
     #sink;
     #buffer;
     #bufferSize;
+    #timeout;
     #onError;
     #waiting = [];
     #size = 0;
@@ -24,8 +27,14 @@ function decisionLogOf(DecisionRecorder) {
 
     constructor(sink, options = {}) {
       if (typeof sink !== 'function') throw mistyped('the sink', 'a function');
-      const { buffer = 10_000, bufferSize = 1 << 26, onError = warn, ...rules } = options ?? {};
-      for (const [name, value] of Object.entries({ buffer, bufferSize })) {
+      const {
+        buffer = 10_000,
+        bufferSize = 1 << 26,
+        timeout = 5_000,
+        onError = warn,
+        ...rules
+      } = options ?? {};
+      for (const [name, value] of Object.entries({ buffer, bufferSize, timeout })) {
         if (!(Number.isInteger(value) && value > 0)) {
           throw mistyped(`\`${name}\``, 'a whole number above 0');
         }
@@ -35,6 +44,7 @@ function decisionLogOf(DecisionRecorder) {
       this.#sink = sink;
       this.#buffer = buffer;
       this.#bufferSize = bufferSize;
+      this.#timeout = Math.min(timeout, LONGEST);
       this.#onError = onError;
     }
 
@@ -46,14 +56,19 @@ function decisionLogOf(DecisionRecorder) {
     async recordRequired(record, isChange = true) {
       const line = this.#recorder.line(record, isChange);
       if (line === null) return;
-      await new Promise((resolve, reject) => {
-        if (this.#take({ line, resolve, reject })) return;
-        reject(new Error('the decision cannot be recorded: too many records wait'));
-      });
+      const entry = { line };
+      const taken = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
+      if (!this.#take(entry)) {
+        throw new Error('the decision cannot be recorded: too many records wait');
+      }
+      await this.#inTime(taken, error => this.#withdraw(entry, error));
     }
 
     async flush() {
-      while (this.#handingOver) await this.#handingOver;
+      const empty = async () => {
+        while (this.#handingOver) await this.#handingOver;
+      };
+      await this.#inTime(empty());
     }
 
     get counts() {
@@ -97,6 +112,31 @@ function decisionLogOf(DecisionRecorder) {
         for (const line of lines) this.#size -= line.length;
       }
       this.#handingOver = undefined;
+    }
+
+    /** Rejects where a promise does not come to its end in time: nobody waits for ever. */
+    #inTime(promise, onLate) {
+      return new Promise((resolve, reject) => {
+        const late = () => {
+          const error = new Error(`the sink took longer than ${this.#timeout} ms`);
+          onLate?.(error);
+          reject(error);
+        };
+        const timer = setTimeout(late, this.#timeout);
+        promise.then(resolve, reject).finally(() => clearTimeout(timer));
+      });
+    }
+
+    /** Takes out a record that is too late: what it says was allowed is not. */
+    #withdraw(entry, error) {
+      const at = this.#waiting.indexOf(entry);
+      // The sink may still take what is in its hands.
+      if (at >= 0) {
+        this.#waiting.splice(at, 1);
+        this.#size -= entry.line.length;
+        this.#failed += 1;
+      }
+      this.#tell(error);
     }
 
     /** Tells once that records are lost, until some are written again. */

@@ -3,6 +3,7 @@ import js from '@eslint/js';
 const globals = Object.fromEntries(
   ['__dirname', 'AbortController', 'Buffer', 'console', 'module', 'performance', 'process']
     .concat(['fetch', 'require', 'setImmediate', 'setInterval', 'URL'])
+    .concat(['clearTimeout', 'setTimeout'])
     .map(name => [name, 'readonly']),
 );
 

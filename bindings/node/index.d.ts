@@ -167,6 +167,8 @@ export interface DecisionLogOptions extends DecisionRecorderOptions {
   buffer?: number;
   /** How long the records that wait may be together, in characters (67,108,864). */
   bufferSize?: number;
+  /** How long `recordRequired` and `flush` wait for the sink, in milliseconds (5,000). */
+  timeout?: number;
   /** Told once when the sink begins to fail. By default the process warns. */
   onError?: (error: unknown) => void;
 }
@@ -182,10 +184,10 @@ export declare class DecisionLog {
   record(record: DecisionRecordInput, isChange?: boolean): boolean;
   /**
    * The same, fulfilled when the sink has taken the record. Where records are required, allow nothing
-   * before: it rejects if the sink fails or there is no room.
+   * before: it rejects if the sink fails or takes longer than `timeout`, or there is no room.
    */
   recordRequired(record: DecisionRecordInput, isChange?: boolean): Promise<void>;
-  /** Fulfilled when the sink has been handed all that waits. */
+  /** Fulfilled when the sink has taken all that waits; rejects if that takes longer than `timeout`. */
   flush(): Promise<void>;
   readonly counts: { written: number; dropped: number; failed: number; excluded: number };
 }

@@ -19,15 +19,7 @@ type Query = DecisionBatch['queries'][number];
 export interface DecisionSinkOptions extends DecisionLogOptions {
   /** Whether nothing is allowed before the sink has taken its record; all are recorded then. */
   required?: boolean;
-  /**
-   * How long the sink may take, in milliseconds (5,000): for a record that is required, which is denied
-   * then, and when the backend ends.
-   */
-  timeout?: number;
 }
-
-/** How long a sink may take, in milliseconds. */
-const TIMEOUT = 5_000;
 
 /** Where other modules of the permission plugin add functions that keep records of decisions. */
 export interface DecisionSinksExtensionPoint {
@@ -49,11 +41,7 @@ interface Added {
 /** Hands what was decided to the sinks of other modules. */
 export class DecisionRecords implements DecisionSinksExtensionPoint {
   readonly #added: Added[] = [];
-  #logs: {
-    readonly log: DecisionLog;
-    readonly required: boolean;
-    readonly timeout: number;
-  }[] = [];
+  #logs: { readonly log: DecisionLog; readonly required: boolean }[] = [];
   #failure: Error | undefined;
   /** The effects of policies, of one revision. */
   #effects = new Map<string, 'permit' | 'forbid'>();
@@ -70,18 +58,7 @@ export class DecisionRecords implements DecisionSinksExtensionPoint {
       (cause: Error) => cause,
     );
     for (const { sink, options } of this.#added) {
-      const {
-        required = false,
-        timeout = TIMEOUT,
-        sample,
-        drop,
-        ...rest
-      } = options;
-      if (!(Number.isFinite(timeout) && timeout > 0)) {
-        throw new Error(
-          '`timeout` of a sink of decisions must be a number above 0',
-        );
-      }
+      const { required = false, sample, drop, ...rest } = options;
       if (required && (sample ?? drop?.length)) {
         throw new Error(
           'a sink of decisions that is required gets all of them: it has neither `sample` nor `drop`',
@@ -100,7 +77,7 @@ export class DecisionRecords implements DecisionSinksExtensionPoint {
           ...(drop && { drop }),
           ...(required && { decisions: 'all' }),
         });
-        this.#logs.push({ log, required, timeout });
+        this.#logs.push({ log, required });
       } catch (error) {
         if ((error as { code?: string }).code !== 'addon::missing') throw error;
         // Decisions may be made without the addon, records of them not.
@@ -130,8 +107,7 @@ export class DecisionRecords implements DecisionSinksExtensionPoint {
       };
       for (const each of this.#logs) {
         if (each.required) {
-          const recorded = each.log.recordRequired(record, changes(query));
-          required.push(within(each.timeout, recorded));
+          required.push(each.log.recordRequired(record, changes(query)));
         } else {
           each.log.record(record, changes(query));
         }
@@ -145,10 +121,12 @@ export class DecisionRecords implements DecisionSinksExtensionPoint {
 
   /** Hands over what waits. A sink that hangs does not keep a backend from ending. */
   async flush(logger: LoggerService): Promise<void> {
-    const flushed = this.#logs.map(({ log, timeout }) =>
-      within(timeout, log.flush()).catch(error =>
-        logger.error(`records of decisions are lost: ${String(error)}`),
-      ),
+    const flushed = this.#logs.map(({ log }) =>
+      log
+        .flush()
+        .catch(error =>
+          logger.error(`records of decisions are lost: ${String(error)}`),
+        ),
     );
     await Promise.all(flushed);
   }
@@ -166,17 +144,6 @@ export class DecisionRecords implements DecisionSinksExtensionPoint {
     }
     return this.#effects;
   }
-}
-
-/** Rejects where a promise has not come to its end in time: nobody waits for ever. */
-function within(timeout: number, promise: Promise<void>): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error(`the sink took longer than ${timeout} ms`)),
-      timeout,
-    );
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }
 
 const OUTCOMES = {

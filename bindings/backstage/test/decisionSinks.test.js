@@ -186,7 +186,7 @@ test(
       [[() => {}, { form: 'cef' }], /`form` is `cef`/],
       [[() => {}, { required: true, sample: { allowed: 0.5 } }], /is required/],
       [[undefined], /the sink must be a function/],
-      [[() => {}, { timeout: 0 }], /`timeout` .* must be a number above 0/],
+      [[() => {}, { timeout: 0 }], /`timeout` must be a whole number above 0/],
     ]) {
       await assert.rejects(
         start(t, { directory }, { features: [sinks(added)] }),

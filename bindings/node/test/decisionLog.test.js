@@ -168,11 +168,39 @@ test('a function that fails is told of once, and where records are required it i
   assert.deepEqual(log.counts, { written: 1, dropped: 0, failed: 3, excluded: 0 });
 });
 
+test('a function that never answers holds nobody up who requires records', async () => {
+  const told = [];
+  const batches = [];
+  let release;
+  const held = new Promise(resolve => (release = resolve));
+  const sink = records => {
+    batches.push(records);
+    return held;
+  };
+  const onError = error => told.push(error.message);
+  const log = new DecisionLog(sink, { timeout: 20, onError });
+  const late = /the sink took longer than 20 ms/;
+  await assert.rejects(log.recordRequired(denied({ requestId: 'in its hands' })), late);
+  await assert.rejects(log.recordRequired(denied({ requestId: 'waits' })), late);
+  await assert.rejects(log.flush(), late);
+  assert.equal(told.length, 1);
+  log.record(denied({ requestId: 'later' }));
+  release();
+  await log.flush();
+  // What was refused for its record is not recorded as allowed afterwards.
+  const ids = batches.flat().map(line => JSON.parse(line).requestId);
+  assert.deepEqual(ids, ['in its hands', 'later']);
+  assert.deepEqual(log.counts, { written: 2, dropped: 0, failed: 1, excluded: 0 });
+  await log.recordRequired(denied());
+});
+
 test('what is wrong is thrown, and named', () => {
   const log = options => new DecisionLog(() => {}, options);
   for (const [make, message] of [
     [() => new DecisionLog(), /the sink must be a function/],
     [() => log({ buffer: 0 }), /`buffer` must be a whole number/],
+    [() => log({ timeout: 0 }), /`timeout` must be a whole number/],
+    [() => log({ timeout: Infinity }), /`timeout` must be a whole number/],
     [() => log({ form: 'cef' }), /`form` is `cef`/],
     [() => log({ decisions: 'some' }), /`decisions` is `some`/],
     [() => log({ sample: { allowed: 2 } }), /`allowed=2` is not a rate/],

@@ -212,16 +212,20 @@ pub struct RequestError {
 
 /// What a part of a record takes beside its text, about.
 const PART: usize = 48;
+/// What a node of a tree of members takes, and how many are in one at least where there are more.
+const NODE: usize = 640;
+const NODE_MEMBERS: usize = 5;
 
 /// Returns about how many bytes of memory a value takes.
 fn bytes(value: &Value) -> usize {
     match value {
         Value::String(text) => PART + text.len(),
         Value::Array(items) => PART + items.iter().map(bytes).sum::<usize>(),
-        // A member has its name, and its place in a tree of them.
+        // Members have their names, and stand in the nodes of a tree.
         Value::Object(members) => {
-            let members = members.iter().map(|(name, value)| 2 * PART + name.len() + bytes(value));
-            PART + members.sum::<usize>()
+            let nodes = members.len().div_ceil(NODE_MEMBERS) * NODE;
+            let members = members.iter().map(|(name, value)| name.len() + bytes(value));
+            PART + nodes + members.sum::<usize>()
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => PART,
     }

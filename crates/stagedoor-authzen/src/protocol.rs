@@ -10,8 +10,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use stagedoor_audit::{Caller, DecisionLog};
 use stagedoor_server::{
-    Answer, ClientCertificate, Endpoint, Outcome, Page, Protocol, Question, Reason, Refusal,
-    Watched,
+    Answer, ClientCertificate, Endpoint, MemoryCost, Outcome, Page, Protocol, Question, Reason,
+    Refusal, Watched,
 };
 
 use crate::media_type::check_content_type;
@@ -21,9 +21,10 @@ use crate::service::{Operation, Recording, answer, asked};
 use crate::sources::{KeyFile, KeySource, WorldLoader, WorldSource, Worlds};
 use crate::token::{TokenError, TokenRules, verify};
 
-/// Bytes of memory that a byte of a large body may cost: a batch of the shortest questions, each
-/// with its answer.
-const MEMORY_PER_BYTE: usize = 100;
+/// What the parts of a body may cost: a batch of the shortest questions, each with its answer and its
+/// record.
+const MEMORY: MemoryCost =
+    MemoryCost { byte: 8, member: 300, scalar: 150, object: 1_500, list: 300, empty: 300, path: 0 };
 
 /// What [`AuthZen`] serves.
 #[non_exhaustive]
@@ -131,7 +132,7 @@ impl Protocol for AuthZen {
             name: operation.name(),
             path: format!("{prefix}{}", operation.path()),
             body_bytes: self.body_bytes,
-            memory_per_byte: MEMORY_PER_BYTE,
+            memory: MEMORY,
             is_heavy: operation.is_search(),
             // Lists have no single outcome.
             is_compared: !operation.is_search(),

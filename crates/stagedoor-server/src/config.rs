@@ -95,11 +95,11 @@ pub struct ServerLimits {
     /// Threads that decide (as many as there are processors, and at least two): one of them is
     /// left to requests with small bodies.
     pub decision_threads: NonZeroUsize,
-    /// Memory of all requests with large bodies that are in flight, in bytes, as an estimate from
-    /// the size of each body (256 MiB). One more is refused at once with 503. One that alone needs
-    /// more waits for the end of the others, one at a time.
+    /// Memory of all large requests that are in flight, in bytes, as an estimate from what is in
+    /// each body (256 MiB). One more is refused at once with 503, and one that alone may need more
+    /// with 413.
     pub decision_bytes: usize,
-    /// Memory of a request that shadow policies decide, in bytes, as an estimate from the size of
+    /// Memory of a request that shadow policies decide, in bytes, as an estimate from what is in
     /// its body (128 MiB), in addition to the above. They decide one at a time, and what would
     /// need more is not compared.
     pub shadow_bytes: usize,

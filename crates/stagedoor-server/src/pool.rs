@@ -3,8 +3,7 @@
 //! What is large claims the memory that it may need before it waits for anything, and is refused at
 //! once where there is none left; then it takes its turn in a lane of its own, which leaves at least
 //! one thread to what is small. So neither a body of megabytes nor a search over all entities holds
-//! up a small decision for longer than it takes. What alone may need more than there is waits for
-//! the end of the others, one at a time: it would never come in between them.
+//! up a small decision for longer than it takes.
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
@@ -49,9 +48,8 @@ pub(crate) struct Pool {
     threads: Arc<Semaphore>,
     large: Arc<Semaphore>,
     memory: Arc<Semaphore>,
-    memory_units: u32,
-    /// The one place of what alone takes all of the memory, in flight or waiting for it.
-    whole: Arc<Semaphore>,
+    /// All the memory there is, in bytes.
+    most: usize,
     acquire_timeout: Duration,
     time: Duration,
 }
@@ -67,6 +65,13 @@ pub(crate) enum Weight {
 /// Why nothing was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PoolError {
+    /// It alone may need more memory than there is.
+    TooLarge {
+        /// What it may need, in bytes.
+        bytes: usize,
+        /// What there is.
+        most: usize,
+    },
     /// What is in flight takes all the memory there is for large requests.
     Full,
     /// No thread became free in time.
@@ -88,14 +93,12 @@ impl Pool {
     ) -> Self {
         // One for what is large, one for what is small.
         let threads = threads.get().max(2);
-        let memory_units = u32::try_from((memory / UNIT).max(1)).unwrap_or(u32::MAX);
-        let permits = usize::try_from(memory_units).unwrap_or(usize::MAX);
+        let units = memory.div_ceil(UNIT).clamp(1, Semaphore::MAX_PERMITS);
         Self {
             threads: Arc::new(Semaphore::new(threads.min(Semaphore::MAX_PERMITS))),
             large: Arc::new(Semaphore::new(threads - 1)),
-            memory: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
-            memory_units,
-            whole: Arc::new(Semaphore::new(1)),
+            memory: Arc::new(Semaphore::new(units)),
+            most: units.saturating_mul(UNIT),
             acquire_timeout,
             time,
         }
@@ -109,8 +112,8 @@ impl Pool {
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, PoolError> {
         let memory = self.memory(weight)?;
-        let turn = tokio::time::timeout(self.acquire_timeout, self.turn(weight, memory)).await;
-        let (memory, turn) = turn.ok().flatten().ok_or(PoolError::Busy)?;
+        let turn = tokio::time::timeout(self.acquire_timeout, self.turn(weight)).await;
+        let turn = turn.ok().flatten().ok_or(PoolError::Busy)?;
         // INVARIANT: turn and memory move into the thread. If the caller goes away, the thread goes
         // on, and still counts.
         let done = tokio::task::spawn_blocking(move || {
@@ -123,53 +126,28 @@ impl Pool {
         done.map_err(|_| PoolError::Panicked)
     }
 
-    /// Claims the memory of a request, which counts from now to its end; or the place of one that
-    /// needs all of it.
-    fn memory(&self, weight: Weight) -> Result<Option<Memory>, PoolError> {
+    /// Claims the memory of a request, which counts from now to its end.
+    fn memory(&self, weight: Weight) -> Result<Option<OwnedSemaphorePermit>, PoolError> {
         let Weight::Large(bytes) = weight else { return Ok(None) };
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let claimed = match units > self.memory_units {
-            true => Arc::clone(&self.whole).try_acquire_owned().map(Memory::Whole),
-            false => {
-                let memory = Arc::clone(&self.memory);
-                memory.try_acquire_many_owned(units.max(1)).map(Memory::Part)
-            }
-        };
+        let too_large = PoolError::TooLarge { bytes, most: self.most };
+        if bytes > self.most {
+            return Err(too_large);
+        }
+        let units = u32::try_from(bytes.div_ceil(UNIT).max(1)).map_err(|_| too_large)?;
+        let claimed = Arc::clone(&self.memory).try_acquire_many_owned(units);
         claimed.map(Some).map_err(|_| PoolError::Full)
     }
 
-    /// Waits for the turn of a request; returns with it what holds its memory.
-    async fn turn(
-        &self,
-        weight: Weight,
-        claimed: Option<Memory>,
-    ) -> Option<(Vec<OwnedSemaphorePermit>, Vec<OwnedSemaphorePermit>)> {
-        let (mut memory, mut turn) = (Vec::with_capacity(2), Vec::with_capacity(2));
-        match claimed {
-            None => {}
-            Some(Memory::Part(part)) => memory.push(part),
-            Some(Memory::Whole(place)) => {
-                // INVARIANT: before the lane, so that it holds nothing that others need to end. From
-                // now on what is given back is for this one.
-                let all = Arc::clone(&self.memory).acquire_many_owned(self.memory_units);
-                memory.extend([place, all.await.ok()?]);
-            }
-        }
+    /// Waits for the turn of a request.
+    async fn turn(&self, weight: Weight) -> Option<Vec<OwnedSemaphorePermit>> {
+        let mut turn = Vec::with_capacity(2);
         if let Weight::Large(_) = weight {
             // INVARIANT: the lane before the thread, so that nobody holds a thread while waiting.
             turn.push(Arc::clone(&self.large).acquire_owned().await.ok()?);
         }
         turn.push(Arc::clone(&self.threads).acquire_owned().await.ok()?);
-        Some((memory, turn))
+        Some(turn)
     }
-}
-
-/// What holds the memory of a request.
-enum Memory {
-    /// So much of it as it may need.
-    Part(OwnedSemaphorePermit),
-    /// The place of one that needs all of it.
-    Whole(OwnedSemaphorePermit),
 }
 
 #[cfg(test)]
@@ -190,7 +168,7 @@ mod tests {
         let (end, ended) = mpsc::channel::<()>();
         let other = Arc::clone(&pool);
         let large = tokio::spawn(async move {
-            other.run(Weight::Large(usize::MAX), move || ended.recv().is_err()).await
+            other.run(Weight::Large(1 << 20), move || ended.recv().is_err()).await
         });
         for n in 0..100 {
             assert_eq!(pool.run(Weight::Small, move || n).await, Ok(n));
@@ -221,21 +199,21 @@ mod tests {
         for too_large in [(1 << 18) + 1, 1 << 20] {
             assert_eq!(pool.run(Weight::Large(too_large), || ()).await, Err(PoolError::Full));
         }
-        // One that needs all of it waits for those that are there, and nobody comes in between.
-        let other = Arc::clone(&pool);
-        let whole = tokio::spawn(async move { other.run(Weight::Large(usize::MAX), || 7).await });
-        while pool.whole.available_permits() > 0 || pool.memory.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
-        for too_large in [1, usize::MAX] {
-            assert_eq!(pool.run(Weight::Large(too_large), || ()).await, Err(PoolError::Full));
-        }
         assert_eq!(pool.run(Weight::Small, || 7).await, Ok(7));
         drop(end);
         assert_eq!(half.await.ok(), Some(Ok(true)));
         assert_eq!(waiting.await.ok(), Some(Ok(7)));
-        assert_eq!(whole.await.ok(), Some(Ok(7)));
-        assert_eq!(pool.run(Weight::Large(1), || 7).await, Ok(7), "there is memory again");
+        assert_eq!(pool.run(Weight::Large(1 << 20), || 7).await, Ok(7), "there is memory again");
+    }
+
+    #[tokio::test]
+    async fn what_alone_may_need_more_than_there_is_is_never_decided() {
+        let pool = pool(Duration::MAX);
+        for bytes in [(1 << 20) + 1, usize::MAX] {
+            let refused = PoolError::TooLarge { bytes, most: 1 << 20 };
+            assert_eq!(pool.run(Weight::Large(bytes), || ()).await, Err(refused));
+        }
+        assert_eq!(pool.run(Weight::Large(1 << 20), || 7).await, Ok(7));
     }
 
     #[tokio::test]

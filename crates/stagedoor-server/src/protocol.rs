@@ -7,6 +7,7 @@ use axum::body::Body;
 use http::Response;
 use http::request::Parts;
 
+use crate::memory::MemoryCost;
 use crate::refusal::Refusal;
 use crate::reload::Watched;
 
@@ -33,10 +34,10 @@ pub trait Protocol: Send + Sync + 'static {
     /// The refusal, of callers that may not ask say.
     fn admit(&self, endpoint: &'static str, head: &mut Parts) -> Result<(), Refusal>;
 
-    /// Returns how many bytes of memory a byte of a large body may cost now: by what is in force,
-    /// or else by the endpoint.
-    fn memory_per_byte(&self, endpoint: &Endpoint) -> usize {
-        endpoint.memory_per_byte
+    /// Returns how much memory the parts of a body may cost now: by what is in force, or else by the
+    /// endpoint.
+    fn memory(&self, endpoint: &Endpoint) -> MemoryCost {
+        endpoint.memory
     }
 
     /// Answers a question. Runs on a thread of its own and may block.
@@ -72,8 +73,8 @@ pub struct Endpoint {
     pub path: String,
     /// The largest body, in bytes.
     pub body_bytes: usize,
-    /// How many bytes of memory a byte of a large body may cost while it is decided.
-    pub memory_per_byte: usize,
+    /// How much memory the parts of a body may cost while it is decided.
+    pub memory: MemoryCost,
     /// Whether a request may take long whatever the size of its body, so that it counts as large.
     pub is_heavy: bool,
     /// Whether shadow policies are asked the same, if there are any.

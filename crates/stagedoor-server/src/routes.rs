@@ -10,13 +10,18 @@ use axum::routing::{get, post};
 use http::header::ALLOW;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 
-use crate::body::FREE;
+use crate::body::{FREE, Text};
 use crate::health;
 use crate::pool::{PoolError, Weight};
 use crate::protocol::{Answer, Endpoint, Outcome, Question};
 use crate::refusal::Refusal;
 use crate::request_id::{REVISION, RequestId};
 use crate::state::ServerState;
+
+/// What is in a body of so many bytes is not counted.
+const SHORT: usize = 2 << 10;
+/// Memory, in bytes, that a request may cost and still count as small.
+const FREE_MEMORY: usize = 2 << 20;
 
 /// Returns all paths of the protocol, with those of health.
 pub(crate) fn all(state: &Arc<ServerState>) -> Router {
@@ -111,11 +116,7 @@ async fn read_and_answer(
         return Err(Refusal::unavailable("the policies are not loaded yet"));
     }
     let begun = Instant::now();
-    let size = text.as_str().len();
-    let weight = match size > FREE || endpoint.is_heavy {
-        true => Weight::Large(size.saturating_mul(state.protocol.memory_per_byte(endpoint))),
-        false => Weight::Small,
-    };
+    let weight = weight(state, endpoint, &text);
     let work = {
         let (protocol, endpoint) = (Arc::clone(&state.protocol), Arc::clone(endpoint));
         let for_parts = state.decision * 3 / 4;
@@ -152,6 +153,16 @@ async fn read_and_answer(
     state.metrics.took(endpoint.name, begun.elapsed());
     match answered {
         Ok(answered) => answered,
+        Err(PoolError::TooLarge { bytes, most }) => {
+            let (mebibytes, most) = (bytes.div_ceil(1 << 20), most >> 20);
+            Err(Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!(
+                    "deciding what is in this body may take {mebibytes} MiB of memory, and there \
+                     are {most} MiB"
+                ),
+            ))
+        }
         Err(PoolError::Full) => Err(Refusal::unavailable(
             "too many large requests at a time: there is no memory left for this one",
         )),
@@ -171,6 +182,18 @@ async fn read_and_answer(
             let code = StatusCode::INTERNAL_SERVER_ERROR;
             Err(Refusal::new(code, "the request could not be decided: this is a bug"))
         }
+    }
+}
+
+/// Returns what a request may take while it is decided.
+fn weight(state: &ServerState, endpoint: &Endpoint, text: &Text) -> Weight {
+    let text = text.as_str();
+    // However its parts are arranged, so short a body costs little.
+    let is_short = text.len() <= SHORT && !endpoint.is_heavy;
+    let bytes = if is_short { 0 } else { state.protocol.memory(endpoint).of(text) };
+    match text.len() > FREE || bytes > FREE_MEMORY || endpoint.is_heavy {
+        true => Weight::Large(bytes),
+        false => Weight::Small,
     }
 }
 

@@ -108,7 +108,7 @@ impl Shadow {
         (head, request_id, body): (Parts, String, String),
         answer: &mut Answer,
     ) {
-        let cost = body.len().saturating_mul(endpoint.memory_per_byte);
+        let cost = self.protocol.memory(endpoint).of(&body);
         let units = u32::try_from(body.len().div_ceil(UNIT)).unwrap_or(u32::MAX);
         let room = match cost <= self.bytes {
             true => Arc::clone(&self.room).try_acquire_many_owned(units).ok(),

@@ -12,8 +12,8 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use stagedoor_audit::{DecisionLog, DecisionSink, Form, LogOptions};
 use stagedoor_server::{
-    Answer, Endpoint, Fingerprint, InForce, LoadFailure, Outcome, Protocol, Question, Refusal,
-    ReloadSource, Reloading, Server, ServerOptions, Source, SourceStatus, Watched,
+    Answer, Endpoint, Fingerprint, InForce, LoadFailure, MemoryCost, Outcome, Protocol, Question,
+    Refusal, ReloadSource, Reloading, Server, ServerOptions, Source, SourceStatus, Watched,
 };
 
 /// Answers `fine` to everything, and panics when it is told to.
@@ -68,7 +68,7 @@ impl Protocol for Parrot {
             name: "say",
             path: "/say".to_owned(),
             body_bytes: 1 << 20,
-            memory_per_byte: 1,
+            memory: MemoryCost { byte: 1, ..MemoryCost::default() },
             is_heavy: false,
             is_compared: true,
         }]

@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
-use stagedoor_server::{Answer, Endpoint, Protocol, Question, Watched};
+use stagedoor_server::{Answer, Endpoint, MemoryCost, Protocol, Question, Watched};
 
 use crate::app::{AnswerResult, App};
 use crate::policies::Policies;
@@ -17,22 +17,34 @@ const AUTHORIZE: &str = "authorize";
 const ADMIT: &str = "admit";
 const CONDITIONS: &str = "conditions";
 
-/// Bytes of memory that a byte of a review costs, where it is all keys of `extra`.
-const REVIEW_MEMORY: usize = 64;
-/// Bytes of memory that a byte of an object costs that is kept whole, where it is all short keys.
-const OBJECT_MEMORY: usize = 48;
-/// The same for an object of which only some fields are kept.
-const FIELD_MEMORY: usize = 24;
-/// What a byte of an object costs beyond that, where it is recorded.
-const RECORD_MEMORY: usize = 40;
+/// What the parts of a review cost: groups and `extra` are kept, and recorded.
+const REVIEW_MEMORY: MemoryCost = MemoryCost {
+    byte: 8,
+    member: 500,
+    scalar: 250,
+    object: 700,
+    list: 200,
+    // Whatever is not given has a value all the same.
+    empty: 600,
+    path: 0,
+};
+/// What the parts of an object cost that is kept whole: each member has a path and a set of values.
+const OBJECT_MEMORY: MemoryCost =
+    MemoryCost { byte: 4, member: 400, scalar: 200, object: 500, list: 200, empty: 0, path: 2 };
+/// The same for an object of which only some fields are kept; keys are told apart all the same.
+const FIELD_MEMORY: MemoryCost =
+    MemoryCost { byte: 4, member: 40, scalar: 100, object: 0, list: 0, empty: 0, path: 0 };
+/// What the parts of an object cost beyond that, where it is recorded.
+const RECORD_MEMORY: MemoryCost =
+    MemoryCost { byte: 8, member: 150, scalar: 80, object: 700, list: 150, empty: 80, path: 0 };
 
 impl Protocol for App {
     fn endpoints(&self) -> Vec<Endpoint> {
-        let endpoint = |name, path: &str, body_bytes, memory_per_byte| Endpoint {
+        let endpoint = |name, path: &str, body_bytes, memory| Endpoint {
             name,
             path: path.to_owned(),
             body_bytes,
-            memory_per_byte,
+            memory,
             is_heavy: false,
             // Conditions decide by themselves, whatever the policies are.
             is_compared: name != CONDITIONS,
@@ -52,14 +64,14 @@ impl Protocol for App {
         vec![Arc::<Policies>::clone(&self.policies)]
     }
 
-    fn memory_per_byte(&self, endpoint: &Endpoint) -> usize {
+    fn memory(&self, endpoint: &Endpoint) -> MemoryCost {
         if endpoint.name != ADMIT {
-            return endpoint.memory_per_byte;
+            return endpoint.memory;
         }
         let loaded = self.policies.current();
         let keeps = loaded.is_none_or(|loaded| loaded.value.reviewer.keeps_objects());
-        let decided = if keeps { endpoint.memory_per_byte } else { FIELD_MEMORY };
-        decided + if self.record_objects { RECORD_MEMORY } else { 0 }
+        let decided = if keeps { endpoint.memory } else { FIELD_MEMORY };
+        if self.record_objects { decided.and(RECORD_MEMORY) } else { decided }
     }
 
     fn admit(&self, _: &'static str, head: &mut Parts) -> Result<(), Refusal> {

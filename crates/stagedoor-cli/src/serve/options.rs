@@ -42,8 +42,8 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     decision_threads: Option<u16>,
 
-    /// Memory of all requests with large bodies that are in flight, in MiB, as an estimate from
-    /// their sizes; more are refused at once with 503.
+    /// Memory of all large requests that are in flight, in MiB, as an estimate from what is in
+    /// their bodies; more are refused at once with 503, and one that alone may need more with 413.
     #[arg(long, value_name = "MIB", default_value_t = ServerLimits::default().decision_bytes >> 20, value_parser = positive)]
     max_decision_memory: usize,
 

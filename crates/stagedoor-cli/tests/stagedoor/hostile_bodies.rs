@@ -61,17 +61,39 @@ pub fn bodies() -> Vec<Hostile> {
     let groups = repeated(105_000, |n| format!(r#""{n}""#));
     let values = repeated(240_000, |_| r#""""#.to_owned());
     let lists = repeated(300_000, |_| "[]".to_owned());
+    let keys = repeated(170_000, |n| format!(r#""{n:x}":1"#));
+    let nested = repeated(70_000, |n| format!(r#""{n:x}":{{"a":1}}"#));
+    let listed = repeated(100_000, |_| r#"{"a":1}"#.to_owned());
+    let nameless = repeated(100_000, |n| format!(r#""{n:x}":[]"#));
     vec![
         admit("a ConfigMap of 100,000 keys", &format!(r#"{{"data":{{{data}}}}}"#)),
         admit("400,000 numbers", &format!(r#"{{"spec":{{"list":[{numbers}]}}}}"#)),
         admit("900,000 empty records", &format!(r#"{{"a":[{records}]}}"#)),
         admit("300,000 numbers, nested 200 deep", &deep),
+        admit("170,000 short keys", &format!(r#"{{"x":{{{keys}}}}}"#)),
+        admit("70,000 records of one key", &format!("{{{nested}}}")),
+        admit("a list of 100,000 records of one key", &format!(r#"{{"x":[{listed}]}}"#)),
+        admit("8,000 paths of 4,000 bytes", &long_paths(4_000, 8_000)),
         admit("one text of 3 MiB", &format!(r#"{{"data":{{"x":"{text}"}}}}"#)),
         authorize("55,000 keys of extra", &format!(r#""extra":{{{extra}}}"#)),
         authorize("105,000 groups", &format!(r#""groups":[{groups}]"#)),
         authorize("240,000 values of one key of extra", &format!(r#""extra":{{"k":[{values}]}}"#)),
+        authorize("100,000 keys of extra without values", &format!(r#""extra":{{{nameless}}}"#)),
         authorize("300,000 empty lists", &format!(r#""conditionalAuthorization":[{lists}]"#)),
     ]
+}
+
+/// Returns an object of many keys below a long one.
+fn long_paths(length: usize, keys: usize) -> String {
+    let leaves = repeated(keys, |n| format!(r#""{n:x}":1"#));
+    format!(r#"{{"{}":{{{leaves}}}}}"#, "k".repeat(length))
+}
+
+/// A body within its limit of which more would have to be kept than there is memory for.
+fn oversized() -> Hostile {
+    let keys = repeated(380_000, |n| format!(r#""{n:x}":1"#));
+    let body = admission(&format!(r#"{{"x":{{{keys}}}}}"#));
+    Hostile { name: "380,000 short keys", path: "/admit", body }
 }
 
 /// Sends a body until it is decided, a few times at most; returns all codes.
@@ -84,7 +106,7 @@ fn insist(
     for _ in 0..TRIES {
         // Who is refused before the body is read may find the connection closed.
         codes.extend(ask(address, tls, "POST", path, body).ok().map(|(code, _)| code));
-        if codes.last() == Some(&200) {
+        if matches!(codes.last(), Some(200 | 413)) {
             break;
         }
         // As `retry-after` asks for, only sooner.
@@ -102,7 +124,8 @@ fn flood(policies: &str, more: &[&str]) -> Result<()> {
     let address = serving.address;
     eventually("it is ready", || Ok(ask(address, &tls, "GET", "/readyz", "")?.0 == 200))?;
     let before = serving.peak_memory();
-    let bodies = bodies();
+    let mut bodies = bodies();
+    bodies.push(oversized());
     let left = AtomicUsize::new(CLIENTS);
     let is_over = AtomicBool::new(false);
     let mut slowest = Vec::new();
@@ -141,17 +164,19 @@ fn flood(policies: &str, more: &[&str]) -> Result<()> {
         let mut told = String::new();
         write!(told, "answers {codes:?}; /livez, with its handshake, p99 {p99:?}")?;
         eprintln!("{told}; memory before {before:?} MiB, at most {:?} MiB", serving.peak_memory());
-        // All are decided, or refused since there is too much at a time.
-        ensure!(codes.keys().all(|code| [200, 503].contains(code)), "{codes:?}");
-        // How many are decided depends on how fast the machine is: while one that needs all of the
-        // memory is in flight, no other large one is.
+        // All are decided, or refused since there is too much at a time, or too much of one alone.
+        ensure!(codes.keys().all(|code| [200, 413, 503].contains(code)), "{codes:?}");
+        // How many are decided depends on how fast the machine is.
         ensure!(codes.contains_key(&200), "{codes:?}");
         Ok(())
     })?;
-    // With nothing else in flight every one of them is.
+    // With nothing else in flight every one of them is, but for the one that is too large.
+    let Hostile { path, body, .. } = bodies.pop().context("a body")?;
     for Hostile { name, path, body } in &bodies {
         eventually(name, || Ok(ask(address, &tls, "POST", path, body)?.0 == 200))?;
     }
+    let (code, answer) = ask(address, &tls, "POST", path, &body)?;
+    ensure!(code == 413 && answer.contains("MiB of memory"), "{code}: {answer}");
     match serving.peak_memory() {
         Some(peak) => ensure!(peak < MEMORY, "{peak} MiB"),
         None => eprintln!("SKIPPED: the system does not tell the memory of a process"),

@@ -39,10 +39,42 @@ pub(crate) struct Fields {
     count: usize,
     /// Whether it is read for what it holds itself, and not only below.
     is_mentioned: bool,
-    values: BTreeSet<SmolStr>,
+    values: Values,
     number: Option<i64>,
-    fields: BTreeMap<SmolStr, Self>,
+    fields: BTreeMap<SmolStr, Box<Self>>,
     elements: Option<Box<Self>>,
+}
+
+/// The values at a path: mostly one, for which a tree would be ten times as large.
+#[derive(Debug, Default)]
+enum Values {
+    #[default]
+    None,
+    One(SmolStr),
+    Many(BTreeSet<SmolStr>),
+}
+
+impl Values {
+    fn insert(&mut self, value: SmolStr) {
+        match self {
+            Self::None => *self = Self::One(value),
+            Self::One(one) if *one == value => {}
+            Self::One(one) => {
+                *self = Self::Many([std::mem::take(one), value].into_iter().collect());
+            }
+            Self::Many(many) => {
+                many.insert(value);
+            }
+        }
+    }
+
+    fn into_value(self) -> Value {
+        Value::Set(match self {
+            Self::None => Vec::new(),
+            Self::One(one) => vec![Value::String(one)],
+            Self::Many(many) => many.into_iter().map(Value::String).collect(),
+        })
+    }
 }
 
 /// What policies see of an object.
@@ -82,16 +114,16 @@ impl Fields {
     /// # Errors
     ///
     /// That the paths together are too long.
-    pub(crate) fn tags(&self) -> Result<Tags, String> {
+    pub(crate) fn tags(self) -> Result<Tags, String> {
         let mut tags = Tags::default();
         let mut room = PATH_BYTES;
         self.add(&mut String::new(), Within { list: false, partial: false }, &mut tags, &mut room)?;
         Ok(tags)
     }
 
-    // INVARIANT: as deep as what serde_json reads, at most 128.
+    // INVARIANT: as deep as what serde_json reads, at most 128. What has become tags is let go.
     fn add(
-        &self,
+        self,
         path: &mut String,
         within: Within,
         tags: &mut Tags,
@@ -101,24 +133,25 @@ impl Fields {
             .checked_sub(path.len())
             .ok_or_else(|| format!("the object has too many long paths; {LEAVE_OUT}"))?;
         if self.is_mentioned && !path.is_empty() {
-            let values = self.values.iter().map(SmolStr::as_str).collect();
-            tags.values.insert(path.as_str().into(), values);
+            // INVARIANT: copies of a long path share its text.
+            let path = SmolStr::from(path.as_str());
             if let Some(number) = self.number.filter(|_| !within.list) {
-                tags.numbers.insert(path.as_str().into(), number.into());
+                tags.numbers.insert(path.clone(), number.into());
             }
             if within.partial {
-                tags.partial.push(path.as_str().into());
+                tags.partial.push(Value::String(path.clone()));
             }
+            tags.values.insert(path, self.values.into_value());
         }
         let length = path.len();
-        for (name, field) in self.fields.iter().filter(|(_, field)| field.count > 0) {
+        for (name, field) in self.fields.into_iter().filter(|(_, field)| field.count > 0) {
             path.push('/');
-            escape(name, path);
+            escape(&name, path);
             let partial = within.partial || field.count < self.count;
             field.add(path, Within { partial, ..within }, tags, room)?;
             path.truncate(length);
         }
-        if let Some(elements) = &self.elements {
+        if let Some(elements) = self.elements {
             path.push_str("/*");
             elements.add(path, Within { list: true, ..within }, tags, room)?;
             path.truncate(length);
@@ -300,7 +333,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_, '_> {
                 let kept = kept.field(&key)?;
                 let field = fields.fields.entry(key).or_default();
                 field.count += 1;
-                Some((field, kept))
+                Some((&mut **field, kept))
             });
             map.next_value_seed(Seed { place: field, read: &mut *read })?;
         }
