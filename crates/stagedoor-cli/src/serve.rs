@@ -1,5 +1,6 @@
 //! `stagedoor serve`: servers that answer by policies until they are told to stop.
 
+mod allocator;
 mod audit_log;
 mod authzen;
 mod kubernetes;
@@ -29,6 +30,7 @@ enum Platform {
 
 /// Serves until a signal says to stop.
 pub(crate) fn run(args: &ServeArgs) -> Result<Ending, Failure> {
+    allocator::bound();
     match &args.platform {
         Platform::Kubernetes(args) => kubernetes::run(args),
         Platform::AuthZen(args) => authzen::run(args),

@@ -154,7 +154,8 @@ impl Around {
 
     fn enter(&mut self) {
         // An element of a list has the path `…/*`.
-        let path = self.coming.take().unwrap_or_else(|| self.here() + 2);
+        let element = || self.paths.last().map_or(0, |path| path + 2);
+        let path = self.coming.take().unwrap_or_else(element);
         match self.paths.len() < DEPTH {
             true => self.paths.push(path),
             false => self.deeper += 1,

@@ -30,7 +30,7 @@ const REVIEW_MEMORY: MemoryCost = MemoryCost {
 };
 /// What the parts of an object cost that is kept whole: each member has a path and a set of values.
 const OBJECT_MEMORY: MemoryCost =
-    MemoryCost { byte: 4, member: 400, scalar: 200, object: 500, list: 200, empty: 0, path: 2 };
+    MemoryCost { byte: 4, member: 450, scalar: 250, object: 300, list: 200, empty: 0, path: 2 };
 /// The same for an object of which only some fields are kept; keys are told apart all the same.
 const FIELD_MEMORY: MemoryCost =
     MemoryCost { byte: 4, member: 40, scalar: 100, object: 0, list: 0, empty: 0, path: 0 };

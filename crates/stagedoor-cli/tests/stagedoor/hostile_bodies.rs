@@ -61,8 +61,8 @@ pub fn bodies() -> Vec<Hostile> {
     let groups = repeated(105_000, |n| format!(r#""{n}""#));
     let values = repeated(240_000, |_| r#""""#.to_owned());
     let lists = repeated(300_000, |_| "[]".to_owned());
-    let keys = repeated(170_000, |n| format!(r#""{n:x}":1"#));
-    let nested = repeated(70_000, |n| format!(r#""{n:x}":{{"a":1}}"#));
+    let keys = repeated(60_000, |n| format!(r#""{n:x}":1"#));
+    let nested = repeated(30_000, |n| format!(r#""{n:x}":{{"a":1}}"#));
     let listed = repeated(100_000, |_| r#"{"a":1}"#.to_owned());
     let nameless = repeated(100_000, |n| format!(r#""{n:x}":[]"#));
     vec![
@@ -70,8 +70,8 @@ pub fn bodies() -> Vec<Hostile> {
         admit("400,000 numbers", &format!(r#"{{"spec":{{"list":[{numbers}]}}}}"#)),
         admit("900,000 empty records", &format!(r#"{{"a":[{records}]}}"#)),
         admit("300,000 numbers, nested 200 deep", &deep),
-        admit("170,000 short keys", &format!(r#"{{"x":{{{keys}}}}}"#)),
-        admit("70,000 records of one key", &format!("{{{nested}}}")),
+        admit("60,000 short keys", &format!(r#"{{"x":{{{keys}}}}}"#)),
+        admit("30,000 records of one key", &format!("{{{nested}}}")),
         admit("a list of 100,000 records of one key", &format!(r#"{{"x":[{listed}]}}"#)),
         admit("8,000 paths of 4,000 bytes", &long_paths(4_000, 8_000)),
         admit("one text of 3 MiB", &format!(r#"{{"data":{{"x":"{text}"}}}}"#)),
@@ -164,8 +164,9 @@ fn flood(policies: &str, more: &[&str]) -> Result<()> {
         let mut told = String::new();
         write!(told, "answers {codes:?}; /livez, with its handshake, p99 {p99:?}")?;
         eprintln!("{told}; memory before {before:?} MiB, at most {:?} MiB", serving.peak_memory());
-        // All are decided, or refused since there is too much at a time, or too much of one alone.
-        ensure!(codes.keys().all(|code| [200, 413, 503].contains(code)), "{codes:?}");
+        // All are decided, or refused since there is too much at a time, or too much of one alone;
+        // or a client is too slow, on a machine that does other things.
+        ensure!(codes.keys().all(|code| [200, 408, 413, 503].contains(code)), "{codes:?}");
         // How many are decided depends on how fast the machine is.
         ensure!(codes.contains_key(&200), "{codes:?}");
         Ok(())

@@ -129,7 +129,7 @@ fn under(
     );
     let (code, log) = serving.end("-TERM")?;
     ensure!(code == Some(0) && !log.contains("panicked"), "{code:?}: {log}");
-    ensure!(codes.keys().all(|code| [0, 200, 503].contains(code)), "{codes:?}");
+    ensure!(codes.keys().all(|code| [0, 200, 408, 503].contains(code)), "{codes:?}");
     ensure!(codes.contains_key(&200), "no hostile body was decided: {codes:?}");
     ensure!(peak.is_some_and(|peak| peak < MEMORY), "{peak:?} MiB");
     ensure!(livez.at(99) < LIVEZ, "/livez: {:?}", livez.at(99));
