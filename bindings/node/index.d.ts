@@ -239,6 +239,20 @@ export declare class Engine {
    */
   explainBackstage(permission: string, user: BackstageUser, entity?: object | undefined | null): Explanation
   /**
+   * Decides a permission of Backstage's about one entity, of which all is known: what the
+   * catalog's API tells of it, as JSON. Cedar's decision, with nothing closed since no rule can
+   * say it.
+   *
+   * Throws if the permission is not known, or is not about such an entity: take that as a
+   * denial.
+   */
+  decideBackstageEntity(permission: string, user: BackstageUser, entity: string): Decision
+  /**
+   * Answers as `decideBackstage` does, with conditions that may be of another size: where they
+   * are not sent around. Nothing is kept.
+   */
+  decideBackstageWithin(permission: BackstagePermission, user: BackstageUser, budget: ConditionBudget): BackstageAnswer
+  /**
    * Returns what each policy says about a permission of Backstage's that is about resources,
    * whichever is meant: it applies to all of them, to some, or to none. Those that apply to none
    * for their scope are left out.

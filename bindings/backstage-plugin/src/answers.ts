@@ -260,4 +260,6 @@ export interface Status {
   notices: Record<string, number>;
   told: { code: string; message: string; times: number }[];
   plugins: string[];
+  /** Why the catalog is not answered the one rule for all policies; null where it is. */
+  catalogRule: string | null;
 }

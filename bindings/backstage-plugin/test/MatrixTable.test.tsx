@@ -20,6 +20,50 @@ const rows = Array.from({ length: 300 }, (_, index): Row => ({
   })),
 }));
 
+test('of many columns those that are seen are rendered, and the keyboard reaches all', () => {
+  const many = Array.from({ length: 150 }, (_, index) => ({
+    name: `permission.${index}`,
+    plugin: 'p',
+    action: null,
+    resourceType: null,
+  }));
+  const wide = rows.slice(0, 12).map(({ groups }): Row => ({
+    groups,
+    cells: many.map(() => ({ result: 'ALLOW', words: null })),
+  }));
+  render(
+    <MatrixTable
+      columns={many}
+      rows={wide}
+      order="name"
+      onOpen={vi.fn()}
+      onOrder={vi.fn()}
+    />,
+  );
+  const grid = screen.getByRole('grid');
+  expect(grid.getAttribute('aria-colcount')).toBe('151');
+  const rendered = () =>
+    grid.querySelectorAll('tbody tr[data-groups]:nth-of-type(1) td button')
+      .length || grid.querySelectorAll('thead button').length;
+  expect(rendered()).toBeLessThan(80);
+  grid.querySelector<HTMLElement>('tbody [tabindex="0"]')?.focus();
+  const press = (key: string, more = {}) =>
+    fireEvent.keyDown(document.activeElement as Element, { key, ...more });
+  press('End');
+  expect(focused()).toContain('g0, permission.149');
+  const at = document.activeElement?.closest('td');
+  expect(at?.getAttribute('aria-colindex')).toBe('151');
+  expect(rendered()).toBeLessThan(80);
+  // Back over those that were not rendered.
+  for (let steps = 0; steps < 100; steps += 1) press('ArrowLeft');
+  expect(focused()).toContain('g0, permission.49');
+  press('Home');
+  expect(focused()).toContain('g0, permission.0');
+  // Each row has what the head has.
+  const [head, first] = [...grid.querySelectorAll('tr')];
+  expect(first?.children.length).toBe(head?.children.length);
+});
+
 function show() {
   const [onOpen, onOrder] = [vi.fn(), vi.fn()];
   render(

@@ -161,6 +161,7 @@ const status: Status = {
   notices: { 'permission::unknown': 2 },
   told: [{ code: 'permission::unknown', message: 'unknown x', times: 2 }],
   plugins: ['catalog'],
+  catalogRule: null,
 };
 
 test('the status says what is not in force, and what was noticed', () => {

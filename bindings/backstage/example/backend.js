@@ -29,6 +29,10 @@ function createExampleBackend() {
   // In a backend of your own:
   // import('@stagedoor/backstage-plugin-permission-backend-module-stagedoor')
   backend.add(require('../dist/index.js').default);
+  // '@stagedoor/backstage-plugin-permission-backend-module-stagedoor/catalog'
+  if (process.env.CATALOG_RULE) {
+    backend.add(require('../dist/catalogModule.js').default);
+  }
   return backend;
 }
 

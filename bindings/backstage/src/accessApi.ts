@@ -341,7 +341,10 @@ export class AccessApi {
 
   async #own(credentials: Credentials): Promise<BackstageUser> {
     const { userInfo } = this.#options;
-    return userInfo.getUserInfo(credentials);
+    // The addon refuses keys that it does not know, and Backstage may add some.
+    const { userEntityRef, ownershipEntityRefs } =
+      await userInfo.getUserInfo(credentials);
+    return { userEntityRef, ownershipEntityRefs };
   }
 
   async #requireOthers({ credentials }: Asked): Promise<void> {

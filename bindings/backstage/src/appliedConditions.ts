@@ -2,7 +2,14 @@ import type {
   AuthService,
   DiscoveryService,
 } from '@backstage/backend-plugin-api';
-import type { BackstageDecision } from '@stagedoor/node';
+import type {
+  BackstageAnswer,
+  BackstageDecision,
+  BackstagePermission,
+  BackstageUser,
+} from '@stagedoor/node';
+
+import type { WholePolicy } from './wholePolicy';
 
 /** A plugin takes at most 100 KiB in one request. */
 const BODY_BYTES = 80_000;
@@ -15,6 +22,12 @@ export type ConditionalDecision = Extract<
   BackstageDecision,
   { result: 'CONDITIONAL' }
 >;
+
+export interface AppliedConditionsOptions {
+  readonly auth: AuthService;
+  readonly discovery: DiscoveryService;
+  readonly wholePolicy: WholePolicy;
+}
 
 /** Conditions, and the resources that may meet them. */
 export interface Question {
@@ -32,10 +45,19 @@ export class NotApplied extends Error {
  * what it says to Backstage's permission backend.
  */
 export class AppliedConditions {
-  readonly #options: { auth: AuthService; discovery: DiscoveryService };
+  readonly #options: AppliedConditionsOptions;
 
-  constructor(options: { auth: AuthService; discovery: DiscoveryService }) {
+  constructor(options: AppliedConditionsOptions) {
     this.#options = options;
+  }
+
+  /** Returns what Backstage is answered about a resource: what is applied then. */
+  enforced(
+    permission: BackstagePermission,
+    user: BackstageUser,
+    answer: BackstageAnswer,
+  ): BackstageDecision {
+    return this.#options.wholePolicy.enforced(permission, user, answer);
   }
 
   /** Returns for each question which of its resources meet the conditions. */

@@ -50,25 +50,28 @@ export class HolderReview {
   ): Promise<Holders> {
     const engine = engineOf(this.#policies);
     const { revision } = engine;
-    const asked = [stated(known(engine, permission))];
+    const asked = stated(known(engine, permission));
     const holders: (Holders['users'][number] & {
       decision: ConditionalDecision | undefined;
     })[] = [];
     for (const [index, user] of users.slice(0, most).entries()) {
       if (index % 20 === 19) await new Promise(setImmediate);
-      const [answer] = this.#policies.answer(asked, user) ?? [];
+      const [answer] = this.#policies.answer([asked], user) ?? [];
       // Others may have come in force meanwhile.
       if (answer?.revision !== revision) {
         throw new NoPolicies('the policies have changed: ask again');
       }
-      const { decision, reasons } = answer;
+      const { reasons } = answer;
+      const decision = entity
+        ? this.#conditions.enforced(asked, user, answer)
+        : answer.decision;
       if (decision.result === 'DENY') continue;
       const isOpen = decision.result === 'CONDITIONAL';
       holders.push({
         user: user.userEntityRef ?? '',
         result: decision.result,
         policies: reasons,
-        words: isOpen ? inWords(decision.conditions) : null,
+        words: isOpen && !entity ? inWords(decision.conditions) : null,
         decision: isOpen ? decision : undefined,
       });
     }

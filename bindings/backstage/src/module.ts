@@ -28,6 +28,7 @@ import { readSettings } from './settings';
 import { installedVersion, startupWarnings } from './startupChecks';
 import { CatalogUsers } from './users';
 import { Comparisons } from './whatIf';
+import { wholePolicyServiceRef } from './wholePolicy';
 import { Reasons } from './why';
 
 const PACKAGE =
@@ -56,6 +57,7 @@ export const permissionModuleStagedoor = createBackendModule({
         rootLifecycle: coreServices.rootLifecycle,
         router: coreServices.httpRouter,
         userInfo: coreServices.userInfo,
+        wholePolicy: wholePolicyServiceRef,
       },
       // Loading is not waited for: it goes on while the backend starts.
       async init({
@@ -73,6 +75,7 @@ export const permissionModuleStagedoor = createBackendModule({
         rootLifecycle,
         router,
         userInfo,
+        wholePolicy,
       }) {
         const settings = readSettings(config);
         if (!settings.enabled) {
@@ -102,6 +105,11 @@ export const permissionModuleStagedoor = createBackendModule({
           onChange: () => {
             if (needsGroups) void users.check(policies);
           },
+        });
+        wholePolicy.serve({
+          engine: () => policies.engine,
+          budget,
+          onClosed: (code, message) => notices.notice(code, message, []),
         });
         const shadowPolicies =
           settings.shadow === undefined
@@ -145,11 +153,12 @@ export const permissionModuleStagedoor = createBackendModule({
             guest: settings.guest,
             logger,
             ready: Promise.race([loading, waited.promise]),
+            enforced: (...asked) => wholePolicy.enforced(...asked),
             record: batch => records.record(batch, policies),
             onBatch: batch => {
               metrics.decided(batch);
               audit.decided(batch);
-              notices.decided(batch);
+              notices.decided(wholePolicy.withoutNarrowed(batch));
               shadow?.decided(batch);
             },
             onFailure: cause => {
@@ -165,10 +174,19 @@ export const permissionModuleStagedoor = createBackendModule({
           logger,
           metadata,
           onRead: async read => {
+            const catalogs = read.find(
+              ({ pluginId }) => pluginId === 'catalog',
+            );
+            const unused = wholePolicy.seen(catalogs?.metadata);
+            if (unused) logger.warn(`the rule of the catalog: ${unused}`);
             await Promise.all(all.map(each => each.setPlugins(read)));
           },
         });
-        const conditions = new AppliedConditions({ auth, discovery });
+        const conditions = new AppliedConditions({
+          auth,
+          discovery,
+          wholePolicy,
+        });
         new AccessApi({
           review: new AccessReview(policies),
           reasons: new Reasons(policies, conditions),
@@ -205,6 +223,7 @@ export const permissionModuleStagedoor = createBackendModule({
             notices: notices.counts,
             told: notices.told,
             plugins: plugins.ids,
+            catalogRule: wholePolicy.unused ?? null,
           }),
         }).serve(router);
         void shadowPolicies?.load();
@@ -234,7 +253,15 @@ export const permissionModuleStagedoor = createBackendModule({
             plugins: await plugins.installed(),
             batchesRequests,
           }).forEach(warning => logger.warn(warning));
-          if (!discoversPlugins) return;
+          if (!discoversPlugins) {
+            if (wholePolicy.isRegistered) {
+              logger.warn(
+                'the rule of the catalog is not used: that needs ' +
+                  'permission.stagedoor.discoverPlugins',
+              );
+            }
+            return;
+          }
           await plugins.read();
           repetitions.push(
             repeat(

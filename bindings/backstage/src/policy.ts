@@ -5,7 +5,11 @@ import type {
   PolicyQuery,
   PolicyQueryUser,
 } from '@backstage/plugin-permission-node';
-import type { BackstageAnswer, BackstageUser } from '@stagedoor/node';
+import type {
+  BackstageAnswer,
+  BackstageDecision,
+  BackstageUser,
+} from '@stagedoor/node';
 
 import type { Policies } from './policies';
 
@@ -29,6 +33,12 @@ export interface StagedoorPolicyOptions {
    * fulfilled.
    */
   readonly record?: (batch: DecisionBatch) => Promise<void> | undefined;
+  /** What Backstage is told of an answer. By default the decision as it is. */
+  readonly enforced?: (
+    permission: PolicyQuery['permission'],
+    user: BackstageUser | undefined,
+    answer: BackstageAnswer,
+  ) => BackstageDecision;
   /** Told about everything that was answered. What it throws is logged. */
   readonly onBatch: (sweep: DecisionBatch) => void;
   /** Told when something was denied since there were no policies, or since deciding failed. */
@@ -133,12 +143,19 @@ export class StagedoorPolicy implements PermissionPolicy {
   /** Tells the answers, where records are required when they are written. */
   #tell(
     waiting: Waiting[],
-    { answers }: DecisionBatch,
+    { answers, user }: DecisionBatch,
     recorded: Promise<void> | undefined,
   ): void {
+    const { enforced } = this.#options;
+    const decisions = waiting.map(({ query: { permission } }, index) => {
+      const answer = answers[index];
+      if (!answer) return DENY;
+      const decision = enforced?.(permission, user, answer) ?? answer.decision;
+      return decision as PolicyDecision;
+    });
     const tell = () =>
       waiting.forEach(({ resolve }, index) =>
-        resolve((answers[index]?.decision as PolicyDecision) ?? DENY),
+        resolve(decisions[index] ?? DENY),
       );
     if (!recorded) {
       tell();

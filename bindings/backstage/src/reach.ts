@@ -7,7 +7,8 @@ import type { AppliedConditions } from './appliedConditions';
 import { entityRef } from './catalog';
 import type { CatalogEntity } from './catalog';
 import type { Policies } from './policies';
-import { ENTITIES, Unanswerable } from './why';
+import { ENTITIES } from './resourceTypes';
+import { Unanswerable } from './why';
 
 /** So many names are told of each kind. */
 const NAMED = 5;
@@ -64,7 +65,8 @@ export class ReachReview {
     const engine = engineOf(this.#policies);
     const { revision } = engine;
     const asked = known(engine, permission);
-    const { decision } = engine.decideBackstage(stated(asked), user);
+    const answer = engine.decideBackstage(stated(asked), user);
+    const decision = this.#conditions.enforced(stated(asked), user, answer);
     let reached: readonly boolean[];
     if (decision.result !== 'CONDITIONAL') {
       reached = entities.map(() => decision.result === 'ALLOW');

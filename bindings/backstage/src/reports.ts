@@ -236,12 +236,12 @@ export class Notices {
         const isOnesOwn = finding.code === OVER_BUDGET;
         const subject = isOnesOwn ? `${permission} for ${who}: ` : '';
         const key = isOnesOwn ? [permission, who, revision] : [finding.message];
-        this.#notice(finding.code, `${subject}${line(finding)}`, key);
+        this.notice(finding.code, `${subject}${line(finding)}`, key);
       }
       // What has a finding has its reason among the errors, too.
       if (isTold) return;
       errors.forEach(error =>
-        this.#notice(FAILED, `${permission} for ${who}: ${error}`, [error]),
+        this.notice(FAILED, `${permission} for ${who}: ${error}`, [error]),
       );
     });
   }
@@ -252,7 +252,8 @@ export class Notices {
     this.#metrics.noticed(cause);
   }
 
-  #notice(code: string, message: string, parts: string[]): void {
+  /** Counts something, and logs it once for each cause: the code with these parts. */
+  notice(code: string, message: string, parts: string[]): void {
     this.count(code);
     const key = JSON.stringify([code, ...parts]);
     const known = this.#logged.get(key);

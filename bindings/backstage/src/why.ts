@@ -12,6 +12,7 @@ import type { AppliedConditions } from './appliedConditions';
 import { entityRef } from './catalog';
 import type { CatalogEntity } from './catalog';
 import type { Policies } from './policies';
+import { ENTITIES } from './resourceTypes';
 
 /** Why somebody has a permission, or why not. */
 export interface Why {
@@ -50,9 +51,6 @@ export interface EntityRights {
     readonly policies: readonly PolicyPlace[];
   }[];
 }
-
-/** The resources that are entities of the catalog. */
-export const ENTITIES = 'catalog-entity';
 
 /** A question that makes no sense. */
 export class Unanswerable extends Error {
@@ -101,12 +99,15 @@ export class Reasons {
     const { revision } = engine;
     const { decision } = answered;
 
+    const enforced = entity
+      ? this.#conditions.enforced(stated(asked), user, answered)
+      : decision;
     const isMet =
-      entity && decision.result === 'CONDITIONAL'
-        ? await this.#isMet(decision, entityRef(entity))
+      entity && enforced.result === 'CONDITIONAL'
+        ? await this.#isMet(enforced, entityRef(entity))
         : undefined;
     const result =
-      isMet === undefined ? decision.result : isMet ? 'ALLOW' : 'DENY';
+      isMet === undefined ? enforced.result : isMet ? 'ALLOW' : 'DENY';
     const place = (id: string) => places.get(id) ?? [];
     return {
       user: user.userEntityRef ?? user.service ?? '',
@@ -139,15 +140,21 @@ export class Reasons {
       answers.flatMap(({ reasons }) => reasons),
     );
     const resourceRefs = [entityRef(entity)];
-    const questions = answers.flatMap(({ decision }) =>
+    const enforced = answers.map((answer, index) => {
+      const permission = permissions[index];
+      return permission
+        ? this.#conditions.enforced(stated(permission), user, answer)
+        : answer.decision;
+    });
+    const questions = enforced.flatMap(decision =>
       decision.result === 'CONDITIONAL' ? [{ decision, resourceRefs }] : [],
     );
     const met = await this.#conditions.apply(questions);
     const rights: EntityRights['permissions'][number][] = [];
     for (const [index, permission] of permissions.entries()) {
-      const answer = answers[index];
-      if (!answer) continue;
-      const { decision, reasons } = answer;
+      const [answer, decision] = [answers[index], enforced[index]];
+      if (!answer || !decision) continue;
+      const { reasons } = answer;
       const result =
         decision.result === 'CONDITIONAL'
           ? met.shift()?.[0] === true

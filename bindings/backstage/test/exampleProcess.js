@@ -105,10 +105,14 @@ class ExampleProcess {
     }
   };
 
-  /** Signs somebody in by name. */
-  signIn = async name => {
+  /** Signs somebody in by name, with so many groups more than the catalog has. */
+  signIn = async (name, groups = 0) => {
     const response = await fetch(`${this.base}/api/auth/named/refresh`, {
-      headers: { 'x-name': name, 'x-requested-with': 'XMLHttpRequest' },
+      headers: {
+        'x-name': name,
+        'x-groups': `${groups}`,
+        'x-requested-with': 'XMLHttpRequest',
+      },
     });
     const { backstageIdentity } = await response.json();
     this.#tokens[name] = backstageIdentity.token;

@@ -25,14 +25,29 @@ const signIn = createBackendModule({
               defaultProfileTransform: async () => ({ profile: {} }),
               initialize: () => undefined,
               authenticate: async ({ req }) => ({
-                result: { name: req.header('x-name') },
+                result: {
+                  name: req.header('x-name'),
+                  groups: Number(req.header('x-groups') ?? 0),
+                },
                 providerInfo: {},
               }),
             }),
-            signInResolver: async ({ result }, context) =>
-              context.signInWithCatalogUser({
-                entityRef: { name: result.name },
-              }),
+            signInResolver: async ({ result: { name, groups } }, context) => {
+              const entityRef = { name };
+              if (!groups) return context.signInWithCatalogUser({ entityRef });
+              // As many groups as there are in large organisations, beside those of the catalog.
+              const { entity } = await context.findCatalogUser({ entityRef });
+              const { ownershipEntityRefs: own } =
+                await context.resolveOwnershipEntityRefs(entity);
+              const more = Array.from(
+                { length: groups },
+                (_, number) => `group:default/squad-${number}`,
+              );
+              const sub = `user:default/${name}`;
+              return context.issueToken({
+                claims: { sub, ent: [...own, ...more] },
+              });
+            },
           }),
         });
       },
@@ -42,5 +57,7 @@ const signIn = createBackendModule({
 
 const backend = createExampleBackend();
 backend.add(signIn);
+if (process.env.MCP)
+  backend.add(import('@backstage/plugin-mcp-actions-backend'));
 backend.start().then(() => process.send('started'));
 process.on('disconnect', () => process.exit());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{AsyncTask, Env, JsValue as _, Unknown};
+use napi::bindgen_prelude::{AsyncTask, Env, JsValue as _, Object, Unknown};
 use napi::{Task, ValueType};
 use napi_derive::napi;
 use serde::Serialize;
@@ -11,11 +11,13 @@ use stagedoor_review::diff::{AccessRow, Comparison, Direction, Meaning, PolicyCh
 use stagedoor_testing::RequestSpace;
 use stagedoor_wire::{Explanation, WireError};
 
-use crate::backstage::who;
+use crate::backstage::{answer_object, permission as permission_of, query, who};
+use crate::decision::decided;
 use crate::engine::Engine;
 use crate::failure::{Failure, Result};
 use crate::json::Json;
 use crate::loading::{Policies, guarded};
+use crate::options::ConditionBudget;
 
 /// So many requests of a catalog's users are decided by both of two policy sets.
 const REQUESTS: u32 = 200_000;
@@ -48,6 +50,51 @@ impl Engine {
             Ok(env.to_js_value(&Explanation::of(&explanation, &current.engine))?)
         };
         explained().map_err(|failure| failure.thrown(env))
+    }
+
+    /// Decides a permission of Backstage's about one entity, of which all is known: what the
+    /// catalog's API tells of it, as JSON. Cedar's decision, with nothing closed since no rule can
+    /// say it.
+    ///
+    /// Throws if the permission is not known, or is not about such an entity: take that as a
+    /// denial.
+    #[napi(ts_return_type = "Decision", catch_unwind)]
+    pub fn decide_backstage_entity<'env>(
+        &self,
+        env: &'env Env,
+        permission: String,
+        #[napi(ts_arg_type = "BackstageUser")] user: Unknown<'_>,
+        entity: String,
+    ) -> napi::Result<Object<'env>> {
+        let decide = || -> Result<Object<'env>> {
+            let (resource, principal) = (described(entity)?, principal(user)?);
+            let policies = self.policies()?;
+            let current = policies.current();
+            let outcome = current.backstage()?.decide_about(&permission, &principal, resource);
+            decided(env, &outcome.map_err(WireError::from)?)
+        };
+        decide().map_err(|failure| failure.thrown(env))
+    }
+
+    /// Answers as `decideBackstage` does, with conditions that may be of another size: where they
+    /// are not sent around. Nothing is kept.
+    #[napi(ts_return_type = "BackstageAnswer", catch_unwind)]
+    pub fn decide_backstage_within<'env>(
+        &self,
+        env: &'env Env,
+        #[napi(ts_arg_type = "BackstagePermission")] permission: Unknown<'_>,
+        #[napi(ts_arg_type = "BackstageUser")] user: Unknown<'_>,
+        budget: ConditionBudget,
+    ) -> napi::Result<Object<'env>> {
+        let answer = || -> Result<Object<'env>> {
+            let (asked, principal) = (permission_of(permission)?, principal(user)?);
+            let policies = self.policies()?;
+            let current = policies.current();
+            let policy = current.backstage()?;
+            let answer = policy.decide_within(&query(&asked), &principal, budget.checked());
+            answer_object(env, &answer, policy.may_keep(&answer))
+        };
+        answer().map_err(|failure| failure.thrown(env))
     }
 
     /// Returns what each policy says about a permission of Backstage's that is about resources,
@@ -113,7 +160,12 @@ fn resource(env: &Env, entity: Unknown<'_>) -> Result<Option<Resource>> {
         _ => return Err(Failure::mistyped("entity", "an entity as the catalog's API tells it")),
     }
     let json: serde_json::Value = env.from_js_value(entity)?;
-    let catalog = Catalog::from_files([("entity", json.to_string())]).map_err(WireError::from)?;
+    described(json.to_string()).map(Some)
+}
+
+/// Reads what the catalog's API tells of an entity, as JSON.
+fn described(json: String) -> Result<Resource> {
+    let catalog = Catalog::from_files([("entity", json)]).map_err(WireError::from)?;
     let set_aside = || {
         let warning = catalog.warnings().first();
         let why = warning.map_or_else(|| "it is none".to_owned(), ToString::to_string);
@@ -121,7 +173,7 @@ fn resource(env: &Env, entity: Unknown<'_>) -> Result<Option<Resource>> {
     };
     let reference = catalog.references().next().ok_or_else(set_aside)?;
     let described = catalog.described(reference);
-    described.map(Some).map_err(|error| Failure::new("entity::unknown", error.to_string()))
+    described.map_err(|error| Failure::new("entity::unknown", error.to_string()))
 }
 
 /// What differs between two policy sets; `PolicyComparison` in `header.d.ts`.

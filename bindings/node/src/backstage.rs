@@ -76,16 +76,20 @@ pub(crate) fn answer<'env>(
 ) -> Result<Object<'env>> {
     match who {
         Ok(principal) => {
-            let attributes = permission.attributes.as_ref();
-            let asked = PermissionQuery {
-                name: &permission.name,
-                action: attributes.and_then(|attributes| attributes.action.as_deref()),
-                resource_type: permission.resource_type.as_deref(),
-            };
-            let answer = policy.decide(&asked, principal.as_ref());
+            let answer = policy.decide(&query(permission), principal.as_ref());
             answer_object(env, &answer, policy.may_keep(&answer))
         }
         Err(error) => answer_object(env, &policy.refuse_user(error), true),
+    }
+}
+
+/// Returns what is asked, in the engine's words.
+pub(crate) fn query(permission: &BackstagePermission) -> PermissionQuery<'_> {
+    let attributes = permission.attributes.as_ref();
+    PermissionQuery {
+        name: &permission.name,
+        action: attributes.and_then(|attributes| attributes.action.as_deref()),
+        resource_type: permission.resource_type.as_deref(),
     }
 }
 
@@ -234,7 +238,7 @@ fn optional(value: Unknown<'_>, what: &str) -> Result<Option<String>> {
     text(value, what, ID_BYTES).map(Some)
 }
 
-fn answer_object<'env>(
+pub(crate) fn answer_object<'env>(
     env: &'env Env,
     answer: &PolicyAnswer,
     may_keep: bool,

@@ -158,7 +158,7 @@ pub struct ConditionBudget {
 }
 
 impl ConditionBudget {
-    fn checked(self) -> Budget {
+    pub(crate) fn checked(self) -> Budget {
         let default = Budget::default();
         let or = |given: Option<u32>, default: usize| given.map_or(default, |n| n as usize);
         Budget {

@@ -177,6 +177,7 @@ fn backstage_page() -> Result<()> {
         &["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json", "--noEmit"][..],
         &["node_modules/vitest/vitest.mjs", "run"],
         &["--test", "--test-reporter=spec", "test/browser/page.test.mjs"],
+        &["--test", "--test-reporter=spec", "test/browser/large.test.mjs"],
     ] {
         run(Command::new(&node).current_dir(&page).env("SCREENSHOTS", &shots).args(args))?;
     }

@@ -9,6 +9,7 @@ use stagedoor_core::{
     ResidualCondition,
 };
 
+use crate::budget::Budget;
 use crate::conditions::{CombinedPolicies, Conditions, Room};
 use crate::criteria::PolicyDecision;
 use crate::names;
@@ -110,11 +111,16 @@ impl PolicyEngine {
         PolicyAnswer(Arc::new(AnswerInner { decision, reasons, errors, findings, revision }))
     }
 
-    pub(crate) fn evaluate(&self, permission: &Permission, principal: &Principal) -> PolicyAnswer {
+    pub(crate) fn evaluate(
+        &self,
+        permission: &Permission,
+        principal: &Principal,
+        budget: Budget,
+    ) -> PolicyAnswer {
         let evaluated = match permission.resource_type() {
             None => self.basic(permission, principal),
             Some(resource_type) => {
-                with_stack(|| self.conditional(permission, resource_type, principal))
+                with_stack(|| self.conditional(permission, resource_type, principal, budget))
             }
         };
         evaluated.unwrap_or_else(|reason| {
@@ -162,6 +168,7 @@ impl PolicyEngine {
         permission: &Permission,
         resource_type: &str,
         principal: &Principal,
+        budget: Budget,
     ) -> Result<PolicyAnswer, String> {
         let type_name =
             type_name(resource_type).ok_or_else(|| format!("`{resource_type}` has no type"))?;
@@ -190,7 +197,7 @@ impl PolicyEngine {
             Principal::User(user) => user.reference().to_string(),
             Principal::Service(subject) => subject.clone(),
         };
-        let room = Room { budget: self.budget, owners: Some(&self.owners), own: &own };
+        let room = Room { budget, owners: Some(&self.owners), own: &own };
         let combined = conditions.combined(&residuals, room);
         let CombinedPolicies { formula, criteria, reasons, mut findings } = combined;
         findings.extend(unreadable_refs(principal));

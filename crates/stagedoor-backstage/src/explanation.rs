@@ -1,6 +1,9 @@
 //! Why somebody has a permission, or why not: about one resource, and without one.
 
-use stagedoor_core::{DecideError, EntitiesError, Explanation, Residual, ResidualCondition};
+use stagedoor_core::{
+    DecideError, Entities, EntitiesError, Explanation, Outcome, Request, Residual,
+    ResidualCondition,
+};
 use stagedoor_wire::{BackstageResidual, ResidualApplies};
 
 use crate::conditions::excerpt;
@@ -48,14 +51,39 @@ impl PolicyEngine {
         principal: &Principal,
         resource: Option<Resource>,
     ) -> Result<Explanation, ExplanationError> {
+        let (request, entities) = self.request(permission, principal, resource)?;
+        Ok(self.engine.explain(&request, &entities)?)
+    }
+
+    /// Decides about one resource, all of which is known: nothing is closed since no rule of
+    /// Backstage can say it.
+    ///
+    /// # Errors
+    ///
+    /// As [`explain`](Self::explain). Take that as a denial.
+    pub fn decide_about(
+        &self,
+        permission: &str,
+        principal: &Principal,
+        resource: Resource,
+    ) -> Result<Outcome, ExplanationError> {
+        let (request, entities) = self.request(permission, principal, Some(resource))?;
+        Ok(self.engine.decide(&request, &entities)?)
+    }
+
+    fn request(
+        &self,
+        permission: &str,
+        principal: &Principal,
+        resource: Option<Resource>,
+    ) -> Result<(Request, Entities), ExplanationError> {
         let permission = self.permissions.get(permission)?;
         let parts = resource.as_ref().map(|resource| resource.entities().to_vec());
         let asked = permission.request(principal, resource)?;
         // In place of the principal as the request has it: that is in no circle of groups.
         let principal = principal.entity_within(&self.groups);
         let entities = std::iter::once(principal).chain(parts.into_iter().flatten());
-        let entities = self.groups.entities.with(entities)?;
-        Ok(self.engine.explain(&asked.request, &entities)?)
+        Ok((asked.request, self.groups.entities.with(entities)?))
     }
 
     /// Returns what each policy says about somebody's permission whatever the resource is. Policies
@@ -180,6 +208,9 @@ mod tests {
             let satisfied = explained.policies().iter();
             let satisfied = satisfied.filter(|policy| *policy.status() == PolicyStatus::Satisfied);
             assert_eq!(satisfied.map(|policy| policy.policy()).collect::<Vec<_>>(), [by]);
+            let decided = policy.decide_about(delete, &user(name)?, ledger()?)?;
+            assert_eq!(decided.decision(), Decision::Allow, "{name}");
+            assert_eq!(decided.reasons().map(|policy| policy.id()).collect::<Vec<_>>(), [by]);
         }
         let denied = policy.explain("kubernetes.proxy", &user("ana")?, None)?;
         assert_eq!(denied.outcome().decision(), Decision::Deny);

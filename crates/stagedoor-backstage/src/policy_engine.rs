@@ -202,7 +202,7 @@ impl PolicyEngine {
             return self.refusal(Finding::nobody());
         };
         let answer = self.cache.get(permission.name(), principal).unwrap_or_else(|| {
-            let answer = self.evaluate(permission, principal);
+            let answer = self.evaluate(permission, principal, self.budget);
             if self.may_keep(&answer) {
                 self.cache.put(&permission.name, principal, &answer);
             }
@@ -211,6 +211,28 @@ impl PolicyEngine {
         match asked.resource_type {
             None => self.without_conditions(permission, answer),
             Some(_) => answer,
+        }
+    }
+
+    /// Answers as [`decide`](Self::decide) does, with conditions that may be of another size. For
+    /// those that Backstage does not send around, but a rule of the catalog's stands for. Nothing
+    /// is kept.
+    #[must_use]
+    pub fn decide_within(
+        &self,
+        asked: &PermissionQuery<'_>,
+        principal: &Principal,
+        budget: Budget,
+    ) -> PolicyAnswer {
+        match self.known(asked) {
+            Ok(permission) => {
+                let answer = self.evaluate(permission, principal, budget);
+                match asked.resource_type {
+                    None => self.without_conditions(permission, answer),
+                    Some(_) => answer,
+                }
+            }
+            Err(finding) => self.refusal(*finding),
         }
     }
 
@@ -260,7 +282,7 @@ impl PolicyEngine {
             let reference = user.reference().clone();
             let principal = Principal::User(user);
             for permission in self.permissions.iter().filter(|p| p.resource_type().is_some()) {
-                let answer = self.evaluate(permission, &principal);
+                let answer = self.evaluate(permission, &principal, self.budget);
                 let large = answer.findings().iter().filter(|f| f.code == FindingCode::OverBudget);
                 findings.extend(large.cloned().map(|finding| Finding {
                     message: format!("`{reference}` `{}`: {}", permission.name(), finding.message),

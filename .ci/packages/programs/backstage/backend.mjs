@@ -8,6 +8,7 @@ backend.add(import('@backstage/plugin-auth-backend-module-guest-provider'));
 backend.add(import('@backstage/plugin-catalog-backend'));
 backend.add(import('@backstage/plugin-permission-backend'));
 backend.add(import('@stagedoor/backstage-plugin-permission-backend-module-stagedoor'));
+backend.add(import('@stagedoor/backstage-plugin-permission-backend-module-stagedoor/catalog'));
 await backend.start();
 process.send?.('started');
 process.on('disconnect', () => process.exit());

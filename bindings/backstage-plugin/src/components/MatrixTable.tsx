@@ -5,12 +5,19 @@ import type { GridPermission } from '../answers.js';
 import { said } from '../matrix.js';
 import type { Cell, Row, View } from '../matrix.js';
 
-/** As `--stagedoor-row` of the style sheet: rows outside of what is seen are not rendered. */
+/**
+ * As `--stagedoor-row` of the style sheet, the height and the width of a cell: what is outside of what
+ * is seen is not rendered.
+ */
 const ROW = 36;
+/** So many columns are rendered whether they are seen or not. */
+const COLUMNS = 64;
 /** So many rows beside those that are seen are rendered. */
 const BESIDE = 12;
 /** So many are seen before the page knows its size. */
 const SEEN = 40;
+/** So many columns are passed before others are rendered. */
+const STEP = 6;
 /** So many rows PageUp and PageDown go. */
 const PAGE = 10;
 
@@ -38,13 +45,15 @@ const NAMES = -1;
 
 /**
  * Groups and permissions as a grid. By keyboard it is one stop: arrows go from cell to cell, Enter
- * opens one. Of many rows those that are seen are rendered.
+ * opens one. Of many rows and columns those that are seen are rendered.
  */
 export function MatrixTable(props: MatrixTableProps) {
   const { columns, rows, order, onOrder, onOpen } = props;
   const [at, setAt] = useState<Position>({ row: 0, column: 0 });
   const [top, setTop] = useState(0);
+  const [left, setLeft] = useState(0);
   const [seen, setSeen] = useState(SEEN);
+  const [seenColumns, setSeenColumns] = useState(SEEN);
   const area = useRef<HTMLDivElement>(null);
   const wantsFocus = useRef(false);
 
@@ -55,10 +64,22 @@ export function MatrixTable(props: MatrixTableProps) {
   const first = Math.max(0, Math.floor(top / ROW) - BESIDE);
   const last = Math.min(rows.length, first + seen + 2 * BESIDE);
 
+  const isWide = columns.length > COLUMNS;
+  const firstColumn = isWide
+    ? Math.max(0, Math.min(Math.floor(left / ROW), columns.length) - BESIDE)
+    : 0;
+  const lastColumn = isWide
+    ? Math.min(columns.length, firstColumn + seenColumns + 2 * BESIDE)
+    : columns.length;
+
   const onScroll = useCallback((event: UIEvent<HTMLDivElement>) => {
-    const { scrollTop, clientHeight } = event.currentTarget;
+    const { scrollTop, scrollLeft, clientHeight, clientWidth } =
+      event.currentTarget;
     setTop(scrollTop);
+    // A step at a time: nothing is rendered anew for less.
+    setLeft(Math.floor(scrollLeft / (ROW * STEP)) * ROW * STEP);
     setSeen(Math.max(SEEN, Math.ceil(clientHeight / ROW)));
+    setSeenColumns(Math.max(SEEN, Math.ceil(clientWidth / ROW)));
   }, []);
 
   // The cell may have to be rendered first.
@@ -84,6 +105,12 @@ export function MatrixTable(props: MatrixTableProps) {
     if (element && position.row !== NAMES && !isRendered) {
       element.scrollTop = position.row * ROW;
       setTop(position.row * ROW);
+    }
+    const isColumnRendered =
+      position.column >= firstColumn && position.column < lastColumn;
+    if (element && !isColumnRendered) {
+      element.scrollLeft = position.column * ROW;
+      setLeft(position.column * ROW);
     }
   };
 
@@ -128,13 +155,16 @@ export function MatrixTable(props: MatrixTableProps) {
               <th scope="col" className="stagedoor-corner">
                 Group
               </th>
-              {columns.map(({ name }, index) => {
+              <Spacer columns={firstColumn} />
+              {columns.slice(firstColumn, lastColumn).map(({ name }, place) => {
+                const index = firstColumn + place;
                 const isAt = current.row === NAMES && index === current.column;
                 const by = `permission:${name}` as const;
                 return (
                   <th
                     key={name}
                     scope="col"
+                    aria-colindex={index + 2}
                     aria-sort={order === by ? 'descending' : 'none'}
                   >
                     <button
@@ -149,6 +179,7 @@ export function MatrixTable(props: MatrixTableProps) {
                   </th>
                 );
               })}
+              <Spacer columns={columns.length - lastColumn} />
             </tr>
           </thead>
           <tbody>
@@ -161,6 +192,8 @@ export function MatrixTable(props: MatrixTableProps) {
                 row={row}
                 number={first + offset}
                 columns={columns}
+                firstColumn={firstColumn}
+                lastColumn={lastColumn}
                 column={
                   first + offset === current.row ? current.column : undefined
                 }
@@ -194,11 +227,19 @@ export function nameOf({ groups }: Row): string {
   return others.length ? `${group} and ${others.length} more` : group;
 }
 
+/** Stands for columns that are not rendered. */
+function Spacer({ columns }: { columns: number }) {
+  if (columns <= 0) return null;
+  return <td aria-hidden="true" style={{ minWidth: columns * ROW }} />;
+}
+
 /** Rendered again for what concerns it alone: there are thousands of cells. */
 const MatrixRow = memo(function MatrixRow({
   row,
   number,
   columns,
+  firstColumn,
+  lastColumn,
   column,
   onFocus,
   onOpen,
@@ -206,6 +247,8 @@ const MatrixRow = memo(function MatrixRow({
   row: Row;
   number: number;
   columns: readonly GridPermission[];
+  firstColumn: number;
+  lastColumn: number;
   /** The column that the keyboard is at, if it is in this row. */
   column: number | undefined;
   onFocus: (position: Position) => void;
@@ -217,10 +260,12 @@ const MatrixRow = memo(function MatrixRow({
       <th scope="row" title={row.groups.join('\n')}>
         {name}
       </th>
-      {columns.map((permission, index) => {
+      <Spacer columns={firstColumn} />
+      {columns.slice(firstColumn, lastColumn).map((permission, place) => {
+        const index = firstColumn + place;
         const cell = row.cells[index] ?? { result: 'DENY', words: null };
         return (
-          <td key={permission.name}>
+          <td key={permission.name} aria-colindex={index + 2}>
             <button
               type="button"
               tabIndex={index === column ? 0 : -1}
@@ -236,6 +281,7 @@ const MatrixRow = memo(function MatrixRow({
           </td>
         );
       })}
+      <Spacer columns={columns.length - lastColumn} />
     </tr>
   );
 });

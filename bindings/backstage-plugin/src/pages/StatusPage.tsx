@@ -26,8 +26,8 @@ export function StatusPage() {
 }
 
 export function StatusView({ status }: { status: Status }) {
-  const { policies, shadow, told, notices, latestDifferences, plugins } =
-    status;
+  const { policies, shadow, told, notices, latestDifferences } = status;
+  const { plugins, catalogRule } = status;
   const counts = Object.entries(notices);
   return (
     <>
@@ -72,6 +72,11 @@ export function StatusView({ status }: { status: Status }) {
         {plugins.length
           ? `Plugins that tell their permissions: ${plugins.join(', ')}.`
           : 'No plugin has told its permissions.'}
+      </p>
+      <p className="stagedoor-quiet">
+        {catalogRule === null
+          ? 'Single entities of the catalog are decided by the policies themselves, by its rule.'
+          : `Entities of the catalog are decided by Backstage's own rules: ${catalogRule}.`}
       </p>
     </>
   );

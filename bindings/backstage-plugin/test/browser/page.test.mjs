@@ -1,86 +1,29 @@
 // The page in Chromium, as part of a whole Backstage app, against the example's backend: what it
 // shows is what Backstage decides.
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { Browser } from '../../../../tests/browser/chromium.mjs';
-import { buildApp } from '../../app/build.mjs';
-import { serveApp } from '../../app/serve.mjs';
-
-const require = createRequire(import.meta.url);
-const { ExampleProcess } = require('../../../backstage/test/exampleProcess.js');
+import { COMPLETE, options, skip, startApp } from './app.mjs';
 
 const USERS = ['ana', 'ben', 'cleo', 'dan', 'eva', 'finn', 'guest'];
 const OWN = 'component:default/payments-service-3';
 
-const chromium = process.env.PATH.split(delimiter)
-  .flatMap(folder =>
-    ['chromium', 'chromium-browser', 'google-chrome'].map(name =>
-      join(folder, name),
-    ),
-  )
-  .find(path => existsSync(path));
-const skip =
-  chromium === undefined &&
-  'skipped: no Chromium. Install it: apt-get install chromium';
-const options = { skip, timeout: 900_000 };
-
-let [backend, server, browser, origin] = [];
-const folder = mkdtempSync(join(tmpdir(), 'stagedoor-app-'));
-const shots =
-  process.env.SCREENSHOTS ?? mkdtempSync(join(tmpdir(), 'stagedoor-shots-'));
+let [app, backend, origin] = [];
 
 before(
   async () => {
     if (skip) return;
-    server = await serveApp(folder, () => backend.base);
-    origin = `http://127.0.0.1:${server.address().port}`;
-    [backend] = await Promise.all([
-      ExampleProcess.start(),
-      buildApp(folder, origin),
-    ]);
+    app = await startApp();
+    ({ backend, origin } = app);
     for (const name of USERS) await backend.signIn(name);
-    browser = new Browser(chromium, shots);
   },
   { timeout: 900_000 },
 );
 
-after(async () => {
-  await browser?.close();
-  server?.closeAllConnections();
-  server?.close();
-  await backend?.stop();
-  rmSync(folder, { recursive: true, force: true });
-  if (!process.env.SCREENSHOTS) rmSync(shots, { recursive: true, force: true });
-});
+after(() => app?.close());
 
-/** Opens a page of the app as somebody. */
-async function open(as, path, [width, height] = [1400, 900], scheme = 'light') {
-  const page = await browser.page(width, height);
-  await page.scheme(scheme);
-  const separator = path.includes('?') ? '&' : '?';
-  await page.open(`${origin}${path}${separator}as=${as}`);
-  return page;
-}
-
-/** Waits until an expression is true in a page, and returns it. */
-async function until(page, expression) {
-  const ends = Date.now() + 30_000;
-  for (;;) {
-    const value = await page.run(expression);
-    if (value) return value;
-    if (Date.now() > ends) {
-      await page.shoot('failed');
-      const text = await page.run('document.body.innerText');
-      throw new Error(`${expression} does not come true: ${text}`);
-    }
-    await page.run('new Promise(requestAnimationFrame)');
-  }
-}
+const open = (...asked) => app.open(...asked);
+const until = (...asked) => app.until(...asked);
 
 const ask = async (path, as) => {
   const { status, body } = await backend.call(
@@ -106,11 +49,6 @@ async function authorize(as, permission, resourceRef) {
   assert.equal(status, 200, JSON.stringify(body));
   return body.items[0].result;
 }
-
-const COMPLETE = `(() => {
-  const count = document.querySelector('[data-testid=count]');
-  return !!count && !count.textContent.includes('reading');
-})()`;
 
 test('every cell of the grid is what the policies decide', options, async t => {
   const page = await open('cleo', '/stagedoor/access');
@@ -411,43 +349,6 @@ test(
   },
 );
 
-test('with 1,000 roles the first view is there soon', options, async t => {
-  const roles = Array.from(
-    { length: 1_000 },
-    (_, index) => `@id("role-${index}") permit (
-      principal in Backstage::Group::"group:default/role-${index}",
-      action == Backstage::Action::"catalog.entity.delete",
-      resource is Backstage::CatalogEntity
-    ) when { resource.hasTag("spec.system") &&
-      resource.getTag("spec.system").contains("system-${index}") };`,
-  );
-  const before = (await ask('status', 'cleo')).policies.revision;
-  writeFileSync(join(backend.policies, 'roles.cedar'), roles.join('\n'));
-  await backend.eventually(
-    async () => (await ask('status', 'cleo')).policies.revision !== before,
-  );
-  const page = await open('cleo', '/stagedoor/access');
-  await until(page, COMPLETE);
-  // Again, as somebody who was there before.
-  await page.open(`${origin}/stagedoor/access`);
-  const milliseconds = await until(
-    page,
-    `document.querySelector('[data-groups]') && performance.now()`,
-  );
-  t.diagnostic(`first row after ${Math.round(milliseconds)} ms`);
-  // On a machine that does ten other things; the README has the figure of one that does not.
-  assert.ok(milliseconds < 20_000, `${milliseconds}`);
-});
-
 test('nothing went wrong in any page', options, () => {
-  const wrong = browser.events.filter(
-    ({ method, params }) =>
-      method === 'Runtime.exceptionThrown' ||
-      (method === 'Log.entryAdded' && params.entry.level === 'error') ||
-      (method === 'Runtime.consoleAPICalled' && params.type === 'error'),
-  );
-  assert.deepEqual(
-    wrong.map(({ params }) => JSON.stringify(params).slice(0, 500)),
-    [],
-  );
+  assert.deepEqual(app.failures(), []);
 });

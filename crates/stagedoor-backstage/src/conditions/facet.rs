@@ -124,11 +124,7 @@ impl Facet {
                      case: write the value in lower case",
                 )
             }
-            Self::Input(key)
-                if CASELESS_INPUTS.contains(&key.as_str())
-                    && !value.is_empty()
-                    && value.bytes().all(|b| b.is_ascii_digit()) =>
-            {
+            Self::Input(key) if CASELESS_INPUTS.contains(&key.as_str()) && is_whole(value) => {
                 Expressible::No(
                     "since its version 4.3 the scaffolder compares digits in this input as \
                      numbers for some actions, `042` with `42`: compare with a name",
@@ -142,6 +138,19 @@ impl Facet {
             _ => Expressible::Yes,
         }
     }
+}
+
+/// Returns whether some digits are this number: the text is digits, or what JavaScript prints of a
+/// number that digits are as well, such as `1e+21`.
+fn is_whole(text: &str) -> bool {
+    let is_digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    is_digits || printed_number(text).is_some_and(|number| number >= 0.0 && number.fract() == 0.0)
+}
+
+/// Returns the number that JavaScript prints like this, if there is one.
+pub(super) fn printed_number(text: &str) -> Option<f64> {
+    let number: f64 = text.parse().ok()?;
+    (number.is_finite() && crate::yaml::number_text(number) == text).then_some(number)
 }
 
 /// Returns whether the path leads to inputs alone. The scaffolder walks JavaScript objects

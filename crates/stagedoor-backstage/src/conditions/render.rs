@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
-use super::facet::Facet;
+use super::facet::{Facet, printed_number};
 use super::formula::{Fact, Formula, Junction, Literal, Values};
 use crate::criteria::{ConditionParam, Criteria, PermissionCondition};
 use crate::permission_rules::{PermissionRules, RuleParams};
@@ -172,10 +172,4 @@ fn text(text: &str) -> ConditionParam {
 fn row(path: &str) -> Option<(&'static str, &str)> {
     let metadata = path.strip_prefix("metadata.").map(|key| ("HAS_METADATA", key));
     metadata.or_else(|| path.strip_prefix("spec.").map(|key| ("HAS_SPEC", key)))
-}
-
-/// Returns the number that JavaScript prints like this, if there is one.
-pub(super) fn printed_number(text: &str) -> Option<f64> {
-    let number: f64 = text.parse().ok()?;
-    (number.is_finite() && crate::yaml::number_text(number) == text).then_some(number)
 }

@@ -156,7 +156,9 @@ fn inputs_that_javascript_reads_in_another_way_close() -> anyhow::Result<()> {
         ("owner", "Acme", false),
         // Newer scaffolders compare digits there as numbers: `042` is `42`.
         ("projectId", "42", false),
+        ("projectId", "1e+21", false),
         ("projectId", "4.2", true),
+        ("projectId", "-42", true),
         ("n", "42", true),
         ("a.length", "1", false),
         ("constructor.name", "Object", false),

@@ -30,8 +30,20 @@ const KEYS: [&str; 9] = [
     "values.name",
 ];
 // Newer scaffolders compare digits as numbers in some of these inputs.
-const VALUES: [&str; 11] =
-    ["acme", "Acme", "private", "", "true", "false", "1.5", "0", "1e+21", "42", "042"];
+const VALUES: [&str; 12] = [
+    "acme",
+    "Acme",
+    "private",
+    "",
+    "true",
+    "false",
+    "1.5",
+    "0",
+    "1e+21",
+    "1000000000000000000000",
+    "42",
+    "042",
+];
 const USERS: [&str; 4] =
     ["user:default/ana", "user:default/bo", "user:default/Ana", "group:default/a"];
 
@@ -161,8 +173,10 @@ fn resource(kind: usize, seed: &mut Seed) -> (Value, Resource) {
                 let text = seed.pick(&VALUES);
                 // Numbers and booleans stand beside strings of the same text.
                 let value: Value = match seed.below(3) {
-                    // JavaScript prints no number as `042`.
-                    0 if text != "042" => text.parse::<f64>().ok().map_or(text.into(), Value::from),
+                    // JavaScript prints no number like these.
+                    0 if text != "042" && !text.starts_with("10") => {
+                        text.parse::<f64>().ok().map_or(text.into(), Value::from)
+                    }
                     1 => text.parse::<bool>().map_or(text.into(), Value::from),
                     _ => text.into(),
                 };
