@@ -153,12 +153,13 @@ async function main() {
   const folder = mkdtempSync(join(tmpdir(), 'stagedoor-bench-'));
   const rows = [];
   try {
-    for (const count of REPOSITORIES)
+    for (const count of REPOSITORIES) {
       rows.push(...(await measure(count, folder)));
+      console.table(rows);
+    }
   } finally {
     rmSync(folder, { recursive: true });
   }
-  console.table(rows);
 }
 
 main().then(

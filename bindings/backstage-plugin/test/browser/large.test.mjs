@@ -115,22 +115,29 @@ async function timed(page, action, expression) {
 test('300 groups and 150 permissions are there soon', options, async t => {
   const page = await app.open('cleo', '/stagedoor/access');
   await until(page, COMPLETE);
+  // What Chromium takes of processors, whatever else the machine does.
+  const busy = async () => {
+    const { processInfo } = await app.browser.send('SystemInfo.getProcessInfo');
+    return processInfo.reduce((sum, { cpuTime }) => sum + cpuTime * 1000, 0);
+  };
   const views = [];
   for (let times = 0; times < 3; times += 1) {
+    const begun = await busy();
     // Again, as somebody who was there before.
     await page.open(`${app.origin}/stagedoor/access`);
     const first = await until(
       page,
       `document.querySelector('[data-groups]') && performance.now()`,
     );
+    const worked = (await busy()) - begun;
     const complete = await until(page, `${COMPLETE} && performance.now()`);
     const [asked] = await page.run(
       `performance.getEntriesByType('resource').filter(({ name }) => name.includes('/grid')).map(({ duration }) => duration)`,
     );
-    views.push([first, asked, complete].map(Math.round));
+    views.push([first, asked, worked, complete].map(Math.round));
   }
   t.diagnostic(
-    `ms until the first row, of which the backend, and until all groups: ${JSON.stringify(views)}`,
+    `ms until the first row, of which the backend; processor time of Chromium; until all groups: ${JSON.stringify(views)}`,
   );
   const told = await page.run(
     `document.querySelector('[data-testid=count]').textContent`,
