@@ -1,9 +1,9 @@
 //! Texts of others, made safe to show.
 //!
 //! Names, reasons and messages come from files, requests and rules that others wrote. A terminal
-//! obeys control characters, a CI server takes a line that begins with `::` for a command, a reader
-//! is misled by characters that turn the direction of writing, and XML has no place for
-//! noncharacters. Whoever writes such a text for people or for another program uses these.
+//! obeys control characters, a CI server takes a line that begins with `::` for a command, and `##[` or
+//! `##vso[` wherever it stands, a reader is misled by characters that turn the direction of writing, and
+//! XML has no place for noncharacters. Whoever writes such a text for people or for another program uses these.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -75,6 +75,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 ///
 /// assert_eq!(single_line(" no\n::add-mask::x\r\n"), "no ::add-mask::x");
 /// assert_eq!(single_line("x\u{202e}y"), "x\\u{202e}y");
+/// assert_eq!(single_line("no ##[add-mask]y"), "no #\\u{23}[add-mask]y");
 /// ```
 #[must_use]
 pub fn single_line(text: &str) -> String {
@@ -83,14 +84,22 @@ pub fn single_line(text: &str) -> String {
 }
 
 fn escaped(text: &str, is_odd: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&is_odd) {
+    if !text.contains(&is_odd) && !text.contains("##") {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_odd(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    let mut left = text.chars();
+    while let Some(c) = left.next() {
+        let is_command = c == '#' && shown.ends_with('#') && is_command(left.as_str());
+        if is_odd(c) || is_command { shown.extend(c.escape_unicode()) } else { shown.push(c) }
     }
     Cow::Owned(shown)
+}
+
+/// Returns whether what follows `##` makes it a command to a CI server: GitHub's runner obeys `##[name]`
+/// within a line, that of Azure Pipelines `##vso[name]`.
+fn is_command(after: &str) -> bool {
+    after.trim_start_matches(|c: char| c.is_ascii_alphanumeric()).starts_with('[')
 }
 
 #[cfg(test)]
@@ -107,6 +116,9 @@ mod tests {
             ("\u{1b}]0;title\u{7}", "\\u{1b}]0;title\\u{7}"),
             ("\u{200b}\u{feff}\u{2066}", "\\u{200b}\\u{feff}\\u{2066}"),
             ("\u{fffe}\u{ffff}\u{1ffff}", "\\u{fffe}\\u{ffff}\\u{1ffff}"),
+            ("x ##vso[task.setvariable]y", "x #\\u{23}vso[task.setvariable]y"),
+            ("###[error]", "##\\u{23}[error]"),
+            ("## a heading, #[attribute]", "## a heading, #[attribute]"),
             // Joiners belong to how some are written.
             ("emoji 👩‍🚀, می\u{200c}خواهم", "emoji 👩‍🚀, می\u{200c}خواهم"),
         ] {
