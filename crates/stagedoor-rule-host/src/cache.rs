@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::code_memory::CodeMemory;
 use crate::contract::VERSIONS;
 use crate::inspect::INSPECTION;
 use crate::seal::Seal;
@@ -71,13 +72,12 @@ impl Cache {
         engine: &Engine,
     ) -> Option<(K, Component)> {
         let name = self.name(rule);
-        let entry = read(&self.directory.join(&name)).ok()?;
-        let (known, compiled) = self.seal.open(&name, &entry)?;
+        let (known, compiled) = read(&self.seal, &self.directory, &name)?;
         // SAFETY: these bytes were written by `put`, which had them from Wasmtime: nobody
         // else has the key. Wasmtime checks that they are of its version and settings.
         #[expect(unsafe_code, reason = "compiled code is trusted by its authentication code")]
-        let component = unsafe { Component::deserialize(engine, compiled) };
-        Some((known, component.ok()?))
+        let component = unsafe { compiled.component(engine) };
+        Some((known, component?))
     }
 
     /// Keeps what is known of a rule, and its compiled form. Nothing is lost if that fails but
@@ -108,13 +108,16 @@ pub(crate) fn write_whole(directory: &Path, name: &str, parts: &[&[u8]]) -> io::
     })
 }
 
-/// Reads an entry at once, since growing would copy megabytes.
-pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let length = file.metadata()?.len().min(ENTRY_BYTES);
-    let mut entry = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    file.take(ENTRY_BYTES).read_to_end(&mut entry)?;
-    Ok(entry)
+/// Reads an entry: what is known of a rule, and its compiled code.
+pub(crate) fn read<K: DeserializeOwned>(
+    seal: &Seal,
+    directory: &Path,
+    name: &str,
+) -> Option<(K, CodeMemory)> {
+    let file = File::open(directory.join(name)).ok()?;
+    let length = file.metadata().ok()?.len().min(ENTRY_BYTES);
+    let memory = CodeMemory::with_capacity(usize::try_from(length).ok()?);
+    seal.open(name, file.take(ENTRY_BYTES), memory).ok()?
 }
 
 /// Returns the hash of everything that an entry depends on beside its rule: this version,

@@ -1,5 +1,7 @@
 //! One call of a rule: a fresh instance under its limits.
 
+use std::time::{Duration, Instant};
+
 use stacker::maybe_grow;
 use wasmtime::component::Instance;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
@@ -11,7 +13,7 @@ use crate::error::{LimitExceeded, WasmRuleError, causes};
 use crate::host::Shared;
 use crate::instance_limits::State;
 use crate::limits::RuleLimits;
-use crate::turns::{Busy, Turns};
+use crate::turns::{Busy, SLOW, Turns};
 
 /// Room for the host's own frames below a rule's stack.
 const HOST_STACK_BYTES: usize = 256 << 10;
@@ -30,25 +32,35 @@ pub(crate) fn call<R>(
     let turn = turns.acquire(&host.places, limits.calls, timeout);
     let _turn = turn.map_err(|Busy| WasmRuleError::Busy(timeout))?;
     let _running = host.ticker.run();
-    let begun = processor_time();
+    // Asking for the thread's clock takes longer than asking for the one on the wall.
+    let (begun, entered) = (processor_time(), Instant::now());
     let called =
         maybe_grow(STACK_BYTES + HOST_STACK_BYTES, 2 * (STACK_BYTES + HOST_STACK_BYTES), || {
             // INVARIANT: an instance serves one call: nothing that a rule learns of one request is
             // there for the next.
-            let mut store = store(host, limits).map_err(|e| not_instantiated(e, limits, host))?;
+            let mut store =
+                store(host, limits, begun).map_err(|e| not_instantiated(e, limits, host))?;
             let instance =
                 rule.instantiate(&mut store).map_err(|e| not_instantiated(e, limits, host))?;
             let given = function(&instance, &mut store).map_err(|e| failed(e, limits))?;
             let left = store.get_fuel().unwrap_or_default();
             Ok((given, limits.fuel.saturating_sub(left)))
         });
-    if let (Some(begun), Some(now)) = (begun, processor_time()) {
+    let passed = entered.elapsed();
+    if passed < SLOW {
+        turns.took(passed);
+    } else if let (Some(begun), Some(now)) = (begun, processor_time()) {
         turns.took(now.saturating_sub(begun));
     }
     called
 }
 
-fn store(host: &Shared, limits: &RuleLimits) -> wasmtime::Result<Store<State>> {
+/// Returns a store for a call that began at a processor time of this thread.
+fn store(
+    host: &Shared,
+    limits: &RuleLimits,
+    begun: Option<Duration>,
+) -> wasmtime::Result<Store<State>> {
     let state = State {
         memory: 0,
         table: 0,
@@ -61,7 +73,7 @@ fn store(host: &Shared, limits: &RuleLimits) -> wasmtime::Result<Store<State>> {
     store.limiter(|state| state);
     store.set_fuel(limits.fuel)?;
     store.set_hostcall_fuel(limits.output_bytes);
-    let mut budget = CpuBudget::begin(limits.deadline);
+    let mut budget = CpuBudget::since(limits.deadline, begun);
     store.set_epoch_deadline(budget.first());
     store.epoch_deadline_callback(move |_| Ok(budget.passed()));
     Ok(store)

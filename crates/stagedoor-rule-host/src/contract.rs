@@ -3,10 +3,12 @@
 //! Types of the component model are compared by their structure, so that both versions of the
 //! contract share the types here.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use wasmtime::Store;
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentType, Instance, InstancePre, Lift, Linker, Lower,
-    flags,
+    TypedFunc, flags,
 };
 
 use crate::error::causes;
@@ -86,7 +88,12 @@ pub(crate) struct LinkedRule {
     describe: ComponentExportIndex,
     validate: Option<ComponentExportIndex>,
     evaluate: ComponentExportIndex,
+    /// Whether the type of `evaluate` was checked.
+    is_typed: AtomicBool,
 }
+
+/// What `evaluate` is given, and gives back.
+type Evaluate<'r> = TypedFunc<(&'r Request,), (Result<Verdict, String>,)>;
 
 impl LinkedRule {
     /// Finds the functions of the contract in a component.
@@ -107,7 +114,8 @@ impl LinkedRule {
         };
         let validate = (version == WITH_VALIDATE).then(|| function("validate")).transpose()?;
         let (describe, evaluate) = (function("describe")?, function("evaluate")?);
-        Ok(Self { pre, version, describe, validate, evaluate })
+        let is_typed = AtomicBool::new(false);
+        Ok(Self { pre, version, describe, validate, evaluate, is_typed })
     }
 
     /// Returns the version of the contract that it follows.
@@ -129,9 +137,26 @@ impl LinkedRule {
         if let Some(validate) = self.validate {
             instance.get_typed_func::<(&str,), (Result<(), String>,)>(&mut *store, validate)?;
         }
-        type Answer = Result<Verdict, String>;
-        instance.get_typed_func::<(&Request,), (Answer,)>(&mut *store, self.evaluate)?;
-        Ok(())
+        self.typed_evaluate(instance, store).map(drop)
+    }
+
+    /// Returns `evaluate` of an instance. Its type, which is compared part by part, is the same in all.
+    fn typed_evaluate<'r>(
+        &self,
+        instance: &Instance,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<Evaluate<'r>> {
+        if self.is_typed.load(Ordering::Acquire)
+            && let Some(function) = instance.get_func(&mut *store, self.evaluate)
+        {
+            // SAFETY: a function of this component, by the same index, was checked to have this type,
+            // which is that of the component and not of an instance.
+            #[expect(unsafe_code, reason = "the type is checked once, not at each call")]
+            return Ok(unsafe { TypedFunc::new_unchecked(function) });
+        }
+        let function = instance.get_typed_func(&mut *store, self.evaluate)?;
+        self.is_typed.store(true, Ordering::Release);
+        Ok(function)
     }
 
     pub(crate) fn describe(
@@ -166,10 +191,7 @@ impl LinkedRule {
         store: &mut Store<State>,
         request: &Request,
     ) -> wasmtime::Result<Result<Verdict, String>> {
-        let function = instance.get_typed_func::<(&Request,), (Result<Verdict, String>,)>(
-            &mut *store,
-            self.evaluate,
-        )?;
+        let function = self.typed_evaluate(instance, store)?;
         function.call(store, (request,)).map(|(answer,)| answer)
     }
 }

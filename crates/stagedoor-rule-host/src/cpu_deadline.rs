@@ -26,12 +26,8 @@ pub(crate) struct CpuBudget {
 }
 
 impl CpuBudget {
-    /// Begins a call on this thread.
-    pub(crate) fn begin(deadline: Duration) -> Self {
-        Self::since(deadline, processor_time())
-    }
-
-    fn since(deadline: Duration, began: Option<Duration>) -> Self {
+    /// Begins a call on this thread, at a processor time of it.
+    pub(crate) fn since(deadline: Duration, began: Option<Duration>) -> Self {
         Self { deadline, began, ticks: ticks(deadline).saturating_mul(EXTENSIONS - 1) }
     }
 

@@ -28,6 +28,7 @@
 mod arguments;
 mod cache;
 mod call;
+mod code_memory;
 mod compile;
 mod compiler;
 mod contract;

@@ -42,13 +42,12 @@ impl PrecompiledRule {
         let path = self.directory.join(&name);
         trust(&self.directory).ok()?;
         trust(&path).ok()?;
-        let entry = read(&path).ok()?;
-        let (known, compiled) = Seal::against_damage().open(&name, &entry)?;
+        let (known, compiled) = read(&Seal::against_damage(), &self.directory, &name)?;
         // SAFETY: who could write these bytes could write this program as well (`trust`). Wasmtime
         // checks that they are of its version and settings, and of this processor.
         #[expect(unsafe_code, reason = "compiled code is trusted as this program is")]
-        let component = unsafe { Component::deserialize(engine, compiled) };
-        Some((known, component.ok()?))
+        let component = unsafe { compiled.component(engine) };
+        Some((known, component?))
     }
 }
 

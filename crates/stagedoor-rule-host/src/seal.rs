@@ -3,10 +3,16 @@
 //! Compiled code is run as it stands. An entry begins with a code over its name and content (BLAKE3
 //! with a key), then comes what was found out about the rule, then the compiled code.
 
+use std::io::{self, Read, Write};
+
 use blake3::{Hash, Hasher, KEY_LEN, OUT_LEN};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// What is known of a rule is no longer, in bytes.
+const KNOWN_BYTES: usize = 1 << 20;
+/// What is read at a time: it stays in the processor's cache while it is hashed and written.
+const CHUNK_BYTES: usize = 128 << 10;
 /// How many bytes tell the length of what is known of a rule.
 const LENGTH_BYTES: usize = 4;
 
@@ -33,34 +39,60 @@ impl Seal {
         known: &impl Serialize,
         compiled: &[u8],
     ) -> Option<Vec<u8>> {
-        let known = serde_json::to_vec(known).ok()?;
+        let known = serde_json::to_vec(known).ok().filter(|known| known.len() <= KNOWN_BYTES)?;
         let length = u32::try_from(known.len()).ok()?.to_le_bytes();
         let code = self.code(name, &[&length, &known, compiled]);
         Some([code.as_bytes().as_slice(), &length, &known].concat())
     }
 
-    /// Returns what is known of the rule and its compiled code, if the entry is whole, of this
-    /// name, and of somebody who has the key.
-    pub(crate) fn open<'e, K: DeserializeOwned>(
+    /// Reads an entry, and writes its compiled code. Returns that with what is known of the rule, if the
+    /// entry is whole, of this name, and of somebody who has the key.
+    ///
+    /// INVARIANT: each byte is read once, and what is hashed is what is kept: a file may change
+    /// meanwhile.
+    pub(crate) fn open<K: DeserializeOwned, W: Write>(
         &self,
         name: &str,
-        entry: &'e [u8],
-    ) -> Option<(K, &'e [u8])> {
-        let (code, entry) = entry.split_first_chunk::<OUT_LEN>()?;
-        // Compares in constant time.
-        if self.code(name, &[entry]) != *code {
-            return None;
+        mut entry: impl Read,
+        mut compiled: W,
+    ) -> io::Result<Option<(K, W)>> {
+        let (mut code, mut length) = ([0; OUT_LEN], [0; LENGTH_BYTES]);
+        entry.read_exact(&mut code)?;
+        entry.read_exact(&mut length)?;
+        let known_length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
+        if known_length > KNOWN_BYTES {
+            return Ok(None);
         }
-        let (length, entry) = entry.split_first_chunk::<LENGTH_BYTES>()?;
-        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-        let (known, compiled) = entry.split_at_checked(length)?;
-        Some((serde_json::from_slice(known).ok()?, compiled))
+        let mut known = vec![0; known_length];
+        entry.read_exact(&mut known)?;
+        let mut hasher = self.hasher(name);
+        hasher.update(&length).update(&known);
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            let read = match entry.read(&mut chunk) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            let Some(bytes @ [_, ..]) = chunk.get(..read) else { break };
+            hasher.update(bytes);
+            compiled.write_all(bytes)?;
+        }
+        // Compares in constant time.
+        if hasher.finalize() != Hash::from_bytes(code) {
+            return Ok(None);
+        }
+        Ok(serde_json::from_slice(&known).ok().map(|known| (known, compiled)))
     }
 
-    fn code(&self, name: &str, parts: &[&[u8]]) -> Hash {
+    fn hasher(&self, name: &str) -> Hasher {
         let mut hasher = Hasher::new_keyed(&self.key);
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name.as_bytes());
+        hasher
+    }
+
+    fn code(&self, name: &str, parts: &[&[u8]]) -> Hash {
+        let mut hasher = self.hasher(name);
         for part in parts {
             hasher.update(part);
         }

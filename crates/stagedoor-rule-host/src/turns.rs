@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::semaphore::{Bounds, Permit, Semaphore};
 
 /// A rule whose calls take so much processor time is slow.
-const SLOW: Duration = Duration::from_millis(1);
+pub(crate) const SLOW: Duration = Duration::from_millis(1);
 /// No call has ended yet.
 const UNKNOWN: u64 = u64::MAX;
 
@@ -28,8 +28,8 @@ pub(crate) struct Places {
 #[derive(Debug)]
 pub(crate) struct Turns {
     semaphore: Semaphore,
-    /// Processor time of a call, in nanoseconds: the longest of late, fading. Not the time by the
-    /// clock, in which a busy machine may have done other things.
+    /// Processor time of a call, in nanoseconds: the longest of late, fading. Where it matters, not the
+    /// time by the clock, in which a busy machine may have done other things.
     took: AtomicU64,
 }
 
@@ -90,7 +90,8 @@ impl Turns {
         Ok(Turn { _own: own, _slow: slow, _place: place })
     }
 
-    /// Remembers how much processor time a call took.
+    /// Remembers how much processor time a call took, or how much it took by the clock if that is
+    /// less than what makes it slow.
     pub(crate) fn took(&self, time: Duration) {
         let time = u64::try_from(time.as_nanos()).unwrap_or(UNKNOWN - 1);
         let before = match self.took.load(Ordering::Relaxed) {

@@ -64,8 +64,9 @@ impl ChildCompiler {
         }
         // INVARIANT: code is run of a child alone that was given this key, and that has come to its
         // end: what was cut off does not open.
-        match Seal::new(key).open::<Answer>(ANSWER, &answer) {
-            Some((Answer::Compiled, compiled)) => Ok(compiled.to_vec()),
+        let opened = Seal::new(key).open::<Answer, _>(ANSWER, answer.as_slice(), Vec::new());
+        match opened.unwrap_or_default() {
+            Some((Answer::Compiled, compiled)) => Ok(compiled),
             Some((Answer::Refused(reason), _)) if is_memory(&reason) => Err(memory_limit(limits)),
             Some((Answer::Refused(reason), _)) => Err(WasmRuleLoadError::Compile(reason)),
             Some((Answer::Failed(reason), _)) => Err(WasmRuleLoadError::Compiler(reason)),

@@ -121,6 +121,7 @@ fn bound(order: &Order) -> io::Result<()> {
     let used = cpu_time::ProcessTime::try_now()?.as_duration().as_secs();
     let seconds = used.saturating_add(order.seconds.max(1));
     lower(Resource::RLIMIT_CPU, seconds, seconds.saturating_add(1))?;
+    yield_to_others();
     // It writes no files.
     lower(Resource::RLIMIT_CORE, 0, 0)?;
     lower(Resource::RLIMIT_FSIZE, 0, 0)?;
@@ -131,6 +132,17 @@ fn bound(order: &Order) -> io::Result<()> {
         lower(Resource::RLIMIT_AS, most, most)?;
     }
     Ok(())
+}
+
+/// Has decisions served first: on a machine that is busy with them, compiling takes what they leave.
+#[cfg(unix)]
+fn yield_to_others() {
+    /// A tenth of the share of others.
+    const NICENESS: nix::libc::c_int = 10;
+    // SAFETY: it takes a number and gives one.
+    #[expect(unsafe_code, reason = "the system's call")]
+    // Where that is not possible, it is compiled all the same.
+    let _ = unsafe { nix::libc::nice(NICENESS) };
 }
 
 #[cfg(not(unix))]
