@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::condition_cache::ConditionCache;
 use crate::hash::FastSet;
 use crate::ledger::Digest;
 use crate::number::EntityNumber;
@@ -22,6 +23,8 @@ pub(crate) struct Ground {
     pub(crate) single_actions: FastSet<EntityNumber>,
     /// The rules that policies were shipped with, by name and digest.
     pub(crate) pinned_rules: Vec<(String, String)>,
+    /// Of policies that partial evaluation has looked at.
+    pub(crate) conditions: ConditionCache,
     /// Made for the first edit.
     pub(crate) validation: OnceLock<Validation>,
 }
@@ -34,7 +37,7 @@ impl Ground {
         pinned_rules: Vec<(String, String)>,
     ) -> Self {
         let schema_number = NEXT_SCHEMA.fetch_add(1, Ordering::Relaxed);
-        let validation = OnceLock::new();
-        Self { schema_number, head, compiled, single_actions, pinned_rules, validation }
+        let (conditions, validation) = (ConditionCache::default(), OnceLock::new());
+        Self { schema_number, head, compiled, single_actions, pinned_rules, conditions, validation }
     }
 }

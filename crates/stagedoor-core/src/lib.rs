@@ -37,6 +37,7 @@ mod builder;
 mod by_schema;
 mod columns;
 mod compiled;
+mod condition_cache;
 mod conformance;
 mod context;
 mod decide;

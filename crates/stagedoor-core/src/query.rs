@@ -13,7 +13,6 @@ use std::sync::Arc;
 use cedar_policy::{EntityId, EntityTypeName, EntityUid, pst};
 use cedar_policy_core::ast;
 use cedar_policy_core::validator::types::Type;
-use hashbrown::hash_map::Entry;
 
 use crate::context::EvalContext;
 use crate::engine::Engine;
@@ -21,12 +20,9 @@ use crate::entities::Entities;
 use crate::entity::Entity;
 use crate::error::{DecideError, RequestError, error_chain};
 use crate::evaluate::Evaluation;
-use crate::hash::FastMap;
-use crate::parse;
 use crate::partial::{PartialValue, boolean};
-use crate::policy::{Body, EntityScope, PolicyInfo};
+use crate::policy::{EntityScope, PolicyInfo};
 use crate::request::{Request, cedar_context};
-use crate::stack::with_stack;
 use crate::symbols::Var;
 use crate::value::Record;
 
@@ -177,26 +173,11 @@ impl<'e> Question<'e> {
     pub(crate) fn about(&self, action: EntityUid) -> Result<QueryAnswer<'e>, DecideError> {
         let request = self.request(action);
         self.check(&request)?;
-        let snapshot = &self.engine.0;
-        let mut view = snapshot.view(&request, &self.entities);
-        view.unknown = Some(&self.unknown);
-        let evaluation = Evaluation::new(&view, snapshot);
+        let view = self.view(&request);
+        let evaluation = Evaluation::new(&view, &self.engine.0);
         let mut residuals = Vec::new();
-        // Of a template's links the text is read once.
-        let mut read: FastMap<*const Body, ast::Template> = FastMap::default();
-        for number in self.engine.0.all_candidates(&view) {
-            let Some(policy) = self.engine.0.policy(number) else { continue };
-            if !self.scope_may_match(policy, &view, &evaluation) {
-                continue;
-            }
-            let template = match read.entry(Arc::as_ptr(&policy.policy.body)) {
-                Entry::Occupied(template) => template.into_mut(),
-                Entry::Vacant(free) => free.insert(
-                    with_stack(|| parse::statement(policy.text(), "policy"))
-                        .map_err(|error| unread(policy, error_chain(&error)))?,
-                ),
-            };
-            let condition = self.condition(policy, template, &evaluation)?;
+        for (policy, condition) in self.reduced(&evaluation) {
+            let condition = condition?;
             if condition != QueryCondition::Never {
                 residuals.push(QueryResidual { policy, condition });
             }
@@ -205,15 +186,32 @@ impl<'e> Question<'e> {
         Ok(QueryAnswer { action: request.action.clone(), residuals, exact })
     }
 
+    /// Returns the view of a request of which this is not known.
+    pub(crate) fn view<'v>(&'v self, request: &'v Request) -> EvalContext<'v> {
+        let mut view = self.engine.0.view(request, &self.entities);
+        view.unknown = Some(&self.unknown);
+        view
+    }
+
+    /// Returns the policies that may matter, in their order, each with what is left of its scope and
+    /// condition.
+    pub(crate) fn reduced<'v>(
+        &'v self,
+        evaluation: &'v Evaluation<'_, '_>,
+    ) -> impl Iterator<Item = (PolicyInfo<'e>, Result<QueryCondition, DecideError>)> + 'v {
+        let snapshot = &self.engine.0;
+        let candidates = snapshot.all_candidates(evaluation.view).into_iter();
+        candidates
+            .filter_map(|number| snapshot.policy(number))
+            .filter(|policy| self.scope_may_match(*policy, evaluation.view, evaluation))
+            .map(|policy| (policy, self.condition(policy, evaluation)))
+    }
+
     /// Returns the request, with an entity for each party that is not known.
     pub(crate) fn request(&self, action: EntityUid) -> Request {
         let mut request = Request::new(self.principal.clone(), action, self.resource.clone());
         request.context.clone_from(&self.context);
         request
-    }
-
-    pub(crate) fn unknown(&self) -> &Unknown {
-        &self.unknown
     }
 
     /// Checks what is known of a request.
@@ -269,9 +267,10 @@ impl<'e> Question<'e> {
     fn condition(
         &self,
         policy: PolicyInfo<'_>,
-        template: &ast::Template,
         evaluation: &Evaluation<'_, '_>,
     ) -> Result<QueryCondition, DecideError> {
+        let whole = self.engine.0.ground.conditions.condition(&policy.policy.body);
+        let whole = whole.map_err(|reason| unread(policy, reason))?;
         let mut slots = ast::SlotEnv::new();
         if let Some((principal, resource)) = policy.link() {
             let filled =
@@ -280,7 +279,6 @@ impl<'e> Question<'e> {
                 Some((slot, AsRef::<ast::EntityUID>::as_ref(uid?).clone()))
             }));
         }
-        let whole = template.condition();
         let [principal, resource] = &self.typed;
         let part = evaluation.with_evaluator(&whole, |evaluator| {
             let evaluator = &evaluator;

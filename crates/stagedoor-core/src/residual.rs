@@ -1,29 +1,20 @@
 //! What is left of policies when everything but the resource is known.
 //!
-//! The index tells which policies may matter whatever the resource is; Cedar's type-aware
-//! partial evaluation (`tpe`) reduces them. See [`Engine::residuals`].
+//! A [query](crate::query) about any resource of a type, whose guards are asked as far as they do not
+//! look at it. See [`Engine::residuals`].
 
 use std::sync::Arc;
 
-use cedar_policy::pst::{Clause, Expr, Literal, UnaryOp};
-use cedar_policy::{
-    EntityTypeName, EntityUid, PartialEntities, PartialEntityUid, PartialRequest, PolicyId,
-    PolicySet, Schema, SlotId, pst,
-};
-use cedar_policy_core::ast;
+use cedar_policy::pst::Expr;
+use cedar_policy::{EntityTypeName, EntityUid};
 
-use crate::context::EvalContext;
 use crate::engine::Engine;
 use crate::entities::Entities;
-use crate::error::{DecideError, RequestError, error_chain};
+use crate::error::{DecideError, error_chain};
 use crate::evaluate::{Evaluation, GuardSession, GuardedEffect, ResourceKnown, guard_errors};
 use crate::guard::GuardOutcome;
-use crate::hash::FastMap;
-use crate::parse;
-use crate::policy::{EntityScope, PolicyInfo};
-use crate::query::{PartialContext, Party, Query, Question};
-use crate::request::{Request, cedar_context};
-use crate::stack::with_stack;
+use crate::policy::PolicyInfo;
+use crate::query::{PartialContext, Party, Query, QueryCondition, Question};
 
 /// One policy, and what is left of its scope and condition.
 ///
@@ -94,9 +85,9 @@ impl Engine {
         context: &PartialContext,
         entities: &Entities,
     ) -> Result<Vec<Residual<'_>>, DecideError> {
-        let Some(schema) = self.schema().filter(|_| !self.is_exact_cedar()) else {
+        if self.schema().is_none() || self.is_exact_cedar() {
             return Err(DecideError::SchemaMissing);
-        };
+        }
         let context = match context {
             PartialContext::Known(context) => PartialContext::Known(context.clone()),
             PartialContext::Partly(_) | PartialContext::Unknown => PartialContext::Unknown,
@@ -106,24 +97,22 @@ impl Engine {
         let question = Question::new(self, &query, entities)?;
         let request = question.request(action.clone());
         question.check(&request)?;
-        let mut view = self.0.view(&request, entities);
-        view.unknown = Some(question.unknown());
+        let view = question.view(&request);
         let evaluation = Evaluation::new(&view, &self.0);
-        let policies: Vec<PolicyInfo<'_>> = self
-            .0
-            .all_candidates(&view)
-            .into_iter()
-            .filter_map(|number| self.0.policy(number))
-            .filter(|policy| scope_may_match(policy, &view, &evaluation))
-            .collect();
-        if policies.is_empty() {
-            return Ok(Vec::new());
-        }
-        let partial = Partial::new(&request, resource_type, &context, entities, schema)?;
-        let mut residuals = with_stack(|| partial.residuals(&policies));
         let mut guards = evaluation.guards(ResourceKnown::NotYet);
-        residuals.iter_mut().for_each(|residual| residual.ask(&mut guards));
-        Ok(residuals)
+        let residual = |(policy, condition): (_, Result<QueryCondition, DecideError>)| {
+            let condition = match condition {
+                Ok(QueryCondition::Always) => ResidualCondition::Always,
+                Ok(QueryCondition::Never) => ResidualCondition::Never,
+                Ok(QueryCondition::Failed(reason)) => ResidualCondition::Failed(reason),
+                Ok(QueryCondition::If(expr)) => ResidualCondition::Expression(expr),
+                Err(error) => ResidualCondition::Failed(error_chain(&error)),
+            };
+            let mut residual = Residual { policy, condition, guards: Vec::new() };
+            residual.ask(&mut guards);
+            residual
+        };
+        Ok(question.reduced(&evaluation).map(residual).collect())
     }
 }
 
@@ -146,167 +135,6 @@ impl Residual<'_> {
             }
         }
     }
-}
-
-/// Returns whether the scope matches some resource of the type.
-fn scope_may_match(
-    policy: &PolicyInfo<'_>,
-    view: &EvalContext<'_>,
-    evaluation: &Evaluation<'_, '_>,
-) -> bool {
-    use crate::symbols::Var;
-    let resource_type = view.type_(Var::Resource);
-    let fits = match &policy.policy.resource {
-        EntityScope::Is(type_) | EntityScope::IsIn(type_, _) => resource_type == Some(*type_),
-        EntityScope::Any | EntityScope::Eq(_) | EntityScope::In(_) => true,
-    };
-    fits && evaluation.entity_scope(&policy.policy.principal, Var::Principal)
-        && evaluation.action_scope(policy.policy)
-}
-
-/// A request without its resource, for Cedar.
-struct Partial<'a> {
-    request: PartialRequest,
-    entities: PartialEntities,
-    schema: &'a Schema,
-}
-
-impl<'a> Partial<'a> {
-    fn new(
-        request: &Request,
-        resource_type: &EntityTypeName,
-        context: &PartialContext,
-        entities: &Entities,
-        schema: &'a Schema,
-    ) -> Result<Self, DecideError> {
-        let refused =
-            |e: &dyn std::error::Error| DecideError::Request(RequestError::Schema(error_chain(e)));
-        let context = match context {
-            PartialContext::Known(context) => Some(cedar_context(context)?),
-            PartialContext::Partly(_) | PartialContext::Unknown => None,
-        };
-        let partial = PartialRequest::new(
-            PartialEntityUid::from_concrete(request.principal.clone()),
-            request.action.clone(),
-            PartialEntityUid::new(resource_type.clone(), None),
-            context,
-            schema,
-        )
-        .map_err(|e| refused(&e))?;
-        // The schema brings the actions along.
-        let known = entities.to_cedar([&request.principal], usize::MAX, &FastMap::default())?;
-        let known =
-            PartialEntities::from_concrete(known.into(), schema).map_err(|e| refused(&e))?;
-        Ok(Self { request: partial, entities: known, schema })
-    }
-
-    /// Reduces all policies in one go, or one by one if Cedar refuses one of them.
-    fn residuals<'e>(&self, policies: &[PolicyInfo<'e>]) -> Vec<Residual<'e>> {
-        if let Ok(conditions) = self.reduce(policies) {
-            let paired = policies.iter().zip(conditions);
-            return paired
-                .map(|(policy, condition)| Residual {
-                    policy: *policy,
-                    condition,
-                    guards: Vec::new(),
-                })
-                .collect();
-        }
-        let one = |policy: &PolicyInfo<'e>| {
-            let condition = match self.reduce(std::slice::from_ref(policy)) {
-                Ok(mut conditions) => conditions.pop(),
-                Err(reason) => Some(ResidualCondition::Failed(reason)),
-            };
-            let lost = || ResidualCondition::Failed("partial evaluation lost the policy".into());
-            let condition = condition.unwrap_or_else(lost);
-            Residual { policy: *policy, condition, guards: Vec::new() }
-        };
-        policies.iter().map(one).collect()
-    }
-
-    /// Returns what is left of each policy, in their order.
-    fn reduce(&self, policies: &[PolicyInfo<'_>]) -> Result<Vec<ResidualCondition>, String> {
-        let (set, ids) = parsed(policies)?;
-        let response =
-            set.tpe(&self.request, &self.entities, self.schema).map_err(|e| error_chain(&e))?;
-        let condition = |id: &PolicyId| {
-            let reduced = response.get_policy(id);
-            let reduced = reduced.ok_or("partial evaluation lost the policy")?;
-            let reduced: &ast::Policy = reduced.as_ref();
-            let policy = pst::Policy::try_from(reduced.clone()).map_err(|e| error_chain(&e))?;
-            of_clauses(&policy)
-        };
-        let failed = |reason: String| ResidualCondition::Failed(reason);
-        Ok(ids.iter().map(|id| condition(id).unwrap_or_else(failed)).collect())
-    }
-}
-
-/// Parses policies again. Returns the id of each in the set: its own may be any text.
-fn parsed(policies: &[PolicyInfo<'_>]) -> Result<(PolicySet, Vec<PolicyId>), String> {
-    // In one go: Cedar's parser takes as long to start as it takes for a policy.
-    let of_their_own = || policies.iter().filter(|policy| policy.link().is_none());
-    let texts: Vec<&str> = of_their_own().map(|policy| policy.text()).collect();
-    let mut set: PolicySet =
-        texts.join("\n").parse().map_err(|e: cedar_policy::ParseErrors| error_chain(&e))?;
-    let positions = set.policies().count();
-    if positions != texts.len() || set.templates().next().is_some() {
-        return Err("the text of a policy is not one policy".to_owned());
-    }
-    let mut position = 0;
-    let mut ids = Vec::with_capacity(policies.len());
-    for (number, policy) in policies.iter().enumerate() {
-        let id = match policy.link() {
-            Some((principal, resource)) => link(&mut set, number, policy, principal, resource)?,
-            None => {
-                position += 1;
-                PolicyId::new(format!("policy{}", position - 1))
-            }
-        };
-        ids.push(id);
-    }
-    Ok((set, ids))
-}
-
-/// Adds a template's link.
-fn link(
-    set: &mut PolicySet,
-    number: usize,
-    policy: &PolicyInfo<'_>,
-    principal: Option<&EntityUid>,
-    resource: Option<&EntityUid>,
-) -> Result<PolicyId, String> {
-    let (id, template_id) = (format!("link {number}"), format!("template {number}"));
-    let (id, template_id) = (PolicyId::new(id), PolicyId::new(template_id));
-    let template =
-        parse::statement(policy.text(), template_id.as_ref()).map_err(|e| error_chain(&e))?;
-    set.add_template(template.into()).map_err(|e| error_chain(&e))?;
-    let values = [(SlotId::principal(), principal), (SlotId::resource(), resource)];
-    let values = values.into_iter().filter_map(|(slot, uid)| Some((slot, uid?.clone()))).collect();
-    set.link(template_id, id.clone(), values).map_err(|e| error_chain(&e))?;
-    Ok(id)
-}
-
-fn of_clauses(policy: &pst::Policy) -> Result<ResidualCondition, String> {
-    let mut left: Option<Arc<Expr>> = None;
-    for clause in policy.body().clauses() {
-        let clause = match clause {
-            Clause::When(expr) => Arc::clone(expr),
-            Clause::Unless(expr) => {
-                Arc::new(Expr::UnaryOp { op: UnaryOp::Not, expr: Arc::clone(expr) })
-            }
-        };
-        left = Some(match left {
-            None => clause,
-            Some(left) => Arc::new(Expr::BinaryOp { op: pst::BinaryOp::And, left, right: clause }),
-        });
-    }
-    let Some(expr) = left else { return Ok(ResidualCondition::Always) };
-    Ok(match expr.as_ref() {
-        Expr::Literal(Literal::Bool(true)) => ResidualCondition::Always,
-        Expr::Literal(Literal::Bool(false)) => ResidualCondition::Never,
-        Expr::ResidualError => return Err("its evaluation fails for every resource".into()),
-        _ => ResidualCondition::Expression(expr),
-    })
 }
 
 #[cfg(test)]
