@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use cedar_policy::{Authorizer, PolicySet};
+use foldhash::fast::RandomState;
 use stagedoor_benches::scenarios::{Scenario, Words};
 use stagedoor_core::{
     Action, ContextType, Decision, Engine, Entities, PreparedRequest, Principal, Request,
@@ -19,23 +20,30 @@ const TURN: Duration = Duration::from_millis(30);
 /// Of so many policies Cedar's authorizer decides all requests; of more the first few.
 const FEW: usize = 2_000;
 
+/// Values by an id, hashed as the engine hashes names.
+type ById<'s, V> = HashMap<&'s str, V, RandomState>;
+
 /// Handles of everything that requests name, by its id.
 struct Handles<'s> {
-    principals: HashMap<&'s str, Principal>,
+    principals: ById<'s, Principal>,
     actions: Vec<(&'static str, Action, ContextType)>,
-    stored: HashMap<(&'static str, &'s str), StoredResource>,
+    /// Of each type.
+    stored: Vec<(&'static str, ById<'s, StoredResource>)>,
     types: Vec<(&'static str, ResourceType)>,
 }
 
+/// So many slots resources and contexts have at the most.
+const SLOTS: usize = 4;
+
 /// Values in slots.
-type Slots<'w> = Vec<Option<ValueRef<'w>>>;
+type Slots<'w> = [Option<ValueRef<'w>>; SLOTS];
 
 impl<'s> Handles<'s> {
     fn new(engine: &Engine, scenario: &'s Scenario, store: &Entities) -> Result<Self> {
         let mut handles = Self {
-            principals: HashMap::new(),
+            principals: ById::default(),
             actions: Vec::new(),
-            stored: HashMap::new(),
+            stored: Vec::new(),
             types: Vec::new(),
         };
         for words in &scenario.requests {
@@ -53,10 +61,15 @@ impl<'s> Handles<'s> {
                 let names = scenario.resource_attributes;
                 handles.types.push((type_, engine.resource_type(&type_.parse()?, names, &[])?));
             }
-            if scenario.resource_attributes.is_empty() && !handles.stored.contains_key(&(type_, id))
-            {
+            if scenario.resource_attributes.is_empty() {
                 let stored = engine.stored_resource(&uid(type_, id)?, store)?;
-                handles.stored.insert((type_, id), stored);
+                match handles.stored.iter_mut().find(|(name, _)| *name == type_) {
+                    Some((_, known)) => known.insert(id, stored),
+                    None => {
+                        handles.stored.push((type_, ById::default()));
+                        handles.stored.last_mut().and_then(|(_, new)| new.insert(id, stored))
+                    }
+                };
             }
         }
         Ok(handles)
@@ -65,15 +78,18 @@ impl<'s> Handles<'s> {
     fn request<'w>(
         &'w self,
         words: &'w Words,
-        attributes: &'w [Option<ValueRef<'w>>],
-        context: &'w [Option<ValueRef<'w>>],
+        attributes: &'w Slots<'w>,
+        context: &'w Slots<'w>,
     ) -> Result<PreparedRequest<'w>> {
+        let attributes = attributes.get(..words.attributes.len()).context("slots")?;
+        let context = context.get(..words.context.len()).context("slots")?;
         let principal = self.principals.get(words.principal.1.as_str()).context("a principal")?;
         let action = self.actions.iter().find(|(name, ..)| *name == words.action);
         let (_, action, contexts) = action.context("an action")?;
         let (type_, id) = (words.resource.0, words.resource.1.as_str());
         let request = if attributes.is_empty() {
-            let stored = self.stored.get(&(type_, id)).context("a resource")?;
+            let stored = self.stored.iter().find(|(name, _)| *name == type_);
+            let stored = stored.and_then(|(_, stored)| stored.get(id)).context("a resource")?;
             PreparedRequest::stored(principal, action, stored)
         } else {
             let types = self.types.iter().find(|(name, _)| *name == type_);
@@ -85,10 +101,20 @@ impl<'s> Handles<'s> {
             false => request.with_context_values(contexts.context(context)),
         })
     }
+
+    /// Decides a request from its words: finds its handles and puts its values into slots.
+    fn ruling(&self, engine: &Engine, words: &Words) -> Result<Decision> {
+        let (attributes, context) = (slots(&words.attributes), slots(&words.context));
+        let request = self.request(words, &attributes, &context)?;
+        Ok(engine.ruling_prepared(&request)?.decision())
+    }
 }
 
+/// Values that were read, in slots.
 fn slots(values: &[stagedoor_core::Value]) -> Slots<'_> {
-    values.iter().map(|value| Some(value.into())).collect()
+    let mut slots = [None; SLOTS];
+    slots.iter_mut().zip(values).for_each(|(slot, value)| *slot = Some(value.into()));
+    slots
 }
 
 /// Times all scenarios whose names begin so, and prints a table.
@@ -119,29 +145,15 @@ pub(crate) fn measure(rounds: usize, begins: &str) -> Result<()> {
             .collect::<Result<Vec<_>>>()?;
         check(scenario, &engine, &whole, &prepared)?;
 
-        let by_handles = turns(rounds, prepared.len(), || {
-            for request in &prepared {
-                let _ = black_box(engine.ruling_prepared(request)?);
-            }
-            Ok(())
-        })?;
-        let from_words = |words: &Words| -> Result<Decision> {
-            let (attributes, context) = (slots(&words.attributes), slots(&words.context));
-            let request = handles.request(words, &attributes, &context)?;
-            Ok(engine.ruling_prepared(&request)?.decision())
-        };
-        let by_words = turns(rounds, prepared.len(), || {
-            for words in &scenario.requests {
-                let _ = black_box(from_words(words)?);
-            }
-            Ok(())
-        })?;
+        let by_handles = turns(rounds, prepared.len(), || rule_prepared(&engine, &prepared))?;
+        let by_words =
+            turns(rounds, prepared.len(), || rule_words(&engine, &handles, &scenario.requests))?;
         let mut each = Vec::new();
         for words in &scenario.requests {
             let mut took = Vec::new();
             for _ in 0..9 {
                 let start = Instant::now();
-                let _ = black_box(from_words(words)?);
+                let _ = black_box(handles.ruling(&engine, words)?);
                 took.push(start.elapsed().as_nanos() as f64);
             }
             each.push(cpu::median(took));
@@ -162,6 +174,24 @@ pub(crate) fn measure(rounds: usize, begins: &str) -> Result<()> {
             cpu::median(each),
             by_request
         );
+    }
+    Ok(())
+}
+
+/// Decides all requests; not inlined, so that a profiler finds it.
+#[inline(never)]
+fn rule_prepared(engine: &Engine, prepared: &[PreparedRequest<'_>]) -> Result<()> {
+    for request in prepared {
+        let _ = black_box(engine.ruling_prepared(request)?);
+    }
+    Ok(())
+}
+
+/// Decides all requests from words; not inlined, so that a profiler finds it.
+#[inline(never)]
+fn rule_words(engine: &Engine, handles: &Handles<'_>, requests: &[Words]) -> Result<()> {
+    for words in requests {
+        let _ = black_box(handles.ruling(engine, words)?);
     }
     Ok(())
 }

@@ -240,7 +240,8 @@ impl EvalContext<'_> {
     fn is_member(&self, member: &EntityUid, group: &Val<'_>) -> Option<bool> {
         let node = self.node(member)?;
         // The schema tells of an action's groups, whether a store holds it or not.
-        let action = || self.actions.get(member).filter(|_| node.is_none_or(|n| n.is_action));
+        let may_be_action = node.is_none_or(|node| node.is_action);
+        let action = || if may_be_action { self.actions.get(member) } else { None };
         let is_in = |group: &EntityUid| {
             member == group
                 || node.is_some_and(|node| node.has_ancestor(group))

@@ -1,6 +1,7 @@
 //! One request as the index and the tests of conditions see it.
 
 use std::cell::{Cell, RefCell};
+use std::ptr;
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -194,6 +195,9 @@ impl<'a> EvalContext<'a> {
 
     /// Returns the entity with this id, if it is there; `None` where that cannot be told.
     pub(crate) fn node(&self, uid: &EntityUid) -> Option<Option<&'a Node>> {
+        if let Some(node) = self.own_node(uid) {
+            return Some(node);
+        }
         match self.asked {
             // Of the resource's type a prepared request has no entity but the resource, unless that is
             // in the store.
@@ -206,6 +210,20 @@ impl<'a> EvalContext<'a> {
                 Some(asked.principal.entities.node(uid))
             }
             _ => self.whole().ok().map(|(_, entities)| entities.node(uid)),
+        }
+    }
+
+    /// As [`node`](Self::node), for `principal` and `resource` where handles hold their entities: no id is
+    /// looked up, nor are two compared.
+    #[inline]
+    fn own_node(&self, uid: &EntityUid) -> Option<Option<&'a Node>> {
+        let RequestRef::Prepared(asked, _) = self.asked else { return None };
+        if ptr::eq(uid, &asked.principal.uid) {
+            return Some(asked.principal.node());
+        }
+        match &asked.resource {
+            PreparedResource::Stored(stored) if ptr::eq(uid, &stored.uid) => Some(stored.node()),
+            PreparedResource::Stored(_) | PreparedResource::Slots(_) => None,
         }
     }
 
@@ -250,9 +268,13 @@ impl<'a> EvalContext<'a> {
     fn prepared_found(&self, path: PathNumber) -> Option<Lookup<'a>> {
         let RequestRef::Prepared(asked, _) = self.asked else { return None };
         match self.symbols.ordinal(path)? {
-            (Var::Principal, ordinal) => known(asked.principal.facts().value(ordinal)),
+            (Var::Principal, ordinal) => {
+                known(asked.principal.facts().value(ordinal), &asked.principal.uid)
+            }
             (Var::Resource, ordinal) => match &asked.resource {
-                PreparedResource::Stored(stored) => known(stored.facts().value(ordinal)),
+                PreparedResource::Stored(stored) => {
+                    known(stored.facts().value(ordinal), &stored.uid)
+                }
                 PreparedResource::Slots(resource) => {
                     slotted(resource.place_at(ordinal)?, |slot| resource.value(slot))
                 }
@@ -335,10 +357,12 @@ impl<'a> EvalContext<'a> {
 
     /// Returns the literal at a path, `Some(None)` where it equals none that policies mention.
     pub(crate) fn key(&self, path: PathNumber) -> Option<Option<Key>> {
-        match self.prepared_key(path)? {
-            PathKey::There(key) => return Some(key),
-            PathKey::Missing => return None,
-            PathKey::Unknown => {}
+        if let RequestRef::Prepared(asked, bound) = self.asked {
+            match self.prepared_key(asked, bound, path) {
+                PathKey::There(key) => return Some(key),
+                PathKey::Missing => return None,
+                PathKey::Unknown => {}
+            }
         }
         match self.found(path) {
             Lookup::Value(value) => Some(self.symbols.key(value)),
@@ -346,54 +370,62 @@ impl<'a> EvalContext<'a> {
         }
     }
 
-    /// Returns the literal at a path, where a prepared request tells at once; `None` for a path
-    /// that there is not.
-    fn prepared_key(&self, path: PathNumber) -> Option<PathKey> {
-        let RequestRef::Prepared(asked, bound) = self.asked else { return Some(PathKey::Unknown) };
-        Some(match self.symbols.ordinal(path)? {
-            (Var::Principal, ordinal) => asked.principal.facts().key(ordinal),
-            (Var::Resource, ordinal) => match &asked.resource {
-                PreparedResource::Stored(stored) => stored.facts().key(ordinal),
+    /// Returns the literal at a path, where a prepared request tells at once.
+    #[inline]
+    fn prepared_key(
+        &self,
+        asked: &PreparedRequest<'_>,
+        bound: &Bound,
+        path: PathNumber,
+    ) -> PathKey {
+        let Some((var, ordinal)) = self.symbols.ordinal(path) else { return PathKey::Missing };
+        // Where a slot's literal is kept, and the value that it is looked up of.
+        let (kept, value) = match var {
+            Var::Principal => return asked.principal.facts().key(ordinal),
+            Var::Resource => match &asked.resource {
+                PreparedResource::Stored(stored) => return stored.facts().key(ordinal),
                 PreparedResource::Slots(resource) => match resource.place_at(ordinal) {
-                    Some(PathTarget::Slot(slot)) => match bound.keys.get(slot) {
-                        Some(cell) => match cell.get() {
-                            PathKey::Unknown => self.look_up(cell, resource.value(slot)),
-                            key => key,
-                        },
-                        None => PathKey::Unknown,
-                    },
-                    Some(PathTarget::NoSlot) => PathKey::Missing,
-                    Some(PathTarget::Itself) => PathKey::There(
-                        self.resource_ids.get().and_then(|ids| ids.own).map(Key::uid),
-                    ),
-                    Some(PathTarget::Elsewhere) | None => PathKey::Unknown,
+                    Some(PathTarget::Slot(slot)) => {
+                        (bound.of_resource(slot), resource.raw_value(slot))
+                    }
+                    Some(PathTarget::NoSlot) => return PathKey::Missing,
+                    Some(PathTarget::Itself) => {
+                        let own = self.resource_ids.get().and_then(|ids| ids.own);
+                        return PathKey::There(own.map(Key::uid));
+                    }
+                    Some(PathTarget::Elsewhere) | None => return PathKey::Unknown,
                 },
             },
-            (Var::Context, ordinal) => match &asked.context {
-                PreparedContext::Record(_) => PathKey::Unknown,
+            Var::Context => match &asked.context {
                 PreparedContext::Slots(context) => match context.place_at(ordinal) {
-                    Some(PathTarget::Slot(slot)) => match bound.context.get(slot) {
-                        Some(cell) => match cell.get() {
-                            PathKey::Unknown => self.look_up(cell, context.value(slot)),
-                            key => key,
-                        },
-                        None => PathKey::Unknown,
-                    },
-                    Some(PathTarget::NoSlot) => PathKey::Missing,
-                    Some(PathTarget::Itself | PathTarget::Elsewhere) | None => PathKey::Unknown,
+                    Some(PathTarget::Slot(slot)) => {
+                        let kept = bound.of_context(asked.resource.len(), slot);
+                        (kept, context.raw_value(slot))
+                    }
+                    Some(PathTarget::NoSlot) => return PathKey::Missing,
+                    Some(PathTarget::Itself | PathTarget::Elsewhere) | None => {
+                        return PathKey::Unknown;
+                    }
                 },
+                PreparedContext::Record(_) => return PathKey::Unknown,
             },
-            (Var::Action, _) => PathKey::Unknown,
-        })
+            Var::Action => return PathKey::Unknown,
+        };
+        match kept.map(Cell::get) {
+            Some(PathKey::Unknown) | None => self.look_up(kept, value),
+            Some(key) => key,
+        }
     }
 
-    /// Returns the literal that a slot's value equals, and keeps it in the slot's cell.
-    fn look_up(&self, cell: &Cell<PathKey>, value: Option<ValueRef<'_>>) -> PathKey {
-        let key = match value {
+    /// Returns the literal that a slot's value equals, and keeps it.
+    fn look_up(&self, kept: Option<&Cell<PathKey>>, value: Option<ValueRef<'_>>) -> PathKey {
+        let key = match value.map(ValueRef::normal) {
             Some(value) => PathKey::There(self.symbols.key(value)),
             None => PathKey::Missing,
         };
-        cell.set(key);
+        if let Some(kept) = kept {
+            kept.set(key);
+        }
         key
     }
 
@@ -407,10 +439,11 @@ impl<'a> EvalContext<'a> {
 }
 
 #[inline]
-fn known(value: &PathValue) -> Option<Lookup<'_>> {
+fn known<'v>(value: &'v PathValue, itself: &'v EntityUid) -> Option<Lookup<'v>> {
     match value {
         PathValue::Unknown => None,
         PathValue::Missing => Some(Lookup::Missing),
+        PathValue::Itself => Some(Lookup::Value(ValueRef::Entity(itself))),
         PathValue::There(value) => Some(Lookup::Value(value.into())),
     }
 }

@@ -51,13 +51,15 @@ struct Keys {
     _tags: IgnoredAny,
 }
 
+/// The types of entities that are given (true), or that are only named as parents.
+type TypesGiven = FastMap<EntityTypeName, bool>;
+
 #[derive(Default)]
 struct Store {
     nodes: FastMap<EntityUid, Arc<Node>>,
     /// Parents that are named but not given: an entity laid over may be one of them.
     absent: FastSet<EntityUid>,
-    /// The types of those that are given or named.
-    types: FastSet<EntityTypeName>,
+    types: TypesGiven,
     /// The members of each parent, made for the first edit that needs them.
     members: OnceLock<FastMap<EntityUid, Vec<Arc<Node>>>>,
     /// How many ancestors the entities have, taken together.
@@ -139,9 +141,10 @@ impl Entities {
         let ancestors = hierarchy::closure(&given, limits)?;
         let mut store = Store { limits: limits.clone(), ..Store::default() };
         for (entity, ancestors) in given.into_iter().zip(ancestors) {
-            for uid in entity.parents.iter().chain([&entity.uid]) {
-                if !store.types.contains(uid.type_name()) {
-                    store.types.insert(uid.type_name().clone());
+            for (type_name, is_given) in types_of(&entity) {
+                match store.types.get_mut(type_name) {
+                    Some(known) => *known |= is_given,
+                    None => drop(store.types.insert(type_name.clone(), is_given)),
                 }
             }
             let absent = entity.parents.iter().filter(|parent| !known.contains(*parent));
@@ -353,14 +356,13 @@ impl Entities {
         self.store.nodes.get(uid)
     }
 
-    /// Returns the types of the entities and of those that they name as parents; one may
-    /// come more than once.
-    pub(crate) fn types(&self) -> impl Iterator<Item = &EntityTypeName> {
-        let added = self.added.iter().flat_map(|node| {
-            node.entity.parents.iter().chain([&node.entity.uid]).map(EntityUid::type_name)
-        });
+    /// Returns the types of the entities and of those that they name as parents, and whether there is
+    /// an entity of the type; one may come more than once.
+    pub(crate) fn types(&self) -> impl Iterator<Item = (&EntityTypeName, bool)> {
+        let added = self.added.iter().flat_map(|node| types_of(&node.entity));
         let edited = self.edits.iter().flat_map(|edits| edits.types.iter());
-        self.store.types.iter().chain(edited).chain(added)
+        let lasting = self.store.types.iter().chain(edited);
+        lasting.map(|(type_name, is_given)| (type_name, *is_given)).chain(added)
     }
 
     /// Returns the entities that were laid over the store.
@@ -496,6 +498,12 @@ impl Store {
         });
         members.get(uid).map(Vec::as_slice).unwrap_or_default()
     }
+}
+
+/// Returns the types of an entity and of its parents, and whether it is the entity's.
+fn types_of(entity: &Entity) -> impl Iterator<Item = (&EntityTypeName, bool)> {
+    let named = entity.parents.iter().map(|parent| (parent.type_name(), false));
+    named.chain([(entity.uid.type_name(), true)])
 }
 
 /// Writes Cedar's JSON form, in the order of the entities' ids: equal sets are written alike.

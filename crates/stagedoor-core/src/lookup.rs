@@ -32,6 +32,8 @@ pub(crate) enum PathValue {
     Unknown,
     /// There is nothing at the path.
     Missing,
+    /// The entity itself, whose id its handle has.
+    Itself,
     There(Value),
 }
 

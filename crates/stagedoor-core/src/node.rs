@@ -45,8 +45,16 @@ impl EntitySymbols {
         type_: Option<TypeNumber>,
         ancestors: impl Iterator<Item = EntityNumber>,
     ) -> Self {
-        let mut ids: SmallVec<[EntityNumber; 8]> = own.into_iter().collect();
-        ids.extend(ancestors);
+        Self::of_ids(symbols, own, type_, own.into_iter().chain(ancestors).collect())
+    }
+
+    /// `ids` are its own and its ancestors'.
+    pub(crate) fn of_ids(
+        symbols: &Symbols,
+        own: Option<EntityNumber>,
+        type_: Option<TypeNumber>,
+        mut ids: SmallVec<[EntityNumber; 8]>,
+    ) -> Self {
         if ids.len() > 1 {
             ids.sort_unstable();
             ids.dedup();
@@ -73,6 +81,13 @@ fn word(id: EntityNumber) -> usize {
 
 fn bit(id: EntityNumber) -> u64 {
     1 << (id.get() & 63)
+}
+
+/// Returns whether two ids are the same. Most that differ do so in the id, while of types there are
+/// few, with longer names.
+#[inline]
+pub(crate) fn same_uid(one: &EntityUid, other: &EntityUid) -> bool {
+    one.id() == other.id() && one.type_name() == other.type_name()
 }
 
 /// Up to so many ancestors are compared one by one.
@@ -110,7 +125,7 @@ impl Node {
     /// Returns whether the entity is a member of `group`, directly or not.
     pub(crate) fn has_ancestor(&self, group: &EntityUid) -> bool {
         if self.ancestors.len() <= FEW_ANCESTORS {
-            return self.ancestors.iter().any(|ancestor| **ancestor == *group);
+            return self.ancestors.iter().any(|ancestor| same_uid(ancestor, group));
         }
         self.ancestor_set.get_or_init(|| self.ancestors.iter().cloned().collect()).contains(group)
     }

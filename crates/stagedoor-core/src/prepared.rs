@@ -97,21 +97,56 @@ pub(crate) enum PreparedContext<'a> {
     Slots(ContextValues<'a>),
 }
 
+impl PreparedResource<'_> {
+    /// Returns how many slots the resource has.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Slots(resource) => resource.len(),
+            Self::Stored(_) => 0,
+        }
+    }
+}
+
+impl PreparedContext<'_> {
+    /// Returns how many slots the context has.
+    #[inline]
+    fn len(&self) -> usize {
+        match self {
+            Self::Record(_) => 0,
+            Self::Slots(context) => context.len(),
+        }
+    }
+}
+
 /// What a request is in the numbers of the engine that its handles were made for.
 #[derive(Debug)]
 pub(crate) struct Bound {
     /// None of a stored resource, whose handle has them.
     pub(crate) resource: Option<EntitySymbols>,
-    /// The literals that the resource's attributes equal, by slot, as far as they were asked for.
-    pub(crate) keys: SmallVec<[Cell<PathKey>; 8]>,
-    /// As `keys`, of the context. On the heap: few requests have slots for it, and all would carry
-    /// the room for them.
-    pub(crate) context: Box<[Cell<PathKey>]>,
+    /// The literals that the resource's attributes equal, by slot, and behind them those of the
+    /// context, as far as they were asked for.
+    keys: SmallVec<[Cell<PathKey>; 8]>,
+}
+
+impl Bound {
+    /// Returns where the literal of an attribute of the resource is kept.
+    #[inline]
+    pub(crate) fn of_resource(&self, slot: usize) -> Option<&Cell<PathKey>> {
+        self.keys.get(slot)
+    }
+
+    /// Returns where the literal of a field of the context is kept; so many slots has the resource.
+    #[inline]
+    pub(crate) fn of_context(&self, resource: usize, slot: usize) -> Option<&Cell<PathKey>> {
+        self.keys.get(resource + slot)
+    }
 }
 
 impl<'a> PreparedRequest<'a> {
     /// Returns a request with an empty context.
     #[must_use]
+    #[inline]
     pub fn new(principal: &'a Principal, action: &'a Action, resource: Resource<'a>) -> Self {
         Self::of(principal, action, PreparedResource::Slots(resource))
     }
@@ -121,6 +156,7 @@ impl<'a> PreparedRequest<'a> {
     /// It is decided about the entities of the principal: both are meant to be found in the same. Of
     /// a resource that was found elsewhere nothing but the id counts, and it takes longer.
     #[must_use]
+    #[inline]
     pub fn stored(
         principal: &'a Principal,
         action: &'a Action,
@@ -129,6 +165,7 @@ impl<'a> PreparedRequest<'a> {
         Self::of(principal, action, PreparedResource::Stored(resource))
     }
 
+    #[inline]
     fn of(principal: &'a Principal, action: &'a Action, resource: PreparedResource<'a>) -> Self {
         let (bound, whole) = (OnceCell::new(), OnceCell::new());
         let context = PreparedContext::Record(&NO_CONTEXT);
@@ -137,6 +174,7 @@ impl<'a> PreparedRequest<'a> {
 
     /// Sets the context.
     #[must_use]
+    #[inline]
     pub fn with_context(self, context: &'a Record) -> Self {
         let context = PreparedContext::Record(context);
         Self { context, ..Self::of(self.principal, self.action, self.resource) }
@@ -145,6 +183,7 @@ impl<'a> PreparedRequest<'a> {
     /// Sets the context, by values in the slots of a [`ContextType`]. No record is built of them
     /// unless a policy needs one.
     #[must_use]
+    #[inline]
     pub fn with_context_values(self, context: ContextValues<'a>) -> Self {
         let context = PreparedContext::Slots(context);
         Self { context, ..Self::of(self.principal, self.action, self.resource) }
@@ -203,56 +242,46 @@ impl<'a> PreparedRequest<'a> {
         if !is_of_engine {
             return None;
         }
-        let bind = || self.is_plain(symbols, limits, exact).then(|| self.bind(symbols));
-        self.bound.get_or_init(bind).as_ref()
-    }
-
-    #[inline]
-    fn bind(&self, symbols: &Symbols) -> Bound {
-        let unknown = Cell::new(PathKey::Unknown);
-        let (resource, keys) = match &self.resource {
-            PreparedResource::Slots(resource) => (
-                Some(resource.interned(symbols)),
-                SmallVec::from_elem(unknown.clone(), resource.len()),
-            ),
-            PreparedResource::Stored(_) => (None, SmallVec::new()),
-        };
-        let context = match &self.context {
-            PreparedContext::Record(_) => Box::default(),
-            PreparedContext::Slots(context) => vec![unknown; context.len()].into_boxed_slice(),
-        };
-        Bound { resource, keys, context }
+        self.bound.get_or_init(|| self.bind(symbols, limits, exact)).as_ref()
     }
 
     /// As [`bound`](Self::bound), of the engine that the handles were made for.
-    fn is_plain(&self, symbols: &Symbols, limits: &Limits, exact: bool) -> bool {
+    fn bind(&self, symbols: &Symbols, limits: &Limits, exact: bool) -> Option<Bound> {
         let Self { principal, action, .. } = self;
-        let resource_type = match &self.resource {
+        let (type_, resource) = match &self.resource {
             PreparedResource::Slots(resource) => {
-                let number = resource.type_number();
-                number.filter(|number| {
-                    resource.is_plain(symbols, limits, principal)
-                        && principal.is_apart_from(*number)
-                        && action.is_apart_from(*number)
-                })
+                let type_ = resource.type_number()?;
+                if !principal.is_apart_from(type_) || !action.is_apart_from(type_) {
+                    return None;
+                }
+                (type_, Some(resource.plain_symbols(symbols, limits, principal)?))
             }
             // Both conform, and so did the store when they were found in it.
             PreparedResource::Stored(resource) => {
-                let number = resource.facts().interned.type_;
-                number.filter(|_| resource.entities.is_same(&principal.entities))
+                if !resource.entities.is_same(&principal.entities) {
+                    return None;
+                }
+                (resource.facts().interned.type_?, None)
             }
         };
-        let context_is_plain = || match &self.context {
+        if !(exact || action.applies_to(principal, type_)) || !self.has_plain_context(limits, exact)
+        {
+            return None;
+        }
+        let slots = self.resource.len() + self.context.len();
+        Some(Bound { resource, keys: SmallVec::from_elem(Cell::new(PathKey::Unknown), slots) })
+    }
+
+    fn has_plain_context(&self, limits: &Limits, exact: bool) -> bool {
+        match &self.context {
             PreparedContext::Record(context) => {
                 let is_short = context.is_empty() || {
                     let (longest, depth) = extent(context);
                     longest <= limits.string_bytes && depth <= limits.nesting
                 };
-                is_short && (exact || action.fits(context))
+                is_short && (exact || self.action.fits(context))
             }
-            PreparedContext::Slots(context) => context.is_plain(&action.uid, limits),
-        };
-        resource_type.is_some_and(|number| exact || action.applies_to(principal, number))
-            && context_is_plain()
+            PreparedContext::Slots(context) => context.is_plain(&self.action.uid, limits),
+        }
     }
 }

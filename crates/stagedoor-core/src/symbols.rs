@@ -3,11 +3,11 @@
 //! A name that no policy mentions has no number and equals nothing that has one. An engine that
 //! was edited shares the numbers of the one that it was made of, and adds its own.
 
+use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hash};
-use std::num::NonZeroU64;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{self, AtomicU64};
 
 use cedar_policy::{EntityTypeName, EntityUid};
 use smallvec::SmallVec;
@@ -72,50 +72,85 @@ fn is_identifier(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// A literal of a policy, or a request's value in terms of those literals: what kind it is
-/// of, from 1, in the upper half, its number in the lower.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key(NonZeroU64);
+/// A literal of a policy, or a request's value in terms of those literals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    kind: KeyKind,
+    number: u32,
+}
+
+/// What a [`Key`] is a number of. Its unused values leave a `PathKey` as small as a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+enum KeyKind {
+    Entity = 1,
+    Type,
+    String,
+    Long,
+    Bool,
+}
 
 impl Key {
     pub(crate) const fn uid(number: EntityNumber) -> Self {
-        Self::new(1, number.get())
+        Self { kind: KeyKind::Entity, number: number.get() }
     }
 
     pub(crate) const fn type_(number: TypeNumber) -> Self {
-        Self::new(2, number.get())
+        Self { kind: KeyKind::Type, number: number.get() }
     }
 
     const fn string(number: u32) -> Self {
-        Self::new(3, number)
+        Self { kind: KeyKind::String, number }
     }
 
     const fn long(number: u32) -> Self {
-        Self::new(4, number)
+        Self { kind: KeyKind::Long, number }
     }
 
     pub(crate) const fn bool(held: bool) -> Self {
-        Self::new(5, held as u32)
+        Self { kind: KeyKind::Bool, number: held as u32 }
     }
 
-    const fn new(kind: u64, number: u32) -> Self {
-        // The kind is not 0, so that the first bit changes nothing but the type.
-        match NonZeroU64::new(kind << 32 | number as u64) {
-            Some(key) => Self(key),
-            None => Self(NonZeroU64::MIN),
-        }
+    /// Returns the kind in the upper half, the number in the lower.
+    #[inline]
+    const fn bits(self) -> u64 {
+        (self.kind as u64) << 32 | self.number as u64
     }
 
     /// Returns a hash whose upper half tells keys apart.
     #[inline]
     pub(crate) const fn hash(self) -> u64 {
-        self.0.get().wrapping_mul(0xF135_7AEA_2E62_A9C5)
+        self.bits().wrapping_mul(0xF135_7AEA_2E62_A9C5)
     }
 
     /// Returns the entity's number, if the literal is one.
     pub(crate) const fn as_uid(self) -> Option<EntityNumber> {
-        let key = self.0.get();
-        if key >> 32 == 1 { Some(EntityNumber::new(key as u32)) } else { None }
+        match self.kind {
+            KeyKind::Entity => Some(EntityNumber::new(self.number)),
+            KeyKind::Type | KeyKind::String | KeyKind::Long | KeyKind::Bool => None,
+        }
+    }
+}
+
+// One comparison and one word to hash, instead of one for each field.
+impl Ord for Key {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bits().cmp(&other.bits())
+    }
+}
+
+impl PartialOrd for Key {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.bits());
     }
 }
 
@@ -362,7 +397,7 @@ impl Symbols {
 }
 
 fn next_numbering() -> u64 {
-    NEXT_NUMBERING.fetch_add(1, Ordering::Relaxed)
+    NEXT_NUMBERING.fetch_add(1, atomic::Ordering::Relaxed)
 }
 
 /// Limits keep every table far below four thousand million entries.

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cedar_policy::{EntityTypeName, EntityUid};
+use cedar_policy::EntityUid;
 use smallvec::SmallVec;
 
-use super::{Entities, Store};
+use super::{Entities, Store, TypesGiven, types_of};
 use crate::entity::Entity;
 use crate::error::{EntitiesError, cut};
-use crate::hash::{FastMap, FastSet, PersistentMap};
+use crate::hash::{FastMap, PersistentMap};
 use crate::hierarchy;
 use crate::node::Node;
 
@@ -22,7 +22,7 @@ pub(super) struct Edits {
     /// The members of each parent among `nodes`.
     members: PersistentMap<EntityUid, PersistentMap<EntityUid, ()>>,
     /// The types of `nodes`, and of what they name as parents.
-    pub(super) types: Arc<FastSet<EntityTypeName>>,
+    pub(super) types: Arc<TypesGiven>,
     /// How many entities there are, the store's among them.
     pub(super) len: usize,
     /// How many ancestors they have, taken together.
@@ -106,9 +106,10 @@ impl Edits {
             for parent in &node.entity.parents {
                 self.members.entry(parent.clone()).or_default().insert(uid.clone(), ());
             }
-            for named in node.entity.parents.iter().chain([uid]) {
-                if !self.types.contains(named.type_name()) {
-                    Arc::make_mut(&mut self.types).insert(named.type_name().clone());
+            for (type_name, is_given) in types_of(&node.entity) {
+                let known = self.types.get(type_name).copied();
+                if known.is_none_or(|known| is_given && !known) {
+                    Arc::make_mut(&mut self.types).insert(type_name.clone(), is_given);
                 }
             }
             if self.conformed != 0 {

@@ -6,9 +6,9 @@ use crate::conformance::{ActionShape, Slot};
 use crate::limits::Limits;
 use crate::prepared::PathTarget;
 use crate::symbols::{Step, Symbols, Var};
-use crate::value::{Record, ValueRef, is_within};
+use crate::value::{Record, ValueRef};
 
-use super::resource::place;
+use super::resource::{are_plain, place};
 
 /// The context of an action's requests: the fields that each will be given, in order.
 ///
@@ -111,7 +111,13 @@ impl<'a> ContextValues<'a> {
     /// Returns the value in a slot.
     #[inline]
     pub(crate) fn value(&self, slot: usize) -> Option<ValueRef<'a>> {
-        self.values.get(slot).copied().flatten().map(ValueRef::normal)
+        self.raw_value(slot).map(ValueRef::normal)
+    }
+
+    /// Returns the value in a slot as it was given.
+    #[inline]
+    pub(crate) fn raw_value(&self, slot: usize) -> Option<ValueRef<'a>> {
+        self.values.get(slot).copied().flatten()
     }
 
     /// Returns the value of a field.
@@ -131,13 +137,7 @@ impl<'a> ContextValues<'a> {
         let Self { type_, values } = self;
         type_.action == *action
             && type_.is_complete
-            && values.len() <= type_.slots.len()
-            && type_.slots.iter().enumerate().all(|(number, slot)| match self.value(number) {
-                Some(value) => {
-                    slot.fits(value) && is_within(value, limits.string_bytes, limits.nesting)
-                }
-                None => !slot.required,
-            })
+            && are_plain(&type_.slots, values, limits.string_bytes, limits.nesting)
     }
 
     /// Returns the context as a record.

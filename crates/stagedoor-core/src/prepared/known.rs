@@ -8,8 +8,7 @@ use smallvec::SmallVec;
 use crate::entities::Entities;
 use crate::lookup::{Lookup, PathKey, PathValue, step_into};
 use crate::node::{EntitySymbols, Node};
-use crate::symbols::{Path, Symbols, Var};
-use crate::value::Value;
+use crate::symbols::{Key, Path, Symbols, Var};
 
 /// Beyond so many places at which policies look, values are not looked up beforehand.
 const MANY_PATHS: usize = 256;
@@ -36,10 +35,11 @@ impl EntityFacts {
         let interned = EntitySymbols::new(symbols, uid, ancestors);
         let is_few = symbols.paths_of(var).nth(MANY_PATHS).is_none();
         let paths = symbols.paths_of(var).filter(|_| is_few);
-        let values: Box<[_]> = paths.map(|path| known(path, uid, node.as_deref())).collect();
+        let values: Box<[_]> = paths.map(|path| known(path, node.as_deref())).collect();
         let key = |value: &PathValue| match value {
             PathValue::Unknown => PathKey::Unknown,
             PathValue::Missing => PathKey::Missing,
+            PathValue::Itself => PathKey::There(interned.own.map(Key::uid)),
             PathValue::There(value) => PathKey::There(symbols.key(value.into())),
         };
         let keys = values.iter().map(key).collect();
@@ -60,9 +60,9 @@ impl EntityFacts {
 }
 
 /// Returns what is at a path.
-fn known(path: &Path, uid: &EntityUid, node: Option<&Node>) -> PathValue {
+fn known(path: &Path, node: Option<&Node>) -> PathValue {
     match path.steps.as_slice() {
-        [] => PathValue::There(Value::Entity(uid.clone())),
+        [] => PathValue::Itself,
         [step] => match step_into(node, step) {
             Lookup::Value(value) => PathValue::There(value.to_value()),
             Lookup::Missing | Lookup::Broken => PathValue::Missing,

@@ -22,8 +22,15 @@ pub struct Principal {
     pub(crate) numbering: u64,
     node: Option<Arc<Node>>,
     known: Arc<EntityFacts>,
-    /// Types of which the entities hold, or name as a parent, at least one.
-    types: Arc<Types>,
+    types: Arc<EntityTypes>,
+}
+
+/// The types of a principal's entities.
+struct EntityTypes {
+    /// Of which they hold, or name as a parent, at least one.
+    named: Types,
+    /// Of which they hold at least one.
+    given: Types,
 }
 
 /// Types by their numbers.
@@ -36,7 +43,10 @@ struct Types {
 impl Principal {
     pub(crate) fn new(uid: &EntityUid, entities: &Entities, symbols: &Symbols) -> Self {
         let (known, node) = EntityFacts::of(Var::Principal, uid, entities, symbols);
-        let types = Types::of(entities.types().filter_map(|name| symbols.type_(name)));
+        let number = |(name, _)| symbols.type_(name);
+        let named = Types::of(entities.types().filter_map(number));
+        let given = Types::of(entities.types().filter(|(_, given)| *given).filter_map(number));
+        let types = EntityTypes { named, given };
         Self {
             uid: uid.clone(),
             entities: entities.clone(),
@@ -75,7 +85,14 @@ impl Principal {
     /// Returns whether nothing among the principal's entities is, or names, one of this type.
     #[inline]
     pub(super) fn is_apart_from(&self, type_: TypeNumber) -> bool {
-        self.known.interned.type_ != Some(type_) && !self.types.contains(type_)
+        self.known.interned.type_ != Some(type_) && !self.types.named.contains(type_)
+    }
+
+    /// Returns whether none of the principal's entities is of this type: one that is named as a parent
+    /// is a member of nothing then.
+    #[inline]
+    pub(super) fn holds_none(&self, type_: TypeNumber) -> bool {
+        !self.types.given.contains(type_)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A resource as typed attributes in slots.
 
 use cedar_policy::{EntityId, EntityTypeName, EntityUid};
+use smallvec::SmallVec;
 
 use super::Principal;
 use crate::conformance::{EntityShape, Slot};
@@ -8,7 +9,7 @@ use crate::entity::Entity;
 use crate::error::{DecideError, RequestError};
 use crate::limits::Limits;
 use crate::node::EntitySymbols;
-use crate::number::TypeNumber;
+use crate::number::{EntityNumber, TypeNumber};
 use crate::symbols::{Path, Step, Symbols, Var};
 use crate::value::{ValueRef, is_within};
 
@@ -139,7 +140,13 @@ impl<'a> Resource<'a> {
     /// Returns the value in a slot.
     #[inline]
     pub(crate) fn value(&self, slot: usize) -> Option<ValueRef<'a>> {
-        self.values.get(slot).copied().flatten().map(ValueRef::normal)
+        self.raw_value(slot).map(ValueRef::normal)
+    }
+
+    /// Returns the value in a slot as it was given.
+    #[inline]
+    pub(crate) fn raw_value(&self, slot: usize) -> Option<ValueRef<'a>> {
+        self.values.get(slot).copied().flatten()
     }
 
     /// Returns the value of an attribute or tag.
@@ -153,7 +160,8 @@ impl<'a> Resource<'a> {
         self.type_.places.get(ordinal).copied()
     }
 
-    /// Returns the resource's numbers. Parents have no ancestors: see [`is_plain`](Self::is_plain).
+    /// Returns the resource's numbers. Parents have no ancestors: see
+    /// [`plain_symbols`](Self::plain_symbols).
     pub(crate) fn interned(&self, symbols: &Symbols) -> EntitySymbols {
         let type_ = self.type_.number;
         let own = type_.and_then(|type_| symbols.id(type_, self.id));
@@ -163,30 +171,35 @@ impl<'a> Resource<'a> {
         EntitySymbols::of(symbols, own, type_, parents)
     }
 
-    /// Returns whether the resource surely conforms to the schema of the engine that its type was
-    /// made for, and its parents are none of the principal's entities.
-    pub(super) fn is_plain(
+    /// Returns the resource's numbers, if it surely conforms to the schema of the engine that its type
+    /// was made for, and its parents are none of the principal's entities. They have no ancestors then.
+    pub(super) fn plain_symbols(
         &self,
         symbols: &Symbols,
         limits: &Limits,
         principal: &Principal,
-    ) -> bool {
+    ) -> Option<EntitySymbols> {
         let Self { type_, id, values, parents } = self;
         let laid_over = principal.entities.limits();
         let longest = limits.string_bytes.min(laid_over.string_bytes);
-        let parent_is_plain = |(name, id): &(&EntityTypeName, &str)| {
-            let number = type_.parent(symbols, name).flatten();
-            let is_apart = number.is_some_and(|number| principal.is_apart_from(number));
-            is_apart && number != type_.number && id.len() <= longest
-        };
-        type_.is_complete
+        let is_plain = type_.is_complete
             && id.len() <= longest
-            && values.len() <= type_.slots.len()
-            && parents.iter().all(parent_is_plain)
-            && type_.slots.iter().enumerate().all(|(number, slot)| match self.value(number) {
-                Some(value) => slot.fits(value) && is_within(value, longest, laid_over.nesting),
-                None => !slot.required,
-            })
+            && are_plain(&type_.slots, values, longest, laid_over.nesting);
+        if !is_plain {
+            return None;
+        }
+        let own = type_.number.and_then(|number| symbols.id(number, id));
+        let mut ids: SmallVec<[EntityNumber; 8]> = own.into_iter().collect();
+        for (name, id) in *parents {
+            // INVARIANT: a parent that is no entity has no ancestors, which the resource would have too.
+            let number = type_.parent(symbols, name)??;
+            let is_top = principal.holds_none(number) && Some(number) != type_.number;
+            if !is_top || id.len() > longest {
+                return None;
+            }
+            ids.extend(symbols.id(number, id));
+        }
+        Some(EntitySymbols::of_ids(symbols, own, type_.number, ids))
     }
 
     /// Returns the resource as an entity.
@@ -217,6 +230,24 @@ impl<'a> Resource<'a> {
         }
         Ok(entity)
     }
+}
+
+/// Returns whether values surely fit slots, those that are left out at the end among them.
+pub(super) fn are_plain(
+    slots: &[Slot],
+    values: &[Option<ValueRef<'_>>],
+    longest: usize,
+    deepest: usize,
+) -> bool {
+    let Some((given, left_out)) = slots.split_at_checked(values.len()) else { return false };
+    let is_plain = |(slot, value): (&Slot, &Option<ValueRef<'_>>)| match value {
+        Some(value) => {
+            let value = value.normal();
+            slot.fits(value) && is_within(value, longest, deepest)
+        }
+        None => !slot.required,
+    };
+    given.iter().zip(values).all(is_plain) && left_out.iter().all(|slot| !slot.required)
 }
 
 /// Returns where a path leads among slots for these steps.
