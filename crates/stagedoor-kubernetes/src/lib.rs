@@ -58,6 +58,7 @@ mod mentions;
 mod mode;
 mod names;
 mod policy_mode;
+mod prepared;
 pub mod rbac;
 mod resource;
 mod review;

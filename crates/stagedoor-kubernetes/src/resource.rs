@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use cedar_policy::EntityUid;
 use stagedoor_core::Entity;
 
 use crate::attributes::{Attributes, NonResourceAttributes, ResourceAttributes};
@@ -156,21 +155,14 @@ fn extra(attributes: &ResourceAttributes) -> Entity {
 
 fn non_resource_url(attributes: &NonResourceAttributes) -> Entity {
     Entity::new(uid(&NAMES.non_resource_url, &attributes.path))
-        .with_attribute("path", attributes.path.as_str())
+        .with_attribute(PATH, attributes.path.as_str())
 }
 
 fn resource(attributes: &ResourceAttributes) -> Entity {
-    let mut entity = Entity::new(resource_uid(attributes))
-        .with_attribute("apiGroup", attributes.group.as_str())
-        .with_attribute("resource", attributes.resource.as_str());
-    let optional = [
-        ("namespace", &attributes.namespace),
-        ("name", &attributes.name),
-        ("subresource", &attributes.subresource),
-    ];
-    for (name, value) in optional {
-        if !value.is_empty() {
-            entity = entity.with_attribute(name, value.as_str());
+    let mut entity = Entity::new(uid(&NAMES.resource, &resource_path(attributes)));
+    for (name, value) in RESOURCE_ATTRIBUTES.into_iter().zip(resource_values(attributes)) {
+        if let Some(value) = value {
+            entity = entity.with_attribute(name, value);
         }
     }
     if let Some(selector) = attributes.label_selector.as_ref().and_then(|s| s.to_value()) {
@@ -182,12 +174,28 @@ fn resource(attributes: &ResourceAttributes) -> Entity {
     in_namespace(entity, &attributes.namespace)
 }
 
+/// The attribute of a `k8s::NonResourceURL`.
+pub(crate) const PATH: &str = "path";
+
+/// The attributes of a `k8s::Resource` that are texts.
+pub(crate) const RESOURCE_ATTRIBUTES: [&str; 5] =
+    ["apiGroup", "resource", "namespace", "name", "subresource"];
+
+/// Returns the values of [`RESOURCE_ATTRIBUTES`]: what a request leaves empty is absent, except for
+/// the core API group and the resource.
+pub(crate) fn resource_values(attributes: &ResourceAttributes) -> [Option<&str>; 5] {
+    let ResourceAttributes { group, resource, namespace, name, subresource, .. } = attributes;
+    let [namespace, name, subresource] =
+        [namespace, name, subresource].map(|text| Some(text.as_str()).filter(|t| !t.is_empty()));
+    [Some(group), Some(resource), namespace, name, subresource]
+}
+
 /// Returns the entity id of a resource: the path of the API that serves it.
 ///
 /// No two requests that differ in a field share an id: `/` and `%` within a field are
 /// percent-encoded, and a field that is left out while a later one is given leaves an empty
 /// segment where the path would read as another request.
-fn resource_uid(attributes: &ResourceAttributes) -> EntityUid {
+pub(crate) fn resource_path(attributes: &ResourceAttributes) -> String {
     let ResourceAttributes { group, version, namespace, resource, name, subresource, .. } =
         attributes;
     let mut path = String::with_capacity(96);
@@ -211,7 +219,7 @@ fn resource_uid(attributes: &ResourceAttributes) -> EntityUid {
     if !subresource.is_empty() {
         push_segment(&mut path, subresource);
     }
-    uid(&NAMES.resource, &path)
+    path
 }
 
 fn push_segment(path: &mut String, segment: &str) {
@@ -229,7 +237,7 @@ fn push_segment(path: &mut String, segment: &str) {
 mod tests {
     use std::collections::HashMap;
 
-    use super::resource_uid;
+    use super::resource_path;
     use crate::attributes::ResourceAttributes;
 
     #[test]
@@ -248,7 +256,7 @@ mod tests {
             (ResourceAttributes::new("get", "", "a/b").with_name("%2F"), "/api//a%2Fb/%252F"),
         ];
         for (attributes, path) in cases {
-            assert_eq!(resource_uid(&attributes).id().unescaped(), path);
+            assert_eq!(resource_path(&attributes), path);
         }
     }
 
@@ -264,7 +272,7 @@ mod tests {
                             .with_namespace(namespace)
                             .with_name(name)
                             .with_subresource(subresource);
-                        let id = resource_uid(&attributes).id().unescaped().to_owned();
+                        let id = resource_path(&attributes);
                         if let Some(twin) = seen.insert(id.clone(), attributes.clone()) {
                             assert_eq!(twin, attributes, "`{id}`");
                         }

@@ -10,6 +10,7 @@ use crate::attributes::Attributes;
 use crate::forbids::Forbids;
 use crate::mentions::Mentions;
 use crate::mode::{ModeCeiling, Modes};
+use crate::prepared::PreparedReviews;
 use crate::resource::stands_for_every_name;
 use crate::review::{SubjectAccessReview, SubjectAccessReviewStatus};
 use crate::ruling::{ReviewOutcome, Ruling, in_own_words, list};
@@ -54,7 +55,9 @@ pub struct Reviewer {
     forbids: Forbids,
     modes: Modes,
     /// What of requests is kept for the policies.
-    mentions: Arc<Mentions>,
+    pub(crate) mentions: Arc<Mentions>,
+    /// None where reviews are to be decided as whole requests.
+    pub(crate) prepared: Option<Arc<PreparedReviews>>,
 }
 
 impl Reviewer {
@@ -70,7 +73,8 @@ impl Reviewer {
         };
         let (enforced, forbids, modes) = (engine.clone(), Forbids::default(), Modes::default());
         let mentions = Arc::new(Mentions::of(&engine));
-        Self { engine, enforced, watched: None, vocabulary, forbids, modes, mentions }
+        let (watched, prepared) = (None, None);
+        Self { engine, enforced, watched, vocabulary, forbids, modes, mentions, prepared }
             .with_ceilings(&[])
     }
 
@@ -84,6 +88,11 @@ impl Reviewer {
         self.enforced = self.modes.enforced(&self.engine);
         self.watched = self.modes.watched(&self.engine);
         self.forbids = Forbids::of(&self.engine, &self.enforced);
+        // Those that are only watched decide about whole requests.
+        self.prepared = match &self.watched {
+            None => PreparedReviews::of(&self.enforced).map(Arc::new),
+            Some(_) => None,
+        };
         Ok(self)
     }
 
@@ -142,9 +151,12 @@ impl Reviewer {
     /// Returns what is answered, with the outcome that it rests on: decided once.
     #[must_use]
     pub fn review_outcome(&self, subject: &Subject, attributes: &Attributes) -> ReviewOutcome {
-        self.outcome_by_both(subject, |vocabulary| {
-            let principal = vocabulary.mentioned_principal(subject, &self.mentions)?;
-            self.outcome_as(&principal, vocabulary, attributes)
+        self.outcome_by_both(subject, |vocabulary| match &self.prepared {
+            Some(prepared) => self.prepared_outcome(prepared, subject, vocabulary, attributes),
+            None => {
+                let principal = vocabulary.mentioned_principal(subject, &self.mentions)?;
+                self.outcome_as(&principal, vocabulary, attributes)
+            }
         })
     }
 
@@ -257,6 +269,25 @@ impl Reviewer {
     ) -> SubjectAccessReviewStatus {
         let decided = self.outcome_as(principal, &self.vocabulary, attributes);
         decided.unwrap_or_else(|error| ReviewOutcome::undecided(&error)).ruling.into()
+    }
+
+    /// As [`outcome_as`](Self::outcome_as), by what is known of whoever asked lately.
+    fn prepared_outcome(
+        &self,
+        prepared: &PreparedReviews,
+        subject: &Subject,
+        vocabulary: &Vocabulary,
+        attributes: &Attributes,
+    ) -> Result<ReviewOutcome, UndecidedError> {
+        let known = prepared.subject(subject, vocabulary, &self.mentions, &self.enforced)?;
+        match prepared.decide(&known, vocabulary, attributes, &self.enforced)? {
+            Some(outcome) => {
+                let ruling = Ruling::of(&outcome);
+                self.check_name(attributes, ruling.denied)?;
+                Ok(ReviewOutcome { ruling, outcome: Some(outcome) })
+            }
+            None => self.outcome_as(&known.principal, vocabulary, attributes),
+        }
     }
 
     fn outcome_as(

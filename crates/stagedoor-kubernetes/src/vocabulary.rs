@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cedar_policy::{Context, EntityUid, Schema};
-use stagedoor_core::{Entities, EntitiesError, Entity, Request};
+use stagedoor_core::{Entities, EntitiesError, Entity, Record, Request};
 
 use crate::attributes::Attributes;
 use crate::impersonation::{self, is_constrained};
@@ -56,6 +56,13 @@ struct DeclaredAction {
     action: EntityUid,
     principals: u8,
     resources: u8,
+}
+
+/// What a request asks: the kind of its resource, the action, and the verb where that is another.
+pub(crate) struct Asked {
+    pub(crate) kind: ResourceKind,
+    pub(crate) action: EntityUid,
+    pub(crate) context: Record,
 }
 
 /// Failure to find the words of Kubernetes in a schema.
@@ -194,16 +201,7 @@ impl Vocabulary {
         principal: &Principal,
         attributes: &Attributes,
     ) -> Result<(Request, Entities), AttributesError> {
-        let verb = attributes.verb();
-        if !self.constrained && is_constrained(verb) {
-            return Err(AttributesError::OldSchema(verb.to_owned()));
-        }
-        let asked = kind(attributes);
-        let (kind, action) = match self.action(verb, principal.kind(), asked) {
-            Some(action) => (asked, Some(action)),
-            None if asked == ResourceKind::NonResourceUrl => (asked, None),
-            None => (ResourceKind::Resource, None),
-        };
+        let Asked { kind, action, context } = self.asked(principal.kind(), attributes)?;
         let resource = entity(kind, attributes);
         let uid_of_resource = resource.uid.clone();
         let mut entities = principal.entities().clone();
@@ -213,14 +211,41 @@ impl Vocabulary {
             Some(_) => return Err(AttributesError::AmbiguousIdentity(resource.uid)),
             None => entities = entities.with([resource])?,
         }
-        let action = action.unwrap_or_else(|| uid(&NAMES.action, UNLISTED_VERB));
         if self.declared.is_none() {
             entities = entities.with([action_entity(&action)])?;
         }
-        let request = Request::new(principal.uid().clone(), action, uid_of_resource);
-        let own = request.action.id().unescaped() == verb && verb != UNLISTED_VERB;
-        let request = if own { request } else { request.with_context("verb", verb) };
+        let mut request = Request::new(principal.uid().clone(), action, uid_of_resource);
+        request.context = context;
         Ok((request, entities))
+    }
+
+    /// Returns what a request asks in the words of the schema.
+    ///
+    /// # Errors
+    ///
+    /// [`AttributesError`] if the schema is too old for the verb.
+    pub(crate) fn asked(
+        &self,
+        principal: PrincipalKind,
+        attributes: &Attributes,
+    ) -> Result<Asked, AttributesError> {
+        let verb = attributes.verb();
+        if !self.constrained && is_constrained(verb) {
+            return Err(AttributesError::OldSchema(verb.to_owned()));
+        }
+        let asked = kind(attributes);
+        let (kind, action) = match self.action(verb, principal, asked) {
+            Some(action) => (asked, Some(action)),
+            None if asked == ResourceKind::NonResourceUrl => (asked, None),
+            None => (ResourceKind::Resource, None),
+        };
+        let action = action.unwrap_or_else(|| uid(&NAMES.action, UNLISTED_VERB));
+        let own = action.id().unescaped() == verb && verb != UNLISTED_VERB;
+        let mut context = Record::new();
+        if !own {
+            context.insert("verb".into(), verb.into());
+        }
+        Ok(Asked { kind, action, context })
     }
 
     /// Returns the action of a verb, if it is declared for this principal and resource.
