@@ -7,11 +7,13 @@ const { keepAnswers } = require('./answers.js');
 const { decisionLogOf } = require('./decisionLog.js');
 const { loadFallback } = require('./fallback.js');
 const { takeObjects } = require('./handles.js');
+const { takeRequests } = require('./requests.js');
 
 const { addon, error } = loadAddon();
 if (addon) {
   keepAnswers(addon.Engine);
   takeObjects(addon.Engine);
+  takeRequests(addon.Engine);
   // Custom rules are compiled by another Node, which can be stopped.
   addon.setRuleCompiler(process.execPath, [join(__dirname, 'compiler.js')]);
 }

@@ -98,11 +98,27 @@ impl Engine {
         #[napi(ts_arg_type = "RequestInput")] request: Unknown<'_>,
         #[napi(ts_arg_type = "Entities | undefined | null")] entities: Option<Unknown<'_>>,
     ) -> napi::Result<bool> {
-        // One determining policy is enough for that.
-        self.ask_about(request, entities, |engine, request, entities| {
-            Ok(engine.ruling(request, entities)?.decision() == CoreDecision::Allow)
-        })
-        .map_err(|failure| failure.thrown(&env))
+        self.ask_about(request, entities, is_allowed).map_err(|failure| failure.thrown(&env))
+    }
+
+    /// As `isAllowed`, of a request that `requests.js` has packed; null where it must be read as an
+    /// object.
+    #[napi(catch_unwind, skip_typescript)]
+    pub fn is_allowed_packed(
+        &self,
+        env: Env,
+        request: Unknown<'_>,
+        entities: Option<Unknown<'_>>,
+    ) -> napi::Result<Option<bool>> {
+        let answer = || -> Result<Option<bool>> {
+            // What is wrong with its text, the object's reader says of the field where it is.
+            let Ok(Some(request)) = RequestReader::packed(request) else { return Ok(None) };
+            let (policies, store) = (self.policies()?, store(entities)?);
+            let engine = &policies.current().engine;
+            let (request, entities) = request.over(engine, &store)?;
+            is_allowed(engine, &request, &entities).map(Some)
+        };
+        answer().map_err(|failure| failure.thrown(&env))
     }
 
     /// Decides many requests. One that cannot be decided is denied and says why in `error`, with
@@ -443,6 +459,15 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("policies", &self.policies).finish_non_exhaustive()
     }
+}
+
+/// One determining policy is enough for that.
+fn is_allowed(
+    engine: &stagedoor_core::Engine,
+    request: &Request,
+    entities: &stagedoor_core::Entities,
+) -> Result<bool> {
+    Ok(engine.ruling(request, entities)?.decision() == CoreDecision::Allow)
 }
 
 /// The failure of whatever is asked of an engine that was closed.

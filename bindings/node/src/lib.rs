@@ -21,6 +21,7 @@ mod json;
 mod keys;
 mod loading;
 mod options;
+mod packed;
 mod prepared;
 mod records;
 mod request;

@@ -7,10 +7,15 @@ use stagedoor_core::{Engine, Entities, Entity, Request};
 use crate::entities::list;
 use crate::failure::{Failure, Result};
 use crate::keys;
+use crate::packed;
+use crate::text::with_text;
 use crate::uid::uid;
 use crate::value::Values;
 
 const KEYS: [&str; 5] = ["principal", "action", "resource", "context", "entities"];
+
+/// The longest text of a request that was packed.
+const PACKED_BYTES: usize = 1 << 20;
 
 /// A request that was read, with its own entities.
 pub(crate) struct RequestReader {
@@ -41,6 +46,12 @@ impl RequestReader {
         };
         keys::check(&object, &KEYS)?;
         Ok(Self { request, entities })
+    }
+
+    /// Reads a request that was packed into one text; `None` where the object itself must be read.
+    pub(crate) fn packed(text: Unknown<'_>) -> Result<Option<Self>> {
+        with_text(text, "request", PACKED_BYTES, |text| Ok(packed::request(text)))
+            .map(|read| read.map(|(request, entities)| Self { request, entities }))
     }
 
     /// Returns the request with its context as the schema types it, and its entities laid over

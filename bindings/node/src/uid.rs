@@ -59,15 +59,19 @@ pub(crate) fn uid(value: Unknown<'_>, what: &str) -> Result<EntityUid> {
     }
 }
 
-fn parse(text: &str, what: &str) -> Result<EntityUid> {
-    // Escapes, and whatever else is unusual, take longer.
-    let parts = text.strip_suffix('"').and_then(|text| text.split_once("::\""));
+/// Returns the id that a text is without escapes and whatever else is unusual, which takes longer.
+pub(crate) fn plain_uid(text: &str) -> Option<EntityUid> {
+    let (type_name, id) = text.strip_suffix('"')?.split_once("::\"")?;
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-    if let Some((type_name, id)) = parts
-        && id.bytes().all(is_plain)
-        && let Some(type_name) = named_type(type_name)
-    {
-        return Ok(EntityUid::from_type_name_and_id(type_name, EntityId::new(id)));
+    if !id.bytes().all(is_plain) {
+        return None;
+    }
+    Some(EntityUid::from_type_name_and_id(named_type(type_name)?, EntityId::new(id)))
+}
+
+fn parse(text: &str, what: &str) -> Result<EntityUid> {
+    if let Some(uid) = plain_uid(text) {
+        return Ok(uid);
     }
     match entity_uid(text) {
         Some(uid) => Ok(uid),
