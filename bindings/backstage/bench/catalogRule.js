@@ -13,7 +13,7 @@ const { programs, startPostgres } = require('../test/postgres.js');
 const REPOSITORIES = (process.env.REPOSITORIES ?? '200,2000')
   .split(',')
   .map(Number);
-const GROUPS = (process.env.GROUPS ?? '0,150,2000').split(',').map(Number);
+const GROUPS = (process.env.MORE_GROUPS ?? '0,150,2000').split(',').map(Number);
 const ROUNDS = Number(process.env.ROUNDS ?? 20);
 const READ = {
   type: 'resource',

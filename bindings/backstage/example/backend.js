@@ -31,7 +31,7 @@ function createExampleBackend() {
   backend.add(require('../dist/index.js').default);
   // '@stagedoor/backstage-plugin-permission-backend-module-stagedoor/catalog'
   if (process.env.CATALOG_RULE) {
-    backend.add(require('../dist/catalogModule.js').default);
+    backend.add(require('../dist/catalogEntry.js').default);
   }
   return backend;
 }

@@ -14,7 +14,7 @@ import { queryOf, RULE, wholePolicyServiceRef } from './wholePolicy';
 import type { WholePolicyParams } from './wholePolicy';
 
 /** Gives the catalog a rule that stands for all policies about its entities. */
-const catalogModuleStagedoor = createBackendModule({
+export const catalogModuleStagedoor = createBackendModule({
   pluginId: 'catalog',
   moduleId: 'stagedoor',
   register(registration) {
@@ -52,8 +52,6 @@ const catalogModuleStagedoor = createBackendModule({
     });
   },
 });
-
-export default catalogModuleStagedoor;
 
 const NAMES = ['revision', 'user', 'claims', 'permission'] as const;
 

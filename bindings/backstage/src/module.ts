@@ -154,10 +154,12 @@ export const permissionModuleStagedoor = createBackendModule({
             logger,
             ready: Promise.race([loading, waited.promise]),
             enforced: (...asked) => wholePolicy.enforced(...asked),
-            record: batch => records.record(batch, policies),
+            record: batch =>
+              records.record(wholePolicy.recorded(batch), policies),
             onBatch: batch => {
-              metrics.decided(batch);
-              audit.decided(batch);
+              const recorded = wholePolicy.recorded(batch);
+              metrics.decided(recorded);
+              audit.decided(recorded);
               notices.decided(wholePolicy.withoutNarrowed(batch));
               shadow?.decided(batch);
             },

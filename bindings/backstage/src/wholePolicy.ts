@@ -157,6 +157,21 @@ export class WholePolicy {
   }
 
   /**
+   * Returns what was answered as it is recorded: the rule in place of a denial, since it may allow.
+   * Conditions stay those that lists follow, so that the decision can be made again.
+   */
+  recorded(batch: DecisionBatch): DecisionBatch {
+    if (!this.#isUsed) return batch;
+    const answers = batch.answers.map((answer, index) => {
+      const query = batch.queries[index];
+      if (!query || answer.decision.result !== 'DENY') return answer;
+      const decision = this.enforced(query.permission, batch.user, answer);
+      return decision === answer.decision ? answer : { ...answer, decision };
+    });
+    return { ...batch, answers };
+  }
+
+  /**
    * Returns what was answered without what is narrower than the policies in Backstage's own rules,
    * where the rule is answered in their place.
    */

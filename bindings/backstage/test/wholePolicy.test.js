@@ -115,6 +115,36 @@ test('what is allowed or denied anyway stays so, and so does what is not about e
   assert.equal(decision, answer.decision);
 });
 
+test('what may be allowed is not recorded as a denial, nor as cut', async t => {
+  const { rule, engine } = await whole(t);
+  const queries = [REFRESH, DELETE, PROXY, { ...READ, name: 'no.such' }].map(
+    permission => ({ permission }),
+  );
+  const answers = queries.map(({ permission }) =>
+    engine.decideBackstage(permission, ana),
+  );
+  const batch = { queries, user: ana, answers, microseconds: 1 };
+  const results = ({ answers: told }) =>
+    told.map(({ decision }) => decision.result);
+  assert.deepEqual(results(batch), ['DENY', 'DENY', 'ALLOW', 'DENY']);
+  const recorded = rule.recorded(batch);
+  assert.deepEqual(results(recorded), [
+    'CONDITIONAL',
+    'CONDITIONAL',
+    'ALLOW',
+    'DENY',
+  ]);
+  assert.equal(recorded.answers[0].decision.conditions.rule, RULE);
+  const findings = rule
+    .withoutNarrowed(batch)
+    .answers.map(each => each.findings.map(({ code }) => code));
+  assert.deepEqual(findings, [[], [], [], ['permission::unknown']]);
+  // Without the rule everything is as it was.
+  rule.seen(undefined);
+  assert.equal(rule.recorded(batch), batch);
+  assert.equal(rule.withoutNarrowed(batch), batch);
+});
+
 test('the same question is answered by the same rule, which is short', async t => {
   const { rule, engine, params } = await whole(t);
   const many = {
