@@ -1,5 +1,7 @@
 //! Why somebody has a permission, or why not: about one resource, and without one.
 
+use std::sync::PoisonError;
+
 use stagedoor_core::{
     DecideError, Entities, EntitiesError, Explanation, Outcome, Request, Residual,
     ResidualCondition,
@@ -78,12 +80,22 @@ impl PolicyEngine {
         resource: Option<Resource>,
     ) -> Result<(Request, Entities), ExplanationError> {
         let permission = self.permissions.get(permission)?;
-        let parts = resource.as_ref().map(|resource| resource.entities().to_vec());
-        let asked = permission.request(principal, resource)?;
-        // In place of the principal as the request has it: that is in no circle of groups.
-        let principal = principal.entity_within(&self.groups);
-        let entities = std::iter::once(principal).chain(parts.into_iter().flatten());
-        Ok((asked.request, self.groups.entities.with(entities)?))
+        let resource = permission.resource(resource)?;
+        let entities = self.with_principal(principal)?.with(resource.entities().to_vec())?;
+        Ok((Request::new(principal.uid(), permission.uid(), resource.uid().clone()), entities))
+    }
+
+    /// Returns the groups and the principal. Many resources are asked about for one principal, which
+    /// may be in thousands of groups: that of the last question is kept.
+    fn with_principal(&self, principal: &Principal) -> Result<Entities, EntitiesError> {
+        // One that panicked left a pair that belongs together.
+        let mut last = self.last_principal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, entities)) = last.as_ref().filter(|(known, _)| known == principal) {
+            return Ok(entities.clone());
+        }
+        let entities = self.groups.entities.with([principal.entity_within(&self.groups)])?;
+        *last = Some((principal.clone(), entities.clone()));
+        Ok(entities)
     }
 
     /// Returns what each policy says about somebody's permission whatever the resource is. Policies
@@ -215,6 +227,26 @@ mod tests {
         let denied = policy.explain("kubernetes.proxy", &user("ana")?, None)?;
         assert_eq!(denied.outcome().decision(), Decision::Deny);
         assert_eq!(denied.nearest().first().context("none is near")?.policy(), "on-call-proxy");
+        Ok(())
+    }
+
+    #[test]
+    fn the_principal_asked_for_last_is_no_other_one() -> Result<()> {
+        let (policy, catalog) = (policy()?, Catalog::from_files([("catalog.json", CATALOG)])?);
+        let ledger = catalog.described(&"component:default/ledger".parse()?)?;
+        let decides = |policy: &PolicyEngine, name: &str| -> Result<Vec<String>> {
+            let decided =
+                policy.decide_about("catalog.entity.delete", &user(name)?, ledger.clone())?;
+            Ok(decided.reasons().map(|policy| policy.id().to_owned()).collect())
+        };
+        for _ in 0..2 {
+            assert_eq!(decides(&policy, "ana")?, ["owners-delete"]);
+            assert_eq!(decides(&policy, "ben")?, ["platform-deletes"]);
+        }
+        // Groups that change change what ben is in.
+        let (groups, _) = read_groups([("group:default/loop-a", vec![])]);
+        let policy = policy.with_groups(groups)?;
+        assert_eq!(decides(&policy, "ben")?, Vec::<String>::new());
         Ok(())
     }
 

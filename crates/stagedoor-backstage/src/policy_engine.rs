@@ -1,8 +1,8 @@
 //! The permission policy of a Backstage instance.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use stagedoor_core::{Engine, EntitiesError, LoadError};
+use stagedoor_core::{Engine, Entities, EntitiesError, LoadError};
 
 use crate::budget::Budget;
 use crate::conditions::without_context;
@@ -74,6 +74,8 @@ pub struct PolicyEngine {
     is_guarded: bool,
     cache: DecisionCache,
     findings: OnceLock<Vec<Finding>>,
+    /// Whom the last question about one resource was about, with the groups.
+    pub(crate) last_principal: Mutex<Option<(Principal, Entities)>>,
     /// What of the plugins' metadata could not be taken.
     remarks: Vec<String>,
 }
@@ -106,6 +108,7 @@ impl PolicyEngine {
             budget: Budget::default(),
             cache: DecisionCache::new(CACHED),
             findings: OnceLock::new(),
+            last_principal: Mutex::new(None),
             remarks: Vec::new(),
         }
     }
@@ -129,6 +132,7 @@ impl PolicyEngine {
         groups: impl IntoIterator<Item = stagedoor_core::Entity>,
     ) -> Result<Self, EntitiesError> {
         self.groups = Groups::new(groups, self.engine.limits())?;
+        self.last_principal = Mutex::new(None);
         self.cache = self.cache.emptied();
         Ok(self)
     }

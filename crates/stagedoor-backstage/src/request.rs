@@ -103,15 +103,27 @@ impl Permission {
         principal: &Principal,
         resource: Option<Resource>,
     ) -> Result<PermissionRequest, PermissionRequestError> {
+        let resource = self.resource(resource)?;
+        let mut entities = vec![principal.to_entity()];
+        entities.extend(resource.entities);
+        Ok(PermissionRequest {
+            request: Request::new(principal.uid(), self.uid(), resource.uid),
+            entities,
+        })
+    }
+
+    /// Returns the resource of a request: the plugin, for a basic permission.
+    pub(crate) fn resource(
+        &self,
+        resource: Option<Resource>,
+    ) -> Result<Resource, PermissionRequestError> {
         let permission = || self.name().to_owned();
-        let resource = match (self.resource_type(), resource) {
-            (None, None) => Resource::known(names::plugin(self.plugin_id())),
-            (None, Some(_)) => {
-                return Err(PermissionRequestError::ResourceUnexpected(permission()));
-            }
+        match (self.resource_type(), resource) {
+            (None, None) => Ok(Resource::known(names::plugin(self.plugin_id()))),
+            (None, Some(_)) => Err(PermissionRequestError::ResourceUnexpected(permission())),
             (Some(resource_type), None) => {
                 let (permission, resource_type) = (permission(), resource_type.to_owned());
-                return Err(PermissionRequestError::ResourceMissing { permission, resource_type });
+                Err(PermissionRequestError::ResourceMissing { permission, resource_type })
             }
             (Some(resource_type), Some(resource)) => {
                 let of_type = resource.uid.type_name();
@@ -124,14 +136,8 @@ impl Permission {
                         resource: resource.uid.to_string(),
                     });
                 }
-                resource
+                Ok(resource)
             }
-        };
-        let mut entities = vec![principal.to_entity()];
-        entities.extend(resource.entities);
-        Ok(PermissionRequest {
-            request: Request::new(principal.uid(), self.uid(), resource.uid),
-            entities,
-        })
+        }
     }
 }
