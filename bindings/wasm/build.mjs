@@ -1,18 +1,21 @@
 // Builds the module with cargo, makes it small, and compiles what stands around it.
 //
 // Needs Rust with the target wasm32-unknown-unknown; where rustup cannot fetch it, the SDK's
-// `wasm32.sh` builds its standard library. The first build compiles Cedar: some minutes.
+// `wasm32.sh` takes Debian's. The first build compiles Cedar and Rust's standard library, which is made
+// small as well: some minutes, and `rustup component add rust-src`.
 //
 // With `--quick`, for tests: compiled fast, and left as it is. Such a module is several times as
 // large, and not to be published.
 
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { leanCrates } from './lean.mjs';
+
 // So that it does not grow unnoticed. What is aimed at is 2,500,000.
-const BYTES = 3_600_000;
+const BYTES = 3_000_000;
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '../..');
@@ -24,47 +27,12 @@ function run(command, args, cwd = here, env = process.env) {
   return execFileSync(command, args, { cwd, env, stdio, maxBuffer: 1 << 28 });
 }
 
-/** Replaces what must be there: crates that have moved on are looked at by a person. */
-function replaced(text, from, to) {
-  const after = text.replace(from, to);
-  if (after === text) {
-    throw new Error(`${from} is not to be found: see what the crate has become`);
-  }
-  return after;
-}
-
-/**
- * Makes what the module's workspace takes in place of crates that are published, and its
- * Cargo.lock of the one that all of Stagedoor has.
- *
- * Cargo adds features and takes none away, and each of those below is asked for by Cedar.
- */
-function withLessOfCrates(packages) {
-  const lexer = packages.find(({ name }) => name === 'lalrpop-util');
-  let manifest = readFileSync(lexer.manifest_path, 'utf8');
-  manifest = replaced(manifest, '"regex-automata/perf"', '');
-  manifest = replaced(manifest, '"regex-automata?/unicode"', '"regex-automata?/unicode-perl"');
-  manifest = replaced(manifest, /"perf-inline",\s*"perf-literal-substring",/, '');
-  const copy = join(workspace, 'lean/lalrpop-util');
-  rmSync(copy, { recursive: true, force: true });
-  // With their times, so that nothing is compiled again that is the same.
-  cpSync(dirname(lexer.manifest_path), copy, { recursive: true, preserveTimestamps: true });
-  writeFileSync(join(copy, 'Cargo.toml'), manifest);
-
-  let lock = readFileSync(join(root, 'Cargo.lock'), 'utf8');
-  for (const name of ['lalrpop-util', 'regex']) {
-    const published = new RegExp(`(name = "${name}"\nversion = .*\n)source = .*\nchecksum = .*\n`);
-    lock = replaced(lock, published, '$1');
-  }
-  writeFileSync(join(workspace, 'Cargo.lock'), lock);
-}
-
 /** Compiles the module and returns where it is. */
 function compiled() {
   const only = ['--filter-platform', 'wasm32-unknown-unknown'];
   const told = run('cargo', ['metadata', '--locked', '--format-version', '1', ...only], root);
   const { packages, target_directory } = JSON.parse(told.toString());
-  withLessOfCrates(packages);
+  leanCrates(packages, root, workspace);
 
   const target = ['--target', 'wasm32-unknown-unknown', '--target-dir', target_directory];
   const fast = {
@@ -78,6 +46,15 @@ function compiled() {
   // Room for Cedar's recursive parser and validator at the deepest policy that the limits let
   // through (`limits.operators`); the linker's default of one megabyte holds a quarter of it.
   const stack = [`-Clink-arg=-zstack-size=${8 << 20}`];
+  // A panic says nothing in here, since there is nowhere to say it: the module traps. So what would write
+  // it is left out, of the standard library as well, which is compiled for size. Cargo and rustc of the
+  // stable channel do that when they are told to take what is not stable.
+  const std = ['-Zbuild-std=std,panic_abort', '-Zbuild-std-features=optimize_for_size'];
+  const silent = {
+    RUSTC_BOOTSTRAP: '1',
+    CARGO_UNSTABLE_PANIC_IMMEDIATE_ABORT: 'true',
+    CARGO_PROFILE_WASM_PANIC: 'immediate-abort',
+  };
   const cargo = [
     'cargo',
     'rustc',
@@ -85,11 +62,12 @@ function compiled() {
     '--profile',
     'wasm',
     ...target,
+    ...(quick ? [] : std),
     '--',
     ...stack,
     ...(quick ? [] : small),
   ];
-  const env = { ...process.env, ...(quick && fast) };
+  const env = { ...process.env, ...(quick ? fast : silent) };
   run('sh', [join(root, 'crates/stagedoor-rule-sdk/wasm32.sh'), ...cargo], workspace, env);
   return join(target_directory, 'wasm32-unknown-unknown/wasm/stagedoor_module.wasm');
 }

@@ -147,90 +147,152 @@ fn ok(value: impl Serialize) -> Result<Vec<u8>> {
         .map_err(|e| WireError::new("internal::answer", e.to_string()))
 }
 
+/// Each call has a function of its own that is not inlined: a host compiles a function when it is first
+/// called, and should not have to compile all calls for the first one.
 fn run(state: &mut State, call: Call<'_>) -> Result<Vec<u8>> {
     match call {
         Call::Interests { names } => {
             ok(names.iter().map(|name| Interest::of(name)).collect::<Vec<_>>())
         }
-        Call::Load { options } => {
-            let engine = state.engines.keep(Engine::load(options, &[])?);
-            describe(state, engine)
-        }
-        Call::Reload { engine, options } => {
-            let before = state.engines.get(engine)?;
-            let loaded = Engine::load(options, before.groups())?;
-            *state.engines.get_mut(engine)? = loaded;
-            describe(state, engine)
-        }
+        Call::Load { options } => load(state, options),
+        Call::Reload { engine, options } => reload(state, engine, options),
         Call::Describe { engine } => describe(state, engine),
         Call::Free { engine } => ok(state.engines.free(engine)),
         Call::FreeEntities { entities } => ok(state.entities.free(entities)),
-        Call::Entities { entities, over } => {
-            let entities = EntityInput::list_from_json(entities.get())?.into_iter();
-            let entities = entities.map(EntityInput::read).collect::<Result<Vec<_>>>()?;
-            let prepared = match over {
-                Some(over) => state.entities.get(over)?.with(entities)?,
-                None => stagedoor_core::Entities::from_entities(entities)?,
-            };
-            keep(state, prepared)
-        }
-        Call::EntitiesJson { json, engine } => {
-            let engine = engine.map(|engine| state.engines.get(engine)).transpose()?;
-            let schema = engine.and_then(|engine| engine.core().schema());
-            let read = stagedoor_core::Entities::from_json_str(json.get(), schema)?;
-            keep(state, read)
-        }
-        Call::Decide { engine, request, entities } => {
-            let (engine, store) = (state.engines.get(engine)?, state.entities_or_none(entities)?);
-            ok(decide(engine, request, &store)?)
-        }
+        Call::Entities { entities, over } => prepare(state, entities, over),
+        Call::EntitiesJson { json, engine } => prepare_cedars(state, json, engine),
+        Call::Decide { engine, request, entities } => decide_one(state, engine, request, entities),
         Call::DecideBatch { engine, requests, entities } => {
-            let (engine, store) = (state.engines.get(engine)?, state.entities_or_none(entities)?);
-            let revision = engine.core().revision();
-            let decided = requests.into_iter().map(|request| {
-                decide(engine, request, &store)
-                    .unwrap_or_else(|error| Decision::refused(error, revision))
-            });
-            ok(decided.collect::<Vec<_>>())
+            decide_all(state, engine, requests, entities)
         }
-        Call::Explain { engine, request, entities } => {
-            let engine = state.engines.get(engine)?.core();
-            let store = state.entities_or_none(entities)?;
-            let (request, entities) =
-                RequestInput::from_json(request.get())?.read(engine, &store)?;
-            ok(Explanation::of(&engine.explain(&request, &entities)?, engine))
-        }
-        Call::Query { engine, query, entities } => {
-            let engine = state.engines.get(engine)?.core();
-            let store = state.entities_or_none(entities)?;
-            let (query, _) = QueryInput::from_json(query.get())?.read(engine)?;
-            let answers = engine.query(&query, &store)?;
-            let revision = engine.revision();
-            let told = answers.iter().map(|answer| QueryAnswer::of(answer, revision));
-            ok(told.collect::<Vec<_>>())
-        }
-        Call::List { engine, query, entities } => {
-            let engine = state.engines.get(engine)?.core();
-            let store = state.entities_or_none(entities)?;
-            let (query, page) = QueryInput::from_json(query.get())?.read(engine)?;
-            ok(List::of(&engine.list(&query, &store, &page)?, engine.revision()))
-        }
+        Call::Explain { engine, request, entities } => explain(state, engine, request, entities),
+        Call::Query { engine, query, entities } => answer_query(state, engine, query, entities),
+        Call::List { engine, query, entities } => list(state, engine, query, entities),
         Call::DecideBackstage { engine, permissions, user } => {
-            let policy = state.engines.get(engine)?.backstage()?;
-            let principal = user.map(Principal::from_wire).transpose();
-            let principal = principal.as_ref().map(Option::as_ref);
-            let answers = permissions
-                .iter()
-                .map(|permission| policy.answer_permission(permission, principal));
-            ok(answers.collect::<Vec<_>>())
+            decide_backstage(state, engine, &permissions, user)
         }
         Call::SetGroups { engine, groups } => {
             ok(state.engines.get_mut(engine)?.set_groups(groups)?)
         }
-        Call::ReviewAccess { engine, review } => {
-            ok(state.engines.get(engine)?.review(review.get())?)
-        }
+        Call::ReviewAccess { engine, review } => review_access(state, engine, review),
     }
+}
+
+#[inline(never)]
+fn load(state: &mut State, options: Options) -> Result<Vec<u8>> {
+    let engine = state.engines.keep(Engine::load(options, &[])?);
+    describe(state, engine)
+}
+
+#[inline(never)]
+fn reload(state: &mut State, engine: u32, options: Options) -> Result<Vec<u8>> {
+    let before = state.engines.get(engine)?;
+    let loaded = Engine::load(options, before.groups())?;
+    *state.engines.get_mut(engine)? = loaded;
+    describe(state, engine)
+}
+
+#[inline(never)]
+fn prepare(state: &mut State, entities: &RawValue, over: Option<u32>) -> Result<Vec<u8>> {
+    let entities = EntityInput::list_from_json(entities.get())?.into_iter();
+    let entities = entities.map(EntityInput::read).collect::<Result<Vec<_>>>()?;
+    let prepared = match over {
+        Some(over) => state.entities.get(over)?.with(entities)?,
+        None => stagedoor_core::Entities::from_entities(entities)?,
+    };
+    keep(state, prepared)
+}
+
+/// Prepares entities in Cedar's form.
+#[inline(never)]
+fn prepare_cedars(state: &mut State, json: &RawValue, engine: Option<u32>) -> Result<Vec<u8>> {
+    let engine = engine.map(|engine| state.engines.get(engine)).transpose()?;
+    let schema = engine.and_then(|engine| engine.core().schema());
+    let read = stagedoor_core::Entities::from_json_str(json.get(), schema)?;
+    keep(state, read)
+}
+
+#[inline(never)]
+fn decide_one(
+    state: &State,
+    engine: u32,
+    request: &RawValue,
+    entities: Option<u32>,
+) -> Result<Vec<u8>> {
+    let (engine, store) = (state.engines.get(engine)?, state.entities_or_none(entities)?);
+    ok(decide(engine, request, &store)?)
+}
+
+#[inline(never)]
+fn decide_all(
+    state: &State,
+    engine: u32,
+    requests: Vec<&RawValue>,
+    entities: Option<u32>,
+) -> Result<Vec<u8>> {
+    let (engine, store) = (state.engines.get(engine)?, state.entities_or_none(entities)?);
+    let revision = engine.core().revision();
+    let decided = requests.into_iter().map(|request| {
+        decide(engine, request, &store).unwrap_or_else(|error| Decision::refused(error, revision))
+    });
+    ok(decided.collect::<Vec<_>>())
+}
+
+#[inline(never)]
+fn explain(
+    state: &State,
+    engine: u32,
+    request: &RawValue,
+    entities: Option<u32>,
+) -> Result<Vec<u8>> {
+    let engine = state.engines.get(engine)?.core();
+    let store = state.entities_or_none(entities)?;
+    let (request, entities) = RequestInput::from_json(request.get())?.read(engine, &store)?;
+    ok(Explanation::of(&engine.explain(&request, &entities)?, engine))
+}
+
+#[inline(never)]
+fn answer_query(
+    state: &State,
+    engine: u32,
+    query: &RawValue,
+    entities: Option<u32>,
+) -> Result<Vec<u8>> {
+    let engine = state.engines.get(engine)?.core();
+    let store = state.entities_or_none(entities)?;
+    let (query, _) = QueryInput::from_json(query.get())?.read(engine)?;
+    let answers = engine.query(&query, &store)?;
+    let revision = engine.revision();
+    let told = answers.iter().map(|answer| QueryAnswer::of(answer, revision));
+    ok(told.collect::<Vec<_>>())
+}
+
+#[inline(never)]
+fn list(state: &State, engine: u32, query: &RawValue, entities: Option<u32>) -> Result<Vec<u8>> {
+    let engine = state.engines.get(engine)?.core();
+    let store = state.entities_or_none(entities)?;
+    let (query, page) = QueryInput::from_json(query.get())?.read(engine)?;
+    ok(List::of(&engine.list(&query, &store, &page)?, engine.revision()))
+}
+
+#[inline(never)]
+fn decide_backstage(
+    state: &State,
+    engine: u32,
+    permissions: &[BackstagePermission],
+    user: Option<BackstageUser>,
+) -> Result<Vec<u8>> {
+    let policy = state.engines.get(engine)?.backstage()?;
+    let principal = user.map(Principal::from_wire).transpose();
+    let principal = principal.as_ref().map(Option::as_ref);
+    let answers =
+        permissions.iter().map(|permission| policy.answer_permission(permission, principal));
+    ok(answers.collect::<Vec<_>>())
+}
+
+#[inline(never)]
+fn review_access(state: &State, engine: u32, review: &RawValue) -> Result<Vec<u8>> {
+    ok(state.engines.get(engine)?.review(review.get())?)
 }
 
 fn decide(

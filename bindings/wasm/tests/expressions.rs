@@ -1,7 +1,28 @@
-//! What stands in for `regex` in the module finds what `regex` finds.
+//! What stands in for `regex` in the module finds what `regex` finds, and what LALRPOP's lexer finds.
 
 #[path = "../module/regex/src/lib.rs"]
 mod lean;
+
+use lalrpop_util::lexer::{Matcher, MatcherBuilder};
+
+/// As LALRPOP writes those of a lexer: it asks for the longest match, and for the last of these.
+const LEXER: [(&str, bool); 12] = [
+    ("(?:\"((?:(?:\\\\[\0-\t\u{b}-\u{10ffff}])|[\0-!\\#-\\[\\]-\u{10ffff}]))*\")", false),
+    ("(?:(?://)[\0-\t\u{b}\u{c}\u{e}-\u{10ffff}]*[\n\r]*)", true),
+    ("[0-9]+", false),
+    ("(?:[A-Z_a-z][0-9A-Z_a-z]*)", false),
+    ("(?:\\?[A-Z_a-z][0-9A-Z_a-z]*)", false),
+    (
+        "[\t-\r \u{85}\u{a0}\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}]*",
+        true,
+    ),
+    ("!", false),
+    ("(?:!=)", false),
+    ("(?:\\&\\&)", false),
+    ("(?:::)", false),
+    ("(?:in)", false),
+    ("(?:is)", false),
+];
 
 /// Those of Cedar, with what their texts are made of.
 const EXPRESSIONS: [(&str, &str); 9] = [
@@ -18,24 +39,16 @@ const EXPRESSIONS: [(&str, &str); 9] = [
 
 #[test]
 fn it_finds_what_regex_finds() -> anyhow::Result<()> {
-    let mut random = 1_u64;
+    let mut next = numbers();
     let mut matched = 0;
     for (expression, alphabet) in EXPRESSIONS {
         let ours = lean::Regex::new(expression)?;
         let theirs = regex::Regex::new(expression)?;
         let alphabet: Vec<char> = alphabet.chars().collect();
         let written = ["2026-11-23", "T09:30:00", ".001+0130", "Z", "1d2h3m4s5ms", "-1.50", ""];
-        let texts = (0..20_000).map(|n| {
-            let mut next = || {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                usize::try_from(random >> 40).unwrap_or_default()
-            };
-            match written.get(n) {
-                Some(text) => (*text).to_owned(),
-                None => {
-                    (0..next() % 14).filter_map(|_| alphabet.get(next() % alphabet.len())).collect()
-                }
-            }
+        let texts = (0..20_000).map(|n| match written.get(n) {
+            Some(text) => (*text).to_owned(),
+            None => text_of(&alphabet, &mut next),
         });
         for text in texts {
             assert_eq!(ours.is_match(&text), theirs.is_match(&text), "{expression} on {text:?}");
@@ -71,4 +84,47 @@ fn groups_are_extracted() -> anyhow::Result<()> {
     assert_eq!((&found[0], &found[2], &found[3]), ("2026-11", "11", ""));
     assert!(lean::Regex::new("(").is_err());
     Ok(())
+}
+
+#[test]
+fn it_finds_the_tokens_that_lalrpop_finds() -> anyhow::Result<()> {
+    let ours = lean::Expressions::new(LEXER.map(|(expression, _)| expression))?;
+    let theirs = MatcherBuilder::new(LEXER)?;
+    let alphabet: Vec<char> = "in is_9?::!=&&/ \n\r\t\u{a0}\u{3000}\"\\é\u{1}".chars().collect();
+    let (mut next, mut tokens) = (numbers(), 0);
+    for text in (0..50_000).map(|_| text_of(&alphabet, &mut next)) {
+        let mut left = text.as_str();
+        // A match of nothing is none, and ends LALRPOP's as well.
+        let found = std::iter::from_fn(|| {
+            let (length, expression) = ours.longest(left).filter(|(length, _)| *length > 0)?;
+            let (token, after) = left.split_at_checked(length)?;
+            left = after;
+            Some((expression, token))
+        });
+        let is_told = |(expression, _): &(usize, &str)| {
+            LEXER.get(*expression).is_some_and(|(_, skipped)| !skipped)
+        };
+        let found: Vec<_> = found.filter(is_told).collect();
+        let matcher: Matcher<'_, '_, ()> = theirs.matcher(&text);
+        let expected: Vec<_> =
+            matcher.map_while(Result::ok).map(|(_, token, _)| (token.0, token.1)).collect();
+        assert_eq!(found, expected, "{text:?}");
+        tokens += found.len();
+    }
+    assert!(tokens > 20_000, "only {tokens} tokens");
+    Ok(())
+}
+
+/// Returns numbers that are the same in every run.
+fn numbers() -> impl FnMut() -> usize {
+    let mut random = 1_u64;
+    move || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(random >> 40).unwrap_or_default()
+    }
+}
+
+/// Returns up to thirteen characters of these.
+fn text_of(alphabet: &[char], next: &mut impl FnMut() -> usize) -> String {
+    (0..next() % 14).filter_map(|_| alphabet.get(next() % alphabet.len()).copied()).collect()
 }

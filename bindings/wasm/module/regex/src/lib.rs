@@ -1,28 +1,39 @@
-//! What Cedar uses of `regex`, small: two of its engines in place of nine.
+//! What Cedar uses of `regex`, small: expressions as Cedar has them, and two engines in place of nine.
 //!
-//! The engines are those of `regex`. A lazy automaton says whether there is a match, and Pike's
-//! machine, which is slow but works for all expressions, says where.
+//! An automaton whose states are made when they are needed says whether there is a match, and how
+//! long it is; Pike's machine, which is slow but remembers places, says where its groups are. Neither
+//! goes back in a text. LALRPOP's lexer is made of the first ([`Expressions`]).
+
+mod automaton;
+mod captures;
+mod digits;
+mod expression;
+mod program;
 
 use std::fmt;
 use std::ops::Index;
 use std::sync::{Mutex, PoisonError};
 use std::vec;
 
-use regex_automata::hybrid::dfa::{Cache, DFA};
-use regex_automata::nfa::thompson::pikevm::PikeVM;
-use regex_automata::util::captures::Captures as Slots;
-use regex_automata::{Anchored, Input};
+use automaton::Automaton;
+use captures::{Marks, first_match};
+use program::Program;
 
 /// A regular expression.
 pub struct Regex {
-    automaton: DFA,
-    states: Mutex<Cache>,
-    machine: PikeVM,
+    program: Program,
+    states: Mutex<Automaton>,
 }
 
-/// Why an expression is none.
+/// Expressions of which the longest match counts, as those of a lexer.
+pub struct Expressions {
+    program: Program,
+    states: Mutex<Automaton>,
+}
+
+/// Why an expression is none, or none that is needed here.
 #[derive(Debug, Clone)]
-pub struct Error(String);
+pub struct Error(&'static str);
 
 /// Part of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +46,7 @@ pub struct Match<'t> {
 /// A match, and those of the groups in the expression.
 pub struct Captures<'t> {
     text: &'t str,
-    slots: Slots,
+    marks: Marks,
 }
 
 impl Regex {
@@ -43,35 +54,16 @@ impl Regex {
     ///
     /// # Errors
     ///
-    /// [`Error`] if it is none, or asks for tables of Unicode that are not here.
+    /// [`Error`] if it is none, or has what Cedar's do not have.
     pub fn new(expression: &str) -> Result<Self, Error> {
-        let machine = PikeVM::new(expression).map_err(|e| Error(e.to_string()))?;
-        let automaton = DFA::new(expression).map_err(|e| Error(e.to_string()))?;
-        let states = Mutex::new(automaton.create_cache());
-        Ok(Self { automaton, states, machine })
+        let program = Program::of([expression])?;
+        Ok(Self { program, states: Mutex::new(Automaton::new(true)) })
     }
 
     /// Returns whether the text has a match.
     pub fn is_match(&self, text: &str) -> bool {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        self.runs_into_match(&mut states, text).unwrap_or_else(|| self.find_at(text, 0).is_some())
-    }
-
-    /// `None` if the automaton gives up, which takes a text unlike all that Cedar reads.
-    fn runs_into_match(&self, states: &mut Cache, text: &str) -> Option<bool> {
-        let input = Input::new(text).anchored(Anchored::No);
-        let mut state = self.automaton.start_state_forward(states, &input).ok()?;
-        for &byte in text.as_bytes() {
-            state = self.automaton.next_state(states, state, byte).ok()?;
-            if state.is_match() || state.is_dead() {
-                return Some(state.is_match());
-            }
-            if state.is_quit() {
-                return None;
-            }
-        }
-        let last = self.automaton.next_eoi_state(states, state).ok()?;
-        (!last.is_quit()).then(|| last.is_match())
+        states.is_match(&self.program, text)
     }
 
     /// Returns the first match that starts at `start` or after it.
@@ -96,10 +88,33 @@ impl Regex {
     }
 
     fn search<'t>(&self, text: &'t str, start: usize) -> Option<Captures<'t>> {
-        let mut slots = self.machine.create_captures();
-        let input = Input::new(text).range(start..);
-        self.machine.search(&mut self.machine.create_cache(), &input, &mut slots);
-        slots.is_match().then_some(Captures { text, slots })
+        let marks = first_match(&self.program, text, start)?;
+        Some(Captures { text, marks })
+    }
+}
+
+impl Expressions {
+    /// Compiles expressions.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if one of them is none, or has what Cedar's do not have.
+    pub fn new<'e>(expressions: impl IntoIterator<Item = &'e str>) -> Result<Self, Error> {
+        let program = Program::of(expressions)?;
+        Ok(Self { program, states: Mutex::new(Automaton::new(false)) })
+    }
+
+    /// Returns how long the longest match is that begins where the text does, in bytes, and the number
+    /// of the last expression that has it.
+    pub fn longest(&self, text: &str) -> Option<(usize, usize)> {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.longest(&self.program, text)
+    }
+}
+
+impl Error {
+    fn of(reason: &'static str) -> Self {
+        Self(reason)
     }
 }
 
@@ -123,8 +138,9 @@ impl<'t> Match<'t> {
 impl<'t> Captures<'t> {
     /// Returns the match of a group; 0 is the match of the whole.
     pub fn get(&self, group: usize) -> Option<Match<'t>> {
-        let span = self.slots.get_group(group)?;
-        Some(Match { text: self.text, start: span.start, end: span.end })
+        let mark = |number: usize| self.marks.get(number).copied().flatten();
+        let first = group.checked_mul(2)?;
+        Some(Match { text: self.text, start: mark(first)?, end: mark(first + 1)? })
     }
 
     /// Returns the texts of the match and of its groups; that of a group without match is empty.
@@ -145,6 +161,12 @@ impl Index<usize> for Captures<'_> {
     }
 }
 
+impl fmt::Debug for Expressions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Expressions")
+    }
+}
+
 impl fmt::Debug for Regex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Regex")
@@ -153,7 +175,7 @@ impl fmt::Debug for Regex {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.0)
     }
 }
 
