@@ -2,6 +2,8 @@
 
 mod code;
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use wasmparser::{ComponentInstance, Encoding, Instance, Parser, Payload, Validator, WasmFeatures};
 
@@ -13,7 +15,7 @@ use code::Function;
 
 /// Tells this inspection from others: to be raised whenever it refuses more or less, so that
 /// what another one let pass does not come from a cache.
-pub(crate) const INSPECTION: u32 = 4;
+pub(crate) const INSPECTION: u32 = 5;
 
 /// What is in a component.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -27,6 +29,8 @@ pub struct Contents {
     pub functions: u64,
     /// Types.
     pub types: u64,
+    /// What they take, in bytes.
+    pub type_bytes: u64,
     /// How deep modules and components nest in it.
     pub nesting: usize,
     /// Code of all functions, in bytes.
@@ -107,9 +111,13 @@ impl Contents {
             Payload::ComponentCanonicalSection(section) => {
                 self.functions += u64::from(section.count());
             }
-            Payload::TypeSection(section) => self.types += u64::from(section.count()),
-            Payload::CoreTypeSection(section) => self.types += u64::from(section.count()),
-            Payload::ComponentTypeSection(section) => self.types += u64::from(section.count()),
+            Payload::TypeSection(section) => self.count_types(section.count(), &section.range()),
+            Payload::CoreTypeSection(section) => {
+                self.count_types(section.count(), &section.range())
+            }
+            Payload::ComponentTypeSection(section) => {
+                self.count_types(section.count(), &section.range());
+            }
             Payload::GlobalSection(section) => self.segments += u64::from(section.count()),
             Payload::DataSection(section) => self.segments += u64::from(section.count()),
             Payload::ElementSection(section) => self.segments += u64::from(section.count()),
@@ -130,6 +138,11 @@ impl Contents {
             _ => self.count_names(payload, depth)?,
         }
         Ok(())
+    }
+
+    fn count_types(&mut self, count: u32, section: &Range<usize>) {
+        self.types += u64::from(count);
+        self.type_bytes = self.type_bytes.saturating_add(section.len() as u64);
     }
 
     /// Adds what is imported, exported and handed on.
@@ -192,6 +205,7 @@ impl Contents {
             ("modules", self.modules, limits.modules),
             ("functions", self.functions, limits.functions),
             ("types", self.types, limits.types),
+            ("bytes of types", self.type_bytes, limits.type_bytes),
             ("bytes of code", self.code_bytes, limits.code_bytes),
             ("bytes of code in one function", self.function_bytes, limits.function_bytes),
             ("local variables in one function", self.locals, limits.locals),

@@ -97,6 +97,9 @@ pub struct ComponentLimits {
     pub functions: u64,
     /// Types of all its modules and components (20,000).
     pub types: u64,
+    /// What these take, in bytes (512 KiB): looking at a record of hundreds of fields takes thirty times as
+    /// much memory.
+    pub type_bytes: u64,
     /// Modules in it (16).
     pub modules: u64,
     /// How deep components nest in it (4).
@@ -125,6 +128,7 @@ impl Default for ComponentLimits {
             bytes: 16 << 20,
             functions: 50_000,
             types: 20_000,
+            type_bytes: 512 << 10,
             modules: 16,
             nesting: 4,
             code_bytes: 2 << 20,

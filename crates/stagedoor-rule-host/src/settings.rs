@@ -133,6 +133,7 @@ fn for_seconds(limits: &ComponentLimits, seconds: u64) -> ComponentLimits {
         branch_targets: more(limits.branch_targets),
         exports: more(limits.exports),
         segments: more(limits.segments),
+        type_bytes: more(limits.type_bytes),
         ..limits.clone()
     }
 }

@@ -112,6 +112,11 @@ fn what_is_too_large_is_not_compiled() -> Result<()> {
     let modules = Text { imports: &"(core module)".repeat(17), ..Text::default() }.component()?;
     let error = refused(&modules)?;
     ensure!(matches!(error, WasmRuleLoadError::TooMany { what: "modules", .. }), "{error}");
+    // Few types, which take hundreds of megabytes to look at.
+    let fields: String = (0..900).map(|n| format!("(field \"f{n}\" u32)")).collect();
+    let records = format!("(type (record {fields}))").repeat(100);
+    let error = refused(&Text { imports: &records, ..Text::default() }.component()?)?;
+    ensure!(matches!(error, WasmRuleLoadError::TooMany { what: "bytes of types", .. }), "{error}");
     let nested = format!("{}{}", "(component ".repeat(6), ")".repeat(6));
     let error = refused(&Text { imports: &nested, ..Text::default() }.component()?)?;
     ensure!(
