@@ -5,6 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::form::Form;
 use crate::record::{DecisionRecord, Outcome};
@@ -16,6 +17,10 @@ use crate::sink::DecisionSink;
 /// what is too large as a whole.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
+
+/// For how long the writer lets records gather. To wake it for each would cost whoever decides more
+/// than the record does.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// How records are taken.
 #[derive(Debug)]
@@ -85,6 +90,8 @@ struct Queue {
     bytes: usize,
     reopen: bool,
     closed: bool,
+    /// Whether somebody waits until all is written.
+    awaited: bool,
     /// Whether nobody waits for what is not written yet.
     abandoned: bool,
     /// Whether the writer has records in its hands.
@@ -150,8 +157,11 @@ impl DecisionLog {
         }
         queue.bytes = queue.bytes.saturating_add(bytes);
         queue.waiting.push_back((record, bytes));
+        let waiting = queue.waiting.len();
         drop(queue);
-        shared.changed.notify_all();
+        if waiting == 1 || waiting == BATCH {
+            shared.changed.notify_all();
+        }
         Ok(())
     }
 
@@ -200,6 +210,9 @@ impl DecisionLog {
         // Without a writer nothing would ever be.
         let writes = self.writer.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         while writes && !queue.abandoned && (queue.busy || !queue.waiting.is_empty()) {
+            if !std::mem::replace(&mut queue.awaited, true) {
+                self.shared.changed.notify_all();
+            }
             queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -253,9 +266,19 @@ impl Shared {
             queue.busy = false;
             queue.bytes = queue.bytes.saturating_sub(std::mem::take(&mut held));
             while queue.waiting.is_empty() && !queue.reopen && !queue.closed {
+                queue.awaited = false;
                 self.changed.notify_all();
                 queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
+            let gather = |queue: &mut Queue| {
+                let is_urgent = queue.awaited || queue.reopen || queue.closed;
+                !is_urgent && queue.waiting.len() < BATCH && queue.bytes < BATCH_BYTES
+            };
+            queue = self
+                .changed
+                .wait_timeout_while(queue, GATHER, gather)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
             let reopen = std::mem::take(&mut queue.reopen);
             let end = queue.closed && queue.waiting.is_empty();
             while batch.len() < BATCH

@@ -4,15 +4,17 @@
 //! cargo run --release -p stagedoor-authzen --example record -- ROUNDS
 //! ```
 //!
-//! Prints one JSON object: nanoseconds for each decision without records and with them, medians of
-//! rounds that take turns, and the difference. Records are written to nowhere by a thread of their own,
-//! in the own form; what that thread takes is told apart.
+//! Prints one JSON object: nanoseconds of the processor for each decision without records and with them,
+//! on the thread that decides, medians of rounds that take turns, and the difference; then the same by
+//! the clock, which has in it whatever else runs. Records are written to nowhere by a thread of their
+//! own, in the own form; what that thread still has to do after a round is told apart.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
+use cpu_time::ThreadTime;
+use serde_json::{Value, json};
 use stagedoor_audit::{DecisionLog, Decisions, Form, LogOptions, Writer};
 use stagedoor_authzen::{Mapping, Operation, Recording, World, answer};
 use stagedoor_core::{Engine, Entities};
@@ -40,14 +42,14 @@ fn main() -> Result<()> {
     options.rules.decisions = Decisions::All;
     let log =
         Arc::new(DecisionLog::new(options, Form::Own, Box::new(Writer::new(std::io::sink()))));
-    let round = |log: Option<&DecisionLog>| -> Result<Duration> {
+    let round = |log: Option<&DecisionLog>| -> Result<[Duration; 2]> {
         let recording = Recording { log, request_id: "q-1", ..Recording::default() };
-        let begun = Instant::now();
+        let (begun, processor) = (Instant::now(), ThreadTime::now());
         for _ in 0..DECISIONS {
             let reply = answer(&world, Operation::Evaluation, &question, recording)?;
             ensure!(reply.decisions == [true]);
         }
-        Ok(begun.elapsed() / DECISIONS)
+        Ok([processor.elapsed(), begun.elapsed()].map(|time| time / DECISIONS))
     };
     let (mut without, mut with, mut written) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
@@ -64,13 +66,16 @@ fn main() -> Result<()> {
         let at = times.get(times.len() / 2).context("a round")?;
         Ok(u64::try_from(at.as_nanos())?)
     };
-    let (without, with) = (median(without)?, median(with)?);
+    let times = |at: fn([Duration; 2]) -> Duration| -> Result<Value> {
+        let median_of = |rounds: &[[Duration; 2]]| median(rounds.iter().copied().map(at).collect());
+        let (without, with) = (median_of(&without)?, median_of(&with)?);
+        Ok(json!({"without": without, "with": with, "record": with.saturating_sub(without)}))
+    };
     let told = json!({
         "decisions": counts.written,
-        "nanosWithout": without,
-        "nanosWith": with,
-        "nanosOfARecord": with.saturating_sub(without),
-        "nanosLeftToWrite": median(written)?,
+        "processorNanos": times(|[processor, _]| processor)?,
+        "clockNanos": times(|[_, clock]| clock)?,
+        "clockNanosLeftToWrite": median(written)?,
     });
     println!("{told:#}");
     Ok(())
