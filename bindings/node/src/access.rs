@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{AsyncTask, Env, JsValue as _, Object, Unknown};
+use napi::bindgen_prelude::{
+    AsyncTask, Env, Function, JsObjectValue as _, JsValue as _, Object, Unknown,
+};
 use napi::{Task, ValueType};
 use napi_derive::napi;
 use serde::Serialize;
@@ -159,8 +161,11 @@ fn resource(env: &Env, entity: Unknown<'_>) -> Result<Option<Resource>> {
         ValueType::Object if !entity.is_array()? => {}
         _ => return Err(Failure::mistyped("entity", "an entity as the catalog's API tells it")),
     }
-    let json: serde_json::Value = env.from_js_value(entity)?;
-    described(json.to_string()).map(Some)
+    // By JavaScript itself, which throws where values nest too deeply: walking them from here would
+    // end the process.
+    let json: Object<'_> = env.get_global()?.get_named_property("JSON")?;
+    let stringify: Function<'_, Unknown<'_>, String> = json.get_named_property("stringify")?;
+    described(stringify.call(entity)?).map(Some)
 }
 
 /// Reads what the catalog's API tells of an entity, as JSON.

@@ -286,3 +286,32 @@ test('what is kept is bounded in answers, in references and in names', () => {
   assert.equal(kept(user('a'), 'p'.repeat(1_000)), undefined);
   assert.equal(new Answers(0).of({ userEntityRef: 7 }), undefined);
 });
+
+test('an entity that nests without end is refused, and the process goes on', () => {
+  const who = { userEntityRef: 'user:default/ana', ownershipEntityRefs: [] };
+  const entity = depth => {
+    const whole = {
+      apiVersion: 'backstage.io/v1alpha1',
+      kind: 'Component',
+      metadata: { name: 'ledger' },
+      spec: {},
+      relations: [],
+    };
+    let at = whole.spec;
+    for (let level = 0; level < depth; level += 1) at = at.x = {};
+    return whole;
+  };
+  const explain = given => engine.explainBackstage('catalog.entity.read', who, given);
+  assert.equal(explain(entity(10)).decision, 'allow');
+  const circle = entity(1);
+  circle.spec.circle = circle;
+  for (const given of [entity(100), entity(2_000), entity(50_000), circle]) {
+    // Of the last two JavaScript itself says what is wrong.
+    assert.throws(() => explain(given), /^(StagedoorError|RangeError|TypeError)/);
+  }
+  const decide = text => engine.decideBackstageEntity('catalog.entity.read', who, text);
+  assert.equal(decide(JSON.stringify(entity(10))).decision, 'allow');
+  for (const text of [JSON.stringify(entity(2_000)), '', '{}', '[', 'x: 1']) {
+    assert.throws(() => decide(text), { name: 'StagedoorError' });
+  }
+});
