@@ -8,7 +8,7 @@ use cedar_policy::{
     RestrictedExpression, Schema, ValidationMode, Validator,
 };
 
-use crate::{Answer, Asked, SCHEMA, User, Workload};
+use crate::{Answer, SCHEMA, User, Workload, WorkloadRequest};
 
 /// A policy set whose ids are the policies' `@id`.
 ///
@@ -52,7 +52,11 @@ pub fn load(text: &str) -> Result<PolicySet> {
 /// # Errors
 ///
 /// If Cedar refuses them.
-pub fn prepare(workload: &Workload, schema: &Schema, asked: &Asked) -> Result<(Request, Entities)> {
+pub fn prepare(
+    workload: &Workload,
+    schema: &Schema,
+    asked: &WorkloadRequest,
+) -> Result<(Request, Entities)> {
     let user = workload.users().get(asked.user).context("a user of the workload")?;
     let principal = principal(user)?;
     let resource = resource(asked)?;
@@ -85,7 +89,7 @@ fn principal(user: &User) -> Result<Entity> {
     Ok(Entity::new(uid("k8s::User", user.name())?, attributes, groups)?)
 }
 
-fn resource(asked: &Asked) -> Result<Entity> {
+fn resource(asked: &WorkloadRequest) -> Result<Entity> {
     let (api_group, resource) = asked.kind();
     let mut attributes = HashMap::from([
         ("apiGroup".to_owned(), string(api_group)),

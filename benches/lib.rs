@@ -17,7 +17,7 @@ mod workload;
 pub use answer::Answer;
 pub use export::exported;
 pub use grants::{Form, Grant};
-pub use workload::{Asked, User, Workload};
+pub use workload::{User, Workload, WorkloadRequest};
 
 /// The schema of the workload, in Cedar's syntax.
 pub const SCHEMA: &str = include_str!("workload/cluster.cedarschema");

@@ -9,7 +9,7 @@ use stagedoor_core::{
     PreparedRequest, Principal, Request, ResourceType, TemplateLink, ValueRef,
 };
 
-use crate::{Answer, Asked, Form, Grant, SCHEMA, User, Workload};
+use crate::{Answer, Form, Grant, SCHEMA, User, Workload, WorkloadRequest};
 
 /// Returns the builder of an engine with the workload's policies.
 ///
@@ -76,7 +76,7 @@ impl Names {
 
     /// Returns the entity of what is asked for.
     #[must_use]
-    pub fn resource(&self, asked: &Asked) -> Entity {
+    pub fn resource(&self, asked: &WorkloadRequest) -> Entity {
         let (api_group, resource) = asked.kind();
         let mut entity = Entity::new(uid(&self.resource, asked.object_id()))
             .with_attribute("apiGroup", api_group)
@@ -98,7 +98,7 @@ impl Names {
         &self,
         workload: &Workload,
         users: &Entities,
-        asked: &Asked,
+        asked: &WorkloadRequest,
     ) -> Result<(Request, Entities)> {
         let user = workload.users().get(asked.user).context("a user of the workload")?;
         let resource = self.resource(asked);
@@ -147,7 +147,7 @@ pub fn decide_attributes(
     workload: &Workload,
     names: &Names,
     users: &Entities,
-    asked: &Asked,
+    asked: &WorkloadRequest,
 ) -> Result<Outcome> {
     let (request, entities) = names.request(workload, users, asked)?;
     Ok(engine.decide(&request, &entities)?)
@@ -194,7 +194,7 @@ impl Handles {
     /// What `ask` says.
     pub fn asked<R>(
         &self,
-        asked: &Asked,
+        asked: &WorkloadRequest,
         ask: impl FnOnce(&PreparedRequest<'_>) -> Result<R, DecideError>,
     ) -> Result<R> {
         Ok(ask(&self.request(asked, &self.object(asked))?)?)
@@ -202,7 +202,7 @@ impl Handles {
 
     /// Returns what a request is about, as values in the order of the handle.
     #[must_use]
-    pub fn object<'w>(&'w self, asked: &'w Asked) -> Object<'w> {
+    pub fn object<'w>(&'w self, asked: &'w WorkloadRequest) -> Object<'w> {
         let (api_group, resource) = asked.kind();
         let values = [
             Some(api_group.into()),
@@ -220,7 +220,7 @@ impl Handles {
     /// If the request is not one of the workload's.
     pub fn request<'w>(
         &'w self,
-        asked: &'w Asked,
+        asked: &'w WorkloadRequest,
         object: &'w Object<'w>,
     ) -> Result<PreparedRequest<'w>> {
         let principal = self.principals.get(asked.user).context("a user of the workload")?;

@@ -20,7 +20,7 @@ pub struct User {
 
 /// One request: a user asks to do something to an object.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct WorkloadRequest {
     /// Which of the users asks.
     pub user: usize,
     /// The verb.
@@ -38,7 +38,7 @@ pub struct Asked {
 pub struct Workload {
     grants: Vec<Grant>,
     users: Vec<User>,
-    requests: Vec<Asked>,
+    requests: Vec<WorkloadRequest>,
 }
 
 impl Workload {
@@ -69,7 +69,7 @@ impl Workload {
 
     /// Returns the requests.
     #[must_use]
-    pub fn requests(&self) -> &[Asked] {
+    pub fn requests(&self) -> &[WorkloadRequest] {
         &self.requests
     }
 
@@ -124,7 +124,7 @@ impl User {
     }
 }
 
-impl Asked {
+impl WorkloadRequest {
     /// Returns the API group and the resource.
     #[must_use]
     pub fn kind(&self) -> (&'static str, &'static str) {
@@ -181,7 +181,7 @@ impl<'a> Requests<'a> {
 
     /// Allowed and denied requests in turn; of the denied, one in eight would be allowed
     /// but for a forbid.
-    fn make(&self, count: usize, random: &mut Random) -> Vec<Asked> {
+    fn make(&self, count: usize, random: &mut Random) -> Vec<WorkloadRequest> {
         let mut requests = Vec::with_capacity(count);
         while requests.len() < count {
             let wanted = (requests.len() % 2 == 0, requests.len() % 16 == 1);
@@ -191,33 +191,33 @@ impl<'a> Requests<'a> {
             if self.is_granted(&asked) == (allowed || forbidden)
                 && self.is_forbidden(&asked) == forbidden
             {
-                requests.push(Asked { allowed, ..asked });
+                requests.push(WorkloadRequest { allowed, ..asked });
             }
         }
         requests
     }
 
     /// Returns a request that one of the user's grants is meant for.
-    fn granted(&self, random: &mut Random) -> Option<Asked> {
+    fn granted(&self, random: &mut Random) -> Option<WorkloadRequest> {
         let user = random.below(self.workload.users.len());
         let groups = &self.workload.users.get(user)?.groups;
         let grants = self.by_group.get(&random.pick(groups)?)?;
         let grant = random.pick(grants)?;
         let verb = random.pick(grant.verbs())?;
-        Some(Asked::new(user, verb, grant.kind, grant.namespace(), name(random)))
+        Some(WorkloadRequest::new(user, verb, grant.kind, grant.namespace(), name(random)))
     }
 
-    fn any(&self, random: &mut Random) -> Option<Asked> {
+    fn any(&self, random: &mut Random) -> Option<WorkloadRequest> {
         let user = random.below(self.workload.users.len());
         let cluster_wide = random.once_in(10);
         let kinds: &[_] = if cluster_wide { &CLUSTER_WIDE } else { &NAMESPACED };
         let verbs = *names::VERBS.last()?;
         let (verb, kind) = (random.pick(verbs)?, random.pick(kinds)?);
         let namespace = (!cluster_wide).then(|| names::namespace(random.below(self.namespaces)));
-        Some(Asked::new(user, verb, kind, namespace, name(random)))
+        Some(WorkloadRequest::new(user, verb, kind, namespace, name(random)))
     }
 
-    fn is_granted(&self, asked: &Asked) -> bool {
+    fn is_granted(&self, asked: &WorkloadRequest) -> bool {
         let Some(user) = self.workload.users.get(asked.user) else { return false };
         let grants = user.groups.iter().filter_map(|group| self.by_group.get(group)).flatten();
         grants.into_iter().any(|grant| {
@@ -228,7 +228,7 @@ impl<'a> Requests<'a> {
     }
 
     /// The forbids' meaning, written a second time; nobody is in the groups that they exempt.
-    fn is_forbidden(&self, asked: &Asked) -> bool {
+    fn is_forbidden(&self, asked: &WorkloadRequest) -> bool {
         let Some(user) = self.workload.users.get(asked.user) else { return false };
         let reads = ["get", "list", "watch"].contains(&asked.verb);
         let namespace = asked.namespace().unwrap_or_default();

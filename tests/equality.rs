@@ -9,7 +9,7 @@
 //! ```
 
 use anyhow::{Result, ensure};
-use stagedoor_tests::equality::{Compared, Typed, holds};
+use stagedoor_tests::equality::{Comparisons, TypedTrials, holds};
 use stagedoor_tests::runner::{holds_from, number};
 use stagedoor_tests::trial::seeds;
 
@@ -22,7 +22,7 @@ const TRIALS: u32 = 50;
 fn compiled_decisions_are_cedars() -> Result<()> {
     let wanted = number("STAGEDOOR_COMPARISONS").map_or(COMPARISONS, |n| n as usize);
     let first = number("STAGEDOOR_SEED").unwrap_or(0);
-    let (typed, compared) = (Typed::new()?, Compared::default());
+    let (typed, compared) = (TypedTrials::new()?, Comparisons::default());
     let mut seed = first;
     while compared.answers.get() < wanted {
         holds_from(seed, TRIALS, seeds(5..50), |seeds| holds(seeds, &typed, &compared))?;
@@ -32,7 +32,7 @@ fn compiled_decisions_are_cedars() -> Result<()> {
         }
     }
     eprintln!("{compared:?}, seeds {first} to {}: 0 differ", seed.wrapping_sub(1));
-    let Compared { answers, allowed, erring } = &compared;
+    let Comparisons { answers, allowed, erring } = &compared;
     for (what, cell) in [("allowed", allowed), ("erring", erring)] {
         ensure!(cell.get() * 20 > answers.get(), "only {} of {} {what}", cell.get(), answers.get());
     }

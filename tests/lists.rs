@@ -27,7 +27,7 @@ const QUESTIONS: usize = 3_000;
 const TRIALS: u32 = 20;
 
 #[derive(Debug, Default)]
-struct Asked {
+struct Tally {
     questions: Cell<usize>,
     listed: Cell<usize>,
     conditional: Cell<usize>,
@@ -38,7 +38,7 @@ struct Asked {
     closed: Cell<usize>,
 }
 
-impl Asked {
+impl Tally {
     fn add(cell: &Cell<usize>, count: usize) {
         cell.set(cell.get() + count);
     }
@@ -50,7 +50,7 @@ fn what_is_listed_is_what_is_allowed() -> Result<()> {
     let first = number("STAGEDOOR_SEED").unwrap_or(0);
     let schema = typed::schema()?;
     let validator = Validator::new(schema.clone());
-    let asked = Asked::default();
+    let asked = Tally::default();
     let mut seed = first;
     while asked.questions.get() < wanted {
         holds_from(seed, TRIALS, seeds(5..40), |seeds| {
@@ -73,7 +73,7 @@ fn what_is_listed_is_what_is_allowed() -> Result<()> {
 }
 
 /// Holds lists of resources, principals and actions against single decisions.
-fn lists(engine: &Engine, trial: &Trial, schema: Option<&Schema>, asked: &Asked) -> Result<()> {
+fn lists(engine: &Engine, trial: &Trial, schema: Option<&Schema>, asked: &Tally) -> Result<()> {
     let store = Entities::from_entities(trial.entities.clone())?;
     let policies = schema.map(|_| trial.policy_set()).transpose()?;
     for (number, request) in trial.requests.iter().enumerate() {
@@ -100,8 +100,8 @@ fn lists(engine: &Engine, trial: &Trial, schema: Option<&Schema>, asked: &Asked)
             expected.sort_unstable_by(|a, b| a.id().unescaped().cmp(b.id().unescaped()));
             let listed = pages(engine, &query, &store, number % 3).with_context(told)?;
             ensure!(listed == expected, "{listed:?}\none by one: {expected:?}\n{}", told());
-            Asked::add(&asked.questions, 1);
-            Asked::add(&asked.listed, listed.len());
+            Tally::add(&asked.questions, 1);
+            Tally::add(&asked.listed, listed.len());
             if let (Some(schema), Some(policies)) = (schema, &policies) {
                 let cedar = by_cedar(policies, schema, trial, request, of_principals)?;
                 let own: BTreeSet<&EntityUid> = listed.iter().collect();
@@ -109,9 +109,9 @@ fn lists(engine: &Engine, trial: &Trial, schema: Option<&Schema>, asked: &Asked)
                     let outcome = engine.decide(&with(uid), &store)?;
                     let errs = !outcome.errors().is_empty();
                     ensure!(errs && cedar.contains(uid), "Cedar: {cedar:?}\n{}", told());
-                    Asked::add(&asked.closed, 1);
+                    Tally::add(&asked.closed, 1);
                 }
-                Asked::add(&asked.by_cedar, 1);
+                Tally::add(&asked.by_cedar, 1);
             }
         }
         if schema.is_some() {
@@ -167,7 +167,7 @@ fn by_cedar(
     })
 }
 
-fn actions(engine: &Engine, request: &Request, store: &Entities, asked: &Asked) -> Result<()> {
+fn actions(engine: &Engine, request: &Request, store: &Entities, asked: &Tally) -> Result<()> {
     let Request { principal, resource, context, .. } = request.clone();
     let query = Query::new(principal, resource).with_context(context);
     let listed = engine.list(&query, store, &Page::all())?;
@@ -181,7 +181,7 @@ fn actions(engine: &Engine, request: &Request, store: &Entities, asked: &Asked) 
         }
     }
     ensure!(listed == expected, "{listed:?}\none by one: {expected:?}");
-    Asked::add(&asked.questions, 1);
+    Tally::add(&asked.questions, 1);
     Ok(())
 }
 
@@ -191,7 +191,7 @@ fn open_contexts(
     engine: &Engine,
     request: &Request,
     store: &Entities,
-    asked: &Asked,
+    asked: &Tally,
 ) -> Result<()> {
     let Request { principal, action, resource, context, .. } = request.clone();
     let half: Record = context.iter().take(3).map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -210,17 +210,17 @@ fn open_contexts(
                 Some(None) => ensure!(decision == Decision::Allow, "{} is listed", entity.uid),
                 Some(Some(answer)) => {
                     ensure!(decided(answer, &with, store)? == decision, "{}", answer.when());
-                    Asked::add(&asked.conditional, 1);
+                    Tally::add(&asked.conditional, 1);
                 }
             }
         }
-        Asked::add(&asked.questions, 1);
+        Tally::add(&asked.questions, 1);
     }
     Ok(())
 }
 
 /// Holds what is left of policies against decisions, with whatever may be unknown unknown.
-fn residuals(engine: &Engine, trial: &Trial, asked: &Asked) -> Result<()> {
+fn residuals(engine: &Engine, trial: &Trial, asked: &Tally) -> Result<()> {
     let store = Entities::from_entities(trial.entities.clone())?;
     for (number, request) in trial.requests.iter().enumerate() {
         let Request { principal, action, resource, context, .. } = request.clone();
@@ -250,7 +250,7 @@ fn residuals(engine: &Engine, trial: &Trial, asked: &Asked) -> Result<()> {
             if let Some(sure) = answer.decision() {
                 ensure!(sure == expected, "{sure:?} is not sure\n{}", told());
             }
-            Asked::add(&asked.residuals, answer.residuals().len());
+            Tally::add(&asked.residuals, answer.residuals().len());
         }
     }
     Ok(())

@@ -22,7 +22,7 @@ use stagedoor_tests::typed;
 
 /// How often generated policies did something, so that a weak generator is noticed.
 #[derive(Default)]
-struct Seen {
+struct Tally {
     requests: Cell<usize>,
     allowed: Cell<usize>,
     forbidden: Cell<usize>,
@@ -30,7 +30,7 @@ struct Seen {
     erring_and_reason: Cell<usize>,
 }
 
-impl Seen {
+impl Tally {
     fn note(&self, answer: &Answer) {
         let add = |cell: &Cell<usize>, held: bool| cell.set(cell.get() + usize::from(held));
         let allowed = answer.decision == stagedoor_core::Decision::Allow;
@@ -74,7 +74,7 @@ fn same(engine: &Engine, entities: &Entities, trial: &Trial, expected: &[Answer]
 
 #[test]
 fn indexed_engine_agrees_with_cedar() -> Result<()> {
-    let seen = Seen::default();
+    let seen = Tally::default();
     holds(1_200, seeds(10..120), |seeds| {
         let trial = Trial::loose(seeds)?;
         let expected = trial.expected(None)?;
@@ -152,7 +152,7 @@ fn debug_builds_let_cedar_decide_some_requests_as_well() -> Result<()> {
 fn strict_engine_is_cedar_but_for_erring_forbids() -> Result<()> {
     let schema = typed::schema()?;
     let validator = Validator::new(schema.clone());
-    let seen = Seen::default();
+    let seen = Tally::default();
     let policies_loaded = Cell::new(0);
     holds(700, seeds(10..120), |seeds| {
         let trial = Trial::typed(seeds, &validator)?;

@@ -36,7 +36,7 @@ const COMMON: &str = r#"
     when { resource.owners.contains("group:default/guarded") };"#;
 
 /// One request.
-struct Asked {
+struct CatalogRequest {
     user: usize,
     action: usize,
     id: String,
@@ -44,7 +44,7 @@ struct Asked {
     lifecycle: Option<&'static str>,
 }
 
-impl Asked {
+impl CatalogRequest {
     /// A request whose parts follow from its number, with few in step.
     fn new(number: usize) -> Self {
         let owner = format!("group:default/team-{}", number * 7 % TEAMS);
@@ -116,14 +116,14 @@ fn users() -> Result<Vec<Entity>> {
 }
 
 /// Stagedoor's engine with its handles.
-struct Own {
+struct StagedoorEngine {
     engine: Engine,
     principals: Vec<Principal>,
     actions: Vec<Action>,
     items: ResourceType,
 }
 
-impl Own {
+impl StagedoorEngine {
     fn new(policies: &str) -> Result<Self> {
         let engine = Engine::builder().schema("s", SCHEMA).policies("p", policies).build()?;
         let users = users()?;
@@ -139,7 +139,7 @@ impl Own {
         Ok(Self { engine, principals, actions, items })
     }
 
-    fn is_allowed(&self, asked: &Asked) -> Result<bool> {
+    fn is_allowed(&self, asked: &CatalogRequest) -> Result<bool> {
         let [kind, owners] = &asked.values;
         let values =
             [Some(kind.into()), Some(owners.into()), asked.lifecycle.map(ValueRef::String)];
@@ -159,10 +159,10 @@ struct Plain {
 }
 
 impl Plain {
-    fn new(policies: &str, asked: &[Asked]) -> Result<Self> {
+    fn new(policies: &str, asked: &[CatalogRequest]) -> Result<Self> {
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA)?;
         let users = users()?;
-        let prepare = |asked: &Asked| -> Result<_> {
+        let prepare = |asked: &CatalogRequest| -> Result<_> {
             let Request { principal, action, resource, .. } = asked.request()?;
             let entities = [users.get(asked.user).context("a user")?, &asked.entity()?].map(entity);
             let [user, item] = entities;
@@ -201,8 +201,8 @@ fn entity(entity: &Entity) -> Result<cedar_policy::Entity> {
 /// Lets plain Cedar and Stagedoor decide in turn; the answers of both must be the same.
 pub(crate) fn rows(requests: usize, rounds: usize) -> Result<Vec<Row>> {
     let text = policies();
-    let asked: Vec<Asked> = (0..requests).map(Asked::new).collect();
-    let (plain, own) = (Plain::new(&text, &asked)?, Own::new(&text)?);
+    let asked: Vec<CatalogRequest> = (0..requests).map(CatalogRequest::new).collect();
+    let (plain, own) = (Plain::new(&text, &asked)?, StagedoorEngine::new(&text)?);
     let (mut wrong, mut allowed) = (0, 0);
     for (number, asked) in asked.iter().enumerate() {
         let expected = plain.is_allowed(number)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use cedar_policy::{Authorizer, PolicySet};
 use stagedoor_benches::stagedoor::{self, Handles, Names};
-use stagedoor_benches::{Answer, Asked, Form, Workload, cedar};
+use stagedoor_benches::{Answer, Form, Workload, WorkloadRequest, cedar};
 use stagedoor_core::{Decision, Engine, Entities, Outcome, PreparedRequest, Request, Ruling};
 
 use crate::cpu;
@@ -65,7 +65,7 @@ pub(crate) enum Turn {
 }
 
 /// What came out for one engine.
-pub(crate) struct Measured {
+pub(crate) struct Measurement {
     pub(crate) engine: &'static str,
     pub(crate) loaded_as: load::Engine,
     pub(crate) ns_per_decision: f64,
@@ -235,7 +235,7 @@ impl Requests {
         })
     }
 
-    fn decide_attributes(&self, engine: &Engine, asked: &Asked) -> Result<Outcome> {
+    fn decide_attributes(&self, engine: &Engine, asked: &WorkloadRequest) -> Result<Outcome> {
         let Self { workload, names, users, .. } = self;
         stagedoor::decide_attributes(engine, workload, names, users, asked)
     }
@@ -256,7 +256,7 @@ impl Contest {
     }
 
     /// Checks all answers, then lets the engines decide in turn.
-    pub(crate) fn run(&self, rounds: usize) -> Result<Vec<Measured>> {
+    pub(crate) fn run(&self, rounds: usize) -> Result<Vec<Measurement>> {
         let sample = self.cedar_sample()?;
         let (wrong_cedar, wrong) = self.check(sample)?;
         let mut cedar = Vec::new();
@@ -267,14 +267,14 @@ impl Contest {
                 figures.push(self.time(turn)?);
             }
         }
-        let plain = Measured {
+        let plain = Measurement {
             engine: "plain-cedar",
             loaded_as: load::Engine::PlainCedar,
             ns_per_decision: cpu::median(cedar),
             wrong: wrong_cedar,
         };
         let own = Turn::ALL.into_iter().zip(figures).zip(wrong);
-        let own = own.map(|((turn, figures), wrong)| Measured {
+        let own = own.map(|((turn, figures), wrong)| Measurement {
             engine: turn.name(),
             loaded_as: turn.loaded_as(),
             ns_per_decision: cpu::median(figures),

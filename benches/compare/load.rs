@@ -20,7 +20,7 @@ pub(crate) enum Engine {
 
 /// Time and memory of one load.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Loaded {
+pub(crate) struct LoadCost {
     /// Wall-clock time from the texts to an engine that can decide.
     pub(crate) load_ms: f64,
     /// The most memory that the process ever had, texts included.
@@ -28,7 +28,7 @@ pub(crate) struct Loaded {
 }
 
 /// Loads in this process, which does nothing else.
-pub(crate) fn here(engine: Engine, n: usize) -> Result<Loaded> {
+pub(crate) fn here(engine: Engine, n: usize) -> Result<LoadCost> {
     let load_ms = match engine {
         Engine::PlainCedar => {
             let text = Workload::new(n, 0).policies(Form::Text);
@@ -48,22 +48,22 @@ pub(crate) fn here(engine: Engine, n: usize) -> Result<Loaded> {
             took
         }
     };
-    Ok(Loaded { load_ms: load_ms.as_secs_f64() * 1e3, peak_rss_mib: peak_rss_mib()? })
+    Ok(LoadCost { load_ms: load_ms.as_secs_f64() * 1e3, peak_rss_mib: peak_rss_mib()? })
 }
 
 /// Loads a few times, each in a fresh process of this program. The shortest time counts,
 /// since other programs can only make it longer, and the most memory.
-pub(crate) fn in_children(engine: Engine, n: usize, times: usize) -> Result<Loaded> {
+pub(crate) fn in_children(engine: Engine, n: usize, times: usize) -> Result<LoadCost> {
     let mut best = in_child(engine, n)?;
     for _ in 1..times {
-        let Loaded { load_ms, peak_rss_mib } = in_child(engine, n)?;
+        let LoadCost { load_ms, peak_rss_mib } = in_child(engine, n)?;
         best.load_ms = best.load_ms.min(load_ms);
         best.peak_rss_mib = best.peak_rss_mib.max(peak_rss_mib);
     }
     Ok(best)
 }
 
-fn in_child(engine: Engine, n: usize) -> Result<Loaded> {
+fn in_child(engine: Engine, n: usize) -> Result<LoadCost> {
     let engine = engine.to_possible_value().context("an engine with a name")?;
     let output = Command::new(std::env::current_exe()?)
         .args(["load", "--engine", engine.get_name(), "--n", &n.to_string()])

@@ -24,7 +24,7 @@ pub(crate) enum Peer {
 
 /// A row as such an engine writes it.
 #[derive(Debug, Deserialize)]
-struct Written {
+struct PeerRow {
     row: String,
     n: usize,
     ns_per_decision: f64,
@@ -43,7 +43,7 @@ pub(crate) fn rows(peer: Peer, sizes: &[usize], requests: usize) -> Result<Vec<R
     };
     written?
         .into_iter()
-        .map(|Written { row, n, ns_per_decision, checked }| {
+        .map(|PeerRow { row, n, ns_per_decision, checked }| {
             ensure!(checked > 0, "`{row}` has checked no answer");
             Ok(Row::new(row, face, n, ns_per_decision, 0))
         })
@@ -60,7 +60,7 @@ fn export(folder: &Path, sizes: &[usize], requests: usize) -> Result<()> {
     Ok(())
 }
 
-fn ask(peer: Peer, folder: &Path, sizes: &[usize]) -> Result<Vec<Written>> {
+fn ask(peer: Peer, folder: &Path, sizes: &[usize]) -> Result<Vec<PeerRow>> {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
     let mut command = match peer {

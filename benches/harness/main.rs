@@ -12,9 +12,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 
-use meter::{Metered, metered};
-use sets::Changed;
-use timed::{Command, Watched, median};
+use meter::{RunCost, metered};
+use sets::Difference;
+use timed::{Command, WatchRun, median};
 
 /// Times `stagedoor test`, `lint`, `diff` and `report`; the median of some runs counts.
 #[derive(Debug, Parser)]
@@ -98,7 +98,8 @@ const MUTATED: usize = 200;
 fn diffs(stagedoor: &Path, count: usize, rounds: usize) -> Result<()> {
     let place = tempfile::tempdir()?;
     let at = |name: &str| place.path().join(name);
-    for (name, changed) in [("old", Changed::Nothing), ("one", Changed::One), ("all", Changed::All)]
+    for (name, changed) in
+        [("old", Difference::Nothing), ("one", Difference::One), ("all", Difference::All)]
     {
         sets::policies(&at(name), count, changed)?;
         sets::bindings(&at(&format!("rbac-{name}")), count, changed)?;
@@ -117,7 +118,7 @@ fn diffs(stagedoor: &Path, count: usize, rounds: usize) -> Result<()> {
 /// Measures coverage, and makes a report, beside the tests themselves.
 fn measures(stagedoor: &Path, count: usize, cases: usize, rounds: usize) -> Result<()> {
     let place = tempfile::tempdir()?;
-    sets::policies(place.path(), count, Changed::Nothing)?;
+    sets::policies(place.path(), count, Difference::Nothing)?;
     sets::cases(place.path(), count, cases)?;
     let run = |args: &[&str]| middle(rounds, || metered(stagedoor, place.path(), args));
     let of = format!("{count} policies, {cases} cases");
@@ -132,7 +133,7 @@ fn measures(stagedoor: &Path, count: usize, cases: usize, rounds: usize) -> Resu
 /// Settles mutants of so many policies by 1,000 cases.
 fn mutants(stagedoor: &Path, count: usize) -> Result<()> {
     let place = tempfile::tempdir()?;
-    sets::policies(place.path(), count, Changed::Nothing)?;
+    sets::policies(place.path(), count, Difference::Nothing)?;
     sets::cases(place.path(), count, 1_000)?;
     let args = ["test", "--mutate", "--budget", "600"];
     let run = metered(stagedoor, place.path(), &args)?;
@@ -143,7 +144,7 @@ fn mutants(stagedoor: &Path, count: usize) -> Result<()> {
 }
 
 /// Returns the run in the middle, by processor time.
-fn middle(rounds: usize, run: impl Fn() -> Result<Metered>) -> Result<Metered> {
+fn middle(rounds: usize, run: impl Fn() -> Result<RunCost>) -> Result<RunCost> {
     let mut runs = (0..rounds).map(|_| run()).collect::<Result<Vec<_>>>()?;
     runs.sort_by_key(|run| run.cpu);
     let place = runs.len() / 2;
@@ -170,7 +171,7 @@ fn commands(command: &Command, arguments: &Arguments) -> Result<()> {
 
     let place = tempfile::tempdir()?;
     files::cases(place.path(), 20)?;
-    let mut watched = Watched::start(command, place.path())?;
+    let mut watched = WatchRun::start(command, place.path())?;
     let reruns = (0..rounds.max(9)).map(|_| watched.change()).collect::<Result<Vec<_>>>()?;
     let slowest = reruns.iter().max().copied().unwrap_or_default();
     tell("test --watch: 20 cases, from a change to the result", median(reruns));

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a run came to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Metered {
+pub(crate) struct RunCost {
     pub(crate) wall: Duration,
     /// Of all threads.
     pub(crate) cpu: Duration,
@@ -32,7 +32,7 @@ pub(crate) fn run_only_child(command: &[String]) -> Result<()> {
     let time = |time: nix::sys::time::TimeVal| {
         Duration::from_micros(time.num_microseconds().unsigned_abs())
     };
-    let metered = Metered {
+    let metered = RunCost {
         wall,
         cpu: time(usage.user_time()) + time(usage.system_time()),
         peak_kib: usage.max_rss(),
@@ -45,17 +45,17 @@ pub(crate) fn run_only_child(command: &[String]) -> Result<()> {
 }
 
 /// Runs a command in a place, in a process of its own, so that its memory is told apart.
-pub(crate) fn metered(program: &Path, place: &Path, args: &[&str]) -> Result<Metered> {
+pub(crate) fn metered(program: &Path, place: &Path, args: &[&str]) -> Result<RunCost> {
     let own = std::env::current_exe()?;
     let output = Command::new(own).current_dir(place).arg("--").arg(program).args(args).output()?;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{args:?}: {errors}");
-    let metered: Metered = serde_json::from_slice(&output.stdout)?;
+    let metered: RunCost = serde_json::from_slice(&output.stdout)?;
     ensure!(matches!(metered.exit, Some(0 | 1)), "{args:?}: {}", metered.stderr);
     Ok(metered)
 }
 
-impl Metered {
+impl RunCost {
     /// Prints what it came to under a name, with so many times another run's processor time.
     pub(crate) fn tell(&self, what: &str, beside: Option<&Self>) {
         let Self { wall, cpu, peak_kib, .. } = self;

@@ -23,7 +23,7 @@ fn of<T: Copy>(all: &[T], number: usize) -> Option<T> {
 
 /// How policies of a set differ from those of another.
 #[derive(Clone, Copy)]
-pub(crate) enum Changed {
+pub(crate) enum Difference {
     Nothing,
     One,
     All,
@@ -40,11 +40,11 @@ struct Grant {
 }
 
 impl Grant {
-    fn new(number: usize, teams: usize, changed: Changed, count: usize) -> Self {
+    fn new(number: usize, teams: usize, changed: Difference, count: usize) -> Self {
         let is_changed = match changed {
-            Changed::Nothing => false,
-            Changed::One => number == count / 2,
-            Changed::All => true,
+            Difference::Nothing => false,
+            Difference::One => number == count / 2,
+            Difference::All => true,
         };
         Self {
             forbids: number.is_multiple_of(17),
@@ -71,7 +71,7 @@ fn teams_of(user: usize, teams: usize) -> [usize; 2] {
 }
 
 /// Writes policies about a catalog: each about a team, a permission, a kind and a type of entities.
-pub(crate) fn policies(to: &Path, count: usize, changed: Changed) -> Result<()> {
+pub(crate) fn policies(to: &Path, count: usize, changed: Difference) -> Result<()> {
     fs::create_dir_all(to)?;
     let teams = teams(count);
     let mut text = String::new();
@@ -136,7 +136,7 @@ pub(crate) fn cases(to: &Path, policies: usize, cases: usize) -> Result<()> {
     fs::write(to.join("catalog.yaml"), catalog)?;
     let mut tests = "fixtures: { catalog: [catalog.yaml] }\ncases:\n".to_owned();
     let grants: Vec<Grant> =
-        (0..policies).map(|n| Grant::new(n, teams, Changed::Nothing, policies)).collect();
+        (0..policies).map(|n| Grant::new(n, teams, Difference::Nothing, policies)).collect();
     for case in 0..cases {
         let (user, permission, entity) =
             (case / 3 % USERS, case % PERMISSIONS.len(), case % ENTITIES);
@@ -159,7 +159,7 @@ pub(crate) fn cases(to: &Path, policies: usize, cases: usize) -> Result<()> {
 
 /// Writes roles and role bindings as manifests: 50 roles, and bindings of a team each in a
 /// namespace.
-pub(crate) fn bindings(to: &Path, count: usize, changed: Changed) -> Result<()> {
+pub(crate) fn bindings(to: &Path, count: usize, changed: Difference) -> Result<()> {
     fs::create_dir_all(to)?;
     let mut text = String::new();
     for role in 0..ROLES {
@@ -175,9 +175,9 @@ pub(crate) fn bindings(to: &Path, count: usize, changed: Changed) -> Result<()> 
     }
     for number in 0..count {
         let is_changed = match changed {
-            Changed::Nothing => false,
-            Changed::One => number == count / 2,
-            Changed::All => true,
+            Difference::Nothing => false,
+            Difference::One => number == count / 2,
+            Difference::All => true,
         };
         let team = if is_changed { "crew" } else { "team" };
         writeln!(

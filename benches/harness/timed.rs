@@ -45,7 +45,7 @@ impl Command {
 }
 
 /// Tests that are run again after each change; ended when dropped.
-pub(crate) struct Watched {
+pub(crate) struct WatchRun {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     policies: PathBuf,
@@ -53,7 +53,7 @@ pub(crate) struct Watched {
     changes: usize,
 }
 
-impl Watched {
+impl WatchRun {
     pub(crate) fn start(command: &Command, place: &Path) -> Result<Self> {
         let mut process = command.process(place, &["test", "--watch", "--format", "json"]);
         let mut child = process.stdout(Stdio::piped()).spawn()?;
@@ -84,7 +84,7 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchRun {
     fn drop(&mut self) {
         // It may have ended itself.
         let _ = self.child.kill().and_then(|()| self.child.wait());

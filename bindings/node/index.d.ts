@@ -351,7 +351,7 @@ export declare class Engine {
    * Loads the same files again, without holding up JavaScript, and puts them in force.
    * Rejects with everything that is wrong; the policies before then stay in force.
    */
-  reload(): Promise<Reloaded>
+  reload(): Promise<ReloadResult>
   /** Hash of everything that was loaded, in hexadecimal: equal for equal policies. */
   get revision(): string
   /** How many policies were loaded. */
@@ -533,7 +533,7 @@ export interface PolicyPlace {
 }
 
 /** What a reload came to. */
-export interface Reloaded {
+export interface ReloadResult {
   /** Whether the policies differ from those before. */
   changed: boolean
   /** The revision that is in force now. */

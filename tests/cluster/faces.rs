@@ -124,12 +124,12 @@ fn somebody(choices: &mut Choices<'_>) -> (&'static str, &'static str, Vec<&'sta
 }
 
 /// A review, and the case of a test file that asks the same.
-struct Asked {
+struct ReviewCase {
     review: Value,
     case: Value,
 }
 
-fn access_review(choices: &mut Choices<'_>, opts_in: bool) -> Asked {
+fn access_review(choices: &mut Choices<'_>, opts_in: bool) -> ReviewCase {
     let (user, uid, groups) = somebody(choices);
     let mut spec = json!({ "user": user, "uid": uid, "groups": groups });
     let mut case = json!({ "user": user, "uid": uid, "groups": groups });
@@ -184,10 +184,10 @@ fn access_review(choices: &mut Choices<'_>, opts_in: bool) -> Asked {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec,
     });
-    Asked { review, case }
+    ReviewCase { review, case }
 }
 
-fn admission_review(choices: &mut Choices<'_>) -> Asked {
+fn admission_review(choices: &mut Choices<'_>) -> ReviewCase {
     let (user, uid, groups) = somebody(choices);
     let (name, namespace) = (choices.pick(&["x1", "y"]), choices.pick(&["a", "b"]));
     let operation = choices.pick(&["CREATE", "UPDATE", "DELETE"]);
@@ -218,7 +218,7 @@ fn admission_review(choices: &mut Choices<'_>) -> Asked {
             case[key] = value;
         }
     }
-    Asked { review, case }
+    ReviewCase { review, case }
 }
 
 /// Builds the library's own reviewer.
@@ -252,11 +252,12 @@ fn every_face_answers_alike() -> Result<()> {
         webhook.start().with_context(|| text.clone())?;
         let client = webhook.asking()?;
 
-        let reviews: Vec<Asked> = (0..REVIEWS)
+        let reviews: Vec<ReviewCase> = (0..REVIEWS)
             .map(|number| access_review(&mut choices, conditional && number % 2 == 0))
             .collect();
-        let admissions: Vec<Asked> = (0..REVIEWS).map(|_| admission_review(&mut choices)).collect();
-        let asked: Vec<&Asked> = reviews.iter().chain(&admissions).collect();
+        let admissions: Vec<ReviewCase> =
+            (0..REVIEWS).map(|_| admission_review(&mut choices)).collect();
+        let asked: Vec<&ReviewCase> = reviews.iter().chain(&admissions).collect();
         let checked = answers(&webhook, "check", &asked, flag)?;
         let explained = answers(&webhook, "explain", &asked, flag)?;
 
@@ -354,7 +355,7 @@ fn reviewer_errors(reviewer: &Reviewer, answer: &Value, is_admission: bool) -> V
 fn answers(
     webhook: &Webhook,
     command: &str,
-    asked: &[&Asked],
+    asked: &[&ReviewCase],
     flag: &[&str],
 ) -> Result<Vec<Value>> {
     let reviews: String = asked.iter().map(|asked| format!("{}\n", asked.review)).collect();

@@ -15,7 +15,7 @@ use crate::webhook::Webhook;
 
 /// What `kubectl` did.
 #[derive(Debug)]
-struct Told {
+struct KubectlOutput {
     succeeded: bool,
     out: String,
     err: String,
@@ -29,7 +29,7 @@ struct Terminal<'t> {
 }
 
 impl Terminal<'_> {
-    fn run(&self, user: &str, args: &[&str], manifest: &str) -> Result<Told> {
+    fn run(&self, user: &str, args: &[&str], manifest: &str) -> Result<KubectlOutput> {
         let kubeconfig = self.webhook.path(&format!("{user}.kubeconfig"));
         std::fs::write(&kubeconfig, self.cluster.kubeconfig(user))?;
         let mut command = Command::new(self.kubectl);
@@ -44,7 +44,7 @@ impl Terminal<'_> {
         let mut child = command.spawn()?;
         child.stdin.take().context("no input")?.write_all(manifest.as_bytes())?;
         let output = child.wait_with_output()?;
-        Ok(Told {
+        Ok(KubectlOutput {
             succeeded: output.status.success(),
             out: String::from_utf8(output.stdout)?,
             err: String::from_utf8(output.stderr)?,

@@ -49,14 +49,14 @@ fn hierarchy(entities: &Entities) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[derive(Default)]
-struct Seen {
+struct Tally {
     made: Cell<usize>,
     cycles: Cell<usize>,
     decided: Cell<usize>,
     unfit: Cell<usize>,
 }
 
-fn script(bytes: &[u8], steps: usize, engine: &Engine, seen: &Seen) -> Result<()> {
+fn script(bytes: &[u8], steps: usize, engine: &Engine, seen: &Tally) -> Result<()> {
     let mut choices = Choices::new(bytes);
     let count = |cell: &Cell<usize>| cell.set(cell.get() + 1);
     let start = typed::entities(&mut choices)?;
@@ -140,7 +140,7 @@ fn engine() -> Result<Engine> {
 
 #[test]
 fn entities_that_are_edited_are_as_fresh_ones() -> Result<()> {
-    let (engine, seen) = (engine()?, Seen::default());
+    let (engine, seen) = (engine()?, Tally::default());
     holds(40, vec(any::<u8>(), 2_000..6_000), |bytes| script(bytes, 30, &engine, &seen))?;
     told(seen)
 }
@@ -148,14 +148,14 @@ fn entities_that_are_edited_are_as_fresh_ones() -> Result<()> {
 /// As those of policies, by the same variables.
 #[test]
 fn scripts_as_long_as_is_asked_for() -> Result<()> {
-    let (engine, seen) = (engine()?, Seen::default());
+    let (engine, seen) = (engine()?, Tally::default());
     for_each_script(|number, steps| script(&random_bytes(number, steps), steps, &engine, &seen))?;
     told(seen)
 }
 
 /// Says what scripts did; it must not have been too little.
-fn told(seen: Seen) -> Result<()> {
-    let Seen { made, cycles, decided, unfit } = seen;
+fn told(seen: Tally) -> Result<()> {
+    let Tally { made, cycles, decided, unfit } = seen;
     let [made, cycles] = [made.get(), cycles.get()];
     let [decided, unfit] = [decided.get(), unfit.get()];
     eprintln!("{made} edits, {cycles} cycles; {decided} decisions, {unfit} refused");

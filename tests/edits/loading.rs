@@ -83,13 +83,13 @@ fn what_is_loaded_decides_as_if_all_had_been_there() -> Result<()> {
     Ok(())
 }
 
-type Loaded = Result<Vec<Entity>, Box<dyn Error + Send + Sync>>;
+type LoadResult = Result<Vec<Entity>, Box<dyn Error + Send + Sync>>;
 
 /// Does what it must not.
-struct Odd(fn(&[EntityUid]) -> Loaded);
+struct Odd(fn(&[EntityUid]) -> LoadResult);
 
 impl EntityLoader for Odd {
-    fn load(&self, uids: &[EntityUid]) -> Loaded {
+    fn load(&self, uids: &[EntityUid]) -> LoadResult {
         (self.0)(uids)
     }
 }

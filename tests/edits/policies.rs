@@ -103,7 +103,7 @@ struct Script {
 
 /// What a script did, so that a weak generator is noticed.
 #[derive(Default)]
-struct Seen {
+struct Tally {
     made: Cell<usize>,
     refused: Cell<usize>,
     linked: Cell<usize>,
@@ -165,7 +165,7 @@ fn step(
     engine: &Engine,
     model: &mut Model,
     choices: &mut Choices<'_>,
-    seen: &Seen,
+    seen: &Tally,
 ) -> Result<Engine> {
     let mut ids = model.parts.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>();
     let known =
@@ -250,7 +250,7 @@ fn words(part: &Part) -> String {
 }
 
 /// Runs a script of edits; after each step the engine is held to a fresh one and to Cedar.
-fn script(bytes: &[u8], script: &Script, seen: &Seen) -> Result<()> {
+fn script(bytes: &[u8], script: &Script, seen: &Tally) -> Result<()> {
     let Script { steps, exact, every, room } = *script;
     let mut choices = Choices::new(bytes);
     let given = if exact { world::entities(&mut choices) } else { typed::entities(&mut choices) }?;
@@ -335,15 +335,15 @@ fn answer(engine: &Engine, request: &Request, entities: &Entities) -> Result<Ans
 }
 
 fn scripts(cases: u32, steps: usize, exact: bool) -> Result<()> {
-    let seen = Seen::default();
+    let seen = Tally::default();
     let each = Script { steps, exact, every: 1, room: usize::MAX };
     holds(cases, vec(any::<u8>(), 3_000..6_000), |bytes| script(bytes, &each, &seen))?;
     told(seen)
 }
 
 /// Says what scripts did; it must not have been too little.
-fn told(seen: Seen) -> Result<()> {
-    let Seen { made, refused, linked, allowed, decided } = seen;
+fn told(seen: Tally) -> Result<()> {
+    let Tally { made, refused, linked, allowed, decided } = seen;
     let [made, refused, linked] = [made.get(), refused.get(), linked.get()];
     let [allowed, decided] = [allowed.get(), decided.get()];
     eprintln!("{made} edits, {refused} refused, {linked} links; {allowed} of {decided} allowed");
@@ -365,7 +365,7 @@ fn exact_engines_that_are_edited_are_as_cedar() -> Result<()> {
 /// A long life: what is checked now and then is what thousands of edits have made.
 #[test]
 fn ten_thousand_edits_leave_nothing_behind() -> Result<()> {
-    let seen = Seen::default();
+    let seen = Tally::default();
     let life = Script { steps: 10_000, exact: true, every: 500, room: usize::MAX };
     script(&random_bytes(1, life.steps), &life, &seen)?;
     ensure!(seen.made.get() > 5_000, "only {} edits", seen.made.get());
@@ -376,7 +376,7 @@ fn ten_thousand_edits_leave_nothing_behind() -> Result<()> {
 /// the number `STAGEDOOR_SEED` on: each by its number, checked after each step.
 #[test]
 fn scripts_as_long_as_is_asked_for() -> Result<()> {
-    let seen = Seen::default();
+    let seen = Tally::default();
     for_each_script(|number, steps| {
         let long = Script { steps, exact: number % 2 == 0, every: 1, room: 40 };
         script(&random_bytes(number, steps), &long, &seen)

@@ -10,14 +10,14 @@ use crate::table::{Says, Table, builder, request};
 const RULES: [&str; 4] = ["r0", "r1", "r2", "r3"];
 
 #[derive(Debug, Clone)]
-struct Guarded {
+struct GuardedPolicy {
     id: usize,
     permits: bool,
     satisfied: bool,
     guards: Vec<usize>,
 }
 
-impl Guarded {
+impl GuardedPolicy {
     fn text(&self) -> String {
         let effect = if self.permits { "permit" } else { "forbid" };
         let kind = if self.satisfied { "x" } else { "y" };
@@ -41,13 +41,18 @@ impl Guarded {
     }
 }
 
-fn policies() -> impl Strategy<Value = Vec<Guarded>> {
+fn policies() -> impl Strategy<Value = Vec<GuardedPolicy>> {
     let guards = proptest::sample::subsequence((0..RULES.len()).collect::<Vec<_>>(), 0..3);
     let one = (any::<bool>(), prop::bool::weighted(0.8), guards);
     prop::collection::vec(one, 0..7).prop_map(|all| {
         let all = all.into_iter().enumerate();
-        all.map(|(id, (permits, satisfied, guards))| Guarded { id, permits, satisfied, guards })
-            .collect()
+        all.map(|(id, (permits, satisfied, guards))| GuardedPolicy {
+            id,
+            permits,
+            satisfied,
+            guards,
+        })
+        .collect()
     })
 }
 
@@ -56,11 +61,15 @@ fn says() -> impl Strategy<Value = Vec<Says>> {
     prop::collection::vec(one, RULES.len())
 }
 
-fn check(policies: &[Guarded], says: &[Says], shuffled: &[Guarded]) -> Result<(), TestCaseError> {
+fn check(
+    policies: &[GuardedPolicy],
+    says: &[Says],
+    shuffled: &[GuardedPolicy],
+) -> Result<(), TestCaseError> {
     let failed = |e: &dyn std::fmt::Display| TestCaseError::fail(e.to_string());
     let (request, entities) = request().map_err(|e| failed(&e))?;
     let rules = Table::new(RULES.into_iter().zip(says.iter().copied()));
-    let in_force = |permits: bool| -> Vec<&Guarded> {
+    let in_force = |permits: bool| -> Vec<&GuardedPolicy> {
         policies.iter().filter(|p| p.permits == permits && p.counts(says)).collect()
     };
     let (permits, forbids) = (in_force(true), in_force(false));
@@ -76,7 +85,7 @@ fn check(policies: &[Guarded], says: &[Says], shuffled: &[Guarded]) -> Result<()
     reasons.sort_unstable();
 
     for (order, indexed) in [(policies, true), (policies, false), (shuffled, true)] {
-        let text: String = order.iter().map(Guarded::text).collect();
+        let text: String = order.iter().map(GuardedPolicy::text).collect();
         let engine = builder(&rules, &text).index(indexed).build().map_err(|e| failed(&e))?;
         rules.asked();
         let outcome = engine.decide(&request, &entities).map_err(|e| failed(&e))?;

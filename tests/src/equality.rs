@@ -19,12 +19,12 @@ use crate::typed;
 
 /// What strict trials are held to, made once.
 #[derive(Debug)]
-pub struct Typed {
+pub struct TypedTrials {
     schema: Schema,
     validator: Validator,
 }
 
-impl Typed {
+impl TypedTrials {
     /// Returns the schema of the typed trials and its validator.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Typed {
 
 /// How many answers were compared, by kind.
 #[derive(Debug, Default)]
-pub struct Compared {
+pub struct Comparisons {
     /// All of them.
     pub answers: Cell<usize>,
     /// Those that allow.
@@ -47,7 +47,7 @@ pub struct Compared {
     pub erring: Cell<usize>,
 }
 
-impl Compared {
+impl Comparisons {
     fn note(&self, answer: &Answer, count: usize) {
         let add = |cell: &Cell<usize>, held: bool| cell.set(cell.get() + count * usize::from(held));
         add(&self.answers, true);
@@ -61,7 +61,7 @@ impl Compared {
 /// # Errors
 ///
 /// If two answers differ.
-pub fn holds(seeds: &Seeds, typed: &Typed, compared: &Compared) -> Result<()> {
+pub fn holds(seeds: &Seeds, typed: &TypedTrials, compared: &Comparisons) -> Result<()> {
     let trial = Trial::loose(seeds)?;
     let engine = trial.builder().exact_cedar().build()?;
     let policies = trial.policy_set()?;
@@ -78,7 +78,7 @@ fn agree(
     trial: &Trial,
     policies: &PolicySet,
     schema: Option<&Schema>,
-    compared: &Compared,
+    compared: &Comparisons,
 ) -> Result<()> {
     let names = schema.map(|_| Renaming::new(engine));
     for request in &trial.requests {

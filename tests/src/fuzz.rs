@@ -8,7 +8,7 @@ use cedar_policy::PolicySet;
 use stagedoor_core::{Engine, Entities, Request};
 
 use crate::conformance::Answer;
-use crate::equality::{self, Typed};
+use crate::equality::{self, TypedTrials};
 use crate::trial::{Seeds, Trial};
 use crate::typed;
 
@@ -149,8 +149,8 @@ pub fn decisions(bytes: &[u8]) {
 
 /// As [`decisions`], with and without a schema, by every way of asking.
 pub fn rulings(bytes: &[u8]) {
-    let Ok(typed) = Typed::new() else { return };
+    let Ok(typed) = TypedTrials::new() else { return };
     let seeds = Seeds::from_bytes(bytes);
-    let held = equality::holds(&seeds, &typed, &equality::Compared::default());
+    let held = equality::holds(&seeds, &typed, &equality::Comparisons::default());
     assert!(held.is_ok(), "{:?}: {seeds:?}", held.err());
 }

@@ -66,7 +66,7 @@ impl Table {
 /// What a face in JavaScript is to make of a directory.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Expected<'r> {
+struct Expectation<'r> {
     name: &'r str,
     directory: String,
     platform: Option<&'r str>,
@@ -271,7 +271,7 @@ impl Row {
 
     /// Returns what is to come of the directory on disk: one for each platform where each has
     /// directories of its own.
-    fn expected<'r>(&'r self, directory: &Path) -> Result<Vec<Expected<'r>>> {
+    fn expected<'r>(&'r self, directory: &Path) -> Result<Vec<Expectation<'r>>> {
         let read = || PolicySources::read(&RealFileSystem, &[directory], &Limits::default());
         let sets = self.sets(read())?;
         let about = |set: &PolicySet| {
@@ -295,7 +295,13 @@ impl Row {
             let mut outcome = Outcome::default();
             outcome.add(rules.iter().cloned().fold(set.builder(), EngineBuilder::rules).build());
             let directory = directory.display().to_string();
-            Ok(Expected { name: &self.name, directory, platform, has_rules: self.rules, outcome })
+            Ok(Expectation {
+                name: &self.name,
+                directory,
+                platform,
+                has_rules: self.rules,
+                outcome,
+            })
         };
         platforms.into_iter().map(expected).collect()
     }

@@ -51,9 +51,9 @@ pub struct Case {
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Expect {
     /// Allowed, by these policies.
-    Allow(Determined),
+    Allow(DeterminingPolicies),
     /// Denied, by these policies or because none permits it.
-    Deny(Determined),
+    Deny(DeterminingPolicies),
     /// Not decided; the message contains this.
     Refused(String),
 }
@@ -61,7 +61,7 @@ pub enum Expect {
 /// The policies behind a decision.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Determined {
+pub struct DeterminingPolicies {
     /// The determining policies.
     pub reasons: BTreeSet<String>,
     /// The policies that could not be evaluated, each with a part of its message.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
-use workload::{Asked, Workload};
+use workload::{Workload, WorkloadRequest};
 
 /// Processor time that one turn may take.
 const TURN: Duration = Duration::from_millis(250);
@@ -61,7 +61,7 @@ fn main() -> Result<()> {
 }
 
 /// Checks as many answers as fit into a turn, then lets the engine give them again.
-fn row(row: &'static str, n: usize, asked: &[Asked], engine: &dyn Decide) -> Result<Row> {
+fn row(row: &'static str, n: usize, asked: &[WorkloadRequest], engine: &dyn Decide) -> Result<Row> {
     let before = used()?;
     let mut checked = 0;
     for (number, asked) in asked.iter().enumerate() {

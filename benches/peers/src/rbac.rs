@@ -37,7 +37,7 @@ impl Casbin {
     pub fn new(workload: &Workload) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let enforcer = runtime.block_on(enforcer(workload))?;
-        let request = |asked: &crate::workload::Asked| -> Result<_> {
+        let request = |asked: &crate::workload::WorkloadRequest| -> Result<_> {
             let user = workload.users.get(asked.user).context("a user")?;
             Ok([
                 user.name.clone(),

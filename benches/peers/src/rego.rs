@@ -95,7 +95,7 @@ impl Regorus {
         let mut machine = RegoVM::new();
         machine.load_program(Compiler::compile_from_policy(&policy, &[ALLOW])?);
         machine.set_data(Value::from_json_str(&data)?)?;
-        let input = |asked: &crate::workload::Asked| -> Result<Value> {
+        let input = |asked: &crate::workload::WorkloadRequest| -> Result<Value> {
             let user = workload.users.get(asked.user).context("a user")?;
             let mut input = json!({
                 "user": user.name,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub struct Workload {
     pub grants: Vec<Grant>,
     pub users: Vec<User>,
-    pub requests: Vec<Asked>,
+    pub requests: Vec<WorkloadRequest>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -28,7 +28,7 @@ pub struct User {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Asked {
+pub struct WorkloadRequest {
     pub user: usize,
     pub verb: String,
     pub api_group: String,

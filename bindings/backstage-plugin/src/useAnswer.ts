@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'react';
 
 /** How a question stands. */
-export type Asked<Answer> =
+export type QuestionState<Answer> =
   | { state: 'idle' }
   | { state: 'pending' }
   | { state: 'failed'; error: Error }
@@ -14,8 +14,11 @@ export type Asked<Answer> =
 export function useAnswer<Answer>(
   key: string | undefined,
   ask: () => Promise<Answer>,
-): Asked<Answer> {
-  const [asked, setAsked] = useState<{ key?: string; of: Asked<Answer> }>({
+): QuestionState<Answer> {
+  const [asked, setAsked] = useState<{
+    key?: string;
+    of: QuestionState<Answer>;
+  }>({
     of: { state: 'idle' },
   });
   const latest = useRef(ask);
@@ -25,7 +28,7 @@ export function useAnswer<Answer>(
   useEffect(() => {
     if (key === undefined) return undefined;
     let isCurrent = true;
-    const set = (of: Asked<Answer>) => {
+    const set = (of: QuestionState<Answer>) => {
       if (isCurrent) setAsked({ key, of });
     };
     latest.current().then(

@@ -74,7 +74,7 @@ export interface AccessApiOptions {
 type Credentials = BackstageCredentials<BackstageUserPrincipal>;
 
 /** Who asks what. */
-interface Asked {
+interface AccessQuestion {
   readonly query: URLSearchParams;
   readonly credentials: Credentials;
   readonly body: () => Promise<string>;
@@ -149,7 +149,7 @@ export class AccessApi {
   async #answer(
     method: string,
     question: string,
-    asked: Asked,
+    asked: AccessQuestion,
   ): Promise<object> {
     if (method === 'POST' && question === 'what-if') return this.#draft(asked);
     if (method !== 'GET') {
@@ -183,7 +183,7 @@ export class AccessApi {
     }
   }
 
-  async #me({ credentials }: Asked): Promise<object> {
+  async #me({ credentials }: AccessQuestion): Promise<object> {
     const own = await this.#own(credentials);
     return {
       user: own.userEntityRef,
@@ -191,13 +191,13 @@ export class AccessApi {
     };
   }
 
-  async #access(asked: Asked): Promise<object> {
+  async #access(asked: AccessQuestion): Promise<object> {
     const permission = parameter(asked.query, 'permission');
     const { user } = await this.#subject(asked);
     return this.#options.review.access(user, permission);
   }
 
-  async #why(asked: Asked): Promise<object> {
+  async #why(asked: AccessQuestion): Promise<object> {
     const permission = required(asked.query, 'permission');
     const { user, isOwn } = await this.#subject(asked);
     const entity = await this.#entity(asked);
@@ -208,7 +208,7 @@ export class AccessApi {
     });
   }
 
-  async #rights(asked: Asked): Promise<object> {
+  async #rights(asked: AccessQuestion): Promise<object> {
     required(asked.query, 'entity');
     const { user, isOwn } = await this.#subject(asked);
     const entity = await this.#entity(asked);
@@ -216,7 +216,7 @@ export class AccessApi {
     return this.#few(isOwn, () => this.#options.reasons.rights(user, entity));
   }
 
-  async #reach(asked: Asked): Promise<object> {
+  async #reach(asked: AccessQuestion): Promise<object> {
     const permission = required(asked.query, 'permission');
     const { user, isOwn } = await this.#subject(asked);
     return this.#few(isOwn, async () => {
@@ -227,7 +227,7 @@ export class AccessApi {
     });
   }
 
-  async #whoCan(asked: Asked): Promise<object> {
+  async #whoCan(asked: AccessQuestion): Promise<object> {
     await this.#requireOthers(asked);
     const permission = required(asked.query, 'permission');
     const found = await this.#entity(asked);
@@ -238,7 +238,7 @@ export class AccessApi {
     });
   }
 
-  async #grid(asked: Asked): Promise<object> {
+  async #grid(asked: AccessQuestion): Promise<object> {
     await this.#requireOthers(asked);
     const offset = count(asked.query, 'offset', 0);
     const limit = Math.min(GROUPS, count(asked.query, 'limit', GROUPS));
@@ -248,7 +248,7 @@ export class AccessApi {
     });
   }
 
-  async #shadow(asked: Asked): Promise<object> {
+  async #shadow(asked: AccessQuestion): Promise<object> {
     await this.#requireOthers(asked);
     return this.#few(false, async () => {
       const { comparisons } = this.#options;
@@ -263,7 +263,7 @@ export class AccessApi {
     });
   }
 
-  async #draft(asked: Asked): Promise<object> {
+  async #draft(asked: AccessQuestion): Promise<object> {
     await this.#requireOthers(asked);
     const draft = readDraft(await asked.body());
     return this.#few(false, async () => {
@@ -273,7 +273,7 @@ export class AccessApi {
   }
 
   /** Returns the people of the catalog, and entities that whoever asks may read. */
-  async #catalog({ credentials }: Asked): Promise<string> {
+  async #catalog({ credentials }: AccessQuestion): Promise<string> {
     const { people, entities } = this.#options;
     const [all, some] = await Promise.all([
       people(),
@@ -300,7 +300,7 @@ export class AccessApi {
 
   /** Returns whom a question is about: whoever asks, another user, or a member of a group. */
   async #subject(
-    asked: Asked,
+    asked: AccessQuestion,
   ): Promise<{ user: BackstageUser; isOwn: boolean }> {
     const named = parameter(asked.query, 'user');
     const group = parameter(asked.query, 'group');
@@ -328,7 +328,7 @@ export class AccessApi {
   async #entity({
     query,
     credentials,
-  }: Asked): Promise<CatalogEntity | undefined> {
+  }: AccessQuestion): Promise<CatalogEntity | undefined> {
     const reference = parameter(query, 'entity');
     if (reference === undefined) return undefined;
     if (!/^[^:/]+:[^:/]+\/[^:/]+$/.test(reference)) {
@@ -347,7 +347,7 @@ export class AccessApi {
     return { userEntityRef, ownershipEntityRefs };
   }
 
-  async #requireOthers({ credentials }: Asked): Promise<void> {
+  async #requireOthers({ credentials }: AccessQuestion): Promise<void> {
     const { review } = this.#options;
     if (!review.mayReadOthers(await this.#own(credentials))) {
       throw new Refusal(

@@ -33,14 +33,14 @@ export const decisionSinksExtensionPoint =
     id: 'permission.stagedoor.decision-sinks',
   });
 
-interface Added {
+interface SinkEntry {
   readonly sink: DecisionSink;
   readonly options: DecisionSinkOptions;
 }
 
 /** Hands what was decided to the sinks of other modules. */
 export class DecisionRecords implements DecisionSinksExtensionPoint {
-  readonly #added: Added[] = [];
+  readonly #added: SinkEntry[] = [];
   #logs: { readonly log: DecisionLog; readonly required: boolean }[] = [];
   #failure: Error | undefined;
   /** The effects of policies, of one revision. */

@@ -3,7 +3,7 @@ import { isAbsolute, relative } from 'node:path';
 import type { PolicySource } from './policies';
 
 /** A place in a file, as answers tell it. */
-interface Placed {
+interface FilePlace {
   file?: unknown;
   line?: unknown;
 }
@@ -34,7 +34,7 @@ export class PolicyLinks {
     const fields = Object.entries(answer).map(
       ([name, value]): [string, unknown] => [name, this.told(value)],
     );
-    const { file, line } = answer as Placed;
+    const { file, line } = answer as FilePlace;
     if (typeof file !== 'string' || line === undefined) {
       return Object.fromEntries(fields);
     }

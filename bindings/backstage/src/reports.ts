@@ -166,7 +166,7 @@ export function changes({ permission }: Query): boolean {
 }
 
 /** Something that was logged once, and how often it was met. */
-export interface Told {
+export interface LogNotice {
   readonly code: string;
   readonly message: string;
   times: number;
@@ -207,7 +207,7 @@ export class Notices {
   readonly #logger: LoggerService;
   readonly #metrics: Metrics;
   readonly #counts = new Map<string, number>();
-  readonly #logged = new Map<string, Told>();
+  readonly #logged = new Map<string, LogNotice>();
 
   constructor(logger: LoggerService, metrics: Metrics) {
     this.#logger = logger;
@@ -215,7 +215,7 @@ export class Notices {
   }
 
   /** What was logged since the backend started, and how often it was met; the latest first. */
-  get told(): Told[] {
+  get told(): LogNotice[] {
     return [...this.#logged.values()].reverse();
   }
 

@@ -50,11 +50,11 @@ export interface Settings {
 const KEY = 'permission.stagedoor';
 
 /** The settings: what has settings of its own, and what has a value. */
-interface Known {
-  readonly [key: string]: true | Known;
+interface SettingTree {
+  readonly [key: string]: true | SettingTree;
 }
 
-const SETTINGS: Known = {
+const SETTINGS: SettingTree = {
   directory: true,
   bundle: true,
   watch: { interval: true },
@@ -280,7 +280,7 @@ function budget(config: Config, batchesRequests: boolean): ConditionBudget {
  * Returns what is wrong with keys, on every level: one that is no setting would be left out in
  * silence.
  */
-function misspelt(given: unknown, known: Known, above: string): string[] {
+function misspelt(given: unknown, known: SettingTree, above: string): string[] {
   if (!isObject(given)) return [];
   return Object.entries(given as object).flatMap(([key, value]) => {
     const path = `${above}${key}`;

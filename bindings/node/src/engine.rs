@@ -45,7 +45,7 @@ fn queried(env: &Env, query: Unknown<'_>) -> Result<QueryInput> {
 /// What a reload came to.
 #[napi(object, object_from_js = false)]
 #[derive(Debug)]
-pub struct Reloaded {
+pub struct ReloadResult {
     /// Whether the policies differ from those before.
     pub changed: bool,
     /// The revision that is in force now.
@@ -372,7 +372,7 @@ impl Engine {
 
     /// Loads the same files again, without holding up JavaScript, and puts them in force.
     /// Rejects with everything that is wrong; the policies before then stay in force.
-    #[napi(ts_return_type = "Promise<Reloaded>", catch_unwind)]
+    #[napi(ts_return_type = "Promise<ReloadResult>", catch_unwind)]
     pub fn reload(&self, env: Env) -> napi::Result<AsyncTask<Reload>> {
         let policies = self.policies().map_err(|failure| failure.thrown(&env))?;
         Ok(AsyncTask::new(Reload(policies)))
@@ -506,14 +506,14 @@ impl Task for Load {
 pub struct Reload(Arc<Policies>);
 
 impl Task for Reload {
-    type Output = Result<Reloaded>;
-    type JsValue = Reloaded;
+    type Output = Result<ReloadResult>;
+    type JsValue = ReloadResult;
 
     fn compute(&mut self) -> napi::Result<Self::Output> {
-        Ok(self.0.reload().map(|(changed, revision)| Reloaded { changed, revision }))
+        Ok(self.0.reload().map(|(changed, revision)| ReloadResult { changed, revision }))
     }
 
-    fn resolve(&mut self, env: Env, reloaded: Self::Output) -> napi::Result<Reloaded> {
+    fn resolve(&mut self, env: Env, reloaded: Self::Output) -> napi::Result<ReloadResult> {
         reloaded.map_err(|failure| failure.thrown(&env))
     }
 }

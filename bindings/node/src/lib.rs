@@ -31,7 +31,7 @@ mod text;
 mod uid;
 mod value;
 
-pub use engine::{Engine, Reloaded};
+pub use engine::{Engine, ReloadResult};
 pub use entities::Entities;
 pub use options::{EngineOptions, SourceText};
 pub use prepared::{Action, Principal, ResourceType};

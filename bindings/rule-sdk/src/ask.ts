@@ -5,36 +5,36 @@ import type { Input, Request, Rule, Verdict } from './rule.js';
 import type { ArgumentsOf, ObjectSchema } from './schema.js';
 
 /** An entity of a test: what is left out is empty. */
-export interface AskedEntity {
+export interface RequestEntity {
   readonly uid: EntityUid;
   readonly attributes?: CedarRecord;
   readonly tags?: CedarRecord;
   readonly ancestors?: readonly EntityUid[];
 }
 
-interface AskedInputs {
-  readonly principal: AskedEntity;
+interface RequestInputs {
+  readonly principal: RequestEntity;
   readonly action: EntityUid;
-  readonly resource: AskedEntity;
+  readonly resource: RequestEntity;
   readonly context: CedarRecord;
 }
 
 /** What a test asks: the inputs that the rule declares, and the entities that they refer to. */
-export type Asked<I extends Input> = Pick<AskedInputs, I> & {
-  readonly related?: readonly AskedEntity[];
+export type RuleRequest<I extends Input> = Pick<RequestInputs, I> & {
+  readonly related?: readonly RequestEntity[];
 };
 
 /** Asks a rule, as the host does. */
 export function ask<I extends Input, S extends ObjectSchema>(
   rule: Rule<I, S>,
-  asked: Asked<I>,
+  asked: RuleRequest<I>,
   args: ArgumentsOf<S>,
 ): Verdict {
   const { related = [], ...inputs } = asked;
   const request: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(inputs)) {
     request[name] =
-      name === 'principal' || name === 'resource' ? whole(value as AskedEntity) : value;
+      name === 'principal' || name === 'resource' ? whole(value as RequestEntity) : value;
   }
   const entities = related.map(whole);
   request['related'] = (uid: EntityUid) =>
@@ -42,6 +42,6 @@ export function ask<I extends Input, S extends ObjectSchema>(
   return rule.evaluate(request as Request<I>, args);
 }
 
-function whole({ uid, attributes = {}, tags = {}, ancestors = [] }: AskedEntity): Entity {
+function whole({ uid, attributes = {}, tags = {}, ancestors = [] }: RequestEntity): Entity {
   return { uid, attributes, tags, ancestors };
 }

@@ -13,13 +13,13 @@ const contract = fileURLToPath(new URL('../wit', import.meta.url));
 const guard = fileURLToPath(new URL('component.js', import.meta.url));
 
 /** Where a component was written, and how large it is. */
-export interface Built {
+export interface BuildResult {
   readonly file: string;
   readonly bytes: number;
 }
 
 /** Builds the rule that is the default export of a module. */
-export async function build(entry: string, out: string): Promise<Built> {
+export async function build(entry: string, out: string): Promise<BuildResult> {
   const path = resolve(entry);
   const bundled = await bundle({
     stdin: {

@@ -5,7 +5,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 
-import { build, type Built } from './build.js';
+import { build, type BuildResult } from './build.js';
 import { flattened } from './flatten.js';
 
 const USAGE =
@@ -22,7 +22,7 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return 0;
   }
-  let built: Built;
+  let built: BuildResult;
   if (command === 'build' && rest.length === 0) {
     built = await build(given ?? 'src/rule.ts', values.out ?? 'dist/rule.wasm');
   } else if (command === 'flatten' && given !== undefined && values.out && rest.length === 0) {
@@ -35,7 +35,7 @@ async function main(): Promise<number> {
   return 0;
 }
 
-async function flatten(component: string, out: string): Promise<Built> {
+async function flatten(component: string, out: string): Promise<BuildResult> {
   const bytes = flattened(await readFile(component));
   await writeFile(out, bytes);
   return { file: out, bytes: bytes.length };

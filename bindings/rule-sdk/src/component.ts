@@ -57,7 +57,7 @@ export function guardOf<I extends Input, S extends ObjectSchema>(rule: Rule<I, S
     evaluate: wire => {
       try {
         // The host has held the arguments to the schema.
-        const verdict = rule.evaluate(new Asked(wire), argumentsOf(wire.arguments));
+        const verdict = rule.evaluate(new RequestReader(wire), argumentsOf(wire.arguments));
         if (typeof verdict?.holds !== 'boolean') {
           throw new Error('the rule gave no verdict');
         }
@@ -79,14 +79,16 @@ function argumentsOf<A>(json: string): A {
 }
 
 /** A request, read as far as the rule looks at it, and once. */
-class Asked {
+class RequestReader {
   private readEntities: { principal?: Entity; resource?: Entity } = {};
   private readContext: CedarRecord | undefined;
 
   constructor(private readonly wire: WireRequest) {}
 
   get principal(): Entity {
-    return (this.readEntities.principal ??= new Read(declared(this.wire.principal, 'principal')));
+    return (this.readEntities.principal ??= new EntityReader(
+      declared(this.wire.principal, 'principal'),
+    ));
   }
 
   get action(): EntityUid {
@@ -94,7 +96,9 @@ class Asked {
   }
 
   get resource(): Entity {
-    return (this.readEntities.resource ??= new Read(declared(this.wire.resource, 'resource')));
+    return (this.readEntities.resource ??= new EntityReader(
+      declared(this.wire.resource, 'resource'),
+    ));
   }
 
   get context(): CedarRecord {
@@ -106,7 +110,7 @@ class Asked {
     const found = this.wire.related.find(
       ({ uid: { type, id } }) => type === uid.type && id === uid.id,
     );
-    return found && new Read(found);
+    return found && new EntityReader(found);
   };
 }
 
@@ -117,7 +121,7 @@ function declared<T>(input: T | null | undefined, name: Input): T {
   return input;
 }
 
-class Read implements Entity {
+class EntityReader implements Entity {
   private readAttributes: CedarRecord | undefined;
   private readTags: CedarRecord | undefined;
 

@@ -1,4 +1,4 @@
-export { ask, type Asked } from './ask.js';
+export { ask, type RuleRequest } from './ask.js';
 export {
   entityOf,
   extensionOf,

@@ -15,16 +15,16 @@ export interface Instance {
 }
 
 /** A core function that the component exports, with what its caller needs. */
-export interface Lifted {
+export interface LiftedFunction {
   readonly function: Item;
   readonly memory: Item;
   readonly realloc: Item;
   readonly postReturn: Item;
 }
 
-export interface Linked {
+export interface LinkedComponent {
   readonly instances: readonly Instance[];
-  readonly lifted: readonly Lifted[];
+  readonly lifted: readonly LiftedFunction[];
 }
 
 type Exports = (name: string) => Item;
@@ -37,7 +37,7 @@ const CANON = { lift: 0, lower: 1, lastOfResources: 4 } as const;
 const OPTION = { utf8: 0, memory: 3, realloc: 4, postReturn: 5 } as const;
 
 /** Reads the components in a component, and itself. */
-export function linked(component: Uint8Array): Linked[] {
+export function linked(component: Uint8Array): LinkedComponent[] {
   const own = new Linking();
   const nested = [];
   for (const { id, body } of sections(component)) {
@@ -50,9 +50,9 @@ export function linked(component: Uint8Array): Linked[] {
   return [own, ...nested];
 }
 
-class Linking implements Linked {
+class Linking implements LinkedComponent {
   readonly instances: Instance[] = [];
-  readonly lifted: Lifted[] = [];
+  readonly lifted: LiftedFunction[] = [];
   private readonly modules: Uint8Array[] = [];
   private readonly exports: Exports[] = [];
   /** The index spaces, by sort. */

@@ -3,7 +3,7 @@
 // Here are the keywords that the host knows. It refuses a rule with any other, rather than
 // leave what it says unchecked.
 
-interface Described {
+interface Annotations {
   readonly title?: string;
   readonly description?: string;
   readonly default?: unknown;
@@ -11,7 +11,7 @@ interface Described {
 }
 
 /** An object. What is not among its `properties` is an error, unless it is allowed. */
-export interface ObjectSchema extends Described {
+export interface ObjectSchema extends Annotations {
   readonly type: 'object';
   readonly properties?: { readonly [name: string]: Schema };
   readonly required?: readonly string[];
@@ -19,7 +19,7 @@ export interface ObjectSchema extends Described {
 }
 
 /** A list. */
-export interface ArraySchema extends Described {
+export interface ArraySchema extends Annotations {
   readonly type: 'array';
   readonly items?: Schema;
   readonly minItems?: number;
@@ -28,7 +28,7 @@ export interface ArraySchema extends Described {
 }
 
 /** A text; lengths are in characters. */
-export interface StringSchema extends Described {
+export interface StringSchema extends Annotations {
   readonly type: 'string';
   readonly enum?: readonly string[];
   readonly minLength?: number;
@@ -36,7 +36,7 @@ export interface StringSchema extends Described {
 }
 
 /** A number. */
-export interface NumberSchema extends Described {
+export interface NumberSchema extends Annotations {
   readonly type: 'integer' | 'number';
   readonly enum?: readonly number[];
   readonly minimum?: number;
@@ -44,7 +44,7 @@ export interface NumberSchema extends Described {
 }
 
 /** True or false. */
-export interface BooleanSchema extends Described {
+export interface BooleanSchema extends Annotations {
   readonly type: 'boolean';
 }
 

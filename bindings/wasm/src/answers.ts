@@ -1,7 +1,7 @@
 // Answers that only this package gives; `wire.ts` has those of all faces.
 
 /** What a reload came to. */
-export interface Reloaded {
+export interface ReloadResult {
   /** Whether the policies differ from those before. */
   changed: boolean;
   /** The revision that is in force now. */

@@ -100,7 +100,7 @@ pub enum Call<'a> {
 /// An engine, as `load`, `reload` and `describe` return it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Described<'e> {
+struct EngineDescription<'e> {
     engine: u32,
     revision: &'e str,
     policy_count: usize,
@@ -109,7 +109,7 @@ struct Described<'e> {
 
 /// A set of entities.
 #[derive(Serialize)]
-struct Prepared {
+struct EntitiesDescription {
     entities: u32,
     size: usize,
 }
@@ -118,12 +118,12 @@ struct Prepared {
 #[serde(rename_all = "camelCase")]
 enum Answer<T> {
     Ok(T),
-    Error(Thrown),
+    Error(ThrownError),
 }
 
 /// What the host throws: an error, and what its `message` says.
 #[derive(Serialize)]
-struct Thrown {
+struct ThrownError {
     #[serde(flatten)]
     error: WireError,
     message: String,
@@ -136,7 +136,7 @@ pub fn answer(call: &[u8]) -> Vec<u8> {
         .map_err(|e| WireError::new("argument::type", plain_reason(&e.to_string())))
         .and_then(|call| State::with(|state| run(state, call)));
     answered.unwrap_or_else(|error| {
-        let thrown = Thrown { message: error.text(), error };
+        let thrown = ThrownError { message: error.text(), error };
         // An error is text.
         serde_json::to_vec(&Answer::<()>::Error(thrown)).unwrap_or_default()
     })
@@ -306,7 +306,7 @@ fn decide(
 
 fn describe(state: &State, number: u32) -> Result<Vec<u8>> {
     let engine = state.engines.get(number)?;
-    ok(Described {
+    ok(EngineDescription {
         engine: number,
         revision: engine.core().revision(),
         policy_count: engine.core().policies().len(),
@@ -316,5 +316,5 @@ fn describe(state: &State, number: u32) -> Result<Vec<u8>> {
 
 fn keep(state: &mut State, entities: stagedoor_core::Entities) -> Result<Vec<u8>> {
     let size = entities.len();
-    ok(Prepared { entities: state.entities.keep(entities), size })
+    ok(EntitiesDescription { entities: state.entities.keep(entities), size })
 }

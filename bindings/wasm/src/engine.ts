@@ -1,4 +1,4 @@
-import type { AccessReviewStatus, Reloaded } from './answers.js';
+import type { AccessReviewStatus, ReloadResult } from './answers.js';
 import { Entities } from './entities.js';
 import { mistyped, StagedoorError } from './error.js';
 import { serializeOptions, type EngineOptions } from './options.js';
@@ -18,7 +18,7 @@ import type {
   RequestInput,
 } from './wire.js';
 
-interface Described {
+interface EngineDescription {
   engine: number;
   revision: string;
   policyCount: number;
@@ -32,13 +32,13 @@ export class Engine {
   #read: string;
   #groups: string | undefined;
   #handle: Handle | undefined;
-  #described!: Described;
+  #described!: EngineDescription;
 
   private constructor(options: EngineOptions) {
     this.#options = structuredClone(options);
     this.#read = serializeOptions(options);
     this.#handle = new Handle('engine', () => {
-      const described = call<Described>(`{"load":{"options":${this.#read}}}`);
+      const described = call<EngineDescription>(`{"load":{"options":${this.#read}}}`);
       if (this.#groups !== undefined) {
         call(`{"setGroups":{"engine":${described.engine},"groups":${this.#groups}}}`);
       }
@@ -174,7 +174,7 @@ export class Engine {
    * Reads the same files again and puts them in force. Throws everything that is wrong; the
    * policies before then stay in force.
    */
-  reloadSync(): Reloaded {
+  reloadSync(): ReloadResult {
     const number = this.number;
     const before = this.#described.revision;
     const read = serializeOptions(this.#options);
@@ -186,7 +186,7 @@ export class Engine {
 
   /** As `reloadSync`. Rejects with everything that is wrong. */
   // eslint-disable-next-line @typescript-eslint/require-await -- the same as the addon's
-  async reload(): Promise<Reloaded> {
+  async reload(): Promise<ReloadResult> {
     return this.reloadSync();
   }
 

@@ -4,7 +4,7 @@ import { call, Handle } from './runtime.js';
 import { Writer } from './values.js';
 import type { EntityInput } from './wire.js';
 
-interface Prepared {
+interface EntitiesDescription {
   entities: number;
   size: number;
 }
@@ -23,7 +23,7 @@ export class Entities {
     const make = typeof given === 'function' ? given : written(given);
     let size = 0;
     this.#handle = new Handle('entities', () => {
-      const prepared = call<Prepared>(make());
+      const prepared = call<EntitiesDescription>(make());
       size = prepared.size;
       return prepared.entities;
     });

@@ -14,7 +14,7 @@ use crate::witness::Witness;
 /// An engine with its schema and policies, ready to be reasoned about.
 pub struct Library<'e> {
     engine: &'e Engine,
-    own: Arc<Own<'e>>,
+    own: Arc<BasePolicies<'e>>,
     /// What stands in the place of policies, by their numbers; nothing for those that are gone.
     replaced: BTreeMap<usize, Option<Replacement>>,
     /// Whether the engine runs the rules that guard policies.
@@ -25,7 +25,7 @@ pub struct Library<'e> {
 }
 
 /// What libraries that differ in single policies share.
-struct Own<'e> {
+struct BasePolicies<'e> {
     schema: SchemaView,
     infos: Vec<PolicyInfo<'e>>,
     by_id: HashMap<&'e str, usize>,
@@ -59,7 +59,7 @@ impl<'e> Library<'e> {
     pub fn of(engine: &'e Engine) -> Option<Self> {
         let schema = engine.schema().filter(|_| !engine.is_exact_cedar())?;
         let infos: Vec<PolicyInfo<'e>> = engine.policies().collect();
-        let own = Own {
+        let own = BasePolicies {
             schema: SchemaView::of(schema),
             by_id: infos.iter().enumerate().map(|(number, info)| (info.id(), number)).collect(),
             parsed: infos.iter().map(|_| OnceLock::new()).collect(),
@@ -68,7 +68,7 @@ impl<'e> Library<'e> {
         Some(Self::over(engine, Arc::new(own)))
     }
 
-    fn over(engine: &'e Engine, own: Arc<Own<'e>>) -> Self {
+    fn over(engine: &'e Engine, own: Arc<BasePolicies<'e>>) -> Self {
         let (replaced, left) = (BTreeMap::new(), AtomicUsize::new(SINGLE));
         Self { engine, own, replaced, runs_guards: false, left }
     }

@@ -95,9 +95,11 @@ impl Search<'_, '_, '_> {
             };
             match self.put(&found) {
                 // INVARIANT: a request is told of only if the engines themselves have decided it so.
-                Put::Decided(reasons) => return SearchOutcome::Witness(Box::new(found), reasons),
-                Put::Refined => {}
-                Put::Otherwise(reason) => {
+                Replay::Decided(reasons) => {
+                    return SearchOutcome::Witness(Box::new(found), reasons);
+                }
+                Replay::Refined => {}
+                Replay::Otherwise(reason) => {
                     if self.question.set_aside(&reason).is_some() {
                         return self.undecided(Some(reason));
                     }
@@ -123,11 +125,11 @@ impl Search<'_, '_, '_> {
     }
 
     /// Puts a request to the engines.
-    fn put(&mut self, found: &Witness) -> Put {
+    fn put(&mut self, found: &Witness) -> Replay {
         match (self.is_meant)(found) {
             Ok(true) => {}
-            Ok(false) => return Put::Otherwise("what it depends on".to_owned()),
-            Err(reason) => return Put::Otherwise(reason),
+            Ok(false) => return Replay::Otherwise("what it depends on".to_owned()),
+            Err(reason) => return Replay::Otherwise(reason),
         }
         let mut all = Vec::new();
         let mut decided = true;
@@ -137,7 +139,7 @@ impl Search<'_, '_, '_> {
         for (number, side) in sides.iter().enumerate() {
             let decided_so = match side.library.decide(found) {
                 Ok(decided_so) => decided_so,
-                Err(error) => return Put::Otherwise(error),
+                Err(error) => return Replay::Otherwise(error),
             };
             match in_the_way(&decided_so, side) {
                 None => all.push(decided_so.reasons),
@@ -167,9 +169,9 @@ impl Search<'_, '_, '_> {
             }
         }
         match (decided, refined) {
-            (true, _) => Put::Decided(all),
-            (false, true) => Put::Refined,
-            (false, false) => Put::Otherwise(otherwise),
+            (true, _) => Replay::Decided(all),
+            (false, true) => Replay::Refined,
+            (false, false) => Replay::Otherwise(otherwise),
         }
     }
 
@@ -196,7 +198,7 @@ pub(crate) fn decided_by(found: &Witness, sides: &[Side<'_>]) -> Option<Vec<Vec<
     sides.iter().map(decide).collect()
 }
 
-enum Put {
+enum Replay {
     /// All decide as wanted; these policies determine it.
     Decided(Vec<Vec<String>>),
     /// Policies that stand in the way are stated now.

@@ -65,11 +65,11 @@ pub struct Counts {
 ///
 /// Dropping it writes what waits.
 pub struct DecisionLog {
-    shared: Arc<Shared>,
+    shared: Arc<LogState>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Shared {
+struct LogState {
     recorder: Recorder,
     required: bool,
     buffer: usize,
@@ -104,7 +104,7 @@ impl DecisionLog {
     /// Returns a log that writes here, on a thread of its own.
     #[must_use]
     pub fn new(options: LogOptions, form: Form, sink: Box<dyn DecisionSink>) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(LogState {
             recorder: Recorder::new(options.rules, form),
             required: options.required,
             buffer: options.buffer.max(1),
@@ -252,7 +252,7 @@ impl Drop for DecisionLog {
     }
 }
 
-impl Shared {
+impl LogState {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // The queue is consistent whenever the lock is free, even after a panic elsewhere.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)

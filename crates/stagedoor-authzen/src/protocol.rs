@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use stagedoor_audit::{Caller, DecisionLog};
 use stagedoor_server::{
     Answer, ClientCertificate, Endpoint, MemoryCost, Outcome, Page, Protocol, Question, Reason,
-    Refusal, Watched,
+    Refusal, Reloadable,
 };
 
 use crate::media_type::check_content_type;
@@ -149,8 +149,8 @@ impl Protocol for AuthZen {
         vec![Page { path: self.public.metadata_path(), content: Arc::new(content) }]
     }
 
-    fn sources(&self) -> Vec<Arc<dyn Watched>> {
-        let mut sources: Vec<Arc<dyn Watched>> = vec![Arc::<Worlds>::clone(&self.worlds)];
+    fn sources(&self) -> Vec<Arc<dyn Reloadable>> {
+        let mut sources: Vec<Arc<dyn Reloadable>> = vec![Arc::<Worlds>::clone(&self.worlds)];
         if let Some((keys, _)) = &self.tokens {
             sources.push(Arc::<KeyFile>::clone(keys));
         }

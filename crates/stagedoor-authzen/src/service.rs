@@ -140,7 +140,7 @@ pub fn answer(
 }
 
 /// An evaluation, and what is told of it elsewhere.
-struct Evaluated {
+struct ItemOutcome {
     evaluation: Evaluation,
     erred: bool,
     reason: Option<String>,
@@ -158,7 +158,7 @@ impl Desk<'_> {
         let explain = member(object, "options")
             .and_then(Json::as_object)
             .is_some_and(|options| options.get("explain") == Some(&Json::Bool(true)));
-        let Evaluated { evaluation, erred, reason } = self.evaluate(&query, explain);
+        let ItemOutcome { evaluation, erred, reason } = self.evaluate(&query, explain);
         let decisions = vec![evaluation.decision];
         let reply = reply(&evaluation, decisions, u64::from(erred));
         Ok(Reply { reasons: reason.into_iter().collect(), ..reply })
@@ -186,7 +186,7 @@ impl Desk<'_> {
         let mut errors = 0;
         let mut reasons = Vec::new();
         for item in items {
-            let Evaluated { evaluation, erred, reason } = self.item(item, defaults, options);
+            let ItemOutcome { evaluation, erred, reason } = self.item(item, defaults, options);
             errors += u64::from(erred);
             reasons.extend(reason);
             let decision = evaluation.decision;
@@ -201,7 +201,7 @@ impl Desk<'_> {
     }
 
     /// Evaluates one of several. What is wrong with it denies it, and nothing else.
-    fn item(&self, item: &Json, defaults: QueryParts<'_>, options: Options) -> Evaluated {
+    fn item(&self, item: &Json, defaults: QueryParts<'_>, options: Options) -> ItemOutcome {
         if self.recording.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             let message = "there was no time left for this evaluation".to_owned();
             return self.refused(item, "authzen::no-time", message, options);
@@ -219,14 +219,14 @@ impl Desk<'_> {
         code: &'static str,
         message: String,
         options: Options,
-    ) -> Evaluated {
+    ) -> ItemOutcome {
         self.record_refused(item, code, &message);
         let reason = self.recording.reasons.then(|| message.clone());
         let context = options.explain.then(|| ReasonContext::error(code, message));
-        Evaluated { evaluation: Evaluation { decision: false, context }, erred: true, reason }
+        ItemOutcome { evaluation: Evaluation { decision: false, context }, erred: true, reason }
     }
 
-    fn evaluate(&self, query: &Query<'_>, explain: bool) -> Evaluated {
+    fn evaluate(&self, query: &Query<'_>, explain: bool) -> ItemOutcome {
         let begun = Instant::now();
         let verdict = self.world.decide(query);
         let erred = match &verdict.outcome {
@@ -241,7 +241,7 @@ impl Desk<'_> {
             Err(error) => ReasonContext::error("audit::not-recorded", error.to_string()),
         });
         let reason = self.recording.reasons.then(|| reason(&verdict));
-        Evaluated { evaluation: Evaluation { decision, context }, erred, reason }
+        ItemOutcome { evaluation: Evaluation { decision, context }, erred, reason }
     }
 
     fn record(

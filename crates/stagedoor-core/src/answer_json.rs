@@ -107,11 +107,11 @@ impl Serialize for Explanation {
         let info = |id: &str| outcome.engine.policy(outcome.engine.policies.number(id)?);
         let policies = || {
             let policies = self.policies().iter();
-            policies.map(|policy| Placed { info: info(policy.policy()), of: policy })
+            policies.map(|policy| PolicyEntry { info: info(policy.policy()), of: policy })
         };
         let nearest = || {
             let nearest = self.nearest().iter();
-            nearest.map(|near| Placed { info: info(near.policy()), of: near })
+            nearest.map(|near| PolicyEntry { info: info(near.policy()), of: near })
         };
         let mut fields = serializer.serialize_struct("Explanation", 8)?;
         answer(outcome, &mut fields)?;
@@ -123,12 +123,12 @@ impl Serialize for Explanation {
 }
 
 /// What is told of a policy, with where that stands.
-struct Placed<'a, T> {
+struct PolicyEntry<'a, T> {
     info: Option<PolicyInfo<'a>>,
     of: &'a T,
 }
 
-impl<T> Placed<'_, T> {
+impl<T> PolicyEntry<'_, T> {
     fn place<S: SerializeStruct>(&self, fields: &mut S) -> Result<(), S::Error> {
         fields.serialize_field("file", &self.info.map(|policy| policy.file()))?;
         fields.serialize_field("line", &self.info.and_then(|policy| policy.line()))?;
@@ -136,7 +136,7 @@ impl<T> Placed<'_, T> {
     }
 }
 
-impl Serialize for Placed<'_, PolicyExplanation> {
+impl Serialize for PolicyEntry<'_, PolicyExplanation> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let policy = self.of;
         let (status, failed, message) = match policy.status() {
@@ -162,7 +162,7 @@ impl Serialize for Placed<'_, PolicyExplanation> {
     }
 }
 
-impl Serialize for Placed<'_, NearPermit> {
+impl Serialize for PolicyEntry<'_, NearPermit> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("NearPermit", 5)?;
         fields.serialize_field("policy", self.of.policy())?;

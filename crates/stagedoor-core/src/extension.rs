@@ -346,10 +346,10 @@ fn plain(call: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
-    type Tested = Result<(), Box<dyn std::error::Error>>;
+    type TestResult = Result<(), Box<dyn std::error::Error>>;
 
     #[test]
-    fn plain_calls_make_what_cedar_makes() -> Tested {
+    fn plain_calls_make_what_cedar_makes() -> TestResult {
         assert_eq!(r#"decimal("1.50")"#.parse::<Extension>()?, Extension::decimal("1.5")?);
         assert_ne!(Extension::decimal("1.51")?, Extension::decimal("1.5")?);
         let same = [r#"ip("a\u{62}::")"#, r#"ip ("ab::")"#, "ip(\"ab::\" // why\n)"];
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_tells_the_call_that_makes_it() -> Tested {
+    fn every_value_tells_the_call_that_makes_it() -> TestResult {
         for written in [
             r#"ip("10.0.0.0/8")"#,
             r#"decimal("1.50")"#,
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_an_order_and_addresses_have_none() -> Tested {
+    fn times_have_an_order_and_addresses_have_none() -> TestResult {
         let less = |left: &Extension, right: &Extension, or_equal| {
             is_less(left.cedar(), right.cedar(), or_equal)
         };

@@ -26,7 +26,7 @@ use crate::hash::FastMap;
 use crate::ir::Predicate;
 use crate::number::PolicyNumber;
 use crate::policy::StoredPolicy;
-use crate::policy_list::{PolicyList, Removed};
+use crate::policy_list::{PolicyList, RemovedPolicies};
 
 use build::{IndexedPolicy, TreeBuilder};
 pub(crate) use keys::IndexInput;
@@ -73,7 +73,7 @@ pub(crate) struct Index {
 /// What edits changed of an index.
 #[derive(Debug, Clone, Default)]
 struct Edits {
-    removed: Removed,
+    removed: RemovedPolicies,
     forbids: Recent,
     permits: Recent,
 }
@@ -139,7 +139,7 @@ impl Index {
         &mut self,
         number: PolicyNumber,
         policy: &StoredPolicy,
-        removed: &Removed,
+        removed: &RemovedPolicies,
         world: IndexInput<'_>,
     ) {
         let edits = self.edits();

@@ -23,7 +23,7 @@ pub(crate) struct PolicyList {
     /// The numbers of those by their ids, made for the first edit.
     loaded_ids: Arc<OnceLock<HashTable<PolicyNumber>>>,
     hasher: RandomState,
-    removed: Removed,
+    removed: RemovedPolicies,
     added: imbl::OrdMap<PolicyNumber, Arc<StoredPolicy>>,
     added_ids: PersistentMap<SmolStr, PolicyNumber>,
     /// The number of the next policy.
@@ -33,9 +33,9 @@ pub(crate) struct PolicyList {
 
 /// The loaded policies that were taken out, by number; copied whole, a bit each.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Removed(Arc<[u64]>);
+pub(crate) struct RemovedPolicies(Arc<[u64]>);
 
-impl Removed {
+impl RemovedPolicies {
     #[inline]
     pub(crate) fn contains(&self, number: PolicyNumber) -> bool {
         self.0.get(number.index() / 64).is_some_and(|word| word >> (number.get() % 64) & 1 == 1)
@@ -62,7 +62,7 @@ impl PolicyList {
             loaded,
             loaded_ids: Arc::default(),
             hasher: RandomState::default(),
-            removed: Removed::default(),
+            removed: RemovedPolicies::default(),
             added: imbl::OrdMap::new(),
             added_ids: PersistentMap::default(),
         }
@@ -78,7 +78,7 @@ impl PolicyList {
     }
 
     /// Returns the loaded policies that are not in force any more.
-    pub(crate) fn removed(&self) -> &Removed {
+    pub(crate) fn removed(&self) -> &RemovedPolicies {
         &self.removed
     }
 

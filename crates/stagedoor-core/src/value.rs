@@ -211,13 +211,13 @@ impl Serialize for Value {
 ///
 /// ```
 /// #[derive(serde::Serialize)]
-/// struct Asked {
+/// struct Question {
 ///     #[serde(serialize_with = "stagedoor_core::serialize_record")]
 ///     context: stagedoor_core::Record,
 /// }
 ///
 /// let context = stagedoor_core::Record::from([("mfa".into(), true.into())]);
-/// assert_eq!(serde_json::to_string(&Asked { context })?, r#"{"context":{"mfa":true}}"#);
+/// assert_eq!(serde_json::to_string(&Question { context })?, r#"{"context":{"mfa":true}}"#);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 pub fn serialize_record<S: Serializer>(record: &Record, serializer: S) -> Result<S::Ok, S::Error> {

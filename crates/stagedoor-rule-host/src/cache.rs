@@ -124,8 +124,8 @@ pub(crate) fn read<K: DeserializeOwned>(
 /// which has checked it, the contract, Wasmtime, its settings and the processor.
 fn fingerprint(engine: &Engine) -> String {
     /// Hashes what is written, so that the hash is the same in every build.
-    struct Written(Hasher);
-    impl std::hash::Hasher for Written {
+    struct HashWriter(Hasher);
+    impl std::hash::Hasher for HashWriter {
         fn write(&mut self, bytes: &[u8]) {
             self.0.update(bytes);
         }
@@ -133,7 +133,7 @@ fn fingerprint(engine: &Engine) -> String {
             0
         }
     }
-    let mut hasher = Written(Hasher::new());
+    let mut hasher = HashWriter(Hasher::new());
     std::hash::Hash::hash(&(env!("CARGO_PKG_VERSION"), VERSIONS, INSPECTION), &mut hasher);
     std::hash::Hash::hash(&engine.precompile_compatibility_hash(), &mut hasher);
     hex(hasher.0.finalize().as_bytes().iter().take(8))

@@ -10,7 +10,7 @@ use crate::contract::LinkedRule;
 use crate::cpu_deadline::{CpuBudget, processor_time};
 use crate::engine::STACK_BYTES;
 use crate::error::{LimitExceeded, WasmRuleError, causes};
-use crate::host::Shared;
+use crate::host::HostState;
 use crate::instance_limits::State;
 use crate::limits::RuleLimits;
 use crate::turns::{Busy, SLOW, Turns};
@@ -20,7 +20,7 @@ const HOST_STACK_BYTES: usize = 256 << 10;
 
 /// Calls a function of a fresh instance. Returns what it gave back, and the fuel it took.
 pub(crate) fn call<R>(
-    host: &Shared,
+    host: &HostState,
     rule: &LinkedRule,
     turns: &Turns,
     limits: &RuleLimits,
@@ -57,7 +57,7 @@ pub(crate) fn call<R>(
 
 /// Returns a store for a call that began at a processor time of this thread.
 fn store(
-    host: &Shared,
+    host: &HostState,
     limits: &RuleLimits,
     begun: Option<Duration>,
 ) -> wasmtime::Result<Store<State>> {
@@ -79,7 +79,11 @@ fn store(
     Ok(store)
 }
 
-fn not_instantiated(error: wasmtime::Error, limits: &RuleLimits, host: &Shared) -> WasmRuleError {
+fn not_instantiated(
+    error: wasmtime::Error,
+    limits: &RuleLimits,
+    host: &HostState,
+) -> WasmRuleError {
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
         return WasmRuleError::Busy(host.config.acquire_timeout);
     }

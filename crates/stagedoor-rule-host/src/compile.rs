@@ -10,13 +10,13 @@ mod worker;
 use crate::compiler::{Compiler, Processor};
 use crate::engine::compiling_engine;
 use crate::error::{WasmRuleLoadError, causes};
-use crate::host::Shared;
+use crate::host::HostState;
 
 pub use worker::run_compiler;
 
 /// Compiles a component that was inspected, and returns Wasmtime's form of it.
 pub(crate) fn compile(
-    host: &Shared,
+    host: &HostState,
     bytes: &[u8],
     processor: Processor,
 ) -> Result<Vec<u8>, WasmRuleLoadError> {

@@ -14,12 +14,12 @@ const IDLE_TICKS: u32 = 200;
 
 #[derive(Debug)]
 pub(crate) struct Ticker {
-    shared: Arc<Shared>,
+    shared: Arc<TickerState>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct TickerState {
     calls: AtomicUsize,
     sleeps: AtomicBool,
     stops: AtomicBool,
@@ -31,7 +31,7 @@ pub(crate) struct Running<'t>(&'t Ticker);
 
 impl Ticker {
     pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(TickerState::default());
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("stagedoor-epoch".to_owned())
@@ -74,7 +74,7 @@ impl Drop for Ticker {
     }
 }
 
-fn tick(shared: &Shared, engine: &Engine) {
+fn tick(shared: &TickerState, engine: &Engine) {
     let mut idle = 0;
     while !shared.stops.load(Ordering::SeqCst) {
         if idle >= IDLE_TICKS {

@@ -123,9 +123,9 @@ pub enum HostError {
 
 /// Where rules run. Cheap to clone.
 #[derive(Clone)]
-pub struct RuleHost(pub(crate) Arc<Shared>);
+pub struct RuleHost(pub(crate) Arc<HostState>);
 
-pub(crate) struct Shared {
+pub(crate) struct HostState {
     pub(crate) engine: Engine,
     /// Empty: a rule imports nothing.
     pub(crate) linker: Linker<State>,
@@ -150,7 +150,7 @@ impl RuleHost {
             None => None,
         };
         let precompiled = config.precompiled.as_deref().map(PrecompiledRule::open).transpose()?;
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(HostState {
             ticker: Ticker::start(engine.clone()).map_err(HostError::Ticker)?,
             linker: Linker::new(&engine),
             places: Places::new(config.concurrency),

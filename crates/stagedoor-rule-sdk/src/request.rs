@@ -58,7 +58,7 @@ impl fmt::Display for EntityUid {
 ///
 /// Serde reads it from Cedar's JSON form, `{"__extn": {"fn": …, "arg": …}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "Escaped")]
+#[serde(from = "ExtensionEscape")]
 #[non_exhaustive]
 pub struct Extension {
     /// The function that makes it, such as `datetime`.
@@ -68,7 +68,7 @@ pub struct Extension {
 }
 
 #[derive(Deserialize)]
-struct Escaped {
+struct ExtensionEscape {
     __extn: Call,
 }
 
@@ -78,8 +78,10 @@ struct Call {
     arg: String,
 }
 
-impl From<Escaped> for Extension {
-    fn from(Escaped { __extn: Call { r#fn: function, arg: argument } }: Escaped) -> Self {
+impl From<ExtensionEscape> for Extension {
+    fn from(
+        ExtensionEscape { __extn: Call { r#fn: function, arg: argument } }: ExtensionEscape,
+    ) -> Self {
         Self { function, argument }
     }
 }

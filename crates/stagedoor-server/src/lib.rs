@@ -44,7 +44,7 @@ pub use guards::YieldingRules;
 pub use memory::MemoryCost;
 pub use protocol::{Answer, Endpoint, Outcome, Page, Protocol, Question, Reason};
 pub use refusal::{Refusal, cut};
-pub use reload::{LoadFailure, ReloadOutcome, Source, SourceStatus, Watched};
+pub use reload::{LoadFailure, ReloadOutcome, Reloadable, Source, SourceStatus};
 pub use request_id::{REQUEST_ID, REVISION};
 pub use server::{Server, ServerHandle};
 pub use stagedoor_source::{

@@ -9,7 +9,7 @@ use http::request::Parts;
 
 use crate::memory::MemoryCost;
 use crate::refusal::Refusal;
-use crate::reload::Watched;
+use crate::reload::Reloadable;
 
 /// What is asked of a server and how it is answered: everything that Kubernetes' webhooks and
 /// AuthZEN do not have in common.
@@ -24,7 +24,7 @@ pub trait Protocol: Send + Sync + 'static {
 
     /// Returns what is read from files and reloaded when they change. The server is ready when
     /// all of it was loaded once.
-    fn sources(&self) -> Vec<Arc<dyn Watched>>;
+    fn sources(&self) -> Vec<Arc<dyn Reloadable>>;
 
     /// Looks at the head of a request for a decision, before its body is read. What it finds out
     /// about the caller it may leave in the extensions of the head.

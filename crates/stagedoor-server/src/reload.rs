@@ -89,7 +89,7 @@ impl From<NothingToLoad> for LoadFailure {
 }
 
 /// A [`Reloading`] source, whatever it loads.
-pub trait Watched: Send + Sync + 'static {
+pub trait Reloadable: Send + Sync + 'static {
     /// As [`Source::name`].
     fn name(&self) -> &'static str;
 
@@ -128,7 +128,7 @@ pub enum ReloadOutcome {
     Unsettled,
 }
 
-impl<S> Watched for Reloading<S>
+impl<S> Reloadable for Reloading<S>
 where
     S: Source + Send + Sync + 'static,
     S::Value: Send + Sync + 'static,

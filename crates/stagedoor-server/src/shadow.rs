@@ -42,7 +42,7 @@ pub(crate) struct Shadow {
     room: Arc<Semaphore>,
     queue: Sender<Comparison>,
     waiting: Mutex<Option<Receiver<Comparison>>>,
-    logged: Mutex<Logged>,
+    logged: Mutex<DifferenceLog>,
     totals: [AtomicU64; 4],
 }
 
@@ -60,7 +60,7 @@ struct Comparison {
 
 /// Which differences between two sets were logged.
 #[derive(Default)]
-struct Logged {
+struct DifferenceLog {
     revisions: (Option<String>, Option<String>),
     differences: HashSet<String>,
     is_full: bool,

@@ -13,7 +13,7 @@ use crate::connection_limit::ConnectionLimit;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::protocol::Protocol;
-use crate::reload::Watched;
+use crate::reload::Reloadable;
 use crate::shadow::Shadow;
 use crate::watch::WatchedSource;
 
@@ -42,7 +42,7 @@ impl ServerState {
     pub(crate) fn new(
         options: &ServerOptions,
         protocol: Arc<dyn Protocol>,
-        sources: Vec<Arc<dyn Watched>>,
+        sources: Vec<Arc<dyn Reloadable>>,
     ) -> Arc<Self> {
         let limits = &options.limits;
         let endpoints: Vec<_> = protocol.endpoints().iter().map(|e| e.name).collect();

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::config::TlsFiles;
 use crate::error::TlsError;
-use crate::reload::{LoadFailure, Source, SourceStatus, Watched};
+use crate::reload::{LoadFailure, Reloadable, Source, SourceStatus};
 
 /// The largest file of certificates, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
@@ -74,7 +74,7 @@ impl Tls {
     }
 
     /// Returns the files as something that is reloaded.
-    pub(crate) fn certificates(&self) -> Arc<dyn Watched> {
+    pub(crate) fn certificates(&self) -> Arc<dyn Reloadable> {
         Arc::<Reloading<Certificates>>::clone(&self.0)
     }
 }

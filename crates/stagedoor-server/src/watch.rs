@@ -14,11 +14,11 @@ use stagedoor_core::Severity;
 use stagedoor_source::Fingerprint;
 
 use crate::metrics::Metrics;
-use crate::reload::{LoadFailure, ReloadOutcome, Watched};
+use crate::reload::{LoadFailure, ReloadOutcome, Reloadable};
 
 /// A source that is watched.
 pub(crate) struct WatchedSource {
-    pub(crate) source: Arc<dyn Watched>,
+    pub(crate) source: Arc<dyn Reloadable>,
     name: Cow<'static, str>,
     /// Whether it decides beside what is enforced.
     is_shadow: bool,
@@ -35,12 +35,12 @@ struct Looks {
 }
 
 impl WatchedSource {
-    pub(crate) fn new(source: Arc<dyn Watched>) -> Self {
+    pub(crate) fn new(source: Arc<dyn Reloadable>) -> Self {
         Self { name: source.name().into(), source, is_shadow: false, looks: Mutex::default() }
     }
 
     /// Returns one from which nothing is enforced.
-    pub(crate) fn of_shadow(source: Arc<dyn Watched>) -> Self {
+    pub(crate) fn of_shadow(source: Arc<dyn Reloadable>) -> Self {
         let name = format!("shadow-{}", source.name()).into();
         Self { name, is_shadow: true, ..Self::new(source) }
     }

@@ -13,7 +13,7 @@ use http::{Response, StatusCode};
 use stagedoor_audit::{DecisionLog, DecisionSink, Form, LogOptions};
 use stagedoor_server::{
     Answer, Endpoint, Fingerprint, InForce, LoadFailure, MemoryCost, Outcome, Protocol, Question,
-    Refusal, ReloadSource, Reloading, Server, ServerOptions, Source, SourceStatus, Watched,
+    Refusal, ReloadSource, Reloadable, Reloading, Server, ServerOptions, Source, SourceStatus,
 };
 
 /// Answers `fine` to everything, and panics when it is told to.
@@ -74,7 +74,7 @@ impl Protocol for Parrot {
         }]
     }
 
-    fn sources(&self) -> Vec<Arc<dyn Watched>> {
+    fn sources(&self) -> Vec<Arc<dyn Reloadable>> {
         vec![Arc::<Reloading<Loads>>::clone(&self.loads)]
     }
 

@@ -35,27 +35,27 @@ impl Paint {
     }
 
     /// Makes a text bold.
-    pub fn bold<T: Display>(self, text: T) -> Painted<T> {
+    pub fn bold<T: Display>(self, text: T) -> ColouredText<T> {
         self.with("1", text)
     }
 
     /// Makes a text stand back.
-    pub fn dim<T: Display>(self, text: T) -> Painted<T> {
+    pub fn dim<T: Display>(self, text: T) -> ColouredText<T> {
         self.with("2", text)
     }
 
     /// Makes a text the colour of what is allowed or in order.
-    pub fn good<T: Display>(self, text: T) -> Painted<T> {
+    pub fn good<T: Display>(self, text: T) -> ColouredText<T> {
         self.with("1;32", text)
     }
 
     /// Makes a text the colour of what is denied or wrong.
-    pub fn bad<T: Display>(self, text: T) -> Painted<T> {
+    pub fn bad<T: Display>(self, text: T) -> ColouredText<T> {
         self.with("1;31", text)
     }
 
     /// Makes a text the colour of what somebody should look at.
-    pub fn notable<T: Display>(self, text: T) -> Painted<T> {
+    pub fn notable<T: Display>(self, text: T) -> ColouredText<T> {
         self.with("33", text)
     }
 
@@ -69,19 +69,19 @@ impl Paint {
         }
     }
 
-    fn with<T: Display>(self, code: &'static str, text: T) -> Painted<T> {
-        Painted { code: self.on.then_some(code), text }
+    fn with<T: Display>(self, code: &'static str, text: T) -> ColouredText<T> {
+        ColouredText { code: self.on.then_some(code), text }
     }
 }
 
 /// Text with its colour.
 #[derive(Debug)]
-pub struct Painted<T> {
+pub struct ColouredText<T> {
     code: Option<&'static str>,
     text: T,
 }
 
-impl<T: Display> Display for Painted<T> {
+impl<T: Display> Display for ColouredText<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {
             Some(code) => {

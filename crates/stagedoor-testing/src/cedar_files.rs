@@ -21,7 +21,7 @@ struct RunTest {
     name: Option<String>,
     request: RunRequest,
     entities: Value,
-    decision: Decided,
+    decision: CedarDecision,
     reason: BTreeSet<String>,
     /// Earlier versions have `has_error` instead.
     num_errors: Option<usize>,
@@ -54,23 +54,23 @@ struct IntegrationRequest {
     action: Value,
     resource: Value,
     context: BTreeMap<String, Value>,
-    decision: Decided,
+    decision: CedarDecision,
     reason: BTreeSet<String>,
     errors: BTreeSet<String>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
-enum Decided {
+enum CedarDecision {
     Allow,
     Deny,
 }
 
-impl From<Decided> for Decision {
-    fn from(decided: Decided) -> Self {
+impl From<CedarDecision> for Decision {
+    fn from(decided: CedarDecision) -> Self {
         match decided {
-            Decided::Allow => Self::Allow,
-            Decided::Deny => Self::Deny,
+            CedarDecision::Allow => Self::Allow,
+            CedarDecision::Deny => Self::Deny,
         }
     }
 }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
-use stagedoor_server::{Answer, Endpoint, MemoryCost, Protocol, Question, Watched};
+use stagedoor_server::{Answer, Endpoint, MemoryCost, Protocol, Question, Reloadable};
 
 use crate::app::{AnswerResult, App};
 use crate::policies::Policies;
@@ -60,7 +60,7 @@ impl Protocol for App {
         endpoints
     }
 
-    fn sources(&self) -> Vec<Arc<dyn Watched>> {
+    fn sources(&self) -> Vec<Arc<dyn Reloadable>> {
         vec![Arc::<Policies>::clone(&self.policies)]
     }
 

@@ -2,7 +2,7 @@ import { Alert, Skeleton } from '@backstage/ui';
 import type { ReactNode } from 'react';
 
 import { StagedoorApiError } from '../api.js';
-import type { Asked } from '../useAnswer.js';
+import type { QuestionState } from '../useAnswer.js';
 import { ProblemList } from './ProblemList.js';
 
 /** Shows an answer once it is there; before that that it is awaited, or why there is none. */
@@ -10,7 +10,7 @@ export function Answered<Answer>({
   asked,
   children,
 }: {
-  asked: Asked<Answer>;
+  asked: QuestionState<Answer>;
   children: (answer: Answer) => ReactNode;
 }) {
   switch (asked.state) {

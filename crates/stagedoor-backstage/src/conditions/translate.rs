@@ -36,7 +36,7 @@ pub(crate) struct Truth {
 
 /// An expression that no rule can say.
 #[derive(Debug, Clone)]
-pub(crate) struct Unsupported {
+pub(crate) struct UnsupportedClause {
     pub(crate) clause: String,
     pub(crate) reason: &'static str,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Translator<'a> {
     entities: &'a Entities,
     /// The principal is not known: whatever is said of it alone counts as supported.
     is_open: bool,
-    unsupported: Vec<Unsupported>,
+    unsupported: Vec<UnsupportedClause>,
     expressions: usize,
 }
 
@@ -93,7 +93,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Returns an expression that no rule could say.
-    pub(crate) fn unsupported(&self, id: ExprId) -> Option<&Unsupported> {
+    pub(crate) fn unsupported(&self, id: ExprId) -> Option<&UnsupportedClause> {
         self.unsupported.get(id.0)
     }
 
@@ -115,7 +115,7 @@ impl<'a> Translator<'a> {
 
     fn unsupported_expr(&mut self, expr: &Expr, reason: &'static str) -> (Formula, Formula) {
         let expr_id = ExprId(self.unsupported.len());
-        self.unsupported.push(Unsupported { clause: excerpt(expr, CLAUSE), reason });
+        self.unsupported.push(UnsupportedClause { clause: excerpt(expr, CLAUSE), reason });
         (
             Formula::unsupported(expr_id, Polarity::True),
             Formula::unsupported(expr_id, Polarity::False),

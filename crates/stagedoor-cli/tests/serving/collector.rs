@@ -12,7 +12,7 @@ use crate::serving::{Serving, eventually, shared};
 
 /// What came to a collector, and how it answers.
 #[derive(Default)]
-struct Received {
+struct CollectorState {
     /// The records, each in the body of a log.
     records: Vec<Value>,
     requests: usize,
@@ -24,7 +24,7 @@ struct Received {
 #[derive(Clone)]
 struct Collector {
     endpoint: String,
-    received: Arc<Mutex<Received>>,
+    received: Arc<Mutex<CollectorState>>,
 }
 
 impl Collector {
@@ -32,7 +32,7 @@ impl Collector {
     fn start(codes: &[u16]) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let endpoint = format!("http://{}", listener.local_addr()?);
-        let received = Received { codes: codes.to_vec(), ..Received::default() };
+        let received = CollectorState { codes: codes.to_vec(), ..CollectorState::default() };
         let collector = Self { endpoint, received: Arc::new(Mutex::new(received)) };
         let taking = collector.clone();
         std::thread::spawn(move || {
@@ -48,7 +48,7 @@ impl Collector {
         Ok(collector)
     }
 
-    fn received(&self) -> std::sync::MutexGuard<'_, Received> {
+    fn received(&self) -> std::sync::MutexGuard<'_, CollectorState> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

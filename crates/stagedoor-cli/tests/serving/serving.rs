@@ -27,13 +27,13 @@ pub struct Serving {
 }
 
 /// Code, head and body of an answer.
-pub struct Answered {
+pub struct HttpAnswer {
     pub code: u16,
     pub headers: ureq::http::HeaderMap,
     pub text: String,
 }
 
-impl Answered {
+impl HttpAnswer {
     pub fn json(&self) -> Result<Value> {
         serde_json::from_str(&self.text).with_context(|| format!("{}: {}", self.code, self.text))
     }
@@ -110,7 +110,7 @@ impl Serving {
         Ok(Self { child, base, health, agent, log: Some(log), records: Some(records) })
     }
 
-    pub fn post(&self, path: &str, body: &str, headers: &[(&str, &str)]) -> Result<Answered> {
+    pub fn post(&self, path: &str, body: &str, headers: &[(&str, &str)]) -> Result<HttpAnswer> {
         let mut request = self.agent.post(format!("{}{path}", self.base));
         if !headers.iter().any(|(name, _)| *name == "content-type") {
             request = request.header("content-type", "application/json");
@@ -121,18 +121,18 @@ impl Serving {
         let mut response = request.send(body)?;
         let headers = response.headers().clone();
         let text = response.body_mut().read_to_string()?;
-        Ok(Answered { code: response.status().as_u16(), headers, text })
+        Ok(HttpAnswer { code: response.status().as_u16(), headers, text })
     }
 
-    pub fn get(&self, path: &str) -> Result<Answered> {
+    pub fn get(&self, path: &str) -> Result<HttpAnswer> {
         self.get_at(&self.base, path)
     }
 
-    pub fn get_at(&self, base: &str, path: &str) -> Result<Answered> {
+    pub fn get_at(&self, base: &str, path: &str) -> Result<HttpAnswer> {
         let mut response = self.agent.get(format!("{base}{path}")).call()?;
         let headers = response.headers().clone();
         let text = response.body_mut().read_to_string()?;
-        Ok(Answered { code: response.status().as_u16(), headers, text })
+        Ok(HttpAnswer { code: response.status().as_u16(), headers, text })
     }
 
     /// Asks, and returns the answer, which is one.

@@ -26,14 +26,14 @@ impl SharedTests {
     /// Finds what clauses of these policies have in common.
     pub(crate) fn of(policies: &PolicyList) -> Self {
         /// A test, and how many policies have it.
-        struct Seen<'p> {
+        struct TestUse<'p> {
             first: &'p Predicate,
             places: Vec<usize>,
             policies: usize,
         }
         let mut by_place: FastMap<usize, u32> = FastMap::default();
         let mut by_form: FastMap<String, u32> = FastMap::default();
-        let mut seen: Vec<Seen<'_>> = Vec::new();
+        let mut seen: Vec<TestUse<'_>> = Vec::new();
         for (_, policy) in policies.iter() {
             for clause in policy.body.clauses.iter() {
                 let Clause::Predicate(test) = clause else { break };
@@ -45,7 +45,7 @@ impl SharedTests {
                     let next = u32::try_from(seen.len()).unwrap_or(u32::MAX);
                     let number = *by_form.entry(form(test)?).or_insert(next);
                     if number == next {
-                        seen.push(Seen { first: test, places: Vec::new(), policies: 0 });
+                        seen.push(TestUse { first: test, places: Vec::new(), policies: 0 });
                     }
                     by_place.insert(place, number);
                     if let Some(seen) = seen.get_mut(number as usize) {
@@ -60,7 +60,8 @@ impl SharedTests {
             }
         }
         let mut shared = Self::default();
-        for Seen { first, places, .. } in seen.into_iter().filter(|seen| seen.policies >= SHARED) {
+        for TestUse { first, places, .. } in seen.into_iter().filter(|seen| seen.policies >= SHARED)
+        {
             let number = TestNumber::after(shared.tests.len());
             shared.tests.push(first.clone());
             shared.numbers.extend(places.into_iter().map(|place| (place, number)));

@@ -96,8 +96,8 @@ impl Fields {
     /// What is wrong with it: JSON, a key that comes twice, or its size.
     pub(crate) fn read(json: &str, mentions: &FieldMentions) -> Result<Self, String> {
         let kept = match mentions {
-            FieldMentions::Every => Kept::Every,
-            FieldMentions::Some(tree) => Kept::Some(tree),
+            FieldMentions::Every => Selection::Every,
+            FieldMentions::Some(tree) => Selection::Some(tree),
         };
         let mut fields = Self { count: 1, ..Self::default() };
         let mut read = ReadTotals { nodes: 0, keys: RandomState::new() };
@@ -190,12 +190,12 @@ struct ReadTotals {
 
 /// What is kept of a value.
 #[derive(Debug, Clone, Copy)]
-enum Kept<'m> {
+enum Selection<'m> {
     Every,
     Some(&'m FieldTree),
 }
 
-impl<'m> Kept<'m> {
+impl<'m> Selection<'m> {
     fn is_mentioned(self) -> bool {
         match self {
             Self::Every => true,
@@ -222,7 +222,7 @@ impl<'m> Kept<'m> {
 
 /// Reads a value into the fields at its place; where it has none, it is read and let go.
 struct Seed<'f, 'm, 'r> {
-    place: Option<(&'f mut Fields, Kept<'m>)>,
+    place: Option<(&'f mut Fields, Selection<'m>)>,
     read: &'r mut ReadTotals,
 }
 

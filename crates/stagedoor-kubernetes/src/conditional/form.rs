@@ -10,7 +10,7 @@ use super::decision::ConditionalDecision;
 use crate::review::ConditionsMode;
 
 pub(super) use decision_types::DecisionTypes;
-pub(super) use enabled::Enabled;
+pub(super) use enabled::EnabledForm;
 pub(super) use mode::Mode;
 
 /// How deep unions may stand in unions.
@@ -28,7 +28,7 @@ pub(super) fn status_fields(
         ConditionsMode::HumanReadable | ConditionsMode::Optimized => {
             ("conditionsChain", Mode::chain(decision))
         }
-        ConditionsMode::Enabled => ("conditionalDecision", Enabled::decision(decision)),
+        ConditionsMode::Enabled => ("conditionalDecision", EnabledForm::decision(decision)),
         ConditionsMode::DecisionTypes => ("conditionalDecision", DecisionTypes::decision(decision)),
     };
     Map::from_iter([(field.to_owned(), value)])
@@ -73,7 +73,7 @@ mod tests {
         for decision in decisions() {
             let newest = DecisionTypes::decision(&decision);
             assert_eq!(DecisionTypes::read(&newest, DEPTH), Ok(decision.clone()));
-            let enabled = Enabled::decision(&decision);
+            let enabled = EnabledForm::decision(&decision);
             // This form has no names in its unions.
             let unnamed = match decision {
                 ConditionalDecision::Union(decisions) => ConditionalDecision::Union(
@@ -81,7 +81,7 @@ mod tests {
                 ),
                 other => other,
             };
-            assert_eq!(Enabled::read(&enabled, DEPTH), Ok(unnamed));
+            assert_eq!(EnabledForm::read(&enabled, DEPTH), Ok(unnamed));
         }
         let first = decisions().swap_remove(0);
         let chain = Mode::chain(&first);

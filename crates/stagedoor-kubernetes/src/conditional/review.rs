@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use stagedoor_core::{Entities, Entity};
 
 use super::decision::{ConditionalDecision, EvaluatedDecision};
-use super::form::{DEPTH, DecisionTypes, Enabled, Mode};
+use super::form::{DEPTH, DecisionTypes, EnabledForm, Mode};
 use super::{ATTRIBUTES, CONDITIONS};
 use crate::admission::{object, resource_uid};
 use crate::wire::{UniqueValue, null_is_default};
@@ -139,7 +139,7 @@ impl<'a> ConditionsReview<'a> {
             serde_json::from_str(conditions.get()).map_err(|e| at(e.to_string()))?;
         let decision = match form {
             Form::DecisionTypes => DecisionTypes::read(&value, DEPTH),
-            Form::Enabled => Enabled::read(&value, DEPTH),
+            Form::Enabled => EnabledForm::read(&value, DEPTH),
             Form::Mode => Mode::read(&value),
         };
         let decision = decision.map_err(at)?;

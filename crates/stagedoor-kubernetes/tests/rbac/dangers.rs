@@ -30,7 +30,7 @@ struct Row {
 /// A finding of another scanner.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Published {
+struct PublishedFinding {
     finding: String,
     says: String,
     #[serde(default, rename = "in")]
@@ -91,7 +91,7 @@ fn found(cluster: &Cluster) -> Result<Vec<(&'static str, AuditSeverity)>> {
 }
 
 /// Returns the findings of other scanners, by their names.
-fn published() -> Result<BTreeMap<String, Vec<Published>>> {
+fn published() -> Result<BTreeMap<String, Vec<PublishedFinding>>> {
     Ok(serde_saphyr::from_str(PUBLISHED)?)
 }
 

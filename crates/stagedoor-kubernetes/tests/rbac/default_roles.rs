@@ -5,7 +5,7 @@ use stagedoor_core::Engine;
 use stagedoor_kubernetes::rbac::{RbacImport, RbacObjects};
 use stagedoor_kubernetes::{Reviewer, SCHEMA};
 
-use crate::request::Asked;
+use crate::request::RequestCase;
 
 pub const ROLES: &str = include_str!("data/default-roles.yaml");
 const REQUESTS: &str = include_str!("data/default-roles.requests.yaml");
@@ -19,7 +19,7 @@ fn default_roles_answer_as_a_cluster_does() -> Result<()> {
     let base = || Engine::builder().schema("kubernetes.cedarschema", SCHEMA);
     let schema = import.schema().unwrap_or_default();
     let inline = base().policies("rbac.cedar", import.to_cedar()).schema("verbs", schema);
-    let asked: Vec<Asked> = serde_saphyr::from_str(REQUESTS)?;
+    let asked: Vec<RequestCase> = serde_saphyr::from_str(REQUESTS)?;
     ensure!(asked.len() >= 60, "only {} requests", asked.len());
     for builder in [import.add_to(base()), inline] {
         let reviewer = Reviewer::new(builder.build()?)?;

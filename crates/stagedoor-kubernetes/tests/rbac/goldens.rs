@@ -9,7 +9,7 @@ use stagedoor_core::{Engine, EngineBuilder};
 use stagedoor_kubernetes::rbac::{RbacImport, RbacObjects};
 use stagedoor_kubernetes::{Reviewer, SCHEMA};
 
-use crate::request::Asked;
+use crate::request::RequestCase;
 
 #[test]
 fn goldens_say_what_is_written_and_decide_what_is_asked() -> Result<()> {
@@ -47,7 +47,7 @@ fn golden(directory: &Path, name: &str) -> Result<usize> {
     let golden = read("cedar").unwrap_or_default();
     ensure!(written == golden, "the Cedar differs; it is now:\n{written}");
 
-    let asked: Vec<Asked> = serde_saphyr::from_str(&read("requests.yaml")?)?;
+    let asked: Vec<RequestCase> = serde_saphyr::from_str(&read("requests.yaml")?)?;
     let base = || Engine::builder().schema("kubernetes.cedarschema", SCHEMA);
     // What stands in the golden, and the form with templates.
     let schema = |builder: EngineBuilder| match import.schema() {

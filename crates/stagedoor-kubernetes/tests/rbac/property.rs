@@ -29,7 +29,7 @@ const AS_REVIEWS: usize = 10;
 
 /// What was compared.
 #[derive(Debug, Default)]
-struct Compared {
+struct Comparisons {
     requests: u64,
     allowed: u64,
     aggregating: u64,
@@ -42,7 +42,7 @@ struct Compared {
 fn imported_rbac_answers_as_the_authorizer_does() -> Result<()> {
     let wanted = std::env::var("STAGEDOOR_RBAC_REQUESTS").ok().and_then(|text| text.parse().ok());
     let wanted = wanted.unwrap_or(WANTED);
-    let mut compared = Compared::default();
+    let mut compared = Comparisons::default();
     for seed in 0.. {
         if compared.requests >= wanted {
             break;
@@ -50,7 +50,7 @@ fn imported_rbac_answers_as_the_authorizer_does() -> Result<()> {
         one_cluster(seed, &mut compared).with_context(|| format!("seed {seed}"))?;
     }
     println!("{compared:?}, 0 differences");
-    let Compared { requests, allowed, aggregating, built_in, impersonation, reviews } = compared;
+    let Comparisons { requests, allowed, aggregating, built_in, impersonation, reviews } = compared;
     // A generator whose requests hardly meet a rule would prove nothing.
     for (what, count, share) in [
         ("allowed", allowed, 8),
@@ -64,7 +64,7 @@ fn imported_rbac_answers_as_the_authorizer_does() -> Result<()> {
     Ok(())
 }
 
-fn one_cluster(seed: u64, compared: &mut Compared) -> Result<()> {
+fn one_cluster(seed: u64, compared: &mut Comparisons) -> Result<()> {
     let mut random = Random::new(seed);
     let mut given =
         if seed.is_multiple_of(2) { random.aggregated_cluster() } else { random.cluster() };

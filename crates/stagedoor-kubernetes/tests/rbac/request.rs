@@ -9,7 +9,7 @@ use stagedoor_kubernetes::{
 /// A request and whether it is allowed.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct Asked {
+pub struct RequestCase {
     pub user: String,
     pub groups: Vec<String>,
     pub verb: String,
@@ -22,7 +22,7 @@ pub struct Asked {
     pub allowed: bool,
 }
 
-impl Asked {
+impl RequestCase {
     pub fn subject(&self) -> Subject {
         self.groups.iter().fold(Subject::new(&self.user), |s, group| s.with_group(group))
     }

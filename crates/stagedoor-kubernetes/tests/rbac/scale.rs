@@ -52,12 +52,12 @@ fn resident() -> Option<u64> {
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
 }
 
-struct Measured {
+struct Measurement {
     reviewer: Reviewer,
     per_decision: f64,
 }
 
-fn measured(grants: usize) -> Result<Measured> {
+fn measured(grants: usize) -> Result<Measurement> {
     let cluster = bindings_heavy(grants);
     let json = cluster.to_json();
     let start = Instant::now();
@@ -107,7 +107,7 @@ fn measured(grants: usize) -> Result<Measured> {
          {memory} MiB more, from files in {from_files:?}; {:.1} µs a decision",
         per_decision * 1e6
     );
-    Ok(Measured { reviewer, per_decision })
+    Ok(Measurement { reviewer, per_decision })
 }
 
 /// Returns how long the written import takes to load.

@@ -134,12 +134,12 @@ async fn policies_that_do_not_load_at_the_start_end_the_server() -> Result<()> {
 
 /// A rule that says what stands in a file.
 #[derive(Debug)]
-struct Written(PathBuf);
+struct FileRule(PathBuf);
 
 #[derive(Debug)]
 struct Says(String);
 
-impl RuleSource for Written {
+impl RuleSource for FileRule {
     fn load(&self) -> Result<Option<Arc<dyn RuleEvaluator>>, String> {
         match std::fs::read_to_string(&self.0) {
             Ok(text) if text == "broken" => Err("the rule is broken".to_owned()),
@@ -181,7 +181,7 @@ async fn rules_are_reloaded_and_broken_ones_are_not() -> Result<()> {
     std::fs::write(&rule, "yes")?;
     let mut config = files.config();
     let source = PolicySource::new([files.policies()]);
-    config.policies = source.with_rules(Arc::new(Written(rule.clone())));
+    config.policies = source.with_rules(Arc::new(FileRule(rule.clone())));
     let running = Running::start(&files, config).await?;
     let mut client = Client::connect(running.address, files.client(None)?).await?;
     assert_eq!(client.review(review("list", "pods")).await?["allowed"], json!(true));

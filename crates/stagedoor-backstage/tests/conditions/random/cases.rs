@@ -27,12 +27,12 @@ pub(crate) struct Cases {
 #[derive(Debug, Serialize)]
 pub(crate) struct Case {
     pub(crate) policies: String,
-    pub(crate) users: Vec<Decided>,
+    pub(crate) users: Vec<UserDecision>,
 }
 
 /// What is decided for one user.
 #[derive(Debug, Serialize)]
-pub(crate) struct Decided {
+pub(crate) struct UserDecision {
     pub(crate) user: String,
     /// The answer to Backstage.
     pub(crate) decision: PolicyDecision,
@@ -79,7 +79,7 @@ fn decided(
     user: &User,
     catalog: &Catalog,
     store: &Entities,
-) -> anyhow::Result<Decided> {
+) -> anyhow::Result<UserDecision> {
     let principal: Principal = user.clone().into();
     let answer = ask(policy, PERMISSION, &principal)?;
     let mut by_reference = std::collections::BTreeMap::new();
@@ -92,7 +92,7 @@ fn decided(
     }
     let allowed = by_reference.values().map(|allowed| if *allowed { '1' } else { '0' }).collect();
     let exact = answer.findings().is_empty();
-    Ok(Decided {
+    Ok(UserDecision {
         user: user.reference().to_string(),
         decision: answer.decision().clone(),
         allowed,

@@ -29,9 +29,9 @@ struct MapWire {
 }
 
 /// The form.
-pub(in crate::conditional) struct Enabled;
+pub(in crate::conditional) struct EnabledForm;
 
-impl Enabled {
+impl EnabledForm {
     /// Returns a decision as a node.
     pub(in crate::conditional) fn decision(decision: &ConditionalDecision) -> Value {
         let plain = |type_: &str, reason: &String| json!({ "type": type_, "reason": reason });
