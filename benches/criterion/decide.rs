@@ -7,7 +7,7 @@ use anyhow::Result;
 use cedar_policy::Authorizer;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, measurement::WallTime};
 use stagedoor_benches::stagedoor::{self, Names};
-use stagedoor_benches::{Asked, Form, Workload, cedar};
+use stagedoor_benches::{Form, Workload, WorkloadRequest, cedar};
 use stagedoor_core::{Engine, Entities};
 
 const SIZES: [usize; 5] = [10, 100, 1_000, 10_000, 100_000];
@@ -65,8 +65,9 @@ fn attributes(
     users: &Entities,
 ) {
     let mut requests = workload.requests().iter().cycle();
-    let decide =
-        |asked: &Asked| stagedoor::decide_attributes(engine, workload, names, users, asked);
+    let decide = |asked: &WorkloadRequest| {
+        stagedoor::decide_attributes(engine, workload, names, users, asked)
+    };
     group.bench_function(BenchmarkId::new("attributes", n), |bencher| {
         bencher.iter(|| black_box(requests.next().map(decide)));
     });

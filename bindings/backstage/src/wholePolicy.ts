@@ -54,7 +54,7 @@ const LISTS = 200;
  */
 const LIST_BYTES = 400_000;
 
-interface Asked {
+interface WholePolicyQuestion {
   readonly engine: Engine;
   readonly user: BackstageUser;
   readonly policies: PoliciesOfProcess;
@@ -259,7 +259,7 @@ export class WholePolicy {
     user: reference,
     claims,
     permission,
-  }: WholePolicyParams): Asked | undefined {
+  }: WholePolicyParams): WholePolicyQuestion | undefined {
     const policies = this.#policies;
     const engine = policies?.engine();
     const what = `${permission} for ${reference} is denied`;

@@ -20,7 +20,7 @@ use crate::names::NAMES;
 use crate::resource::{PATH, RESOURCE_ATTRIBUTES, ResourceKind, resource_path, resource_values};
 use crate::subject::{Principal, PrincipalIds, Subject};
 use crate::undecided::UndecidedError;
-use crate::vocabulary::{Asked, Vocabulary};
+use crate::vocabulary::{ReviewParts, Vocabulary};
 
 /// So many entities of those who asked lately are kept, twice at the most: some megabytes.
 const ROOM: usize = 4096;
@@ -120,7 +120,7 @@ impl PreparedReviews {
         attributes: &Attributes,
         engine: &Engine,
     ) -> Result<Option<Outcome>, UndecidedError> {
-        let Asked { kind, action, context } =
+        let ReviewParts { kind, action, context } =
             vocabulary.asked(known.principal.kind(), attributes)?;
         let Some(action) = self.actions.get(&action) else { return Ok(None) };
         let decide = |type_: &ResourceType,

@@ -59,7 +59,7 @@ struct DeclaredAction {
 }
 
 /// What a request asks: the kind of its resource, the action, and the verb where that is another.
-pub(crate) struct Asked {
+pub(crate) struct ReviewParts {
     pub(crate) kind: ResourceKind,
     pub(crate) action: EntityUid,
     pub(crate) context: Record,
@@ -201,7 +201,7 @@ impl Vocabulary {
         principal: &Principal,
         attributes: &Attributes,
     ) -> Result<(Request, Entities), AttributesError> {
-        let Asked { kind, action, context } = self.asked(principal.kind(), attributes)?;
+        let ReviewParts { kind, action, context } = self.asked(principal.kind(), attributes)?;
         let resource = entity(kind, attributes);
         let uid_of_resource = resource.uid.clone();
         let mut entities = principal.entities().clone();
@@ -228,7 +228,7 @@ impl Vocabulary {
         &self,
         principal: PrincipalKind,
         attributes: &Attributes,
-    ) -> Result<Asked, AttributesError> {
+    ) -> Result<ReviewParts, AttributesError> {
         let verb = attributes.verb();
         if !self.constrained && is_constrained(verb) {
             return Err(AttributesError::OldSchema(verb.to_owned()));
@@ -245,7 +245,7 @@ impl Vocabulary {
         if !own {
             context.insert("verb".into(), verb.into());
         }
-        Ok(Asked { kind, action, context })
+        Ok(ReviewParts { kind, action, context })
     }
 
     /// Returns the action of a verb, if it is declared for this principal and resource.
