@@ -196,7 +196,7 @@ impl Shadow {
     ) {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.revisions != revisions {
-            *logged = Logged { revisions, ..Logged::default() };
+            *logged = DifferenceLog { revisions, ..DifferenceLog::default() };
         }
         if logged.is_full {
             return;
