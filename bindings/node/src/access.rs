@@ -17,7 +17,7 @@ use crate::backstage::{answer_object, permission as permission_of, query, who};
 use crate::decision::decided;
 use crate::engine::Engine;
 use crate::failure::{Failure, Result};
-use crate::json::Json;
+use crate::json::{Json, json};
 use crate::loading::{Policies, guarded};
 use crate::options::ConditionBudget;
 
@@ -43,7 +43,7 @@ impl Engine {
         #[napi(ts_arg_type = "object | undefined | null")] entity: Option<Unknown<'_>>,
     ) -> napi::Result<Unknown<'env>> {
         let explained = || -> Result<Unknown<'env>> {
-            let resource = entity.map(|entity| resource(env, entity)).transpose()?.flatten();
+            let resource = entity.map(|entity| resource(entity)).transpose()?.flatten();
             let principal = principal(user)?;
             let policies = self.policies()?;
             let current = policies.current();
@@ -155,17 +155,13 @@ fn principal(user: Unknown<'_>) -> Result<Principal> {
 }
 
 /// Reads what the catalog's API tells of an entity.
-fn resource(env: &Env, entity: Unknown<'_>) -> Result<Option<Resource>> {
+fn resource(entity: Unknown<'_>) -> Result<Option<Resource>> {
     match entity.get_type()? {
         ValueType::Undefined | ValueType::Null => return Ok(None),
         ValueType::Object if !entity.is_array()? => {}
         _ => return Err(Failure::mistyped("entity", "an entity as the catalog's API tells it")),
     }
-    // By JavaScript itself, which throws where values nest too deeply: walking them from here would
-    // end the process.
-    let json: Object<'_> = env.get_global()?.get_named_property("JSON")?;
-    let stringify: Function<'_, Unknown<'_>, String> = json.get_named_property("stringify")?;
-    described(stringify.call(entity)?).map(Some)
+    described(json(entity, "entity")?.to_string()).map(Some)
 }
 
 /// Reads what the catalog's API tells of an entity, as JSON.

@@ -19,7 +19,7 @@ use crate::backstage::{self, KnownPermission, PolicyPlace};
 use crate::decision::{decided, refused};
 use crate::entities::prepared;
 use crate::failure::{Failure, Result};
-use crate::json::Json;
+use crate::json::{Json, json};
 use crate::loading::Policies;
 use crate::options::Options;
 use crate::request::RequestReader;
@@ -34,12 +34,11 @@ pub struct Engine {
 }
 
 /// Reads a query: all that JavaScript hands over, before the policies are looked at.
-fn queried(env: &Env, query: Unknown<'_>) -> Result<QueryInput> {
+fn queried(query: Unknown<'_>) -> Result<QueryInput> {
     if query.get_type()? != ValueType::Object {
         return Err(Failure::mistyped("query", "{principal, action, resourceType}"));
     }
-    let query: serde_json::Value = env.from_js_value(query)?;
-    Ok(QueryInput::from_json(&query.to_string())?)
+    Ok(QueryInput::from_json(&json(query, "query")?.to_string())?)
 }
 
 /// What a reload came to.
@@ -186,7 +185,7 @@ impl Engine {
     ) -> napi::Result<Unknown<'env>> {
         let answered = || -> Result<Unknown<'env>> {
             let (policies, store) = (self.policies()?, store(entities)?);
-            let asked = queried(env, query)?;
+            let asked = queried(query)?;
             let engine = &policies.current().engine;
             let (query, _) = asked.read(engine)?;
             let answers = engine.query(&query, &store)?;
@@ -208,7 +207,7 @@ impl Engine {
     ) -> napi::Result<Unknown<'env>> {
         let listed = || -> Result<Unknown<'env>> {
             let (policies, store) = (self.policies()?, store(entities)?);
-            let asked = queried(env, query)?;
+            let asked = queried(query)?;
             let engine = &policies.current().engine;
             let (query, page) = asked.read(engine)?;
             let listed = engine.list(&query, &store, &page).map_err(WireError::from)?;
@@ -301,12 +300,11 @@ impl Engine {
             if review.get_type()? != ValueType::Object {
                 return Err(Failure::mistyped("review", "a SubjectAccessReview"));
             }
-            let review: serde_json::Value = env.from_js_value(review)?;
+            let review = json(review, "review")?.to_string();
             let policies = self.policies()?;
             let current = policies.current();
             let reviewer = current.kubernetes()?;
-            let review =
-                SubjectAccessReview::from_json(&review.to_string()).map_err(WireError::from)?;
+            let review = SubjectAccessReview::from_json(&review).map_err(WireError::from)?;
             let status = reviewer.answer(review).status.unwrap_or_default();
             Ok(env.to_js_value(&status)?)
         };

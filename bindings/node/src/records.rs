@@ -9,6 +9,7 @@ use serde_json::Value;
 use stagedoor_audit::{DecisionRecord, Decisions, Form, RECORD_VERSION, Recorder, Rules, rfc3339};
 
 use crate::failure::{Failure, Result};
+use crate::json::json;
 use crate::keys;
 
 /// What a program says of a decision. What else a record has is made here.
@@ -125,7 +126,7 @@ impl DecisionRecorder {
         #[napi(ts_arg_type = "DecisionRecordInput")] record: Unknown<'_>,
         is_change: bool,
     ) -> napi::Result<Option<String>> {
-        let made = self::record(&env, record).map(|record| self.0.line(record, is_change));
+        let made = self::record(record).map(|record| self.0.line(record, is_change));
         made.map_err(|failure| failure.thrown(&env))
     }
 
@@ -137,7 +138,7 @@ impl DecisionRecorder {
 }
 
 /// Reads what a program says of a decision.
-fn record(env: &Env, given: Unknown<'_>) -> Result<DecisionRecord> {
+fn record(given: Unknown<'_>) -> Result<DecisionRecord> {
     if given.get_type()? != ValueType::Object {
         return Err(Failure::mistyped(
             "record",
@@ -145,7 +146,7 @@ fn record(env: &Env, given: Unknown<'_>) -> Result<DecisionRecord> {
         ));
     }
     keys::check(&Object::from_unknown(given)?, &KEYS)?;
-    let mut value: Value = env.from_js_value(given)?;
+    let mut value = json(given, "record")?;
     if let Value::Object(members) = &mut value {
         // What is undefined is left out, as everywhere.
         members.retain(|_, value| !value.is_null());

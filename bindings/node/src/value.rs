@@ -15,10 +15,10 @@ use crate::uid::{ID_BYTES, uid};
 const NESTING: usize = 64;
 
 /// How many values one call may hand over.
-const VALUES: usize = 4_000_000;
+pub(crate) const VALUES: usize = 4_000_000;
 
 /// The largest integer up to which JavaScript's numbers are exact.
-const SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+pub(crate) const SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
 /// Reads values, and counts them.
 #[derive(Debug)]
@@ -64,20 +64,7 @@ impl Values {
             ValueType::Boolean => Ok(Value::Bool(bool::from_unknown(value)?)),
             ValueType::String => Ok(Value::String(text(value, what, ID_BYTES)?.into())),
             ValueType::Number => long(f64::from_unknown(value)?, what),
-            ValueType::BigInt => {
-                let big = BigInt::from_unknown(value)?;
-                match big.get_i64() {
-                    (n, true) => Ok(Value::Long(n)),
-                    (_, false) => {
-                        let told = match big.words.len() {
-                            0..=2 => format!("`{}`", big.get_i128().0),
-                            _ => "larger than 128 bits".to_owned(),
-                        };
-                        let message = format!("`{what}` is {told}: Cedar's integers have 64 bits");
-                        Err(Failure::new("argument::type", message))
-                    }
-                }
-            }
+            ValueType::BigInt => integer(&BigInt::from_unknown(value)?, what).map(Value::Long),
             ValueType::Object if value.is_array()? => {
                 let array = Array::from_unknown(value)?;
                 let mut items = Vec::new();
@@ -119,6 +106,21 @@ impl Values {
     }
 }
 
+/// Returns an integer of Cedar's.
+pub(crate) fn integer(big: &BigInt, what: &str) -> Result<i64> {
+    match big.get_i64() {
+        (n, true) => Ok(n),
+        (_, false) => {
+            let told = match big.words.len() {
+                0..=2 => format!("`{}`", big.get_i128().0),
+                _ => "larger than 128 bits".to_owned(),
+            };
+            let message = format!("`{what}` is {told}: Cedar's integers have 64 bits");
+            Err(Failure::new("argument::type", message))
+        }
+    }
+}
+
 fn long(number: f64, what: &str) -> Result<Value> {
     if !number.is_finite() {
         let message = format!("`{what}` is `{number}`: Cedar has integers alone");
@@ -149,7 +151,7 @@ fn extension(function: &str, argument: &str, what: &str) -> Result<Value> {
 }
 
 /// Takes an object that is a record of fields, not a list of bytes.
-fn plain<'env>(value: Unknown<'env>, what: &str) -> Result<Object<'env>> {
+pub(crate) fn plain<'env>(value: Unknown<'env>, what: &str) -> Result<Object<'env>> {
     let object = Object::from_unknown(value)?;
     if object.is_typedarray()? || object.is_buffer()? || object.is_arraybuffer()? {
         return Err(Failure::mistyped(what, "a plain object"));
@@ -157,7 +159,11 @@ fn plain<'env>(value: Unknown<'env>, what: &str) -> Result<Object<'env>> {
     Ok(object)
 }
 
-fn own_fields<'env>(object: &Object<'env>, what: &str) -> Result<Vec<(String, Unknown<'env>)>> {
+/// Returns the members of an object that are its own.
+pub(crate) fn own_fields<'env>(
+    object: &Object<'env>,
+    what: &str,
+) -> Result<Vec<(String, Unknown<'env>)>> {
     let names = object.get_all_property_names(
         KeyCollectionMode::OwnOnly,
         KeyFilter::Enumerable,

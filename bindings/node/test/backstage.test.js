@@ -306,8 +306,7 @@ test('an entity that nests without end is refused, and the process goes on', () 
   const circle = entity(1);
   circle.spec.circle = circle;
   for (const given of [entity(100), entity(2_000), entity(50_000), circle]) {
-    // Of the last two JavaScript itself says what is wrong.
-    assert.throws(() => explain(given), /^(StagedoorError|RangeError|TypeError)/);
+    assert.throws(() => explain(given), { name: 'StagedoorError' });
   }
   const decide = text => engine.decideBackstageEntity('catalog.entity.read', who, text);
   assert.equal(decide(JSON.stringify(entity(10))).decision, 'allow');

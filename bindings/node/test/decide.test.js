@@ -3,7 +3,7 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 
-const { Engine, Entities } = require('../main.js');
+const { DecisionLog, Engine, Entities } = require('../main.js');
 const { texts, entities, deploy } = require('./shop.js');
 
 const engine = Engine.loadSync({ texts });
@@ -194,6 +194,30 @@ test('Kubernetes gets the status of its review', () => {
   assert.throws(() => kubernetes.reviewAccess({ kind: 'Pod' }), { code: 'review::refused' });
   assert.throws(() => kubernetes.reviewAccess(7), { code: 'argument::type' });
   assert.throws(() => engine.reviewAccess(review('get')), { code: 'engine::platform' });
+});
+
+test('objects that nest without end are refused, and the process goes on', () => {
+  const nested = depth => {
+    const whole = {};
+    let at = whole;
+    for (let level = 0; level < depth; level += 1) at = at.x = {};
+    return whole;
+  };
+  const circle = {};
+  circle.x = circle;
+  const query = { principal: 'User::"ana"', action: 'Action::"read"', resourceType: 'Doc' };
+  for (const odd of [nested(200), nested(2_000), nested(50_000), circle]) {
+    const refused = { name: 'StagedoorError', code: 'limit::nesting' };
+    assert.throws(() => engine.query({ ...query, openContext: false, context: odd }), refused);
+    assert.throws(() => engine.list({ ...query, openContext: false, context: odd }), refused);
+    assert.throws(() => engine.reviewAccess(odd), refused);
+    const log = new DecisionLog(() => {});
+    assert.throws(() => log.record({ request: odd }), refused);
+  }
+  for (const odd of [() => 1, Symbol('x'), NaN, new Map([['a', 1]]), 2n ** 70n, '\ud800']) {
+    const given = { ...query, openContext: false, context: { odd } };
+    assert.throws(() => engine.query(given), { name: 'StagedoorError' });
+  }
 });
 
 test('misuse of the handles is an error', () => {
