@@ -27,7 +27,7 @@ pub(crate) struct Requests {
 }
 
 /// An engine with its handles.
-pub(crate) struct Loaded {
+pub(crate) struct LoadedEngine {
     engine: Engine,
     handles: Handles,
 }
@@ -35,9 +35,9 @@ pub(crate) struct Loaded {
 /// Engines with the same policies, and requests prepared for each.
 pub(crate) struct Contest {
     requests: Requests,
-    text: Loaded,
-    links: Loaded,
-    interpreted: Loaded,
+    text: LoadedEngine,
+    links: LoadedEngine,
+    interpreted: LoadedEngine,
     cedar: PolicySet,
     cedar_requests: Vec<(cedar_policy::Request, cedar_policy::Entities)>,
 }
@@ -122,17 +122,17 @@ impl Requests {
     }
 
     /// Returns the engine of these policies, with handles for the requests.
-    pub(crate) fn load(&self, turn: Turn) -> Result<Loaded> {
+    pub(crate) fn load(&self, turn: Turn) -> Result<LoadedEngine> {
         let builder = stagedoor::builder(&self.workload, turn.form())?;
         let engine = builder.compiled(turn != Turn::Interpreted).build()?;
         let handles = Handles::new(&engine, &self.workload, &self.names, &self.users)?;
-        Ok(Loaded { engine, handles })
+        Ok(LoadedEngine { engine, handles })
     }
 
     /// Lets an engine decide every request once; not inlined, for a profiler to find.
     #[inline(never)]
-    pub(crate) fn decide_all(&self, loaded: &Loaded, turn: Turn) -> Result<()> {
-        let Loaded { engine, handles } = loaded;
+    pub(crate) fn decide_all(&self, loaded: &LoadedEngine, turn: Turn) -> Result<()> {
+        let LoadedEngine { engine, handles } = loaded;
         let asked = self.workload.requests();
         match turn {
             Turn::Prepared | Turn::Links | Turn::Interpreted => {
@@ -167,7 +167,7 @@ impl Requests {
     /// Makes the requests of handles, and hands them over.
     fn with_requests<R>(
         &self,
-        loaded: &Loaded,
+        loaded: &LoadedEngine,
         work: impl FnOnce(&[PreparedRequest<'_>]) -> Result<R>,
     ) -> Result<R> {
         let asked = self.workload.requests();
@@ -178,7 +178,7 @@ impl Requests {
     }
 
     /// Lets an engine decide every request several times, and returns what one turn says of it.
-    fn timed(&self, loaded: &Loaded, turn: Turn) -> Result<f64> {
+    fn timed(&self, loaded: &LoadedEngine, turn: Turn) -> Result<f64> {
         let count = self.prepared.len();
         match turn {
             Turn::Requests => self.with_requests(loaded, |requests| {
@@ -189,7 +189,7 @@ impl Requests {
     }
 
     /// Repeats a turn for a profiler to watch; returns the median of nanoseconds a decision.
-    pub(crate) fn repeat(&self, loaded: &Loaded, turn: Turn, repeats: usize) -> Result<f64> {
+    pub(crate) fn repeat(&self, loaded: &LoadedEngine, turn: Turn, repeats: usize) -> Result<f64> {
         let repeated = |all: &dyn Fn() -> Result<()>| {
             let figures = (0..repeats).map(|_| {
                 let before = cpu::used();
@@ -208,8 +208,8 @@ impl Requests {
     }
 
     /// Returns the answer to the request with this number; of a ruling, the one policy.
-    fn answer(&self, loaded: &Loaded, turn: Turn, number: usize) -> Result<Answer> {
-        let Loaded { engine, handles } = loaded;
+    fn answer(&self, loaded: &LoadedEngine, turn: Turn, number: usize) -> Result<Answer> {
+        let LoadedEngine { engine, handles } = loaded;
         let asked = self.workload.requests().get(number).context("a request")?;
         Ok(match turn {
             Turn::Prepared | Turn::Links | Turn::Interpreted => {
@@ -321,7 +321,7 @@ impl Contest {
         Ok((wrong_cedar, wrong))
     }
 
-    fn loaded(&self, turn: Turn) -> &Loaded {
+    fn loaded(&self, turn: Turn) -> &LoadedEngine {
         match (turn, turn.form()) {
             (Turn::Interpreted, _) => &self.interpreted,
             (_, Form::Text) => &self.text,

@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 
 use contest::Requests;
-use load::{Engine, Loaded};
+use load::{Engine, LoadCost};
 use others::Peer;
 use report::Row;
 use stagedoor_benches::Workload;
@@ -140,7 +140,7 @@ fn compare(arguments: Compare) -> Result<()> {
     let mut scaling = Vec::new();
     for &n in &sizes {
         let contest = contest::Contest::new(n, requests)?;
-        let mut known: Vec<(Engine, Loaded)> = Vec::new();
+        let mut known: Vec<(Engine, LoadCost)> = Vec::new();
         for result in contest.run(rounds)? {
             let engine = result.loaded_as;
             let loaded = match known.iter().find(|(known, _)| *known == engine) {
@@ -148,7 +148,7 @@ fn compare(arguments: Compare) -> Result<()> {
                 None => load::in_children(engine, n, loads)?,
             };
             known.push((engine, loaded));
-            let Loaded { load_ms, peak_rss_mib } = loaded;
+            let LoadCost { load_ms, peak_rss_mib } = loaded;
             let mut row = Row::new(result.engine, "rust", n, result.ns_per_decision, result.wrong);
             row.load_ms = Some(load_ms);
             row.peak_rss_mib = Some(peak_rss_mib);

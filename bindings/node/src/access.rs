@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{
-    AsyncTask, Env, Function, JsObjectValue as _, JsValue as _, Object, Unknown,
-};
+use napi::bindgen_prelude::{AsyncTask, Env, JsValue as _, Object, Unknown};
 use napi::{Task, ValueType};
 use napi_derive::napi;
 use serde::Serialize;

@@ -2,7 +2,8 @@
 
 use napi::ValueType;
 use napi::bindgen_prelude::{
-    Array, BigInt, FromNapiValue as _, JsValue as _, ToNapiValue, TypeName, Unknown,
+    Array, BigInt, FromNapiValue as _, JsObjectValue as _, JsValue as _, ToNapiValue, TypeName,
+    Unknown,
 };
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
