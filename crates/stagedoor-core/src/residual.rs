@@ -93,7 +93,7 @@ impl Engine {
             PartialContext::Partly(_) | PartialContext::Unknown => PartialContext::Unknown,
         };
         let query = Query::new(principal.clone(), Party::Any(resource_type.clone()))
-            .with_context(context.clone());
+            .with_context(context);
         let question = Question::new(self, &query, entities)?;
         let request = question.request(action.clone());
         question.check(&request)?;
