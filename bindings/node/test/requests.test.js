@@ -136,9 +136,10 @@ test('what is not plain is left to the addon, with its errors', () => {
     7n,
     new Date(0),
     new Map([['a', 1]]),
+    // eslint-disable-next-line no-sparse-arrays
     [1, , 2],
     () => {},
-  ]; // eslint-disable-line no-sparse-arrays
+  ];
   values.push({ __extn: { fn: 'ip', arg: '::1' } }, { __entity: 7 }, { __x: 1 }, Buffer.from('x'));
   let deep = 'x';
   for (let n = 0; n < 100; n += 1) deep = n % 2 ? [deep] : { deep };
