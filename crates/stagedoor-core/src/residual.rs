@@ -92,8 +92,8 @@ impl Engine {
             PartialContext::Known(context) => PartialContext::Known(context.clone()),
             PartialContext::Partly(_) | PartialContext::Unknown => PartialContext::Unknown,
         };
-        let query = Query::new(principal.clone(), Party::Any(resource_type.clone()))
-            .with_context(context);
+        let query =
+            Query::new(principal.clone(), Party::Any(resource_type.clone())).with_context(context);
         let question = Question::new(self, &query, entities)?;
         let request = question.request(action.clone());
         question.check(&request)?;
