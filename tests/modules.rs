@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use proc_macro2::{TokenStream, TokenTree};
+use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Item, ItemUse, UseTree};
+use syn::{Attribute, Item, ItemUse, Meta, Token, UseTree};
 
 /// Cycles that stay, each with why. The first of its rooms names it.
 const KEPT: [(&str, &[&str], &str); 3] = [
@@ -188,9 +189,16 @@ impl<'ast> Visit<'ast> for Reader {
     }
 }
 
+/// Returns whether an attribute leaves to tests what it stands before: `test` alone, or with more.
 fn is_for_tests(attribute: &Attribute) -> bool {
-    attribute.path().is_ident("cfg")
-        && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"))
+    let needs_test = |meta: &Meta| match meta {
+        Meta::Path(path) => path.is_ident("test"),
+        Meta::List(list) if list.path.is_ident("all") => list
+            .parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
+            .is_ok_and(|all| all.iter().any(|meta| meta.path().is_ident("test"))),
+        _ => false,
+    };
+    attribute.path().is_ident("cfg") && attribute.parse_args().is_ok_and(|meta| needs_test(&meta))
 }
 
 /// Adds the paths of a `use`, each with the name that it gives.
