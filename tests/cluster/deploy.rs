@@ -73,7 +73,7 @@ fn authorization(webhook: &Webhook, changes: Changes) -> Result<PathBuf> {
 }
 
 /// Writes with what kube-apiserver shows itself to the admission webhook.
-fn admission_credentials(webhook: &Webhook) -> Result<PathBuf> {
+pub(crate) fn admission_credentials(webhook: &Webhook) -> Result<PathBuf> {
     let kubeconfig = json!({
         "apiVersion": "v1", "kind": "Config",
         "users": [{

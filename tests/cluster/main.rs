@@ -18,6 +18,8 @@ mod impersonation;
 mod installations;
 mod kubectl;
 mod old_flags;
+#[cfg(feature = "kubernetes")]
+mod policy_sets;
 mod process;
 mod rbac;
 mod servers;

@@ -128,6 +128,12 @@ impl Webhook {
         self.process = None;
     }
 
+    /// Returns the address of the webhook's health.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn health_address(&self) -> SocketAddr {
+        self.health
+    }
+
     /// Asks for the webhook's health.
     pub(crate) fn health(&self, path: &str) -> Result<Answer> {
         Client::new(format!("http://{}", self.health), &self.authority.pem())?.get(path)

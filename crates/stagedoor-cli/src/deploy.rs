@@ -127,7 +127,7 @@ pub(crate) fn run(args: &DeployArgs, output: &mut Output) -> Result<Ending, Fail
     for (manifest, text) in DEPLOY_MANIFESTS {
         let text = match *manifest {
             "stagedoor.yaml" => with_image(&volume.deployment(text)?, args.image.as_deref()),
-            "kustomization.yaml" => text.replace(RESOURCES, &format!("{RESOURCES}  - {name}\n")),
+            "kustomization.yaml" => text.replace(RESOURCES, &resources(name, &volume)),
             _ => (*text).to_owned(),
         };
         // These are no objects of the cluster.
@@ -139,6 +139,7 @@ pub(crate) fn run(args: &DeployArgs, output: &mut Output) -> Result<Ending, Fail
         };
         files.push((place, text));
     }
+    files.extend(volume.cluster_manifests());
     for (name, text) in &files {
         let path = args.out.join(name);
         if let Some(parent) = path.parent() {
@@ -166,6 +167,16 @@ pub(crate) fn run(args: &DeployArgs, output: &mut Output) -> Result<Ending, Fail
          as `caBundle`; read the README of the shipped `deploy` before you apply it",
     );
     Ok(Ending::Done)
+}
+
+/// Returns the beginning of what is applied, with what is added.
+fn resources(config_map: &str, volume: &PolicyVolume) -> String {
+    let of_cluster = match volume {
+        PolicyVolume::Followed(release) => release.applied(),
+        PolicyVolume::Carried(_) => &[],
+    };
+    let added = std::iter::once(&config_map).chain(of_cluster);
+    added.fold(RESOURCES.to_owned(), |text, name| format!("{text}  - {name}\n"))
 }
 
 /// Returns the files that the policies were loaded from, with their keys.
@@ -258,6 +269,14 @@ impl PolicyVolume {
         // JSON is YAML, and leaves no doubt about any text.
         let text = serde_json::to_string_pretty(&map).map_err(|e| Failure::input(e.to_string()))?;
         Ok((file, format!("{text}\n")))
+    }
+
+    /// Returns the manifests of what is followed, where that is in the cluster itself.
+    fn cluster_manifests(&self) -> Vec<(PathBuf, String)> {
+        match self {
+            Self::Carried(_) => Vec::new(),
+            Self::Followed(release) => release.cluster_manifests(),
+        }
     }
 
     /// Returns the shipped Deployment with this.

@@ -2,6 +2,8 @@
 
 mod changes;
 mod gates;
+#[cfg(feature = "kubernetes")]
+mod policy_set_review;
 pub(crate) mod promote;
 pub(crate) mod pull;
 pub(crate) mod push;

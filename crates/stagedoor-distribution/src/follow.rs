@@ -15,7 +15,7 @@ use stagedoor_source::{
 use crate::components::Components;
 use crate::replica::{PollOutcome, Replica};
 use crate::signed_set::SignedSet;
-use crate::store::Hint;
+use crate::store::{Hint, StoreError};
 use crate::trust::Trust;
 
 /// The longest time for which a hint is waited for: how soon a follower ends.
@@ -96,7 +96,7 @@ fn follow(
     interval: Duration,
     stopping: &Stopping,
 ) {
-    let mut told = None;
+    let (mut told, mut untold) = (None, None);
     while !stopping.is_asked.load(Ordering::Acquire) {
         let begun = Instant::now();
         // What cannot be read leaves whom was trusted before.
@@ -124,7 +124,7 @@ fn follow(
             }
             told = problem;
         }
-        stopping.wait(replica, begun + jittered(interval));
+        stopping.wait(replica, begun + jittered(interval), &mut untold);
     }
 }
 
@@ -141,10 +141,31 @@ fn offer(polled: PollOutcome, components: &Components) {
     }
 }
 
+/// Has the store tell how the replica is. That it cannot is said once, and changes nothing.
+fn tell(replica: &Replica, untold: &mut Option<StoreError>) {
+    let failed = replica.tell_store().err();
+    if is_notable(failed.as_ref()) && failed != *untold {
+        let error = failed.as_ref().map(ToString::to_string).unwrap_or_default();
+        tracing::warn!("{}: its status cannot be written: {error}", replica.channel());
+    }
+    *untold = failed;
+}
+
+/// Returns whether it was more than that another replica wrote at the same time.
+fn is_notable(failed: Option<&StoreError>) -> bool {
+    !matches!(failed, None | Some(StoreError::Changed(_)))
+}
+
 impl Stopping {
     /// Waits until a time, or a hint, or the end.
-    fn wait(&self, replica: &Replica, until: Instant) {
+    fn wait(&self, replica: &Replica, until: Instant, untold: &mut Option<StoreError>) {
+        tell(replica, untold);
         loop {
+            // What was offered comes in force, or is refused, some time after it was found. A store
+            // that does not answer is left alone until it is looked at again.
+            if !is_notable(untold.as_ref()) {
+                tell(replica, untold);
+            }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || self.is_asked.load(Ordering::Acquire) {
                 return;

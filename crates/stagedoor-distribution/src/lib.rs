@@ -48,7 +48,7 @@ pub use publish::{PublishError, PublishedRelease, newest, publish};
 pub use replica::{ConditionalError, PollError, PollOutcome, Replica, ReplicaOptions};
 pub use signed_set::SignedSet;
 pub use statement::{Approval, Provenance, Release, Rollback, StatementError};
-pub use status::{ReleaseStatus, ReplicaStatus};
+pub use status::{RefusalStatus, ReleaseStatus, ReplicaStatus};
 pub use store::{Head, Hint, PolicyStore, Publication, StoreError, StoreOptions, Version};
 pub use time::{Timestamp, TimestampError};
 pub use trust::{Purpose, Trust, TrustError, VerifiedRelease, VerifyError};

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use crate::channel::{Channel, NameError};
 use crate::store::directory::DirectoryStore;
 use crate::store::http::{HttpOptionsError, HttpStore};
+#[cfg(feature = "objects")]
+use crate::store::objects::{ObjectService, ObjectsStore};
 use crate::store::oci::OciStore;
 use crate::store::{PolicyStore, StoreOptions};
 
@@ -18,6 +20,9 @@ use crate::store::{PolicyStore, StoreOptions};
 /// | `oci+http://127.0.0.1:5000/acme/payments:production` | one without TLS |
 /// | `https://policies.acme.example/payments:production` | a web server |
 /// | `postgres://USER@HOST/DATABASE/payments:production` | a database of PostgreSQL |
+/// | `kubernetes://NAMESPACE/payments:production` | objects of the cluster that `KUBECONFIG` or the pod names |
+/// | `kubernetes+http://127.0.0.1:8001/NAMESPACE/payments:production` | the same behind `kubectl proxy` |
+/// | `s3://BUCKET/payments:production`, `gs://…`, `az://…` | a bucket of an object store, or a prefix in it |
 /// | `./published/payments:production`, `/srv/…`, `file:///srv/…` | a directory |
 ///
 /// # Examples
@@ -45,6 +50,18 @@ enum Address {
         host: String,
         repository: String,
     },
+    #[cfg(feature = "kubernetes")]
+    Kubernetes {
+        /// An API server that asks nobody who they are.
+        api: Option<String>,
+        namespace: String,
+    },
+    #[cfg(feature = "objects")]
+    Objects {
+        service: ObjectService,
+        bucket: String,
+        prefix: String,
+    },
     #[cfg(feature = "postgres")]
     Postgres(String),
 }
@@ -66,7 +83,7 @@ pub enum LocationError {
     Ambiguous(String),
     /// There is no such kind of store.
     #[error(
-        "this build has no store of the kind `{0}`: there are oci, oci+http, https, http and file, and postgres with the feature of that name"
+        "this build has no store of the kind `{0}`: there are oci, oci+http, https, http and file, and postgres, kubernetes, and s3, gs and az with the features `postgres`, `kubernetes` and `objects`"
     )]
     Scheme(String),
     /// A password in an address would stand in logs and on the health page.
@@ -80,6 +97,14 @@ pub enum LocationError {
     /// The options cannot be used.
     #[error(transparent)]
     Options(#[from] HttpOptionsError),
+    /// The object store cannot be used.
+    #[cfg(feature = "objects")]
+    #[error(transparent)]
+    Objects(#[from] crate::store::objects::ObjectsError),
+    /// The cluster cannot be used.
+    #[cfg(feature = "kubernetes")]
+    #[error(transparent)]
+    Cluster(#[from] crate::store::kubernetes::KubernetesError),
     /// The database cannot be used.
     #[cfg(feature = "postgres")]
     #[error(transparent)]
@@ -99,6 +124,16 @@ impl Location {
         !matches!(self.place, Address::Directory(_))
     }
 
+    /// Returns the namespace of the cluster whose objects it is, if it is that.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        #[cfg(feature = "kubernetes")]
+        if let Address::Kubernetes { namespace, .. } = &self.place {
+            return Some(namespace);
+        }
+        None
+    }
+
     /// Returns the port at which it is asked, if that is known.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
@@ -107,6 +142,12 @@ impl Location {
             Address::Oci { scheme, host, .. } => {
                 (host.as_str(), if *scheme == "http" { 80 } else { 443 })
             }
+            #[cfg(feature = "objects")]
+            Address::Objects { .. } => return Some(443),
+            #[cfg(feature = "kubernetes")]
+            Address::Kubernetes { api: None, .. } => return Some(443),
+            #[cfg(feature = "kubernetes")]
+            Address::Kubernetes { api: Some(base), .. } => (base.strip_prefix("http://")?, 80),
             Address::Http(base) => {
                 let (scheme, rest) = base.split_once("://")?;
                 (rest.split('/').next()?, if scheme == "http" { 80 } else { 443 })
@@ -132,6 +173,12 @@ impl Location {
     pub fn open(&self, options: &StoreOptions) -> Result<Box<dyn PolicyStore>, LocationError> {
         Ok(match &self.place {
             Address::Directory(path) => Box::new(DirectoryStore::new(path)),
+            #[cfg(feature = "objects")]
+            Address::Objects { service, bucket, prefix } => {
+                Box::new(ObjectsStore::new(*service, bucket, prefix, &options.http)?)
+            }
+            #[cfg(feature = "kubernetes")]
+            Address::Kubernetes { .. } => Box::new(self.cluster(options)?),
             Address::Http(base) => Box::new(HttpStore::new(base, &options.http)?),
             Address::Oci { scheme, host, repository } => {
                 Box::new(OciStore::new(scheme, host, repository, options)?)
@@ -140,6 +187,37 @@ impl Location {
             Address::Postgres(address) => {
                 Box::new(crate::store::postgres::PostgresStore::new(address, &options.http)?)
             }
+        })
+    }
+}
+
+#[cfg(feature = "kubernetes")]
+impl Location {
+    /// Returns the namespace of a cluster that it is in, if it is in one.
+    ///
+    /// # Errors
+    ///
+    /// [`LocationError::Cluster`].
+    pub fn open_cluster(
+        &self,
+        options: &StoreOptions,
+    ) -> Result<Option<crate::store::kubernetes::KubernetesStore>, LocationError> {
+        let is_cluster = matches!(self.place, Address::Kubernetes { .. });
+        is_cluster.then(|| self.cluster(options)).transpose()
+    }
+
+    fn cluster(
+        &self,
+        options: &StoreOptions,
+    ) -> Result<crate::store::kubernetes::KubernetesStore, LocationError> {
+        use crate::store::kubernetes::{KubernetesError, KubernetesStore};
+
+        let Address::Kubernetes { api, namespace } = &self.place else {
+            return Err(KubernetesError::Namespace(self.to_string()).into());
+        };
+        Ok(match api {
+            Some(api) => KubernetesStore::at(api, namespace, &options.http)?,
+            None => KubernetesStore::new(namespace, &options.http)?,
         })
     }
 }
@@ -157,7 +235,7 @@ impl FromStr for Location {
         let settings = rest.split_once('?').filter(|_| is_database);
         let rest = settings.map_or(rest, |(rest, _)| rest);
         // Databases have a user there, and are told without what stands before `@`.
-        let is_web = matches!(scheme, None | Some("http" | "https" | "oci" | "oci+http"));
+        let is_web = !is_database && scheme != Some("file");
         if is_web && rest.split('/').next().is_some_and(|host| host.contains('@')) {
             return Err(LocationError::UserInfo);
         }
@@ -188,6 +266,28 @@ impl FromStr for Location {
                 let settings = settings.map(|(_, settings)| format!("?{settings}"));
                 Address::Postgres(format!("postgres://{above}{}", settings.unwrap_or_default()))
             }
+            #[cfg(feature = "kubernetes")]
+            Some("kubernetes") => Address::Kubernetes { api: None, namespace: above.to_owned() },
+            #[cfg(feature = "kubernetes")]
+            Some("kubernetes+http") => {
+                let (host, namespace) = above.split_once('/').ok_or_else(form)?;
+                let (api, namespace) = (Some(format!("http://{host}")), namespace.to_owned());
+                Address::Kubernetes { api, namespace }
+            }
+            #[cfg(feature = "objects")]
+            Some(scheme @ ("s3" | "gs" | "az")) => {
+                let service = match scheme {
+                    "s3" => ObjectService::S3,
+                    "gs" => ObjectService::Gcs,
+                    _ => ObjectService::Azure,
+                };
+                let (bucket, prefix) = above.split_once('/').unwrap_or((above, ""));
+                if bucket.is_empty() {
+                    return Err(form());
+                }
+                let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
+                Address::Objects { service, bucket, prefix }
+            }
             Some("file") if rest.starts_with('/') => Address::Directory(directory(above)),
             Some("file") => return Err(form()),
             Some(other) => return Err(LocationError::Scheme(other.to_owned())),
@@ -215,6 +315,21 @@ impl fmt::Display for Location {
         let channel = &self.channel;
         match &self.place {
             Address::Directory(path) => write!(f, "{}/{channel}", path.display()),
+            #[cfg(feature = "objects")]
+            Address::Objects { service, bucket, prefix } => {
+                let scheme = service.scheme();
+                let slash = if prefix.is_empty() { "" } else { "/" };
+                write!(f, "{scheme}://{bucket}{slash}{prefix}/{channel}")
+            }
+            #[cfg(feature = "kubernetes")]
+            Address::Kubernetes { api: None, namespace } => {
+                write!(f, "kubernetes://{namespace}/{channel}")
+            }
+            #[cfg(feature = "kubernetes")]
+            Address::Kubernetes { api: Some(api), namespace } => {
+                let host = api.strip_prefix("http://").unwrap_or(api);
+                write!(f, "kubernetes+http://{host}/{namespace}/{channel}")
+            }
             Address::Http(base) => write!(f, "{base}/{channel}"),
             #[cfg(feature = "postgres")]
             Address::Postgres(address) => {
@@ -266,7 +381,7 @@ mod tests {
             "oci://h/A/p:x",
             "oci://h/a//p:x",
             "oci://h/../p:x",
-            "s3://b/p:x",
+            "ftp://b/p:x",
             "https:///p:x",
             "file://p:x",
             "https://p:x",

@@ -25,12 +25,13 @@ pub use poll::PollOutcome;
 
 use crate::channel::Channel;
 use crate::clock::{Clock, SystemClock};
+use crate::digest::Digest;
 use crate::disk::{Disk, RealDisk};
 use crate::gate::Gate;
 use crate::kept::KeptReleases;
 use crate::signed_set::SignedSet;
-use crate::status::{ReleaseStatus, ReplicaStatus};
-use crate::store::{PolicyStore, Version};
+use crate::status::{RefusalStatus, ReleaseStatus, ReplicaStatus};
+use crate::store::{PolicyStore, StoreError, Version};
 use crate::time::Timestamp;
 use crate::trust::{Purpose, Trust, VerifiedRelease};
 
@@ -55,6 +56,8 @@ struct State {
     in_force: Option<InForce>,
     candidate: Option<Candidate>,
     refused: Option<RefusedRelease>,
+    /// The revision of the set that was loaded last, and which set that is.
+    loaded: Option<(Digest, String)>,
     problem: Option<(String, SystemTime)>,
     /// When the store last offered what is in force.
     confirmed: Option<SystemTime>,
@@ -69,6 +72,7 @@ struct InForce {
     set: Arc<SignedSet>,
     version: Option<Version>,
     since: SystemTime,
+    revision: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +88,7 @@ struct RefusedRelease {
     set: Arc<SignedSet>,
     is_kept: bool,
     reason: String,
+    details: String,
     at: SystemTime,
 }
 
@@ -131,6 +136,7 @@ impl Replica {
             in_force: None,
             candidate: None,
             refused: None,
+            loaded: None,
             problem: None,
             confirmed: None,
             highest: kept.floor().map(|floor| floor.counter),
@@ -194,6 +200,15 @@ impl Replica {
         self.state().trust = Arc::new(trust);
     }
 
+    /// Tells the store how the replica is, where it has a place for it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], which changes nothing here.
+    pub fn tell_store(&self) -> Result<(), StoreError> {
+        self.store.report(&self.options.channel, &self.status())
+    }
+
     /// Says that something keeps the replica from looking at the store as it should.
     pub fn report(&self, problem: impl Into<String>) {
         self.state().problem = Some((problem.into(), self.clock.now()));
@@ -230,6 +245,7 @@ impl Replica {
         loaded: &stagedoor_core::Engine,
         in_force: Option<&stagedoor_core::Engine>,
     ) -> Result<(), String> {
+        self.state().loaded = Some((set.statement(), loaded.revision().to_owned()));
         // What was in force before has passed them.
         if self.state().candidate.as_ref().is_none_or(|candidate| candidate.is_kept) {
             return Ok(());
@@ -268,20 +284,29 @@ impl Replica {
         state.refused = None;
         state.highest = kept.floor().map(|floor| floor.counter);
         let (set, since) = (Arc::clone(set), self.clock.now());
-        state.in_force = Some(InForce { set, version, since });
+        let loaded = state.loaded.take().filter(|(loaded, _)| *loaded == set.statement());
+        let revision = loaded.map(|(_, revision)| revision);
+        state.in_force = Some(InForce { set, version, since, revision });
         Ok(())
     }
 
     /// Says that a set does not load, or was refused. What is in force stays, and the set is tried
     /// again later.
     pub fn refuse(&self, set: &Arc<SignedSet>, reason: &str) {
+        self.refuse_with(set, reason, reason);
+    }
+
+    /// As [`refuse`](Self::refuse): `reason` is told to everybody, `details` to those who may read the
+    /// policies.
+    pub fn refuse_with(&self, set: &Arc<SignedSet>, reason: &str, details: &str) {
         let mut state = self.state();
         let candidate = state.candidate.take_if(|candidate| Arc::ptr_eq(&candidate.set, set));
         let Some(Candidate { is_kept, .. }) = candidate else { return };
         let (set, reason, at) = (Arc::clone(set), reason.to_owned(), self.clock.now());
+        let details = details.to_owned();
         state.problem =
             Some((format!("release {} is refused: {reason}", set.release().counter), at));
-        state.refused = Some(RefusedRelease { set, is_kept, reason, at });
+        state.refused = Some(RefusedRelease { set, is_kept, reason, details, at });
     }
 
     /// Returns how the replica is.
@@ -299,6 +324,7 @@ impl Replica {
                 counter: release.counter,
                 digest: release.digest,
                 statement: in_force.set.statement(),
+                revision: in_force.revision.clone(),
                 key: in_force.set.key().to_owned(),
                 issued: release.issued,
                 expires: release.expires,
@@ -320,6 +346,10 @@ impl Replica {
             confirmed: state.confirmed.map(Timestamp::of),
             stale_seconds: staleness.as_secs(),
             max_stale_seconds: self.options.max_staleness.map(|bound| bound.as_secs()),
+            refused: state.refused.as_ref().map(|refused| RefusalStatus {
+                counter: refused.set.release().counter,
+                details: refused.details.clone(),
+            }),
             problem: state.problem.as_ref().map(|(problem, _)| problem.clone()),
         }
     }

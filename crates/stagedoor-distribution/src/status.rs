@@ -33,9 +33,25 @@ pub struct ReplicaStatus {
     /// From how long on it is not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_stale_seconds: Option<u64>,
+    /// The release that was refused, if what is offered was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusalStatus>,
     /// What is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+/// A release that does not load, or that a gate refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RefusalStatus {
+    /// Its number.
+    pub counter: u64,
+    /// Why, for those who may read the policies: with places, and what stands there. It is told to
+    /// the store alone.
+    #[serde(skip)]
+    pub details: String,
 }
 
 /// A release that is in force.
@@ -49,6 +65,9 @@ pub struct ReleaseStatus {
     pub digest: Digest,
     /// The digest of what is signed.
     pub statement: Digest,
+    /// The revision that its answers carry, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// The key that has signed it.
     pub key: String,
     /// When it was signed.

@@ -5,9 +5,16 @@ use std::time::Duration;
 
 use crate::channel::Channel;
 use crate::digest::Digest;
+use crate::status::ReplicaStatus;
 
+#[cfg(any(feature = "kubernetes", feature = "objects"))]
+mod blocking;
 pub mod directory;
 pub mod http;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
+#[cfg(feature = "objects")]
+pub mod objects;
 pub mod oci;
 mod options;
 #[cfg(feature = "postgres")]
@@ -55,6 +62,17 @@ pub trait PolicyStore: Debug + Send + Sync {
     fn wait(&self, channel: &Channel, timeout: Duration) -> Hint {
         let _ = (channel, timeout);
         Hint::NotGiven
+    }
+
+    /// Tells how a replica is, where the store has a place for it. Is asked often, and says the same
+    /// only once in a while.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], which changes nothing for the replica.
+    fn report(&self, channel: &Channel, status: &ReplicaStatus) -> Result<(), StoreError> {
+        let _ = (channel, status);
+        Ok(())
     }
 }
 

@@ -86,7 +86,7 @@ pub use review_body::{Review, ReviewError};
 pub use reviewer::Reviewer;
 pub use ruling::{ReviewOutcome, Ruling};
 pub use selector::{FieldSelectorAttributes, LabelSelectorAttributes, SelectorRequirement};
-pub use starter::{DEPLOY_MANIFESTS, SCHEMA, STARTER_POLICIES, VOCABULARY};
+pub use starter::{DEPLOY_MANIFESTS, POLICY_SET_MANIFESTS, SCHEMA, STARTER_POLICIES, VOCABULARY};
 pub use subject::{Principal, PrincipalIds, Subject};
 pub use undecided::UndecidedError;
 pub use version::{KubernetesVersion, UnknownVersion};

@@ -62,3 +62,11 @@ pub const DEPLOY_MANIFESTS: &[(&str, &str)] = &[
     ),
     ("webhook-kubeconfig.yaml", include_str!("../policies/deploy/webhook-kubeconfig.yaml")),
 ];
+
+/// What a cluster needs where releases are objects of its own, by file name: their schemas, who may
+/// read and write them, and what reviews them.
+pub const POLICY_SET_MANIFESTS: &[(&str, &str)] = &[
+    ("policysets.yaml", include_str!("../policies/deploy/policysets.yaml")),
+    ("policysets-access.yaml", include_str!("../policies/deploy/policysets-access.yaml")),
+    ("policysets-webhook.yaml", include_str!("../policies/deploy/policysets-webhook.yaml")),
+];

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, ensure};
-use stagedoor_kubernetes::DEPLOY_MANIFESTS;
+use stagedoor_kubernetes::{DEPLOY_MANIFESTS, POLICY_SET_MANIFESTS};
 
 /// What stands in a manifest, and what in the template.
 type Places = &'static [(&'static str, &'static str)];
@@ -25,6 +25,11 @@ const WEBHOOK: Places = &[
     (
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: stagedoor\n  labels:\n    pod-security.kubernetes.io/enforce: restricted\n---\n",
         "",
+    ),
+    // The API of the cluster asks who reads releases there.
+    (
+        "      serviceAccountName: stagedoor\n      automountServiceAccountToken: false\n",
+        "      serviceAccountName: stagedoor\n      automountServiceAccountToken: {{ hasPrefix \"kubernetes://\" .Values.policies.release.source }}\n",
     ),
     ("  replicas: 2\n", "  replicas: {{ .Values.replicas }}\n"),
     (
@@ -102,6 +107,27 @@ const WRITERS: Places = &[
     ),
 ];
 
+/// Of who may read and publish releases that are objects: where the sets are.
+const SET_ACCESS: Places = &[
+    (
+        "# What replicas need of the API",
+        "{{- if hasPrefix \"kubernetes://\" .Values.policies.release.source }}\n{{- $namespace := index (splitList \"/\" .Values.policies.release.source) 2 }}\n# What replicas need of the API",
+    ),
+    (
+        "kind: Role\nmetadata:\n  name: stagedoor-replica\n  namespace: stagedoor\n",
+        "kind: Role\nmetadata:\n  name: stagedoor-replica\n  namespace: {{ $namespace }}\n",
+    ),
+    (
+        "kind: RoleBinding\nmetadata:\n  name: stagedoor-replica\n  namespace: stagedoor\n",
+        "kind: RoleBinding\nmetadata:\n  name: stagedoor-replica\n  namespace: {{ $namespace }}\n",
+    ),
+    (
+        "kind: Role\nmetadata:\n  name: stagedoor-publisher\n  namespace: stagedoor\n",
+        "kind: Role\nmetadata:\n  name: stagedoor-publisher\n  namespace: {{ $namespace }}\n",
+    ),
+    ("    verbs: [get, create, update]\n", "    verbs: [get, create, update]\n{{- end }}\n"),
+];
+
 /// Of what asks the webhook about writing.
 const ADMISSION: Places = &[
     (
@@ -133,6 +159,7 @@ fn templates_are_the_manifests() -> Result<()> {
         ("stagedoor.yaml", WEBHOOK),
         ("rbac.yaml", WRITERS),
         ("validating-webhook-configuration.yaml", ADMISSION),
+        ("policysets-access.yaml", SET_ACCESS),
     ] {
         let template = template(manifest, places)?;
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -145,6 +172,20 @@ fn templates_are_the_manifests() -> Result<()> {
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         ensure!(written == template, "{manifest} is out of date: set UPDATE_GENERATED=1");
     }
+    Ok(())
+}
+
+/// Helm installs what is in `crds` before everything else, as it is.
+#[test]
+fn the_chart_has_the_schemas_of_policy_sets() -> Result<()> {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/deploy/chart/crds/policysets.yaml");
+    let schemas = manifest("policysets.yaml")?;
+    if env::var_os("UPDATE_GENERATED").is_some() {
+        fs::write(&path, schemas)?;
+    }
+    let written = fs::read_to_string(&path)?;
+    ensure!(written == schemas, "policysets.yaml is out of date: set UPDATE_GENERATED=1");
     Ok(())
 }
 
@@ -172,7 +213,8 @@ fn the_kustomization_has_the_manifests() -> Result<()> {
 }
 
 fn manifest(name: &str) -> Result<&'static str> {
-    let found = DEPLOY_MANIFESTS.iter().find(|(other, _)| *other == name);
+    let mut all = DEPLOY_MANIFESTS.iter().chain(POLICY_SET_MANIFESTS);
+    let found = all.find(|(other, _)| *other == name);
     Ok(found.with_context(|| format!("no manifest `{name}` ships"))?.1)
 }
 

@@ -9,6 +9,7 @@ use stagedoor_server::{Answer, Outcome, Refusal};
 
 use crate::config::ServerConfig;
 use crate::policies::{Policies, PolicySource, ServedPolicies};
+use crate::policy_set_reviewer::PolicySetReviewer;
 
 /// What requests are answered with.
 pub(crate) struct App {
@@ -17,6 +18,7 @@ pub(crate) struct App {
     pub(crate) log: Option<Arc<DecisionLog>>,
     pub(crate) record_objects: bool,
     pub(crate) conditional: bool,
+    pub(crate) policy_sets: Option<Arc<dyn PolicySetReviewer>>,
     pub(crate) review_bytes: usize,
     pub(crate) admission_bytes: usize,
     /// The same by policies from which nothing is enforced.
@@ -36,6 +38,7 @@ impl App {
                 log: None,
                 record_objects: false,
                 conditional: config.experimental_conditional,
+                policy_sets: None,
                 review_bytes: config.review_bytes,
                 admission_bytes: config.admission_bytes,
                 shadow: None,
@@ -44,6 +47,7 @@ impl App {
         Self {
             log: config.log.clone(),
             record_objects: config.record_objects,
+            policy_sets: config.policy_sets.clone(),
             shadow: config.shadow.as_ref().map(of).map(Arc::new),
             ..of(&config.policies)
         }

@@ -8,6 +8,7 @@ use stagedoor_audit::DecisionLog;
 use stagedoor_server::{ServerLimits, ServerOptions, TlsFiles};
 
 use crate::policies::PolicySource;
+use crate::policy_set_reviewer::PolicySetReviewer;
 
 /// What a [`Server`](crate::Server) serves.
 ///
@@ -58,6 +59,8 @@ pub struct ServerConfig {
     pub log: Option<Arc<DecisionLog>>,
     /// Whether records of admission have the objects, but never what a secret holds (no).
     pub record_objects: bool,
+    /// Who reviews policy sets that are published as objects (nobody: `/policysets` is not there).
+    pub policy_sets: Option<Arc<dyn PolicySetReviewer>>,
     /// The bounds.
     pub limits: ServerLimits,
 }
@@ -79,6 +82,7 @@ impl ServerConfig {
             admission_bytes: 8 << 20,
             log: None,
             record_objects: false,
+            policy_sets: None,
             limits: ServerLimits::default(),
         }
     }

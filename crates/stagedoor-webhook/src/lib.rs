@@ -4,7 +4,8 @@
 //! (AdmissionReview v1) by the policies that are in force, reloads policies and certificates
 //! when their files change, and keeps its bounds whatever clients do. A request is allowed only
 //! if the engine's decision is Allow; every failure on the way is a refusal. Where it is asked
-//! for, it tells conditions on the object that is written, and answers `POST /conditions`.
+//! for, it tells conditions on the object that is written, and answers `POST /conditions`; and with a
+//! [`PolicySetReviewer`], `POST /policysets`.
 //!
 //! `/livez`, `/readyz` (with `?verbose`) and `/metrics` tell how it is.
 
@@ -16,6 +17,8 @@ mod conditions;
 mod config;
 mod error;
 mod policies;
+mod policy_set_reviewer;
+mod policy_sets;
 mod protocol;
 mod record;
 mod rules;
@@ -26,6 +29,7 @@ pub use config::ServerConfig;
 pub use error::PoliciesError;
 #[doc(hidden)]
 pub use policies::PolicySource;
+pub use policy_set_reviewer::PolicySetReviewer;
 pub use rules::RuleSource;
 pub use server::Server;
 pub use stagedoor_server::{ServeError, ServerHandle, ServerLimits, TlsError, TlsFiles};

@@ -11,11 +11,12 @@ use stagedoor_server::{Answer, Endpoint, MemoryCost, Protocol, Question, Reloada
 use crate::app::{AnswerResult, App};
 use crate::policies::Policies;
 use crate::status::{self, Refusal};
-use crate::{admission, authorize, conditions};
+use crate::{admission, authorize, conditions, policy_sets};
 
 const AUTHORIZE: &str = "authorize";
 const ADMIT: &str = "admit";
 const CONDITIONS: &str = "conditions";
+const POLICY_SETS: &str = "policysets";
 
 /// What the parts of a review cost: groups and `extra` are kept, and recorded.
 const REVIEW_MEMORY: MemoryCost = MemoryCost {
@@ -45,9 +46,10 @@ impl Protocol for App {
             path: path.to_owned(),
             body_bytes,
             memory,
-            is_heavy: false,
-            // Conditions decide by themselves, whatever the policies are.
-            is_compared: name != CONDITIONS,
+            // A set is loaded before it is admitted.
+            is_heavy: name == POLICY_SETS,
+            // These are answered whatever the policies are.
+            is_compared: !matches!(name, CONDITIONS | POLICY_SETS),
         };
         let mut endpoints = vec![
             endpoint(AUTHORIZE, "/authorize", self.review_bytes, REVIEW_MEMORY),
@@ -56,6 +58,10 @@ impl Protocol for App {
         if self.conditional {
             let bytes = self.admission_bytes;
             endpoints.push(endpoint(CONDITIONS, "/conditions", bytes, OBJECT_MEMORY));
+        }
+        if self.policy_sets.is_some() {
+            let bytes = self.admission_bytes;
+            endpoints.push(endpoint(POLICY_SETS, "/policysets", bytes, OBJECT_MEMORY));
         }
         endpoints
     }
@@ -82,6 +88,9 @@ impl Protocol for App {
         if question.endpoint == CONDITIONS {
             // From the conditions alone: the policies are not looked at.
             return conditions::answer(self, question);
+        }
+        if question.endpoint == POLICY_SETS {
+            return policy_sets::answer(self, question);
         }
         let loaded = self.policies.current();
         let loaded =

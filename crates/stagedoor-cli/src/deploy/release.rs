@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use stagedoor_distribution::Location;
+use stagedoor_kubernetes::POLICY_SET_MANIFESTS;
 
 use crate::distribution::trust;
 use crate::failure::Failure;
@@ -65,13 +66,49 @@ impl fmt::Display for FollowedRelease {
 }
 
 impl FollowedRelease {
+    /// Returns which manifests of the cluster's own objects are applied: the one that reviews them
+    /// needs the authority of a certificate before.
+    pub(super) fn applied(&self) -> &'static [&'static str] {
+        match self.source.namespace() {
+            Some(_) => &["policysets.yaml", "policysets-access.yaml"],
+            None => &[],
+        }
+    }
+
+    /// Returns the manifests of the cluster's own objects, if it is these that are followed.
+    pub(super) fn cluster_manifests(&self) -> Vec<(PathBuf, String)> {
+        let Some(namespace) = self.source.namespace() else { return Vec::new() };
+        let of_sets = |text: &str| {
+            // Roles and what reviews are where the sets are; the account is where the server is.
+            text.replace(
+                "replica\n  namespace: stagedoor\n",
+                &format!("replica\n  namespace: {namespace}\n"),
+            )
+            .replace(
+                "publisher\n  namespace: stagedoor\n",
+                &format!("publisher\n  namespace: {namespace}\n"),
+            )
+            .replace("metadata.name: stagedoor\n", &format!("metadata.name: {namespace}\n"))
+        };
+        let manifests = POLICY_SET_MANIFESTS.iter();
+        manifests.map(|(name, text)| (PathBuf::from(name), of_sets(text))).collect()
+    }
+
+    /// Returns what has a pod show who it is: the API of the cluster asks for that.
+    fn access(&self) -> Option<(&'static str, String)> {
+        self.source.namespace()?;
+        let place =
+            "      serviceAccountName: stagedoor\n      automountServiceAccountToken: false\n";
+        Some((place, place.replace("false", "true")))
+    }
+
     /// Returns the shipped Deployment with what follows the channel in place of policies.
     pub(super) fn deployment(&self, shipped: &str) -> Result<String, Failure> {
         let mut text = shipped.to_owned();
         let registry = self.registry_secret.as_deref();
         let if_registry = |part: String| registry.map(|_| part).unwrap_or_default();
         let quoted = |value: &str| serde_json::Value::from(value).to_string();
-        for (place, what) in [
+        let mut places = vec![
             (
                 "            - --policies=/etc/stagedoor/policies\n",
                 format!(
@@ -121,12 +158,16 @@ impl FollowedRelease {
             (
                 "  egress: []\n",
                 format!(
-                    "  egress:\n    - ports:\n        - port: {}\n        - port: 53\n        - port: \
+                    "  egress:\n    - ports:\n        - port: {}\n{}        - port: 53\n        - port: \
                      53\n          protocol: UDP\n",
-                    self.source.port().unwrap_or(443)
+                    self.source.port().unwrap_or(443),
+                    // Where the service of the API leads.
+                    self.source.namespace().map_or("", |_| "        - port: 6443\n")
                 ),
             ),
-        ] {
+        ];
+        places.extend(self.access());
+        for (place, what) in places {
             if text.matches(place).count() != 1 {
                 let place = place.trim();
                 let message = format!("the shipped Deployment has not one place like `{place}`");

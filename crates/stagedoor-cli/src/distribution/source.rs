@@ -80,6 +80,16 @@ impl SourceArgs {
         }
     }
 
+    /// Returns who reviews the policy sets of a cluster, if it is one that is followed.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn reviewer(
+        &self,
+        load: &LoadArgs,
+    ) -> Result<Option<Arc<dyn stagedoor_webhook::PolicySetReviewer>>, Failure> {
+        let (Some(location), Some(trust)) = (&self.source, &self.trust) else { return Ok(None) };
+        super::policy_set_review::reviewer(location, trust, &self.store, load.limits()?)
+    }
+
     /// Returns where the policies come from. A channel is followed from now on.
     pub(crate) fn origin(&self, load: &LoadArgs) -> Result<Arc<dyn PolicyOrigin>, Failure> {
         let (Some(location), Some(trusted), Some(state)) = (&self.source, &self.trust, &self.state)

@@ -93,6 +93,10 @@ impl KubernetesArgs {
         };
         let enforced = policies(self.source.origin(&self.load)?, self.source.rule_paths())?;
         let mut config = ServerConfig::new(enforced, tls);
+        #[cfg(feature = "kubernetes")]
+        {
+            config.policy_sets = self.source.reviewer(&self.load)?;
+        }
         let shadow = self.shadow.origin();
         config.shadow =
             shadow.map(|origin| policies(origin, self.shadow.shadow.clone())).transpose()?;

@@ -212,7 +212,12 @@ impl PolicyStore for PostgresStore {
         let (set, name) = (channel.set.as_str(), channel.channel.as_str());
         let digest = publication.digest.to_string();
         let published = self.ask(|client| {
-            client.batch_execute(TABLE)?;
+            // Whoever publishes need not own the table, nor be allowed to make any: even making what is
+            // there already would ask for that.
+            let sql = "SELECT to_regclass('stagedoor_releases') IS NOT NULL";
+            if !client.query_one(sql, &[])?.get::<_, bool>(0) {
+                client.batch_execute(TABLE)?;
+            }
             let mut transaction = client.transaction()?;
             // INVARIANT: one publishes to a channel at a time, so that the order of the rows is the
             // order of the releases: numbers of rows that are written at one time are not.

@@ -94,8 +94,12 @@ impl Database {
     }
 
     fn store(&self, seconds: u64) -> Result<Box<dyn PolicyStore>> {
+        self.store_of("stagedoor", seconds)
+    }
+
+    fn store_of(&self, user: &str, seconds: u64) -> Result<Box<dyn PolicyStore>> {
         let location =
-            format!("postgres://stagedoor@127.0.0.1:{}/postgres/payments:production", self.port);
+            format!("postgres://{user}@127.0.0.1:{}/postgres/payments:production", self.port);
         let mut options = StoreOptions::default();
         options.http.timeout = Duration::from_secs(seconds);
         Ok(location.parse::<Location>()?.open(&options)?)
@@ -143,6 +147,42 @@ fn a_database_is_a_store() -> Result<()> {
     let gone = store.head(&channel()?, None);
     ensure!(matches!(gone, Err(StoreError::Unreachable { .. })), "{gone:?}");
     ensure!(wait(&*store, 1)? == Hint::NotGiven);
+    Ok(())
+}
+
+#[test]
+fn nobody_needs_more_rights_than_that() -> Result<()> {
+    let Some(database) = Database::start()? else { return Ok(()) };
+    let key = key()?;
+    let trust = Trust::in_key("ci", key.verifying_key());
+    let one = SignedFixture::new(1, 1, &key)?;
+    let owner = database.store(30)?;
+    publish(&*owner, &key, &one.release, &one.bundle, None)?;
+    let address = format!("postgres://stagedoor@127.0.0.1:{}/postgres", database.port);
+    let mut admin = postgres::Client::connect(&address, postgres::NoTls)?;
+    admin.batch_execute(
+        "CREATE ROLE writer LOGIN; GRANT SELECT, INSERT ON stagedoor_releases TO writer;
+         CREATE ROLE reader LOGIN; GRANT SELECT ON stagedoor_releases TO reader;
+         CREATE ROLE stranger LOGIN;",
+    )?;
+    let before = newest(&*owner, &channel()?, &trust)?;
+    let two = SignedFixture::new(2, 2, &key)?;
+    let (writer, reader) = (database.store_of("writer", 30)?, database.store_of("reader", 30)?);
+    publish(&*writer, &key, &two.release, &two.bundle, before.as_ref())?;
+    let read = newest(&*reader, &channel()?, &trust)?;
+    ensure!(read.as_ref().is_some_and(|read| read.verified.release == two.release));
+    ensure!(reader.bundle(&channel()?, two.release.digest, 1 << 20)? == two.bundle);
+    let three = SignedFixture::new(3, 3, &key)?;
+    let refused = publish(&*reader, &key, &three.release, &three.bundle, read.as_ref());
+    ensure!(
+        matches!(
+            refused,
+            Err(stagedoor_distribution::PublishError::Store(StoreError::Denied { .. }))
+        ),
+        "{refused:?}"
+    );
+    let stranger = database.store_of("stranger", 30)?.head(&channel()?, None);
+    ensure!(matches!(stranger, Err(StoreError::Denied { .. })), "{stranger:?}");
     Ok(())
 }
 

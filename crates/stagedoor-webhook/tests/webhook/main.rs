@@ -7,6 +7,7 @@ mod certificates;
 mod conditions;
 mod hostile;
 mod limits;
+mod policy_sets;
 mod records;
 mod reload;
 mod shadow;
