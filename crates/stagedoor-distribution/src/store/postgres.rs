@@ -146,7 +146,7 @@ impl PostgresStore {
         let mut client = lock(&self.client);
         if let Some(open) = client.as_mut() {
             match ask(open) {
-                Err(error) if error.is_closed() => {}
+                Err(error) if error.is_closed() || open.is_closed() || was_ended(&error) => {}
                 answer => return answer.map_err(|error| self.failed(&error)),
             }
         }
@@ -167,6 +167,13 @@ impl PostgresStore {
         let (what, store) = (what.to_owned(), self.name.clone());
         Err(StoreError::TooLarge { what, store, limit })
     }
+}
+
+/// Returns whether the server has ended the connection and says so, before it is seen to be closed.
+fn was_ended(error: &postgres::Error) -> bool {
+    [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN]
+        .iter()
+        .any(|code| error.code() == Some(code))
 }
 
 fn lock(client: &Mutex<Option<Client>>) -> MutexGuard<'_, Option<Client>> {
