@@ -287,7 +287,7 @@ fn a_cluster_carries_its_own_policies() -> Result<()> {
     write(&permit("three"))?;
     cluster.fail(&foreign, "nobody trusted has signed it")?;
     let broken = json!({ "files": {
-        "a.cedar": "permit (principal, action, resource);\npermit (principal, action, resource) when { nope };",
+        "a.cedar": permit("four") + "permit (principal, action, resource is k8s::Resource) when { resource.nope };",
     }});
     std::fs::write(cluster.path("broken.json"), broken.to_string())?;
     cluster.fail(&["push", "broken.json", SOURCE, "--key", "ci.key", "--no-diff"], "a.cedar:2")?;
