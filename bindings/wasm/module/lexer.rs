@@ -14,6 +14,7 @@ use regex::{Error, Expressions};
 
 use crate::ParseError;
 
+/// What was read: the number of the expression that it matches, and its text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Token<'input>(pub usize, pub &'input str);
 
@@ -23,6 +24,7 @@ impl fmt::Display for Token<'_> {
     }
 }
 
+/// The expressions of a grammar, of which lexers are made.
 pub struct MatcherBuilder {
     expressions: Expressions,
     /// Which of them are passed over.
@@ -30,11 +32,13 @@ pub struct MatcherBuilder {
 }
 
 impl MatcherBuilder {
+    /// Returns the expressions, each with whether what it matches is passed over.
     pub fn new<'e>(expressions: impl IntoIterator<Item = (&'e str, bool)>) -> Result<Self, Error> {
         let (expressions, skipped): (Vec<_>, Vec<_>) = expressions.into_iter().unzip();
         Ok(Self { expressions: Expressions::new(expressions)?, skipped })
     }
 
+    /// Returns a lexer of a text.
     pub fn matcher<'input, 'builder, E>(
         &'builder self,
         text: &'input str,
@@ -43,6 +47,7 @@ impl MatcherBuilder {
     }
 }
 
+/// A lexer: of what matches, the longest.
 pub struct Matcher<'input, 'builder, E> {
     text: &'input str,
     consumed: usize,
