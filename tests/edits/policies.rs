@@ -96,7 +96,7 @@ fn builder(exact: bool) -> EngineBuilder {
 struct Script {
     steps: usize,
     exact: bool,
-    /// After each so manyth step everything is held to a fresh engine and to Cedar.
+    /// After so many steps each time, everything is held to a fresh engine and to Cedar.
     every: usize,
     room: usize,
 }

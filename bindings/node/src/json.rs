@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::failure::{Failure, Result};
 use crate::text::text;
-use crate::value::{SAFE_INTEGER, VALUES, integer, own_fields, plain};
+use crate::value::{SAFE_INTEGER, Values, integer, own_fields, plain};
 
 /// How deep JSON may nest: what is written is read again, and serde_json stops there.
 const NESTING: usize = 127;
@@ -28,23 +28,15 @@ const TEXT_BYTES: usize = 16 << 20;
 /// `limit::nesting` beyond what JSON is read with everywhere, `argument::size` if there is too much
 /// of it, and `argument::type` or `argument::unicode` for what JSON cannot say, or says otherwise.
 pub(crate) fn json(value: Unknown<'_>, what: &str) -> Result<Value> {
-    JsonReader { left: VALUES }.value(value, what, 1)
+    JsonReader(Values::new()).value(value, what, 1)
 }
 
 /// Reads values, and counts them.
-struct JsonReader {
-    left: usize,
-}
+struct JsonReader(Values);
 
 impl JsonReader {
     fn value(&mut self, value: Unknown<'_>, what: &str, depth: usize) -> Result<Value> {
-        if depth > NESTING {
-            let message = format!("`{what}` nests deeper than {NESTING} levels");
-            return Err(Failure::new("limit::nesting", message));
-        }
-        self.left = self.left.checked_sub(1).ok_or_else(|| {
-            Failure::new("argument::size", format!("`{what}` has more than {VALUES} values"))
-        })?;
+        self.0.count(what, depth, NESTING)?;
         match value.get_type()? {
             ValueType::Undefined | ValueType::Null => Ok(Value::Null),
             ValueType::Boolean => Ok(Value::Bool(bool::from_unknown(value)?)),

@@ -15,7 +15,7 @@ use crate::uid::{ID_BYTES, uid};
 const NESTING: usize = 64;
 
 /// How many values one call may hand over.
-pub(crate) const VALUES: usize = 4_000_000;
+const VALUES: usize = 4_000_000;
 
 /// The largest integer up to which JavaScript's numbers are exact.
 pub(crate) const SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
@@ -52,14 +52,20 @@ impl Values {
         Ok(record)
     }
 
-    fn value(&mut self, value: Unknown<'_>, what: &str, depth: usize) -> Result<Value> {
-        if depth > NESTING {
-            let message = format!("{what} nests deeper than {NESTING} levels");
+    /// Counts a value that is at a depth, of which `deepest` is the last.
+    pub(crate) fn count(&mut self, what: &str, depth: usize, deepest: usize) -> Result<()> {
+        if depth > deepest {
+            let message = format!("{what} nests deeper than {deepest} levels");
             return Err(Failure::new("limit::nesting", message));
         }
         self.left = self.left.checked_sub(1).ok_or_else(|| {
             Failure::new("argument::size", format!("more than {VALUES} values in one call"))
         })?;
+        Ok(())
+    }
+
+    fn value(&mut self, value: Unknown<'_>, what: &str, depth: usize) -> Result<Value> {
+        self.count(what, depth, NESTING)?;
         match value.get_type()? {
             ValueType::Boolean => Ok(Value::Bool(bool::from_unknown(value)?)),
             ValueType::String => Ok(Value::String(text(value, what, ID_BYTES)?.into())),

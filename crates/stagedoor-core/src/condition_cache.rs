@@ -18,10 +18,10 @@ const ROOM: usize = 1 << 20;
 
 /// Conditions with the scope, by the body that they are of. Of a template's links it is one.
 #[derive(Default)]
-pub(crate) struct ConditionCache(Mutex<Kept>);
+pub(crate) struct ConditionCache(Mutex<CachedConditions>);
 
 #[derive(Default)]
-struct Kept {
+struct CachedConditions {
     /// INVARIANT: each key is the address of the body beside it, which is not freed while it is here,
     /// so that no other comes to have it.
     conditions: FastMap<usize, (Arc<Body>, Arc<Expr>)>,
@@ -45,7 +45,7 @@ impl ConditionCache {
         let bytes = body.text().len();
         let mut kept = lock();
         if kept.bytes + bytes > ROOM {
-            *kept = Kept::default();
+            *kept = CachedConditions::default();
         }
         // Another thread may have read it meanwhile.
         if bytes <= ROOM

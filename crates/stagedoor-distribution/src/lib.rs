@@ -2,7 +2,7 @@
 //!
 //! A policy set is published as a [bundle](stagedoor_source::Bundle), which is the same bytes
 //! wherever it is made of the same sources, and a [signature](Envelope) over a [`Release`]: which
-//! bundle, for which [channel](Channel), the how manyth, until when, where from. Both lie in a
+//! bundle, for which [channel](Channel), its number, until when, where from. Both lie in a
 //! [store](PolicyStore), which is not trusted. A [`Replica`] takes up what somebody in
 //! [`Trust`] has signed for its channel, whole and never backwards; a [`Follower`] does so by
 //! itself, as the origin of a server's policies.

@@ -12,7 +12,7 @@ const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// What the predicate is about, and in which form.
 const PREDICATE: &str = "https://github.com/stagedoor/stagedoor/policy-set/v1";
 
-/// What is published of a policy set: which bundle, for which channel, the how manyth.
+/// What is published of a policy set: which bundle, for which channel, its number.
 ///
 /// # Examples
 ///

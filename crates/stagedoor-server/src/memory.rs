@@ -5,6 +5,8 @@
 
 /// Containers within each other that paths are followed into: more than any reader of JSON takes.
 const DEPTH: usize = 512;
+/// How much is looked at in one go: less than a millisecond.
+const PIECE: usize = 64 << 10;
 
 /// The bytes of memory that the parts of a JSON body may cost while it is decided.
 ///
@@ -52,9 +54,28 @@ impl MemoryCost {
     /// Returns the bytes that a body may cost. What is no JSON is refused before it costs more.
     #[must_use]
     pub fn of(&self, json: &str) -> usize {
-        let Parts { members, scalars, objects, lists, empties, paths } = Parts::of(json);
+        let mut counter = PartCounter::default();
+        counter.add(json.as_bytes());
+        self.of_parts(&counter.parts)
+    }
+
+    /// As [`of`](Self::of), in pieces: megabytes take tens of milliseconds, in which the thread has
+    /// connections and health to serve.
+    pub(crate) async fn of_pieces(&self, json: &str) -> usize {
+        let mut counter = PartCounter::default();
+        for (number, piece) in json.as_bytes().chunks(PIECE).enumerate() {
+            if number > 0 {
+                tokio::task::yield_now().await;
+            }
+            counter.add(piece);
+        }
+        self.of_parts(&counter.parts)
+    }
+
+    fn of_parts(&self, parts: &Parts) -> usize {
+        let Parts { bytes, members, scalars, objects, lists, empties, paths } = *parts;
         [
-            (json.len(), self.byte),
+            (bytes, self.byte),
             (members, self.member),
             (scalars, self.scalar),
             (objects, self.object),
@@ -70,6 +91,7 @@ impl MemoryCost {
 /// How many parts a JSON text has.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Parts {
+    bytes: usize,
     members: usize,
     scalars: usize,
     objects: usize,
@@ -79,53 +101,105 @@ struct Parts {
     paths: usize,
 }
 
-impl Parts {
-    fn of(json: &str) -> Self {
-        let mut parts = Self::default();
-        let mut around = Around::default();
-        // The length of the last text, which may be a key.
-        let mut text = 0;
-        let (mut before, mut in_word) = (0, false);
-        let mut bytes = json.bytes();
-        while let Some(byte) = bytes.next() {
-            let is_word = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
-            match byte {
-                b' ' | b'\t' | b'\r' | b'\n' => {
-                    in_word = false;
-                    continue;
+/// Counts the parts of a text that comes in pieces.
+#[derive(Default)]
+struct PartCounter {
+    parts: Parts,
+    around: Around,
+    /// The length of the last text, which may be a key.
+    text: usize,
+    place: Place,
+    /// The last byte that stands for something.
+    before: u8,
+}
+
+/// Where a piece ends.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Between,
+    /// Within a number or a literal.
+    Word,
+    Text,
+    /// Behind a backslash within a text.
+    Escape,
+}
+
+impl PartCounter {
+    fn add(&mut self, mut piece: &[u8]) {
+        self.parts.bytes = self.parts.bytes.saturating_add(piece.len());
+        while let Some((byte, rest)) = piece.split_first() {
+            piece = match self.place {
+                Place::Escape => {
+                    self.place = Place::Text;
+                    rest
                 }
-                b'"' => {
-                    text = skip_text(&mut bytes);
-                    parts.scalars += 1;
+                Place::Text => self.skip_text(piece),
+                Place::Between | Place::Word => {
+                    self.sign(*byte);
+                    rest
                 }
-                b':' => {
-                    parts.members += 1;
-                    parts.scalars = parts.scalars.saturating_sub(1);
-                    parts.paths = parts.paths.saturating_add(around.member(text));
-                }
-                b'{' => {
-                    parts.objects += 1;
-                    around.enter();
-                }
-                b'[' => {
-                    parts.lists += 1;
-                    around.enter();
-                }
-                b'}' | b']' => {
-                    let count = if byte == b'}' { &mut parts.objects } else { &mut parts.lists };
-                    if matches!(before, b'{' | b'[') {
-                        *count = count.saturating_sub(1);
-                        parts.empties += 1;
-                    }
-                    around.leave();
-                }
-                b',' => around.coming = None,
-                _ if is_word && !in_word => parts.scalars += 1,
-                _ => {}
-            }
-            (before, in_word) = (byte, is_word);
+            };
         }
-        parts
+    }
+
+    /// Goes to the end of a text, or behind a backslash in it; returns what comes then.
+    fn skip_text<'p>(&mut self, piece: &'p [u8]) -> &'p [u8] {
+        let plain = piece.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+        let (text, rest) = piece.split_at(plain.unwrap_or(piece.len()));
+        self.text += text.len();
+        match rest.split_first() {
+            Some((b'"', rest)) => {
+                self.place = Place::Between;
+                rest
+            }
+            Some((_, rest)) => {
+                self.text += 2;
+                self.place = Place::Escape;
+                rest
+            }
+            None => rest,
+        }
+    }
+
+    /// Counts a byte that is in no text.
+    fn sign(&mut self, byte: u8) {
+        let (parts, around) = (&mut self.parts, &mut self.around);
+        let is_word = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
+        let in_word = self.place == Place::Word;
+        self.place = if is_word { Place::Word } else { Place::Between };
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => return,
+            b'"' => {
+                (self.place, self.text) = (Place::Text, 0);
+                parts.scalars += 1;
+            }
+            b':' => {
+                parts.members += 1;
+                parts.scalars = parts.scalars.saturating_sub(1);
+                parts.paths = parts.paths.saturating_add(around.member(self.text));
+            }
+            b'{' => {
+                parts.objects += 1;
+                around.enter();
+            }
+            b'[' => {
+                parts.lists += 1;
+                around.enter();
+            }
+            b'}' | b']' => {
+                let count = if byte == b'}' { &mut parts.objects } else { &mut parts.lists };
+                if matches!(self.before, b'{' | b'[') {
+                    *count = count.saturating_sub(1);
+                    parts.empties += 1;
+                }
+                around.leave();
+            }
+            b',' => around.coming = None,
+            _ if is_word && !in_word => parts.scalars += 1,
+            _ => {}
+        }
+        self.before = byte;
     }
 }
 
@@ -171,40 +245,41 @@ impl Around {
     }
 }
 
-/// Goes behind the end of a text, and returns its length.
-fn skip_text(bytes: &mut impl Iterator<Item = u8>) -> usize {
-    let mut length = 0;
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => break,
-            b'\\' => {
-                bytes.next();
-                length += 2;
-            }
-            _ => length += 1,
-        }
-    }
-    length
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{MemoryCost, Parts};
+    use super::{MemoryCost, PartCounter, Parts};
+
+    fn parts(json: &str) -> Parts {
+        let mut counter = PartCounter::default();
+        counter.add(json.as_bytes());
+        counter.parts
+    }
 
     #[test]
     fn what_is_in_a_text_is_counted() {
-        let parts = Parts::of(
-            r#" {"a": {"b,:{": [1, -2.5e+3, true, null, "x:\",{", {}], "\"": {"c": "d"}}, "e": []} "#,
-        );
+        let json = r#" {"a": {"b,:{": [1, -2.5e+3, true, null, "x:\",{", {}], "\"": {"c": "d"}}, "e": []} "#;
         // `/a`, `/a/b,:{`, `/a/\"`, `/a/\"/c`, `/e`
         let paths = 2 + 7 + 5 + 7 + 2;
-        let expected = Parts { members: 5, scalars: 6, objects: 3, lists: 1, empties: 2, paths };
-        assert_eq!(parts, expected);
-        // Elements have a path, too: `/a`, `/a/*/b`, `/a/*/*/c`.
-        let parts = Parts::of(r#"{"a":[{"b":1},[{"c":1}]]}"#);
+        let bytes = json.len();
         let expected =
-            Parts { members: 3, scalars: 2, objects: 3, lists: 2, empties: 0, paths: 2 + 6 + 8 };
-        assert_eq!(parts, expected);
+            Parts { bytes, members: 5, scalars: 6, objects: 3, lists: 1, empties: 2, paths };
+        assert_eq!(parts(json), expected);
+        // However it is cut.
+        for first in 0..bytes {
+            for second in first..bytes {
+                let mut counter = PartCounter::default();
+                let (head, rest) = json.as_bytes().split_at(first);
+                let (middle, tail) = rest.split_at(second - first);
+                [head, middle, tail].into_iter().for_each(|piece| counter.add(piece));
+                assert_eq!(counter.parts, expected, "{first} {second}");
+            }
+        }
+        // Elements have a path, too: `/a`, `/a/*/b`, `/a/*/*/c`.
+        let json = r#"{"a":[{"b":1},[{"c":1}]]}"#;
+        let (bytes, paths) = (json.len(), 2 + 6 + 8);
+        let expected =
+            Parts { bytes, members: 3, scalars: 2, objects: 3, lists: 2, empties: 0, paths };
+        assert_eq!(parts(json), expected);
     }
 
     #[test]

@@ -116,7 +116,7 @@ async fn read_and_answer(
         return Err(Refusal::unavailable("the policies are not loaded yet"));
     }
     let begun = Instant::now();
-    let weight = weight(state, endpoint, &text);
+    let weight = weight(state, endpoint, &text).await;
     let work = {
         let (protocol, endpoint) = (Arc::clone(&state.protocol), Arc::clone(endpoint));
         let for_parts = state.decision * 3 / 4;
@@ -186,11 +186,14 @@ async fn read_and_answer(
 }
 
 /// Returns what a request may take while it is decided.
-fn weight(state: &ServerState, endpoint: &Endpoint, text: &Text) -> Weight {
+async fn weight(state: &ServerState, endpoint: &Endpoint, text: &Text) -> Weight {
     let text = text.as_str();
     // However its parts are arranged, so short a body costs little.
     let is_short = text.len() <= SHORT && !endpoint.is_heavy;
-    let bytes = if is_short { 0 } else { state.protocol.memory(endpoint).of(text) };
+    let bytes = match is_short {
+        true => 0,
+        false => state.protocol.memory(endpoint).of_pieces(text).await,
+    };
     match text.len() > FREE || bytes > FREE_MEMORY || endpoint.is_heavy {
         true => Weight::Large(bytes),
         false => Weight::Small,

@@ -78,20 +78,8 @@ impl FollowedRelease {
     /// Returns the manifests of the cluster's own objects, if it is these that are followed.
     pub(super) fn cluster_manifests(&self) -> Vec<(PathBuf, String)> {
         let Some(namespace) = self.source.namespace() else { return Vec::new() };
-        let of_sets = |text: &str| {
-            // Roles and what reviews are where the sets are; the account is where the server is.
-            text.replace(
-                "replica\n  namespace: stagedoor\n",
-                &format!("replica\n  namespace: {namespace}\n"),
-            )
-            .replace(
-                "publisher\n  namespace: stagedoor\n",
-                &format!("publisher\n  namespace: {namespace}\n"),
-            )
-            .replace("metadata.name: stagedoor\n", &format!("metadata.name: {namespace}\n"))
-        };
         let manifests = POLICY_SET_MANIFESTS.iter();
-        manifests.map(|(name, text)| (PathBuf::from(name), of_sets(text))).collect()
+        manifests.map(|(name, text)| (PathBuf::from(name), in_namespace(text, namespace))).collect()
     }
 
     /// Returns what has a pod show who it is: the API of the cluster asks for that.
@@ -176,5 +164,37 @@ impl FollowedRelease {
             text = text.replacen(place, &what, 1);
         }
         Ok(text)
+    }
+}
+
+/// Returns a manifest for sets in a namespace. Roles and what reviews are where the sets are; the account
+/// is where the server is.
+fn in_namespace(manifest: &str, namespace: &str) -> String {
+    let places = ["replica\n  namespace: ", "publisher\n  namespace: ", "metadata.name: "];
+    places.iter().fold(manifest.to_owned(), |text, place| {
+        text.replace(&format!("{place}stagedoor\n"), &format!("{place}{namespace}\n"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use stagedoor_kubernetes::POLICY_SET_MANIFESTS;
+
+    use super::in_namespace;
+
+    #[test]
+    fn roles_are_where_the_sets_are_and_the_account_where_the_server_is() {
+        let counts = POLICY_SET_MANIFESTS.iter().map(|(name, text)| {
+            let text = in_namespace(text, "gate");
+            let count = |what: &str| text.lines().filter(|line| line.trim() == what).count();
+            let reviewed = count("kubernetes.io/metadata.name: gate");
+            (*name, count("namespace: gate"), count("namespace: stagedoor"), reviewed)
+        });
+        let expected = [
+            ("policysets.yaml", 0, 0, 0),
+            ("policysets-access.yaml", 3, 1, 0),
+            ("policysets-webhook.yaml", 0, 1, 1),
+        ];
+        assert_eq!(counts.collect::<Vec<_>>(), expected);
     }
 }

@@ -39,17 +39,13 @@ impl Changes {
         new: &Bundle,
         limits: &Limits,
     ) -> Result<Self, Failure> {
-        let engine = |bundle: &Bundle| -> Result<Engine, Failure> {
-            let sources = PolicySources::from_texts(bundle.files());
-            let sets = Policies::all(sources, None, limits)?;
-            let [set] = <[Policies; 1]>::try_from(sets)
-                .map_err(|_| Failure::input("a bundle holds sets of several platforms"))?;
-            Ok(set.engine)
-        };
         let rules = |bundle: &Bundle| {
             bundle.rules().map(|(name, digest)| (name.to_owned(), digest.to_owned())).collect()
         };
-        let compared = Self::between((&engine(old)?, &rules(old)), (&engine(new)?, &rules(new)));
+        let compared = Self::between(
+            (&engine_of(old, limits)?, &rules(old)),
+            (&engine_of(new, limits)?, &rules(new)),
+        );
         compared.map_err(Failure::input)
     }
 
@@ -64,6 +60,15 @@ impl Changes {
             (false, false) => "equivalent",
         }
     }
+}
+
+/// Returns the policies of a bundle, for whatever platform they are, and without the rules that guard
+/// them, which replicas have.
+pub(super) fn engine_of(bundle: &Bundle, limits: &Limits) -> Result<Engine, Failure> {
+    let sets = Policies::all(PolicySources::from_texts(bundle.files()), None, limits)?;
+    let [set] = <[Policies; 1]>::try_from(sets)
+        .map_err(|_| Failure::input("a bundle holds sets of several platforms"))?;
+    Ok(set.engine)
 }
 
 /// Returns the rules that guard an engine's policies.

@@ -9,11 +9,10 @@ use serde_json::Value;
 use stagedoor_core::Limits;
 use stagedoor_distribution::store::kubernetes::{KubernetesStore, PolicySetReview};
 use stagedoor_distribution::{Location, Timestamp, read_trust};
-use stagedoor_review::Policies;
-use stagedoor_source::PolicySources;
 use stagedoor_webhook::PolicySetReviewer;
 
 use super::StoreArgs;
+use super::changes::engine_of;
 use crate::failure::Failure;
 
 /// Admits sets that somebody trusted has signed, that are newer than what they replace, and that load.
@@ -46,9 +45,7 @@ impl PolicySetReviewer for SignedSetReviewer {
         let now = Timestamp::of(SystemTime::now());
         let bytes = self.limits.file_bytes as u64;
         let set = self.store.review(&review, &trust, now, bytes).map_err(|e| e.to_string())?;
-        // As `push` reads it: for whatever platform it is, and without its rules, which replicas have.
-        let sources = PolicySources::from_texts(set.bundle().files());
-        let loaded = Policies::all(sources, None, &self.limits);
-        loaded.map(drop).map_err(|error| format!("it does not load: {}", Failure::from(error)))
+        let loaded = engine_of(set.bundle(), &self.limits);
+        loaded.map(drop).map_err(|failure| format!("it does not load: {failure}"))
     }
 }

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::json;
 
 use crate::hostile_bodies::MEMORY;
-use crate::serve::{Kept, Serving, Setup, ask, eventually, review};
+use crate::serve::{OpenConnection, Serving, Setup, ask, eventually, review};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -344,7 +344,7 @@ const FRAMES: u32 = 20_000;
 fn floods_of_http2_end_or_are_borne_and_others_are_answered() -> Result<()> {
     for face in faces() {
         let running = Running::start(face, &[])?;
-        let mut old = Kept::connect(running.address, &running.setup.tls)?;
+        let mut old = OpenConnection::connect(running.address, &running.setup.tls)?;
         let Face { path, question, yes, .. } = &running.face;
         for (name, make) in floods() {
             let begun = Instant::now();
@@ -399,7 +399,7 @@ fn ten_thousand_connections_keep_nobody_out() -> Result<()> {
     for face in faces() {
         let running = Running::start(face, &["--max-connections", PLACES])?;
         let Face { path, question, yes, .. } = &running.face;
-        let mut old = Kept::connect(running.address, &running.setup.tls)?;
+        let mut old = OpenConnection::connect(running.address, &running.setup.tls)?;
         old.ask("POST", path, question)?;
         let mut answered = Instant::now();
         let mut held = Vec::with_capacity(HELD);
@@ -415,7 +415,7 @@ fn ten_thousand_connections_keep_nobody_out() -> Result<()> {
             }
             if n % 100 == 99 {
                 if answered.elapsed() > IDLE {
-                    old = Kept::connect(running.address, &running.setup.tls)?;
+                    old = OpenConnection::connect(running.address, &running.setup.tls)?;
                 }
                 // Whoever has been answered before goes last.
                 let (code, answer) = old.ask("POST", path, question)?;

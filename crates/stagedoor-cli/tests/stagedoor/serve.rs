@@ -184,9 +184,9 @@ pub fn ask(
 }
 
 /// A connection that is kept.
-pub struct Kept(StreamOwned<ClientConnection, TcpStream>);
+pub struct OpenConnection(StreamOwned<ClientConnection, TcpStream>);
 
-impl Kept {
+impl OpenConnection {
     pub fn connect(address: SocketAddr, tls: &Arc<ClientConfig>) -> Result<Self> {
         let connection =
             ClientConnection::new(Arc::clone(tls), ServerName::try_from("localhost")?)?;

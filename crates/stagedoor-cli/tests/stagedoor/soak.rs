@@ -23,7 +23,7 @@ use rustls::ClientConfig;
 use serde_json::json;
 
 use crate::hostile_bodies::{MEMORY, bodies, policies};
-use crate::serve::{Kept, Serving, Setup, ask, eventually, review};
+use crate::serve::{OpenConnection, Serving, Setup, ask, eventually, review};
 
 /// Clients that send hostile bodies, one after the other.
 const CLIENTS: usize = 8;
@@ -155,7 +155,7 @@ fn what_large_bodies_cost() -> Result<()> {
             let serving = Serving::of(command, "kubernetes", &args)?;
             let address = serving.address;
             eventually("it is ready", || Ok(ask(address, &tls, "GET", "/readyz", "")?.0 == 200))?;
-            let mut connection = Kept::connect(address, &tls)?;
+            let mut connection = OpenConnection::connect(address, &tls)?;
             connection.ask("POST", "/authorize", &review())?;
             let before = serving.peak_memory().context("the memory of a process")?;
             let begun = Instant::now();
@@ -201,7 +201,7 @@ fn measure(
     (method, path, body, expected): (&str, &str, &str, &str),
     is_over: &AtomicBool,
 ) -> Result<Times> {
-    let mut connection = Kept::connect(address, tls)?;
+    let mut connection = OpenConnection::connect(address, tls)?;
     let mut times = Vec::new();
     while !is_over.load(Ordering::Acquire) {
         let begun = Instant::now();

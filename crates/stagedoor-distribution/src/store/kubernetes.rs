@@ -29,7 +29,7 @@ use crate::store::http::HttpOptions;
 use crate::time::Timestamp;
 use object::{GROUP, PartSpec, PolicySetSpec, VERSION, object_name, part_name, spec_of};
 use status::{HEARTBEAT, OfferedRelease, PolicySetStatus, ReplicaEntry};
-use watch::Watching;
+use watch::ObjectWatch;
 
 /// How often a status is written anew that somebody else has written meanwhile.
 const ATTEMPTS: usize = 5;
@@ -42,7 +42,7 @@ pub struct KubernetesStore {
     timeout: Duration,
     blocking: Blocking,
     client: Mutex<Option<Client>>,
-    watching: Mutex<Option<Watching>>,
+    watching: Mutex<Option<ObjectWatch>>,
     /// What this replica is called.
     replica: String,
     /// What the object was when it was last looked at.
@@ -365,10 +365,10 @@ impl PolicyStore for KubernetesStore {
         let Ok(name) = object_name(channel) else { return Hint::NotGiven };
         let mut watching = lock(&self.watching);
         let waited = self.blocking.wait(async {
-            let is_other = |watching: &Watching| watching.name() != name;
+            let is_other = |watching: &ObjectWatch| watching.name() != name;
             if watching.as_ref().is_none_or(is_other) {
                 let Ok(api) = self.api(&POLICY_SET).await else { return Hint::NotGiven };
-                *watching = Some(Watching::new(api, &name));
+                *watching = Some(ObjectWatch::new(api, &name));
             }
             match watching.as_mut() {
                 Some(watching) => watching.wait(timeout).await,

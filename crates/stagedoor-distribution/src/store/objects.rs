@@ -229,9 +229,14 @@ impl ObjectsStore {
     }
 }
 
-type Opened = Result<Arc<dyn ObjectStore>, Error>;
+type StoreResult = Result<Arc<dyn ObjectStore>, Error>;
 
-fn amazon(bucket: &str, settings: &[(&str, &str)], sent: Transport, retry: RetryConfig) -> Opened {
+fn amazon(
+    bucket: &str,
+    settings: &[(&str, &str)],
+    sent: Transport,
+    retry: RetryConfig,
+) -> StoreResult {
     let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
     let builder = settings.iter().try_fold(builder, |builder, (name, value)| {
         Ok::<_, Error>(builder.with_config(name.parse()?, *value))
@@ -239,7 +244,12 @@ fn amazon(bucket: &str, settings: &[(&str, &str)], sent: Transport, retry: Retry
     Ok(Arc::new(builder.with_http_connector(sent).with_retry(retry).build()?))
 }
 
-fn google(bucket: &str, settings: &[(&str, &str)], sent: Transport, retry: RetryConfig) -> Opened {
+fn google(
+    bucket: &str,
+    settings: &[(&str, &str)],
+    sent: Transport,
+    retry: RetryConfig,
+) -> StoreResult {
     let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
     let builder = settings.iter().try_fold(builder, |builder, (name, value)| {
         Ok::<_, Error>(builder.with_config(name.parse()?, *value))
@@ -247,7 +257,12 @@ fn google(bucket: &str, settings: &[(&str, &str)], sent: Transport, retry: Retry
     Ok(Arc::new(builder.with_http_connector(sent).with_retry(retry).build()?))
 }
 
-fn azure(bucket: &str, settings: &[(&str, &str)], sent: Transport, retry: RetryConfig) -> Opened {
+fn azure(
+    bucket: &str,
+    settings: &[(&str, &str)],
+    sent: Transport,
+    retry: RetryConfig,
+) -> StoreResult {
     let builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket);
     let builder = settings.iter().try_fold(builder, |builder, (name, value)| {
         Ok::<_, Error>(builder.with_config(name.parse()?, *value))

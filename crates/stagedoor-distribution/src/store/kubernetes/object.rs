@@ -50,7 +50,7 @@ pub(super) struct BundleReference {
 pub(super) struct PartSpec {
     /// The bundle that it is a part of.
     pub(super) bundle: Digest,
-    /// The how manyth part, from 0.
+    /// The number of the part, from 0.
     pub(super) index: u64,
     /// How many there are.
     pub(super) parts: u64,

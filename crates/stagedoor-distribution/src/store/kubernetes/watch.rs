@@ -17,13 +17,13 @@ use crate::store::{Hint, Version};
 const WATCH: u32 = 120;
 
 /// A watch for one object, which begins again by itself whatever ends it.
-pub(super) struct Watching {
+pub(super) struct ObjectWatch {
     name: String,
     events: BoxStream<'static, watcher::Result<Event<DynamicObject>>>,
     seen: Option<Version>,
 }
 
-impl Watching {
+impl ObjectWatch {
     pub(super) fn new(api: Api<DynamicObject>, name: &str) -> Self {
         let config =
             watcher::Config::default().fields(&format!("metadata.name={name}")).timeout(WATCH);
