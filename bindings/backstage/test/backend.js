@@ -38,6 +38,12 @@ const DELETE = {
   attributes: { action: 'delete' },
   resourceType: 'catalog-entity',
 };
+const REFRESH = {
+  type: 'resource',
+  name: 'catalog.entity.refresh',
+  attributes: { action: 'update' },
+  resourceType: 'catalog-entity',
+};
 const PROXY = { type: 'basic', name: 'kubernetes.proxy', attributes: {} };
 
 /** Collects what is logged. */
@@ -153,4 +159,4 @@ async function until(holds) {
   }
 }
 
-module.exports = { start, until, READ, DELETE, PROXY };
+module.exports = { start, until, READ, DELETE, REFRESH, PROXY };

@@ -8,7 +8,7 @@ const { test } = require('node:test');
 const { createBackendModule } = require('@backstage/backend-plugin-api');
 
 const { decisionSinksExtensionPoint } = require('../dist/index.js');
-const { start, until, READ, DELETE, PROXY } = require('./backend.js');
+const { start, until, READ, DELETE, REFRESH, PROXY } = require('./backend.js');
 const { policyDirectory, simple } = require('./policies.js');
 
 const options = { timeout: 600_000 };
@@ -38,11 +38,6 @@ test(
         simple +
         '@id("nobody-stars") forbid (principal, action == Backstage::Action::"catalog.entity.refresh", resource);',
     });
-    const REFRESH = {
-      ...DELETE,
-      name: 'catalog.entity.refresh',
-      attributes: { action: 'update' },
-    };
     const [own, ocsf] = [[], []];
     const { authorize } = await start(
       t,

@@ -7,15 +7,9 @@ const { readFileSync, rmSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { after, before, test } = require('node:test');
 
-const { READ, DELETE, PROXY } = require('./backend.js');
+const { READ, DELETE, REFRESH, PROXY } = require('./backend.js');
 const { ExampleProcess } = require('./exampleProcess.js');
 const real = require('./realEnvironment.js');
-
-const REFRESH = {
-  ...READ,
-  name: 'catalog.entity.refresh',
-  attributes: { action: 'update' },
-};
 
 let backend;
 let policies;

@@ -10,14 +10,9 @@ const { after, before, test } = require('node:test');
 
 const { Engine } = require('@stagedoor/node');
 
-const { READ, DELETE, PROXY } = require('./backend.js');
+const { READ, DELETE, REFRESH, PROXY } = require('./backend.js');
 const { ExampleProcess } = require('./exampleProcess.js');
 
-const REFRESH = {
-  ...READ,
-  name: 'catalog.entity.refresh',
-  attributes: { action: 'update' },
-};
 const USERS = ['ana', 'ben', 'cleo', 'dan', 'eva', 'finn', 'guest'];
 
 // No rule of Backstage says a pattern, nor compares two parts of an entity.

@@ -11,7 +11,7 @@ const {
 } = require('@backstage/plugin-permission-node');
 const { Engine } = require('@stagedoor/node');
 
-const { start, READ, DELETE, PROXY } = require('./backend.js');
+const { start, READ, DELETE, REFRESH, PROXY } = require('./backend.js');
 const { policyDirectory, simple } = require('./policies.js');
 const { queryOf, RULE, WholePolicy } = require('../dist/wholePolicy.js');
 
@@ -29,11 +29,6 @@ forbid (
   resource is Backstage::CatalogEntity
 ) when { resource.name like "*-secret" };
 `;
-const REFRESH = {
-  ...READ,
-  name: 'catalog.entity.refresh',
-  attributes: { action: 'update' },
-};
 const ana = {
   userEntityRef: 'user:default/ana',
   ownershipEntityRefs: ['user:default/ana', 'group:default/payments'],
