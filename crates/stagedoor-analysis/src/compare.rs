@@ -137,8 +137,8 @@ fn compared<'e>(old: &Library<'e>, new: &Library<'e>) -> Result<Differences, Par
     let mut found =
         Differences { removed: only_old.len(), added: only_new.len(), ..Differences::default() };
     let ways = [
-        Way { direction: Direction::Widened, allows: new, denies: old },
-        Way { direction: Direction::Narrowed, allows: old, denies: new },
+        DirectedComparison { direction: Direction::Widened, allows: new, denies: old },
+        DirectedComparison { direction: Direction::Narrowed, allows: old, denies: new },
     ];
     let mut shared = BTreeMap::new();
     for (way, (permits, forbids)) in
@@ -299,13 +299,13 @@ fn bundles(tasks: &[Task]) -> Vec<Vec<usize>> {
 }
 
 /// One direction.
-struct Way<'l, 'e> {
+struct DirectedComparison<'l, 'e> {
     direction: Direction,
     allows: &'l Library<'e>,
     denies: &'l Library<'e>,
 }
 
-impl Way<'_, '_> {
+impl DirectedComparison<'_, '_> {
     /// Answers questions on all processors.
     fn run(&self, schema: &SchemaView, tasks: &[Task]) -> Vec<Difference> {
         let bundles = bundles(tasks);

@@ -21,7 +21,7 @@ const EVALUATIONS: usize = 20_000;
 
 /// Which of subject and resource is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sought {
+enum SearchTarget {
     Subject,
     Resource,
 }
@@ -50,7 +50,7 @@ pub(crate) fn subjects(
     let given = QueryParts::of(object);
     let sought = entity_type("subject", given.subject)?;
     let asked = EntitySearch {
-        sought: Sought::Subject,
+        sought: SearchTarget::Subject,
         type_: sought,
         other: entity("resource", given.resource)?,
         action: action(given.action)?,
@@ -68,7 +68,7 @@ pub(crate) fn resources(
     let given = QueryParts::of(object);
     let sought = entity_type("resource", given.resource)?;
     let asked = EntitySearch {
-        sought: Sought::Resource,
+        sought: SearchTarget::Resource,
         type_: sought,
         other: entity("subject", given.subject)?,
         action: action(given.action)?,
@@ -80,7 +80,7 @@ pub(crate) fn resources(
 
 /// A search for entities.
 struct EntitySearch<'a> {
-    sought: Sought,
+    sought: SearchTarget,
     type_: &'a str,
     /// The entity that is given.
     other: EntityRef<'a>,
@@ -140,8 +140,8 @@ fn listed(
     let type_ = world.names.type_or_error(asked.type_)?;
     let action = world.names.action(asked.action.name)?;
     let (given, types) = match asked.sought {
-        Sought::Subject => ("resource", &action.principals),
-        Sought::Resource => ("subject", &action.resources),
+        SearchTarget::Subject => ("resource", &action.principals),
+        SearchTarget::Resource => ("subject", &action.resources),
     };
     let other = world.sent(given, asked.other, reader)?;
     let context = world.context(action, asked.action, asked.context, reader)?;
@@ -153,8 +153,8 @@ fn listed(
     let entities = world.with(&nobody, &other)?;
     let any = Party::Any(type_.clone());
     let query = match asked.sought {
-        Sought::Subject => Query::new(any, other.uid),
-        Sought::Resource => Query::new(other.uid, any),
+        SearchTarget::Subject => Query::new(any, other.uid),
+        SearchTarget::Resource => Query::new(other.uid, any),
     };
     let query = query.with_action(action.uid.clone()).with_context(context);
     let limit = page.limit.unwrap_or(RESULTS).min(RESULTS);

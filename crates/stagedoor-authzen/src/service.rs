@@ -129,7 +129,7 @@ pub fn answer(
     recording: Recording<'_>,
 ) -> Result<Reply, BadRequest> {
     let object = body(text)?;
-    let desk = Desk { world, operation, recording };
+    let desk = Responder { world, operation, recording };
     match operation {
         Operation::Evaluation => desk.evaluation(&object),
         Operation::Evaluations => desk.evaluations(&object),
@@ -146,13 +146,13 @@ struct ItemOutcome {
     reason: Option<String>,
 }
 
-struct Desk<'a> {
+struct Responder<'a> {
     world: &'a World,
     operation: Operation,
     recording: Recording<'a>,
 }
 
-impl Desk<'_> {
+impl Responder<'_> {
     fn evaluation(&self, object: &Object) -> Result<Reply, BadRequest> {
         let query = Query::of(QueryParts::of(object))?;
         let explain = member(object, "options")

@@ -13,7 +13,7 @@ use crate::groups::{CIRCLE_HELP, circle_message, distinct};
 use crate::names;
 use crate::owners::OwnerCounts;
 use crate::principal::User;
-use crate::relations::SetAside;
+use crate::relations::UnreadableRelation;
 use crate::request::Resource;
 use crate::yaml::{Content, Node, Position, documents};
 
@@ -258,7 +258,8 @@ impl Reader {
         }
         let mut warnings = Report { file, document, error: &mut self.warnings };
         let mut is_whole = true;
-        for SetAside { place, message, help, may_be_owner } in &entity.relations.set_aside {
+        for UnreadableRelation { place, message, help, may_be_owner } in &entity.relations.set_aside
+        {
             let what = if *may_be_owner { "the entity" } else { "this" };
             let message = format!("`{}`: {message}: {what} is left out", entity.reference);
             warnings.problem(*place, message, help);

@@ -25,7 +25,7 @@ use crate::permission_rules::PermissionRules;
 use crate::policy_answer::{Finding, FindingCode};
 
 use facet::Expressible;
-use fit::{Cut, FittedConditions, Fitting};
+use fit::{ConditionFitter, FittedConditions, Omissions};
 use formula::UnsupportedParts;
 use path::Model;
 use render::Renderer;
@@ -124,7 +124,7 @@ impl<'a> Conditions<'a> {
         let renderer = Renderer { resource_type: self.resource_type, rules: self.rules };
         let Room { budget, owners, own } = room;
         let owners = owners.filter(|owners| !owners.is_empty());
-        let fitting = Fitting { renderer, budget, owners, own };
+        let fitting = ConditionFitter { renderer, budget, owners, own };
         let whole = exact.narrowed();
         let FittedConditions { formula, criteria, cut } =
             fitting.fit(&whole, &permits, &Formula::all(narrowed(false)));
@@ -233,8 +233,8 @@ fn reasons(formula: &Formula, parts: &[PolicyFormula<'_>]) -> Vec<SmolStr> {
 }
 
 /// Tells what was left out since it does not fit.
-fn over_budget(cut: &Cut, dropped: &[&str], shortened: &[&str]) -> Finding {
-    let Cut { excess, kept, grants, values, fewer_exceptions, .. } = cut;
+fn over_budget(cut: &Omissions, dropped: &[&str], shortened: &[&str]) -> Finding {
+    let Omissions { excess, kept, grants, values, fewer_exceptions, .. } = cut;
     let answer = match kept {
         0 => "nothing of them fits, so that the answer is a denial".to_owned(),
         kept => format!("{kept} of {grants} grants are answered, and the rest is denied"),

@@ -26,12 +26,12 @@ pub(crate) struct Relations {
     /// Groups that are below this group.
     pub(crate) parent_of: Vec<EntityRef>,
     /// What could not be read, and is set aside.
-    pub(crate) set_aside: Vec<SetAside>,
+    pub(crate) set_aside: Vec<UnreadableRelation>,
 }
 
 /// A relation that cannot be read. The others hold without it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SetAside {
+pub(crate) struct UnreadableRelation {
     pub(crate) place: Position,
     pub(crate) message: String,
     pub(crate) help: &'static str,
@@ -73,7 +73,7 @@ impl Relations {
         }
         // An entity without the owner that it states would be another one: the catalog refuses it.
         if OWNED.contains(&kind) && !set_aside.is_empty() {
-            for SetAside { place, message, help, .. } in set_aside {
+            for UnreadableRelation { place, message, help, .. } in set_aside {
                 report.problem(place, message, help);
             }
             return None;
@@ -100,7 +100,7 @@ impl Relations {
             let mut set_aside = |message: String| {
                 let help = "only the catalog itself writes this field";
                 let place = item.place;
-                relations.set_aside.push(SetAside { place, message, help, may_be_owner });
+                relations.set_aside.push(UnreadableRelation { place, message, help, may_be_owner });
             };
             let (Some(relation), Some(target)) = (text("type"), text("targetRef")) else {
                 set_aside("a relation needs `type` and `targetRef`".to_owned());
@@ -134,7 +134,7 @@ fn references(
     field: &str,
     default_kind: &str,
     namespace: &str,
-) -> (Vec<EntityRef>, Vec<SetAside>) {
+) -> (Vec<EntityRef>, Vec<UnreadableRelation>) {
     let one = [node];
     let items: Vec<&Node> = match &node.content {
         Content::Null => return Default::default(),
@@ -154,7 +154,7 @@ fn references(
             Err(message) => {
                 let help = "write it as `kind:namespace/name`";
                 let (place, may_be_owner) = (item.place, false);
-                wrong.push(SetAside { place, message, help, may_be_owner });
+                wrong.push(UnreadableRelation { place, message, help, may_be_owner });
             }
         }
     }

@@ -59,7 +59,7 @@ pub(crate) fn answer(
         Some(path) => entities(path, &engine, &mut input)?,
         None => Entities::empty(),
     };
-    let desk = Desk { engine: &engine, entities: &entities, explained };
+    let desk = Responder { engine: &engine, entities: &entities, explained };
     match (&args.request, &args.requests) {
         (Some(path), _) => {
             let name = Input::name(path);
@@ -89,13 +89,13 @@ pub(crate) fn entities(
 }
 
 /// Where requests are answered.
-struct Desk<'a> {
+struct Responder<'a> {
     engine: &'a Engine,
     entities: &'a Entities,
     explained: bool,
 }
 
-impl Desk<'_> {
+impl Responder<'_> {
     fn one(
         &self,
         request: &Request,

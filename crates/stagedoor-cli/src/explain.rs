@@ -18,14 +18,14 @@ use crate::output::Output;
 #[command(arg_required_else_help = true)]
 pub(crate) struct ExplainArgs {
     #[command(subcommand)]
-    about: Option<About>,
+    about: Option<ExplainCommand>,
 
     #[command(flatten)]
     request: AuthorizeArgs,
 }
 
 #[derive(Debug, Subcommand)]
-enum About {
+enum ExplainCommand {
     Authorize(AuthorizeArgs),
     Backstage(backstage::BackstageArgs),
     Kubernetes(kubernetes::KubernetesArgs),
@@ -33,9 +33,9 @@ enum About {
 
 pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Result<Ending, Failure> {
     match &args.about {
-        Some(About::Backstage(args)) => backstage::answer(args, output, true),
-        Some(About::Kubernetes(args)) => kubernetes::answer(args, output, true),
-        Some(About::Authorize(args)) => authorize::answer(args, output, true),
+        Some(ExplainCommand::Backstage(args)) => backstage::answer(args, output, true),
+        Some(ExplainCommand::Kubernetes(args)) => kubernetes::answer(args, output, true),
+        Some(ExplainCommand::Authorize(args)) => authorize::answer(args, output, true),
         None => authorize::answer(&args.request, output, true),
     }
 }

@@ -21,11 +21,11 @@ use crate::output::Output;
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
     #[command(subcommand)]
-    from: From,
+    from: ImportSource,
 }
 
 #[derive(Debug, Subcommand)]
-enum From {
+enum ImportSource {
     KubernetesRbac(RbacArgs),
     BackstageRbac(backstage_rbac::BackstageRbacArgs),
 }
@@ -77,8 +77,8 @@ struct FileJson<'a> {
 
 pub(crate) fn run(args: &ImportArgs, output: &mut Output) -> Result<Ending, Failure> {
     match &args.from {
-        From::KubernetesRbac(args) => kubernetes_rbac(args, output),
-        From::BackstageRbac(args) => backstage_rbac::run(args, output),
+        ImportSource::KubernetesRbac(args) => kubernetes_rbac(args, output),
+        ImportSource::BackstageRbac(args) => backstage_rbac::run(args, output),
     }
 }
 

@@ -29,11 +29,11 @@ const CONTEXT_BYTES: usize = 8 << 20;
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     #[command(subcommand)]
-    sought: Sought,
+    sought: ListCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Sought {
+enum ListCommand {
     /// List the resources to which somebody may do something.
     Resources {
         /// Who: `User::"ana"`.
@@ -108,7 +108,7 @@ struct WithArgs {
 pub(crate) fn run(args: &ListArgs, output: &mut Output) -> Result<Ending, Failure> {
     let uid = |text: &String| Some(Uid::Text(text.clone()));
     match &args.sought {
-        Sought::Resources { principal, action, type_, with } => {
+        ListCommand::Resources { principal, action, type_, with } => {
             let asked = QueryInput {
                 principal: uid(principal),
                 action: uid(action),
@@ -117,7 +117,7 @@ pub(crate) fn run(args: &ListArgs, output: &mut Output) -> Result<Ending, Failur
             };
             with.answer("RESOURCE", asked, |asked, type_| asked.resource_type = type_, output)
         }
-        Sought::Principals { action, resource, type_, with } => {
+        ListCommand::Principals { action, resource, type_, with } => {
             let asked = QueryInput {
                 action: uid(action),
                 resource: uid(resource),
@@ -126,7 +126,7 @@ pub(crate) fn run(args: &ListArgs, output: &mut Output) -> Result<Ending, Failur
             };
             with.answer("PRINCIPAL", asked, |asked, type_| asked.principal_type = type_, output)
         }
-        Sought::Actions { principal, resource, with } => {
+        ListCommand::Actions { principal, resource, with } => {
             let asked = QueryInput {
                 principal: uid(principal),
                 resource: uid(resource),

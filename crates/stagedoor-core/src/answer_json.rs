@@ -29,9 +29,9 @@ const fn effect(effect: Effect) -> &'static str {
 }
 
 /// An iterator's items as a list.
-struct Each<F>(F);
+struct CollectedSeq<F>(F);
 
-impl<T: Serialize, I: Iterator<Item = T>, F: Fn() -> I> Serialize for Each<F> {
+impl<T: Serialize, I: Iterator<Item = T>, F: Fn() -> I> Serialize for CollectedSeq<F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0())
     }
@@ -49,7 +49,10 @@ impl Serialize for Outcome {
 
 fn answer<S: SerializeStruct>(outcome: &Outcome, fields: &mut S) -> Result<(), S::Error> {
     fields.serialize_field("decision", decision(outcome.decision()))?;
-    fields.serialize_field("reasons", &Each(|| outcome.reasons().map(|policy| policy.id())))?;
+    fields.serialize_field(
+        "reasons",
+        &CollectedSeq(|| outcome.reasons().map(|policy| policy.id())),
+    )?;
     fields.serialize_field("errors", outcome.errors())?;
     if !outcome.guards().is_empty() {
         fields.serialize_field("guards", outcome.guards())?;
@@ -115,8 +118,8 @@ impl Serialize for Explanation {
         };
         let mut fields = serializer.serialize_struct("Explanation", 8)?;
         answer(outcome, &mut fields)?;
-        fields.serialize_field("policies", &Each(policies))?;
-        fields.serialize_field("nearest", &Each(nearest))?;
+        fields.serialize_field("policies", &CollectedSeq(policies))?;
+        fields.serialize_field("nearest", &CollectedSeq(nearest))?;
         fields.serialize_field("counterfactuals", &self.counterfactuals())?;
         fields.end()
     }

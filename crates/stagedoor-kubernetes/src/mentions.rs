@@ -105,7 +105,7 @@ impl Mentions {
 
     fn add_written(&mut self, template: &Template) {
         // An attribute that is used in a way that is not understood may be looked at whole.
-        let (mut partial, mut extra) = (Uses::default(), Uses::default());
+        let (mut partial, mut extra) = (UseCounts::default(), UseCounts::default());
         visit_conditions(template, &mut |expr| match expr {
             Expr::BinaryOp { op: BinaryOp::HasTag | BinaryOp::GetTag, right, .. } => {
                 match string(right) {
@@ -164,7 +164,7 @@ impl Mentions {
 
 /// How often an attribute is used, and how often so that what of it matters is known.
 #[derive(Debug, Default)]
-struct Uses {
+struct UseCounts {
     all: usize,
     understood: usize,
 }

@@ -26,7 +26,7 @@ struct Node {
     properties: BTreeMap<String, Self>,
     #[serde(default)]
     required: Vec<String>,
-    additional_properties: Option<Others>,
+    additional_properties: Option<AdditionalProperties>,
     items: Option<Box<Self>>,
     #[serde(rename = "enum")]
     one_of: Option<Vec<Value>>,
@@ -62,7 +62,7 @@ enum Kind {
 /// What an object may hold beside its properties.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Others {
+enum AdditionalProperties {
     Allowed(bool),
     Each(Box<Node>),
 }
@@ -123,8 +123,8 @@ impl Node {
         self.properties.values().try_for_each(Self::consistent)?;
         self.items.iter().try_for_each(|items| items.consistent())?;
         match &self.additional_properties {
-            Some(Others::Each(each)) => each.consistent(),
-            Some(Others::Allowed(_)) | None => Ok(()),
+            Some(AdditionalProperties::Each(each)) => each.consistent(),
+            Some(AdditionalProperties::Allowed(_)) | None => Ok(()),
         }
     }
 
@@ -203,10 +203,10 @@ impl Node {
             let path = format!("{path}/{}", name.escape_debug());
             match (self.properties.get(name), &self.additional_properties) {
                 (Some(node), _) => node.check(&path, value)?,
-                (None, Some(Others::Each(node))) => node.check(&path, value)?,
-                (None, Some(Others::Allowed(true))) => {}
+                (None, Some(AdditionalProperties::Each(node))) => node.check(&path, value)?,
+                (None, Some(AdditionalProperties::Allowed(true))) => {}
                 // A misspelt argument is an error unless the rule asks for any.
-                (None, Some(Others::Allowed(false)) | None) => {
+                (None, Some(AdditionalProperties::Allowed(false)) | None) => {
                     return Err(format!("`{path}` is not known"));
                 }
             }

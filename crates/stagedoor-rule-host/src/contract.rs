@@ -93,7 +93,7 @@ pub(crate) struct LinkedRule {
 }
 
 /// What `evaluate` is given, and gives back.
-type Evaluate<'r> = TypedFunc<(&'r Request,), (Result<Verdict, String>,)>;
+type EvaluateFunc<'r> = TypedFunc<(&'r Request,), (Result<Verdict, String>,)>;
 
 impl LinkedRule {
     /// Finds the functions of the contract in a component.
@@ -145,7 +145,7 @@ impl LinkedRule {
         &self,
         instance: &Instance,
         store: &mut Store<State>,
-    ) -> wasmtime::Result<Evaluate<'r>> {
+    ) -> wasmtime::Result<EvaluateFunc<'r>> {
         if self.is_typed.load(Ordering::Acquire)
             && let Some(function) = instance.get_func(&mut *store, self.evaluate)
         {

@@ -55,7 +55,7 @@ pub(crate) struct ClauseTree {
 
 impl ClauseTree {
     pub(crate) fn of(policy: PolicyInfo<'_>, tree: &Policy, types: &RequestTypes) -> Self {
-        let mut cut = Cut { text: policy.text(), clauses: Vec::new() };
+        let mut cut = ClauseCollector { text: policy.text(), clauses: Vec::new() };
         let mut parts = Vec::new();
         let fixed = types.fixed(tree);
         let (principal, resource) = (tree.principal_constraint(), tree.resource_constraint());
@@ -101,12 +101,12 @@ pub(crate) fn is_unless(expr: &Expr, text: &str) -> bool {
     written.parse::<Expr>().is_ok_and(|parsed| parsed.to_string() != expr.to_string())
 }
 
-struct Cut<'a> {
+struct ClauseCollector<'a> {
     text: &'a str,
     clauses: Vec<Clause>,
 }
 
-impl Cut<'_> {
+impl ClauseCollector<'_> {
     fn clause(&mut self, clause: Clause) -> Tree {
         self.clauses.push(clause);
         Tree::Clause(self.clauses.len() - 1)

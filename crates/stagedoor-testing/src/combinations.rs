@@ -17,14 +17,14 @@ const VERBS: [&str; 8] =
 
 /// Who asks, times what is asked for. Of both, a case has only its own keys.
 #[derive(Default)]
-struct Product {
+struct CaseProduct {
     subjects: Vec<Case>,
     objects: Vec<Case>,
 }
 
 /// Requests, by number; not every one can be asked: a path has no namespace.
 pub(crate) struct Combinations {
-    products: Vec<Product>,
+    products: Vec<CaseProduct>,
     all: usize,
     limit: usize,
     sample: Sample,
@@ -63,7 +63,7 @@ impl Combinations {
             return None;
         }
         let mut at = if self.all <= self.limit { number } else { self.sample.at(number) };
-        for Product { subjects, objects } in &self.products {
+        for CaseProduct { subjects, objects } in &self.products {
             let all = subjects.len() * objects.len();
             if at < all {
                 let subject = subjects.get(at / objects.len())?;
@@ -107,12 +107,12 @@ fn object(case: &Case) -> Case {
 
 /// Cases that differ, in the order in which they were first seen.
 #[derive(Default)]
-struct Distinct {
+struct DistinctCases {
     seen: BTreeSet<String>,
     cases: Vec<Case>,
 }
 
-impl Distinct {
+impl DistinctCases {
     fn add(&mut self, case: Case) {
         if self.seen.insert(format!("{case:?}")) {
             self.cases.push(case);
@@ -120,7 +120,7 @@ impl Distinct {
     }
 }
 
-impl Extend<Case> for Distinct {
+impl Extend<Case> for DistinctCases {
     fn extend<I: IntoIterator<Item = Case>>(&mut self, cases: I) {
         cases.into_iter().for_each(|case| self.add(case));
     }
@@ -138,10 +138,10 @@ fn is_reference(case: &Case, world: &TestEnvironment) -> bool {
     user.parse::<EntityRef>().is_ok()
 }
 
-fn backstage(cases: &[&Case], world: &TestEnvironment) -> Product {
-    let (mut subjects, mut objects) = (Distinct::default(), Distinct::default());
+fn backstage(cases: &[&Case], world: &TestEnvironment) -> CaseProduct {
+    let (mut subjects, mut objects) = (DistinctCases::default(), DistinctCases::default());
     if cases.is_empty() {
-        return Product::default();
+        return CaseProduct::default();
     }
     subjects.extend(cases.iter().map(|case| subject(case)));
     subjects.extend(users(world));
@@ -177,7 +177,7 @@ fn backstage(cases: &[&Case], world: &TestEnvironment) -> Product {
             }
         }
     }
-    Product { subjects: subjects.cases, objects: objects.cases }
+    CaseProduct { subjects: subjects.cases, objects: objects.cases }
 }
 
 /// The values of one key in the cases, and that it is missing.
@@ -188,8 +188,8 @@ fn values(cases: &[&Case], key: impl Fn(&Case) -> &Option<String>) -> Vec<Option
 }
 
 /// What is asked for in the cases, and that with one key as in another case.
-fn kubernetes(cases: &[&Case], world: &TestEnvironment) -> Product {
-    let (mut subjects, mut objects) = (Distinct::default(), Distinct::default());
+fn kubernetes(cases: &[&Case], world: &TestEnvironment) -> CaseProduct {
+    let (mut subjects, mut objects) = (DistinctCases::default(), DistinctCases::default());
     subjects.extend(cases.iter().map(|case| subject(case)));
     if !cases.is_empty() {
         subjects.extend(users(world));
@@ -221,12 +221,12 @@ fn kubernetes(cases: &[&Case], world: &TestEnvironment) -> Product {
             objects.add(Case { api_group, resource, ..case.clone() });
         }
     }
-    Product { subjects: subjects.cases, objects: objects.cases }
+    CaseProduct { subjects: subjects.cases, objects: objects.cases }
 }
 
 /// What is to be admitted in the cases, and that with one key as in another case.
-fn admission(cases: &[&Case], world: &TestEnvironment) -> Product {
-    let (mut subjects, mut objects) = (Distinct::default(), Distinct::default());
+fn admission(cases: &[&Case], world: &TestEnvironment) -> CaseProduct {
+    let (mut subjects, mut objects) = (DistinctCases::default(), DistinctCases::default());
     subjects.extend(cases.iter().map(|case| subject(case)));
     objects.extend(cases.iter().map(|case| object(case)));
     let own = objects.cases.clone();
@@ -250,15 +250,15 @@ fn admission(cases: &[&Case], world: &TestEnvironment) -> Product {
             objects.add(Case { object: object.clone(), ..case.clone() });
         }
     }
-    Product { subjects: subjects.cases, objects: objects.cases }
+    CaseProduct { subjects: subjects.cases, objects: objects.cases }
 }
 
-fn cedar(cases: &[&Case], world: &TestEnvironment) -> Product {
-    let (mut subjects, mut objects) = (Distinct::default(), Distinct::default());
+fn cedar(cases: &[&Case], world: &TestEnvironment) -> CaseProduct {
+    let (mut subjects, mut objects) = (DistinctCases::default(), DistinctCases::default());
     subjects.extend(cases.iter().map(|case| subject(case)));
     objects.extend(cases.iter().map(|case| object(case)));
     let Some(schema) = world.engine.schema().filter(|_| !cases.is_empty()) else {
-        return Product { subjects: subjects.cases, objects: objects.cases };
+        return CaseProduct { subjects: subjects.cases, objects: objects.cases };
     };
     // The fixtures' entities, by type.
     let mut by_type: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -268,7 +268,7 @@ fn cedar(cases: &[&Case], world: &TestEnvironment) -> Product {
     }
     let of_type = |name: &str| by_type.get(name).into_iter().flatten().cloned();
     let contexts: Vec<BTreeMap<String, Value>> = {
-        let mut distinct = Distinct::default();
+        let mut distinct = DistinctCases::default();
         distinct
             .extend(cases.iter().map(|c| Case { context: c.context.clone(), ..Case::default() }));
         distinct.cases.into_iter().map(|case| case.context).collect()
@@ -293,5 +293,5 @@ fn cedar(cases: &[&Case], world: &TestEnvironment) -> Product {
             }
         }
     }
-    Product { subjects: subjects.cases, objects: objects.cases }
+    CaseProduct { subjects: subjects.cases, objects: objects.cases }
 }

@@ -23,7 +23,7 @@ pub(crate) struct RequestType {
 
 /// Whether a part of a scope holds for requests of one type.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Holds {
+enum ScopeMatch {
     Always,
     Sometimes,
     Never,
@@ -58,9 +58,9 @@ impl RequestTypes {
         let resource = policy.resource_constraint();
         let action = policy.action_constraint().clone();
         self.all.iter().filter(move |of| {
-            entity(principal.as_inner(), &of.principal) != Holds::Never
-                && entity(resource.as_inner(), &of.resource) != Holds::Never
-                && self.action(&action, &of.action) != Holds::Never
+            entity(principal.as_inner(), &of.principal) != ScopeMatch::Never
+                && entity(resource.as_inner(), &of.resource) != ScopeMatch::Never
+                && self.action(&action, &of.action) != ScopeMatch::Never
         })
     }
 
@@ -76,15 +76,15 @@ impl RequestTypes {
                 entity(resource.as_inner(), &of.resource),
             ];
             for (number, fixed) in fixed.iter_mut().enumerate() {
-                let alone = (0..3).zip(holds).all(|(n, h)| n == number || h != Holds::Never);
+                let alone = (0..3).zip(holds).all(|(n, h)| n == number || h != ScopeMatch::Never);
                 let own = holds.into_iter().nth(number);
-                *fixed &= !alone || own == Some(Holds::Always);
+                *fixed &= !alone || own == Some(ScopeMatch::Always);
             }
         }
         fixed
     }
 
-    fn action(&self, constraint: &ActionConstraint, action: &EntityUid) -> Holds {
+    fn action(&self, constraint: &ActionConstraint, action: &EntityUid) -> ScopeMatch {
         let is_in = |group: &EntityUID| {
             let group = EntityUid::from(group.clone());
             group == *action || self.actions.is_ancestor_of(&group, action)
@@ -94,22 +94,25 @@ impl RequestTypes {
             ActionConstraint::Eq(uid) => EntityUid::from(EntityUID::clone(uid)) == *action,
             ActionConstraint::In(uids) => uids.iter().any(|uid| is_in(uid)),
             #[expect(unreachable_patterns, reason = "variants that features of Cedar add")]
-            _ => return Holds::Sometimes,
+            _ => return ScopeMatch::Sometimes,
         };
-        if holds { Holds::Always } else { Holds::Never }
+        if holds { ScopeMatch::Always } else { ScopeMatch::Never }
     }
 }
 
-fn entity(constraint: &PrincipalOrResourceConstraint, of_type: &str) -> Holds {
+fn entity(constraint: &PrincipalOrResourceConstraint, of_type: &str) -> ScopeMatch {
     use PrincipalOrResourceConstraint as C;
-    let is = |wanted: String| if wanted == of_type { Holds::Always } else { Holds::Never };
+    let is =
+        |wanted: String| if wanted == of_type { ScopeMatch::Always } else { ScopeMatch::Never };
     match constraint {
-        C::Any => Holds::Always,
+        C::Any => ScopeMatch::Always,
         C::Is(wanted) => is(wanted.to_string()),
-        C::IsIn(wanted, _) if is(wanted.to_string()) == Holds::Never => Holds::Never,
-        C::Eq(EntityReference::EUID(uid)) if is(uid.entity_type().to_string()) == Holds::Never => {
-            Holds::Never
+        C::IsIn(wanted, _) if is(wanted.to_string()) == ScopeMatch::Never => ScopeMatch::Never,
+        C::Eq(EntityReference::EUID(uid))
+            if is(uid.entity_type().to_string()) == ScopeMatch::Never =>
+        {
+            ScopeMatch::Never
         }
-        C::Eq(_) | C::In(_) | C::IsIn(..) => Holds::Sometimes,
+        C::Eq(_) | C::In(_) | C::IsIn(..) => ScopeMatch::Sometimes,
     }
 }

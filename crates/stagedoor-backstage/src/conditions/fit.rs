@@ -24,7 +24,7 @@ const PASSES: usize = 8;
 const EXCEPTIONS: [usize; 3] = [32, 8, 1];
 
 /// Makes conditions fit.
-pub(crate) struct Fitting<'a> {
+pub(crate) struct ConditionFitter<'a> {
     pub(crate) renderer: Renderer<'a>,
     pub(crate) budget: Budget,
     /// How many entities each owner has, where the catalog was asked.
@@ -39,12 +39,12 @@ pub(crate) struct FittedConditions {
     pub(crate) formula: Formula,
     /// The rules that say the formula; none for a constant.
     pub(crate) criteria: Option<Criteria>,
-    pub(crate) cut: Option<Cut>,
+    pub(crate) cut: Option<Omissions>,
 }
 
 /// What was left out.
 #[derive(Debug)]
-pub(crate) struct Cut {
+pub(crate) struct Omissions {
     /// Why the whole does not fit.
     pub(crate) excess: String,
     /// How many grants are answered.
@@ -78,7 +78,7 @@ struct Selection {
     left: Vec<Grant>,
 }
 
-impl Fitting<'_> {
+impl ConditionFitter<'_> {
     /// Returns the whole formula if it fits, or what of it does. `permits` and `forbids` are
     /// those it is made of, without what no rule says.
     pub(crate) fn fit(
@@ -135,7 +135,7 @@ impl Fitting<'_> {
         let grants = kept.len() + left.len();
         let values = left.iter().filter_map(|grant| grant.value.clone()).take(3).collect();
         let kept = kept.len();
-        let cut = Cut { excess, kept, grants, dropped, shortened, values, fewer_exceptions };
+        let cut = Omissions { excess, kept, grants, dropped, shortened, values, fewer_exceptions };
         FittedConditions { formula, criteria, cut: Some(cut) }
     }
 
@@ -161,7 +161,7 @@ impl Fitting<'_> {
             depth: self.budget.depth,
             bytes: three_quarters(self.budget.bytes),
         };
-        Fitting { renderer: self.renderer, budget, owners: None, own: self.own }
+        ConditionFitter { renderer: self.renderer, budget, owners: None, own: self.own }
             .criteria(forbids)
             .is_ok()
     }

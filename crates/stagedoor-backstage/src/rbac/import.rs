@@ -162,17 +162,17 @@ fn super_claims(files: &RbacFiles) -> Option<String> {
 
 /// For one permission: roles whose members have other rows put aside.
 #[derive(Debug, Default)]
-struct Aside {
+struct IgnoredRows {
     /// They have a condition.
     conditional: BTreeSet<SmolStr>,
     /// A row of theirs allows the permission by its name.
     named_allow: BTreeSet<SmolStr>,
 }
 
-fn asides<'a>(files: &RbacFiles, permissions: &'a Permissions) -> BTreeMap<&'a str, Aside> {
+fn asides<'a>(files: &RbacFiles, permissions: &'a Permissions) -> BTreeMap<&'a str, IgnoredRows> {
     let mut asides = BTreeMap::new();
     for permission in permissions.iter() {
-        let mut aside = Aside::default();
+        let mut aside = IgnoredRows::default();
         for row in files.rows.iter().filter(|row| row.allow) {
             if let Subject::Role(role) = &row.subject
                 && row.object == permission.name()
@@ -202,7 +202,7 @@ struct Writer<'a> {
     files: &'a RbacFiles,
     precedence: Precedence,
     permissions: &'a Permissions,
-    asides: BTreeMap<&'a str, Aside>,
+    asides: BTreeMap<&'a str, IgnoredRows>,
 }
 
 /// What a policy is about, and for whom it does not hold.

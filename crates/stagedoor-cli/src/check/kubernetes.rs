@@ -112,13 +112,13 @@ enum Operation {
 }
 
 /// What answers.
-struct Answering {
+struct Responder {
     reviewer: Reviewer,
     conditional: Option<ConditionalReviewer>,
     no_opinion_denies: bool,
 }
 
-impl Answering {
+impl Responder {
     /// Returns what `serve kubernetes` answers.
     fn status(
         &self,
@@ -143,7 +143,7 @@ impl Answering {
 }
 
 impl KubernetesArgs {
-    fn answering(&self, input: &mut Input, output: &Output) -> Result<Answering, Failure> {
+    fn answering(&self, input: &mut Input, output: &Output) -> Result<Responder, Failure> {
         let failed = |error: String| Failure::input(error);
         let engine = if self.experimental_conditional {
             let sources = self.load.sources(&self.policies, &[], input)?;
@@ -175,7 +175,7 @@ impl KubernetesArgs {
         }
         let conditional = Some(conditional)
             .filter(|conditional| self.experimental_conditional && conditional.is_needed());
-        Ok(Answering { reviewer, conditional, no_opinion_denies: self.no_opinion_denies })
+        Ok(Responder { reviewer, conditional, no_opinion_denies: self.no_opinion_denies })
     }
 
     /// Returns who handles manifests.
@@ -218,7 +218,7 @@ pub(crate) fn answer(
 }
 
 fn access_review(
-    answering: &Answering,
+    answering: &Responder,
     review: SubjectAccessReview,
     is_json: bool,
     number: usize,
@@ -244,7 +244,7 @@ fn access_review(
 /// Decides about manifests as admission does.
 fn manifests(
     args: &KubernetesArgs,
-    answering: &Answering,
+    answering: &Responder,
     output: &mut Output,
     explained: bool,
 ) -> Result<Ending, Failure> {
@@ -300,7 +300,7 @@ fn admission_review(
     if shown.explained {
         let ruling = reviewer.admission_ruling(&request);
         let explanation = reviewer.explain_admission(&request).map_err(|e| undecided(&e));
-        tell_explanation(reviewer, question, explanation, Besides::of(&ruling), output)?;
+        tell_explanation(reviewer, question, explanation, AnswerExtras::of(&ruling), output)?;
         return Ok(ruling.allowed);
     }
     let reply = reviewer.admission(&request);
@@ -370,7 +370,7 @@ fn write(
 /// What the answer has that the policies that decide do not explain.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Besides {
+struct AnswerExtras {
     /// The policies that would forbid it, were they enforced.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_enforced: Vec<String>,
@@ -382,7 +382,7 @@ struct Besides {
     depends: Option<String>,
 }
 
-impl Besides {
+impl AnswerExtras {
     fn of(ruling: &Ruling) -> Self {
         let (not_enforced, warnings) = (ruling.unenforced.clone(), ruling.warnings.clone());
         Self { not_enforced, warnings, depends: None }
@@ -391,7 +391,7 @@ impl Besides {
 
 /// Prints the explanation of one review; returns whether it is allowed.
 fn explain(
-    answering: &Answering,
+    answering: &Responder,
     review: &SubjectAccessReview,
     output: &mut Output,
 ) -> Result<bool, Failure> {
@@ -400,7 +400,7 @@ fn explain(
     let (status, conditions) = answering.status(review);
     let is_other =
         conditions.is_some() || (status.allowed, status.denied) != (ruling.allowed, ruling.denied);
-    let mut besides = Besides::of(&ruling);
+    let mut besides = AnswerExtras::of(&ruling);
     besides.depends = is_other.then_some(status.reason);
     let explanation = explanation(reviewer, review);
     tell_explanation(reviewer, &question(review), explanation, besides, output)?;
@@ -412,7 +412,7 @@ fn tell_explanation(
     reviewer: &Reviewer,
     question: &str,
     explanation: Result<Explanation, WireError>,
-    besides: Besides,
+    besides: AnswerExtras,
     output: &mut Output,
 ) -> Result<(), Failure> {
     match explanation {

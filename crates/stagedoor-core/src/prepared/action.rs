@@ -22,12 +22,12 @@ pub struct Action {
     /// None where the entities tell its groups.
     pub(crate) interned: Option<Arc<EntitySymbols>>,
     type_: Option<TypeNumber>,
-    applies: Option<Applies>,
+    applies: Option<AppliesTo>,
 }
 
 /// What the action applies to.
 #[derive(Debug, Clone)]
-struct Applies {
+struct AppliesTo {
     principals: Arc<[TypeNumber]>,
     resources: Arc<[TypeNumber]>,
     shape: Arc<ActionShape>,
@@ -43,7 +43,7 @@ impl Action {
     ) -> Self {
         let applies = shape.map(|shape| {
             let (principals, resources) = shape.types(symbols);
-            Applies { principals, resources, shape: Arc::clone(shape) }
+            AppliesTo { principals, resources, shape: Arc::clone(shape) }
         });
         let (numbering, type_) = (symbols.numbering, symbols.type_(uid.type_name()));
         Self { uid: uid.clone(), numbering, interned, type_, applies }

@@ -107,13 +107,13 @@ impl ResourceDescription {
         }
     }
 
-    fn take_values(&mut self, of: Of<'_>, values: Vec<String>) -> bool {
+    fn take_values(&mut self, of: Facet<'_>, values: Vec<String>) -> bool {
         match of {
-            Of::Verb => set(&mut self.verbs, values),
-            Of::Resource("apiGroup") => set(&mut self.groups, values),
-            Of::Resource("resource") => set(&mut self.resources, values),
-            Of::Resource("path") => set(&mut self.paths, values),
-            Of::Resource(attribute) => match self.part(attribute) {
+            Facet::Verb => set(&mut self.verbs, values),
+            Facet::Resource("apiGroup") => set(&mut self.groups, values),
+            Facet::Resource("resource") => set(&mut self.resources, values),
+            Facet::Resource("path") => set(&mut self.paths, values),
+            Facet::Resource(attribute) => match self.part(attribute) {
                 Some(part @ (Presence::Any | Presence::Present)) => {
                     *part = Presence::OneOf(values);
                     true
@@ -135,13 +135,13 @@ impl ResourceDescription {
 }
 
 /// What values are said of.
-enum Of<'a> {
+enum Facet<'a> {
     Verb,
     Resource(&'a str),
 }
 
 /// Reads `path == "x"` and `["x", "y"].contains(path)`.
-fn one_of(clause: &Expr) -> Option<(Of<'_>, Vec<String>)> {
+fn one_of(clause: &Expr) -> Option<(Facet<'_>, Vec<String>)> {
     let Expr::BinaryOp { op, left, right } = clause else { return None };
     match op {
         BinaryOp::Eq => {
@@ -161,11 +161,11 @@ fn one_of(clause: &Expr) -> Option<(Of<'_>, Vec<String>)> {
     }
 }
 
-fn path(expr: &Expr) -> Option<Of<'_>> {
+fn path(expr: &Expr) -> Option<Facet<'_>> {
     let Expr::GetAttr { expr, attr } = expr else { return None };
     match expr.as_ref() {
-        Expr::Var(Var::Resource) => Some(Of::Resource(attr)),
-        Expr::Var(Var::Context) if attr == "verb" => Some(Of::Verb),
+        Expr::Var(Var::Resource) => Some(Facet::Resource(attr)),
+        Expr::Var(Var::Context) if attr == "verb" => Some(Facet::Verb),
         _ => None,
     }
 }
@@ -180,7 +180,7 @@ fn text(expr: &Expr) -> Option<String> {
 /// Reads `resource.path like "/x/*"`.
 fn prefix(expr: &Expr) -> Option<String> {
     let Expr::Like { expr, pattern } = expr else { return None };
-    if !matches!(path(expr), Some(Of::Resource("path"))) {
+    if !matches!(path(expr), Some(Facet::Resource("path"))) {
         return None;
     }
     let (last, before) = pattern.split_last()?;

@@ -227,7 +227,7 @@ pub struct Exception {
 }
 
 /// Somebody, and what is known of them.
-struct Whom {
+struct PossibleSubject {
     subject: AccessSubject,
     via: Option<AccessSubject>,
     principal: Party,
@@ -245,7 +245,12 @@ impl AccessPolicies<'_> {
             .of_effect(Effect::Permit)
             .filter_map(|permit| {
                 let (subject, principal) = subject_of(&permit.principal);
-                self.access(permit, question, Whom { subject, via: None, principal }, false)
+                self.access(
+                    permit,
+                    question,
+                    PossibleSubject { subject, via: None, principal },
+                    false,
+                )
             })
             .collect();
         found.sort_by(|a, b| (&a.subject, &a.policy).cmp(&(&b.subject, &b.policy)));
@@ -266,7 +271,7 @@ impl AccessPolicies<'_> {
                 let subject = AccessSubject::User(subject.user.clone());
                 let (via, _) = subject_of(&permit.principal);
                 let via = (via != subject).then_some(via);
-                let whom = Whom { subject, via, principal: party.clone() };
+                let whom = PossibleSubject { subject, via, principal: party.clone() };
                 found.extend(self.access(permit, question, whom, true));
             }
         }
@@ -277,10 +282,10 @@ impl AccessPolicies<'_> {
         &self,
         permit: &ScopedPolicy<'_>,
         question: &AccessQuestion,
-        whom: Whom,
+        whom: PossibleSubject,
         with_scope: bool,
     ) -> Option<Access> {
-        let Whom { subject, via, principal } = whom;
+        let PossibleSubject { subject, via, principal } = whom;
         let mut facts = self.facts(question, principal);
         if !permit.is_about(&facts) {
             return None;

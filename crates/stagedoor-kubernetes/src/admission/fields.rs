@@ -117,7 +117,12 @@ impl Fields {
     pub(crate) fn tags(self) -> Result<Tags, String> {
         let mut tags = Tags::default();
         let mut room = PATH_BYTES;
-        self.add(&mut String::new(), Within { list: false, partial: false }, &mut tags, &mut room)?;
+        self.add(
+            &mut String::new(),
+            FieldPosition { list: false, partial: false },
+            &mut tags,
+            &mut room,
+        )?;
         Ok(tags)
     }
 
@@ -125,7 +130,7 @@ impl Fields {
     fn add(
         self,
         path: &mut String,
-        within: Within,
+        within: FieldPosition,
         tags: &mut Tags,
         room: &mut usize,
     ) -> Result<(), String> {
@@ -148,12 +153,12 @@ impl Fields {
             path.push('/');
             escape(&name, path);
             let partial = within.partial || field.count < self.count;
-            field.add(path, Within { partial, ..within }, tags, room)?;
+            field.add(path, FieldPosition { partial, ..within }, tags, room)?;
             path.truncate(length);
         }
         if let Some(elements) = self.elements {
             path.push_str("/*");
-            elements.add(path, Within { list: true, ..within }, tags, room)?;
+            elements.add(path, FieldPosition { list: true, ..within }, tags, room)?;
             path.truncate(length);
         }
         Ok(())
@@ -162,7 +167,7 @@ impl Fields {
 
 /// Where a path leads through.
 #[derive(Debug, Clone, Copy)]
-struct Within {
+struct FieldPosition {
     list: bool,
     partial: bool,
 }

@@ -34,7 +34,7 @@ pub(crate) enum Fact {
 
 /// Whether one fact follows from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Follows {
+pub(crate) enum Implication {
     /// It may or may not.
     Unknown,
     /// It does, if what stands before it in its policy can be evaluated.
@@ -305,18 +305,19 @@ pub(crate) fn contradiction(facts: &[&Fact]) -> Option<(Fact, Fact)> {
 }
 
 /// Returns whether a fact holds wherever all of these do.
-pub(crate) fn follows(facts: &[&Fact], wanted: &Fact) -> Follows {
+pub(crate) fn follows(facts: &[&Fact], wanted: &Fact) -> Implication {
     if facts.iter().any(|fact| fact.implies(wanted)) {
-        return Follows::Yes;
+        return Implication::Yes;
     }
     if let Fact::Any(lists) = wanted
         && lists.len() <= ALTERNATIVES
     {
         for (number, list) in lists.iter().enumerate() {
-            let all = list.iter().map(|fact| follows(facts, fact)).min().unwrap_or(Follows::Yes);
+            let all =
+                list.iter().map(|fact| follows(facts, fact)).min().unwrap_or(Implication::Yes);
             // An alternative before it is evaluated first, and may fail.
-            let bound = if number == 0 { Follows::Yes } else { Follows::IfEvaluated };
-            if all != Follows::Unknown {
+            let bound = if number == 0 { Implication::Yes } else { Implication::IfEvaluated };
+            if all != Implication::Unknown {
                 return all.min(bound);
             }
         }
@@ -329,7 +330,7 @@ pub(crate) fn follows(facts: &[&Fact], wanted: &Fact) -> Follows {
         }
         _ => false,
     });
-    if by_cases { Follows::Yes } else { Follows::Unknown }
+    if by_cases { Implication::Yes } else { Implication::Unknown }
 }
 
 fn text(expr: &Expr) -> Text {
@@ -472,7 +473,7 @@ mod tests {
 
     #[test]
     fn what_follows_is_found() -> anyhow::Result<()> {
-        use Follows::{IfEvaluated, Unknown, Yes};
+        use Implication::{IfEvaluated, Unknown, Yes};
         for (given, wanted, expected) in [
             (r#"resource.kind == "a""#, r#"["a", "b"].contains(resource.kind)"#, Yes),
             (r#"resource.kind == "a""#, r#""a" == resource.kind"#, Yes),

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use stagedoor_analysis::Library;
 
 use super::environments::{is_within, numbers};
-use super::fact::{Fact, Follows, follows};
+use super::fact::{Fact, Implication, follows};
 use super::normal::Normal;
 
 /// The analysis is asked about at most so many others.
@@ -118,7 +118,7 @@ fn speaks_of_the_same(policy: &Normal<'_>, other: &Normal<'_>) -> bool {
         && own.len() == theirs.len()
         && is_within(&policy.combinations, &other.combinations)
         && theirs.iter().zip(&own).all(|(theirs, own)| {
-            follows(&[*own], theirs) != Follows::Unknown || theirs.term() == own.term()
+            follows(&[*own], theirs) != Implication::Unknown || theirs.term() == own.term()
         })
         && theirs.iter().zip(&own).any(|(theirs, own)| theirs != own)
 }
@@ -130,7 +130,7 @@ fn relation(policy: &Normal<'_>, other: &Normal<'_>, is_earlier: bool) -> Option
         return None;
     }
     let covered = covers(other, policy);
-    if covered == Follows::Unknown {
+    if covered == Implication::Unknown {
         return None;
     }
     if !same_effect {
@@ -140,21 +140,21 @@ fn relation(policy: &Normal<'_>, other: &Normal<'_>, is_earlier: bool) -> Option
     let back = covers(policy, other);
     let in_order = policy.facts().starts_with(&other.facts());
     // A forbid that cannot be evaluated denies: what is evaluated first matters.
-    let sure = covered == Follows::Yes && (policy.is_permit() || in_order);
+    let sure = covered == Implication::Yes && (policy.is_permit() || in_order);
     match back {
-        Follows::Unknown => Some(Pair::Subsumed { sure }),
+        Implication::Unknown => Some(Pair::Subsumed { sure }),
         _ if is_earlier => None,
-        _ => Some(Pair::Duplicate { sure: sure && back == Follows::Yes }),
+        _ => Some(Pair::Duplicate { sure: sure && back == Implication::Yes }),
     }
 }
 
 /// Returns whether `wide` is satisfied whenever `narrow` is.
-fn covers(wide: &Normal<'_>, narrow: &Normal<'_>) -> Follows {
+fn covers(wide: &Normal<'_>, narrow: &Normal<'_>) -> Implication {
     if !is_within(&narrow.combinations, &wide.combinations) {
-        return Follows::Unknown;
+        return Implication::Unknown;
     }
     let given = narrow.facts();
-    wide.facts().into_iter().map(|fact| follows(&given, fact)).min().unwrap_or(Follows::Yes)
+    wide.facts().into_iter().map(|fact| follows(&given, fact)).min().unwrap_or(Implication::Yes)
 }
 
 /// How many policies of a key are still compared one by one.

@@ -39,7 +39,7 @@ pub(super) fn apply(engine: &Engine, findings: &mut Vec<LintFinding>) {
     for (name, text) in marked {
         of_file(name, text, spans.remove(name).unwrap_or_default(), &mut suppressions);
     }
-    let about = About::of(&suppressions);
+    let about = SuppressionIndex::of(&suppressions);
     for finding in findings.iter_mut() {
         let suppressing = about.finding(finding);
         if let Some(suppression) = suppressing.and_then(|number| suppressions.get_mut(number)) {
@@ -51,24 +51,24 @@ pub(super) fn apply(engine: &Engine, findings: &mut Vec<LintFinding>) {
 }
 
 /// The first suppression by its number, for each code and what it is about.
-struct About(HashMap<(String, Where), usize>);
+struct SuppressionIndex(HashMap<(String, SuppressedPlace), usize>);
 
 #[derive(PartialEq, Eq, Hash)]
-enum Where {
+enum SuppressedPlace {
     Line(String, usize),
     File(String),
     /// What has no place, such as an action, is suppressed for all files.
     Anywhere,
 }
 
-impl About {
+impl SuppressionIndex {
     fn of(suppressions: &[Suppression<'_>]) -> Self {
         let mut about = HashMap::new();
         for (number, suppression) in suppressions.iter().enumerate() {
             let file = || suppression.file.to_owned();
             let places = match suppression.lines.clone() {
-                Some(lines) => lines.map(|line| Where::Line(file(), line)).collect(),
-                None => vec![Where::File(file()), Where::Anywhere],
+                Some(lines) => lines.map(|line| SuppressedPlace::Line(file(), line)).collect(),
+                None => vec![SuppressedPlace::File(file()), SuppressedPlace::Anywhere],
             };
             for place in places {
                 about.entry((suppression.code.clone(), place)).or_insert(number);
@@ -81,9 +81,11 @@ impl About {
     fn finding(&self, finding: &LintFinding) -> Option<usize> {
         let LintPlace { file, line, .. } = &finding.place;
         let places = match (file.clone(), *line) {
-            (Some(file), Some(line)) => vec![Where::Line(file.clone(), line), Where::File(file)],
-            (Some(file), None) => vec![Where::File(file)],
-            (None, _) => vec![Where::Anywhere],
+            (Some(file), Some(line)) => {
+                vec![SuppressedPlace::Line(file.clone(), line), SuppressedPlace::File(file)]
+            }
+            (Some(file), None) => vec![SuppressedPlace::File(file)],
+            (None, _) => vec![SuppressedPlace::Anywhere],
         };
         let of = |place| self.0.get(&(finding.code.id().to_owned(), place)).copied();
         places.into_iter().filter_map(of).min()

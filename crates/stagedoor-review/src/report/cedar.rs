@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use stagedoor_core::{Engine, EntityUid, Schema};
 
 use super::{AccessCell, AccessColumn, AccessMatrix, AccessMatrixRow, Verdict};
-use crate::lint::fact::{Fact, Follows, follows};
+use crate::lint::fact::{Fact, Implication, follows};
 use crate::lint::normal::{Normal, normalized};
 
 pub(super) fn matrix(engine: &Engine, schema: &Schema) -> AccessMatrix {
@@ -63,13 +63,13 @@ fn cell(policies: &[&Normal<'_>], principal: &[Fact]) -> AccessCell {
         let left: Vec<String> = policy
             .facts()
             .into_iter()
-            .filter(|fact| follows(&given, fact) != Follows::Yes)
+            .filter(|fact| follows(&given, fact) != Implication::Yes)
             .map(ToString::to_string)
             .collect();
         let is_of_others = policy.facts().into_iter().any(|fact| {
             matches!(fact, Fact::OneOf { term, holds: true, .. } | Fact::Within { term, holds: true, .. }
                 if &**term == "principal")
-                && follows(&given, fact) != Follows::Yes
+                && follows(&given, fact) != Implication::Yes
         });
         if is_of_others {
             continue;

@@ -52,13 +52,13 @@ impl ChildCompiler {
             WasmRuleLoadError::Compiler(format!("`{}`: {e}", self.program.display()))
         })?;
         let talked = talk(&mut child, &head, bytes, limits);
-        if !matches!(talked, Ok(Talk { ended: true, .. })) {
+        if !matches!(talked, Ok(ChildOutput { ended: true, .. })) {
             // Already gone, perhaps.
             let _ = child.kill();
         }
         // A child that was killed ends; one that closed its output is about to.
         let status = child.wait().map_err(failed)?;
-        let Talk { answer, error, ended } = talked.map_err(failed)?;
+        let ChildOutput { answer, error, ended } = talked.map_err(failed)?;
         if !ended {
             return Err(WasmRuleLoadError::CompileLimit(format!("{:?}", limits.longest())));
         }
@@ -96,7 +96,7 @@ impl ChildCompiler {
 }
 
 /// What a child said.
-struct Talk {
+struct ChildOutput {
     answer: Vec<u8>,
     error: Vec<u8>,
     /// Whether it came to an end in time.
@@ -104,7 +104,12 @@ struct Talk {
 }
 
 /// Writes to and reads from a child, until it closes its output or its time is out.
-fn talk(child: &mut Child, head: &[u8], bytes: &[u8], limits: &CompileLimits) -> io::Result<Talk> {
+fn talk(
+    child: &mut Child,
+    head: &[u8],
+    bytes: &[u8],
+    limits: &CompileLimits,
+) -> io::Result<ChildOutput> {
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(mut input), Some(output), Some(errors)) = pipes else {
         return Err(io::Error::other("it has no pipes"));
@@ -139,7 +144,7 @@ fn talk(child: &mut Child, head: &[u8], bytes: &[u8], limits: &CompileLimits) ->
             let _ = child.kill();
         }
         let error = error.join().unwrap_or_else(|_| Ok(Vec::new()))?;
-        Ok(Talk { answer, error, ended })
+        Ok(ChildOutput { answer, error, ended })
     })
 }
 

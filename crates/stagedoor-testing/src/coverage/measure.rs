@@ -30,13 +30,13 @@ enum Truth {
 
 /// What the whole policy says for each truth of a part.
 #[derive(Clone, Copy)]
-struct Whole {
+struct PolicyTruths {
     if_true: Truth,
     if_false: Truth,
     if_error: Truth,
 }
 
-impl Whole {
+impl PolicyTruths {
     fn of(self, part: Truth) -> Truth {
         match part {
             Truth::True => self.if_true,
@@ -71,7 +71,8 @@ impl MeasuredPolicy<'_> {
                 None => truth(trial.holds(&clause.expr)),
             })
             .collect();
-        let whole = Whole { if_true: Truth::True, if_false: Truth::False, if_error: Truth::Error };
+        let whole =
+            PolicyTruths { if_true: Truth::True, if_false: Truth::False, if_error: Truth::Error };
         let outcomes = VerdictEffects::of(self, trial);
         let mut visit = Visit { values: &values, outcomes: &outcomes, counts };
         visit.tree(&self.clauses.tree, whole);
@@ -146,13 +147,13 @@ struct Visit<'a> {
 impl Visit<'_> {
     /// Counts the clauses of a tree that is evaluated, as Cedar does, up to where its value is
     /// known.
-    fn tree(&mut self, tree: &Tree, whole: Whole) {
+    fn tree(&mut self, tree: &Tree, whole: PolicyTruths) {
         match tree {
             Tree::Clause(number) => self.clause(*number, whole),
             Tree::Not(inner) => {
                 self.tree(
                     inner,
-                    Whole { if_true: whole.if_false, if_false: whole.if_true, ..whole },
+                    PolicyTruths { if_true: whole.if_false, if_false: whole.if_true, ..whole },
                 );
             }
             Tree::All(parts) => self.chain(parts, whole, true),
@@ -161,7 +162,7 @@ impl Visit<'_> {
     }
 
     /// Visits the parts of `&&` or `||` up to the one that settles it.
-    fn chain(&mut self, parts: &[Tree], whole: Whole, is_and: bool) {
+    fn chain(&mut self, parts: &[Tree], whole: PolicyTruths, is_and: bool) {
         let goes_on = if is_and { Truth::True } else { Truth::False };
         let own: Vec<Truth> = parts.iter().map(|part| value(part, self.values)).collect();
         // For each part what those after it come to.
@@ -174,8 +175,8 @@ impl Visit<'_> {
         for ((part, rest), value) in parts.iter().zip(rests.into_iter().rev()).zip(own) {
             let rest = whole.of(rest);
             let of_part = match is_and {
-                true => Whole { if_true: rest, ..whole },
-                false => Whole { if_false: rest, ..whole },
+                true => PolicyTruths { if_true: rest, ..whole },
+                false => PolicyTruths { if_false: rest, ..whole },
             };
             self.tree(part, of_part);
             if value != goes_on {
@@ -184,7 +185,7 @@ impl Visit<'_> {
         }
     }
 
-    fn clause(&mut self, number: usize, whole: Whole) {
+    fn clause(&mut self, number: usize, whole: PolicyTruths) {
         let value = self.values.get(number).copied().unwrap_or(Truth::Error);
         let Some(counts) = self.counts.get_mut(number) else { return };
         let matters = u64::from(self.outcomes.differ(whole.if_true, whole.if_false));

@@ -32,7 +32,7 @@ pub(super) struct Sets {
 }
 
 /// What a policy says to rows: those that are in none are not satisfied.
-struct Says {
+struct RowVerdicts {
     satisfied: Rows,
     errs: Rows,
     /// It depends on what of the context is not known.
@@ -50,7 +50,7 @@ struct RowTest {
 
 /// What a test depends on.
 #[derive(Debug, Default)]
-struct Reads<'t> {
+struct TestInputs<'t> {
     /// Which entity it is.
     identity: bool,
     /// The first steps from the entity.
@@ -104,10 +104,10 @@ impl Block<'_, '_, '_, '_> {
         Ok(Sets { allowed, alone })
     }
 
-    fn policy(&self, policy: PolicyInfo<'_>, rows: &Rows) -> Result<Says, DecideError> {
+    fn policy(&self, policy: PolicyInfo<'_>, rows: &Rows) -> Result<RowVerdicts, DecideError> {
         let stored = policy.policy;
         let var = self.lister.var;
-        let mut says = Says { satisfied: Rows::NONE, errs: Rows::NONE, open: Rows::NONE };
+        let mut says = RowVerdicts { satisfied: Rows::NONE, errs: Rows::NONE, open: Rows::NONE };
         let (own, other) = match var {
             Var::Principal => (&stored.principal, (&stored.resource, Var::Resource)),
             _ => (&stored.resource, (&stored.principal, Var::Principal)),
@@ -376,7 +376,7 @@ impl Block<'_, '_, '_, '_> {
         self.lister.engine.0.view(&request, self.lister.entities).eval(test)
     }
 
-    fn reads<'t>(&'t self, test: &'t Predicate) -> Reads<'t> {
+    fn reads<'t>(&'t self, test: &'t Predicate) -> TestInputs<'t> {
         self.reads_of(SmallVec::from_iter([test]), SmallVec::new())
     }
 
@@ -384,8 +384,8 @@ impl Block<'_, '_, '_, '_> {
         &'t self,
         mut tests: SmallVec<[&'t Predicate; 8]>,
         mut terms: SmallVec<[&'t Operand; 8]>,
-    ) -> Reads<'t> {
-        let mut reads = Reads::default();
+    ) -> TestInputs<'t> {
+        let mut reads = TestInputs::default();
         while let Some(test) = tests.pop() {
             match test {
                 Predicate::OneOf { path, .. }
@@ -432,7 +432,7 @@ impl Block<'_, '_, '_, '_> {
         reads
     }
 
-    fn add_path<'t>(&'t self, path: PathNumber, reads: &mut Reads<'t>) {
+    fn add_path<'t>(&'t self, path: PathNumber, reads: &mut TestInputs<'t>) {
         // A path that is not known is looked at row by row.
         let Some(Path { var, steps }) = self.view.symbols.path(path) else {
             reads.identity = true;

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::super::object::ObjectSource;
 use super::super::resolve::{Grant, Grantee, ResolvedRbac};
-use super::covers::{Access, Covers};
+use super::covers::{Access, RuleCoverage};
 use super::danger::{
     APPROVE, APPROVE_SIGNERS, BIND, BIND_CLUSTER, BINDINGS, CHANGE_CLUSTER_ROLES, CHANGE_PODS,
     CHANGE_WORKLOADS, CLUSTER_BINDINGS, CREATE_PODS, CREATE_SECRETS, CREATE_WORKLOADS, ESCALATE,
@@ -327,7 +327,7 @@ impl<'a> Holder<'a> {
 
     fn has(&self, accesses: &[Access], namespace: Option<&str>) -> bool {
         self.held.iter().any(|held| {
-            let covers = Covers { rule: held.grant.rule() };
+            let covers = RuleCoverage { rule: held.grant.rule() };
             held.reaches(namespace) && accesses.iter().any(|access| covers.covers(access))
         })
     }
@@ -336,8 +336,9 @@ impl<'a> Holder<'a> {
     fn to_accounts(&self, held: &HeldRule<'a>, grantees: &[&Grantee], ways: &mut Vec<Way<'a>>) {
         let (grant, rule) = (held.grant, held.grant.rule());
         let namespace = grant.namespace();
-        let covers =
-            |accesses: &[Access]| accesses.iter().any(|access| Covers { rule }.covers(access));
+        let covers = |accesses: &[Access]| {
+            accesses.iter().any(|access| RuleCoverage { rule }.covers(access))
+        };
         let accounts = || match namespace {
             Some(namespace) => Node::AccountsOf(namespace.to_owned()),
             None => Node::EveryAccount,
@@ -385,8 +386,9 @@ impl<'a> Holder<'a> {
     fn to_targets(&self, held: &HeldRule<'a>, ways: &mut Vec<Way<'a>>) {
         let (grant, rule) = (held.grant, held.grant.rule());
         let namespace = grant.namespace();
-        let covers =
-            |accesses: &[Access]| accesses.iter().any(|access| Covers { rule }.covers(access));
+        let covers = |accesses: &[Access]| {
+            accesses.iter().any(|access| RuleCoverage { rule }.covers(access))
+        };
         let mut add = |target, does: &str| {
             ways.push((grant, Node::Target(target), does.to_owned()));
         };
@@ -402,7 +404,7 @@ impl<'a> Holder<'a> {
         if grant.grantee().name() == "system:masters" {
             add(ChainTarget::ClusterAdmin, "is let through without being asked about");
         }
-        if (Covers { rule }).everything() {
+        if (RuleCoverage { rule }).everything() {
             add(ChainTarget::ClusterAdmin, "holds every verb on every resource");
         }
         let is_admin = rule.resource_names.iter().any(|name| name == "cluster-admin");
@@ -439,7 +441,7 @@ impl<'a> Holder<'a> {
         ways: &mut Vec<Way<'a>>,
     ) {
         let (grant, rule) = (held.grant, held.grant.rule());
-        let (covers, namespace) = (Covers { rule }, grant.namespace());
+        let (covers, namespace) = (RuleCoverage { rule }, grant.namespace());
         let named = !rule.resource_names.is_empty();
         let known = |grantee: Grantee| grantees.contains(&&grantee).then_some(Node::Who(grantee));
         let mut add = |node, does: &str| ways.push((grant, node, does.to_owned()));
@@ -505,7 +507,7 @@ impl<'a> Holder<'a> {
 
     fn has_somewhere(&self, accesses: &[Access]) -> bool {
         self.held.iter().any(|held| {
-            let covers = Covers { rule: held.grant.rule() };
+            let covers = RuleCoverage { rule: held.grant.rule() };
             accesses.iter().any(|access| covers.covers(access))
         })
     }

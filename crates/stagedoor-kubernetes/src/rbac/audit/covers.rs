@@ -12,11 +12,11 @@ pub(super) struct Access {
 
 /// A rule, asked what it covers.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Covers<'a> {
+pub(super) struct RuleCoverage<'a> {
     pub(super) rule: &'a PolicyRule,
 }
 
-impl Covers<'_> {
+impl RuleCoverage<'_> {
     fn has(list: &[String], wanted: &str) -> bool {
         list.iter().any(|item| item == "*" || item == wanted)
     }

@@ -6,7 +6,7 @@ use super::super::object::{PolicyRule, Role};
 use super::super::resolve::{Grant, Grantee, ResolvedRbac};
 use super::AuditSeverity::{self, Critical, High, Info, Low, Medium};
 use super::check::AuditCheck;
-use super::covers::{Access, Covers};
+use super::covers::{Access, RuleCoverage};
 use super::danger::{DANGERS, Danger};
 use crate::subject::Identity;
 
@@ -71,7 +71,7 @@ impl<'a> Holdings<'a> {
     /// Returns whether somebody holds any of these, where a grant of theirs holds.
     fn has_any(&self, grantee: &Grantee, accesses: &[Access], namespace: Option<&str>) -> bool {
         self.held_by(grantee).any(|held| {
-            let covers = Covers { rule: held.grant.rule() };
+            let covers = RuleCoverage { rule: held.grant.rule() };
             held.reaches(namespace) && accesses.iter().any(|access| covers.covers(access))
         })
     }
@@ -118,7 +118,7 @@ pub(super) fn of_grant(grant: &Grant<'_>, holdings: &Holdings<'_>) -> Vec<RuleFi
         return found;
     }
     found.extend(of_impersonation(grant.rule, namespace));
-    let is_broad = Covers { rule: grant.rule }.every_resource();
+    let is_broad = RuleCoverage { rule: grant.rule }.every_resource();
     for danger in DANGERS {
         let Some(severity) = severity(danger, grant.rule, namespace) else { continue };
         // A rule about everything is told as such; beside it only what is bad by itself.
@@ -140,7 +140,7 @@ pub(super) fn of_grant(grant: &Grant<'_>, holdings: &Holdings<'_>) -> Vec<RuleFi
 
 /// Returns how bad a kind of grant is if a rule is one.
 fn severity(danger: &Danger, rule: &PolicyRule, namespace: Option<&str>) -> Option<AuditSeverity> {
-    let covers = Covers { rule };
+    let covers = RuleCoverage { rule };
     if !danger.access.iter().any(|access| covers.covers(access)) {
         return None;
     }
@@ -166,7 +166,7 @@ fn place(namespace: Option<&str>) -> String {
 
 /// Returns what is said of stars.
 fn of_stars(rule: &PolicyRule, namespace: Option<&str>) -> Vec<RuleFinding> {
-    let covers = Covers { rule };
+    let covers = RuleCoverage { rule };
     let in_cluster = namespace.is_none();
     let either = |cluster, else_is| if in_cluster { cluster } else { else_is };
     let place = place(namespace);
@@ -204,7 +204,7 @@ fn of_stars(rule: &PolicyRule, namespace: Option<&str>) -> Vec<RuleFinding> {
 
 /// Returns what is said of impersonation, by its old verb and by those of KEP-5284.
 fn of_impersonation(rule: &PolicyRule, namespace: Option<&str>) -> Vec<RuleFinding> {
-    let covers = Covers { rule };
+    let covers = RuleCoverage { rule };
     let in_cluster = namespace.is_none();
     let named = !rule.resource_names.is_empty();
     let severity = match (named, in_cluster) {
@@ -261,7 +261,7 @@ pub(super) const MODES: [(&str, &str, bool); 5] = [
     ("associated-node", "nodes", false),
 ];
 
-fn legacy_kinds(covers: &Covers<'_>, in_cluster: bool) -> Vec<&'static str> {
+fn legacy_kinds(covers: &RuleCoverage<'_>, in_cluster: bool) -> Vec<&'static str> {
     let mut whom = Vec::new();
     for (group, resource) in [("", "users"), ("", "groups"), (AUTHENTICATION, "uids")] {
         if in_cluster && covers.any(&["impersonate"], group, &[resource]) {
