@@ -126,29 +126,13 @@ pub fn with_permission_help(error: LoadError) -> LoadError {
     })
 }
 
-/// Returns the known permission whose name differs in no more than two letters.
+/// Returns the known permission whose name differs in no more than two letters: what is further off
+/// is more likely another plugin's.
 fn alike(name: &str) -> Option<String> {
     let permissions = Permissions::known().ok()?;
     let names = permissions.iter().map(Permission::name);
-    let near = names.map(|known| (distance(name, known), known)).min()?;
+    let near = names.map(|known| (strsim::levenshtein(name, known), known)).min()?;
     (near.0 <= 2).then(|| near.1.to_owned())
-}
-
-/// Returns how many letters must be put in, taken out or exchanged (Levenshtein's distance).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (number, letter) in (1..).zip(one.chars()) {
-        let mut diagonal = std::mem::replace(row.first_mut().unwrap_or(&mut 0), number);
-        let mut left = number;
-        for (place, against) in row.iter_mut().skip(1).zip(&other) {
-            let exchanged = diagonal + usize::from(letter != *against);
-            diagonal = *place;
-            left = exchanged.min(*place + 1).min(left + 1);
-            *place = left;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 /// A table of permissions.

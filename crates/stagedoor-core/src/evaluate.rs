@@ -6,6 +6,8 @@
 
 mod compare;
 mod guards;
+#[cfg(test)]
+mod tests;
 
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
