@@ -3,8 +3,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use stagedoor_core::{
-    DecideError, Engine, Entities, Entity, EntityId, EntityTypeName, EntityUid, Extension,
-    ExtensionType, Limits, PreparedRequest, Record, Request, Value, ValueRef,
+    DecideError, Engine, Entities, Entity, EntityId, EntityTypeName, EntityUid, Extension, Limits,
+    PreparedRequest, Record, Request, Value, ValueRef,
 };
 use stagedoor_tests::conformance::Answer;
 
@@ -101,6 +101,10 @@ fn choices(columns: &[Column]) -> Vec<Vec<Option<&Value>>> {
     })
 }
 
+fn value_refs<'v>(values: &[Option<&'v Value>]) -> Vec<Option<ValueRef<'v>>> {
+    values.iter().map(|value| value.map(ValueRef::from)).collect()
+}
+
 /// What a request is about.
 struct Subject<'a> {
     id: &'a str,
@@ -169,14 +173,11 @@ impl Bench {
         let expected = self.expected(action, subject, context);
         let names =
             |columns: &[Column]| columns.iter().map(|(name, _)| *name).collect::<Vec<&str>>();
-        let refs = |values: &[Option<&Value>]| {
-            values.iter().map(|value| value.map(ValueRef::from)).collect::<Vec<_>>()
-        };
         let Self { engine, store, principal, attributes, tags, fields, doc } = self;
         let (principal, action) = (engine.principal(principal, store)?, engine.action(action)?);
         let type_ = engine.resource_type(doc, &names(attributes), &names(tags))?;
         let contexts = engine.context_type(&action, &names(fields));
-        let (values, in_context) = (refs(subject.values), refs(context));
+        let (values, in_context) = (value_refs(subject.values), value_refs(context));
         let resource = type_.resource(subject.id, &values).with_parents(subject.parents);
         let mut asked = PreparedRequest::new(&principal, &action, resource);
         if let Ok(contexts) = &contexts {
@@ -198,12 +199,13 @@ impl Bench {
     }
 }
 
-/// Compares every row with what the table of answers must not lack: some are refused, some are not.
+/// Compares every row; some must be decided and, where a schema says what fits, some refused.
 fn compare_all<'r>(
     bench: &Bench,
     rows: impl Iterator<Item = (Subject<'r>, Vec<Option<&'r Value>>)>,
 ) -> Result<()> {
     let read: EntityUid = r#"Action::"read""#.parse()?;
+    let exact = bench.engine.is_exact_cedar();
     let (mut decided, mut refused) = (0_usize, 0_usize);
     for (subject, context) in rows {
         let is_decided = bench.compare(&read, &subject, &context).with_context(|| {
@@ -212,7 +214,7 @@ fn compare_all<'r>(
         })?;
         *(if is_decided { &mut decided } else { &mut refused }) += 1;
     }
-    ensure!(decided > 10, "only {decided} of {refused} were decided");
+    ensure!(decided >= 8 && (exact || refused > 10), "{decided} were decided, {refused} refused");
     Ok(())
 }
 

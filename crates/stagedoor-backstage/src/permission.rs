@@ -218,9 +218,5 @@ mod tests {
         ] {
             assert_eq!(alike(name).as_deref(), expected, "{name}");
         }
-        for (one, other, expected) in [("", "", 0), ("abc", "", 3), ("kitten", "sitting", 3)] {
-            assert_eq!(distance(one, other), expected, "{one} {other}");
-            assert_eq!(distance(other, one), expected, "{other} {one}");
-        }
     }
 }

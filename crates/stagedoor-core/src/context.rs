@@ -364,6 +364,11 @@ impl<'a> EvalContext<'a> {
                 PathKey::Unknown => {}
             }
         }
+        self.found_key(path)
+    }
+
+    #[inline(never)]
+    fn found_key(&self, path: PathNumber) -> Option<Option<Key>> {
         match self.found(path) {
             Lookup::Value(value) => Some(self.symbols.key(value)),
             Lookup::Missing | Lookup::Broken => None,
@@ -379,45 +384,52 @@ impl<'a> EvalContext<'a> {
         path: PathNumber,
     ) -> PathKey {
         let Some((var, ordinal)) = self.symbols.ordinal(path) else { return PathKey::Missing };
-        // Where a slot's literal is kept, and the value that it is looked up of.
-        let (kept, value) = match var {
-            Var::Principal => return asked.principal.facts().key(ordinal),
+        match var {
+            Var::Principal => asked.principal.facts().key(ordinal),
             Var::Resource => match &asked.resource {
-                PreparedResource::Stored(stored) => return stored.facts().key(ordinal),
+                PreparedResource::Stored(stored) => stored.facts().key(ordinal),
                 PreparedResource::Slots(resource) => match resource.place_at(ordinal) {
                     Some(PathTarget::Slot(slot)) => {
-                        (bound.of_resource(slot), resource.raw_value(slot))
+                        self.kept(bound.of_resource(slot), || resource.raw_value(slot))
                     }
-                    Some(PathTarget::NoSlot) => return PathKey::Missing,
+                    Some(PathTarget::NoSlot) => PathKey::Missing,
                     Some(PathTarget::Itself) => {
                         let own = self.resource_ids.get().and_then(|ids| ids.own);
-                        return PathKey::There(own.map(Key::uid));
+                        PathKey::There(own.map(Key::uid))
                     }
-                    Some(PathTarget::Elsewhere) | None => return PathKey::Unknown,
+                    Some(PathTarget::Elsewhere) | None => PathKey::Unknown,
                 },
             },
             Var::Context => match &asked.context {
                 PreparedContext::Slots(context) => match context.place_at(ordinal) {
                     Some(PathTarget::Slot(slot)) => {
                         let kept = bound.of_context(asked.resource.len(), slot);
-                        (kept, context.raw_value(slot))
+                        self.kept(kept, || context.raw_value(slot))
                     }
-                    Some(PathTarget::NoSlot) => return PathKey::Missing,
-                    Some(PathTarget::Itself | PathTarget::Elsewhere) | None => {
-                        return PathKey::Unknown;
-                    }
+                    Some(PathTarget::NoSlot) => PathKey::Missing,
+                    Some(PathTarget::Itself | PathTarget::Elsewhere) | None => PathKey::Unknown,
                 },
-                PreparedContext::Record(_) => return PathKey::Unknown,
+                PreparedContext::Record(_) => PathKey::Unknown,
             },
-            Var::Action => return PathKey::Unknown,
-        };
+            Var::Action => PathKey::Unknown,
+        }
+    }
+
+    /// Returns the literal that is kept of a slot; the value is looked at only where none is.
+    #[inline]
+    fn kept<'v>(
+        &self,
+        kept: Option<&Cell<PathKey>>,
+        value: impl FnOnce() -> Option<ValueRef<'v>>,
+    ) -> PathKey {
         match kept.map(Cell::get) {
-            Some(PathKey::Unknown) | None => self.look_up(kept, value),
+            Some(PathKey::Unknown) | None => self.look_up(kept, value()),
             Some(key) => key,
         }
     }
 
     /// Returns the literal that a slot's value equals, and keeps it.
+    #[inline(never)]
     fn look_up(&self, kept: Option<&Cell<PathKey>>, value: Option<ValueRef<'_>>) -> PathKey {
         let key = match value.map(ValueRef::normal) {
             Some(value) => PathKey::There(self.symbols.key(value)),

@@ -11,13 +11,12 @@
 mod action;
 mod context;
 mod known;
+mod path_keys;
 mod principal;
 mod resource;
 mod stored;
 
 use std::cell::{Cell, OnceCell};
-
-use smallvec::SmallVec;
 
 use crate::entities::Entities;
 use crate::error::{DecideError, RequestError};
@@ -30,6 +29,7 @@ use crate::value::{Record, extent};
 
 pub use action::Action;
 pub use context::{ContextType, ContextValues};
+use path_keys::PathKeys;
 pub use principal::Principal;
 pub(crate) use resource::PathTarget;
 pub use resource::{Resource, ResourceType};
@@ -126,10 +126,20 @@ pub(crate) struct Bound {
     pub(crate) resource: Option<EntitySymbols>,
     /// The literals that the resource's attributes equal, by slot, and behind them those of the
     /// context, as far as they were asked for.
-    keys: SmallVec<[Cell<PathKey>; 8]>,
+    keys: PathKeys<Cell<PathKey>, FEW_SLOTS>,
 }
 
+/// Most requests have no more slots.
+const FEW_SLOTS: usize = 8;
+
 impl Bound {
+    fn new(resource: Option<EntitySymbols>, slots: usize) -> Self {
+        let unknown = || Cell::new(PathKey::Unknown);
+        let others = (FEW_SLOTS..slots).map(|_| unknown()).collect();
+        let keys = PathKeys::new([const { Cell::new(PathKey::Unknown) }; FEW_SLOTS], others);
+        Self { resource, keys }
+    }
+
     /// Returns where the literal of an attribute of the resource is kept.
     #[inline]
     pub(crate) fn of_resource(&self, slot: usize) -> Option<&Cell<PathKey>> {
@@ -269,7 +279,7 @@ impl<'a> PreparedRequest<'a> {
             return None;
         }
         let slots = self.resource.len() + self.context.len();
-        Some(Bound { resource, keys: SmallVec::from_elem(Cell::new(PathKey::Unknown), slots) })
+        Some(Bound::new(resource, slots))
     }
 
     fn has_plain_context(&self, limits: &Limits, exact: bool) -> bool {

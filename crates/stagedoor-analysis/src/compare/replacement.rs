@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast;
 use stagedoor_core::{Decision, Effect};
 
-use super::{Direction, Policies, Task, Way, tasks_of};
+use super::{DirectedComparison, Direction, Policies, Task, tasks_of};
 use crate::library::Library;
 use crate::policy::ParseError;
 use crate::search::SearchOutcome;
@@ -80,8 +80,8 @@ fn effect(
         new.extend(after);
     }
     let ways = [
-        Way { direction: Direction::Widened, allows: &replaced, denies: library },
-        Way { direction: Direction::Narrowed, allows: library, denies: &replaced },
+        DirectedComparison { direction: Direction::Widened, allows: &replaced, denies: library },
+        DirectedComparison { direction: Direction::Narrowed, allows: library, denies: &replaced },
     ];
     let mut undecided = BTreeSet::new();
     for (way, (permits, forbids)) in ways.iter().zip([(&new, &old), (&old, &new)]) {
@@ -107,7 +107,7 @@ fn effect(
     })
 }
 
-impl Way<'_, '_> {
+impl DirectedComparison<'_, '_> {
     /// Returns the questions about one schema that both sides have.
     fn tasks(&self, permits: &Policies, forbids: &Policies) -> Vec<Task> {
         let schema = self.allows.schema();

@@ -91,7 +91,7 @@ const HELD: [&str; 66] = [
 
 /// What is left to Cedar: records that policies write.
 const LEFT_TO_CEDAR: [&str; 2] =
-    ["principal.meta == {note: \"n\", depth: 2}", "{level: principal.level}.level == 3"];
+    ["principal.level == {level: 3}.level", "{level: principal.level}.level == 3"];
 
 fn store() -> Result<Entities, Box<dyn Error>> {
     let record = |pairs: [(&str, Value); 2]| -> Record {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cedar_policy::EntityUid;
-use smallvec::SmallVec;
 
+use super::path_keys::PathKeys;
 use crate::entities::Entities;
 use crate::lookup::{Lookup, PathKey, PathValue, step_into};
 use crate::node::{EntitySymbols, Node};
@@ -13,11 +13,14 @@ use crate::symbols::{Key, Path, Symbols, Var};
 /// Beyond so many places at which policies look, values are not looked up beforehand.
 const MANY_PATHS: usize = 256;
 
+/// At no more places than these policies look in most sets.
+const FEW_PATHS: usize = 4;
+
 /// What decisions look up of an entity, side by side in memory.
 pub(crate) struct EntityFacts {
     pub(crate) interned: EntitySymbols,
     /// For each path of the variable that the entity stands for, in order, the literal there.
-    keys: SmallVec<[PathKey; 4]>,
+    keys: PathKeys<PathKey, FEW_PATHS>,
     /// For each path, in order, what is there.
     values: Box<[PathValue]>,
 }
@@ -42,7 +45,9 @@ impl EntityFacts {
             PathValue::Itself => PathKey::There(interned.own.map(Key::uid)),
             PathValue::There(value) => PathKey::There(symbols.key(value.into())),
         };
-        let keys = values.iter().map(key).collect();
+        let mut each = values.iter().map(key);
+        let first = std::array::from_fn(|_| each.next().unwrap_or(PathKey::Unknown));
+        let keys = PathKeys::new(first, each.collect());
         (Self { interned, keys, values }, node)
     }
 
