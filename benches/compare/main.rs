@@ -7,6 +7,7 @@ mod cpu;
 mod edits;
 mod load;
 mod others;
+mod page;
 mod report;
 mod scenarios;
 mod tail;
@@ -41,7 +42,7 @@ struct Compare {
     /// Writes the rows to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Writes the rows to this file as a Markdown table.
+    /// Writes what was measured to this file, as a page in Markdown.
     #[arg(long)]
     markdown: Option<PathBuf>,
     /// Draws the rows to this file as SVG.
@@ -167,7 +168,9 @@ fn compare(arguments: Compare) -> Result<()> {
         write(&path, &(serde_json::to_string_pretty(&rows)? + "\n"))?;
     }
     if let Some(path) = markdown {
-        write(&path, &report::markdown(&rows))?;
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let command = format!("compare {}", arguments.join(" "));
+        write(&path, &page::page(&rows, &scaling, &command))?;
     }
     if let Some(path) = svg {
         write(&path, &chart::svg(&rows))?;
