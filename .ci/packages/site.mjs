@@ -1,5 +1,6 @@
 // Lays out the documents for the site, from where they stand in the repository:
-// `node site.mjs DIR PROGRAM`. The page of all commands is what the program says of itself.
+// `node site.mjs DIR PROGRAM`. The page of all commands is what the program says of itself; the
+// reference of the packages is what TypeDoc makes of them.
 //
 // Which pages there are, pages.json says. Links from one to another stay links; those to other files
 // lead to the repository; one that leads nowhere fails.
@@ -10,8 +11,15 @@ import { dirname, join, normalize, relative } from 'node:path';
 
 import { commandsPage } from './commands.mjs';
 import { root } from './folders.mjs';
+import { referencePage, writeReference } from './reference.mjs';
 
+const BASE = process.env.SITE_BASE ?? '/stagedoor/';
 const REPOSITORY = 'https://github.com/stagedoor/stagedoor';
+
+/** A door that is ajar. */
+const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">
+<path fill="#3451b2" d="M3 1h10v14H3z"/><path fill="#fff" d="M5 3l6 1.5v9L5 13z"/>
+<circle cx="9.5" cy="9" r=".8" fill="#3451b2"/></svg>\n`;
 
 const [out, program] = process.argv.slice(2);
 if (program === undefined)
@@ -33,11 +41,16 @@ function addressOf(file) {
   return file.replace(/(^|\/)README\.md$/, '$1index.md').toLowerCase();
 }
 
+/** The pages that no file has, by what pages.json calls them. */
+const GENERATED = {
+  commands: () => commandsPage(program),
+  reference: () => referencePage(BASE.replace(/\/$/, '')),
+};
 const generated = new Map(
   groups
     .flatMap(({ pages }) => pages)
-    .filter(([, , kind]) => kind === 'generated')
-    .map(([file]) => [file, commandsPage(program)]),
+    .filter(([, , kind]) => kind !== undefined)
+    .map(([file, , kind]) => [file, GENERATED[kind]()]),
 );
 const lost = [];
 
@@ -104,6 +117,10 @@ for (const [file, address] of listed) {
   mkdirSync(dirname(to), { recursive: true });
   writeFileSync(to, laidOut(text, file));
 }
+const icon = join(out, 'public/icon.svg');
+mkdirSync(dirname(icon), { recursive: true });
+writeFileSync(icon, ICON);
+writeReference(join(out, 'public/reference'), BASE, icon);
 if (lost.length > 0) throw new Error(`links that lead nowhere:\n  ${lost.join('\n  ')}`);
 
 const route = file => `/${addressOf(file).replace(/(index)?\.md$/, '')}`;
@@ -111,7 +128,8 @@ const config = {
   title: 'Stagedoor',
   description: 'Permission decisions for platform teams: one set of Cedar policies',
   lang: 'en',
-  base: process.env.SITE_BASE ?? '/stagedoor/',
+  base: BASE,
+  head: [['link', { rel: 'icon', href: `${BASE}icon.svg` }]],
   cleanUrls: false,
   themeConfig: {
     search: { provider: 'local' },
@@ -119,7 +137,7 @@ const config = {
     socialLinks: [{ icon: 'github', link: REPOSITORY }],
     nav: [
       { text: 'Guide', link: route('crates/stagedoor/docs/GUIDE.md') },
-      { text: 'Rust', link: 'https://docs.rs/stagedoor' },
+      { text: 'Reference', link: '/reference' },
       { text: 'Changes', link: route('CHANGELOG.md') },
     ],
     sidebar: groups.map(({ title, pages }) => ({

@@ -1,23 +1,16 @@
 // A whole Backstage app with the page, in Chromium, against the example's backend.
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 
 import { Browser } from '../../../../tests/browser/chromium.mjs';
+import { chromium } from '../../../../tests/browser/serve.mjs';
 import { buildApp } from '../../app/build.mjs';
 import { serveApp } from '../../app/serve.mjs';
 
 const require = createRequire(import.meta.url);
 const { ExampleProcess } = require('../../../backstage/test/exampleProcess.js');
-
-const chromium = process.env.PATH.split(delimiter)
-  .flatMap(folder =>
-    ['chromium', 'chromium-browser', 'google-chrome'].map(name =>
-      join(folder, name),
-    ),
-  )
-  .find(path => existsSync(path));
 
 /** Why nothing can be tested, if so. */
 export const skip =
