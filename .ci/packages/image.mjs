@@ -31,6 +31,8 @@ import { sbom } from './sbom.mjs';
 const USER = 65532;
 const TYPES = 'application/vnd.oci.image';
 const ARCHITECTURES = ['amd64', 'arm64'];
+/** The most that a cluster pulls for one processor, compressed. */
+const LARGEST = 60_000_000;
 const DOCUMENTS = 'usr/share/doc/stagedoor';
 
 const { values } = parseArgs({
@@ -126,6 +128,7 @@ function image(architecture, file, below) {
     annotations: labels,
   });
   const bytes = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
+  if (bytes > LARGEST) throw new Error(`${bytes} bytes compressed, and ${LARGEST} is the most`);
   console.log(`linux/${architecture}: ${bytes} bytes compressed, ${manifest.digest}`);
   return { ...manifest, platform: { architecture, os: 'linux' } };
 }

