@@ -12,10 +12,13 @@ fn the_guide_does_what_it_says() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let (mut files, mut commands) = (0, 0);
     // A fence opens a block and the next one closes it.
-    for block in page.split("```").skip(1).step_by(2) {
+    let parts: Vec<&str> = page.split("```").collect();
+    for (before, block) in parts.iter().step_by(2).zip(parts.iter().skip(1).step_by(2)) {
         let (info, body) = block.split_once('\n').context("a block without a line")?;
         match info.split_once(' ') {
             Some((_, path)) => {
+                // What stands beside the language is not shown to whoever reads.
+                ensure!(before.ends_with(&format!("`{path}`:\n\n")), "nothing names `{path}`");
                 write(directory.path(), path, body)?;
                 files += 1;
             }
