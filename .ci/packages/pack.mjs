@@ -7,7 +7,7 @@
 
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { chmodSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { version } from './dependencies.mjs';
@@ -28,7 +28,9 @@ const { values } = parseArgs({
     artifacts: { type: 'string', default: join(root, 'target/packages/artifacts') },
   },
 });
-const stage = join(values.out, 'stage');
+// npm is run in other folders.
+const out = resolve(values.out);
+const stage = join(out, 'stage');
 const release = version();
 
 /** The packages that are published, by folder. */
@@ -53,7 +55,7 @@ function pack(folder, manifest, crate) {
   const args = ['pack', '--ignore-scripts', '--json', '--pack-destination', stage];
   const [packed] = Object.values(JSON.parse(run('npm', args, { cwd: folder })));
   checkEntries(manifest, packed);
-  renameSync(join(stage, packed.filename), join(values.out, packed.filename));
+  renameSync(join(stage, packed.filename), join(out, packed.filename));
   console.log(`${packed.filename}: ${packed.size} bytes, ${packed.unpackedSize} unpacked`);
   return packed;
 }
@@ -130,7 +132,7 @@ function platformPackages(family, main) {
   return made;
 }
 
-rmSync(values.out, { recursive: true, force: true });
+rmSync(out, { recursive: true, force: true });
 mkdirSync(stage, { recursive: true });
 for (const { folder, manifest } of sources()) {
   const from = join(root, 'bindings', folder);

@@ -1,5 +1,6 @@
-// Prints the text that a page comes to show in Chromium: `node shown.mjs FOLDER`, whose index page
-// it is. A page that asks for what is not in the folder fails.
+// Prints the text that a page comes to show in Chromium: `node shown.mjs FOLDER [ARGUMENT…]`, whose
+// index page it is, with more arguments for Chromium. A page that asks for what is not in the folder
+// fails.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,11 +9,11 @@ import { join } from 'node:path';
 import { Browser } from '../../tests/browser/chromium.mjs';
 import { chromium, serveFolder, SHOWN } from '../../tests/browser/serve.mjs';
 
-const [folder] = process.argv.slice(2);
+const [folder, ...more] = process.argv.slice(2);
 if (chromium === undefined) throw new Error('there is no Chromium: `apt-get install chromium`');
 const profile = mkdtempSync(join(tmpdir(), 'stagedoor-chromium-'));
 const { origin, close } = await serveFolder(folder);
-const browser = new Browser(chromium, profile);
+const browser = new Browser(chromium, profile, more);
 try {
   const page = await browser.page(800, 600);
   await page.open(`${origin}/`);

@@ -5,7 +5,7 @@
 // The packages come from a registry on this machine, everything else from where npm is set up to
 // find it. What runs in those folders knows no path of this repository.
 
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -26,6 +26,9 @@ const programs = join(root, '.ci/packages/programs');
 const backstageModule = '@stagedoor/backstage-plugin-permission-backend-module-stagedoor';
 const frontendPlugin = '@stagedoor/backstage-plugin-stagedoor';
 const libraries = ['node', 'wasm', 'rule-sdk', 'cli'].map(name => `@stagedoor/${name}`);
+/** What Chromium starts on the thread of a page, in bytes. */
+const LARGEST_ON_PAGES = 8 << 20;
+
 /** The commands for npm's packages in the README's table of installs. */
 function installs() {
   const readme = readFileSync(join(root, 'README.md'), 'utf8');
@@ -75,7 +78,14 @@ function tryBrowser(folder, at) {
     console.log('NOT TRIED in a browser: there is no Chromium, `apt-get install chromium`');
     return;
   }
-  const shown = site => run('node', [join(root, '.ci/packages/shown.mjs'), site]).trim();
+  const more = [];
+  const module = join(folder, 'node_modules/@stagedoor/wasm/dist/stagedoor.wasm');
+  if (statSync(module).size > LARGEST_ON_PAGES) {
+    console.log('the module is not one for release: Chromium is told to take one that large');
+    more.push('--enable-features=WebAssemblyUnlimitedSyncCompilation');
+  }
+  const program = join(root, '.ci/packages/shown.mjs');
+  const shown = site => run('node', [program, site, ...more]).trim();
   step('a page in Chromium takes the module by name', () => {
     cpSync(join(programs, 'browser'), folder, { recursive: true });
     const told = shown(folder);

@@ -13,6 +13,8 @@ const ADDON_ONLY = [
   'backstageResiduals',
   'cacheSize',
   'compareBackstage',
+  'decideBackstageEntity',
+  'decideBackstageWithin',
   'decidePrepared',
   'decider',
   'explainBackstage',
@@ -50,6 +52,7 @@ function loadFallback(missing) {
     };
   return {
     DecisionLog: handle('DecisionLog'),
+    DecisionRecorder: handle('DecisionRecorder'),
     Engine: wasm.Engine,
     Entities: wasm.Entities,
     Principal: handle('Principal'),

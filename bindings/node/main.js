@@ -20,6 +20,7 @@ if (addon) {
 const engine = addon ?? loadFallback(error);
 
 module.exports.DecisionLog = engine.DecisionLog ?? decisionLogOf(engine.DecisionRecorder);
+module.exports.DecisionRecorder = engine.DecisionRecorder;
 module.exports.Engine = engine.Engine;
 module.exports.Entities = engine.Entities;
 module.exports.Principal = engine.Principal;

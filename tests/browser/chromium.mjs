@@ -14,14 +14,17 @@ export class Browser {
   /** What it has told, of all pages. */
   events = [];
 
-  /** Starts the program `chromium`; its profile and the screenshots are put into `folder`. */
-  constructor(chromium, folder) {
+  /**
+   * Starts the program `chromium`, with more arguments if there are any; its profile and the
+   * screenshots are put into `folder`.
+   */
+  constructor(chromium, folder, more = []) {
     this.folder = folder;
     mkdirSync(folder, { recursive: true });
     const options = ['--headless=new', '--no-sandbox', '--disable-gpu', '--remote-debugging-pipe'];
     const quiet = ['--no-first-run', '--disable-background-networking', '--disable-dev-shm-usage'];
     const profile = `--user-data-dir=${join(resolve(folder), 'profile')}`;
-    this.process = spawn(chromium, [...options, ...quiet, profile], {
+    this.process = spawn(chromium, [...options, ...quiet, profile, ...more], {
       stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
     });
     this.process.on('exit', code => {

@@ -28,7 +28,10 @@ export async function serveFolder(folder, { base = '/', headers = {}, wasm } = {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, 'http://localhost');
     const inside = pathname.startsWith(base) ? decodeURIComponent(pathname.slice(base.length)) : '';
-    const path = join(folder, inside === '' || inside.endsWith('/') ? `${inside}index.html` : inside);
+    const path = join(
+      folder,
+      inside === '' || inside.endsWith('/') ? `${inside}index.html` : inside,
+    );
     const type = TYPES[extname(path)];
     if (type === 'application/wasm' && wasm) wasm(response);
     else if (type === undefined || !pathname.startsWith(base) || !isFile(path)) {
