@@ -54,7 +54,18 @@ impl ReloadSource for WorldSource {
     }
 
     fn load(&self, in_force: Option<&LoadedWorld>) -> Result<LoadedWorld, LoadFailure> {
-        self.0.load(in_force.map(|before| before.world.engine()))
+        let loaded = self.0.load(in_force.map(|before| before.world.engine()))?;
+        // INVARIANT: before it is in force, so that nobody who asks waits for it.
+        let index = loaded.world.index_entities();
+        let index =
+            index.map_err(|e| LoadFailure::new(e.to_string(), "the entities do not load"))?;
+        tracing::debug!(
+            columns = index.columns,
+            bytes = index.bytes,
+            left_out = index.left_out,
+            "entities are indexed for searches"
+        );
+        Ok(loaded)
     }
 
     fn admit(&self, loaded: &mut LoadedWorld) -> Result<(), LoadFailure> {

@@ -1,8 +1,9 @@
 //! The entities of one type in a store, and which of them have what: kept with the store, made
-//! when it is first asked for.
+//! when it is first asked for, or by [`Engine::index_entities`](crate::Engine::index_entities).
 
 mod rows;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,8 +36,10 @@ pub(crate) enum Facet {
     Itself,
     /// That one, and what it is a member of.
     Above,
-    /// An attribute or tag.
+    /// An attribute or tag, by the literals of policies.
     Value(Step),
+    /// An attribute or tag, by its value.
+    Alike(Step),
     /// The elements of a set that an attribute or tag is.
     Elements(Step),
 }
@@ -47,8 +50,9 @@ pub(crate) struct Column {
     by_key: FastMap<Key, Vec<u32>>,
     /// The rows that have nothing, or of [`Facet::Elements`] no set.
     pub(crate) missing: Vec<u32>,
-    /// Of [`Facet::Value`] the rows that have the same value.
-    pub(crate) alike: Vec<Vec<u32>>,
+    /// Of [`Facet::Alike`] the rows that have the same value; none where there are more values than a
+    /// block has rows, so that each row may as well be looked at.
+    pub(crate) alike: Option<Vec<Vec<u32>>>,
 }
 
 impl Tables {
@@ -69,17 +73,26 @@ impl Tables {
         // The last two numberings: a reload keeps the old engine's requests and the new one's fast.
         let older = tables.iter().map(|table| table.numbering).filter(|n| *n != numbering).max();
         tables.retain(|table| table.numbering == numbering || Some(table.numbering) == older);
-        let mut rows: Vec<Arc<Node>> =
-            nodes.filter(|node| node.entity.uid.type_name() == type_).cloned().collect();
-        rows.sort_unstable_by(|a, b| id(a).cmp(id(b)));
+        let nodes = nodes.filter(|node| node.entity.uid.type_name() == type_);
+        let mut rows: Vec<(u128, &Arc<Node>)> = nodes.map(|node| (start(id(node)), node)).collect();
+        rows.sort_unstable_by(|(a, one), (b, other)| a.cmp(b).then_with(|| id(one).cmp(id(other))));
         let table = Arc::new(Table {
             numbering,
             type_: type_.clone(),
-            rows: rows.into_boxed_slice(),
+            rows: rows.into_iter().map(|(_, node)| Arc::clone(node)).collect(),
             columns: Mutex::default(),
         });
         tables.push(Arc::clone(&table));
         table
+    }
+}
+
+impl Tables {
+    /// Returns how many columns there are in a numbering, and about how many bytes of memory they take.
+    pub(crate) fn size(&self, numbering: u64) -> (usize, usize) {
+        let tables = lock(&self.0);
+        let sizes = tables.iter().filter(|t| t.numbering == numbering).map(|table| table.size());
+        sizes.fold((0, 0), |(columns, bytes), (more, taken)| (columns + more, bytes + taken))
     }
 }
 
@@ -100,6 +113,13 @@ impl Table {
     /// Returns the first row whose id comes after this one.
     pub(crate) fn after(&self, last: &str) -> usize {
         self.rows.partition_point(|node| id(node) <= last)
+    }
+
+    /// Returns how many columns there are, and about how many bytes of memory they take with the rows.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let columns = lock(&self.columns);
+        let bytes: usize = columns.values().map(|column| column.bytes()).sum();
+        (columns.len(), bytes + size_of_val::<[_]>(&self.rows))
     }
 
     pub(crate) fn column(&self, facet: &Facet, symbols: &Symbols) -> Arc<Column> {
@@ -130,21 +150,28 @@ impl Table {
                 }
             }
             Facet::Value(step) => {
-                let mut values: Vec<(Value, u32)> = Vec::new();
                 for (row, node) in rows() {
                     match step_into(Some(node), step) {
+                        Lookup::Value(value) => column.add(row, symbols.key(value)),
+                        Lookup::Missing | Lookup::Broken => column.missing.push(row),
+                    }
+                }
+            }
+            Facet::Alike(step) => {
+                // Sets that differ in order alone are not told to be alike, which costs time only.
+                let mut alike: BTreeMap<Value, Vec<u32>> = BTreeMap::new();
+                let mut is_varied = false;
+                for (row, node) in rows() {
+                    match step_into(Some(node), step) {
+                        Lookup::Value(_) if is_varied => {}
                         Lookup::Value(value) => {
-                            column.add(row, symbols.key(value));
-                            values.push((value.to_value(), row));
+                            alike.entry(value.to_value()).or_default().push(row);
+                            is_varied = alike.len() >= BLOCK;
                         }
                         Lookup::Missing | Lookup::Broken => column.missing.push(row),
                     }
                 }
-                // Sets that differ in order alone are not told to be alike, which costs time only.
-                values.sort_unstable();
-                let same = values.chunk_by(|(a, _), (b, _)| a == b);
-                column.alike =
-                    same.map(|rows| rows.iter().map(|(_, row)| *row).collect()).collect();
+                column.alike = (!is_varied).then(|| alike.into_values().collect());
             }
             Facet::Elements(step) => {
                 for (row, node) in rows() {
@@ -178,6 +205,14 @@ impl Column {
         }
     }
 
+    /// Returns about how many bytes of memory the column takes.
+    fn bytes(&self) -> usize {
+        let lists = self.by_key.values().chain(self.alike.iter().flatten());
+        let rows: usize = lists.chain([&self.missing]).map(Vec::capacity).sum();
+        let lists = self.by_key.capacity() + self.alike.as_ref().map_or(0, Vec::len);
+        size_of::<Self>() + rows * size_of::<u32>() + lists * size_of::<(Key, Vec<u32>)>()
+    }
+
     /// Returns the rows of the block that begins at `start` that have nothing.
     pub(crate) fn without_value(&self, start: usize) -> Rows {
         let mut rows = Rows::NONE;
@@ -201,6 +236,16 @@ pub(crate) fn add(sorted: &[u32], start: usize, rows: &mut Rows) {
 
 fn id(node: &Node) -> &str {
     node.entity.uid.id().unescaped()
+}
+
+/// Returns the first bytes of an id, in an order that is that of ids which differ in them: to compare
+/// them takes no look at the entities.
+fn start(id: &str) -> u128 {
+    let mut first = [0; 16];
+    for (to, from) in first.iter_mut().zip(id.bytes()) {
+        *to = from;
+    }
+    u128::from_be_bytes(first)
 }
 
 /// What is kept is whole at any time: a panic elsewhere leaves nothing half made.

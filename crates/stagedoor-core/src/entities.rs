@@ -385,6 +385,12 @@ impl Entities {
         self.store.tables.table(type_, symbols, self.store.nodes.values())
     }
 
+    /// Returns how many columns there are of the store in an engine's numbering, and about how many
+    /// bytes of memory they take.
+    pub(crate) fn tables_size(&self, symbols: &Symbols) -> (usize, usize) {
+        self.store.tables.size(symbols.numbering)
+    }
+
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
         let is_stored =
             |node: &&Node| !self.added.iter().any(|other| other.entity.uid == node.entity.uid);

@@ -132,7 +132,7 @@ pub use prepared::{
 };
 pub use problem::{LoadError, Problem, Severity};
 pub use query::{
-    ListEntry, ListError, ListPage, Page, PartialContext, Party, Query, QueryAnswer,
+    EntityIndex, ListEntry, ListError, ListPage, Page, PartialContext, Party, Query, QueryAnswer,
     QueryCondition, QueryResidual,
 };
 pub use reason::{nearest_name, plain_reason, unknown_key};

@@ -28,7 +28,7 @@ use crate::value::Record;
 
 use crate::unknown::{Extent, Unknown};
 pub use answer::{QueryAnswer, QueryCondition, QueryResidual};
-pub use list::{ListEntry, ListError, ListPage, Page};
+pub use list::{EntityIndex, ListEntry, ListError, ListPage, Page};
 use partial::{Partial, UnknownType};
 pub use question::{PartialContext, Party, Query};
 

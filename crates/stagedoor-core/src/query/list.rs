@@ -25,8 +25,11 @@ use crate::request::Request;
 use crate::symbols::Var;
 
 mod block;
+mod entity_index;
+mod inputs;
 
 use block::{Block, Sets};
+pub use entity_index::EntityIndex;
 
 /// What of a list is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

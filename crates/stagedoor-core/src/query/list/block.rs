@@ -1,17 +1,17 @@
 //! Policies over a block of entities at once.
 
 use cedar_policy::EntityUid;
-use smallvec::SmallVec;
 
+use super::inputs::{InputReader, Means};
 use super::{Lister, PolicyVerdict};
 use crate::columns::{BLOCK, Facet, Rows, add};
 use crate::context::EvalContext;
 use crate::error::DecideError;
 use crate::evaluate::Evaluation;
 use crate::ir::{Clause, Operand, Predicate};
-use crate::number::{PathNumber, TypeNumber};
+use crate::number::TypeNumber;
 use crate::policy::{EntityScope, PolicyInfo};
-use crate::symbols::{Key, Path, Step, Var};
+use crate::symbols::{Key, Var};
 
 /// A block of the rows of a table.
 pub(super) struct Block<'l, 'e, 'a, 'r> {
@@ -46,17 +46,6 @@ struct RowTest {
     unsure: Rows,
     /// It depends on what of the context is not known.
     open: Rows,
-}
-
-/// What a test depends on.
-#[derive(Debug, Default)]
-struct TestInputs<'t> {
-    /// Which entity it is.
-    identity: bool,
-    /// The first steps from the entity.
-    steps: SmallVec<[&'t Step; 2]>,
-    /// The unknown of the context.
-    open: bool,
 }
 
 impl Block<'_, '_, '_, '_> {
@@ -244,89 +233,59 @@ impl Block<'_, '_, '_, '_> {
             unsure: if held.is_none() { rows.clone() } else { Rows::NONE },
             open: Rows::NONE,
         };
-        let reads = self.reads(test);
+        let is_open = |path| self.view.is_open(path);
+        let symbols = self.view.symbols;
+        let reader = InputReader { symbols, var: self.lister.var, is_open: &is_open };
+        let reads = reader.reads(test);
         if reads.open {
             return RowTest { open: rows.clone(), ..of(Some(false)) };
         }
         if !reads.identity && reads.steps.is_empty() {
             return of(self.view.eval(test));
         }
-        let symbols = self.view.symbols;
-        let known = |holds: Rows, unsure: Rows| RowTest { holds, unsure, open: Rows::NONE };
-        match test {
-            Predicate::OneOf { path, keys } => {
-                match symbols.path(*path).map(|p| p.steps.as_slice()) {
-                    Some([]) => {
-                        let holds = self.having(&Facet::Itself, keys.iter().copied(), rows);
-                        return known(holds, Rows::NONE);
-                    }
-                    Some([step]) => {
-                        let facet = Facet::Value(step.clone());
-                        let holds = self.having(&facet, keys.iter().copied(), rows);
-                        return known(holds, self.missing(&facet, rows));
-                    }
-                    _ => {}
-                }
-            }
-            Predicate::Has { path } => {
-                if let Some([step]) = symbols.path(*path).map(|p| p.steps.as_slice()) {
-                    let missing = self.missing(&Facet::Value(step.clone()), rows);
-                    return known(rows.without(&missing), Rows::NONE);
-                }
-            }
-            Predicate::Contains { path, keys, all } => {
-                if let Some([step]) = symbols.path(*path).map(|p| p.steps.as_slice()) {
-                    let facet = Facet::Elements(step.clone());
-                    let unsure = self.missing(&facet, rows);
-                    let holds = if *all {
-                        let mut holds = rows.without(&unsure);
-                        for key in keys {
-                            holds = self.having(&facet, [*key], &holds);
-                        }
-                        holds
-                    } else {
-                        self.having(&facet, keys.iter().copied(), rows)
-                    };
-                    return known(holds, unsure);
-                }
-            }
-            Predicate::In { var, uids } if *var == self.lister.var => {
-                let keys = uids.iter().copied().map(Key::uid);
-                return known(self.having(&Facet::Above, keys, rows), Rows::NONE);
-            }
-            Predicate::Equal(pair) => {
-                if let Some(holds) = self.itself(pair, rows) {
-                    return known(holds, Rows::NONE);
-                }
-            }
-            _ => {}
-        }
-        match reads.steps.as_slice() {
-            [step] if !reads.identity => self.by_value(test, step, rows),
-            _ => self.by_row(test, rows),
+        match reader.means(test, &reads) {
+            Means::Column(facet) => self.by_column(test, &facet, rows),
+            Means::Itself(other) => match self.row_of(other, rows) {
+                Some(holds) => RowTest { holds, unsure: Rows::NONE, open: Rows::NONE },
+                None => self.by_row(test, rows),
+            },
+            Means::Alike(facet) => self.by_value(test, &facet, rows),
+            Means::Each => self.by_row(test, rows),
         }
     }
 
-    /// Returns the row that is an entity, where a test holds what is listed against one that does not
-    /// depend on it: `resource.owner == principal`.
-    fn itself(&self, [left, right]: &[Operand; 2], rows: &Rows) -> Option<Rows> {
-        let is_itself = |term: &Operand| match term {
-            Operand::Path(path) => self
-                .view
-                .symbols
-                .path(*path)
-                .is_some_and(|path| path.var == self.lister.var && path.steps.is_empty()),
-            _ => false,
+    fn by_column(&self, test: &Predicate, facet: &Facet, rows: &Rows) -> RowTest {
+        let missing = |rows| match facet {
+            Facet::Itself | Facet::Above => Rows::NONE,
+            Facet::Value(_) | Facet::Elements(_) | Facet::Alike(_) => self.missing(facet, rows),
         };
-        let other = match (is_itself(left), is_itself(right)) {
-            (true, false) => right,
-            (false, true) => left,
-            _ => return None,
+        let (holds, unsure) = match test {
+            Predicate::OneOf { keys, .. } => {
+                (self.having(facet, keys.iter().copied(), rows), missing(rows))
+            }
+            Predicate::Has { .. } => (rows.without(&missing(rows)), Rows::NONE),
+            Predicate::Contains { keys, all: false, .. } => {
+                (self.having(facet, keys.iter().copied(), rows), missing(rows))
+            }
+            Predicate::Contains { keys, all: true, .. } => {
+                let unsure = missing(rows);
+                let mut holds = rows.without(&unsure);
+                for key in keys {
+                    holds = self.having(facet, [*key], &holds);
+                }
+                (holds, unsure)
+            }
+            Predicate::In { uids, .. } => {
+                let keys = uids.iter().copied().map(Key::uid);
+                (self.having(facet, keys, rows), Rows::NONE)
+            }
+            _ => return self.by_row(test, rows),
         };
-        let reads = self.reads_of(SmallVec::new(), SmallVec::from_iter([other]));
-        if reads.identity || reads.open || !reads.steps.is_empty() {
-            return None;
-        }
+        RowTest { holds, unsure, open: Rows::NONE }
+    }
+
+    /// Returns the row of what the listed entity is compared with.
+    fn row_of(&self, other: &Operand, rows: &Rows) -> Option<Rows> {
         let uid = self.view.entity(other)?;
         let mut holds = Rows::NONE;
         if Some(uid.type_name()) == self.lister.table.uid(0).map(EntityUid::type_name) {
@@ -338,14 +297,14 @@ impl Block<'_, '_, '_, '_> {
     }
 
     /// Decides once for all rows that have the same value: whatever is reached from it is the same.
-    fn by_value(&self, test: &Predicate, step: &Step, rows: &Rows) -> RowTest {
-        let facet = Facet::Value(step.clone());
-        let column = self.lister.table.column(&facet, self.view.symbols);
-        if column.alike.len() >= rows.count() {
+    fn by_value(&self, test: &Predicate, facet: &Facet, rows: &Rows) -> RowTest {
+        let column = self.lister.table.column(facet, self.view.symbols);
+        let Some(groups) = column.alike.as_ref().filter(|groups| groups.len() < rows.count())
+        else {
             return self.by_row(test, rows);
-        }
+        };
         let mut tested = RowTest { holds: Rows::NONE, unsure: Rows::NONE, open: Rows::NONE };
-        for group in column.alike.iter().chain([&column.missing]) {
+        for group in groups.iter().chain([&column.missing]) {
             let mut alike = Rows::NONE;
             add(group, self.start, &mut alike);
             let alike = alike.and(rows);
@@ -374,79 +333,6 @@ impl Block<'_, '_, '_, '_> {
     fn eval(&self, test: &Predicate, row: usize) -> Option<bool> {
         let request = self.lister.request_of(self.lister.table.uid(self.start + row)?);
         self.lister.engine.0.view(&request, self.lister.entities).eval(test)
-    }
-
-    fn reads<'t>(&'t self, test: &'t Predicate) -> TestInputs<'t> {
-        self.reads_of(SmallVec::from_iter([test]), SmallVec::new())
-    }
-
-    fn reads_of<'t>(
-        &'t self,
-        mut tests: SmallVec<[&'t Predicate; 8]>,
-        mut terms: SmallVec<[&'t Operand; 8]>,
-    ) -> TestInputs<'t> {
-        let mut reads = TestInputs::default();
-        while let Some(test) = tests.pop() {
-            match test {
-                Predicate::OneOf { path, .. }
-                | Predicate::Contains { path, .. }
-                | Predicate::True { path }
-                | Predicate::Has { path } => self.add_path(*path, &mut reads),
-                Predicate::In { var, .. } => reads.identity |= *var == self.lister.var,
-                // The type is the same for all rows.
-                Predicate::Is { .. } => {}
-                Predicate::Not(test) => tests.push(test),
-                Predicate::All(all) | Predicate::Any(all) => tests.extend(all.iter()),
-                Predicate::If(all) => tests.extend(all.iter()),
-                Predicate::Equal(pair)
-                | Predicate::MemberOf(pair)
-                | Predicate::HasTag(pair)
-                | Predicate::Element(pair)
-                | Predicate::Less { terms: pair, .. }
-                | Predicate::Superset { terms: pair, .. } => terms.extend(pair.iter()),
-                Predicate::Like { term, .. }
-                | Predicate::OfType { term, .. }
-                | Predicate::HasAttribute { term, .. }
-                | Predicate::Empty(term)
-                | Predicate::Value(term) => terms.push(term),
-            }
-            while let Some(term) = terms.pop() {
-                match term {
-                    Operand::Path(path) => self.add_path(*path, &mut reads),
-                    Operand::Bool(_)
-                    | Operand::Long(_)
-                    | Operand::String(_)
-                    | Operand::Uid(_)
-                    | Operand::Extension(_) => {}
-                    Operand::Set(items) | Operand::Call(_, items) => terms.extend(items.iter()),
-                    Operand::Attribute(term, _) | Operand::Negative(term) => terms.push(term),
-                    Operand::Tag(pair) | Operand::Arithmetic(_, pair) => terms.extend(pair.iter()),
-                    Operand::If(test, pair) => {
-                        tests.push(test);
-                        terms.extend(pair.iter());
-                    }
-                    Operand::Predicate(test) => tests.push(test),
-                }
-            }
-        }
-        reads
-    }
-
-    fn add_path<'t>(&'t self, path: PathNumber, reads: &mut TestInputs<'t>) {
-        // A path that is not known is looked at row by row.
-        let Some(Path { var, steps }) = self.view.symbols.path(path) else {
-            reads.identity = true;
-            return;
-        };
-        if *var == Var::Context {
-            reads.open |= self.view.is_open(path);
-        } else if *var == self.lister.var {
-            match steps.first() {
-                None => reads.identity = true,
-                Some(step) if reads.steps.contains(&step) => {}
-                Some(step) => reads.steps.push(step),
-            }
-        }
     }
 }
 
