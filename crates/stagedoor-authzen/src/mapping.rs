@@ -59,6 +59,7 @@ impl Default for Mapping {
 pub enum PropertiesPrecedence {
     /// The one that came with the request: who sends a role has it.
     #[default]
+    #[serde(rename = "sent")]
     EntityInput,
     /// The stored one.
     Stored,

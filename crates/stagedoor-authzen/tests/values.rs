@@ -167,6 +167,20 @@ fn names_are_those_of_the_schema_or_of_the_mapping() -> Result<()> {
 }
 
 #[test]
+fn the_mapping_that_the_readme_shows_is_one() -> Result<()> {
+    let readme = include_str!("../README.md");
+    let (_, block) = readme.split_once("```yaml\n").context("a mapping")?;
+    let (text, _) = block.split_once("```").context("its end")?;
+    let mapping = Mapping::from_yaml(text)?;
+    assert_eq!(mapping.actions.len(), 1);
+    for word in ["sent", "stored"] {
+        assert!(readme.contains(&format!("`{word}`")) || text.contains(word), "{word}");
+        Mapping::from_yaml(&format!("properties: {word}"))?;
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_sent_wins_unless_what_is_stored_does() -> Result<()> {
     let ask = |mapping: &str, user: &str, level: i64| -> Result<Value> {
         let body = question(user, json!({"level": level, "name": "x"}), "can-write");
@@ -175,6 +189,7 @@ fn what_is_sent_wins_unless_what_is_stored_does() -> Result<()> {
     };
     assert_eq!(ask("", "bob", 1)?, json!(false));
     assert_eq!(ask("", "bob", 9)?, json!(true));
+    assert_eq!(ask("properties: sent", "bob", 1)?, json!(false));
     assert_eq!(ask("properties: stored", "bob", 1)?, json!(true));
     // Nothing is stored of this one.
     assert_eq!(ask("properties: stored", "zoe", 9)?, json!(true));
