@@ -2,6 +2,7 @@
 
 mod event;
 mod forms;
+mod request_uri;
 
 use std::collections::BTreeMap;
 use std::io::BufRead as _;
@@ -37,8 +38,9 @@ const LINE_BYTES: u64 = 64 << 20;
 /// Decide again what was decided before, and say what is different.
 ///
 /// Logs are read as JSON lines, or as one JSON document: own records of decisions (`serve
-/// --audit-log`), audit events of kube-apiserver (`audit.k8s.io`), also as EKS, AKS and GKE wrap
-/// them, and Backstage's audit events of Stagedoor's decisions. What cannot be decided again is
+/// --audit-log`, in each of its forms, also as an OpenTelemetry collector keeps them), audit events
+/// of kube-apiserver (`audit.k8s.io`), also as EKS, AKS and GKE wrap them, and Backstage's audit
+/// events of Stagedoor's decisions. What cannot be decided again is
 /// counted, with the reason: records of admission have their objects with `serve kubernetes
 /// --audit-log-objects` alone, and events of GKE no groups of the user, who is then in none.
 ///

@@ -66,8 +66,13 @@ pub(super) enum SkipReason {
     Stage,
     /// The caller was not known: nothing was decided.
     Unauthenticated,
+    /// The caller was not allowed to act as somebody else: what it would have done then was never
+    /// asked.
+    Impersonation,
     /// It does not say what was decided.
     Undecided,
+    /// It was denied for want of time, which policies have no say in.
+    Overload,
     /// It is about an object, which is not in it.
     Object,
     /// It is a list, a reload, or conditions: no single yes or no.
@@ -88,6 +93,8 @@ impl SkipReason {
             Self::Unknown => "not an entry of a form that is read",
             Self::Stage => "another event of the same request",
             Self::Unauthenticated => "the caller was not authenticated",
+            Self::Impersonation => "the caller was not allowed to impersonate",
+            Self::Overload => "denied for want of time, not by policies",
             Self::Undecided => "the entry does not say what was decided",
             Self::Object => "the object is not in the entry",
             Self::NoDecision => "no single yes or no",

@@ -4,19 +4,26 @@
 //! - AKS: `{"records": [{"category": "kube-audit", "properties": {"log": "…"}}]}`, or one of these.
 //! - GKE: entries with `protoPayload`, which are no audit events.
 //! - Backstage's auditor: `isAuditEvent`.
+//! - Own records as OCSF (below `unmapped`) and ECS (below `stagedoor`), and as logs of OTLP:
+//!   `{"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": "…"}}]}]}]}`.
 
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
 use stagedoor_backstage::{Principal, User};
-use stagedoor_kubernetes::ResourceAttributes;
+use stagedoor_kubernetes::{FieldSelectorAttributes, LabelSelectorAttributes, ResourceAttributes};
 
 use super::event::{
     Answer, BackstageQuestion, Event, Question, SkipReason, attributes, subject, text, texts,
 };
+use super::request_uri;
 
 /// How deep wrappings may be nested.
-const WRAPPINGS: usize = 8;
+const WRAPPINGS: usize = 12;
+/// What kube-apiserver says to whoever may not act as somebody else.
+const IMPERSONATION: &str = " cannot impersonate ";
+/// The verbs whose selectors authorization sees.
+const SELECTING: [&str; 3] = ["list", "watch", "deletecollection"];
 /// How many ids of requests are remembered.
 const REMEMBERED: usize = 1_000_000;
 
@@ -49,7 +56,8 @@ impl Reader {
         if let Value::Array(entries) = entry {
             return entries.iter().for_each(|entry| self.unwrap(entry, depth, take));
         }
-        for list in ["/events", "/records", "/items"] {
+        let lists = ["/events", "/records", "/items", "/resourceLogs", "/scopeLogs", "/logRecords"];
+        for list in lists {
             if let Some(entries @ Value::Array(_)) = entry.pointer(list) {
                 return self.unwrap(entries, depth, take);
             }
@@ -71,10 +79,12 @@ impl Reader {
         if entry.get("isAuditEvent") == Some(&Value::Bool(true)) {
             return take(auditor(entry));
         }
-        if entry.get("platform").is_some() && entry.get("outcome").is_some() {
-            return take(own(entry));
+        let is_own = |entry: &Value| entry.get("platform").and(entry.get("outcome")).is_some();
+        let forms = [Some(entry), entry.get("unmapped"), entry.get("stagedoor")];
+        if let Some(record) = forms.into_iter().flatten().find(|form| is_own(form)) {
+            return take(own(record));
         }
-        match entry.get("message") {
+        match entry.get("message").or_else(|| entry.pointer("/body/stringValue")) {
             Some(message @ Value::String(_)) => self.unwrap(message, depth, take),
             _ => take(Err(SkipReason::Unknown)),
         }
@@ -97,6 +107,10 @@ impl Reader {
             (Some("allow"), _) => true,
             (Some("forbid"), _) => false,
             (_, Some(401)) => return Err(SkipReason::Unauthenticated),
+            // It was refused before the request itself was asked about, which has no decision then.
+            (_, Some(403)) if text(event, "/responseStatus/message").contains(IMPERSONATION) => {
+                return Err(SkipReason::Impersonation);
+            }
             (_, Some(403)) => false,
             // Whoever got something else got past authorization.
             (_, Some(200..=499)) => true,
@@ -120,10 +134,13 @@ impl Reader {
             // What is created has its name from its body, which authorization does not see.
             let is_new = verb == "create" && object("subresource").is_empty();
             let name = if is_new { String::new() } else { object("name") };
-            (parts.with_name(name), None)
+            let mut parts = parts.with_name(name);
+            if SELECTING.contains(&verb.as_str()) {
+                add_selectors(&mut parts, &text(event, "/requestURI"));
+            }
+            (parts, None)
         } else {
-            let uri = text(event, "/requestURI");
-            let path = uri.split('?').next().unwrap_or_default().to_owned();
+            let path = request_uri::path(&text(event, "/requestURI")).to_owned();
             if path.is_empty() {
                 return Err(SkipReason::Incomplete);
             }
@@ -134,6 +151,20 @@ impl Reader {
         }
         let question = Question::Kubernetes(Box::new(subject), Box::new(attributes(parts, path)));
         Ok(Event { id, question, answer: Answer::of(allowed) })
+    }
+}
+
+/// Adds the selectors of a request, which are in its URI alone.
+fn add_selectors(parts: &mut ResourceAttributes, uri: &str) {
+    if let Some(raw) = request_uri::parameter(uri, "fieldSelector") {
+        let mut selector = FieldSelectorAttributes::default();
+        selector.raw_selector = raw;
+        parts.field_selector = Some(selector);
+    }
+    if let Some(raw) = request_uri::parameter(uri, "labelSelector") {
+        let mut selector = LabelSelectorAttributes::default();
+        selector.raw_selector = raw;
+        parts.label_selector = Some(selector);
     }
 }
 
@@ -252,6 +283,9 @@ fn own(record: &Value) -> Result<Event, SkipReason> {
         }
         _ => return Err(SkipReason::NoDecision),
     };
+    if text(record, "/error/code") == "authzen::no-time" {
+        return Err(SkipReason::Overload);
+    }
     let masked = record.get("masked").and_then(Value::as_array);
     let is_masked = |path: &Value| path.as_str().is_some_and(|path| path.starts_with("/request"));
     if masked.is_some_and(|paths| paths.iter().any(is_masked)) {
@@ -334,7 +368,7 @@ fn kubernetes(request: &Value) -> Result<Question, SkipReason> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Answer, Event, Reader, SkipReason};
+    use super::{Answer, Event, Question, Reader, SkipReason};
 
     fn read(entries: &[Value]) -> Vec<Result<(String, bool), SkipReason>> {
         let mut reader = Reader::default();
@@ -345,6 +379,38 @@ mod tests {
         };
         entries.iter().for_each(|entry| reader.read(entry, &mut take));
         found
+    }
+
+    #[test]
+    fn selectors_are_read_from_the_uri() -> anyhow::Result<()> {
+        let mut list = event("3", 200);
+        let uri = "/api/v1/pods?labelSelector=app%3Dweb&fieldSelector=spec.nodeName%3Dn1";
+        for verb in ["list", "get"] {
+            if let Some(event) = list.as_object_mut() {
+                event.insert("auditID".to_owned(), json!(verb));
+                event.insert("verb".to_owned(), json!(verb));
+                event.insert("requestURI".to_owned(), json!(uri));
+            }
+            let mut found = Vec::new();
+            Reader::default().read(&list, &mut |event| found.push(event));
+            let [Ok(Event { question: Question::Kubernetes(_, attributes), .. })] =
+                found.as_slice()
+            else {
+                anyhow::bail!("{found:?}");
+            };
+            let stagedoor_kubernetes::Attributes::Resource(of) = attributes.as_ref() else {
+                anyhow::bail!("{attributes:?}");
+            };
+            let label = of.label_selector.as_ref().map(|s| s.raw_selector.as_str());
+            let field = of.field_selector.as_ref().map(|s| s.raw_selector.as_str());
+            let expected = if verb == "list" {
+                (Some("app=web"), Some("spec.nodeName=n1"))
+            } else {
+                (None, None)
+            };
+            assert_eq!((label, field), expected);
+        }
+        Ok(())
     }
 
     fn event(id: &str, code: u64) -> Value {
@@ -377,6 +443,18 @@ mod tests {
                 std::slice::from_ref(&allowed),
                 "{entry}"
             );
+        }
+        let record = json!({"platform": "kubernetes", "endpoint": "authorize", "outcome": "denied",
+            "request": {"user": "ann", "verb": "get", "path": "/metrics"}});
+        let logs = json!([{"body": {"stringValue": record.to_string()}}]);
+        for entry in [
+            record.clone(),
+            json!({"class_uid": 6003, "unmapped": record}),
+            json!({"@timestamp": "2026-12-01T00:00:00.000000Z", "stagedoor": record}),
+            json!({"resourceLogs": [{"scopeLogs": [{"logRecords": logs}]}]}),
+        ] {
+            let told = Ok(("ann: get /metrics".to_owned(), false));
+            assert_eq!(read(std::slice::from_ref(&entry)), [told], "{entry}");
         }
         let gke = json!({"insertId": "x", "protoPayload": {
             "methodName": "io.k8s.core.v1.pods.exec.create",
@@ -427,6 +505,17 @@ mod tests {
             (
                 json!({"platform": "authzen", "endpoint": "evaluation", "outcome": "denied", "request": {}, "masked": ["/request/subject"]}),
                 SkipReason::Masked,
+            ),
+            (
+                json!({"platform": "authzen", "endpoint": "evaluations", "outcome": "denied", "request": {}, "error": {"code": "authzen::no-time"}}),
+                SkipReason::Overload,
+            ),
+            (
+                change(
+                    "/responseStatus",
+                    json!({"code": 403, "message": "users \"bob\" is forbidden: User \"ann\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope"}),
+                ),
+                SkipReason::Impersonation,
             ),
         ];
         for (entry, reason) in cases {
