@@ -138,7 +138,7 @@ impl DecisionRecorder {
 }
 
 /// Reads what a program says of a decision.
-fn record(given: Unknown<'_>) -> Result<DecisionRecord> {
+fn record(given: Unknown<'_>) -> Result<DecisionRecord<'static>> {
     if given.get_type()? != ValueType::Object {
         return Err(Failure::mistyped(
             "record",

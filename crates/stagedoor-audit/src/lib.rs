@@ -13,9 +13,8 @@
 //!
 //! let log = DecisionLog::new(LogOptions::default(), Form::Own, Box::new(Writer::new(Vec::new())));
 //! log.record(Outcome::Denied, false, || {
-//!     let mut record = DecisionRecord::new(Platform::AuthZen, "evaluation", Outcome::Denied);
-//!     record.request = serde_json::json!({"subject": {"type": "user", "id": "ann"}});
-//!     record
+//!     let asked = serde_json::json!({"subject": {"type": "user", "id": "ann"}});
+//!     DecisionRecord::new(Platform::AuthZen, "evaluation", Outcome::Denied, asked)
 //! })?;
 //! log.close();
 //! assert_eq!(log.counts().written, 1);
@@ -27,6 +26,7 @@ mod form;
 mod log;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod queue;
 mod record;
 mod recorder;
 mod rules;

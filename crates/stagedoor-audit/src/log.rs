@@ -1,26 +1,35 @@
 //! The log: records from many threads, written by one.
+//!
+//! Who decides writes its record as text, into room that its thread has anyway, and adds the text to
+//! what waits: nothing is allocated by one thread to be freed by another, and what is held under the
+//! lock is a copy of some hundred bytes.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::form::Form;
+use crate::queue::{Batch, LARGE, Queue};
 use crate::record::{DecisionRecord, Outcome};
 use crate::recorder::Recorder;
 use crate::rules::Rules;
 use crate::sink::DecisionSink;
 
-/// How many records are written at a time, and about how much memory they take: collectors refuse
-/// what is too large as a whole.
-const BATCH: usize = 256;
-const BATCH_BYTES: usize = 1 << 20;
-
 /// For how long the writer lets records gather. To wake it for each would cost whoever decides more
 /// than the record does.
 const GATHER: Duration = Duration::from_millis(5);
+/// How often it looks for itself before it has to be woken.
+const LOOKS: usize = 40;
+
+thread_local! {
+    /// Where a thread writes its records.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// How records are taken.
 #[derive(Debug)]
@@ -30,8 +39,8 @@ pub struct LogOptions {
     pub rules: Rules,
     /// How many may wait to be written (10,000). One more is dropped, and counted.
     pub buffer: usize,
-    /// The bytes of memory of those that wait, about (64 MiB). One beyond that is dropped, and
-    /// counted: who may ask about an object of megabytes must not fill the memory by asking.
+    /// The bytes of those that wait (64 MiB). One beyond that is dropped, and counted: who may ask
+    /// about an object of megabytes must not fill the memory by asking.
     pub buffer_bytes: usize,
     /// Whether each record is written before its decision is told.
     pub required: bool,
@@ -75,29 +84,14 @@ struct LogState {
     buffer: usize,
     buffer_bytes: usize,
     queue: Mutex<Queue>,
-    /// Told when there is something to do, or when nothing is left to do.
+    /// The writer is told by it that there is something to do.
     changed: Condvar,
+    /// Others are told by it that nothing is left to do.
+    done: Condvar,
     sink: Mutex<Box<dyn DecisionSink>>,
     written: AtomicU64,
     dropped: AtomicU64,
     failed: AtomicU64,
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<(DecisionRecord, usize)>,
-    /// The bytes of all that wait, and of what the writer has in its hands.
-    bytes: usize,
-    reopen: bool,
-    closed: bool,
-    /// Whether somebody waits until all is written.
-    awaited: bool,
-    /// Whether nobody waits for what is not written yet.
-    abandoned: bool,
-    /// Whether the writer has records in its hands.
-    busy: bool,
-    /// Whether the last write failed: told once, until one succeeds.
-    failing: bool,
 }
 
 impl DecisionLog {
@@ -111,6 +105,7 @@ impl DecisionLog {
             buffer_bytes: options.buffer_bytes,
             queue: Mutex::default(),
             changed: Condvar::new(),
+            done: Condvar::new(),
             sink: Mutex::new(sink),
             written: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -133,36 +128,31 @@ impl DecisionLog {
     /// # Errors
     ///
     /// [`NotRecorded`] if records are required and this one could not be written.
-    pub fn record(
+    pub fn record<'r, R: Serialize>(
         &self,
         outcome: Outcome,
         is_change: bool,
-        record: impl FnOnce() -> DecisionRecord,
+        record: impl FnOnce() -> DecisionRecord<'r, R>,
     ) -> Result<(), NotRecorded> {
         let shared = &self.shared;
         let Some(sample) = shared.recorder.wants(outcome, is_change) else { return Ok(()) };
-        let mut record = record();
-        shared.recorder.name(&mut record, sample);
-        if shared.required {
-            return shared.write_now(&record).map_err(NotRecorded);
-        }
-        let bytes = record.bytes();
-        let mut queue = shared.queue();
-        let is_full = queue.waiting.len() >= shared.buffer
-            || (queue.bytes > 0 && queue.bytes.saturating_add(bytes) > shared.buffer_bytes);
-        if queue.closed || is_full {
-            drop(queue);
-            shared.dropped.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
-        }
-        queue.bytes = queue.bytes.saturating_add(bytes);
-        queue.waiting.push_back((record, bytes));
-        let waiting = queue.waiting.len();
-        drop(queue);
-        if waiting == 1 || waiting == BATCH {
-            shared.changed.notify_all();
-        }
-        Ok(())
+        let record = record();
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            let written = shared.recorder.write(record, sample, line);
+            line.push(b'\n');
+            let taken = match written {
+                Ok(()) if shared.required => shared.write_now(line),
+                Ok(()) => {
+                    shared.push(line);
+                    Ok(())
+                }
+                Err(error) => shared.cannot_be_made(error),
+            };
+            line.clear();
+            line.shrink_to(LARGE);
+            taken.map_err(NotRecorded)
+        })
     }
 
     /// Returns whether records are required.
@@ -209,11 +199,11 @@ impl DecisionLog {
         let mut queue = self.shared.queue();
         // Without a writer nothing would ever be.
         let writes = self.writer.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        while writes && !queue.abandoned && (queue.busy || !queue.waiting.is_empty()) {
+        while writes && !queue.abandoned && (queue.busy || queue.records > 0) {
             if !std::mem::replace(&mut queue.awaited, true) {
                 self.shared.changed.notify_all();
             }
-            queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self.shared.done.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -235,11 +225,11 @@ impl DecisionLog {
     pub fn abandon(&self) -> u64 {
         let mut queue = self.shared.queue();
         (queue.closed, queue.abandoned) = (true, true);
-        let lost = queue.waiting.len() as u64;
-        queue.waiting.clear();
+        let lost = queue.give_up() as u64;
         drop(queue);
         self.shared.dropped.fetch_add(lost, Ordering::Relaxed);
         self.shared.changed.notify_all();
+        self.shared.done.notify_all();
         // INVARIANT: without a handle nobody joins the thread.
         drop(self.writer.lock().unwrap_or_else(PoisonError::into_inner).take());
         lost
@@ -258,68 +248,111 @@ impl LogState {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds a line to what waits, or drops and counts it.
+    fn push(&self, line: &mut Vec<u8>) {
+        let mut queue = self.queue();
+        let is_full = queue.records >= self.buffer
+            || (queue.bytes > 0 && queue.bytes.saturating_add(line.len()) > self.buffer_bytes);
+        if queue.closed || is_full {
+            drop(queue);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let was_pressing = self.is_pressing(&queue);
+        queue.push(line);
+        let is_due = !was_pressing && self.is_pressing(&queue);
+        let wakes = std::mem::take(&mut queue.asleep) || is_due;
+        drop(queue);
+        if wakes {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Returns whether so much waits that the writer should not let more gather.
+    fn is_pressing(&self, queue: &Queue) -> bool {
+        queue.records * 2 >= self.buffer || queue.bytes >= self.buffer_bytes / 2
+    }
+
+    fn is_urgent(&self, queue: &Queue) -> bool {
+        queue.awaited || queue.reopen || queue.closed || self.is_pressing(queue)
+    }
+
     fn write_for_ever(&self) {
-        let mut batch: Vec<DecisionRecord> = Vec::new();
-        let mut held = 0;
+        let mut batch = Batch::default();
         loop {
             let mut queue = self.queue();
-            queue.busy = false;
-            queue.bytes = queue.bytes.saturating_sub(std::mem::take(&mut held));
-            while queue.waiting.is_empty() && !queue.reopen && !queue.closed {
-                queue.awaited = false;
-                self.changed.notify_all();
-                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.written(std::mem::take(&mut batch));
+            if queue.records == 0 && std::mem::take(&mut queue.awaited) {
+                self.done.notify_all();
             }
-            let gather = |queue: &mut Queue| {
-                let is_urgent = queue.awaited || queue.reopen || queue.closed;
-                !is_urgent && queue.waiting.len() < BATCH && queue.bytes < BATCH_BYTES
-            };
-            queue = self
-                .changed
-                .wait_timeout_while(queue, GATHER, gather)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            queue = self.gather(queue);
             let reopen = std::mem::take(&mut queue.reopen);
-            let end = queue.closed && queue.waiting.is_empty();
-            while batch.len() < BATCH
-                && held < BATCH_BYTES
-                && let Some((record, bytes)) = queue.waiting.pop_front()
-            {
-                batch.push(record);
-                held += bytes;
-            }
-            queue.busy = !batch.is_empty();
+            let end = queue.closed && queue.records == 0;
+            batch = queue.take();
             drop(queue);
             let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
             if reopen && let Err(error) = sink.reopen() {
                 tracing::error!(%error, "the decision log cannot be reopened; it goes on as before");
             }
             if end {
-                self.changed.notify_all();
+                self.done.notify_all();
                 return;
             }
-            let lines: Vec<String> =
-                batch.drain(..).filter_map(|r| self.recorder.write(&r)).collect();
-            let result = self.put(sink.as_mut(), &lines);
-            drop(sink);
-            self.tell(result);
+            if batch.records > 0 {
+                let result = self.put(sink.as_mut(), &batch.lines, batch.records);
+                drop(sink);
+                self.tell(result);
+            }
         }
     }
 
-    fn write_now(&self, record: &DecisionRecord) -> io::Result<()> {
-        let Some(line) = self.recorder.write(record) else { return Ok(()) };
+    /// Waits until there is something to do, for long enough that records gather.
+    fn gather<'q>(&self, mut queue: MutexGuard<'q, Queue>) -> MutexGuard<'q, Queue> {
+        let calm = |queue: &mut Queue| !self.is_urgent(queue);
+        // As long as there is something now and then, nobody has to wake it.
+        for _ in 0..LOOKS {
+            if self.is_urgent(&queue) || queue.has_full() {
+                return queue;
+            }
+            let waited = self.changed.wait_timeout_while(queue, GATHER, calm);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if queue.records > 0 {
+                return queue;
+            }
+        }
+        while queue.records == 0 && !self.is_urgent(&queue) {
+            queue.asleep = true;
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.asleep = false;
+        let waited = self.changed.wait_timeout_while(queue, GATHER, calm);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn write_now(&self, line: &[u8]) -> io::Result<()> {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        self.put(sink.as_mut(), &[line])
+        self.put(sink.as_mut(), line, 1)
     }
 
-    fn put(&self, sink: &mut dyn DecisionSink, lines: &[String]) -> io::Result<()> {
-        if lines.is_empty() {
-            return Ok(());
-        }
-        let result = sink.write(lines).and_then(|()| sink.flush());
+    fn put(&self, sink: &mut dyn DecisionSink, lines: &[u8], count: usize) -> io::Result<()> {
+        // JSON is written as UTF-8.
+        let lines = std::str::from_utf8(lines).map_err(io::Error::other);
+        let (result, count) = match lines.map(|lines| self.recorder.lines(lines, count)) {
+            Ok((_, 0)) => return Ok(()),
+            Ok((lines, kept)) => (sink.write(&lines).and_then(|()| sink.flush()), kept),
+            Err(error) => (Err(error), count),
+        };
         let counter = if result.is_ok() { &self.written } else { &self.failed };
-        counter.fetch_add(lines.len() as u64, Ordering::Relaxed);
+        counter.fetch_add(count as u64, Ordering::Relaxed);
         result
+    }
+
+    /// Counts a record whose request has no form in JSON; where records are required, its decision
+    /// must not allow anything.
+    fn cannot_be_made(&self, error: io::Error) -> io::Result<()> {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(%error, "a decision record cannot be made");
+        if self.required { Err(error) } else { Ok(()) }
     }
 
     /// Says once that records are lost, and once that they are not any more.

@@ -148,8 +148,8 @@ impl Time {
 }
 
 impl DecisionSink for Otlp {
-    fn write(&mut self, records: &[String]) -> io::Result<()> {
-        let body = body(records, SystemTime::now()).to_string();
+    fn write(&mut self, lines: &str) -> io::Result<()> {
+        let body = body(lines, SystemTime::now()).to_string();
         let mut attempt = 1;
         loop {
             match self.send(&body) {
@@ -164,10 +164,10 @@ impl DecisionSink for Otlp {
     }
 }
 
-fn body(records: &[String], now: SystemTime) -> Value {
+fn body(lines: &str, now: SystemTime) -> Value {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos().to_string();
-    let logs: Vec<Value> = records
-        .iter()
+    let logs: Vec<Value> = lines
+        .lines()
         .map(|record| {
             json!({
                 "timeUnixNano": Time::of(record).map_or_else(|| now.clone(), |t| t.to_string()),
@@ -240,9 +240,9 @@ mod tests {
         let sink = Otlp::new(&endpoint).with_headers("authorization=Bearer%20x%2Cy,tenant= a");
         let mut sink = sink.map_err(std::io::Error::other)?;
         assert!(!format!("{sink:?}").contains("Bearer"));
-        sink.write(&[r#"{"a":1}"#.to_owned()])?;
-        assert!(sink.write(&["b".to_owned()]).is_err());
-        assert!(sink.write(&["c".to_owned()]).is_err());
+        sink.write("{\"a\":1}\n")?;
+        assert!(sink.write("b\n").is_err());
+        assert!(sink.write("c\n").is_err());
         let requests = serving.join().map_err(|_| std::io::Error::other("panicked"))??;
         assert_eq!(requests.len(), 4);
         assert!(requests.iter().all(|request| request.starts_with("POST /v1/logs ")));

@@ -1,5 +1,6 @@
 //! One decision, as it is kept.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -10,10 +11,13 @@ use serde_json::Value;
 pub const RECORD_VERSION: u32 = 1;
 
 /// One decision: what was asked, the answer, and what it rests on.
+///
+/// It borrows what its maker has anyway, for the moment in which it is written: `request` is anything
+/// that serializes as an object. What is read has a [`Value`] there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub struct DecisionRecord {
+pub struct DecisionRecord<'a, R = Value> {
     /// [`RECORD_VERSION`].
     pub version: u32,
     /// An id of this record that no other of the same log has.
@@ -25,22 +29,22 @@ pub struct DecisionRecord {
     /// Whose words `request` is in.
     pub platform: Platform,
     /// What was asked: `authorize`, `admit`, `evaluation`, `search-subject`.
-    pub endpoint: String,
+    pub endpoint: Cow<'a, str>,
     /// The id that ties the record to the request: `X-Request-ID`, or one made up.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub request_id: String,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub request_id: Cow<'a, str>,
     /// The id of kube-apiserver's audit event or of the admission request, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub audit_id: Option<String>,
+    pub audit_id: Option<Cow<'a, str>>,
     /// Who asked for the decision, which is not who it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub caller: Option<Caller>,
+    pub caller: Option<Cow<'a, Caller>>,
     /// Everything that was asked, in the platform's words.
-    pub request: Value,
+    pub request: R,
     /// The answer.
     pub outcome: Outcome,
     /// The policies that determined the answer.
-    pub policies: Vec<PolicyRecord>,
+    pub policies: Vec<PolicyRecord<'a>>,
     /// The policies that could not be evaluated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<PolicyErrorRecord>,
@@ -54,14 +58,14 @@ pub struct DecisionRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<RequestError>,
     /// What was sent and the schema does not declare: it was not looked at.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pruned: Vec<String>,
+    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    pub pruned: Cow<'a, [String]>,
     /// How many results a list has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results: Option<u64>,
     /// The revision of the policies that decided.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub revision: String,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub revision: Cow<'a, str>,
     /// How long the decision took, in microseconds.
     #[serde(default)]
     pub duration_micros: u64,
@@ -125,6 +129,21 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    const ALL: [Self; 7] = [
+        Self::Allowed,
+        Self::Denied,
+        Self::NoOpinion,
+        Self::Conditional,
+        Self::Listed,
+        Self::Changed,
+        Self::Failed,
+    ];
+
+    /// Returns the outcome of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == name)
+    }
+
     /// Returns the name in records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -160,11 +179,11 @@ pub struct Caller {
 
 /// A policy that determined an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PolicyRecord {
+pub struct PolicyRecord<'a> {
     /// Its id.
-    pub id: String,
+    pub id: Cow<'a, str>,
     /// `permit` or `forbid`.
-    pub effect: String,
+    pub effect: Cow<'a, str>,
 }
 
 /// A policy that could not be evaluated.
@@ -210,50 +229,34 @@ pub struct RequestError {
     pub message: String,
 }
 
-/// What a part of a record takes beside its text, about.
-const PART: usize = 48;
-/// What a node of a tree of members takes, and how many are in one at least where there are more.
-const NODE: usize = 640;
-const NODE_MEMBERS: usize = 5;
-
-/// Returns about how many bytes of memory a value takes.
-fn bytes(value: &Value) -> usize {
-    match value {
-        Value::String(text) => PART + text.len(),
-        Value::Array(items) => PART + items.iter().map(bytes).sum::<usize>(),
-        // Members have their names, and stand in the nodes of a tree.
-        Value::Object(members) => {
-            let nodes = members.len().div_ceil(NODE_MEMBERS) * NODE;
-            let members = members.iter().map(|(name, value)| name.len() + bytes(value));
-            PART + nodes + members.sum::<usize>()
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => PART,
-    }
-}
-
-impl DecisionRecord {
-    /// Returns a record of now that says nothing yet but what it came to.
+impl<'a, R> DecisionRecord<'a, R> {
+    /// Returns a record of now that says nothing yet but what was asked, and what it came to.
     #[must_use]
-    pub fn new(platform: Platform, endpoint: impl Into<String>, outcome: Outcome) -> Self {
+    pub fn new(
+        platform: Platform,
+        endpoint: impl Into<Cow<'a, str>>,
+        outcome: Outcome,
+        request: R,
+    ) -> Self {
         Self {
             version: RECORD_VERSION,
             id: String::new(),
             time: crate::clock::rfc3339(SystemTime::now()),
             platform,
             endpoint: endpoint.into(),
-            request_id: String::new(),
+            request_id: Cow::Borrowed(""),
             audit_id: None,
             caller: None,
-            request: Value::Null,
+            request,
             outcome,
             policies: Vec::new(),
             errors: Vec::new(),
             guards: Vec::new(),
             conditions: Vec::new(),
             error: None,
-            pruned: Vec::new(),
+            pruned: Cow::Borrowed(&[]),
             results: None,
-            revision: String::new(),
+            revision: Cow::Borrowed(""),
             duration_micros: 0,
             sample: None,
             masked: Vec::new(),
@@ -262,12 +265,12 @@ impl DecisionRecord {
 
     /// Sets what an engine's answer rests on.
     #[must_use]
-    pub fn with_outcome(mut self, outcome: &stagedoor_core::Outcome) -> Self {
-        let policy = |policy: stagedoor_core::PolicyInfo<'_>| PolicyRecord {
-            id: policy.id().to_owned(),
+    pub fn with_outcome(mut self, outcome: &'a stagedoor_core::Outcome) -> Self {
+        let policy = |policy: stagedoor_core::PolicyInfo<'a>| PolicyRecord {
+            id: policy.id().into(),
             effect: match policy.effect() {
-                stagedoor_core::Effect::Permit => "permit".to_owned(),
-                stagedoor_core::Effect::Forbid => "forbid".to_owned(),
+                stagedoor_core::Effect::Permit => "permit".into(),
+                stagedoor_core::Effect::Forbid => "forbid".into(),
             },
         };
         self.policies = outcome.reasons().map(policy).collect();
@@ -283,19 +286,8 @@ impl DecisionRecord {
             verdict: guard.verdict().to_string(),
         };
         self.guards = outcome.guards().iter().map(guard).collect();
-        outcome.revision().clone_into(&mut self.revision);
+        self.revision = outcome.revision().into();
         self
-    }
-
-    /// Returns about how many bytes of memory the record takes.
-    pub(crate) fn bytes(&self) -> usize {
-        let texts = |texts: &[String]| -> usize { texts.iter().map(|t| PART + t.len()).sum() };
-        let policies = self.policies.iter().map(|p| 2 * PART + p.id.len() + p.effect.len());
-        let errors = self.errors.iter().map(|e| 3 * PART + e.policy.len() + e.message.len());
-        let guards = self.guards.iter().map(|g| 3 * PART + g.rule.len() + g.verdict.len());
-        let conditions = self.conditions.iter().map(|c| 3 * PART + c.condition.len());
-        let parts: usize = policies.chain(errors).chain(guards).chain(conditions).sum();
-        size_of::<Self>() + parts + texts(&self.pruned) + texts(&self.masked) + bytes(&self.request)
     }
 
     /// Sets how long the decision took.

@@ -1,7 +1,11 @@
 //! What makes lines of records: which are kept, what is masked, and in which form.
 
+use std::borrow::Cow;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
 
 use crate::form::Form;
 use crate::record::{DecisionRecord, Outcome};
@@ -16,10 +20,11 @@ use crate::rules::Rules;
 /// use stagedoor_audit::{DecisionRecord, Form, Outcome, Platform, Recorder, Rules};
 ///
 /// let recorder = Recorder::new(Rules::default(), Form::Own);
-/// let denied = DecisionRecord::new(Platform::AuthZen, "evaluation", Outcome::Denied);
+/// let asked = || serde_json::json!({"subject": {"type": "user", "id": "ann"}});
+/// let denied = DecisionRecord::new(Platform::AuthZen, "evaluation", Outcome::Denied, asked());
 /// assert!(recorder.line(denied, false).is_some_and(|line| line.contains("\"denied\"")));
 /// // By default, what is allowed is recorded where it changes something.
-/// let allowed = DecisionRecord::new(Platform::AuthZen, "evaluation", Outcome::Allowed);
+/// let allowed = DecisionRecord::new(Platform::AuthZen, "evaluation", Outcome::Allowed, asked());
 /// assert!(recorder.line(allowed, false).is_none());
 /// ```
 #[derive(Debug)]
@@ -54,10 +59,19 @@ impl Recorder {
     ///
     /// `is_change` says whether it allows a change of something, as far as that is known.
     #[must_use]
-    pub fn line(&self, mut record: DecisionRecord, is_change: bool) -> Option<String> {
+    pub fn line<R: Serialize>(
+        &self,
+        record: DecisionRecord<'_, R>,
+        is_change: bool,
+    ) -> Option<String> {
         let sample = self.wants(record.outcome, is_change)?;
-        self.name(&mut record, sample);
-        self.write(&record)
+        let mut own = Vec::new();
+        self.write(record, sample, &mut own).ok()?;
+        let own = String::from_utf8(own).ok()?;
+        match self.form.is_plain(&self.rules) {
+            true => Some(own),
+            false => self.formed(&own).map(Cow::into_owned),
+        }
     }
 
     /// Returns how many records were left out for what is in them.
@@ -71,19 +85,67 @@ impl Recorder {
         self.rules.wants(outcome, is_change).map(Sample)
     }
 
-    /// Gives a record its id.
-    pub(crate) fn name(&self, record: &mut DecisionRecord, Sample(sample): Sample) {
+    /// Gives a record its id, and adds it to a text in the own form.
+    pub(crate) fn write<R: Serialize>(
+        &self,
+        mut record: DecisionRecord<'_, R>,
+        Sample(sample): Sample,
+        text: &mut Vec<u8>,
+    ) -> io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        record.id = format!("{}-{number:x}", self.instance);
+        record.id = self.id(number);
         record.sample = (sample < 1.0).then_some(sample);
+        serde_json::to_writer(text, &record).map_err(io::Error::from)
     }
 
-    /// Returns a record as it is written; `None` if the rules leave it out.
-    pub(crate) fn write(&self, record: &DecisionRecord) -> Option<String> {
-        let line = self.form.line(record, &self.rules);
+    /// Returns the id of a record: by hand, since what formats in general takes as long as the rest.
+    fn id(&self, number: u64) -> String {
+        let mut id = String::with_capacity(self.instance.len() + 17);
+        id.push_str(&self.instance);
+        id.push('-');
+        let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+        for place in (0..digits).rev() {
+            let digit = (number >> (4 * place)) & 0xf;
+            id.extend(u32::try_from(digit).ok().and_then(|digit| char::from_digit(digit, 16)));
+        }
+        id
+    }
+
+    /// Returns records of the own form, each with its line break, as they are written, and how many
+    /// of them there are.
+    pub(crate) fn lines<'l>(&self, own: &'l str, count: usize) -> (Cow<'l, str>, usize) {
+        if self.form.is_plain(&self.rules) {
+            return (Cow::Borrowed(own), count);
+        }
+        let (mut lines, mut kept) = (String::with_capacity(own.len()), 0);
+        for line in own.lines().filter_map(|own| self.formed(own)) {
+            lines.push_str(&line);
+            lines.push('\n');
+            kept += 1;
+        }
+        (Cow::Owned(lines), kept)
+    }
+
+    /// Returns a record of the own form as it is written; `None` if the rules leave it out.
+    fn formed<'l>(&self, own: &'l str) -> Option<Cow<'l, str>> {
+        let line = self.form.line(own, &self.rules);
         if line.is_none() {
             self.excluded.fetch_add(1, Ordering::Relaxed);
         }
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Form, Recorder, Rules};
+
+    #[test]
+    fn ids_end_in_hexadecimal() {
+        let recorder = Recorder::new(Rules::default(), Form::Own);
+        for number in [0, 1, 15, 16, 0xabc, u64::MAX] {
+            let id = recorder.id(number);
+            assert_eq!(id, format!("{}-{number:x}", recorder.instance));
+        }
     }
 }

@@ -75,7 +75,7 @@ impl FromStr for Pointer {
         }
         // Without these a record says nothing, or something else.
         let fixed = ["/version", "/id", "/time", "/platform", "/endpoint", "/outcome", "/masked"];
-        if fixed.contains(&text) || text == "/*" {
+        if fixed.contains(&text) || text == "/*" || text.starts_with("/masked/") {
             return Err(RuleError::Fixed(text.to_owned()));
         }
         Ok(Self(text.to_owned()))
@@ -165,14 +165,9 @@ impl Rules {
         let error = || RuleError::Sample(rule.to_owned());
         let (name, rate) = rule.split_once('=').ok_or_else(error)?;
         let rate: f64 = rate.parse().map_err(|_| error())?;
-        let outcomes = [
-            Outcome::Allowed,
-            Outcome::Denied,
-            Outcome::NoOpinion,
-            Outcome::Conditional,
-            Outcome::Listed,
-        ];
-        let outcome = outcomes.into_iter().find(|outcome| outcome.as_str() == name);
+        let is_decision =
+            |outcome: &Outcome| !matches!(outcome, Outcome::Changed | Outcome::Failed);
+        let outcome = Outcome::named(name).filter(is_decision);
         if !(0.0..=1.0).contains(&rate) {
             return Err(error());
         }
@@ -251,6 +246,7 @@ mod tests {
         });
         assert_eq!(rules.apply(record), Some(expected));
         assert!("/outcome".parse::<Pointer>().is_err());
+        assert!("/masked/0".parse::<Pointer>().is_err());
         assert!("request".parse::<Pointer>().is_err());
         Ok(())
     }

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 /// A sink is used by one thread at a time. What it cannot write is counted, not tried again,
 /// unless it does so itself.
 pub trait DecisionSink: Send {
-    /// Takes records, each without a line break.
+    /// Takes records: each a line, with its break.
     ///
     /// # Errors
     ///
     /// Why they cannot be kept. None of them counts as written then.
-    fn write(&mut self, records: &[String]) -> io::Result<()>;
+    fn write(&mut self, lines: &str) -> io::Result<()>;
 
     /// Sees to it that everything taken so far is where it belongs.
     ///
@@ -48,8 +48,8 @@ impl<W: Write + Send> Writer<W> {
 }
 
 impl<W: Write + Send> DecisionSink for Writer<W> {
-    fn write(&mut self, records: &[String]) -> io::Result<()> {
-        self.0.write_all(&lines(records))
+    fn write(&mut self, lines: &str) -> io::Result<()> {
+        self.0.write_all(lines.as_bytes())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -120,15 +120,14 @@ impl FileSink {
 }
 
 impl DecisionSink for FileSink {
-    fn write(&mut self, records: &[String]) -> io::Result<()> {
+    fn write(&mut self, lines: &str) -> io::Result<()> {
         self.mend()?;
-        let lines = lines(records);
         let mut size = self.size()?;
         if size > 0 && size + lines.len() as u64 > self.max_bytes {
             self.rotate()?;
             size = self.size()?;
         }
-        let written = self.file.write_all(&lines);
+        let written = self.file.write_all(lines.as_bytes());
         if written.is_err() {
             self.torn = Some(size);
             // If that cannot be done now, then before the next record.
@@ -157,15 +156,6 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn lines(records: &[String]) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(records.iter().map(|r| r.len() + 1).sum());
-    for record in records {
-        lines.extend_from_slice(record.as_bytes());
-        lines.push(b'\n');
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::{DecisionSink as _, FileSink};
@@ -175,8 +165,8 @@ mod tests {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("audit.log");
         let mut sink = FileSink::open(&path, 10, 2)?;
-        for record in ["one--", "two--", "three", "four-"] {
-            sink.write(&[record.to_owned()])?;
+        for record in ["one--\n", "two--\n", "three\n", "four-\n"] {
+            sink.write(record)?;
         }
         let read = |name: &str| std::fs::read_to_string(directory.path().join(name));
         assert_eq!(read("audit.log")?, "four-\n");
@@ -185,9 +175,9 @@ mod tests {
         assert!(read("audit.log.3").is_err());
 
         std::fs::rename(&path, directory.path().join("moved"))?;
-        sink.write(&["a".to_owned()])?;
+        sink.write("a\n")?;
         sink.reopen()?;
-        sink.write(&["b".to_owned()])?;
+        sink.write("b\n")?;
         assert_eq!(read("moved")?, "four-\na\n");
         assert_eq!(read("audit.log")?, "b\n");
         use std::os::unix::fs::PermissionsExt as _;

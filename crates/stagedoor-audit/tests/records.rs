@@ -2,15 +2,16 @@
 //! of them when sinks fail or are slow.
 #![expect(clippy::indexing_slicing, reason = "a field that is not there reads as `null`")]
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use stagedoor_audit::{
     Caller, ConditionRecord, DecisionLog, DecisionRecord, DecisionSink, Decisions, Form,
-    GuardRecord, LogOptions, Outcome, Platform, PolicyErrorRecord, PolicyRecord, RequestError,
-    SCHEMA,
+    GuardRecord, LogOptions, Outcome, Platform, PolicyErrorRecord, PolicyRecord, Recorder,
+    RequestError, Rules, SCHEMA,
 };
 
 #[derive(Clone, Default)]
@@ -24,14 +25,15 @@ impl Lines {
 }
 
 impl DecisionSink for Lines {
-    fn write(&mut self, records: &[String]) -> io::Result<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(records);
+    fn write(&mut self, lines: &str) -> io::Result<()> {
+        let lines = lines.lines().map(str::to_owned);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
         Ok(())
     }
 }
 
 /// Returns records of every platform and outcome, with every field.
-fn records() -> Vec<DecisionRecord> {
+fn records() -> Vec<DecisionRecord<'static>> {
     let outcomes = [
         Outcome::Allowed,
         Outcome::Denied,
@@ -51,19 +53,17 @@ fn records() -> Vec<DecisionRecord> {
     let mut records = Vec::new();
     for outcome in outcomes {
         for platform in platforms {
-            let mut plain = DecisionRecord::new(platform, "authorize", outcome);
-            plain.request = json!({});
+            let plain = DecisionRecord::new(platform, "authorize", outcome, json!({}));
             let mut full = plain.clone();
-            full.request_id = "q-1".to_owned();
-            full.audit_id = Some("a-1".to_owned());
+            full.request_id = "q-1".into();
+            full.audit_id = Some("a-1".into());
             let caller = Caller { subject: Some("s".to_owned()), ..Caller::default() };
-            full.caller = Some(caller);
+            full.caller = Some(Cow::Owned(caller));
             full.request = json!({
                 "user": "ann", "groups": ["devs"], "uid": "u1", "extra": {"k": ["v"]},
                 "verb": "delete", "apiGroup": "", "resource": "pods", "namespace": "n", "name": "p",
             });
-            let effect = "permit".to_owned();
-            full.policies = vec![PolicyRecord { id: "p1".to_owned(), effect }];
+            full.policies = vec![PolicyRecord { id: "p1".into(), effect: "permit".into() }];
             full.errors = vec![PolicyErrorRecord {
                 policy: "p2".to_owned(),
                 code: "policy::evaluation".to_owned(),
@@ -80,9 +80,9 @@ fn records() -> Vec<DecisionRecord> {
                 condition: "true".to_owned(),
             }];
             full.error = Some(RequestError { code: String::new(), message: "why".to_owned() });
-            full.pruned = vec!["context.x".to_owned()];
+            full.pruned = vec!["context.x".to_owned()].into();
             full.results = Some(3);
-            full.revision = "r-1".to_owned();
+            full.revision = "r-1".into();
             full.duration_micros = 1_234;
             records.extend([plain, full]);
         }
@@ -199,7 +199,7 @@ fn own_records_keep_to_the_schema_that_ships() -> Result<()> {
     }
     // What is written is read.
     for record in &written {
-        let read: DecisionRecord = serde_json::from_value(record.clone())?;
+        let read: DecisionRecord<'_> = serde_json::from_value(record.clone())?;
         assert_eq!(serde_json::to_value(read)?, *record);
     }
     Ok(())
@@ -257,16 +257,16 @@ fn ecs_events_are_in_category_api() -> Result<()> {
 struct Slow(mpsc::Receiver<bool>, Lines);
 
 impl DecisionSink for Slow {
-    fn write(&mut self, records: &[String]) -> io::Result<()> {
+    fn write(&mut self, lines: &str) -> io::Result<()> {
         match self.0.recv() {
             Ok(false) => Err(io::Error::other("the disk is full")),
-            Ok(true) | Err(_) => self.1.write(records),
+            Ok(true) | Err(_) => self.1.write(lines),
         }
     }
 }
 
-fn denial() -> DecisionRecord {
-    DecisionRecord::new(Platform::AuthZen, "evaluation", Outcome::Denied)
+fn denial() -> DecisionRecord<'static> {
+    DecisionRecord::new(Platform::AuthZen, "evaluation", Outcome::Denied, json!({}))
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn a_record_that_is_required_is_written_or_refused() -> Result<()> {
 fn what_waits_is_bounded_by_its_size_too() -> Result<()> {
     let (tell, told) = mpsc::channel();
     let mut options = LogOptions::default();
-    options.buffer_bytes = 4 << 20;
+    options.buffer_bytes = 1 << 20;
     let log = DecisionLog::new(options, Form::Own, Box::new(Slow(told, Lines::default())));
     let large = || {
         let mut record = denial();
@@ -341,5 +341,95 @@ fn what_waits_is_bounded_by_its_size_too() -> Result<()> {
     })?;
     log.flush();
     assert_eq!(log.counts().written, counts.written + 2);
+    Ok(())
+}
+
+/// The parts of a record that may be masked, each with a text that no other has.
+const SECRETS: [(&str, &str); 16] = [
+    ("/requestId", "secret-a"),
+    ("/auditId", "secret-b"),
+    ("/caller/subject", "secret-c"),
+    ("/request/user", "secret-d"),
+    ("/request/groups/*", "secret-e"),
+    ("/request/verb", "secret-f"),
+    ("/request/resource", "secret-g"),
+    ("/request/namespace", "secret-h"),
+    ("/request/name", "secret-i"),
+    ("/policies/*/id", "secret-j"),
+    ("/errors/*/message", "secret-k"),
+    ("/guards/0/verdict", "secret-l"),
+    ("/conditions", "secret-m"),
+    ("/error", "secret-n"),
+    ("/pruned/0", "secret-o"),
+    ("/revision", "secret-p"),
+];
+
+fn secret() -> DecisionRecord<'static> {
+    let asked = json!({
+        "user": "secret-d", "groups": ["secret-e"], "verb": "secret-f", "resource": "secret-g",
+        "namespace": "secret-h", "name": "secret-i",
+    });
+    let mut record = DecisionRecord::new(Platform::Kubernetes, "authorize", Outcome::Denied, asked);
+    record.request_id = "secret-a".into();
+    record.audit_id = Some("secret-b".into());
+    let caller = Caller { subject: Some("secret-c".to_owned()), ..Caller::default() };
+    record.caller = Some(Cow::Owned(caller));
+    record.policies = vec![PolicyRecord { id: "secret-j".into(), effect: "forbid".into() }];
+    record.errors = vec![PolicyErrorRecord {
+        policy: "p".to_owned(),
+        code: "policy::evaluation".to_owned(),
+        message: "secret-k".to_owned(),
+    }];
+    let (policy, rule, verdict) = ("p".to_owned(), "r".to_owned(), "secret-l".to_owned());
+    record.guards = vec![GuardRecord { policy, rule, verdict }];
+    record.conditions = vec![ConditionRecord {
+        id: "c".to_owned(),
+        effect: "Deny".to_owned(),
+        condition: "secret-m".to_owned(),
+    }];
+    record.error = Some(RequestError { code: String::new(), message: "secret-n".to_owned() });
+    record.pruned = vec!["secret-o".to_owned()].into();
+    record.revision = "secret-p".into();
+    record
+}
+
+/// Returns a record as it is written with a part masked.
+fn masked(form: Form, pointer: Option<&str>, record: DecisionRecord<'_>) -> Result<String> {
+    let mut rules = Rules::default();
+    rules.mask = pointer.map(str::parse).transpose()?.into_iter().collect();
+    Recorder::new(rules, form).line(record, false).context("a line")
+}
+
+#[test]
+fn what_is_masked_is_in_no_form() -> Result<()> {
+    for form in [Form::Own, Form::Ocsf, Form::Ecs] {
+        let plain = masked(form, None, secret())?;
+        for (pointer, text) in SECRETS {
+            assert!(plain.contains(text), "{pointer} is in {form:?}");
+            let line = masked(form, Some(pointer), secret())?;
+            assert!(!line.contains(text), "{pointer} is masked in {form:?}: {line}");
+            let others = SECRETS.iter().filter(|(_, other)| line.contains(other)).count();
+            assert_eq!(others, SECRETS.len() - 1, "{pointer} alone is masked in {form:?}: {line}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_too_deep_to_be_looked_into_has_a_record_all_the_same() -> Result<()> {
+    let mut deep = json!("secret");
+    for _ in 0..200 {
+        deep = json!({ "a": deep });
+    }
+    let record = || DecisionRecord::new(Platform::AuthZen, "evaluation", Outcome::Denied, &deep);
+    let whole = Recorder::new(Rules::default(), Form::Own).line(record(), false);
+    assert!(whole.context("a line")?.contains("secret"), "as it is, it is written whole");
+    for form in [Form::Ocsf, Form::Ecs] {
+        let line = Recorder::new(Rules::default(), form).line(record(), false);
+        let line: Value = serde_json::from_str(&line.context("a line")?)?;
+        let own = if form == Form::Ocsf { &line["unmapped"] } else { &line["stagedoor"] };
+        assert_eq!((&own["outcome"], &own["request"]), (&json!("denied"), &json!("(masked)")));
+        assert_eq!(own["masked"], json!(["/request"]));
+    }
     Ok(())
 }

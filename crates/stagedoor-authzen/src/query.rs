@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
+
 use crate::json::{Json, Object, member};
 
 /// A request that is not one of the specification's.
@@ -46,26 +48,30 @@ impl<'a> QueryParts<'a> {
 }
 
 /// A subject or a resource.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct EntityRef<'a> {
+    #[serde(rename = "type")]
     pub(crate) type_: &'a str,
     pub(crate) id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) properties: Option<&'a Object>,
 }
 
 /// An action.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct ActionRef<'a> {
     pub(crate) name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) properties: Option<&'a Object>,
 }
 
-/// One question: may this subject do this to this resource?
-#[derive(Debug, Clone, Copy)]
+/// One question: may this subject do this to this resource? It is recorded as it is.
+#[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Query<'a> {
     pub(crate) subject: EntityRef<'a>,
     pub(crate) action: ActionRef<'a>,
     pub(crate) resource: EntityRef<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) context: Option<&'a Object>,
 }
 

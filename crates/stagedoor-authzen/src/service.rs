@@ -1,9 +1,10 @@
 //! The five operations of the API: from the body of a request to the body of its answer.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde::Serialize;
-use serde_json::{Value, json};
 use stagedoor_audit::{Caller, DecisionLog, DecisionRecord, NotRecorded, Outcome, Platform};
 
 use crate::answer::{Evaluation, Evaluations, ReasonContext};
@@ -255,7 +256,7 @@ impl Responder<'_> {
         let duration = begun.elapsed();
         // Nothing says which actions only read, so that each counts as a change.
         log.record(outcome, true, || {
-            let mut record = self.blank(outcome).with_duration(duration);
+            let mut record = self.blank(outcome, query).with_duration(duration);
             match &verdict.outcome {
                 Ok(outcome) => record = record.with_outcome(outcome),
                 Err(error) => {
@@ -266,14 +267,6 @@ impl Responder<'_> {
                 }
             }
             record.pruned = pruned(&verdict.pruned);
-            record.request = json!({
-                "subject": entity(&query.subject),
-                "action": with_properties(json!({"name": query.action.name}), query.action.properties),
-                "resource": entity(&query.resource),
-            });
-            if let (Some(members), Some(context)) = (record.request.as_object_mut(), query.context) {
-                members.insert("context".to_owned(), to_value(context));
-            }
             record
         })
     }
@@ -281,11 +274,11 @@ impl Responder<'_> {
     fn record_refused(&self, item: &Json, code: &str, message: &str) {
         let Some(log) = self.recording.log else { return };
         let recorded = log.record(Outcome::Denied, false, || {
-            let mut record = self.blank(Outcome::Denied);
-            record.request = match item {
-                Json::Object(_) => to_value(item),
-                other => json!({"evaluation": to_value(other)}),
+            let asked = match item {
+                Json::Object(_) => BatchItem::Object(item),
+                other => BatchItem::Other { evaluation: other },
             };
+            let mut record = self.blank(Outcome::Denied, asked);
             let (code, message) = (code.to_owned(), message.to_owned());
             record.error = Some(stagedoor_audit::RequestError { code, message });
             record
@@ -321,11 +314,10 @@ impl Responder<'_> {
         let Some(log) = self.recording.log else { return Ok(()) };
         let duration = begun.elapsed();
         log.record(Outcome::Listed, false, || {
-            let mut record = self.blank(Outcome::Listed).with_duration(duration);
             let known = ["subject", "action", "resource", "context", "page"];
             let asked = object.iter().filter(|(name, _)| known.contains(&name.as_str()));
-            record.request =
-                Value::Object(asked.map(|(name, value)| (name.clone(), to_value(value))).collect());
+            let asked: BTreeMap<&String, &Json> = asked.collect();
+            let mut record = self.blank(Outcome::Listed, asked).with_duration(duration);
             record.results = u64::try_from(summary.results).ok();
             record.pruned = pruned(&summary.pruned);
             record.error = summary.error.as_ref().map(|error| stagedoor_audit::RequestError {
@@ -336,13 +328,22 @@ impl Responder<'_> {
         })
     }
 
-    fn blank(&self, outcome: Outcome) -> DecisionRecord {
-        let mut record = DecisionRecord::new(Platform::AuthZen, self.operation.name(), outcome);
-        self.recording.request_id.clone_into(&mut record.request_id);
-        record.caller = self.recording.caller.cloned();
-        self.world.engine().revision().clone_into(&mut record.revision);
+    fn blank<R>(&self, outcome: Outcome, asked: R) -> DecisionRecord<'_, R> {
+        let endpoint = self.operation.name();
+        let mut record = DecisionRecord::new(Platform::AuthZen, endpoint, outcome, asked);
+        record.request_id = self.recording.request_id.into();
+        record.caller = self.recording.caller.map(Cow::Borrowed);
+        record.revision = self.world.engine().revision().into();
         record
     }
+}
+
+/// What is recorded of one of several that is no question.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum BatchItem<'a> {
+    Object(&'a Json),
+    Other { evaluation: &'a Json },
 }
 
 fn reply(body: &impl Serialize, decisions: Vec<bool>, errors: u64) -> Reply {
@@ -388,25 +389,10 @@ fn reason(verdict: &Verdict) -> String {
     }
 }
 
-fn pruned((paths, more): &(Vec<String>, usize)) -> Vec<String> {
-    let mut pruned = paths.clone();
+fn pruned((paths, more): &(Vec<String>, usize)) -> Cow<'_, [String]> {
+    let mut pruned = Cow::Borrowed(paths.as_slice());
     if *more > 0 {
-        pruned.push(format!("and {more} more"));
+        pruned.to_mut().push(format!("and {more} more"));
     }
     pruned
-}
-
-fn entity(entity: &crate::query::EntityRef<'_>) -> Value {
-    with_properties(json!({"type": entity.type_, "id": entity.id}), entity.properties)
-}
-
-fn with_properties(mut value: Value, properties: Option<&Object>) -> Value {
-    if let (Some(members), Some(properties)) = (value.as_object_mut(), properties) {
-        members.insert("properties".to_owned(), to_value(properties));
-    }
-    value
-}
-
-fn to_value(value: &impl Serialize) -> Value {
-    serde_json::to_value(value).unwrap_or_default()
 }

@@ -176,10 +176,10 @@ fn record(
 ) {
     let Some(log) = log else { return };
     let recorded = log.record(outcome, true, || {
-        let mut record = DecisionRecord::new(Platform::Stagedoor, "reload", outcome);
-        let revision;
-        (record.request, revision, record.error) = what();
-        record.revision = revision.unwrap_or_default();
+        let (request, revision, error) = what();
+        let mut record = DecisionRecord::new(Platform::Stagedoor, "reload", outcome, request);
+        record.revision = revision.unwrap_or_default().into();
+        record.error = error;
         record
     });
     if let Err(error) = recorded {

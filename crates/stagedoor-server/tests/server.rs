@@ -116,8 +116,9 @@ impl Protocol for Parrot {
 struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl DecisionSink for Lines {
-    fn write(&mut self, records: &[String]) -> std::io::Result<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(records);
+    fn write(&mut self, lines: &str) -> std::io::Result<()> {
+        let lines = lines.lines().map(str::to_owned);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
         Ok(())
     }
 }
@@ -273,7 +274,7 @@ async fn what_there_is_no_memory_for_is_refused_at_once() -> Result<()> {
 struct Hanging(std::sync::mpsc::Receiver<()>);
 
 impl DecisionSink for Hanging {
-    fn write(&mut self, _: &[String]) -> std::io::Result<()> {
+    fn write(&mut self, _: &str) -> std::io::Result<()> {
         let _ = self.0.recv();
         Ok(())
     }
@@ -297,6 +298,7 @@ async fn a_sink_that_hangs_does_not_keep_the_server_from_ending() -> Result<()> 
             stagedoor_audit::Platform::AuthZen,
             "say",
             stagedoor_audit::Outcome::Denied,
+            serde_json::json!({}),
         )
     };
     for _ in 0..5 {

@@ -1,16 +1,22 @@
 //! Decisions of the webhooks as records: everything that was asked, in Kubernetes' words.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 use stagedoor_audit::{
     Caller, ConditionRecord, DecisionRecord, MASK, Outcome, Platform, RequestError,
 };
 use stagedoor_core::Outcome as Decided;
 use stagedoor_kubernetes::admission::AdmissionRequest;
 use stagedoor_kubernetes::conditional::{ConditionalDecision, ConditionsReview};
-use stagedoor_kubernetes::{Attributes, SubjectAccessReviewSpec, SubjectAccessReviewStatus};
+use stagedoor_kubernetes::{
+    Attributes, FieldSelectorAttributes, LabelSelectorAttributes, SubjectAccessReviewSpec,
+    SubjectAccessReviewStatus,
+};
 use stagedoor_server::{ClientCertificate, Outcome as AnswerResult, Question};
 
 use crate::app::App;
@@ -64,6 +70,14 @@ pub(crate) struct Decision<'a> {
     pub(crate) begun: Instant,
 }
 
+/// What of a record is not the same for all of them.
+struct RecordParts<'a> {
+    is_change: bool,
+    /// The revision of the policies that were asked; nothing where none were.
+    revision: &'a str,
+    audit_id: Option<&'a str>,
+}
+
 /// Records the answer to a SubjectAccessReview.
 pub(crate) fn review(
     app: &App,
@@ -77,10 +91,9 @@ pub(crate) fn review(
         Attributes::Resource(_) => READS.contains(&verb),
         Attributes::NonResource(_) => READS.contains(&verb) || READ_METHODS.contains(&verb),
     };
-    record(app, question, decision, !reads, |record| {
-        loaded.reviewer.engine().revision().clone_into(&mut record.revision);
-        record.request = request_of_review(spec);
-    })
+    let revision = loaded.reviewer.engine().revision();
+    let parts = RecordParts { is_change: !reads, revision, audit_id: None };
+    record(app, question, decision, &parts, |_| ReviewFields::of(spec))
 }
 
 /// Records the answer to an AdmissionReview.
@@ -91,14 +104,15 @@ pub(crate) fn admission(
     request: &AdmissionRequest<'_>,
     decision: &Decision<'_>,
 ) -> Result<(), NotRecorded> {
+    let revision = loaded.reviewer.engine().revision();
     // Nothing is admitted that only reads.
-    record(app, question, decision, true, |record| {
-        loaded.reviewer.engine().revision().clone_into(&mut record.revision);
-        record.audit_id = Some(request.uid.clone());
-        record.request = request_of_admission(request);
+    let parts = RecordParts { is_change: true, revision, audit_id: Some(&request.uid) };
+    record(app, question, decision, &parts, |masked| {
+        let mut recorded = AdmissionFields::of(request);
         if app.record_objects {
-            add_objects(record, request);
+            recorded.add_objects(request, masked);
         }
+        recorded
     })
 }
 
@@ -109,10 +123,9 @@ pub(crate) fn conditions(
     review: &ConditionsReview<'_>,
     decision: &Decision<'_>,
 ) -> Result<(), NotRecorded> {
-    record(app, question, decision, true, |record| {
-        record.request = json!({ "uid": review.uid() });
-        record.audit_id = (!review.uid().is_empty()).then(|| review.uid().to_owned());
-    })
+    let audit_id = Some(review.uid()).filter(|uid| !uid.is_empty());
+    let parts = RecordParts { is_change: true, revision: "", audit_id };
+    record(app, question, decision, &parts, |_| json!({ "uid": review.uid() }))
 }
 
 /// Returns the answer where a decision is not recorded and must be: whatever else could allow
@@ -125,12 +138,13 @@ pub(crate) fn denied() -> SubjectAccessReviewStatus {
     status
 }
 
-fn record(
+/// Records a decision; `request` says what was asked, and adds the pointers of what it masked.
+fn record<R: Serialize>(
     app: &App,
     question: &Question<'_>,
     decision: &Decision<'_>,
-    is_change: bool,
-    fill: impl FnOnce(&mut DecisionRecord),
+    parts: &RecordParts<'_>,
+    request: impl FnOnce(&mut Vec<String>) -> R,
 ) -> Result<(), NotRecorded> {
     let Some(log) = &app.log else { return Ok(()) };
     let duration = decision.begun.elapsed();
@@ -140,15 +154,24 @@ fn record(
         AnswerResult::Conditional => Outcome::Conditional,
         _ => Outcome::Denied,
     };
-    let recorded = log.record(outcome, is_change, || {
-        let mut record = DecisionRecord::new(Platform::Kubernetes, question.endpoint, outcome)
-            .with_duration(duration);
+    let recorded = log.record(outcome, parts.is_change, || {
+        let mut masked = Vec::new();
+        let request = request(&mut masked);
+        let mut record =
+            DecisionRecord::new(Platform::Kubernetes, question.endpoint, outcome, request)
+                .with_duration(duration);
         if let Some(decided) = decision.decided {
             record = record.with_outcome(decided);
         }
-        question.request_id.clone_into(&mut record.request_id);
+        if !parts.revision.is_empty() {
+            record.revision = parts.revision.into();
+        }
+        record.masked = masked;
+        record.audit_id = parts.audit_id.map(Cow::Borrowed);
+        record.request_id = question.request_id.into();
         record.caller = question.head.extensions.get::<ClientCertificate>().map(|certificate| {
-            Caller { certificate: Some(certificate.fingerprint().to_owned()), ..Caller::default() }
+            let certificate = Some(certificate.fingerprint().to_owned());
+            Cow::Owned(Caller { certificate, ..Caller::default() })
         });
         for (effect, condition) in decision.conditions.iter().flat_map(|c| c.conditions()) {
             record.conditions.push(ConditionRecord {
@@ -161,7 +184,6 @@ fn record(
             let message = decision.error.to_owned();
             record.error = Some(RequestError { code: String::new(), message });
         }
-        fill(&mut record);
         record
     });
     recorded.map_err(|error| {
@@ -170,80 +192,138 @@ fn record(
     })
 }
 
-fn request_of_review(spec: &SubjectAccessReviewSpec) -> Value {
-    let subject = &spec.subject;
-    let mut request = Map::new();
-    request.insert("user".to_owned(), json!(subject.user));
-    request.insert("groups".to_owned(), json!(subject.groups));
-    request.insert("uid".to_owned(), json!(subject.uid));
-    request.insert("extra".to_owned(), json!(subject.extra));
-    let attributes = match &spec.attributes {
-        Attributes::Resource(attributes) => json!({
-            "verb": attributes.verb,
-            "apiGroup": attributes.group,
-            "apiVersion": attributes.version,
-            "resource": attributes.resource,
-            "subresource": attributes.subresource,
-            "namespace": attributes.namespace,
-            "name": attributes.name,
-            "fieldSelector": attributes.field_selector,
-            "labelSelector": attributes.label_selector,
-        }),
-        Attributes::NonResource(attributes) => {
-            json!({"verb": attributes.verb, "path": attributes.path})
+/// What is recorded of a SubjectAccessReview.
+#[derive(Serialize)]
+struct ReviewFields<'a> {
+    user: &'a str,
+    groups: &'a [String],
+    uid: &'a str,
+    extra: &'a BTreeMap<String, Vec<String>>,
+    #[serde(flatten)]
+    attributes: AttributeFields<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum AttributeFields<'a> {
+    #[serde(rename_all = "camelCase")]
+    Resource {
+        verb: &'a str,
+        api_group: &'a str,
+        api_version: &'a str,
+        resource: &'a str,
+        subresource: &'a str,
+        namespace: &'a str,
+        name: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        field_selector: Option<&'a FieldSelectorAttributes>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        label_selector: Option<&'a LabelSelectorAttributes>,
+    },
+    NonResource {
+        verb: &'a str,
+        path: &'a str,
+    },
+}
+
+impl<'a> ReviewFields<'a> {
+    fn of(spec: &'a SubjectAccessReviewSpec) -> Self {
+        let subject = &spec.subject;
+        let attributes = match &spec.attributes {
+            Attributes::Resource(attributes) => AttributeFields::Resource {
+                verb: &attributes.verb,
+                api_group: &attributes.group,
+                api_version: &attributes.version,
+                resource: &attributes.resource,
+                subresource: &attributes.subresource,
+                namespace: &attributes.namespace,
+                name: &attributes.name,
+                field_selector: attributes.field_selector.as_ref(),
+                label_selector: attributes.label_selector.as_ref(),
+            },
+            Attributes::NonResource(attributes) => {
+                AttributeFields::NonResource { verb: &attributes.verb, path: &attributes.path }
+            }
+        };
+        Self {
+            user: &subject.user,
+            groups: &subject.groups,
+            uid: &subject.uid,
+            extra: &subject.extra,
+            attributes,
         }
-    };
-    if let Value::Object(attributes) = attributes {
-        request.extend(attributes.into_iter().filter(|(_, value)| !value.is_null()));
     }
-    Value::Object(request)
 }
 
-/// Returns what was asked, without the objects.
-fn request_of_admission(request: &AdmissionRequest<'_>) -> Value {
-    let subject = request.user_info.subject();
-    json!({
-        "uid": request.uid,
-        "user": subject.user,
-        "groups": subject.groups,
-        "userUid": subject.uid,
-        "extra": subject.extra,
-        "operation": request.operation,
-        "apiGroup": request.resource.group,
-        "apiVersion": request.resource.version,
-        "resource": request.resource.resource,
-        "subresource": request.sub_resource,
-        "kind": request.kind.kind,
-        "kindGroup": request.kind.group,
-        "kindVersion": request.kind.version,
-        "namespace": request.namespace,
-        "name": request.name,
-        "dryRun": request.dry_run,
-    })
+/// What is recorded of an AdmissionReview; of the objects only where that was asked for.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AdmissionFields<'a> {
+    uid: &'a str,
+    user: String,
+    groups: Vec<String>,
+    user_uid: String,
+    extra: BTreeMap<String, Vec<String>>,
+    operation: &'a str,
+    api_group: &'a str,
+    api_version: &'a str,
+    resource: &'a str,
+    subresource: &'a str,
+    kind: &'a str,
+    kind_group: &'a str,
+    kind_version: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    dry_run: bool,
+    #[serde(flatten)]
+    objects: BTreeMap<&'static str, Value>,
 }
 
-/// Adds the objects, but of secrets what they hold.
-fn add_objects(record: &mut DecisionRecord, request: &AdmissionRequest<'_>) {
-    let is_secret = request.resource.group.is_empty() && request.resource.resource == "secrets";
-    let objects = [
-        ("object", request.object),
-        ("oldObject", request.old_object),
-        ("options", request.options),
-    ];
-    for (name, json) in objects {
-        // What policies could not be asked about is no JSON object, or has a key twice.
-        let object = json.and_then(|json| serde_json::from_str(json.get()).ok());
-        let mut object: Value = object.unwrap_or_default();
-        if is_secret && name != "options" {
-            for pointer in SECRET {
-                if let Some(content) = object.pointer_mut(pointer) {
-                    *content = Value::String(MASK.to_owned());
-                    record.masked.push(format!("/request/{name}{pointer}"));
+impl<'a> AdmissionFields<'a> {
+    fn of(request: &'a AdmissionRequest<'_>) -> Self {
+        let subject = request.user_info.subject();
+        Self {
+            uid: &request.uid,
+            user: subject.user,
+            groups: subject.groups,
+            user_uid: subject.uid,
+            extra: subject.extra,
+            operation: &request.operation,
+            api_group: &request.resource.group,
+            api_version: &request.resource.version,
+            resource: &request.resource.resource,
+            subresource: &request.sub_resource,
+            kind: &request.kind.kind,
+            kind_group: &request.kind.group,
+            kind_version: &request.kind.version,
+            namespace: &request.namespace,
+            name: &request.name,
+            dry_run: request.dry_run,
+            objects: BTreeMap::new(),
+        }
+    }
+
+    /// Adds the objects, but of secrets what they hold.
+    fn add_objects(&mut self, request: &AdmissionRequest<'_>, masked: &mut Vec<String>) {
+        let is_secret = request.resource.group.is_empty() && request.resource.resource == "secrets";
+        let objects = [
+            ("object", request.object),
+            ("oldObject", request.old_object),
+            ("options", request.options),
+        ];
+        for (name, json) in objects {
+            // What policies could not be asked about is no JSON object, or has a key twice.
+            let object = json.and_then(|json| serde_json::from_str(json.get()).ok());
+            let mut object: Value = object.unwrap_or_default();
+            if is_secret && name != "options" {
+                for pointer in SECRET {
+                    if let Some(content) = object.pointer_mut(pointer) {
+                        *content = Value::String(MASK.to_owned());
+                        masked.push(format!("/request/{name}{pointer}"));
+                    }
                 }
             }
-        }
-        if let Some(members) = record.request.as_object_mut() {
-            members.insert(name.to_owned(), object);
+            self.objects.insert(name, object);
         }
     }
 }

@@ -4,18 +4,19 @@
 
 use serde_json::{Value, json};
 
-use super::Subject;
-use crate::record::{DecisionRecord, Outcome};
+use super::{Subject, number, policies, text};
+use crate::record::Outcome;
 
-/// Returns a record as an event. `own` is its own form, after masking, below `stagedoor`.
-pub(super) fn event(record: &DecisionRecord, own: &Value) -> Value {
+/// Returns a record of the own form, after masking, as an event. The record itself is below
+/// `stagedoor`.
+pub(super) fn event(own: &Value) -> Value {
     let subject = Subject::of(own);
-    let (types, outcome) = match record.outcome {
-        Outcome::Allowed | Outcome::Listed => (&["access", "allowed"][..], "success"),
-        Outcome::Denied | Outcome::NoOpinion => (&["access", "denied"][..], "failure"),
-        Outcome::Conditional => (&["access"][..], "unknown"),
-        Outcome::Changed => (&["change"][..], "success"),
-        Outcome::Failed => (&["change"][..], "failure"),
+    let (types, outcome) = match Outcome::named(text(own, "/outcome")) {
+        Some(Outcome::Allowed | Outcome::Listed) => (&["access", "allowed"][..], "success"),
+        Some(Outcome::Denied | Outcome::NoOpinion) => (&["access", "denied"][..], "failure"),
+        Some(Outcome::Conditional) | None => (&["access"][..], "unknown"),
+        Some(Outcome::Changed) => (&["change"][..], "success"),
+        Some(Outcome::Failed) => (&["change"][..], "failure"),
     };
     let groups = (!subject.groups.is_empty()).then(|| json!({"name": subject.groups}));
     let mut user = json!({"id": subject.user, "name": subject.user});
@@ -23,7 +24,7 @@ pub(super) fn event(record: &DecisionRecord, own: &Value) -> Value {
         members.insert("group".to_owned(), groups);
     }
     json!({
-        "@timestamp": record.time,
+        "@timestamp": text(own, "/time"),
         "ecs": {"version": "9.1.0"},
         "event": {
             "kind": "event",
@@ -31,15 +32,15 @@ pub(super) fn event(record: &DecisionRecord, own: &Value) -> Value {
             "type": types,
             "outcome": outcome,
             "action": subject.action,
-            "id": record.id,
-            "duration": record.duration_micros.saturating_mul(1000),
+            "id": text(own, "/id"),
+            "duration": number(own, "/durationMicros").saturating_mul(1000),
             "module": "stagedoor",
             "dataset": "stagedoor.decision",
-            "provider": record.platform.as_str(),
+            "provider": text(own, "/platform"),
         },
         "user": user,
-        "rule": {"id": record.policies.iter().map(|p| p.id.as_str()).collect::<Vec<_>>()},
-        "http": {"request": {"id": record.request_id}},
+        "rule": {"id": policies(own).map(|policy| text(policy, "/id")).collect::<Vec<_>>()},
+        "http": {"request": {"id": text(own, "/requestId")}},
         "stagedoor": own,
     })
 }

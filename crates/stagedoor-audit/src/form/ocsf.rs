@@ -4,40 +4,39 @@
 
 use serde_json::{Value, json};
 
-use super::Subject;
+use super::{Subject, number, policies, text};
 use crate::clock::micros;
-use crate::record::{DecisionRecord, Outcome};
+use crate::record::Outcome;
 
 const VERSION: &str = "1.8.0";
 const CATEGORY: u64 = 6;
 const CLASS: u64 = 6003;
 
-/// Returns a record as an event. `own` is its own form, after masking.
-pub(super) fn event(record: &DecisionRecord, own: &Value) -> Value {
+/// Returns a record of the own form, after masking, as an event.
+pub(super) fn event(own: &Value) -> Value {
     let subject = Subject::of(own);
     let (activity, activity_name) = activity(&subject.action);
-    let (action, disposition) = match record.outcome {
-        Outcome::Allowed | Outcome::Listed | Outcome::Changed => (1, 1),
-        Outcome::Denied | Outcome::NoOpinion => (2, 26),
+    let decision = text(own, "/outcome");
+    let outcome = Outcome::named(decision);
+    let (action, disposition) = match outcome {
+        Some(Outcome::Allowed | Outcome::Listed | Outcome::Changed) => (1, 1),
+        Some(Outcome::Denied | Outcome::NoOpinion) => (2, 26),
         // Neither allowed nor denied yet: 99 is "Other".
-        Outcome::Conditional => (99, 99),
-        Outcome::Failed => (2, 27),
+        Some(Outcome::Conditional) | None => (99, 99),
+        Some(Outcome::Failed) => (2, 27),
     };
     let is_success = matches!(
-        record.outcome,
-        Outcome::Allowed | Outcome::Listed | Outcome::Conditional | Outcome::Changed
+        outcome,
+        Some(Outcome::Allowed | Outcome::Listed | Outcome::Conditional | Outcome::Changed)
     );
-    let decision = record.outcome.as_str();
-    let authorizations: Vec<Value> = record
-        .policies
-        .iter()
+    let authorizations: Vec<Value> = policies(own)
         .map(|policy| {
             json!({
                 "decision": decision,
                 "policy": {
-                    "uid": policy.id,
-                    "type": policy.effect,
-                    "version": record.revision,
+                    "uid": text(policy, "/id"),
+                    "type": text(policy, "/effect"),
+                    "version": text(own, "/revision"),
                     "is_applied": true,
                 },
             })
@@ -45,7 +44,7 @@ pub(super) fn event(record: &DecisionRecord, own: &Value) -> Value {
         .collect();
     let groups: Vec<Value> = subject.groups.iter().map(|name| json!({"name": name})).collect();
     let mut event = json!({
-        "time": micros(&record.time) / 1000,
+        "time": micros(text(own, "/time")) / 1000,
         "category_uid": CATEGORY,
         "class_uid": CLASS,
         "activity_id": activity,
@@ -55,13 +54,13 @@ pub(super) fn event(record: &DecisionRecord, own: &Value) -> Value {
         "status_code": decision,
         "action_id": action,
         "disposition_id": disposition,
-        "duration": record.duration_micros / 1000,
+        "duration": number(own, "/durationMicros") / 1000,
         "metadata": {
             "version": VERSION,
             "profiles": ["security_control"],
-            "uid": record.id,
-            "correlation_uid": record.request_id,
-            "log_name": record.endpoint,
+            "uid": text(own, "/id"),
+            "correlation_uid": text(own, "/requestId"),
+            "log_name": text(own, "/endpoint"),
             "product": {
                 "name": "Stagedoor",
                 "vendor_name": "Stagedoor",
@@ -71,8 +70,8 @@ pub(super) fn event(record: &DecisionRecord, own: &Value) -> Value {
         "actor": {
             "user": {"uid": subject.user, "name": subject.user, "groups": groups},
         },
-        "api": {"operation": subject.action, "request": {"uid": record.request_id}},
-        "src_endpoint": {"svc_name": record.platform.as_str()},
+        "api": {"operation": subject.action, "request": {"uid": text(own, "/requestId")}},
+        "src_endpoint": {"svc_name": text(own, "/platform")},
         "resources": [resource(&subject)],
         "authorizations": authorizations,
         "unmapped": own,
@@ -80,7 +79,8 @@ pub(super) fn event(record: &DecisionRecord, own: &Value) -> Value {
     let activity_name = activity_name.map(|name| ("activity_name", name.to_owned()));
     let action_name = (action == 99).then(|| ("action", decision.to_owned()));
     let disposition_name = (disposition == 99).then(|| ("disposition", decision.to_owned()));
-    let detail = record.error.as_ref().map(|error| ("status_detail", error.message.clone()));
+    let detail = text(own, "/error/message");
+    let detail = (!detail.is_empty()).then(|| ("status_detail", detail.to_owned()));
     if let Some(members) = event.as_object_mut() {
         let extra = [activity_name, action_name, disposition_name, detail];
         members.extend(extra.into_iter().flatten().map(|(k, v)| (k.to_owned(), v.into())));

@@ -16,11 +16,12 @@ struct Lines {
 }
 
 impl DecisionSink for Lines {
-    fn write(&mut self, records: &[String]) -> std::io::Result<()> {
+    fn write(&mut self, lines: &str) -> std::io::Result<()> {
         if *self.is_full.lock().unwrap_or_else(PoisonError::into_inner) {
             return Err(std::io::Error::other("no room"));
         }
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(records);
+        let lines = lines.lines().map(str::to_owned);
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
         Ok(())
     }
 }
