@@ -7,6 +7,7 @@
 
 mod access;
 mod audit;
+mod chains;
 mod cluster;
 mod controller;
 mod dangers;
