@@ -1,7 +1,8 @@
 // Makes small mistakes in the Rust code, one at a time, and tells which of them no test notices:
 // `.ci/mutants 30 stagedoor-core stagedoor-kubernetes` tries 30 of each crate, chosen at random;
 // `.ci/mutants all stagedoor-core` tries all, which takes hours. Without crates, those whose code
-// decides. `SEED=7` chooses the same ones again.
+// decides. `SEED=7` chooses the same ones again, `TELL=1` says what became of each. Ctrl-C ends it with
+// what was found so far.
 //
 // cargo-mutants says which mistakes there are. They are compiled all at once: each function has a
 // copy of its body for each of its mistakes, and an environment variable chooses one, so that to
@@ -291,7 +292,10 @@ async function tryCrate(crate, count, next) {
   programs.sort((a, b) => a.seconds - b.seconds);
   if (programs.length === 0) throw new Error(`${crate}: no test program passes`);
   const survivors = [];
+  let tried = 0;
   for (const mutant of mutants) {
+    if (isStopped) break;
+    tried += 1;
     let ended = 'passed';
     for (const program of programs) {
       ended = await test(program, mutant.number, Math.max(20, program.seconds * 3));
@@ -300,15 +304,17 @@ async function tryCrate(crate, count, next) {
     if (process.env.TELL) console.log(`${ended === 'passed' ? 'MISSED' : ended} ${mutant.name}`);
     if (ended === 'passed') survivors.push(mutant.name);
   }
-  const noticed = mutants.length - survivors.length;
   console.log(
-    `${crate}: ${noticed} of ${mutants.length} viable mutants were noticed; ` +
-      `${dropped.length} do not compile; ${listed.length} there are`,
+    `${crate}: ${tried - survivors.length} of ${tried} viable mutants were noticed; ` +
+      `${mutants.length - tried} were not tried, ${dropped.length} do not compile, ` +
+      `of ${listed.length} that there are`,
   );
   survivors.forEach((name) => console.log(`  NOT NOTICED: ${name}`));
   return survivors.length;
 }
 
+let isStopped = false;
+process.once('SIGINT', () => (isStopped = true));
 const [count = '12', ...crates] = process.argv.slice(2);
 const seed = Number(process.env.SEED ?? Date.now() % 2 ** 32);
 mkdirSync(TREE, { recursive: true });
@@ -323,6 +329,7 @@ copyTree();
 console.log(`SEED=${seed}`);
 let survived = 0;
 for (const crate of crates.length > 0 ? crates : CRATES) {
+  if (isStopped) break;
   survived += await tryCrate(crate, count === 'all' ? count : Number(count), random(seed));
 }
 process.exit(survived > 0 ? 2 : 0);

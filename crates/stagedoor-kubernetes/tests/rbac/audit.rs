@@ -152,7 +152,18 @@ fn grants_to_everybody_and_default_accounts_are_found() -> Result<()> {
     ];
     for (kind, name, check, expected) in cases {
         let report = report(&bound(rule("get", "", "pods"), Some("n"), kind, name))?;
-        assert_eq!(found(&report, check).map(|f| f.severity), expected, "{kind} {name}");
+        let finding = found(&report, check);
+        assert_eq!(finding.map(|f| f.severity), expected, "{kind} {name}");
+        let subject = if kind == "ServiceAccount" {
+            format!("User/system:serviceaccount:ci:{name}")
+        } else {
+            format!("{kind}/{name}")
+        };
+        for AuditFinding { subject: told, binding, role, .. } in finding {
+            assert_eq!(told.as_deref(), Some(&*subject), "{kind} {name}");
+            assert_eq!(binding.as_deref(), Some("RoleBinding/n/b"), "{kind} {name}");
+            assert_eq!(role.as_deref(), Some("ClusterRole/r"), "{kind} {name}");
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 use smol_str::SmolStr;
 
-use super::{ExprId, Formula, Polarity, Values};
+use super::{ExprId, Formula, Polarity, UnsupportedParts, Values};
 use crate::conditions::facet::Facet;
 
 fn owner(values: &[&str]) -> Formula {
@@ -69,4 +69,21 @@ fn narrowing_never_widens() {
     let formula = Formula::any([row("x"), Formula::all([unknown.clone(), owner(&["a"])])]);
     assert_eq!(formula.narrowed(), row("x"));
     assert_eq!(Formula::all([unknown, row("x")]).narrowed(), Formula::FALSE);
+}
+
+#[test]
+fn only_what_no_rule_can_say_is_unsupported() {
+    let formula = Formula::any([
+        Formula::present(Facet::Row("spec.lifecycle".into())),
+        Formula::all([Formula::present(Facet::CreatedBy), owner(&["a"])]),
+        Formula::all([Formula::unsupported(ExprId(3), Polarity::True), kind(&["api"])]),
+    ]);
+    let mut found = UnsupportedParts::default();
+    formula.unsupported_parts(&mut found);
+    assert!(found.facets.iter().eq([&Facet::CreatedBy]), "{found:?}");
+    assert!(found.exprs.iter().eq([&ExprId(3)]), "{found:?}");
+
+    let mut none = UnsupportedParts::default();
+    Formula::any([row("x"), kind(&["component"])]).unsupported_parts(&mut none);
+    assert!(none.is_empty(), "{none:?}");
 }
