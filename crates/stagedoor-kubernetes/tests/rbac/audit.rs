@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use stagedoor_kubernetes::rbac::{
-    AuditCheck, AuditFinding, AuditReport, AuditSeverity, RbacObjects,
+    AuditBaseline, AuditCheck, AuditFinding, AuditReport, AuditSeverity, RbacObjects,
 };
 
 use crate::cluster::{Binding, Cluster, Role, Rule, Subject};
@@ -164,6 +164,34 @@ fn grants_to_everybody_and_default_accounts_are_found() -> Result<()> {
             assert_eq!(binding.as_deref(), Some("RoleBinding/n/b"), "{kind} {name}");
             assert_eq!(role.as_deref(), Some("ClusterRole/r"), "{kind} {name}");
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_baseline_knows_what_it_says_and_nothing_else() -> Result<()> {
+    let cluster = bound(rule("*", "*", "*"), None, "Group", "devs");
+    let whole = report(&cluster)?;
+    let lines: Vec<String> =
+        whole.findings().iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+    ensure!(!lines.is_empty(), "{whole:?}");
+    let baseline = AuditBaseline::read(&format!("\n{}\n\n", lines.join("\n")))?;
+    let (new, known) = whole.without(&baseline);
+    assert_eq!((new.findings().len(), known), (0, lines.len()));
+
+    // Another value of any field makes another finding; the number of the rule does not.
+    for field in ["check", "severity", "subject", "binding", "role", "reason", "rule"] {
+        let mut first: serde_json::Value = serde_json::from_str(&lines[0])?;
+        ensure!(!first[field].is_null(), "{field} is not in {first}");
+        first[field] = if field == "rule" { 7.into() } else { "other".into() };
+        let baseline = AuditBaseline::read(&first.to_string())?;
+        let known = report(&cluster)?.without(&baseline).1;
+        assert_eq!(known, usize::from(field == "rule"), "{field}");
+    }
+    for (text, line) in [("no json", 1), ("\n{}", 2), ("[]", 1)] {
+        let error = AuditBaseline::read(text).map_err(|error| error.to_string()).err();
+        let error = error.with_context(|| format!("{text:?} is taken"))?;
+        ensure!(error.starts_with(&format!("line {line}: not a finding")), "{text:?}: {error}");
     }
     Ok(())
 }
