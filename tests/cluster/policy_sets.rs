@@ -290,7 +290,8 @@ fn a_cluster_carries_its_own_policies() -> Result<()> {
         "a.cedar": permit("four") + "permit (principal, action, resource is k8s::Resource) when { resource.nope };",
     }});
     std::fs::write(cluster.path("broken.json"), broken.to_string())?;
-    cluster.fail(&["push", "broken.json", SOURCE, "--key", "ci.key", "--no-diff"], "a.cedar:2")?;
+    let push_broken = ["push", "broken.json", SOURCE, "--key", "ci.key", "--no-diff", "--no-load"];
+    cluster.fail(&push_broken, "a.cedar:2")?;
     cluster.succeed(&push)?;
     cluster.wait_for(3, "True")?;
 
@@ -321,6 +322,21 @@ fn a_cluster_carries_its_own_policies() -> Result<()> {
     ensure!(told.contains("pod-1") && told.contains("nobody trusted"), "{told}");
     let replica = &cluster.set()?["status"]["replicas"][0];
     ensure!(replica["release"] == 4, "{replica}");
+
+    // One that does not load says where.
+    let trusted = ["--trust", "both.yaml"];
+    let keys = ["ci.key.pub", "foreign.key.pub"].map(|name| {
+        let key = std::fs::read_to_string(cluster.path(name))?;
+        anyhow::Ok(json!({ "name": name, "publicKey": key }))
+    });
+    let keys = keys.into_iter().collect::<Result<Vec<_>>>()?;
+    std::fs::write(cluster.path("both.yaml"), json!({ "keys": keys }).to_string())?;
+    cluster.succeed(&[push_broken.as_slice(), &trusted].concat())?;
+    let told = cluster.wait_for(6, "False")?;
+    ensure!(told.contains("a.cedar:2:"), "{told}");
+    let problem = &cluster.set()?["status"]["problems"][0];
+    ensure!(problem["file"] == "a.cedar" && problem["line"] == 2, "{problem}");
+    ensure!(problem["release"] == 6 && problem["code"] == "policy::validate", "{problem}");
     drop(process);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod gates;
+mod loading;
 #[cfg(feature = "kubernetes")]
 mod policy_set_review;
 pub(crate) mod promote;

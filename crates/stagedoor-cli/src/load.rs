@@ -1,6 +1,6 @@
 //! The policies that a command's arguments name, loaded in the one way that all commands have.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,10 +73,7 @@ impl LoadArgs {
     }
 
     pub(crate) fn limits(&self) -> Result<Limits, Failure> {
-        let Some(path) = &self.limits else { return Ok(Limits::default()) };
-        let text = Input::default().text(path, LIMITS_BYTES)?;
-        limits_from_json(&text)
-            .map_err(|reason| Failure::input(format!("`{}`: {reason}", Input::name(path))))
+        limits_of(self.limits.as_deref())
     }
 
     /// Reads files and directories, `-` for the standard input, and schemas, whatever their files
@@ -146,6 +143,14 @@ impl LoadArgs {
         let engine = builder.build().map_err(with_permission_help)?;
         Ok(LoadedPolicies { engine, permissions, set })
     }
+}
+
+/// Reads a file of limits; without one they are the default ones.
+pub(crate) fn limits_of(path: Option<&Path>) -> Result<Limits, Failure> {
+    let Some(path) = path else { return Ok(Limits::default()) };
+    let text = Input::default().text(path, LIMITS_BYTES)?;
+    limits_from_json(&text)
+        .map_err(|reason| Failure::input(format!("`{}`: {reason}", Input::name(path))))
 }
 
 /// Tells people what is not read among policies, and what else is odd about their files.

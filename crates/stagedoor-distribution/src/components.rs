@@ -22,6 +22,11 @@ impl Components {
         Self { directory: state.join("set").join("rules"), writing: Mutex::new(()) }
     }
 
+    /// Returns the directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Lets the rules of a bundle stand there. What stands there already is left as it is, so that
     /// nobody takes it for a change.
     pub(crate) fn place(&self, bundle: &Bundle) -> io::Result<()> {

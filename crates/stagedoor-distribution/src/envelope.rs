@@ -2,10 +2,12 @@
 //!
 //! What `cosign` and others of that family read and write, so that a set may be signed and
 //! verified without this project. Bundles of this crate carry no entry of a transparency log: they
-//! are made and verified by keys alone, without a network.
+//! are made and verified by keys alone, without a network. Those that others have made by a certificate
+//! carry one, and are verified without a network as well.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::key::{SigningKey, VerifyingKey};
@@ -21,8 +23,16 @@ pub const ENVELOPE_BYTES: u64 = 1 << 20;
 pub struct Envelope {
     payload: Vec<u8>,
     signature: Vec<u8>,
-    /// Which key, as the signer says. It proves nothing.
-    hint: String,
+    signer: Signer,
+}
+
+/// By what something is signed, as the signer says. It proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Signer {
+    /// A key of this name.
+    Key(String),
+    /// A certificate: the whole bundle, which has it, as it was read.
+    Certificate(String),
 }
 
 /// Why text is no envelope.
@@ -38,11 +48,9 @@ pub enum EnvelopeError {
     /// It is a bundle of another version, or none.
     #[error("it is `{0}`, not `{BUNDLE}`")]
     MediaType(String),
-    /// It is signed by a certificate.
-    #[error(
-        "it is signed by a certificate; only signatures by a key are verified here: sign with a key"
-    )]
-    Certificate,
+    /// It is signed by nothing that is known.
+    #[error("it names neither a key nor a certificate")]
+    Signer,
     /// It signs something else than a statement.
     #[error("it signs `{0}`, not a statement (`{PAYLOAD}`)")]
     Payload(String),
@@ -72,6 +80,12 @@ struct Bundle {
 struct Material {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public_key: Option<PublicKey>,
+    /// What is in it, the library reads that verifies it.
+    #[serde(default, skip_serializing)]
+    certificate: Option<IgnoredAny>,
+    /// As earlier versions have it.
+    #[serde(default, skip_serializing)]
+    x509_certificate_chain: Option<IgnoredAny>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -100,7 +114,7 @@ impl Envelope {
     pub fn sign(statement: &str, key: &SigningKey) -> Self {
         let payload = statement.as_bytes().to_vec();
         let signature = key.sign(&signed(&payload));
-        Self { payload, signature, hint: key.verifying_key().hint() }
+        Self { payload, signature, signer: Signer::Key(key.verifying_key().hint()) }
     }
 
     /// Reads an envelope. Its signature is not looked at.
@@ -115,39 +129,58 @@ impl Envelope {
         if bundle.media_type != BUNDLE {
             return Err(EnvelopeError::MediaType(bundle.media_type));
         }
-        let key = bundle.verification_material.public_key.ok_or(EnvelopeError::Certificate)?;
+        let material = bundle.verification_material;
+        let has_certificate =
+            material.certificate.is_some() || material.x509_certificate_chain.is_some();
+        let signer = match material.public_key {
+            Some(key) if !has_certificate => Signer::Key(key.hint),
+            None if has_certificate => {
+                Signer::Certificate(String::from_utf8_lossy(text).into_owned())
+            }
+            Some(_) | None => return Err(EnvelopeError::Signer),
+        };
         let dsse = bundle.dsse_envelope;
         if dsse.payload_type != PAYLOAD {
             return Err(EnvelopeError::Payload(dsse.payload_type));
         }
         let [signature] = <[Signature; 1]>::try_from(dsse.signatures)
             .map_err(|signatures| EnvelopeError::Signatures(signatures.len()))?;
-        if !signature.keyid.is_empty() && signature.keyid != key.hint {
-            return Err(EnvelopeError::Keys { hint: key.hint, keyid: signature.keyid });
+        if let Signer::Key(hint) = &signer
+            && !signature.keyid.is_empty()
+            && signature.keyid != *hint
+        {
+            let hint = hint.clone();
+            return Err(EnvelopeError::Keys { hint, keyid: signature.keyid });
         }
         let decode =
             |text: &str, part| STANDARD.decode(text).map_err(|_| EnvelopeError::Base64(part));
         Ok(Self {
             payload: decode(&dsse.payload, "payload")?,
             signature: decode(&signature.sig, "sig")?,
-            hint: key.hint,
+            signer,
         })
     }
 
     /// Returns the envelope as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
+        let hint = match &self.signer {
+            Signer::Key(hint) => hint,
+            Signer::Certificate(bundle) => return bundle.clone(),
+        };
         let bundle = Bundle {
             media_type: BUNDLE.to_owned(),
             verification_material: Material {
-                public_key: Some(PublicKey { hint: self.hint.clone() }),
+                public_key: Some(PublicKey { hint: hint.clone() }),
+                certificate: None,
+                x509_certificate_chain: None,
             },
             dsse_envelope: Dsse {
                 payload: STANDARD.encode(&self.payload),
                 payload_type: PAYLOAD.to_owned(),
                 signatures: vec![Signature {
                     sig: STANDARD.encode(&self.signature),
-                    keyid: self.hint.clone(),
+                    keyid: hint.clone(),
                 }],
             },
         };
@@ -158,7 +191,17 @@ impl Envelope {
     /// Returns what is signed, if the signature is one of this key.
     #[must_use]
     pub fn verified_by(&self, key: &VerifyingKey) -> Option<&[u8]> {
-        key.verifies(&signed(&self.payload), &self.signature).then_some(self.payload.as_slice())
+        let is_by_key = matches!(self.signer, Signer::Key(_));
+        let verifies = || key.verifies(&signed(&self.payload), &self.signature);
+        (is_by_key && verifies()).then_some(self.payload.as_slice())
+    }
+
+    /// Returns the bundle, if it is signed by a certificate.
+    pub(crate) fn by_certificate(&self) -> Option<&str> {
+        match &self.signer {
+            Signer::Key(_) => None,
+            Signer::Certificate(bundle) => Some(bundle),
+        }
     }
 
     /// Returns what is signed, whoever has signed it: to show it, and nothing else.

@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use stagedoor_core::{Engine, Limits};
 use stagedoor_source::{
-    Admission, Fingerprint, NothingToLoad, OriginHealth, OriginSet, PolicyOrigin,
+    Admission, Fingerprint, NothingToLoad, OriginHealth, OriginSet, PolicyOrigin, SetRefusal,
 };
 
-use crate::components::Components;
 use crate::replica::{PollOutcome, Replica};
 use crate::signed_set::SignedSet;
 use crate::store::{Hint, StoreError};
@@ -27,7 +26,6 @@ const TRUST_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Follower {
     replica: Arc<Replica>,
-    components: Arc<Components>,
     stopping: Arc<Stopping>,
 }
 
@@ -64,14 +62,12 @@ impl Follower {
     /// As of the system, if it has no thread left.
     pub fn start(replica: Replica, trust: Option<PathBuf>, interval: Duration) -> io::Result<Self> {
         let replica = Arc::new(replica);
-        let components = Arc::new(Components::of(replica.directory()));
         let stopping = Arc::new(Stopping::default());
         let (following, stop) = (Arc::clone(&replica), Arc::clone(&stopping));
-        let rules = Arc::clone(&components);
         std::thread::Builder::new()
             .name("replica".to_owned())
-            .spawn(move || follow(&following, &rules, trust.as_deref(), interval, &stop))?;
-        Ok(Self { replica, components, stopping })
+            .spawn(move || follow(&following, trust.as_deref(), interval, &stop))?;
+        Ok(Self { replica, stopping })
     }
 
     /// Returns the replica.
@@ -89,13 +85,7 @@ impl Drop for Follower {
     }
 }
 
-fn follow(
-    replica: &Replica,
-    components: &Components,
-    trust: Option<&Path>,
-    interval: Duration,
-    stopping: &Stopping,
-) {
+fn follow(replica: &Replica, trust: Option<&Path>, interval: Duration, stopping: &Stopping) {
     let (mut told, mut untold) = (None, None);
     while !stopping.is_asked.load(Ordering::Acquire) {
         let begun = Instant::now();
@@ -106,7 +96,7 @@ fn follow(
                 trusted.into_iter().for_each(|trust| replica.trust(trust));
                 replica
                     .poll()
-                    .map(|polled| offer(polled, components))
+                    .map(|polled| offer(replica, polled))
                     .err()
                     .map(|error| error.to_string())
             }
@@ -129,9 +119,9 @@ fn follow(
 }
 
 /// Tells of a candidate, and has its rules stand where they are loaded from.
-fn offer(polled: PollOutcome, components: &Components) {
+fn offer(replica: &Replica, polled: PollOutcome) {
     if let PollOutcome::Candidate(set) = polled {
-        if let Err(error) = components.place(set.bundle()) {
+        if let Err(error) = replica.place_rules(&set) {
             // Told once more by whoever loads it.
             tracing::warn!(%error, "the rules of a set cannot be written");
         }
@@ -209,8 +199,8 @@ impl Admission for Taking {
         self.replica.admit(&self.set)
     }
 
-    fn refuse(&self, reason: &str) {
-        self.replica.refuse(&self.set, reason);
+    fn refuse(&self, refusal: &SetRefusal<'_>) {
+        self.replica.refuse_with(&self.set, refusal);
     }
 }
 
@@ -225,7 +215,7 @@ impl PolicyOrigin for Follower {
             let reason = status().unwrap_or_else(|| "the source was not asked yet".to_owned());
             NothingToLoad(format!("no set of {} is there yet: {reason}", self.replica.channel()))
         })?;
-        self.components.place(set.bundle()).map_err(|error| {
+        self.replica.place_rules(&set).map_err(|error| {
             NothingToLoad(format!("the rules of the set cannot be written: {error}"))
         })?;
         let sources = set.sources();

@@ -15,6 +15,7 @@
 //! | follow a channel | [`Replica`], [`Follower`] |
 //! | have more than signatures asked for | [`Gate`] |
 
+mod attestation;
 mod channel;
 mod clock;
 mod components;
@@ -23,6 +24,8 @@ mod disk;
 mod envelope;
 mod follow;
 mod gate;
+#[cfg(feature = "sigstore")]
+mod identity;
 mod kept;
 mod key;
 mod location;
@@ -44,11 +47,14 @@ pub use follow::{Follower, read_trust};
 pub use gate::Gate;
 pub use key::{KeyError, SigningKey, VerifyingKey};
 pub use location::{Location, LocationError};
-pub use publish::{PublishError, PublishedRelease, newest, publish};
+pub use publish::{PublishError, PublishedRelease, newest, publish, publish_signed};
 pub use replica::{ConditionalError, PollError, PollOutcome, Replica, ReplicaOptions};
 pub use signed_set::SignedSet;
 pub use statement::{Approval, Provenance, Release, Rollback, StatementError};
-pub use status::{RefusalStatus, ReleaseStatus, ReplicaStatus};
-pub use store::{Head, Hint, PolicyStore, Publication, StoreError, StoreOptions, Version};
+pub use status::{RefusalProblem, RefusalStatus, ReleaseStatus, ReplicaStatus};
+pub use store::{
+    Attachments, Head, Hint, OfferedRelease, OfferedStore, PolicyStore, Publication, StoreError,
+    StoreOptions, Version,
+};
 pub use time::{Timestamp, TimestampError};
-pub use trust::{Purpose, Trust, TrustError, VerifiedRelease, VerifyError};
+pub use trust::{Purpose, Trust, TrustError, VerifiedAttestation, VerifiedRelease, VerifyError};

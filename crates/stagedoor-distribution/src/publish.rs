@@ -4,6 +4,7 @@ use crate::channel::Channel;
 use crate::digest::Digest;
 use crate::envelope::Envelope;
 use crate::key::SigningKey;
+use crate::signed_set::SignedSet;
 use crate::statement::Release;
 use crate::store::{Head, PolicyStore, Publication, StoreError};
 use crate::trust::{Purpose, Trust, VerifiedRelease, VerifyError};
@@ -82,17 +83,43 @@ pub fn publish(
     after: Option<&PublishedRelease>,
 ) -> Result<(), PublishError> {
     let envelope = Envelope::sign(&release.to_json(), key).to_json();
-    publish_signed(store, release, envelope.as_bytes(), bundle, after)
+    let publication = Publication {
+        envelope: envelope.as_bytes(),
+        digest: release.digest,
+        bundle,
+        after: after.map(|after| after.envelope.as_slice()),
+        signer: Some(key),
+    };
+    write(store, release, &publication, after)
 }
 
 /// Makes a release that is signed already the newest one of its channel.
-fn publish_signed(
+///
+/// # Errors
+///
+/// [`PublishError`].
+pub fn publish_signed(
     store: &dyn PolicyStore,
-    release: &Release,
-    envelope: &[u8],
-    bundle: &[u8],
+    signed: &SignedSet,
     after: Option<&PublishedRelease>,
 ) -> Result<(), PublishError> {
+    let publication = Publication {
+        envelope: signed.envelope(),
+        digest: signed.release().digest,
+        bundle: signed.bytes(),
+        after: after.map(|after| after.envelope.as_slice()),
+        signer: None,
+    };
+    write(store, signed.release(), &publication, after)
+}
+
+fn write(
+    store: &dyn PolicyStore,
+    release: &Release,
+    publication: &Publication<'_>,
+    after: Option<&PublishedRelease>,
+) -> Result<(), PublishError> {
+    let Publication { envelope, bundle, .. } = *publication;
     let (expected, found) = (release.digest, Digest::of(bundle));
     if expected != found {
         return Err(PublishError::Bundle { expected, found });
@@ -102,13 +129,7 @@ fn publish_signed(
     {
         return Err(PublishError::Counter { counter: release.counter, newest });
     }
-    let publication = Publication {
-        envelope,
-        digest: release.digest,
-        bundle,
-        after: after.map(|after| after.envelope.as_slice()),
-    };
-    store.publish(&release.channel, &publication)?;
+    store.publish(&release.channel, publication)?;
     // Some stores cannot tell whether somebody else publishes at the same time: who comes last
     // has the last word, and the other one is told here.
     match store.head(&release.channel, None)? {

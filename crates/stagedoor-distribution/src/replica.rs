@@ -14,10 +14,13 @@ mod options;
 mod poll;
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
+
+use stagedoor_source::SetRefusal;
 
 pub use error::{ConditionalError, PollError};
 pub use options::ReplicaOptions;
@@ -25,12 +28,13 @@ pub use poll::PollOutcome;
 
 use crate::channel::Channel;
 use crate::clock::{Clock, SystemClock};
+use crate::components::Components;
 use crate::digest::Digest;
 use crate::disk::{Disk, RealDisk};
 use crate::gate::Gate;
 use crate::kept::KeptReleases;
 use crate::signed_set::SignedSet;
-use crate::status::{RefusalStatus, ReleaseStatus, ReplicaStatus};
+use crate::status::{RefusalProblem, RefusalStatus, ReleaseStatus, ReplicaStatus};
 use crate::store::{PolicyStore, StoreError, Version};
 use crate::time::Timestamp;
 use crate::trust::{Purpose, Trust, VerifiedRelease};
@@ -41,6 +45,7 @@ pub struct Replica {
     options: ReplicaOptions,
     store: Box<dyn PolicyStore>,
     gates: Vec<Arc<dyn Gate>>,
+    components: Components,
     clock: Arc<dyn Clock>,
     kept: Mutex<KeptReleases>,
     state: Mutex<State>,
@@ -89,6 +94,7 @@ struct RefusedRelease {
     is_kept: bool,
     reason: String,
     details: String,
+    problems: Vec<RefusalProblem>,
     at: SystemTime,
 }
 
@@ -159,6 +165,7 @@ impl Replica {
             }
         }
         Ok(Self {
+            components: Components::of(&options.state),
             options,
             store,
             gates: Vec::new(),
@@ -187,6 +194,21 @@ impl Replica {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.options.state
+    }
+
+    /// Lets the custom rules that a set brings stand in [`rules`](Self::rules), and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As of the disk.
+    pub fn place_rules(&self, set: &SignedSet) -> io::Result<()> {
+        self.components.place(set.bundle())
+    }
+
+    /// Returns the directory of the rules that the set brings.
+    #[must_use]
+    pub fn rules(&self) -> &Path {
+        self.components.directory()
     }
 
     /// Returns where it looks.
@@ -293,20 +315,21 @@ impl Replica {
     /// Says that a set does not load, or was refused. What is in force stays, and the set is tried
     /// again later.
     pub fn refuse(&self, set: &Arc<SignedSet>, reason: &str) {
-        self.refuse_with(set, reason, reason);
+        self.refuse_with(set, &SetRefusal::public(reason));
     }
 
-    /// As [`refuse`](Self::refuse): `reason` is told to everybody, `details` to those who may read the
-    /// policies.
-    pub fn refuse_with(&self, set: &Arc<SignedSet>, reason: &str, details: &str) {
+    /// As [`refuse`](Self::refuse): the reason is told to everybody, details and problems to those who
+    /// may read the policies.
+    pub fn refuse_with(&self, set: &Arc<SignedSet>, refusal: &SetRefusal<'_>) {
         let mut state = self.state();
         let candidate = state.candidate.take_if(|candidate| Arc::ptr_eq(&candidate.set, set));
         let Some(Candidate { is_kept, .. }) = candidate else { return };
-        let (set, reason, at) = (Arc::clone(set), reason.to_owned(), self.clock.now());
-        let details = details.to_owned();
+        let (set, reason, at) = (Arc::clone(set), refusal.reason.to_owned(), self.clock.now());
+        let details = refusal.details.to_owned();
+        let problems = RefusalProblem::all(refusal.problems);
         state.problem =
             Some((format!("release {} is refused: {reason}", set.release().counter), at));
-        state.refused = Some(RefusedRelease { set, is_kept, reason, details, at });
+        state.refused = Some(RefusedRelease { set, is_kept, reason, details, problems, at });
     }
 
     /// Returns how the replica is.
@@ -349,6 +372,7 @@ impl Replica {
             refused: state.refused.as_ref().map(|refused| RefusalStatus {
                 counter: refused.set.release().counter,
                 details: refused.details.clone(),
+                problems: refused.problems.clone(),
             }),
             problem: state.problem.as_ref().map(|(problem, _)| problem.clone()),
         }

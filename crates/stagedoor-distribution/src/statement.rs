@@ -8,9 +8,9 @@ use crate::channel::{Channel, Name};
 use crate::digest::Digest;
 use crate::time::Timestamp;
 
-const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+pub(crate) const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// What the predicate is about, and in which form.
-const PREDICATE: &str = "https://github.com/stagedoor/stagedoor/policy-set/v1";
+pub(crate) const PREDICATE: &str = "https://github.com/stagedoor/stagedoor/policy-set/v1";
 
 /// What is published of a policy set: which bundle, for which channel, its number.
 ///

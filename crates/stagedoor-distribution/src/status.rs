@@ -1,6 +1,7 @@
 //! How a replica is, for people and programs.
 
 use serde::{Deserialize, Serialize};
+use stagedoor_core::{Problem, Severity};
 use stagedoor_source::{Gauge, HealthLevel, HealthLine, OriginHealth};
 
 use crate::channel::Name;
@@ -52,6 +53,59 @@ pub struct RefusalStatus {
     /// the store alone.
     #[serde(skip)]
     pub details: String,
+    /// What is wrong with policies and schemas, the first of it. As the details are.
+    #[serde(skip)]
+    pub problems: Vec<RefusalProblem>,
+}
+
+/// One thing that is wrong with the policies of a set, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RefusalProblem {
+    /// The file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The column in characters, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// The id of the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// The stable code of this kind of problem.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl RefusalProblem {
+    /// The most that are kept of one set.
+    pub(crate) const MOST: usize = 20;
+    /// The longest text of one, in bytes: names are as long as whoever publishes makes them.
+    const TEXT: usize = 500;
+
+    /// Returns the first of the problems that keep a set from being loaded.
+    pub(crate) fn all(problems: &[Problem]) -> Vec<Self> {
+        let errors = problems.iter().filter(|problem| problem.severity() == Severity::Error);
+        let cut = |text: &str| cut(text, Self::TEXT).to_owned();
+        let problem = |problem: &Problem| Self {
+            file: problem.file().map(cut),
+            line: problem.line(),
+            column: problem.column(),
+            policy: problem.policy().map(cut),
+            code: problem.code().to_owned(),
+            message: cut(problem.message()),
+        };
+        errors.map(problem).take(Self::MOST).collect()
+    }
+}
+
+/// Returns the beginning of a text: at most so many bytes.
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }
 
 /// A release that is in force.

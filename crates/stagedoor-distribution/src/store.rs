@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::channel::Channel;
 use crate::digest::Digest;
+use crate::key::SigningKey;
 use crate::status::ReplicaStatus;
 
 #[cfg(any(feature = "kubernetes", feature = "objects"))]
@@ -16,10 +17,12 @@ pub mod kubernetes;
 #[cfg(feature = "objects")]
 pub mod objects;
 pub mod oci;
+mod offered;
 mod options;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 
+pub use offered::{OfferedRelease, OfferedStore};
 pub use options::StoreOptions;
 
 /// A place from which policy sets are read, and to which they are published.
@@ -56,6 +59,19 @@ pub trait PolicyStore: Debug + Send + Sync {
     /// [`StoreError`]; [`StoreError::Changed`] if the newest one is not the one that it is to
     /// come after, where the store can tell.
     fn publish(&self, channel: &Channel, publication: &Publication<'_>) -> Result<(), StoreError>;
+
+    /// Returns what lies beside the newest release for other tools, where the store has a place for it.
+    /// None of it is verified.
+    ///
+    /// Blocks, within the time limits of the store.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    fn attachments(&self, channel: &Channel) -> Result<Option<Attachments>, StoreError> {
+        let _ = channel;
+        Ok(None)
+    }
 
     /// Waits until there may be something new, and no longer than a time. Only a hint: it may
     /// come for nothing, and it may be lost.
@@ -116,6 +132,17 @@ pub struct Publication<'a> {
     pub bundle: &'a [u8],
     /// What it comes after: the signature that was the newest one before.
     pub after: Option<&'a [u8]>,
+    /// Who signs it, where that is known: signs what the store lays beside it for other tools.
+    pub signer: Option<&'a SigningKey>,
+}
+
+/// What lies beside a release for other tools: signatures and attestations about its manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachments {
+    /// The manifest of the release.
+    pub manifest: Digest,
+    /// What is signed about it, in Sigstore bundles.
+    pub envelopes: Vec<Vec<u8>>,
 }
 
 /// Why a store does not answer.

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use serde::Deserialize;
 use stagedoor_core::{LoadError, without_byte_order_mark};
 
+use crate::attestation::About;
 use crate::channel::{Channel, Name};
 use crate::digest::Digest;
 use crate::envelope::{Envelope, EnvelopeError};
+#[cfg(feature = "sigstore")]
+use crate::identity::SigningIdentity;
 use crate::key::{KeyError, VerifyingKey};
 use crate::statement::{Release, StatementError};
 use crate::time::Timestamp;
 
-/// Keys, each with what it may sign.
+/// Keys and identities, each with what it may sign.
 ///
 /// Written in YAML or JSON:
 ///
@@ -28,6 +31,18 @@ use crate::time::Timestamp;
 ///     notAfter: 2027-01-01T00:00:00Z
 /// ```
 ///
+/// An identity signs by a certificate, as Sigstore's tools have it without keys. Who may issue such
+/// certificates, and which logs are believed, the trusted root says, as JSON or YAML:
+///
+/// ```yaml
+/// identities:
+///   - name: release
+///     identity: https://github.com/acme/policies/.github/workflows/release.yml@refs/heads/main
+///     issuer: https://token.actions.githubusercontent.com
+///     channels: [production]
+/// trustedRoot: {"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1", …}
+/// ```
+///
 /// A key that has expired signs nothing new; what was taken up before stays in force, and loads
 /// again at a restart. A key that is taken out of the file takes its sets with it.
 #[derive(Debug, Clone)]
@@ -38,11 +53,19 @@ pub struct Trust {
 #[derive(Debug, Clone)]
 struct TrustedKey {
     name: String,
-    key: VerifyingKey,
+    key: Signatory,
     sets: Option<Vec<Name>>,
     channels: Option<Vec<Name>>,
     not_before: Option<Timestamp>,
     not_after: Option<Timestamp>,
+}
+
+/// By what somebody signs.
+#[derive(Debug, Clone, PartialEq)]
+enum Signatory {
+    Key(VerifyingKey),
+    #[cfg(feature = "sigstore")]
+    Identity(SigningIdentity),
 }
 
 /// Why a file does not say whom to trust.
@@ -55,6 +78,15 @@ pub enum TrustError {
     /// It has no keys.
     #[error("it has no keys, so that nothing could be loaded: add the key that signs")]
     Empty,
+    /// It has identities, and nothing to verify them by.
+    #[error("identities are verified by a trusted root of Sigstore: add it as `trustedRoot`")]
+    NoRoot,
+    /// The trusted root cannot be used.
+    #[error("the `trustedRoot` cannot be used: {0}")]
+    Root(String),
+    /// This build verifies no certificates.
+    #[error("identities are not verified by this build, which lacks the feature `sigstore`")]
+    Identities,
     /// A key cannot be used.
     #[error("the key `{name}` cannot be used: {source}")]
     Key {
@@ -78,6 +110,9 @@ pub enum VerifyError {
     /// None of the trusted keys has signed it.
     #[error("nobody trusted has signed it: none of the trusted keys verifies the signature")]
     Untrusted,
+    /// It is signed by a certificate that is not one of anybody trusted, or is not in order.
+    #[error("nobody trusted has signed it by a certificate: {0}")]
+    Certificate(String),
     /// What is signed cannot be read.
     #[error("what is signed cannot be read: {0}")]
     Statement(#[from] StatementError),
@@ -115,6 +150,9 @@ pub enum VerifyError {
         /// When it expired.
         at: Timestamp,
     },
+    /// It is about something else.
+    #[error("it is not about {0}")]
+    Subject(Digest),
     /// The bundle is not the one that is signed.
     #[error("the bundle is {found} of {found_bytes} bytes; signed is {expected} of {bytes} bytes")]
     Content {
@@ -154,10 +192,52 @@ pub struct VerifiedRelease {
     pub statement: Digest,
 }
 
+/// A statement about an artifact of a registry, whose signature was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifiedAttestation {
+    /// What it says: a predicate type of in-toto.
+    pub predicate_type: String,
+    /// The name of the key that has signed it.
+    pub key: String,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TrustFile {
+    #[serde(default)]
     keys: Vec<KeyEntry>,
+    #[serde(default)]
+    identities: Vec<IdentityEntry>,
+    #[serde(default, rename = "trustedRoot")]
+    trusted_root: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(
+    not(feature = "sigstore"),
+    expect(dead_code, reason = "read, so that it is told that this build does not verify it")
+)]
+struct IdentityEntry {
+    name: String,
+    identity: String,
+    issuer: String,
+    /// Whether certificates are in a log of certificates, as those of Sigstore's own authority are.
+    #[serde(default = "yes")]
+    certificate_log: bool,
+    #[serde(default)]
+    sets: Option<Vec<Name>>,
+    #[serde(default)]
+    channels: Option<Vec<Name>>,
+    #[serde(default)]
+    not_before: Option<Timestamp>,
+    #[serde(default)]
+    not_after: Option<Timestamp>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -180,7 +260,7 @@ impl Trust {
     #[must_use]
     pub fn in_key(name: impl Into<String>, key: VerifyingKey) -> Self {
         let (sets, channels, not_before, not_after) = (None, None, None, None);
-        let name = name.into();
+        let (name, key) = (name.into(), Signatory::Key(key));
         Self { keys: vec![TrustedKey { name, key, sets, channels, not_before, not_after }] }
     }
 
@@ -202,12 +282,18 @@ impl Trust {
             .map_err(|e| TrustError::Form(stagedoor_core::plain_reason(&e.to_string())))?;
         let mut keys: Vec<TrustedKey> = Vec::new();
         for entry in file.keys {
-            let key = of_key(&entry.name, &entry.public_key)?;
+            let key = Signatory::Key(of_key(&entry.name, &entry.public_key)?);
             if keys.iter().any(|known| known.name == entry.name || known.key == key) {
                 return Err(TrustError::Twice(entry.name));
             }
             let KeyEntry { name, sets, channels, not_before, not_after, .. } = entry;
             keys.push(TrustedKey { name, key, sets, channels, not_before, not_after });
+        }
+        for entry in identities(file.identities, file.trusted_root.as_ref())? {
+            if keys.iter().any(|known| known.name == entry.name || known.key == entry.key) {
+                return Err(TrustError::Twice(entry.name));
+            }
+            keys.push(entry);
         }
         if keys.is_empty() { Err(TrustError::Empty) } else { Ok(Self { keys }) }
     }
@@ -224,9 +310,7 @@ impl Trust {
         purpose: Purpose,
     ) -> Result<VerifiedRelease, VerifyError> {
         let envelope = Envelope::from_json(envelope)?;
-        // INVARIANT: nothing of a statement is looked at before its signature was verified.
-        let signed = |key: &TrustedKey| Some((key.clone(), envelope.verified_by(&key.key)?));
-        let (key, payload) = self.keys.iter().find_map(signed).ok_or(VerifyError::Untrusted)?;
+        let (key, payload) = self.signed(&envelope)?;
         let text = std::str::from_utf8(payload)
             .map_err(|error| StatementError::Json(error.to_string()))?;
         let release = Release::from_json(text)?;
@@ -235,7 +319,7 @@ impl Trust {
             return Err(VerifyError::Channel { expected, found });
         }
         if !key.may_sign(channel) {
-            return Err(VerifyError::Scope { key: key.name, channel: channel.clone() });
+            return Err(VerifyError::Scope { key: key.name.clone(), channel: channel.clone() });
         }
         if let Purpose::TakeUp(now) = purpose {
             key.check_period(now)?;
@@ -243,7 +327,99 @@ impl Trust {
                 return Err(VerifyError::Expired { counter: release.counter, at });
             }
         }
-        Ok(VerifiedRelease { release, key: key.name, statement: Digest::of(payload) })
+        Ok(VerifiedRelease { release, key: key.name.clone(), statement: Digest::of(payload) })
+    }
+
+    /// Verifies what lies beside a release of a channel in a registry: a statement of any kind, about its
+    /// manifest.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`].
+    pub fn verify_attestation(
+        &self,
+        envelope: &[u8],
+        channel: &Channel,
+        manifest: Digest,
+    ) -> Result<VerifiedAttestation, VerifyError> {
+        let envelope = Envelope::from_json(envelope)?;
+        let (key, payload) = self.signed(&envelope)?;
+        if !key.may_sign(channel) {
+            return Err(VerifyError::Scope { key: key.name.clone(), channel: channel.clone() });
+        }
+        let about = About::from_json(payload)?;
+        match about.is_about(manifest) {
+            true => Ok(VerifiedAttestation {
+                predicate_type: about.predicate_type,
+                key: key.name.clone(),
+            }),
+            false => Err(VerifyError::Subject(manifest)),
+        }
+    }
+
+    /// Returns who has signed an envelope, and what.
+    ///
+    /// INVARIANT: nothing of a statement is looked at before its signature was verified.
+    fn signed<'a>(
+        &'a self,
+        envelope: &'a Envelope,
+    ) -> Result<(&'a TrustedKey, &'a [u8]), VerifyError> {
+        let mut refused = VerifyError::Untrusted;
+        for key in &self.keys {
+            match key.key.verified(envelope) {
+                Ok(payload) => return Ok((key, payload)),
+                // Why a certificate is not taken says more than that no key fits.
+                Err(error @ VerifyError::Certificate(_)) => refused = error,
+                Err(_) => {}
+            }
+        }
+        if envelope.by_certificate().is_some() && matches!(refused, VerifyError::Untrusted) {
+            refused = VerifyError::Certificate("no identities are trusted".to_owned());
+        }
+        Err(refused)
+    }
+}
+
+/// Returns the identities of a file.
+#[cfg(feature = "sigstore")]
+fn identities(
+    entries: Vec<IdentityEntry>,
+    root: Option<&serde_json::Value>,
+) -> Result<Vec<TrustedKey>, TrustError> {
+    let trusted = |entry: IdentityEntry| {
+        let root = root.ok_or(TrustError::NoRoot)?;
+        let IdentityEntry { name, identity, issuer, certificate_log, .. } = entry;
+        let identity = SigningIdentity::new(identity, issuer, root, certificate_log);
+        let IdentityEntry { sets, channels, not_before, not_after, .. } = entry;
+        let key = Signatory::Identity(identity.map_err(TrustError::Root)?);
+        Ok(TrustedKey { name, key, sets, channels, not_before, not_after })
+    };
+    entries.into_iter().map(trusted).collect()
+}
+
+#[cfg(not(feature = "sigstore"))]
+fn identities(
+    entries: Vec<IdentityEntry>,
+    _: Option<&serde_json::Value>,
+) -> Result<Vec<TrustedKey>, TrustError> {
+    if entries.is_empty() { Ok(Vec::new()) } else { Err(TrustError::Identities) }
+}
+
+impl Signatory {
+    /// Returns what is signed, if it is signed by this.
+    fn verified<'a>(&self, envelope: &'a Envelope) -> Result<&'a [u8], VerifyError> {
+        match self {
+            Self::Key(key) => envelope.verified_by(key).ok_or(VerifyError::Untrusted),
+            #[cfg(feature = "sigstore")]
+            Self::Identity(identity) => {
+                let bundle = envelope.by_certificate().ok_or(VerifyError::Untrusted)?;
+                let payload = envelope.unverified_payload();
+                // Only what it is about, which the bundle is held to afterwards.
+                let about = About::from_json(payload)?.sha256().ok_or(VerifyError::Untrusted)?;
+                identity.verify(bundle, payload, about).map_err(VerifyError::Certificate)?;
+                Ok(payload)
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an origin of policies has to say when its set is loaded, alike for every protocol.
 
-use stagedoor_core::Engine;
-use stagedoor_source::Admission;
+use stagedoor_core::{Engine, LoadError};
+use stagedoor_source::{Admission, SetRefusal};
 
 use crate::reload::LoadFailure;
 
@@ -37,7 +37,8 @@ pub fn admit(admission: Option<&dyn Admission>) -> Result<(), LoadFailure> {
 }
 
 fn refused(admission: &dyn Admission, failure: LoadFailure) -> LoadFailure {
-    // What is told to everybody: the reason itself may quote policies.
-    admission.refuse(&failure.public);
+    // Whoever is told keeps apart what everybody may know: the rest may quote policies.
+    let problems = failure.problems.as_ref().map_or([].as_slice(), LoadError::problems);
+    admission.refuse(&SetRefusal { reason: &failure.public, details: &failure.message, problems });
     failure.pending()
 }

@@ -72,7 +72,7 @@ pub use memory::MemoryFileSystem;
 pub use normalize::normalize_lexically;
 pub use origin::{
     Admission, Gauge, HealthLevel, HealthLine, NothingToLoad, OriginHealth, OriginSet, PathOrigin,
-    PolicyOrigin,
+    PolicyOrigin, SetRefusal,
 };
 pub use platform::PolicySet;
 pub use reload::{InForce, Reload, ReloadFailure, ReloadSource, Reloading};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
-use stagedoor_core::{Engine, Limits};
+use stagedoor_core::{Engine, Limits, Problem};
 
 use crate::file_system::RealFileSystem;
 use crate::fingerprint::Fingerprint;
@@ -70,7 +70,26 @@ pub trait Admission: Debug + Send + Sync {
     fn admit(&self) -> Result<(), String>;
 
     /// Says that the set does not load, or was refused.
-    fn refuse(&self, reason: &str);
+    fn refuse(&self, refusal: &SetRefusal<'_>);
+}
+
+/// Why a set is not in force.
+#[derive(Debug, Clone, Copy)]
+pub struct SetRefusal<'a> {
+    /// What everybody may know.
+    pub reason: &'a str,
+    /// The same for those who may read the policies.
+    pub details: &'a str,
+    /// What is wrong with policies and schemas, if that is the reason. As the details are.
+    pub problems: &'a [Problem],
+}
+
+impl<'a> SetRefusal<'a> {
+    /// Returns a reason that everybody may know, and of which there is no more to say.
+    #[must_use]
+    pub const fn public(reason: &'a str) -> Self {
+        Self { reason, details: reason, problems: &[] }
+    }
 }
 
 /// How an origin is.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use stagedoor_distribution::{Digest, Location, Rollback, newest};
 
+use super::loading::SigningArgs;
 use super::push::{failed, fetch, fetch_digest, next, publish_and_show};
 use super::release::ReleaseArgs;
 use super::{StoreArgs, signing_key, trust};
@@ -18,7 +19,7 @@ use crate::output::Output;
 /// `promote FROM TO` signs the bundle that FROM has now for TO: the same bytes. `promote WHERE
 /// --pin DIGEST --reason TEXT` makes a bundle that was published before the newest release once
 /// more; that it takes something back stands in the signature. Replicas never go back by
-/// themselves.
+/// themselves. A bundle that does not load is not signed.
 #[derive(Debug, Args)]
 pub(crate) struct PromoteArgs {
     /// The channel that is promoted, or taken back.
@@ -53,6 +54,9 @@ pub(crate) struct PromoteArgs {
     release: ReleaseArgs,
 
     #[command(flatten)]
+    signing: SigningArgs,
+
+    #[command(flatten)]
     store: StoreArgs,
 }
 
@@ -65,6 +69,7 @@ pub(crate) fn run(args: &PromoteArgs, output: &mut Output) -> Result<Ending, Fai
         .ok_or_else(|| Failure::input(format!("nothing is published as `{}`", args.from)))?;
     if let (Some(digest), Some(reason)) = (args.pin, &args.reason) {
         let bundle = fetch_digest(&*store, digest, channel)?;
+        args.signing.check(&bundle)?;
         let counter = next(Some(&current));
         let mut release = args.release.release(channel.clone(), counter, &bundle);
         let from = current.verified.release.counter;
@@ -80,6 +85,7 @@ pub(crate) fn run(args: &PromoteArgs, output: &mut Output) -> Result<Ending, Fai
             .with_help("a set keeps its name in all of its channels"));
     }
     let bundle = fetch(&*store, &current, channel)?;
+    args.signing.check(&bundle)?;
     let target = args.store.open(to)?;
     let before = newest(&*target, to.channel(), &trust).map_err(failed)?;
     let counter = next(before.as_ref());

@@ -1,20 +1,22 @@
 //! `stagedoor push`: signs a policy set and makes it the newest release of a channel.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use clap::Args;
 use stagedoor_core::Limits;
 use stagedoor_distribution::{
-    Location, PolicyStore, PublishError, PublishedRelease, Release, SigningKey, Trust, newest,
-    publish,
+    ENVELOPE_BYTES, Location, PolicyStore, PublishError, PublishedRelease, Purpose, Release,
+    SignedSet, SigningKey, Timestamp, Trust, newest, publish, publish_signed,
 };
 use stagedoor_source::Bundle;
 use stagedoor_testing::Options;
 
 use super::changes::Changes;
+use super::loading::LoadCheckArgs;
 use super::release::{self, ReleaseArgs};
 use super::sign::bundle_bytes;
-use super::{StoreArgs, signing_key, trust_or_own};
+use super::{StoreArgs, bytes, signing_key, trust, trust_or_own};
 use crate::bundle::bundle_of;
 use crate::ending::Ending;
 use crate::failure::Failure;
@@ -24,8 +26,8 @@ use crate::output::Output;
 /// Sign a policy set and publish it as the newest release of a channel.
 ///
 /// Of a directory a bundle is made, its tests are run, and are shipped with it; then it is compared
-/// with what was published before. Both stand in the signature. Nothing is published if a
-/// test fails. Replicas take it up when they look next.
+/// with what was published before. Both stand in the signature. Nothing is published that does not
+/// load, or of which a test fails. Replicas take it up when they look next.
 #[derive(Debug, Args)]
 pub(crate) struct PushArgs {
     /// A directory of policies, or a bundle.
@@ -38,8 +40,13 @@ pub(crate) struct PushArgs {
     location: Location,
 
     /// The key that signs: Ed25519, in PEM.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "signature")]
+    key: Option<PathBuf>,
+
+    /// In its place a signature of the bundle that somebody in `--trust` has made, by a certificate say:
+    /// it has the number of the release and whatever else is said of it.
+    #[arg(long, value_name = "FILE", requires = "trust", conflicts_with_all = ["key", "counter", "expires_in", "approve", "builder", "repository", "commit"])]
+    signature: Option<PathBuf>,
 
     /// Whom to trust with what was published before; else this key alone.
     #[arg(long, value_name = "FILE")]
@@ -58,6 +65,9 @@ pub(crate) struct PushArgs {
     no_diff: bool,
 
     #[command(flatten)]
+    check: LoadCheckArgs,
+
+    #[command(flatten)]
     release: ReleaseArgs,
 
     #[command(flatten)]
@@ -68,7 +78,11 @@ pub(crate) struct PushArgs {
 }
 
 pub(crate) fn run(args: &PushArgs, output: &mut Output) -> Result<Ending, Failure> {
-    let key = signing_key(&args.key)?;
+    let key = match (&args.key, &args.signature) {
+        (Some(key), _) => signing_key(key)?,
+        (None, Some(signature)) => return push_signed(args, signature, output),
+        (None, None) => return Err(Failure::input("there is nothing to sign with")),
+    };
     let trust = trust_or_own(args.trust.as_deref(), &key)?;
     let store = args.store.open(&args.location)?;
     let channel = args.location.channel();
@@ -77,7 +91,11 @@ pub(crate) fn run(args: &PushArgs, output: &mut Output) -> Result<Ending, Failur
             let (bundle, tests) = bundle_of(&args.what, !args.no_tests, &args.load, output)?;
             (bundle.to_json().into_bytes(), tests)
         }
-        false => (bundle_bytes(&args.what)?, None),
+        false => {
+            let bundle = bundle_bytes(&args.what)?;
+            args.check.check(&bundle, &args.load.limits()?)?;
+            (bundle, None)
+        }
     };
     let tests_passed = match tests {
         Some(suite) => {
@@ -102,6 +120,25 @@ pub(crate) fn run(args: &PushArgs, output: &mut Output) -> Result<Ending, Failur
         release.provenance.verdict = Some(compared(args, &*store, before, &bundle)?);
     }
     publish_and_show(&*store, &key, &release, &bundle, before.as_ref(), output)
+}
+
+/// Publishes a bundle with a signature that was made elsewhere.
+fn push_signed(args: &PushArgs, signature: &Path, output: &mut Output) -> Result<Ending, Failure> {
+    let Some(trusted) = &args.trust else {
+        return Err(Failure::input("say by `--trust` who may have signed it"));
+    };
+    let (trust, channel) = (trust(trusted)?, args.location.channel());
+    let bundle = bundle_bytes(&args.what)?;
+    args.check.check(&bundle, &args.load.limits()?)?;
+    let envelope = bytes(signature, ENVELOPE_BYTES)?;
+    let purpose = Purpose::TakeUp(Timestamp::of(SystemTime::now()));
+    let signed = SignedSet::verify(&trust, channel, purpose, envelope, bundle);
+    let signed = signed.map_err(|error| Failure::input(error.to_string()))?;
+    let store = args.store.open(&args.location)?;
+    let before = newest(&*store, channel, &trust).map_err(failed)?;
+    publish_signed(&*store, &signed, before.as_ref()).map_err(failed)?;
+    release::show(signed.verified(), output)?;
+    Ok(Ending::Done)
 }
 
 /// Compares a bundle with the one that was published before.

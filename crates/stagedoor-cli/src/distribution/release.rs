@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stagedoor_distribution::{
-    Approval, Channel, Digest, Provenance, Release, Rollback, Timestamp, VerifiedRelease,
+    Approval, Attachments, Channel, Digest, Provenance, Release, Rollback, Timestamp, Trust,
+    VerifiedRelease,
 };
 
 use crate::failure::Failure;
@@ -105,10 +106,56 @@ struct ReleaseJson<'a> {
     rollback: &'a Option<Rollback>,
     approvals: &'a [Approval],
     provenance: &'a Provenance,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    attestations: &'a [AttestationJson],
+}
+
+/// What lies beside a release in a registry.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AttestationJson {
+    /// What it says: a predicate type of in-toto, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicate_type: Option<String>,
+    /// Who has signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// Why it is not by anybody trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl AttestationJson {
+    /// Returns what there is to tell of each thing that lies beside a release.
+    pub(crate) fn all(attachments: &Attachments, channel: &Channel, trust: &Trust) -> Vec<Self> {
+        let told = |envelope: &Vec<u8>| {
+            let verified = trust.verify_attestation(envelope, channel, attachments.manifest);
+            match verified {
+                Ok(verified) => Self {
+                    predicate_type: Some(verified.predicate_type),
+                    key: Some(verified.key),
+                    problem: None,
+                },
+                Err(error) => {
+                    Self { predicate_type: None, key: None, problem: Some(error.to_string()) }
+                }
+            }
+        };
+        attachments.envelopes.iter().map(told).collect()
+    }
 }
 
 /// Shows a release that was verified, or published.
 pub(crate) fn show(verified: &VerifiedRelease, output: &mut Output) -> Result<(), Failure> {
+    show_with(verified, &[], output)
+}
+
+/// As [`show`], with what lies beside it.
+pub(crate) fn show_with(
+    verified: &VerifiedRelease,
+    attestations: &[AttestationJson],
+    output: &mut Output,
+) -> Result<(), Failure> {
     let VerifiedRelease { release, key, .. } = verified;
     if output.is_json() {
         return output.json(&ReleaseJson {
@@ -123,6 +170,7 @@ pub(crate) fn show(verified: &VerifiedRelease, output: &mut Output) -> Result<()
             rollback: &release.rollback,
             approvals: &release.approvals,
             provenance: &release.provenance,
+            attestations,
         });
     }
     let Release { channel, counter, digest, .. } = release;
@@ -154,6 +202,14 @@ pub(crate) fn show(verified: &VerifiedRelease, output: &mut Output) -> Result<()
         if let Some(value) = value {
             output.line(format_args!("  {name}: {}", crate::terminal::line(value)))?;
         }
+    }
+    for attestation in attestations {
+        let AttestationJson { predicate_type, key, problem } = attestation;
+        let text = match (predicate_type, key, problem) {
+            (Some(kind), Some(key), _) => format!("{kind}, signed by `{key}`"),
+            (_, _, problem) => format!("not trusted: {}", problem.as_deref().unwrap_or_default()),
+        };
+        output.line(format_args!("  beside it: {}", crate::terminal::line(&text)))?;
     }
     Ok(())
 }

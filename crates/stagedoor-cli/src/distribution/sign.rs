@@ -7,6 +7,7 @@ use stagedoor_core::Limits;
 use stagedoor_distribution::{Channel, Envelope, KeyError, SigningKey};
 use stagedoor_source::Bundle;
 
+use super::loading::SigningArgs;
 use super::release::ReleaseArgs;
 use super::{bytes, signing_key};
 use crate::ending::Ending;
@@ -17,7 +18,8 @@ use crate::output::Output;
 ///
 /// The signature says which bundle it is about, the set and the channel that it is for, its number
 /// among the releases of the channel, when it expires and where it comes from: an in-toto
-/// statement in a Sigstore bundle. `stagedoor push` signs and publishes in one.
+/// statement in a Sigstore bundle. A bundle that does not load is not signed. `stagedoor push` signs
+/// and publishes in one.
 #[derive(Debug, Args)]
 pub(crate) struct SignArgs {
     /// The bundle, as `stagedoor bundle` writes it.
@@ -33,14 +35,22 @@ pub(crate) struct SignArgs {
     counter: Option<u64>,
 
     /// The key that signs: Ed25519, in PEM.
-    #[arg(long, value_name = "FILE", required_unless_present = "new_key")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["new_key", "statement"])]
     key: Option<PathBuf>,
+
+    /// Write the statement alone, for another tool to sign: `cosign attest-blob --statement`, say, which
+    /// needs no key. `stagedoor push --signature` publishes what comes of it.
+    #[arg(long, conflicts_with = "key")]
+    statement: bool,
 
     #[command(flatten)]
     release: ReleaseArgs,
 
+    #[command(flatten)]
+    signing: SigningArgs,
+
     /// Make a new key instead: FILE, which only its owner can read, and FILE.pub.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "channel", "counter", "key"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "channel", "counter", "key", "statement"])]
     new_key: Option<PathBuf>,
 }
 
@@ -51,11 +61,16 @@ pub(crate) fn run(args: &SignArgs, output: &mut Output) -> Result<Ending, Failur
     let SignArgs { bundle: Some(path), channel: Some(channel), .. } = args else {
         return Err(Failure::input("there is nothing to sign"));
     };
-    let (Some(counter), Some(key)) = (args.counter, &args.key) else {
-        return Err(Failure::input("there is nothing to sign with"));
+    let Some(counter) = args.counter else {
+        return Err(Failure::input("say which number the release has"));
     };
     let bundle = bundle_bytes(path)?;
+    args.signing.check(&bundle)?;
     let release = args.release.release(channel.clone(), counter, &bundle);
+    let Some(key) = &args.key else {
+        output.line(release.to_json())?;
+        return Ok(Ending::Done);
+    };
     let envelope = Envelope::sign(&release.to_json(), &signing_key(key)?);
     output.line(envelope.to_json())?;
     output.remark(&format!("signed {} as release {counter} of {channel}", release.digest));

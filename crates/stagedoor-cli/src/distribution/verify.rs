@@ -9,6 +9,7 @@ use stagedoor_distribution::{
     Channel, ENVELOPE_BYTES, Head, Location, Purpose, SignedSet, Timestamp, Trust, VerifyError,
 };
 
+use super::release::AttestationJson;
 use super::{StoreArgs, bytes, release, trust};
 use crate::ending::Ending;
 use crate::failure::Failure;
@@ -48,6 +49,7 @@ pub(crate) fn run(args: &VerifyArgs, output: &mut Output) -> Result<Ending, Fail
 
 fn verify(args: &VerifyArgs, output: &mut Output) -> Result<Ending, Failure> {
     let trust = trust(&args.trust)?;
+    let mut beside = Vec::new();
     let verified = match (&args.signature, &args.channel) {
         (Some(signature), Some(channel)) => {
             let bundle = bytes(args.what.as_ref(), Limits::default().file_bytes as u64)?;
@@ -55,11 +57,11 @@ fn verify(args: &VerifyArgs, output: &mut Output) -> Result<Ending, Failure> {
             let purpose = Purpose::TakeUp(Timestamp::of(SystemTime::now()));
             SignedSet::verify(&trust, channel, purpose, envelope, bundle)
         }
-        _ => published(args, &trust)?,
+        _ => published(args, &trust, &mut beside, output)?,
     };
     match verified {
         Ok(set) => {
-            release::show(set.verified(), output)?;
+            release::show_with(set.verified(), &beside, output)?;
             Ok(Ending::Done)
         }
         Err(error) => {
@@ -69,7 +71,13 @@ fn verify(args: &VerifyArgs, output: &mut Output) -> Result<Ending, Failure> {
     }
 }
 
-fn published(args: &VerifyArgs, trust: &Trust) -> Result<Result<SignedSet, VerifyError>, Failure> {
+/// Verifies what is published, and tells what lies beside it.
+fn published(
+    args: &VerifyArgs,
+    trust: &Trust,
+    beside: &mut Vec<AttestationJson>,
+    output: &Output,
+) -> Result<Result<SignedSet, VerifyError>, Failure> {
     let location: Location =
         args.what.parse().map_err(|error: stagedoor_distribution::LocationError| {
             Failure::input(error.to_string()).with_help(
@@ -90,5 +98,13 @@ fn published(args: &VerifyArgs, trust: &Trust) -> Result<Result<SignedSet, Verif
     let limit = Limits::default().file_bytes as u64;
     let digest = verified.release.digest;
     let bundle = store.bundle(location.channel(), digest, limit).map_err(failed)?;
+    match store.attachments(location.channel()) {
+        Ok(Some(attachments)) => {
+            *beside = AttestationJson::all(&attachments, location.channel(), trust);
+        }
+        Ok(None) => {}
+        // Nobody but other tools needs it.
+        Err(error) => output.remark(&format!("what lies beside it cannot be read: {error}")),
+    }
     Ok(SignedSet::verify(trust, location.channel(), purpose, envelope, bundle))
 }

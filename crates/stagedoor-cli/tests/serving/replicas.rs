@@ -315,6 +315,54 @@ fn bundles_are_equal_signed_and_verified() -> Result<()> {
 }
 
 #[test]
+fn what_does_not_load_is_not_signed() -> Result<()> {
+    let place = Place::new()?;
+    place.push(&[])?;
+    let server = place.serve("s1", &[])?;
+    eventually("the first release decides", || allows(&server, "ana"))?;
+    let broken = "@id(\"b\") permit (principal, action, resource) when { resource.nope };";
+    let files = json!({"files": {"app.cedarschema": SCHEMA, "p.cedar": broken}}).to_string();
+    std::fs::write(place.path().join("b.bundle.json"), files)?;
+    let store = "./store/docs:production";
+    let sign = ["sign", "b.bundle.json", "--as", "docs:production", "--counter", "9"];
+    let push = ["push", "b.bundle.json", store, "--no-diff"];
+    let head = || std::fs::read(place.path().join("store/docs/channels/production.sigstore.json"));
+    let before = head()?;
+    for args in [sign.as_slice(), &push] {
+        let run = place.run(&[args, &["--key", "ci.key"]].concat())?;
+        ensure!(run.code == Some(1) && run.out.is_empty(), "{}", run.out);
+        ensure!(run.err.contains("p.cedar:1:") && run.err.contains("nope"), "{}", run.err);
+    }
+    ensure!(head()? == before, "it is published");
+    // A set of a limit of its own is loaded by it.
+    place.run(&["bundle", "set"]).and_then(|run| {
+        Ok(std::fs::write(place.path().join("good.bundle.json"), run.out.trim_end())?)
+    })?;
+    std::fs::write(place.path().join("limits.json"), r#"{"policyBytes": 10}"#)?;
+    let good = ["sign", "good.bundle.json", "--as", "docs:production", "--counter", "9"];
+    let run = place.run(&[&good, ["--key", "ci.key"].as_slice()].concat())?;
+    ensure!(run.code == Some(0), "{}", run.err);
+    let limited = ["--key", "ci.key", "--limits", "limits.json"];
+    let run = place.run(&[&good, limited.as_slice()].concat())?;
+    ensure!(run.code == Some(1) && run.err.contains("policyBytes"), "{}", run.err);
+
+    // Who says so signs it, and replicas do not take it up. It is not promoted either.
+    for args in [sign.as_slice(), &push] {
+        let run = place.run(&[args, &["--key", "ci.key", "--no-load"]].concat())?;
+        ensure!(run.code == Some(0), "{}", run.err);
+    }
+    let other = "./store/docs:canary";
+    let promote = ["promote", store, other, "--key", "ci.key", "--trust", "ci.key.pub"];
+    let run = place.run(&promote)?;
+    ensure!(run.code == Some(1) && run.err.contains("p.cedar:1:"), "{}", run.err);
+    eventually("it is refused", || Ok(health(&server)?.contains("release 2 is refused")))?;
+    ensure!(allows(&server, "ana")?);
+    let (_, log) = server.end()?;
+    ensure!(log.contains("nope"), "{log}");
+    Ok(())
+}
+
+#[test]
 fn a_pulled_file_follows() -> Result<()> {
     let place = Place::new()?;
     place.push(&[])?;

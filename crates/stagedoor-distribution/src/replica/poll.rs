@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Candidate, PollError, RefusedRelease, Replica, State};
+use crate::digest::Digest;
 use crate::kept::Floor;
 use crate::signed_set::SignedSet;
 use crate::store::{Head, StoreError, Version};
@@ -37,6 +38,25 @@ impl Replica {
             Err(error) => state.problem = Some((error.to_string(), self.clock.now())),
         }
         polled
+    }
+
+    /// Returns the bundle that is to be fetched before a release can be taken up: none if it is here, or
+    /// nobody trusted has signed the release.
+    #[must_use]
+    pub fn lacks(&self, envelope: &[u8]) -> Option<Digest> {
+        let trust = Arc::clone(&self.state().trust);
+        let verified = trust.verify(envelope, &self.options.channel, Purpose::Keep).ok()?;
+        let digest = verified.release.digest;
+        (!self.knows(&verified) && self.kept().bundle(digest).is_none()).then_some(digest)
+    }
+
+    /// Returns whether a statement is the one that is in force, offered or refused.
+    fn knows(&self, verified: &VerifiedRelease) -> bool {
+        let state = self.state();
+        let is_it = |set: &SignedSet| set.statement() == verified.statement;
+        state.is_in_force(verified)
+            || state.candidate.as_ref().is_some_and(|one| is_it(&one.set))
+            || state.refused.as_ref().is_some_and(|one| is_it(&one.set))
     }
 
     fn look(&self) -> Result<PollOutcome, PollError> {

@@ -8,6 +8,7 @@
 mod credentials;
 mod login;
 mod manifest;
+mod referrers;
 
 use std::sync::Mutex;
 
@@ -20,7 +21,7 @@ use login::Login;
 use manifest::{EMPTY, MANIFEST, Manifest};
 
 use super::http::{HttpOptionsError, body, refused, unreachable};
-use super::{Head, PolicyStore, Publication, StoreError, StoreOptions, Version};
+use super::{Attachments, Head, PolicyStore, Publication, StoreError, StoreOptions, Version};
 use crate::channel::Channel;
 use crate::digest::Digest;
 use crate::envelope::ENVELOPE_BYTES;
@@ -147,6 +148,49 @@ impl OciStore {
         }
     }
 
+    /// Returns the manifest that a channel's tag leads to, unless it is the one of a version.
+    fn tagged(
+        &self,
+        channel: &Channel,
+        known: Option<&Version>,
+    ) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+        let tag = &channel.channel;
+        let what = format!("the tag `{tag}`");
+        let etag = known.map(|version| format!("\"{}\"", version.0));
+        let call = Call {
+            accept: Some(MANIFEST),
+            etag: etag.as_deref(),
+            ..Call::new(Method::GET, self.url(&format!("manifests/{tag}")))
+        };
+        let response = self.call(&call)?;
+        let bytes = match response.status() {
+            StatusCode::NOT_MODIFIED if known.is_some() => return Ok(None),
+            StatusCode::OK => body(response, MANIFEST_BYTES, &what, &self.name())?,
+            status => return Err(refused(&self.name(), &what, status)),
+        };
+        let version = Version(Digest::of(&bytes).to_string());
+        Ok((known != Some(&version)).then_some((bytes, version)))
+    }
+
+    /// Writes a manifest under a tag or its digest, and returns the answer.
+    fn put_manifest(
+        &self,
+        reference: &str,
+        manifest: &Manifest,
+    ) -> Result<Response<Body>, StoreError> {
+        let json = manifest.to_json();
+        let call = Call {
+            content_type: Some(MANIFEST),
+            body: json.as_bytes(),
+            ..Call::new(Method::PUT, self.url(&format!("manifests/{reference}")))
+        };
+        let answer = self.call(&call)?;
+        match answer.status() {
+            StatusCode::CREATED => Ok(answer),
+            status => Err(refused(&self.name(), "the manifest", status)),
+        }
+    }
+
     /// Uploads a blob, unless it is there.
     fn upload(&self, bytes: &[u8]) -> Result<(), StoreError> {
         let digest = Digest::of(bytes);
@@ -183,24 +227,9 @@ impl PolicyStore for OciStore {
     }
 
     fn head(&self, channel: &Channel, known: Option<&Version>) -> Result<Head, StoreError> {
-        let tag = &channel.channel;
-        let what = format!("the tag `{tag}`");
-        let etag = known.map(|version| format!("\"{}\"", version.0));
-        let call = Call {
-            accept: Some(MANIFEST),
-            etag: etag.as_deref(),
-            ..Call::new(Method::GET, self.url(&format!("manifests/{tag}")))
-        };
-        let response = self.call(&call)?;
-        let bytes = match response.status() {
-            StatusCode::NOT_MODIFIED if known.is_some() => return Ok(Head::Unchanged),
-            StatusCode::OK => body(response, MANIFEST_BYTES, &what, &self.name())?,
-            status => return Err(refused(&self.name(), &what, status)),
-        };
-        let version = Version(Digest::of(&bytes).to_string());
-        if known == Some(&version) {
+        let Some((bytes, version)) = self.tagged(channel, known)? else {
             return Ok(Head::Unchanged);
-        }
+        };
         let manifest = Manifest::from_json(&bytes).map_err(|reason| self.odd(reason))?;
         let signature = manifest.signature().map_err(|reason| self.odd(reason))?;
         let envelope = self.blob(signature, ENVELOPE_BYTES)?;
@@ -228,15 +257,17 @@ impl PolicyStore for OciStore {
         for blob in [publication.bundle, publication.envelope, EMPTY] {
             self.upload(blob)?;
         }
-        let manifest = Manifest::of(channel, publication).to_json();
-        let call = Call {
-            content_type: Some(MANIFEST),
-            body: manifest.as_bytes(),
-            ..Call::new(Method::PUT, self.url(&format!("manifests/{}", channel.channel)))
-        };
-        match self.call(&call)?.status() {
-            StatusCode::CREATED => Ok(()),
-            status => Err(refused(&self.name(), "the manifest", status)),
+        let manifest = Manifest::of(channel, publication);
+        if let Some(signer) = publication.signer {
+            // Some registries want to have what others are to be about.
+            self.put_manifest(&manifest.subject().digest.to_string(), &manifest)?;
+            self.attach(&manifest, publication.envelope, signer)?;
         }
+        self.put_manifest(channel.channel.as_str(), &manifest).map(drop)
+    }
+
+    fn attachments(&self, channel: &Channel) -> Result<Option<Attachments>, StoreError> {
+        let (bytes, _) = self.tagged(channel, None)?.ok_or_else(|| self.odd("`unchanged`"))?;
+        self.attached(Digest::of(&bytes)).map(Some)
     }
 }

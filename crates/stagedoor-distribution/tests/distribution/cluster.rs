@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use stagedoor_core::{Engine, LoadError};
 use stagedoor_distribution::store::http::HttpOptions;
 use stagedoor_distribution::store::kubernetes::{
     KubernetesStore, PolicySetRefusal, PolicySetReview,
@@ -14,7 +15,7 @@ use stagedoor_distribution::{
     Digest, Follower, Hint, Location, PolicyStore, PollOutcome, Release, Replica, ReplicaOptions,
     StoreError, StoreOptions, Trust, newest, publish,
 };
-use stagedoor_source::PolicyOrigin as _;
+use stagedoor_source::{PolicyOrigin as _, SetRefusal};
 
 use crate::api_server::ApiServer;
 use crate::stores::behaves;
@@ -53,6 +54,14 @@ fn accepted(server: &ApiServer) -> Result<(String, String, Value)> {
     let condition = &object["status"]["conditions"][0];
     let text = |name: &str| condition[name].as_str().unwrap_or_default().to_owned();
     Ok((text("status"), text("message"), object["status"]["replicas"].clone()))
+}
+
+/// Loads policies of which the second asks for what there is not.
+fn wrong() -> Result<Engine, LoadError> {
+    let policies = "@id(\"right\") permit (principal, action, resource);\n\
+                    @id(\"wrong\") permit (principal, action, resource) when { resource.nope };\n";
+    let schema = "entity User, Doc; action read appliesTo { principal: User, resource: Doc };";
+    Engine::builder().schema("app.cedarschema", schema).policies("p.cedar", policies).build()
 }
 
 #[test]
@@ -268,12 +277,17 @@ fn replicas_say_how_they_are() -> Result<()> {
     // One takes it up, the other one refuses it: it is not accepted, in whatever order they say so.
     b.poll()?;
     let set = b.to_load().context("a set")?;
-    b.refuse_with(&set, "it has problems", "p.cedar:3:1: no such attribute");
+    let error = wrong().err().context("policies that do not load")?;
+    let (details, problems) = (error.to_string(), error.problems());
+    b.refuse_with(&set, &SetRefusal { reason: "it has problems", details: &details, problems });
     b.tell_store()?;
     take(&a)?;
     a.tell_store()?;
     let (status, message, replicas) = accepted(&server)?;
-    ensure!(status == "False" && message.contains("b: p.cedar:3:1"), "{message}");
+    ensure!(status == "False" && message.contains("p.cedar:2:"), "{message}");
+    let told = server.object("policysets", NAME).context("an object")?["status"]["problems"].take();
+    ensure!(told[0]["file"] == "p.cedar" && told[0]["line"] == 2, "{told}");
+    ensure!(told[0]["policy"] == "wrong" && told[0]["release"] == 2, "{told}");
     ensure!(replicas[1]["refused"] == 2 && replicas[0]["release"] == 2, "{replicas}");
     // Everybody reads of health, which has no more than it had.
     let health = serde_json::to_string(&b.status())?;

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "kubernetes")]
 mod api_server;
+#[cfg(feature = "sigstore")]
+mod authority;
 #[cfg(feature = "objects")]
 mod bucket;
 #[cfg(feature = "kubernetes")]
@@ -12,8 +14,12 @@ mod database;
 mod disk;
 mod fleet;
 mod http;
+#[cfg(feature = "sigstore")]
+mod keyless;
 mod oci;
+mod referrers;
 mod replica;
+mod size;
 mod stores;
 mod support;
 mod verify;

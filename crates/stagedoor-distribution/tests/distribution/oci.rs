@@ -17,10 +17,10 @@ use crate::stores::behaves;
 use crate::support::{SignedFixture, channel, key};
 
 /// A registry that ends with the test.
-struct Registry {
+pub struct Registry {
     child: Child,
     directory: tempfile::TempDir,
-    address: String,
+    pub address: String,
 }
 
 impl Drop for Registry {
@@ -33,7 +33,7 @@ impl Drop for Registry {
 impl Registry {
     /// Starts one, with names and passwords in the form of `htpasswd` or without; `None` where none
     /// is installed.
-    fn start(passwords: Option<&str>) -> Result<Option<Self>> {
+    pub fn start(passwords: Option<&str>) -> Result<Option<Self>> {
         let directory = tempfile::tempdir()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
@@ -70,7 +70,7 @@ impl Registry {
         Ok(Some(registry))
     }
 
-    fn store(&self, options: &StoreOptions) -> Result<Box<dyn PolicyStore>> {
+    pub fn store(&self, options: &StoreOptions) -> Result<Box<dyn PolicyStore>> {
         let location = format!("oci+http://{}/acme/payments:production", self.address);
         Ok(location.parse::<Location>()?.open(options)?)
     }

@@ -61,7 +61,7 @@ impl SignedFixture {
 
     pub fn publication(&self) -> Publication<'_> {
         let (envelope, digest) = (self.envelope.as_slice(), self.release.digest);
-        Publication { envelope, digest, bundle: &self.bundle, after: None }
+        Publication { envelope, digest, bundle: &self.bundle, after: None, signer: None }
     }
 }
 

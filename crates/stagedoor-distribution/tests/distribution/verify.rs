@@ -173,9 +173,13 @@ fn envelopes_of_other_kinds_are_told_apart() -> Result<()> {
         (
             change(
                 "/verificationMaterial",
-                serde_json::json!({"certificate": {"rawBytes": "AA=="}}),
+                serde_json::json!({"publicKey": {"hint": "a"}, "certificate": {"rawBytes": "AA=="}}),
             )?,
-            "certificate",
+            "neither a key nor a certificate",
+        ),
+        (
+            change("/verificationMaterial", serde_json::json!({}))?,
+            "neither a key nor a certificate",
         ),
         (change("/dsseEnvelope/payloadType", "text/plain".into())?, "text/plain"),
         (change("/dsseEnvelope/signatures", serde_json::json!([]))?, "0 signatures"),
@@ -191,6 +195,13 @@ fn envelopes_of_other_kinds_are_told_apart() -> Result<()> {
         let error = Envelope::from_json(text.as_bytes()).err().with_context(|| text.clone())?;
         ensure!(error.to_string().contains(expected), "{text}: {error}");
     }
+    // One by a certificate is one, and nobody's as long as no identity is trusted.
+    let material = serde_json::json!({"certificate": {"rawBytes": "AA=="}});
+    let certified = change("/verificationMaterial", material)?;
+    ensure!(Envelope::from_json(certified.as_bytes())?.to_json() == certified);
+    let trust = Trust::in_key("ci", own.verifying_key());
+    let error = trust.verify(certified.as_bytes(), &channel()?, Purpose::Keep).err();
+    ensure!(matches!(error, Some(VerifyError::Certificate(_))), "{error:?}");
     Ok(())
 }
 
@@ -257,7 +268,9 @@ fn files_that_do_not_say_whom_to_trust_are_refused() -> Result<()> {
     let cases = [
         (format!("keys: [{entry}]"), None),
         (pem, None),
-        (String::new(), Some("does not say")),
+        (String::new(), Some("no keys")),
+        ("[]".to_owned(), Some("does not say")),
+        ("keys: []\ncolour: 1".to_owned(), Some("does not say")),
         ("keys: []".to_owned(), Some("no keys")),
         (format!("keys: [{entry}, {entry}]"), Some("twice")),
         (format!("keys: [{{name: a, publicKey: {quoted}, channel: b}}]"), Some("does not say")),

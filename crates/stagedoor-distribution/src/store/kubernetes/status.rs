@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::status::ReplicaStatus;
+use crate::status::{RefusalProblem, ReplicaStatus, cut};
 use crate::time::Timestamp;
 
 /// How often a replica says that it is there, if there is nothing else to say.
@@ -32,6 +32,18 @@ pub(super) struct PolicySetStatus {
     pub(super) conditions: Vec<Condition>,
     #[serde(default)]
     pub(super) replicas: Vec<ReplicaEntry>,
+    /// What is wrong with the release that is offered, as replicas say that have refused it.
+    #[serde(default)]
+    problems: Vec<ReleaseProblem>,
+}
+
+/// What is wrong with a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct ReleaseProblem {
+    /// Its number.
+    release: u64,
+    #[serde(flatten)]
+    problem: RefusalProblem,
 }
 
 /// A condition, as Kubernetes has them.
@@ -74,6 +86,9 @@ pub(super) struct ReplicaEntry {
     problem: Option<String>,
     /// When it has said so.
     seen: Timestamp,
+    /// What is wrong with the release that it has refused. Said once, for all replicas.
+    #[serde(skip)]
+    problems: Vec<RefusalProblem>,
 }
 
 impl ReplicaEntry {
@@ -89,8 +104,9 @@ impl ReplicaEntry {
             revision: in_force.and_then(|now| now.revision.clone()),
             since: in_force.map(|now| now.since),
             refused: refusal.map(|refusal| refusal.counter),
-            problem: problem.map(|problem| cut(problem)),
+            problem: problem.map(|problem| cut(problem, TEXT).to_owned()),
             seen: now,
+            problems: refusal.map(|refusal| refusal.problems.clone()).unwrap_or_default(),
         }
     }
 
@@ -118,6 +134,7 @@ impl PolicySetStatus {
     pub(super) fn with(mut self, own: ReplicaEntry, offered: OfferedRelease) -> Self {
         let now = own.seen;
         self.replicas.retain(|entry| entry.name != own.name && !entry.is_silent(now, GONE));
+        self.tell_problems(&own, offered);
         self.replicas.push(own);
         // The ones that were heard last are kept.
         self.replicas.sort_by(|a, b| b.seen.cmp(&a.seen).then_with(|| a.name.cmp(&b.name)));
@@ -138,6 +155,21 @@ impl PolicySetStatus {
             message,
         });
         self
+    }
+
+    /// Adds what a replica has found wrong with the release that is offered. It stays until another one
+    /// is offered, or no replica refuses it any more.
+    fn tell_problems(&mut self, own: &ReplicaEntry, offered: OfferedRelease) {
+        let release = offered.counter;
+        let refuses = |entry: &ReplicaEntry| entry.refused == Some(release);
+        let is_refused = refuses(own) || self.replicas.iter().any(refuses);
+        self.problems.retain(|problem| is_refused && problem.release == release);
+        for problem in own.problems.iter().filter(|_| refuses(own)) {
+            let problem = ReleaseProblem { release, problem: problem.clone() };
+            if self.problems.len() < RefusalProblem::MOST && !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+        }
     }
 
     /// INVARIANT: it is accepted only if each replica that is there says that it decides by it.
@@ -169,15 +201,10 @@ impl PolicySetStatus {
             false => {
                 let named = failing.get(..NAMED).unwrap_or(&failing).join("\n");
                 let message = format!("not in force at {missing} of {all} replicas: {named}");
-                ("False", "Refused", cut(&message))
+                ("False", "Refused", cut(&message, TEXT).to_owned())
             }
         }
     }
-}
-
-fn cut(text: &str) -> String {
-    let end = (0..=TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    end.and_then(|end| text.get(..end)).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -199,6 +226,7 @@ mod tests {
             refused: None,
             problem: problem.map(str::to_owned),
             seen,
+            problems: Vec::new(),
         }
     }
 
@@ -241,13 +269,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_is_said_once_and_as_long_as_it_is() -> Result<(), TimestampError> {
+        let problem = |line| RefusalProblem {
+            file: Some("a.cedar".to_owned()),
+            line: Some(line),
+            column: None,
+            policy: None,
+            code: "policy::validate".to_owned(),
+            message: "no".to_owned(),
+        };
+        let refuses = |name: &str, lines: std::ops::Range<usize>, minute| {
+            let problems = lines.map(problem).collect();
+            let entry = entry(name, 1, Some("no"), at(minute)?);
+            Ok::<_, TimestampError>(ReplicaEntry { refused: Some(2), problems, ..entry })
+        };
+        let lines = |status: &PolicySetStatus| {
+            status.problems.iter().filter_map(|one| one.problem.line).collect::<Vec<_>>()
+        };
+        let status = PolicySetStatus::default().with(refuses("a", 1..3, 0)?, offered(2));
+        let status = status.with(refuses("b", 2..4, 1)?, offered(2));
+        assert_eq!(lines(&status), [1, 2, 3]);
+        // One takes it up at last; the other one still refuses it.
+        let status = status.with(entry("a", 2, None, at(2)?), offered(2));
+        assert_eq!(lines(&status), [1, 2, 3]);
+        let more = status.clone().with(refuses("b", 4..100, 3)?, offered(2));
+        assert_eq!(lines(&more).len(), RefusalProblem::MOST);
+        // Another release is offered, of which nothing is known yet.
+        assert!(lines(&status.clone().with(refuses("b", 2..4, 3)?, offered(3))).is_empty());
+        assert!(lines(&status.with(entry("b", 2, None, at(3)?), offered(2))).is_empty());
+        Ok(())
+    }
+
+    #[test]
     fn a_status_has_an_end() -> Result<(), TimestampError> {
         let mut status = PolicySetStatus::default();
         for number in 0..REPLICAS + 10 {
             status = status.with(entry(&format!("r{number}"), 1, None, at(0)?), offered(1));
         }
         let long = "ä".repeat(100_000);
-        status = status.with(entry("z", 0, Some(&cut(&long)), at(1)?), offered(1));
+        status = status.with(entry("z", 0, Some(cut(&long, TEXT)), at(1)?), offered(1));
         assert_eq!(status.replicas.len(), REPLICAS);
         assert!(status.replicas.iter().any(|entry| entry.name == "z"));
         assert!(status.conditions.iter().all(|c| c.message.len() <= TEXT));
