@@ -15,6 +15,44 @@ export interface Config {
       bundle?: string;
 
       /**
+       * In its place: signed releases, as `stagedoor push` publishes them. What is in force is one whole
+       * set that somebody trusted has signed, never an older one; the last good one is on disk.
+       */
+      release?: {
+        /**
+         * The set and the channel, such as `payments:production`: releases lie in the table
+         * `stagedoor_releases` of the permission plugin's database.
+         */
+        database?: string;
+        /**
+         * In its place: the store and the channel, such as `ghcr.io/acme/payments:production`,
+         * `https://…` or a directory `./published/payments:production`.
+         */
+        store?: string;
+        /** The file that says whom to trust: keys in YAML, or one public key in PEM. */
+        trust: string;
+        /** A directory of this backend's own, where the last good releases are kept. */
+        state: string;
+        /** The one bundle that may be in force, by its digest. */
+        pin?: string;
+        /** How often is looked, a fifth more or less. By default 30 seconds. */
+        interval?: HumanDuration | string;
+        /**
+         * From when on health says that what is in force is too old: it was not confirmed for so long,
+         * or has expired. By default that is only told.
+         */
+        maxStaleness?: HumanDuration | string;
+        /** Time for one answer of the store. By default 60 seconds. */
+        storeTimeout?: HumanDuration | string;
+        /** A file of authorities of the store's server, in PEM. */
+        storeCa?: string;
+        /** A file with a bearer token for a web server. */
+        storeToken?: string;
+        /** A file of names and passwords for registries, in the form of Docker's `config.json`. */
+        registryConfig?: string;
+      };
+
+      /**
        * Whether changes of the policies are taken up while the backend runs, and how often
        * they are looked for. By default every 5 seconds.
        */

@@ -52,6 +52,60 @@ export interface StagedoorError extends Error {
   unreported?: number;
 }
 
+/** How a replica of a channel is. */
+export interface ReplicaStatus {
+  /** The policy set. */
+  set: string;
+  /** The channel. */
+  channel: string;
+  /** Where it looks. */
+  source: string;
+  /** The release in force. */
+  inForce: ReleaseStatus | null;
+  /** The highest number that was ever in force. */
+  highest: number | null;
+  /** The one bundle that may be in force. */
+  pin?: string;
+  /** When the source last offered what is in force. */
+  confirmed: string | null;
+  /** How long ago that was, or since when there is the replica. */
+  staleSeconds: number;
+  /** From how long on it is not ready. */
+  maxStaleSeconds?: number;
+  /** The number of the release that was refused, if what is offered was. */
+  refused?: { counter: number };
+  /** What is wrong. */
+  problem?: string;
+}
+
+/** A release in force. */
+export interface ReleaseStatus {
+  /** Its number. */
+  counter: number;
+  /** The digest of its bundle. */
+  digest: string;
+  /** The digest of what is signed. */
+  statement: string;
+  /** The revision that its answers carry. */
+  revision?: string;
+  /** The key that has signed it. */
+  key: string;
+  /** When it was signed. */
+  issued: string;
+  /** When it expires. */
+  expires?: string;
+  /** What it takes back. */
+  rollback?: { from: number; reason: string };
+  /** The commit of its sources. */
+  commit?: string;
+  /** Since when it is in force here. */
+  since: string;
+  /** Whether it has expired. */
+  isExpired: boolean;
+  /** Why it would not be taken by whom is trusted now. */
+  distrusted?: string;
+}
+
 /** What differs between two policy sets, the later of which takes the place of the earlier. */
 export interface PolicyComparison {
   /** Ids of the policies that were added, removed or written anew. */

@@ -52,6 +52,60 @@ export interface StagedoorError extends Error {
   unreported?: number;
 }
 
+/** How a replica of a channel is. */
+export interface ReplicaStatus {
+  /** The policy set. */
+  set: string;
+  /** The channel. */
+  channel: string;
+  /** Where it looks. */
+  source: string;
+  /** The release in force. */
+  inForce: ReleaseStatus | null;
+  /** The highest number that was ever in force. */
+  highest: number | null;
+  /** The one bundle that may be in force. */
+  pin?: string;
+  /** When the source last offered what is in force. */
+  confirmed: string | null;
+  /** How long ago that was, or since when there is the replica. */
+  staleSeconds: number;
+  /** From how long on it is not ready. */
+  maxStaleSeconds?: number;
+  /** The number of the release that was refused, if what is offered was. */
+  refused?: { counter: number };
+  /** What is wrong. */
+  problem?: string;
+}
+
+/** A release in force. */
+export interface ReleaseStatus {
+  /** Its number. */
+  counter: number;
+  /** The digest of its bundle. */
+  digest: string;
+  /** The digest of what is signed. */
+  statement: string;
+  /** The revision that its answers carry. */
+  revision?: string;
+  /** The key that has signed it. */
+  key: string;
+  /** When it was signed. */
+  issued: string;
+  /** When it expires. */
+  expires?: string;
+  /** What it takes back. */
+  rollback?: { from: number; reason: string };
+  /** The commit of its sources. */
+  commit?: string;
+  /** Since when it is in force here. */
+  since: string;
+  /** Whether it has expired. */
+  isExpired: boolean;
+  /** Why it would not be taken by whom is trusted now. */
+  distrusted?: string;
+}
+
 /** What differs between two policy sets, the later of which takes the place of the earlier. */
 export interface PolicyComparison {
   /** Ids of the policies that were added, removed or written anew. */
@@ -411,6 +465,51 @@ export declare class Entities {
 }
 
 /**
+ * Follows a channel: what is in force is one whole set that somebody trusted has signed, never an
+ * older one, and it is on disk.
+ */
+export declare class PolicyReplica {
+  /** Opens a replica: what was in force before is what it loads first. */
+  static open(options: PolicyReplicaOptions): Promise<PolicyReplica>
+  /**
+   * Looks at the store, or takes what is handed over; `null` says that nothing was published. How the
+   * replica is then, tells what is wrong: this does not reject for it.
+   */
+  look(offered?: OfferedReleaseInput | undefined | null): Promise<ReplicaStatus>
+  /** Returns the digest of the bundle that is to be handed over with a signature, if it is needed. */
+  lacks(envelope: Buffer): string | null
+  /**
+   * Says that something keeps the replica from being looked after, such as a database that does not
+   * answer.
+   */
+  report(problem: string): void
+  /** Another number when there is another release to be loaded. */
+  version(): number
+  /** Whether there is anything to be loaded. */
+  hasRelease(): boolean
+  /**
+   * Whether whoever decides by it should be asked: something is in force, is trusted and is not too
+   * old.
+   */
+  isReady(): boolean
+  /** Returns how the replica is. */
+  status(): ReplicaStatus
+  /**
+   * Loads what is to be in force, with other options of an engine. It is in force with `admit`. What
+   * does not load is refused, and tried again a minute later.
+   */
+  load(options: EngineOptions): Promise<Engine>
+  /** Loads what is in force with more texts beside it, which changes nothing. */
+  loadBeside(options: EngineOptions): Promise<Engine>
+  /** Puts in force what was loaded. It is on disk then. */
+  admit(): Promise<void>
+  /** Says that what was loaded is not to be in force. */
+  refuse(reason: string): void
+  /** Lets go of the directory. Whatever is called afterwards throws `replica::closed`. */
+  close(): void
+}
+
+/**
  * A principal with its entities, for many requests. Made by `engine.principal`.
  *
  * It stays valid when policies are reloaded.
@@ -510,6 +609,16 @@ export interface KnownPermission {
   resourceType?: string
 }
 
+/** A release that was read somewhere. */
+export interface OfferedReleaseInput {
+  /** What it is told apart by where it was read. */
+  version: string
+  /** Its signature. */
+  envelope: Buffer
+  /** Its bundle, if `lacks` says that it is needed. */
+  bundle?: Buffer
+}
+
 /** What a plugin of a running Backstage tells of its permissions and rules. */
 export interface PluginMetadata {
   /** The plugin's id. */
@@ -530,6 +639,38 @@ export interface PolicyPlace {
   line?: number
   /** Its `@doc`, if it has one. */
   doc?: string
+}
+
+/** What a replica follows, and whom it trusts. */
+export interface PolicyReplicaOptions {
+  /**
+   * The store and the channel, such as `ghcr.io/acme/payments:production`, `https://…`, or a
+   * directory `./published/payments:production`.
+   */
+  source?: string
+  /**
+   * In its place the channel alone, such as `payments:production`: what is published is read by
+   * whoever has the replica, and handed over with `look`.
+   */
+  channel?: string
+  /** What messages call the place that is read so. */
+  place?: string
+  /** The file that says whom to trust. It is read again at each look. */
+  trust: string
+  /** A directory of this replica's own, where the last good releases are kept. */
+  state: string
+  /** The one bundle that may be in force, whatever its number is. */
+  pin?: string
+  /** Not ready when what is in force was not confirmed for so many seconds, or has expired. */
+  maxStalenessSeconds?: number
+  /** Time for one answer of the store, in seconds (60). */
+  storeTimeoutSeconds?: number
+  /** A file of authorities of the store's server, in PEM. */
+  storeCa?: string
+  /** A file with a bearer token for a web server. */
+  storeToken?: string
+  /** A file of names and passwords for registries, in the form of Docker's `config.json`. */
+  registryConfig?: string
 }
 
 /** What a reload came to. */

@@ -839,6 +839,7 @@ module.exports.Action = nativeBinding.Action
 module.exports.DecisionRecorder = nativeBinding.DecisionRecorder
 module.exports.Engine = nativeBinding.Engine
 module.exports.Entities = nativeBinding.Entities
+module.exports.PolicyReplica = nativeBinding.PolicyReplica
 module.exports.Principal = nativeBinding.Principal
 module.exports.ResourceType = nativeBinding.ResourceType
 module.exports.runPolicyTestFiles = nativeBinding.runPolicyTestFiles

@@ -26,4 +26,5 @@ module.exports.Entities = engine.Entities;
 module.exports.Principal = engine.Principal;
 module.exports.Action = engine.Action;
 module.exports.ResourceType = engine.ResourceType;
+module.exports.PolicyReplica = engine.PolicyReplica;
 module.exports.runPolicyTestFiles = engine.runPolicyTestFiles;

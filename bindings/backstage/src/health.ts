@@ -1,10 +1,13 @@
 import type { HttpRouterService } from '@backstage/backend-plugin-api';
 
 import type { Policies } from './policies';
+import type { Releases } from './releases';
 import type { Notices } from './reports';
 
 /** Below `/api/permission`. */
-const PATH = '/stagedoor/health';
+const HEALTH = '/stagedoor/health';
+/** What `stagedoor fleet` asks, in the form of the servers' `/status`. */
+const STATUS = '/stagedoor/status';
 
 /**
  * Serves how the policies stand: 200 while those of the directory are in force, 503 while
@@ -17,17 +20,28 @@ export function serveHealth(
   router: HttpRouterService,
   policies: Policies,
   notices: Notices,
+  releases?: Releases,
 ) {
   router.use((request, response, next) => {
-    if (request.method !== 'GET' || request.path !== PATH) {
+    if (request.method !== 'GET') {
       next();
       return;
     }
     const { ok, revision } = policies.status;
-    const status = ok ? 'ok' : revision ? 'outdated' : 'denying';
-    const { counts } = notices;
-    const told = Object.keys(counts).length > 0 && { notices: counts };
-    response.status(ok ? 200 : 503).json({ status, revision, ...told });
+    if (request.path === HEALTH) {
+      const status = ok ? 'ok' : revision ? 'outdated' : 'denying';
+      const { counts } = notices;
+      const told = Object.keys(counts).length > 0 && { notices: counts };
+      response.status(ok ? 200 : 503).json({ status, revision, ...told });
+    } else if (request.path === STATUS) {
+      const origin = releases?.status ?? null;
+      const source = { name: 'policies', revision: revision ?? null, origin };
+      response.json({ ready: ok, sources: [source] });
+    } else {
+      next();
+    }
   });
-  router.addAuthPolicy({ path: PATH, allow: 'unauthenticated' });
+  for (const path of [HEALTH, STATUS]) {
+    router.addAuthPolicy({ path, allow: 'unauthenticated' });
+  }
 }

@@ -21,6 +21,7 @@ import { Policies } from './policies';
 import { PolicyLinks } from './policyLinks';
 import { StagedoorPolicy } from './policy';
 import { ReachReview } from './reach';
+import { Releases } from './releases';
 import { repeat } from './repeat';
 import type { Repetition } from './repeat';
 import { Audit, Metrics, Notices, Shadow } from './reports';
@@ -48,6 +49,7 @@ export const permissionModuleStagedoor = createBackendModule({
         auth: coreServices.auth,
         catalog: catalogServiceRef,
         config: coreServices.rootConfig,
+        database: coreServices.database,
         discovery: coreServices.discovery,
         httpAuth: coreServices.httpAuth,
         lifecycle: coreServices.lifecycle,
@@ -66,6 +68,7 @@ export const permissionModuleStagedoor = createBackendModule({
         auth,
         catalog,
         config,
+        database,
         discovery,
         httpAuth,
         lifecycle,
@@ -90,9 +93,18 @@ export const permissionModuleStagedoor = createBackendModule({
           settings;
         const needsGroups = groupsInterval !== undefined;
         const users = new CatalogUsers({ catalog, auth, logger });
+        const releases =
+          'release' in settings.source
+            ? new Releases({
+                settings: settings.source.release,
+                database,
+                logger,
+              })
+            : undefined;
         const policies = new Policies({
           name: 'policies',
           source: settings.source,
+          releases,
           cacheSize,
           budget,
           rules,
@@ -141,7 +153,7 @@ export const permissionModuleStagedoor = createBackendModule({
           onOwners: owners => all.forEach(each => each.setOwners(owners)),
         });
         const loading = Promise.all([
-          policies.load(),
+          policies.begin(),
           needsGroups ? policies.groupsLoaded : undefined,
         ]).then(() => {});
         const waited = after(settings.startupWait);
@@ -169,7 +181,7 @@ export const permissionModuleStagedoor = createBackendModule({
             },
           }),
         );
-        serveHealth(router, policies, notices);
+        serveHealth(router, policies, notices, releases);
         const plugins = new InstalledPlugins({
           auth,
           discovery,
@@ -242,6 +254,15 @@ export const permissionModuleStagedoor = createBackendModule({
           };
           repetitions.push(repeat(() => settings.watchInterval, reload));
         }
+        if (releases) {
+          releases.onHint(() => void policies.follow());
+          repetitions.push(
+            repeat(
+              () => releases.wait(),
+              () => policies.follow(),
+            ),
+          );
+        }
         if (needsGroups) {
           const wait = () => groups.wait(groupsInterval);
           const read = () => groups.read().then(() => groups.readOwners());
@@ -276,6 +297,7 @@ export const permissionModuleStagedoor = createBackendModule({
           repetitions.forEach(each => each.stop());
           waited.cancel();
           all.forEach(each => each.close());
+          await releases?.close();
           await records.flush(logger);
         });
       },

@@ -17,6 +17,9 @@ import type {
   StagedoorError,
 } from '@stagedoor/node';
 
+import type { Releases } from './releases';
+import type { ReleaseSettings } from './releases';
+
 /** How loading stands. */
 export interface Status {
   /** Whether policies are in force, and those are the ones that the directory holds. */
@@ -27,13 +30,16 @@ export interface Status {
   readonly failure: string | undefined;
 }
 
-/** Where policies are: a directory, or a bundle of one. */
-export type PolicySource = { directory: string } | { bundle: string };
+/** Where policies are: a directory, a bundle of one, or signed releases of such bundles. */
+export type PolicySource =
+  { directory: string } | { bundle: string } | { release: ReleaseSettings };
 
 export interface PoliciesOptions {
   /** What messages call these policies. */
   readonly name: string;
   readonly source: PolicySource;
+  /** The releases that are followed, if that is where they are. */
+  readonly releases?: Releases | undefined;
   readonly cacheSize: number;
   readonly budget?: ConditionBudget;
   /** The directory of the rules that policies may be guarded by. */
@@ -79,6 +85,8 @@ export class Policies {
   #seen = '';
   #busy: Promise<void> | undefined;
   #closed = false;
+  #following: Promise<void> | undefined;
+  #followAgain = false;
   readonly #options: PoliciesOptions;
 
   constructor(options: PoliciesOptions) {
@@ -101,7 +109,9 @@ export class Policies {
       (this.#awaitsGroups
         ? "the catalog's groups were not read yet"
         : undefined);
-    return { ok: !!revision && !failure, revision, failure };
+    const { releases } = this.#options;
+    const isReady = releases === undefined || releases.isReady;
+    return { ok: !!revision && !failure && isReady, revision, failure };
   }
 
   /** Answers permissions for one user; nothing if there are no policies yet. */
@@ -174,6 +184,38 @@ export class Policies {
     if (atRest && now !== this.#read) await this.load();
   }
 
+  /** Looks at what is published, if that is where the policies are, and takes up what is new. */
+  async follow(): Promise<void> {
+    const { releases } = this.#options;
+    if (!releases) return;
+    this.#followAgain = true;
+    // What is hinted at meanwhile may have come after it was looked at.
+    this.#following ??= (async () => {
+      while (this.#followAgain && !this.#closed) {
+        this.#followAgain = false;
+        await releases.look();
+        const isThere = await releases.hasRelease().catch(() => false);
+        const now = await fingerprint(this.#options);
+        if (isThere && (now !== this.#read || !this.#engine)) await this.load();
+        // Why has been told by whoever looked.
+        else if (!this.#engine) this.#failure = 'no release is there yet';
+      }
+    })().finally(() => {
+      this.#following = undefined;
+    });
+    return this.#following;
+  }
+
+  /** Loads the policies for the first time; a release that was in force before needs no source. */
+  async begin(): Promise<void> {
+    const { releases } = this.#options;
+    const isKept = await releases?.hasRelease().catch(() => false);
+    if (!releases || isKept) await this.load();
+    // What was kept decides meanwhile.
+    const following = this.follow();
+    if (!isKept) await following;
+  }
+
   /** Lets go of the policies; what is asked afterwards gets no answer. */
   close(): void {
     this.#closed = true;
@@ -219,11 +261,16 @@ export class Policies {
     readonly files: readonly SourceText[];
     readonly mode: 'beside' | 'instead';
   }): Promise<Engine> {
-    const { source } = this.#options;
-    const engine = await this.#makeEngine({
-      ...(mode === 'beside' && source),
-      texts: [...files],
-    });
+    const { source, releases } = this.#options;
+    const texts = { texts: [...files] };
+    const isBeside = mode === 'beside';
+    const engine =
+      isBeside && releases
+        ? await releases.loadBeside(this.#engineOptions(texts))
+        : await this.#makeEngine({
+            ...(isBeside && !('release' in source) && source),
+            ...texts,
+          });
     if (this.#groups) engine.setGroups(this.#groups);
     return engine;
   }
@@ -231,8 +278,12 @@ export class Policies {
   async #makeEngine(made: EngineOptions): Promise<Engine> {
     // Here, and not at the top, so that an addon that is missing is a failure to load.
     const stagedoor = await import('@stagedoor/node');
+    return stagedoor.Engine.load(this.#engineOptions(made));
+  }
+
+  #engineOptions(made: EngineOptions): EngineOptions {
     const { cacheSize, budget, rules, ruleHost, limits } = this.#options;
-    return stagedoor.Engine.load({
+    return {
       ...made,
       platform: 'backstage',
       cacheSize,
@@ -241,19 +292,24 @@ export class Policies {
       ...(ruleHost && { ruleHost }),
       ...(limits && { limits }),
       ...(this.#plugins.length && { plugins: this.#plugins }),
-    });
+    };
   }
 
   /** Loads an engine and puts it in force once it has passed its test. */
   async #loadEngine(): Promise<boolean> {
-    const engine = await this.#makeEngine(this.#options.source);
+    const { releases, source } = this.#options;
+    const engine = releases
+      ? await releases.load(this.#engineOptions({}))
+      : await this.#makeEngine('release' in source ? {} : source);
     try {
       if (this.#groups) this.#setGroups(engine, this.#groups);
       if (this.#owners) engine.setOwners(this.#owners);
       selfTest(engine);
       if (this.#closed) throw new Error('the backend is shutting down');
+      await releases?.admit();
     } catch (error) {
       engine.close();
+      releases?.refuse('it is not used: the log says why');
       throw error;
     }
     const before = this.#engine;
@@ -302,21 +358,30 @@ export function line(problem: Problem): string {
 }
 
 function place(source: PolicySource): string {
+  if ('release' in source) {
+    const { database, store } = source.release;
+    return store ?? `${database} in the database`;
+  }
   return 'bundle' in source ? source.bundle : source.directory;
 }
 
 /** Names, sizes and times of all files: two that are equal mean that nothing has changed. */
 async function fingerprint(options: PoliciesOptions): Promise<string> {
-  const { source, rules } = options;
-  const paths =
-    'bundle' in source ? [source.bundle] : await entries(source.directory);
+  const { source, rules, releases } = options;
+  const paths = await pathsOf(source);
   if (rules) paths.push(...(await entries(rules)));
   const stamps = paths.map(async path => {
     const about = await stat(path, { bigint: true }).catch(() => undefined);
     const { ino, size, mtimeNs } = about ?? {};
     return JSON.stringify([path, `${ino}`, `${size}`, `${mtimeNs}`]);
   });
-  return (await Promise.all(stamps)).sort().join('\n');
+  const version = releases?.version ?? '';
+  return [version, ...(await Promise.all(stamps)).sort()].join('\n');
+}
+
+async function pathsOf(source: PolicySource): Promise<string[]> {
+  if ('release' in source) return [];
+  return 'bundle' in source ? [source.bundle] : await entries(source.directory);
 }
 
 async function entries(directory: string): Promise<string[]> {

@@ -11,6 +11,7 @@ import type {
 } from '@stagedoor/node';
 
 import type { PolicySource } from './policies';
+import type { ReleaseSettings } from './releases';
 
 /** What is told to the auditor. */
 export interface AuditSettings {
@@ -57,6 +58,19 @@ interface SettingTree {
 const SETTINGS: SettingTree = {
   directory: true,
   bundle: true,
+  release: {
+    database: true,
+    store: true,
+    trust: true,
+    state: true,
+    pin: true,
+    interval: true,
+    maxStaleness: true,
+    storeTimeout: true,
+    storeCa: true,
+    storeToken: true,
+    registryConfig: true,
+  },
   watch: { interval: true },
   startupWait: true,
   cacheSize: true,
@@ -97,7 +111,14 @@ const SETTINGS: SettingTree = {
 };
 
 /** Those below which are durations, with keys of their own: `{ minutes: 5 }`. */
-const DURATIONS = ['startupWait', 'watch.interval', 'catalogGroups.interval'];
+const DURATIONS = [
+  'startupWait',
+  'watch.interval',
+  'catalogGroups.interval',
+  'release.interval',
+  'release.maxStaleness',
+  'release.storeTimeout',
+];
 
 /**
  * Reads the settings.
@@ -120,7 +141,9 @@ export function readSettings(root: Config): Settings {
     true;
   return {
     enabled: root.getOptionalBoolean('permission.enabled') === true,
-    source: source(config, ''),
+    source: config.has('release')
+      ? { release: release(config) }
+      : source(config, ''),
     watchInterval: watchInterval(config),
     startupWait: milliseconds(config, 'startupWait', 5_000),
     cacheSize: number(config, 'cacheSize', 20_000, 0, 10_000_000),
@@ -170,11 +193,60 @@ function source(config: Config, prefix: string): PolicySource {
   return { bundle: resolve(bundle) };
 }
 
+/** Reads which channel is followed, and how. The addon checks further. */
+function release(root: Config): ReleaseSettings {
+  for (const other of ['directory', 'bundle']) {
+    if (root.has(other)) {
+      throw new Error(
+        `${KEY}.${other} and ${KEY}.release are both set: keep one of them`,
+      );
+    }
+  }
+  const config = root.getConfig('release');
+  const database = config.getOptionalString('database');
+  const store = config.getOptionalString('store');
+  if ((database === undefined) === (store === undefined)) {
+    throw new Error(
+      `${KEY}.release needs either database, such as payments:production, or store, such as ` +
+        'ghcr.io/acme/payments:production',
+    );
+  }
+  const path = (name: 'storeCa' | 'storeToken' | 'registryConfig') => {
+    const given = config.getOptionalString(name);
+    return given === undefined ? {} : { [name]: resolve(given) };
+  };
+  const seconds = (name: 'maxStaleness' | 'storeTimeout') => {
+    const key = `release.${name}`;
+    if (!root.has(key)) return {};
+    const time = Math.ceil(milliseconds(root, key, 0) / 1000);
+    if (time < 1) throw new Error(`${KEY}.${key} must be at least a second`);
+    return { [`${name}Seconds`]: time };
+  };
+  const interval = milliseconds(root, 'release.interval', 30_000);
+  if (interval < 10) {
+    throw new Error(`${KEY}.release.interval must be at least 10 milliseconds`);
+  }
+  const pin = config.getOptionalString('pin');
+  return {
+    ...(database !== undefined && { database }),
+    ...(store !== undefined && { store }),
+    trust: resolve(config.getString('trust')),
+    state: resolve(config.getString('state')),
+    ...(pin !== undefined && { pin }),
+    interval,
+    ...seconds('maxStaleness'),
+    ...seconds('storeTimeout'),
+    ...path('storeCa'),
+    ...path('storeToken'),
+    ...path('registryConfig'),
+  };
+}
+
 /** Reads what the addon checks further: which numbers there may be is the same for every face. */
 function ruleHost(root: Config): Settings['ruleHost'] {
   const config = root.getOptionalConfig('ruleHost');
   if (config === undefined) return undefined;
-  if (!root.has('rules')) {
+  if (!root.has('rules') && !root.has('release')) {
     throw new Error(
       `${KEY}.ruleHost goes with ${KEY}.rules, the directory of the rules`,
     );

@@ -81,13 +81,14 @@ function collectingAuditor() {
 async function start(
   t,
   settings,
-  { features = [], enabled = true, plugins = [] } = {},
+  { features = [], enabled = true, plugins = [], config = {} } = {},
 ) {
   const { logger, lines } = collectingLogger();
   const { auditor, events } = collectingAuditor();
   // Requests wait for the policies, however slow the machine is.
   const stagedoorSettings = settings && { startupWait: '10m', ...settings };
-  const data = { permission: { enabled, stagedoor: stagedoorSettings } };
+  const permission = { enabled, stagedoor: stagedoorSettings };
+  const data = { ...config, permission };
   const factory = (service, implementation) =>
     createServiceFactory({
       service,

@@ -423,7 +423,7 @@ impl Engine {
 }
 
 impl Engine {
-    fn of(policies: Policies) -> Self {
+    pub(crate) fn of(policies: Policies) -> Self {
         Self { policies: Rc::new(RefCell::new(Some(Arc::new(policies)))) }
     }
 

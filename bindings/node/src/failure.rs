@@ -52,6 +52,14 @@ impl Failure {
         }
     }
 
+    /// Returns what is wrong, as text.
+    pub(crate) fn text(&self) -> String {
+        match &*self.0 {
+            Cause::Own(error) => error.text(),
+            Cause::Js(error) => error.reason.to_string(),
+        }
+    }
+
     /// Returns the error to be thrown.
     pub(crate) fn thrown(self, env: &Env) -> napi::Error {
         match *self.0 {

@@ -274,9 +274,10 @@ fn generation() -> u64 {
 
 /// Returns the texts that options name, wherever they are.
 fn sources(options: &Options) -> Result<PolicySources> {
-    let mut sources = match &options.bundle {
-        Some(path) => PolicySources::from_bundle(&read_bundle(path)?),
-        None => {
+    let mut sources = match (&options.release, &options.bundle) {
+        (Some(release), _) => release.sources(),
+        (None, Some(path)) => PolicySources::from_bundle(&read_bundle(path)?),
+        (None, None) => {
             let paths: Vec<&PathBuf> = options.directory.iter().chain(&options.paths).collect();
             PolicySources::read(&RealFileSystem, &paths, &options.limits)
         }

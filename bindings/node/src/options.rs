@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use napi::ValueType;
 use napi::bindgen_prelude::{
@@ -10,6 +11,7 @@ use napi::bindgen_prelude::{
 use napi_derive::napi;
 use stagedoor_backstage::Budget;
 use stagedoor_core::Limits;
+use stagedoor_distribution::SignedSet;
 use stagedoor_rule_host::HostSettings;
 
 use crate::failure::{Failure, Result};
@@ -193,6 +195,8 @@ pub(crate) struct Options {
     pub(crate) directory: Option<PathBuf>,
     pub(crate) texts: Vec<SourceText>,
     pub(crate) bundle: Option<PathBuf>,
+    /// In place of all of these: a release that a replica has.
+    pub(crate) release: Option<Arc<SignedSet>>,
     pub(crate) platform: Option<Platform>,
     pub(crate) cache_size: u32,
     pub(crate) budget: Budget,
@@ -229,6 +233,19 @@ impl Options {
     /// `argument::option` for a name that is not known: misspelt options would be left out
     /// in silence.
     pub(crate) fn read(value: Unknown<'_>) -> Result<Self> {
+        Self::read_as(value, false)
+    }
+
+    /// Reads options of what is loaded as a replica's release, which is added afterwards.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(crate) fn read_beside_release(value: Unknown<'_>) -> Result<Self> {
+        Self::read_as(value, true)
+    }
+
+    fn read_as(value: Unknown<'_>, is_release: bool) -> Result<Self> {
         if value.get_type()? != ValueType::Object {
             return Err(Failure::mistyped("options", "an object, such as {directory: 'policies'}"));
         }
@@ -280,10 +297,10 @@ impl Options {
                 }
             }
         }
-        Self::checked(EngineOptions::from_unknown(value).map_err(mistyped)?)
+        Self::checked(EngineOptions::from_unknown(value).map_err(mistyped)?, is_release)
     }
 
-    fn checked(options: EngineOptions) -> Result<Self> {
+    fn checked(options: EngineOptions, is_release: bool) -> Result<Self> {
         let EngineOptions {
             directory,
             files,
@@ -315,7 +332,11 @@ impl Options {
             let message = "`bundle` stands in place of `directory` and `files`: leave them out";
             return Err(Failure::new("argument::option", message));
         }
-        if none && bundle.is_none() {
+        if is_release && !(directory.is_none() && files.is_empty() && bundle.is_none()) {
+            let message = "the replica says which policies these are: leave `directory`, `files` and `bundle` out";
+            return Err(Failure::new("argument::option", message));
+        }
+        if none && bundle.is_none() && !is_release {
             return Err(Failure::new("argument::option", "no policies are named")
                 .with_help("give `directory`, `files`, `texts` or `bundle`"));
         }
@@ -330,7 +351,7 @@ impl Options {
         let budget = budget.unwrap_or_default().checked();
         let bundle = bundle.map(PathBuf::from);
         let rules = rules.map(PathBuf::from);
-        if rules.is_none() && rule_host.is_some() {
+        if rules.is_none() && rule_host.is_some() && !is_release {
             let message = "`ruleHost` goes with `rules`, the directory of the rules";
             return Err(Failure::new("argument::option", message));
         }
@@ -353,6 +374,7 @@ impl Options {
             directory,
             texts,
             bundle,
+            release: None,
             platform,
             cache_size,
             budget,
