@@ -159,6 +159,10 @@ impl Table {
             }
             Facet::Alike(step) => {
                 // Sets that differ in order alone are not told to be alike, which costs time only.
+                #[expect(
+                    clippy::mutable_key_type,
+                    reason = "an extension value is compared by what it was made of, which stays"
+                )]
                 let mut alike: BTreeMap<Value, Vec<u32>> = BTreeMap::new();
                 let mut is_varied = false;
                 for (row, node) in rows() {

@@ -145,7 +145,7 @@ fn a_byte_that_is_another_one_is_refused() -> Result<()> {
     let mut both = good.clone();
     both["verificationMaterial"]["publicKey"] = json!({"hint": "x"});
     ensure!(verify(&all, &both, &of).is_err());
-    let mut twice = good.clone();
+    let mut twice = good;
     twice["dsse_envelope"] = unrelated["dsseEnvelope"].clone();
     let taken = verify(&all, &twice, &of);
     ensure!(taken.is_err() || taken.is_ok_and(|set| set.release().counter == 1));
