@@ -1,6 +1,6 @@
 //! etcd and kube-apiserver on the loopback.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -34,7 +34,12 @@ impl Etcd {
             .arg(format!("--initial-advertise-peer-urls=http://{peers}"))
             .arg(format!("--initial-cluster=default=http://{peers}"))
             .arg("--unsafe-no-fsync");
-        let process = Process::start(&mut command, &directory.path().join("etcd.log"))?;
+        let mut process = Process::start(&mut command, &directory.path().join("etcd.log"))?;
+        // kube-apiserver gives up after 20 s, and does not say why etcd is away.
+        eventually("etcd", || {
+            process.check()?;
+            Ok(TcpStream::connect(address).ok())
+        })?;
         Ok(Self { address, directory, _process: process })
     }
 

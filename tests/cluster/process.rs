@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -64,9 +65,24 @@ impl Process {
     }
 }
 
-/// Returns an address of the loopback that nobody listens at.
+/// Returns an address of the loopback that nobody listens at, and that is given out once.
+///
+/// Its port is below those that systems give to connections (from 32768 on): one of theirs may be taken by any
+/// connection between this and the moment at which the server listens there.
 pub(crate) fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 10_000;
+    const PORTS: u16 = 20_000;
+    // Other test programs begin elsewhere.
+    let begin = u16::try_from(std::process::id().wrapping_mul(131) % u32::from(PORTS))?;
+    for _ in 0..PORTS {
+        let given = GIVEN.fetch_add(1, Ordering::Relaxed) % PORTS;
+        let port = FIRST + (begin + given) % PORTS;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    bail!("no port is free")
 }
 
 /// Waits until `check` returns something.

@@ -6,11 +6,11 @@
 const { execFileSync, fork } = require('node:child_process');
 const { once } = require('node:events');
 const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
-const { createServer } = require('node:net');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { setTimeout: pause } = require('node:timers/promises');
 
+const { freePort } = require('../test/freePort.js');
 const { programs, startPostgres } = require('../test/postgres.js');
 
 const ROLES = (process.env.ROLES ?? '10,100,1000').split(',').map(Number);
@@ -85,15 +85,6 @@ function entityCount() {
     readFileSync(join(OWN, 'example', name), 'utf8'),
   );
   return texts.join('\n').match(/^kind:/gm).length;
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** SQLite in memory, or databases of its own in PostgreSQL. */

@@ -4,19 +4,11 @@
 
 const { fork } = require('node:child_process');
 const { once } = require('node:events');
-const { createServer } = require('node:net');
 const { join } = require('node:path');
 const { setTimeout: pause } = require('node:timers/promises');
 
+const { freePort } = require('./freePort.js');
 const { shippedPolicies } = require('./policies.js');
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  return port;
-}
 
 /** A backend that runs, once its catalog is complete. */
 class ExampleProcess {

@@ -11,9 +11,10 @@ const {
   readdirSync,
   rmSync,
 } = require('node:fs');
-const { createServer } = require('node:net');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
+
+const { freePort } = require('./freePort.js');
 
 /** Where Debian puts programs of which it installs several versions. */
 const DEBIAN = '/usr/lib/postgresql';
@@ -33,15 +34,6 @@ function unprivileged() {
   if (process.getuid() !== 0) return {};
   const id = flag => Number(execFileSync('id', [flag, 'nobody']));
   return { uid: id('-u'), gid: id('-g') };
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** Starts a database without a password, which listens on loopback only. */
