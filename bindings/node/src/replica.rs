@@ -397,7 +397,7 @@ impl Task for LoadRelease {
         let options = self.options.take();
         let missing = || Failure::new("internal::task", "the task ran twice");
         let (following, is_admitted) = (&self.following, self.is_admitted);
-        Ok(options.ok_or_else(missing).and_then(|options| following.load(options, is_admitted)))
+        Ok(crate::loading::guarded(|| following.load(options.ok_or_else(missing)?, is_admitted)))
     }
 
     fn resolve(&mut self, env: Env, loaded: Self::Output) -> napi::Result<Engine> {

@@ -115,8 +115,13 @@ impl Table {
         self.rows.partition_point(|node| id(node) <= last)
     }
 
+    /// Returns whether a column is made already.
+    pub(crate) fn has(&self, facet: &Facet) -> bool {
+        lock(&self.columns).contains_key(facet)
+    }
+
     /// Returns how many columns there are, and about how many bytes of memory they take with the rows.
-    pub(crate) fn size(&self) -> (usize, usize) {
+    fn size(&self) -> (usize, usize) {
         let columns = lock(&self.columns);
         let bytes: usize = columns.values().map(|column| column.bytes()).sum();
         (columns.len(), bytes + size_of_val::<[_]>(&self.rows))
@@ -210,7 +215,7 @@ impl Column {
     }
 
     /// Returns about how many bytes of memory the column takes.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let lists = self.by_key.values().chain(self.alike.iter().flatten());
         let rows: usize = lists.chain([&self.missing]).map(Vec::capacity).sum();
         let lists = self.by_key.capacity() + self.alike.as_ref().map_or(0, Vec::len);

@@ -39,8 +39,7 @@ impl fmt::Debug for SigningIdentity {
 
 impl PartialEq for SigningIdentity {
     fn eq(&self, other: &Self) -> bool {
-        let all = |it: &Self| (it.identity.clone(), it.issuer.clone(), Arc::clone(&it.text));
-        all(self) == all(other)
+        self.identity == other.identity && self.issuer == other.issuer && self.text == other.text
     }
 }
 

@@ -143,6 +143,8 @@ pub struct Attachments {
     pub manifest: Digest,
     /// What is signed about it, in Sigstore bundles.
     pub envelopes: Vec<Vec<u8>>,
+    /// Whether that is all there is: no more than 64 are read, of no more than 16 pages of a list.
+    pub is_complete: bool,
 }
 
 /// Why a store does not answer.

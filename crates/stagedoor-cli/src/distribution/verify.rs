@@ -101,6 +101,10 @@ fn published(
     match store.attachments(location.channel()) {
         Ok(Some(attachments)) => {
             *beside = AttestationJson::all(&attachments, location.channel(), trust);
+            if !attachments.is_complete {
+                let read = attachments.envelopes.len();
+                output.remark(&format!("more lies beside it than the {read} that were read"));
+            }
         }
         Ok(None) => {}
         // Nobody but other tools needs it.

@@ -262,6 +262,19 @@ fn a_registry_lists_signatures_and_attestations() -> Result<()> {
     lock(&registry.state).manifests.insert(Digest::of(&bytes).to_string(), bytes);
     let trust = Trust::in_key("ci", key.verifying_key());
     ensure!(beside(&*registry.store()?, &trust)?.len() == 1);
+
+    // More pages than are read: that something is left out is told.
+    let is_complete = || -> Result<bool> {
+        Ok(registry.store()?.attachments(&channel()?)?.context("attachments")?.is_complete)
+    };
+    ensure!(is_complete()?);
+    for number in 0..20 {
+        let mut other = other.clone();
+        other["annotations"] = json!({"number": number.to_string()});
+        let bytes = other.to_string().into_bytes();
+        lock(&registry.state).manifests.insert(Digest::of(&bytes).to_string(), bytes);
+    }
+    ensure!(!is_complete()?);
     Ok(())
 }
 

@@ -76,13 +76,11 @@ impl Engine {
                 let table = entities.table(&type_, symbols);
                 let own = symbols.type_(&type_).and_then(|number| facets.get(&Some(number)));
                 for facet in facets.get(&None).into_iter().chain(own).flatten() {
-                    if index.bytes > BYTES {
-                        index.left_out += 1;
-                        continue;
+                    match table.has(facet) {
+                        true => {}
+                        false if index.bytes > BYTES => index.left_out += 1,
+                        false => index.bytes += table.column(facet, symbols).bytes(),
                     }
-                    let (_, before) = table.size();
-                    table.column(facet, symbols);
-                    index.bytes += table.size().1 - before;
                 }
             }
         }

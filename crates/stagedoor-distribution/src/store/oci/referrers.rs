@@ -105,7 +105,9 @@ impl OciStore {
     /// Returns what is signed about a manifest, as far as the registry says; none of it is verified.
     pub(super) fn attached(&self, manifest: Digest) -> Result<Attachments, StoreError> {
         let mut envelopes = Vec::new();
-        for digest in self.referrers(manifest)?.into_iter().take(ATTACHMENTS) {
+        let (referrers, is_listed) = self.referrers(manifest)?;
+        let is_complete = is_listed && referrers.len() <= ATTACHMENTS;
+        for digest in referrers.into_iter().take(ATTACHMENTS) {
             let what = format!("the manifest `{digest}`");
             let call = Call {
                 accept: Some(MANIFEST),
@@ -127,11 +129,11 @@ impl OciStore {
             }
             envelopes.push(envelope);
         }
-        Ok(Attachments { manifest, envelopes })
+        Ok(Attachments { manifest, envelopes, is_complete })
     }
 
-    /// Returns the manifests of signatures and attestations about a manifest.
-    fn referrers(&self, subject: Digest) -> Result<Vec<Digest>, StoreError> {
+    /// Returns the manifests of signatures and attestations about a manifest, and whether those are all.
+    fn referrers(&self, subject: Digest) -> Result<(Vec<Digest>, bool), StoreError> {
         let kind: String = SIGNATURE.replace('+', "%2B");
         let mut url = self.url(&format!("referrers/{subject}?artifactType={kind}"));
         let mut found = Vec::new();
@@ -157,10 +159,10 @@ impl OciStore {
             found.extend(signatures.map(|it| it.digest));
             match next {
                 Some(next) => url = next,
-                None => break,
+                None => return Ok((found, true)),
             }
         }
-        Ok(found)
+        Ok((found, false))
     }
 
     /// Returns the address of the next page that a header `Link` names.
