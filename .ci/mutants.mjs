@@ -1,8 +1,8 @@
 // Makes small mistakes in the Rust code, one at a time, and tells which of them no test notices:
 // `.ci/mutants 30 stagedoor-core stagedoor-kubernetes` tries 30 of each crate, chosen at random;
 // `.ci/mutants all stagedoor-core` tries all, which takes hours. Without crates, those whose code
-// decides. `SEED=7` chooses the same ones again, `TELL=1` says what became of each. Ctrl-C ends it with
-// what was found so far.
+// decides. `SEED=7` chooses the same ones again, `TELL=1` says what became of each, `LONGEST=60` asks no
+// test program that takes longer than so many seconds. Ctrl-C ends it with what was found so far.
 //
 // cargo-mutants says which mistakes there are. They are compiled all at once: each function has a
 // copy of its body for each of its mistakes, and an environment variable chooses one, so that to
@@ -13,7 +13,12 @@
 // Programs that read the code instead of running it (`messages`, `modules`, `api`) would notice any
 // text, and are not asked.
 //
-// Works in a copy of the repository below `target/mutants`, which is kept for the next time.
+// Mistakes that change nothing, or only how long something takes, stand in `.ci/mutants-equal.txt` with
+// why; they are not tried.
+//
+// Works in a copy of the repository below `target/mutants`, which is kept for the next time, as is what
+// was compiled: `MUTANTS_TARGET` names another directory for that, such as a copy of one in which the
+// tests were compiled with the same settings (those of `ENV` below, and the same features).
 import { spawn, spawnSync } from 'node:child_process';
 import {
   copyFileSync,
@@ -40,6 +45,9 @@ const CRATES = [
   'stagedoor-rule-host',
 ];
 
+/** Test programs that take longer, in seconds, are not asked: whatever is not noticed runs all of them. */
+const LONGEST = Number(process.env.LONGEST ?? 1200);
+
 /** Test programs of other packages that run a crate's code. */
 const BESIDE = {
   'stagedoor-core': {
@@ -56,7 +64,7 @@ const BESIDE = {
 const ENV = {
   ...process.env,
   PATH: `${join(TOOLS, 'bin')}:${process.env.PATH}`,
-  CARGO_TARGET_DIR: join(WORK, 'build'),
+  CARGO_TARGET_DIR: process.env.MUTANTS_TARGET ?? join(WORK, 'build'),
   CARGO_TERM_COLOR: 'never',
   // What is compiled is run a few times, and compiling is what takes the time.
   CARGO_PROFILE_DEV_OPT_LEVEL: '0',
@@ -80,6 +88,18 @@ function output(command, args, options) {
   const ended = run(command, args, options);
   if (ended.status !== 0) throw new Error(`${command} ${args.join(' ')}: ${ended.stderr}`);
   return ended.stdout;
+}
+
+/** What tells a mutant from others, wherever it stands in its file: its name, and the line of code. */
+function keyOf({ file, name, span }) {
+  const line = readFileSync(join(ROOT, file), 'utf8').split('\n')[span.start.line - 1];
+  return `${file}: ${name.replace(/^\S+:\d+:\d+: /, '')}: ${line.trim()}`;
+}
+
+/** Mutants that are known to be equal: lines that are not indented; why stands below each. */
+function equalMutants() {
+  const lines = readFileSync(join(ROOT, '.ci/mutants-equal.txt'), 'utf8').split('\n');
+  return new Set(lines.filter((line) => /^[^\s#]/.test(line)));
 }
 
 /** Numbers that follow from a seed (mulberry32). */
@@ -246,7 +266,10 @@ async function tryCrate(crate, count, next) {
     const other = Math.floor(next() * (n + 1));
     [usable[n], usable[other]] = [usable[other], usable[n]];
   }
-  let mutants = count === 'all' ? usable : usable.slice(0, count);
+  const chosen = count === 'all' ? usable : usable.slice(0, count);
+  const equal = equalMutants();
+  let mutants = chosen.filter((mutant) => !equal.has(keyOf(mutant)));
+  const known = chosen.length - mutants.length;
   mutants.forEach((mutant, index) => (mutant.number = index + 1));
   const files = new Set(mutants.map(({ file }) => file));
   const root = `crates/${crate}/src/lib.rs`;
@@ -283,7 +306,7 @@ async function tryCrate(crate, count, next) {
   const programs = [];
   for (const program of compiled.programs) {
     const began = Date.now();
-    const ended = await test(program, 0, 1200);
+    const ended = await test(program, 0, LONGEST);
     const seconds = (Date.now() - began) / 1000;
     // Such as those that only pass when optimised.
     if (ended !== 'passed') console.log(`${program.name}: ${ended} without a mistake, and is not asked`);
@@ -302,14 +325,15 @@ async function tryCrate(crate, count, next) {
       if (ended !== 'passed') break;
     }
     if (process.env.TELL) console.log(`${ended === 'passed' ? 'MISSED' : ended} ${mutant.name}`);
-    if (ended === 'passed') survivors.push(mutant.name);
+    if (ended === 'passed') survivors.push(mutant);
   }
   console.log(
     `${crate}: ${tried - survivors.length} of ${tried} viable mutants were noticed; ` +
-      `${mutants.length - tried} were not tried, ${dropped.length} do not compile, ` +
+      `${mutants.length - tried} were not tried, ${known} are known to be equal, ` +
+      `${dropped.length} do not compile, ` +
       `of ${listed.length} that there are`,
   );
-  survivors.forEach((name) => console.log(`  NOT NOTICED: ${name}`));
+  survivors.forEach((mutant) => console.log(`  NOT NOTICED: ${mutant.name}\n    ${keyOf(mutant)}`));
   return survivors.length;
 }
 
