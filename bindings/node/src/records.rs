@@ -153,6 +153,8 @@ fn record(given: Unknown<'_>) -> Result<DecisionRecord<'static>> {
         members.insert("version".to_owned(), RECORD_VERSION.into());
         members.insert("time".to_owned(), rfc3339(std::time::SystemTime::now()).into());
     }
-    serde_json::from_value(value)
-        .map_err(|error| Failure::new("argument::type", format!("not a decision: {error}")))
+    serde_json::from_value(value).map_err(|error| {
+        let reason = stagedoor_core::plain_reason(&error.to_string());
+        Failure::new("argument::type", format!("not a decision: {reason}"))
+    })
 }

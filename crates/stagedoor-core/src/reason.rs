@@ -34,11 +34,17 @@ const FUNCTIONS: [&str; 4] = ["datetime", "decimal", "duration", "ip"];
 ///     plain_reason("data did not match any variant of untagged enum Inner"),
 ///     "it is none of the forms that can stand here",
 /// );
+/// assert_eq!(
+///     plain_reason("unknown variant `allow`, expected `permit` or `forbid` at line 1 column 9"),
+///     "`allow` is none of `permit`, `forbid` at line 1 column 9",
+/// );
 /// ```
 #[must_use]
 pub fn plain_reason(message: &str) -> String {
     const NO_VARIANT: &str = "data did not match any variant of ";
-    let mut plain = message.to_owned();
+    // What Cedar says before it says why.
+    const LEAD: &str = "error deserializing a policy/template from JSON: ";
+    let mut plain = message.strip_prefix(LEAD).unwrap_or(message).to_owned();
     if let Some((before, after)) = plain.split_once(NO_VARIANT) {
         let rest = after.find(" at line ").and_then(|at| after.get(at..)).unwrap_or_default();
         plain = format!("{before}it is none of the forms that can stand here{rest}");
@@ -66,7 +72,7 @@ pub fn plain_reason(message: &str) -> String {
             plain = format!("{before}expected {form}{rest}");
         }
     }
-    if let Some(told) = unknown_field(&plain) {
+    if let Some(told) = unknown_field(&plain).or_else(|| unknown_word(&plain)) {
         plain = told;
     }
     for (found, said) in [
@@ -91,13 +97,38 @@ pub fn plain_reason(message: &str) -> String {
 
 /// Says of a field that a reader does not know which is the nearest that it does.
 fn unknown_field(message: &str) -> Option<String> {
-    let (before, rest) = message.split_once("unknown field `")?;
-    let (field, rest) = rest.split_once("`, expected ")?;
-    let end = rest.find(" at line ").unwrap_or(rest.len());
-    let (names, after) = (rest.get(..end)?, rest.get(end..)?);
-    // `a`, `b`: what stands between quotes, every other part.
-    let names: Vec<&str> = names.split('`').skip(1).step_by(2).collect();
-    (!names.is_empty()).then(|| format!("{before}{}{after}", unknown("field", field, names)))
+    let Unknown { before, name, known, after } = Unknown::read(message, "unknown field `")?;
+    Some(format!("{before}{}{after}", unknown("field", name, known)))
+}
+
+/// Says of a word that a reader does not know which it does.
+fn unknown_word(message: &str) -> Option<String> {
+    let Unknown { before, name, known, after } = Unknown::read(message, "unknown variant `")?;
+    let name = start(name);
+    let near = nearest_name(&name, known.iter().copied());
+    let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+    let known: Vec<String> = known.iter().map(|word| format!("`{word}`")).collect();
+    Some(format!("{before}`{name}` is none of {}{near}{after}", known.join(", ")))
+}
+
+/// A reader's message about a name that it does not know.
+struct Unknown<'m> {
+    before: &'m str,
+    name: &'m str,
+    known: Vec<&'m str>,
+    after: &'m str,
+}
+
+impl<'m> Unknown<'m> {
+    fn read(message: &'m str, lead: &str) -> Option<Self> {
+        let (before, rest) = message.split_once(lead)?;
+        let (name, rest) = rest.split_once("`, expected ")?;
+        let end = rest.find(" at line ").unwrap_or(rest.len());
+        let (names, after) = (rest.get(..end)?, rest.get(end..)?);
+        // `a`, `b`: what stands between quotes, every other part.
+        let known: Vec<&str> = names.split('`').skip(1).step_by(2).collect();
+        (!known.is_empty()).then_some(Self { before, name, known, after })
+    }
 }
 
 /// Returns the one of `known` that somebody who wrote `given` most likely means.
@@ -500,6 +531,22 @@ mod tests {
             }
         }
         assert_eq!(request("{\"v\": -9223372036854775808}"), "taken");
+    }
+
+    #[test]
+    fn words_are_told_with_those_that_can_stand_there() {
+        for (policy, told) in [
+            (r#""effect": "permitt", "principal": {"op": "All"}"#, "did you mean `permit`?"),
+            (r#""effect": "permit", "principal": {"op": "Alll"}"#, "`Alll` is none of `All`, "),
+            (r#""effect": "allow", "principal": {"op": "All"}"#, "is none of `permit`, `forbid`"),
+        ] {
+            let rest = r#""action": {"op": "All"}, "resource": {"op": "All"}, "conditions": []"#;
+            let json = format!("{{{policy}, {rest}}}");
+            let loaded = crate::Engine::builder().exact_cedar().policies_json("p", json).build();
+            let message = loaded.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(message.contains(told), "{policy}: {message}");
+            assert!(!PRIVATE.iter().any(|word| message.contains(word)), "{message}");
+        }
     }
 
     #[test]

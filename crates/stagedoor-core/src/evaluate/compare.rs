@@ -1,5 +1,9 @@
 //! Lets Cedar's evaluator decide beside the compiled conditions, and takes the stricter answer.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use cedar_policy::Effect;
@@ -50,7 +54,9 @@ impl Evaluation<'_, '_> {
         shadow.differences.fetch_add(1, Ordering::Relaxed);
         let differing = own.iter().filter(|said| !others.contains(said));
         let differing = differing.chain(others.iter().filter(|said| !own.contains(said)));
-        let policies = differing.filter_map(|(number, _)| engine.policy(*number));
+        // Once each, though both may say something.
+        let differing: BTreeSet<PolicyNumber> = differing.map(|(number, _)| *number).collect();
+        let policies = differing.into_iter().filter_map(|number| engine.policy(number));
         let ids: Vec<&str> = policies.map(|policy| policy.id()).collect();
         shadow.sink.differs(self.view.whole()?.0, &ids);
         stricter(tally, cedar, engine);
