@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
-use stagedoor_core::{Engine, EngineBuilder, LoadError, TemplateLink};
+use stagedoor_core::{
+    Engine, EngineBuilder, Entities, Guard, GuardAnswer, GuardFailure, GuardInputs, GuardRefusal,
+    LoadError, Request, RuleEvaluator, TemplateLink,
+};
 
 use crate::table::{SCHEMA, Says, Table, builder};
 
@@ -59,6 +62,68 @@ fn guards_need_rules() -> Result<()> {
     let rules = Table::new([("a", Says::Yes)]);
     let error = refused(builder(&rules, &text).exact_cedar())?;
     ensure!(error.problems().iter().any(|p| p.code() == "guard::exact-cedar"), "{error}");
+    Ok(())
+}
+
+/// A rule whose digest is one that policies can name.
+#[derive(Debug)]
+struct Reviewed(String);
+
+impl RuleEvaluator for Reviewed {
+    fn guard(&self, _: &str, _: &str) -> Result<Arc<dyn Guard>, GuardRefusal> {
+        Ok(Arc::new(Self(self.0.clone())))
+    }
+}
+
+impl Guard for Reviewed {
+    fn inputs(&self) -> GuardInputs {
+        GuardInputs::default()
+    }
+
+    fn digest(&self) -> &str {
+        &self.0
+    }
+
+    fn evaluate(&self, _: &Request, _: &Entities) -> Result<GuardAnswer, GuardFailure> {
+        Ok(GuardAnswer { holds: true, reason: None })
+    }
+}
+
+#[test]
+fn a_pinned_rule_is_the_one_that_was_reviewed() -> Result<()> {
+    let (digest, long) = ("0123456789abcdef".repeat(4), "r".repeat(64));
+    let load = |guard: &str| {
+        let text = format!("@guard(\"{guard}\") {SCOPE}");
+        let rules = Arc::new(Reviewed(digest.clone()));
+        Engine::builder().schema("s", SCHEMA).policies("p.cedar", text).rules(rules)
+    };
+    for guard in [format!("a@sha256:{digest}"), long.clone(), format!("a, {long}@sha256:{digest}")]
+    {
+        let engine = load(&guard).build()?;
+        let policies: Vec<_> = engine.policies().collect();
+        let told: Vec<_> = policies.iter().flat_map(|p| p.guards()).map(|g| g.rule()).collect();
+        ensure!(
+            told == guard.replace(&format!("@sha256:{digest}"), "").split(", ").collect::<Vec<_>>()
+        );
+    }
+    let other = digest.replace('0', "1");
+    for (guard, code, says) in [
+        (format!("a@sha256:{other}"), "guard::digest", other.as_str()),
+        (format!("a@sha256:{other}"), "guard::digest", digest.as_str()),
+        (format!("a@sha256:{}", digest.to_uppercase()), "guard::name", "invalid rule name"),
+        (format!("a@sha256:{}", digest.replace('a', "g")), "guard::name", "invalid rule name"),
+        (format!("a@sha256:{}", digest.replace('a', "-")), "guard::name", "invalid rule name"),
+        (format!("a@sha256:{digest}0"), "guard::name", "invalid rule name"),
+        ("a@sha256:0123".to_owned(), "guard::name", "invalid rule name"),
+        ("a@sha256:".to_owned(), "guard::name", "invalid rule name"),
+        (format!("@sha256:{digest}"), "guard::name", "invalid rule name"),
+        (format!("{long}r"), "guard::name", "invalid rule name"),
+        (format!("a, a@sha256:{digest}"), "guard::name", "named twice"),
+    ] {
+        let error = refused(load(&guard))?;
+        let [problem] = error.problems() else { bail!("{guard}: {error}") };
+        ensure!(problem.code() == code && problem.message().contains(says), "{guard}: {error}");
+    }
     Ok(())
 }
 

@@ -56,3 +56,25 @@ impl ConditionCache {
         Ok(condition)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Engine;
+
+    #[test]
+    fn a_condition_is_read_once() -> Result<(), Box<dyn std::error::Error>> {
+        let text = "permit(principal, action, resource) when { context.a };
+                    permit(principal, action, resource) when { context.b };";
+        let engine = Engine::builder().exact_cedar().policies("p", text).build()?;
+        let cache = ConditionCache::default();
+        let read = || -> Result<Vec<Arc<Expr>>, String> {
+            engine.policies().map(|policy| cache.condition(&policy.policy.body)).collect()
+        };
+        let (first, again) = (read()?, read()?);
+        assert!(first.iter().zip(&again).all(|(first, again)| Arc::ptr_eq(first, again)));
+        let texts: Vec<String> = first.iter().map(ToString::to_string).collect();
+        assert!(matches!(texts.as_slice(), [a, b] if a.contains("a") && a != b), "{texts:?}");
+        Ok(())
+    }
+}

@@ -13,6 +13,8 @@ mod build;
 mod keys;
 mod recent;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::ops::ControlFlow;
@@ -249,112 +251,5 @@ impl Group {
             tree: TreeBuilder::tree(policies.into_iter().flat_map(IndexedPolicy::whole), tests),
             required: required.into_boxed_slice(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::error::Error;
-    use std::fmt::Write as _;
-
-    use super::*;
-    use crate::{Engine, Entities, Entity, Request};
-
-    const SCHEMA: &str = "
-        entity Group; entity User in [Group];
-        entity Account in [Group] { namespace: String };
-        entity Thing { kind: String, namespace?: String };
-        action look appliesTo { principal: [User, Account], resource: Thing };";
-
-    /// Grants to a hundred groups, and one policy that reads what users do not have.
-    fn grants() -> Result<String, std::fmt::Error> {
-        let mut text = String::from(
-            r#"forbid (principal, action, resource is Thing)
-               unless { principal is User || principal.namespace == "a" };
-               permit (principal is Account, action, resource)
-               when { principal.namespace == "b" && resource.kind == "kind-0" };"#,
-        );
-        for n in 0..3_000 {
-            let (group, kind, namespace) = (n % 100, n % 7, n % 30);
-            write!(
-                text,
-                r#"permit (principal in Group::"g{group}", action, resource is Thing)
-                   when {{ resource.kind == "kind-{kind}" && resource has namespace
-                           && resource.namespace == "n{namespace}" }};"#
-            )?;
-        }
-        Ok(text)
-    }
-
-    /// Compiled conditions have no answer for such tests, and leave them to Cedar.
-    #[test]
-    fn what_only_cedar_can_tell_keeps_no_policy_out() -> Result<(), Box<dyn Error>> {
-        let mut text = String::new();
-        for effect in ["permit", "forbid"] {
-            for (number, test) in
-                [r#"(context == "a") == false"#, r#"!(context == "a")"#, "(context has b) == false"]
-                    .into_iter()
-                    .enumerate()
-            {
-                for n in 0..30 {
-                    writeln!(
-                        text,
-                        r#"{effect} (principal, action == Action::"{effect}{number}", resource)
-                           when {{ {test} && resource.kind == "k{}" }};"#,
-                        n % 2
-                    )?;
-                }
-            }
-        }
-        let engine = Engine::builder().exact_cedar().policies("p", &*text).build()?;
-        let entities = Entities::from_entities([
-            Entity::new(r#"Thing::"t""#.parse()?).with_attribute("kind", "k0")
-        ])?;
-        for number in 0..3 {
-            for (effect, expected) in [("permit", 15), ("forbid", 15)] {
-                let request = Request::new(
-                    r#"User::"u""#.parse()?,
-                    format!(r#"Action::"{effect}{number}""#).parse()?,
-                    r#"Thing::"t""#.parse()?,
-                );
-                let outcome = engine.decide(&request, &entities)?;
-                assert_eq!(outcome.errors().len(), 0);
-                assert_eq!(outcome.reasons().count(), expected, "{effect}{number}");
-            }
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn few_policies_matter_to_a_request() -> Result<(), Box<dyn Error>> {
-        let text = grants()?;
-        let engine = Engine::builder().schema("s", SCHEMA).policies("p", text).build()?;
-        let mut user = Entity::new(r#"User::"u""#.parse()?);
-        for n in 0..50 {
-            user = user.with_parent(format!(r#"Group::"g{n}""#).parse()?);
-        }
-        let entities = Entities::from_entities([
-            user,
-            Entity::new(r#"Thing::"t""#.parse()?)
-                .with_attribute("kind", "kind-2")
-                .with_attribute("namespace", "n2"),
-        ])?;
-        let request = Request::new(
-            r#"User::"u""#.parse()?,
-            r#"Action::"look""#.parse()?,
-            r#"Thing::"t""#.parse()?,
-        );
-        let snapshot = &engine.0;
-        let view = snapshot.view(&request, &entities);
-        let mut candidates = Candidates::new();
-        let index = snapshot.index.as_ref().ok_or("an index")?;
-        index.candidates(Effect::Forbid, &view, &mut candidates);
-        index.candidates(Effect::Permit, &view, &mut candidates);
-
-        let satisfied = engine.decide(&request, &entities)?.reasons().count();
-        assert!(satisfied > 5, "{satisfied}");
-        // The forbid and, in a leaf that is not worth a branch, a few more.
-        assert!(candidates.len() <= satisfied + 4, "{} of {satisfied}", candidates.len());
-        Ok(())
     }
 }

@@ -320,3 +320,54 @@ impl miette::Diagnostic for LoadError {
         Some(Box::new(self.problems.iter().map(|p| p as &dyn miette::Diagnostic)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use miette::Diagnostic as _;
+
+    use super::*;
+    use crate::Engine;
+
+    /// Returns what a terminal is told of a problem: code, severity, help and the text at the label.
+    fn told(problem: &Problem) -> (String, Option<miette::Severity>, bool, Option<String>) {
+        let code = problem.code().to_string();
+        let label = problem.labels().into_iter().flatten().next();
+        let excerpt = label.and_then(|label| {
+            let read = problem.source_code()?.read_span(label.inner(), 0, 0).ok()?;
+            Some(String::from_utf8_lossy(read.data()).into_owned())
+        });
+        let diagnostic: &dyn miette::Diagnostic = problem;
+        let of_diagnostic = diagnostic.code().map(|code| code.to_string());
+        assert_eq!(of_diagnostic.as_ref(), Some(&code));
+        let help = diagnostic.help().map(|help| help.to_string());
+        assert_eq!(help.as_deref(), problem.help());
+        (code, diagnostic.severity(), help.is_some(), excerpt)
+    }
+
+    #[test]
+    fn a_terminal_is_told_what_programs_are() -> Result<(), Box<dyn std::error::Error>> {
+        let schema = "entity User; action view appliesTo { principal: User, resource: User };";
+        let text = "permit(principal, action, resource)\nwhen { resource.colour == 1 };";
+        let build = || Engine::builder().schema("s.cedarschema", schema).policies("p.cedar", text);
+        let error = build().build().err().ok_or("an error")?;
+        let problem = error.problems().first().ok_or("a problem")?;
+        let (code, severity, _, excerpt) = told(problem);
+        assert_eq!((code.as_str(), severity), ("policy::validate", Some(miette::Severity::Error)));
+        assert_eq!((problem.line(), problem.column()), (Some(2), Some(8)));
+        assert_eq!(excerpt.as_deref(), Some("resource.colour"));
+        let code = error.code().map(|code| code.to_string());
+        assert_eq!(code.as_deref(), Some("policies::load"));
+        assert_eq!(error.related().map(Iterator::count), Some(1));
+
+        // Of a whole file there is no line to show.
+        let problem = Problem::file_too_large("big.cedar", 10);
+        let (code, severity, has_help, excerpt) = told(&problem);
+        assert_eq!((code.as_str(), severity), ("limit::file-bytes", Some(miette::Severity::Error)));
+        assert!(has_help && excerpt.is_none() && problem.source_code().is_none());
+        assert_eq!(
+            (problem.file(), problem.line(), problem.column()),
+            (Some("big.cedar"), None, None)
+        );
+        Ok(())
+    }
+}

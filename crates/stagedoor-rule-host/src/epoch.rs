@@ -90,3 +90,36 @@ fn tick(shared: &TickerState, engine: &Engine) {
         idle = if shared.calls.load(Ordering::SeqCst) == 0 { idle + 1 } else { 0 };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thread_ends_with_its_ticker() -> std::io::Result<()> {
+        let ticker = Ticker::start(Engine::default())?;
+        let shared = Arc::downgrade(&ticker.shared);
+        assert!(shared.upgrade().is_some());
+        drop(ticker);
+        assert!(shared.upgrade().is_none(), "its thread still runs");
+        Ok(())
+    }
+
+    #[test]
+    fn it_sleeps_while_nothing_runs_and_wakes_when_something_does() -> std::io::Result<()> {
+        let ticker = Ticker::start(Engine::default())?;
+        let wait_until = |sleeps: bool| {
+            while ticker.shared.sleeps.load(Ordering::SeqCst) != sleeps {
+                thread::yield_now();
+            }
+        };
+        wait_until(true);
+        let running = ticker.run();
+        wait_until(false);
+        assert_eq!(ticker.shared.calls.load(Ordering::SeqCst), 1);
+        drop(running);
+        assert_eq!(ticker.shared.calls.load(Ordering::SeqCst), 0);
+        wait_until(true);
+        Ok(())
+    }
+}

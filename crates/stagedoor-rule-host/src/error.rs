@@ -376,3 +376,35 @@ pub enum WasmRulesError {
         reason: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_names_what_raises_it() {
+        for (what, setting) in [
+            ("modules", "`--rule-modules`"),
+            ("levels of nesting", "`HostConfig::component`"),
+            ("elements in one table", "`HostConfig::component`"),
+            ("functions", "`--rule-compile-seconds`"),
+        ] {
+            let error = WasmRuleLoadError::TooMany { what, given: 2, limit: 1 };
+            let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
+            assert!(help.as_ref().is_some_and(|help| help.contains(setting)), "{what}: {help:?}");
+        }
+    }
+
+    #[test]
+    fn causes_are_one_line_and_each_is_told_once() {
+        let error = wasmtime::Error::msg("the end\nwith more").context("the end\nwith more");
+        assert_eq!(causes(&error.context("it failed")), "it failed: the end");
+    }
+
+    #[test]
+    fn only_a_want_of_processes_passes() {
+        assert!(WasmRuleLoadError::NoCompiler.is_passing());
+        assert!(WasmRuleLoadError::Compiler("no".to_owned()).is_passing());
+        assert!(!WasmRuleLoadError::Compile("no".to_owned()).is_passing());
+    }
+}

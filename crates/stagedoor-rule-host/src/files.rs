@@ -118,3 +118,81 @@ pub(crate) fn expected_name(path: &Path) -> String {
 pub(crate) fn until(wait: Option<Duration>) -> Option<Instant> {
     Instant::now().checked_add(wait?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the stamp of a file that nobody has changed for some time.
+    fn settled(path: &Path) -> io::Result<Stamp> {
+        let begun = Instant::now();
+        loop {
+            let stamp = Stamp::of(path)?;
+            if stamp.settled {
+                return Ok(stamp);
+            }
+            if begun.elapsed() > Duration::from_secs(60) {
+                return Err(io::Error::other("it never settles"));
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_file_is_as_it_was_only_if_nothing_of_it_differs() -> io::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("a.wasm");
+        fs::write(&path, "one")?;
+        let fresh = Stamp::of(&path)?;
+        let before = settled(&path)?;
+        assert_eq!(before.size, 3);
+        assert!(before.is_still(&before));
+        // It may have changed after it was looked at, without another time.
+        assert!(fresh.settled || !before.is_still(&fresh));
+
+        // Time and size are those of before, and the content is another's.
+        let time = fs::metadata(&path)?.modified()?;
+        fs::write(&path, "two")?;
+        File::options().write(true).open(&path)?.set_modified(time)?;
+        let after = Stamp::of(&path)?;
+        assert_eq!((after.size, after.modified), (before.size, before.modified));
+        #[cfg(unix)]
+        assert!(!after.settled && !after.is_still(&before));
+        assert!(Stamp::of(&directory.path().join("b.wasm")).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_time_that_is_to_come_has_not_settled() -> io::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("a.wasm");
+        fs::write(&path, "one")?;
+        settled(&path)?;
+        let tomorrow = SystemTime::now() + Duration::from_secs(86_400);
+        File::options().write(true).open(&path)?.set_modified(tomorrow)?;
+        let begun = Instant::now();
+        // Until the time of the change itself is past.
+        while begun.elapsed() < SETTLED * 3 {
+            std::thread::yield_now();
+        }
+        assert!(!Stamp::of(&path)?.settled);
+        Ok(())
+    }
+
+    #[test]
+    fn components_are_what_ends_so_and_are_read_up_to_the_limit() -> io::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let path = |name: &str| directory.path().join(name);
+        for name in ["b.wasm", "a.wasm", "a.limits.json", "wasm"] {
+            fs::write(path(name), "12345")?;
+        }
+        assert_eq!(components(directory.path())?, [path("a.wasm"), path("b.wasm")]);
+        assert_eq!(read(&path("a.wasm"), 5)?, Ok(b"12345".to_vec()));
+        assert_eq!(read(&path("a.wasm"), 4)?, Err(5));
+        assert!(read(directory.path(), 5).is_err());
+        assert_eq!(expected_name(&path("Change_Window.wasm")), "change-window");
+        assert_eq!(until(None), None);
+        assert!(until(Some(Duration::from_secs(9))).is_some_and(|until| until > Instant::now()));
+        Ok(())
+    }
+}

@@ -248,3 +248,102 @@ fn features() -> WasmFeatures {
     features.remove(WasmFeatures::THREADS | WasmFeatures::RELAXED_SIMD | WasmFeatures::MEMORY64);
     features
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPONENT: &str = r#"(component
+        (import "given" (func $given))
+        (core module $m
+            (type (func)) (type (func (param i32)))
+            (global i32 (i32.const 0)) (global i32 (i32.const 0))
+            (memory 1) (table 7 funcref) (table 9 funcref)
+            (data "a") (data "b") (data "c")
+            (func $a (export "a") (local i32 i64)
+                (block (loop (if (i32.const 0) (then) (else)))) (br 0))
+            (func $b (local i32 i32 i32)
+                (block (block (br_table 0 1 0 (i32.const 0)))))
+            (elem func $a $b)
+            (export "b" (func $b)) (export "m" (memory 0)))
+        (component $inner (component))
+        (core module (func))
+        (core instance $i (instantiate $m))
+        (func $lifted (canon lift (core func $i "a")))
+        (export "out" (func $lifted)))"#;
+
+    #[test]
+    fn each_part_is_counted() -> Result<(), Box<dyn std::error::Error>> {
+        let bytes = wat::parse_str(COMPONENT)?;
+        let found = contents(&bytes, &ComponentLimits::default())?;
+        assert_eq!((found.modules, found.nesting, found.bytes), (2, 2, bytes.len()));
+        // Three with code, and the one that is lifted.
+        assert_eq!(found.functions, 4);
+        assert_eq!(found.segments, 2 + 2 + 3 + 1, "globals, tables, data, elements");
+        assert_eq!(found.table_elements, 9);
+        assert_eq!((found.locals, found.blocks, found.branch_targets), (3, 5, 2));
+        assert_eq!(found.most_exports, 3);
+        assert_eq!(
+            (found.imports, found.exports),
+            (vec!["given".to_owned()], vec!["out".to_owned()])
+        );
+        assert!(found.types >= 3 && found.type_bytes >= found.types);
+        assert!(
+            found.function_bytes < found.code_bytes
+                && found.code_bytes < 2 * found.function_bytes + 9
+        );
+        Ok(())
+    }
+
+    /// At each limit a component still loads, and one below it does not, and says which.
+    #[test]
+    fn what_is_at_its_limit_is_within_it() -> Result<(), Box<dyn std::error::Error>> {
+        let bytes = wat::parse_str(COMPONENT)?;
+        let found = contents(&bytes, &ComponentLimits::default())?;
+        let exact = ComponentLimits {
+            bytes: found.bytes,
+            functions: found.functions,
+            types: found.types,
+            type_bytes: found.type_bytes,
+            modules: found.modules,
+            nesting: found.nesting,
+            code_bytes: found.code_bytes,
+            function_bytes: found.function_bytes,
+            locals: found.locals,
+            blocks: found.blocks,
+            branch_targets: found.branch_targets,
+            table_elements: found.table_elements,
+            exports: found.most_exports,
+            segments: found.segments,
+        };
+        assert_eq!(contents(&bytes, &exact)?, found);
+        let less: [(&str, fn(&mut ComponentLimits)); 14] = [
+            ("bytes", |limits| limits.bytes -= 1),
+            ("functions", |limits| limits.functions -= 1),
+            ("types", |limits| limits.types -= 1),
+            ("bytes of types", |limits| limits.type_bytes -= 1),
+            ("modules", |limits| limits.modules -= 1),
+            ("levels of nesting", |limits| limits.nesting -= 1),
+            ("bytes of code", |limits| limits.code_bytes -= 1),
+            ("bytes of code in one function", |limits| limits.function_bytes -= 1),
+            ("local variables in one function", |limits| limits.locals -= 1),
+            ("blocks and branches in one function", |limits| limits.blocks -= 1),
+            ("branch targets in one function", |limits| limits.branch_targets -= 1),
+            ("elements in one table", |limits| limits.table_elements -= 1),
+            ("exports, imports or aliases in one list", |limits| limits.exports -= 1),
+            ("globals, tables and segments", |limits| limits.segments -= 1),
+        ];
+        for (what, lower) in less {
+            let mut limits = exact.clone();
+            lower(&mut limits);
+            match contents(&bytes, &limits) {
+                Err(WasmRuleLoadError::TooMany { what: told, given, limit }) => {
+                    assert_eq!((told, given), (what, limit + 1));
+                }
+                Err(WasmRuleLoadError::TooLarge { .. }) => assert_eq!(what, "bytes"),
+                other => return Err(format!("{what}: {other:?}").into()),
+            }
+        }
+        Ok(())
+    }
+}

@@ -177,3 +177,17 @@ impl CompileLimits {
         self.processor_time.as_secs() + u64::from(self.processor_time.subsec_nanos() > 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_told_in_whole_seconds_that_suffice() {
+        for (millis, seconds) in [(1, 1), (1_000, 1), (1_001, 2), (2_000, 2)] {
+            let processor_time = Duration::from_millis(millis);
+            let limits = CompileLimits { processor_time, ..CompileLimits::default() };
+            assert_eq!(limits.seconds(), seconds, "{millis}");
+        }
+    }
+}

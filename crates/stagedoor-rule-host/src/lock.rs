@@ -150,3 +150,85 @@ impl RuleLock {
 fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const A: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const B: &str = "1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn read_texts(texts: &[&str]) -> Result<Option<RuleLock>, String> {
+        let directory = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let mut files = Vec::new();
+        for (number, text) in texts.iter().enumerate() {
+            let file = directory.path().join(format!("{number}.lock"));
+            fs::write(&file, text).map_err(|e| e.to_string())?;
+            files.push(file);
+        }
+        RuleLock::read(&files).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_pins() -> Result<(), Box<dyn std::error::Error>> {
+        assert_eq!(read_texts(&[])?, None);
+        let (text, other) = (RuleLock::text([("a", A)]), RuleLock::text([("b", B), ("a", A)]));
+        assert!(
+            text.ends_with("}\n") && text.contains(&format!("\"a\": \"sha256:{A}\"")),
+            "{text}"
+        );
+        let lock = read_texts(&[&text, &other])?.ok_or("a lock")?;
+        assert!(lock.check("a", A).is_ok() && lock.check("b", B).is_ok());
+        let refused = |rule: &str, digest: &str| {
+            lock.check(rule, digest).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        let text = refused("a", B);
+        assert!(text.contains(A) && text.contains(B) && text.contains("1.lock`"), "{text}");
+        let text = refused("c", A);
+        assert!(text.contains("0.lock`, `") && text.contains("1.lock`"), "{text}");
+        Ok(())
+    }
+
+    #[test]
+    fn what_pins_nothing_or_two_things_is_refused() {
+        let pins =
+            |version: u32, rules: &str| format!(r#"{{"version":{version},"rules":{{{rules}}}}}"#);
+        let pin = |name: &str, digest: &str| format!(r#""{name}":"sha256:{digest}""#);
+        let good = pins(1, &pin("a", A));
+        for (texts, says) in [
+            (vec![pins(2, "")], "version 2 is not known"),
+            (vec![pins(1, &format!("{},{}", pin("a", A), pin("a", A)))], "`a` is pinned twice"),
+            (vec![good.clone(), pins(1, &pin("a", B))], "it pins `a` to sha256:1"),
+            (vec![pins(1, r#""a":"md5:1""#)], "the digest of `a` must be"),
+            (vec![pins(1, &pin("a", "12"))], "the digest of `a` must be"),
+            (vec![pins(1, &pin("a", &A.to_uppercase()))], "the digest of `a` must be"),
+            (vec![pins(1, &pin("a", &A.replace('a', "g")))], "the digest of `a` must be"),
+            (vec![r#"{"version":1,"rules":[]}"#.to_owned()], "an object with the digest"),
+            (vec![r#"{"version":1,"rules":{},"more":1}"#.to_owned()], "unknown field"),
+            (vec![good + &" ".repeat(1 << 20)], "bytes are too large"),
+        ] {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let text = read_texts(&texts).err().unwrap_or_default();
+            assert!(text.contains(says), "{says}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_lock_stands_in_the_directory_or_beside_one_that_is_called_rules() -> std::io::Result<()> {
+        let root = tempfile::tempdir()?;
+        let (rules, others) = (root.path().join("rules"), root.path().join("others"));
+        fs::create_dir(&rules)?;
+        fs::create_dir(&others)?;
+        assert_eq!(RuleLock::of_directory(&rules), None);
+        let beside = root.path().join(LOCK_FILE);
+        fs::write(&beside, "")?;
+        assert_eq!(RuleLock::of_directory(&rules), Some(beside));
+        assert_eq!(RuleLock::of_directory(&others), None);
+        let within = rules.join(LOCK_FILE);
+        fs::write(&within, "")?;
+        assert_eq!(RuleLock::of_directory(&rules), Some(within));
+        Ok(())
+    }
+}

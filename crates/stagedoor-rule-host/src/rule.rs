@@ -371,3 +371,17 @@ fn cut(mut text: String, limit: usize) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        let cut = |text: &str, limit| cut(text.to_owned(), limit);
+        assert_eq!(
+            (cut("äbc", 4), cut("äbc", 3), cut("äbc", 1)),
+            ("äbc".into(), "äb…".into(), "…".into())
+        );
+    }
+}

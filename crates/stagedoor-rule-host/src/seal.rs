@@ -99,3 +99,44 @@ impl Seal {
         hasher.finalize()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(seal: &Seal, name: &str, entry: &[u8]) -> Option<(String, Vec<u8>)> {
+        seal.open(name, entry, Vec::new()).ok().flatten()
+    }
+
+    #[test]
+    fn only_what_was_sealed_opens() -> Result<(), Box<dyn std::error::Error>> {
+        let (seal, known) = (Seal::new([7; KEY_LEN]), "known".to_owned());
+        let compiled: Vec<u8> = (0..300_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        let head = seal.head("rule", &known, &compiled).ok_or("a head")?;
+        let entry = [head.as_slice(), &compiled].concat();
+        assert_eq!(open(&seal, "rule", &entry), Some((known, compiled.clone())));
+        assert_eq!(open(&seal, "other", &entry), None);
+        assert_eq!(open(&Seal::new([8; KEY_LEN]), "rule", &entry), None);
+        assert_eq!(open(&Seal::against_damage(), "rule", &entry), None);
+        // Cut short, longer, or with another byte in the code, the length, what is known, the rest.
+        let shorter = entry.get(..entry.len() - 1).unwrap_or_default();
+        assert_eq!(open(&seal, "rule", shorter), None);
+        assert_eq!(open(&seal, "rule", &[entry.as_slice(), &[0]].concat()), None);
+        for place in [0, OUT_LEN, OUT_LEN + LENGTH_BYTES, head.len(), entry.len() - 1] {
+            let mut damaged = entry.clone();
+            damaged.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= 1);
+            assert_eq!(open(&seal, "rule", &damaged), None, "{place}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_known_has_a_bound() {
+        let seal = Seal::against_damage();
+        // With its quotation marks.
+        let most = "x".repeat(KNOWN_BYTES - 2);
+        let head = seal.head("rule", &most, &[]).unwrap_or_default();
+        assert_eq!(open(&seal, "rule", &head), Some((most.clone(), Vec::new())));
+        assert_eq!(seal.head("rule", &(most + "x"), &[]), None);
+    }
+}

@@ -155,3 +155,67 @@ fn within(
         given => Ok(given),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_is_heard_within_its_range() -> Result<(), Box<dyn std::error::Error>> {
+        let settings = HostSettings {
+            bytes: Some(10),
+            modules: Some(11),
+            compile_seconds: Some(4),
+            compile_memory_mib: Some(64),
+            memory_mib: Some(12),
+            concurrency: Some(13),
+            wait_ms: Some(14),
+            precompiled: Some("compiled".into()),
+            precompiled_only: true,
+            ..HostSettings::default()
+        };
+        let config = settings.config(Compiler::InProcess)?;
+        let (limits, standard) = (&config.component, ComponentLimits::default());
+        assert_eq!((limits.bytes, limits.modules), (10, 11));
+        assert_eq!(config.compile.processor_time, Duration::from_secs(4));
+        assert_eq!(config.compile.memory_bytes, 64 << 20);
+        assert_eq!((config.memory_bytes, config.concurrency), (12 << 20, 13));
+        assert_eq!(config.acquire_timeout, Duration::from_millis(14));
+        assert_eq!(config.precompiled, settings.precompiled);
+        // Twice the time, twice as much of what takes it, and no more of what does not.
+        let twice = [
+            (limits.functions, standard.functions),
+            (limits.types, standard.types),
+            (limits.type_bytes, standard.type_bytes),
+            (limits.code_bytes, standard.code_bytes),
+            (limits.function_bytes, standard.function_bytes),
+            (limits.locals, standard.locals),
+            (limits.blocks, standard.blocks),
+            (limits.branch_targets, standard.branch_targets),
+            (limits.exports, standard.exports),
+            (limits.segments, standard.segments),
+        ];
+        assert!(twice.iter().all(|(now, before)| *now == 2 * before), "{twice:?}");
+        assert_eq!(
+            (limits.nesting, limits.table_elements),
+            (standard.nesting, standard.table_elements)
+        );
+        // Less time never allows less than the standard does.
+        let shorter = HostSettings { compile_seconds: Some(1), ..settings.clone() };
+        assert_eq!(shorter.config(Compiler::InProcess)?.component.functions, standard.functions);
+
+        let nowhere = HostSettings { precompiled: None, ..settings.clone() };
+        let error = nowhere.config(Compiler::InProcess).err().map(|e| e.to_string());
+        assert!(error.is_some_and(|error| error.contains("precompiledOnly")));
+        for (wrong, says) in [
+            (HostSettings { bytes: Some(0), ..settings.clone() }, "`ruleHost.bytes`"),
+            (HostSettings { modules: Some(1001), ..settings.clone() }, "from 1 to 1000"),
+            (HostSettings { compile_memory_mib: Some(63), ..settings.clone() }, "is 63"),
+            (HostSettings { wait_ms: Some(60_001), ..settings.clone() }, "`--rule-wait`"),
+        ] {
+            let error = wrong.config(Compiler::InProcess).err().map(|e| e.to_string());
+            assert!(error.as_ref().is_some_and(|error| error.contains(says)), "{says}: {error:?}");
+        }
+        Ok(())
+    }
+}

@@ -3,6 +3,9 @@
 //! Until a set has been loaded nothing is decided. A set that does not load leaves the one
 //! before in force, and the failure is kept to be shown.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,8 @@
 //! Kubernetes' webhooks as a protocol: paths and words.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use axum::body::Body;

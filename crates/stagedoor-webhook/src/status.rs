@@ -62,3 +62,38 @@ fn reason(code: StatusCode) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words are those of `metav1.StatusReason`, which clients tell refusals apart by.
+    #[test]
+    fn refusals_have_the_reason_that_kubernetes_gives_their_code() {
+        for (code, word) in [
+            (400, "BadRequest"),
+            (404, "NotFound"),
+            (405, "MethodNotAllowed"),
+            (408, "Timeout"),
+            (413, "RequestEntityTooLarge"),
+            (415, "UnsupportedMediaType"),
+            (500, "InternalError"),
+            (503, "ServiceUnavailable"),
+            (418, ""),
+        ] {
+            let told = StatusCode::from_u16(code).map(reason);
+            assert_eq!(told.ok(), Some(word), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_code_and_headers() {
+        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not yet");
+        let refusal = refusal.with_header(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let response = response(&refusal);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(header(http::header::RETRY_AFTER), Some("1"));
+        assert_eq!(header(CONTENT_TYPE), Some("application/json"));
+    }
+}

@@ -89,6 +89,43 @@ const HELD: [&str; 66] = [
     "principal.since.toDate() <= context.now.toDate()",
 ];
 
+/// What has no answer, and why it has none is worded without Cedar.
+const FAULTS: [&str; 24] = [
+    "User::\"nobody\".level == 1",
+    "User::\"nobody\".level < 1",
+    "User::\"nobody\".manager.level > 1",
+    "User::\"nobody\".admin",
+    "!User::\"nobody\".admin",
+    "principal.admin && User::\"nobody\".admin",
+    "context.mfa || User::\"nobody\".admin",
+    "if User::\"nobody\".admin then true else false",
+    "if principal.admin then User::\"nobody\".admin else true",
+    "if context.mfa then true else User::\"nobody\".admin",
+    "(if User::\"nobody\".admin then 1 else 2) == 1",
+    "(if principal.admin then User::\"nobody\".level else 1) == 1",
+    "(if context.mfa then 1 else User::\"nobody\".level) == 1",
+    "User::\"nobody\".name like \"a*\"",
+    "[User::\"nobody\".level].contains(3)",
+    "User::\"nobody\".roles.contains(\"dev\")",
+    "User::\"nobody\".roles.containsAll([\"dev\"])",
+    "User::\"nobody\".roles.isEmpty()",
+    "User::\"nobody\".manager in Group::\"staff\"",
+    "User::\"nobody\".manager is User",
+    "User::\"nobody\".meta.depth == 1",
+    "principal.hasTag(User::\"nobody\".name)",
+    "User::\"nobody\".ip.isIpv4()",
+    "-User::\"nobody\".level < 0",
+];
+
+/// The same, by numbers that are too large.
+const OVERFLOWS: [&str; 5] = [
+    "principal.level + 9223372036854775807 > 0",
+    "-9223372036854775807 - principal.level > 0",
+    "principal.level * 9223372036854775807 > 0",
+    "-(-9223372036854775807 - 1) > principal.level",
+    "[principal.level + 9223372036854775807].contains(1)",
+];
+
 /// What is left to Cedar: records that policies write.
 const LEFT_TO_CEDAR: [&str; 2] =
     ["principal.level == {level: 3}.level", "{level: principal.level}.level == 3"];
@@ -161,6 +198,32 @@ fn plain_conditions_are_decided_without_cedar() -> Result<(), Box<dyn Error>> {
             if given != (expected, false) {
                 wrong.push(format!("{condition}: held, left to Cedar: {given:?}"));
             }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}
+
+#[test]
+fn faults_are_worded_as_cedar_words_them_and_without_it() -> Result<(), Box<dyn Error>> {
+    let mut wrong = Vec::new();
+    for condition in FAULTS.into_iter().chain(OVERFLOWS) {
+        let policy = format!("permit (principal, action, resource) when {{ {condition} }};");
+        let builder = Engine::builder().schema("s", SCHEMA).policies("p", policy).unshadowed();
+        let engine = builder.index(false).build().map_err(|e| format!("{condition}: {e}"))?;
+        let (request, entities, snapshot) = (request()?, store()?, &engine.0);
+        let view = snapshot.view(&request, &entities);
+        let evaluation = Evaluation::new(&view, snapshot);
+        let policy = engine.policies().next().ok_or("a policy")?;
+        let words = |verdict| match verdict {
+            Verdict::Errored(fault) => format!("{fault}"),
+            other => format!("{other:?}"),
+        };
+        let own = words(evaluation.policy(policy)?);
+        let is_left = evaluation.cedar.get().is_some();
+        let cedar = words(evaluation.whole(policy)?);
+        if own != cedar || is_left {
+            wrong.push(format!("{condition}: `{own}`, Cedar `{cedar}`, left to it: {is_left}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

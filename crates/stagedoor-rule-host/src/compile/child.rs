@@ -197,3 +197,44 @@ fn broken_off(status: ExitStatus, error: &str, limits: &CompileLimits) -> WasmRu
     }
     WasmRuleLoadError::Compiler(format!("it gave no answer, and ended with {status}: {told}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_want_of_memory_is_known_by_its_words() {
+        for told in
+            ["memory allocation of 8 bytes failed", "Out of Memory", "Cannot allocate memory"]
+        {
+            assert!(is_memory(told), "{told}");
+        }
+        assert!(!is_memory("it is invalid"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn why_a_child_ended_is_told() {
+        use std::os::unix::process::ExitStatusExt as _;
+
+        let limits = CompileLimits::default();
+        let told = |status: i32, error: &str| {
+            broken_off(ExitStatus::from_raw(status), error, &limits).to_string()
+        };
+        let seconds = limits.seconds();
+        assert!(
+            told(24, "").contains(&format!("{seconds} s of processor time")),
+            "{}",
+            told(24, "")
+        );
+        assert!(told(9, "").contains("it was killed"), "{}", told(9, ""));
+        let text = told(11, "first\nsecond");
+        assert!(text.contains("signal 11: first") && !text.contains("second"), "{text}");
+        assert!(told(256, "x").contains("gave no answer"), "{}", told(256, "x"));
+        assert!(
+            told(9, "out of memory").contains("256 MiB of memory"),
+            "{}",
+            told(9, "out of memory")
+        );
+    }
+}

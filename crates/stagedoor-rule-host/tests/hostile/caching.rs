@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use stagedoor_core::Entities;
-use stagedoor_rule_host::{CacheError, Compiler, HostConfig, HostError, RuleHost};
+use stagedoor_rule_host::{CacheError, Compiler, HostConfig, HostError, RuleHost, WasmRule};
 
 use crate::rules::{load, request, that_does};
 
@@ -129,5 +129,46 @@ fn a_directory_that_others_may_write_is_not_used() -> Result<()> {
     fs::remove_file(directory.path().join("key"))?;
     std::os::unix::fs::symlink("/etc/hostname", directory.path().join("key"))?;
     ensure!(untrusted(host(directory.path())));
+    Ok(())
+}
+
+/// What was compiled before is trusted as this program is: only where nobody else could write it.
+#[test]
+fn precompiled_rules_are_those_that_nobody_else_could_write() -> Result<()> {
+    let (root, bytes) = (tempfile::tempdir()?, that_does("")?);
+    let store = root.path().join("store");
+    fs::create_dir(&store)?;
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    mode(&store, 0o755)?;
+    let name = WasmRule::precompile(&crate::rules::host()?, &bytes, true, &store)?;
+    let entry = store.join(&name);
+    ensure!(fs::metadata(&entry)?.permissions().mode() & 0o777 == 0o644, "others may run it");
+    let open = |directory: &Path| {
+        RuleHost::new(
+            &HostConfig::default().with_compiler(Compiler::InProcess).with_precompiled(directory),
+        )
+    };
+    let host = open(&store)?;
+    ensure!(load(&host, &bytes)?.is_precompiled());
+    for (path, closed, open_to) in
+        [(&entry, 0o644, 0o646), (&entry, 0o644, 0o664), (&store, 0o755, 0o757)]
+    {
+        mode(path, open_to)?;
+        ensure!(!load(&host, &bytes)?.is_precompiled(), "{}: {open_to:o}", path.display());
+        mode(path, closed)?;
+        ensure!(load(&host, &bytes)?.is_precompiled());
+    }
+    let elsewhere = root.path().join("elsewhere");
+    fs::rename(&entry, &elsewhere)?;
+    std::os::unix::fs::symlink(&elsewhere, &entry)?;
+    ensure!(!load(&host, &bytes)?.is_precompiled(), "a link");
+    let untrusted = |found: Result<RuleHost, HostError>| {
+        matches!(found, Err(HostError::Cache(CacheError::Untrusted { .. })))
+    };
+    let link = root.path().join("link");
+    std::os::unix::fs::symlink(&store, &link)?;
+    ensure!(untrusted(open(&link)));
+    mode(&store, 0o777)?;
+    ensure!(untrusted(open(&store)));
     Ok(())
 }

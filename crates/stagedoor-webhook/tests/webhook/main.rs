@@ -12,4 +12,5 @@ mod records;
 mod reload;
 mod shadow;
 mod slow_rules;
+mod sources;
 mod support;

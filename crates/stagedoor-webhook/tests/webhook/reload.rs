@@ -60,6 +60,8 @@ async fn a_change_is_taken_up_and_a_broken_one_is_not() -> Result<()> {
     .await?;
     let (_, metrics) = client.get("/metrics").await?;
     assert!(metrics.contains(r#"stagedoor_reload_failed{what="policies"} 0"#), "{metrics}");
+    let replaced_once = r#"stagedoor_reloads_total{result="success",what="policies"} 1"#;
+    assert!(metrics.contains(replaced_once), "{metrics}");
 
     // Policies that are gone do not leave an empty set behind.
     std::fs::remove_file(files.policies().join("test.cedar"))?;
