@@ -8,6 +8,8 @@
 //! - [`Bound`]: whether some request is allowed that never must be, or denied that never must be.
 //! - [`Library::effect_of`]: what another policy in the place of one would change.
 //!
+//! - [`Library::covers`], [`Library::oddities`]: which policies and parts of them say nothing.
+//!
 //! Whatever is found is a [`Witness`]: a request with its entities that the engines themselves
 //! decide so. Nothing found means that there is nothing. What is neither is told as undecided.
 //!
@@ -35,6 +37,11 @@
 //! nested `if` within one value; and guards, whose answers are not known. Two expressions of the
 //! same text count as the same there, so that policies that agree in them are still compared.
 //!
+//! Effort is bounded, and what passes a bound is undecided as well. Of one question: 20,000
+//! assignments of its atoms, 12 million atoms looked at in them, 200,000 conflicts of the solver, 24
+//! assignments that came to nothing, 2,000 policies that stood in the way; of one text, 20,000 states of
+//! its patterns. What is found within the bounds is exact.
+//!
 //! # Why that is sound
 //!
 //! Each test of a value with constants becomes an atom; a request makes every atom true or false,
@@ -57,8 +64,10 @@ mod bound;
 mod compare;
 mod constant;
 mod evaluate;
+mod fact;
 mod formula;
 mod inspect;
+mod known;
 mod library;
 mod policy;
 mod question;
@@ -72,13 +81,18 @@ mod translate;
 mod witness;
 mod written;
 
+pub use cedar_policy_core::ast::{
+    BinaryOp, EntityType, EntityUID, Expr, ExprKind, Literal, Pattern, PatternElem, Var,
+};
 pub use stagedoor_core::expr;
 
 pub use bound::{Bound, BoundError, BoundKind, Violation};
 pub use compare::{
     Difference, Differences, Direction, Finding, ReplacementEffect, Verdict, compare,
 };
+pub use fact::{Fact, Implication, Test, Text, contradiction, follows};
 pub use inspect::Oddity;
+pub use known::{KnownEntity, KnownRequest, Truth};
 pub use library::Library;
 pub use policy::{ParseError, ParsedPolicy};
 pub use schema::{EntityShape, Environment, Field, Fields, SchemaView, ValueType};

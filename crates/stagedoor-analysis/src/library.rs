@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cedar_policy_core::ast;
 use stagedoor_core::{Decision, Effect, Engine, PolicyInfo, PolicyVerdict, Trial, Verdicts};
 
 use crate::policy::{ParseError, ParsedPolicy};
 use crate::schema::SchemaView;
+use crate::stack::BYTES;
 use crate::witness::Witness;
 
 /// An engine with its schema and policies, ready to be reasoned about.
@@ -30,6 +31,8 @@ struct BasePolicies<'e> {
     infos: Vec<PolicyInfo<'e>>,
     by_id: HashMap<&'e str, usize>,
     parsed: Vec<OnceLock<Result<Arc<ParsedPolicy>, ParseError>>>,
+    /// The trees of templates, by where their texts stand: an engine has each once.
+    templates: Mutex<HashMap<usize, Arc<ast::Template>>>,
 }
 
 /// A policy in the place of one of an engine's.
@@ -52,6 +55,25 @@ pub(crate) struct SetDecision {
 /// So many such questions take some seconds.
 const SINGLE: usize = 100_000;
 
+impl BasePolicies<'_> {
+    /// Parses a policy; what is a template's, once for all its links.
+    fn parse(&self, info: PolicyInfo<'_>) -> Result<ParsedPolicy, ParseError> {
+        if info.link().is_none() {
+            return ParsedPolicy::of(info);
+        }
+        let templates = || self.templates.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = info.text().as_ptr().addr();
+        let known = templates().get(&at).cloned();
+        let tree = match known {
+            Some(template) => info.tree_of(template),
+            None => info.tree().inspect(|tree| {
+                templates().insert(at, Arc::new(tree.template().clone()));
+            }),
+        };
+        tree.map(|tree| ParsedPolicy::read(info, &tree)).map_err(|r| ParseError::of(info, r))
+    }
+}
+
 impl<'e> Library<'e> {
     /// Returns the library of an engine; nothing if the engine has no schema, or is in exact-Cedar
     /// mode: what is not validated has no types to reason with.
@@ -63,6 +85,7 @@ impl<'e> Library<'e> {
             schema: SchemaView::of(schema),
             by_id: infos.iter().enumerate().map(|(number, info)| (info.id(), number)).collect(),
             parsed: infos.iter().map(|_| OnceLock::new()).collect(),
+            templates: Mutex::default(),
             infos,
         };
         Some(Self::over(engine, Arc::new(own)))
@@ -146,7 +169,24 @@ impl<'e> Library<'e> {
         }
         let info = self.own.infos.get(number).ok_or_else(lost)?;
         let slot = self.own.parsed.get(number).ok_or_else(lost)?;
-        slot.get_or_init(|| ParsedPolicy::of(*info).map(Arc::new)).clone()
+        slot.get_or_init(|| self.own.parse(*info).map(Arc::new)).clone()
+    }
+
+    /// Parses all policies now, on several threads: for whoever needs them all.
+    pub fn parse_all(&self) {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            for first in 0..threads {
+                let share = move || {
+                    for number in (first..self.own.infos.len()).step_by(threads) {
+                        // Whoever needs it is told why it cannot be read.
+                        drop(self.parsed(number));
+                    }
+                };
+                // Where there is no thread, they are parsed when they are needed.
+                drop(std::thread::Builder::new().stack_size(BYTES).spawn_scoped(scope, share));
+            }
+        });
     }
 
     /// Returns whether one more question about a single policy may be asked.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{self, Expr};
 use stagedoor_core::{Effect, PolicyInfo};
 
-use crate::scope::Scope;
+use crate::scope::{ActionScope, Scope};
 
 /// One policy or link, parsed.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct ParsedPolicy {
     pub condition: Option<Arc<Expr>>,
     /// The rules that guard it, each with its arguments.
     pub guards: Vec<(String, String)>,
+    /// Whether `@id` names it.
+    pub is_named: bool,
     /// The file that it stands in.
     pub file: String,
     /// The line that it starts at.
@@ -38,6 +40,12 @@ pub struct ParseError {
     pub reason: String,
 }
 
+impl ParseError {
+    pub(crate) fn of(info: PolicyInfo<'_>, reason: String) -> Self {
+        Self { policy: info.id().to_owned(), reason }
+    }
+}
+
 impl ParsedPolicy {
     /// Parses an engine's policy.
     ///
@@ -45,16 +53,21 @@ impl ParsedPolicy {
     ///
     /// [`ParseError`], which a policy that was loaded does not give.
     pub fn of(info: PolicyInfo<'_>) -> Result<Self, ParseError> {
-        let tree =
-            info.tree().map_err(|reason| ParseError { policy: info.id().to_owned(), reason })?;
+        info.tree()
+            .map(|tree| Self::read(info, &tree))
+            .map_err(|reason| ParseError::of(info, reason))
+    }
+
+    /// Takes an engine's policy of its tree.
+    pub(crate) fn read(info: PolicyInfo<'_>, tree: &ast::Policy) -> Self {
         let guards =
             info.guards().map(|guard| (guard.rule().to_owned(), guard.arguments().to_owned()));
-        let mut parsed = Self::of_tree(&tree);
+        let mut parsed = Self::of_tree(tree);
         parsed.id = info.id().to_owned();
         parsed.guards = guards.collect();
         parsed.file = info.file().to_owned();
         parsed.line = info.line();
-        Ok(parsed)
+        parsed
     }
 
     /// Takes a policy of Cedar's syntax tree, without guards.
@@ -69,6 +82,7 @@ impl ParsedPolicy {
             scope: Scope::of(tree),
             condition: tree.non_scope_constraints_arc().cloned(),
             guards: Vec::new(),
+            is_named: tree.annotations().any(|(key, _)| key.as_ref() == "id"),
             file: String::new(),
             line: None,
         }
@@ -78,7 +92,12 @@ impl ParsedPolicy {
     /// the same way, whatever their ids, annotations, comments and layout.
     #[must_use]
     pub fn key(&self) -> String {
-        let mut key = format!("{:?} {:?}", self.effect, self.scope);
+        let mut scope = self.scope.clone();
+        if let ActionScope::In(uids) = &mut scope.action {
+            uids.sort_unstable();
+            uids.dedup();
+        }
+        let mut key = format!("{:?} {scope:?}", self.effect);
         if let Some(condition) = &self.condition {
             // Writing to a string does not fail.
             let _ = write!(key, " {condition}");

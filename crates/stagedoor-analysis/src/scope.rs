@@ -1,9 +1,11 @@
 //! What a policy's scope asks for.
 
 use cedar_policy_core::ast::{
-    ActionConstraint, EntityReference, EntityType, EntityUID, Policy, PrincipalOrResourceConstraint,
+    ActionConstraint, EntityReference, EntityType, EntityUID, Expr, Policy,
+    PrincipalOrResourceConstraint, Var,
 };
 
+use crate::fact::Fact;
 use crate::schema::{Environment, SchemaView};
 
 /// What a scope asks of principal or resource.
@@ -52,11 +54,7 @@ impl Scope {
             ActionConstraint::Any => ActionScope::Any,
             ActionConstraint::Eq(uid) => ActionScope::Is(uid.as_ref().clone()),
             ActionConstraint::In(uids) => {
-                let mut uids: Vec<EntityUID> =
-                    uids.iter().map(|uid| uid.as_ref().clone()).collect();
-                uids.sort_unstable();
-                uids.dedup();
-                ActionScope::In(uids)
+                ActionScope::In(uids.iter().map(|uid| uid.as_ref().clone()).collect())
             }
             #[expect(unreachable_patterns, reason = "variants that features of Cedar add")]
             _ => ActionScope::Unknown,
@@ -71,14 +69,21 @@ impl Scope {
     /// Returns whether some request of the environment may match.
     #[must_use]
     pub fn may_match(&self, env: &Environment, schema: &SchemaView) -> bool {
-        let action = match &self.action {
-            ActionScope::Any | ActionScope::Unknown => true,
-            ActionScope::Is(uid) => *uid == env.action,
-            ActionScope::In(uids) => uids.iter().any(|uid| env.action_groups.contains(uid)),
-        };
-        action
+        self.action.may_match(env)
             && self.principal.may_match(&env.principal, schema)
             && self.resource.may_match(&env.resource, schema)
+    }
+}
+
+impl ActionScope {
+    /// Returns whether it may be the action of an environment that is asked for.
+    #[must_use]
+    pub fn may_match(&self, env: &Environment) -> bool {
+        match self {
+            Self::Any | Self::Unknown => true,
+            Self::Is(uid) => *uid == env.action,
+            Self::In(uids) => uids.iter().any(|uid| env.action_groups.contains(uid)),
+        }
     }
 }
 
@@ -113,6 +118,24 @@ impl ScopeConstraint {
                             .entity(name)
                             .is_some_and(|shape| shape.ancestors.contains(uid.entity_type()))
             })
+    }
+
+    /// Returns the constraint as conditions of a variable.
+    #[must_use]
+    pub fn clauses(&self, variable: Var) -> Vec<Expr> {
+        let is = self.is_type.clone().map(|name| Expr::is_entity_type(Expr::var(variable), name));
+        let entity = self.entity.clone().map(|uid| match self.exact {
+            true => Expr::is_eq(Expr::var(variable), Expr::val(uid)),
+            false => Expr::is_in(Expr::var(variable), Expr::val(uid)),
+        });
+        is.into_iter().chain(entity).collect()
+    }
+
+    /// Returns what the constraint says of the entity at a term, beyond its type.
+    #[must_use]
+    pub fn fact(&self, term: &str) -> Option<Fact> {
+        let uid = self.entity.clone()?;
+        Some(if self.exact { Fact::is_entity(term, uid) } else { Fact::in_entity(term, uid) })
     }
 
     /// Returns the constraint in words: `User::"ana"`, `members of Team::"a"`, `every User`;

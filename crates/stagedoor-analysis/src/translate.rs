@@ -71,13 +71,10 @@ impl Translator<'_> {
     }
 
     fn scope(&mut self, policy: &ParsedPolicy) -> Outcomes {
-        let action = match &policy.scope.action {
-            ActionScope::Any => true,
-            ActionScope::Is(uid) => *uid == self.env.action,
-            ActionScope::In(uids) => uids.iter().any(|uid| self.env.action_groups.contains(uid)),
-            ActionScope::Unknown => return self.opaque(&format!("the scope of {}", policy.id)),
-        };
-        if !action {
+        if policy.scope.action == ActionScope::Unknown {
+            return self.opaque(&format!("the scope of {}", policy.id));
+        }
+        if !policy.scope.action.may_match(self.env) {
             return Outcomes::constant(false);
         }
         let principal = self.constraint(&policy.scope.principal, Root::Principal);

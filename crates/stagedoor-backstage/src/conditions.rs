@@ -12,9 +12,9 @@ mod path;
 mod render;
 mod translate;
 
-use cedar_policy::pst::Clause;
 use cedar_policy::{EntityTypeName, EntityUid};
 use smol_str::SmolStr;
+use stagedoor_core::expr::conjuncts;
 use stagedoor_core::{Effect, Engine, Entities, PolicyInfo, Residual, ResidualCondition};
 
 use crate::budget::Budget;
@@ -185,11 +185,10 @@ impl<'a> Conditions<'a> {
                 continue;
             }
             // It parses, or it would not have been loaded.
-            let Ok(written) = policy.written() else { continue };
-            for clause in written.clauses() {
-                let (Clause::When(expr) | Clause::Unless(expr)) = clause;
+            let Ok(tree) = policy.tree() else { continue };
+            for clause in tree.non_scope_constraints().into_iter().flat_map(conjuncts) {
                 let mut translator = self.translator().open();
-                let truth = translator.truth(expr);
+                let truth = translator.truth(clause);
                 let mut found = UnsupportedParts::default();
                 for formula in [&truth.when_true, &truth.when_false] {
                     formula.unsupported_parts(&mut found);

@@ -1,6 +1,9 @@
-//! Parts of Cedar's expressions: conjuncts, disjuncts, operands, and a walk over all.
+//! Parts of Cedar's expressions: conjuncts, disjuncts, operands, a walk over all, and how they are
+//! written.
 
-use cedar_policy_core::ast::{Expr, ExprKind};
+use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, UnaryOp};
+use cedar_policy_core::est;
+use cedar_policy_core::expr_builder::ExprBuilder as _;
 
 /// Returns what `&&` joins, from left to right; an expression without `&&` is its only conjunct.
 #[must_use]
@@ -74,6 +77,67 @@ pub fn is_constant(expr: &Expr) -> bool {
     constant
 }
 
+/// Writes an expression as people do. Cedar keeps no more of `a != b`, `a > b`, `a >= b` and
+/// `a is T in b` than what they are short for.
+#[must_use]
+pub fn written(expr: &Expr) -> String {
+    to_est(expr).to_string()
+}
+
+fn to_est(expr: &Expr) -> est::Expr {
+    let build = || est::Builder;
+    let as_it_is = |expr: &Expr| expr.clone().into_expr::<est::Builder>();
+    match expr.expr_kind() {
+        ExprKind::And { .. } => {
+            let mut parts = conjuncts(expr).into_iter().peekable();
+            let mut all: Option<est::Expr> = None;
+            while let Some(part) = parts.next() {
+                let part = match parts.peek().and_then(|next| is_in(part, next)) {
+                    Some(relation) => {
+                        parts.next();
+                        relation
+                    }
+                    None => to_est(part),
+                };
+                all = Some(match all {
+                    None => part,
+                    Some(before) => build().and(before, part),
+                });
+            }
+            all.unwrap_or_else(|| as_it_is(expr))
+        }
+        ExprKind::Or { left, right } => build().or(to_est(left), to_est(right)),
+        ExprKind::If { test_expr, then_expr, else_expr } => {
+            build().ite(to_est(test_expr), to_est(then_expr), to_est(else_expr))
+        }
+        ExprKind::UnaryApp { op: UnaryOp::Not, arg } => {
+            let ExprKind::BinaryApp { op, arg1, arg2 } = arg.expr_kind() else {
+                return build().not(to_est(arg));
+            };
+            let (left, right) = (as_it_is(arg1), as_it_is(arg2));
+            match op {
+                BinaryOp::Eq => build().noteq(left, right),
+                BinaryOp::Less => build().greatereq(left, right),
+                BinaryOp::LessEq => build().greater(left, right),
+                _ => build().not(as_it_is(arg)),
+            }
+        }
+        _ => as_it_is(expr),
+    }
+}
+
+/// Returns `a is T && a in b` as the one relation that it is.
+fn is_in(is: &Expr, within: &Expr) -> Option<est::Expr> {
+    let ExprKind::Is { expr, entity_type } = is.expr_kind() else { return None };
+    let ExprKind::BinaryApp { op: BinaryOp::In, arg1, arg2 } = within.expr_kind() else {
+        return None;
+    };
+    let as_it_is = |expr: &Expr| expr.clone().into_expr::<est::Builder>();
+    expr.eq_shape(arg1).then(|| {
+        est::Builder.is_in_entity_type(as_it_is(expr), entity_type.clone(), as_it_is(arg2))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +158,22 @@ mod tests {
         assert_eq!(seen.len(), 15, "{seen:?}");
         assert!(!is_constant(&expr));
         assert!(is_constant(&r#"ip("::1") == ip("::2")"#.parse()?));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_written_is_what_people_write() -> Result<(), Box<dyn std::error::Error>> {
+        for text in [
+            "principal.a != principal.b",
+            r#"(context.n > 5) && (context.n >= 7 || !(context.n in 5))"#,
+            r#"if principal is User in Group::"a" then !context.a else context.b != 1"#,
+            r#"(resource has name) && (resource.name like "web-*")"#,
+        ] {
+            let (expr, again): (Expr, Expr) = (text.parse()?, written(&text.parse()?).parse()?);
+            assert!(expr.eq_shape(&again), "{text}: {}", written(&expr));
+            assert!(!written(&expr).contains("!(context.n <"), "{}", written(&expr));
+        }
+        assert_eq!(written(&"!(context.a == 1)".parse()?), "context.a != 1");
         Ok(())
     }
 }

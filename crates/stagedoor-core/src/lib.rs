@@ -8,9 +8,9 @@
 //! # Cedar's types
 //!
 //! Ids, types of entities, effects, decisions and schemas are `cedar_policy`'s own and re-exported
-//! here, so that they pass to and from a program that uses Cedar; [`pst`] is its public syntax tree.
-//! [`PolicyInfo::tree`], [`visit_conditions`], [`expr`], [`Trial`] and [`Variants`] show trees of
-//! `cedar_policy_core`, for crates that analyse policies. Cedar is pinned to one exact release
+//! here, so that they pass to and from a program that uses Cedar. [`PolicyInfo::tree`],
+//! [`QueryCondition`], [`expr`], [`Trial`] and [`Variants`] show trees of `cedar_policy_core`'s
+//! [`ast`], for crates that analyse policies. Cedar is pinned to one exact release
 //! (`=4.14.1`), as its syntax trees and partial evaluation may change in any. Cargo allows one release
 //! of 4.x in a build: a program that names `cedar-policy` itself asks for that one, and one that does
 //! not need it takes the types from here.
@@ -95,10 +95,10 @@ mod trial;
 mod unknown;
 mod validation;
 mod value;
-mod walk;
 
 pub use builder::{EngineBuilder, TemplateLink};
-pub use cedar_policy::{Decision, Effect, EntityId, EntityTypeName, EntityUid, Schema, pst};
+pub use cedar_policy::{Decision, Effect, EntityId, EntityTypeName, EntityUid, Schema};
+pub use cedar_policy_core::ast;
 pub use deferred::{
     ConditionalEngine, ConditionalError, ConditionalOutcome, ConditionalResidual,
     DeferredCondition, DeferredConditionError,
@@ -146,4 +146,3 @@ pub use statistics::Statistics;
 pub use text::{count_of, is_unsafe, printable, single_line};
 pub use trial::{PolicyVerdict, ScopeTable, ScopeTruths, Trial, Variants, Verdicts};
 pub use value::{Record, Value, ValueRef, serialize_record};
-pub use walk::{joined_by, visit_conditions};

@@ -7,26 +7,16 @@
 use std::ops::Range;
 
 use cedar_policy::{EntityId, EntityUid};
+use cedar_policy_core::ast;
 use cedar_policy_core::parser::err::{ParseErrors, ToASTError, ToASTErrorKind};
 use cedar_policy_core::parser::text_to_cst::parse_policies;
 use cedar_policy_core::parser::{Node, cst};
-use cedar_policy_core::{ast, est, pst};
 
-use crate::error::{ValueError, error_chain};
+use crate::error::ValueError;
 
 /// Parses one policy or template.
 pub(crate) fn statement(text: &str, id: &str) -> Result<ast::Template, Box<ParseErrors>> {
     one(text)?.to_template(ast::PolicyID::from_string(id)).map_err(Box::new)
-}
-
-/// Parses one policy or template into Cedar's public syntax tree, which keeps what is written.
-pub(crate) fn to_pst(text: &str) -> Result<pst::Template, String> {
-    let node = one(text).map_err(|e| error_chain(&e))?;
-    // Finds mistakes that what follows does not look for.
-    node.to_template(ast::PolicyID::from_string("policy0")).map_err(|e| error_chain(&e))?;
-    let syntax = node.try_into_inner().map_err(|e| error_chain(&e))?;
-    let syntax = est::Policy::try_from(syntax).map_err(|e| error_chain(&e))?;
-    pst::Template::try_from(syntax).map_err(|e| error_chain(&e))
 }
 
 /// Parses an expression: the condition of a policy that is made of it.
@@ -255,16 +245,5 @@ mod tests {
             let told = statement(text, "a").map_err(|e| e.to_string()).err().unwrap_or_default();
             assert_eq!(told, format!("expected one policy, found {found} policies"));
         }
-    }
-
-    #[test]
-    fn what_is_written_stays() -> Result<(), String> {
-        let text = "permit (principal, action, resource) when { 1 != 2 } unless { false };";
-        let clauses = to_pst(text)?.into_clauses();
-        assert!(matches!(clauses.as_slice(), [pst::Clause::When(_), pst::Clause::Unless(_)]));
-        // Cedar's tree of what is written takes it.
-        assert!(to_pst("permit (principal, action, resource) when { principal };").is_ok());
-        assert!(to_pst("permit (principal, action, resource) when { f(1) };").is_err());
-        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use cedar_policy::{Effect, EntityUid, pst};
+use cedar_policy::{Effect, EntityUid};
 use cedar_policy_core::ast;
 use cedar_policy_core::ast::Expr;
 use smol_str::SmolStr;
@@ -237,25 +237,13 @@ impl<'a> PolicyInfo<'a> {
         with_stack(|| self.reparse())
     }
 
-    /// Parses the policy's text again into Cedar's public syntax tree, clause by clause as it is
-    /// written; of a link, that is its template.
+    /// Returns the policy's tree as [`tree`](Self::tree) does, if its template is known: that of
+    /// another link of it, say.
     ///
     /// # Errors
     ///
-    /// As [`tree`](Self::tree).
-    pub fn written(&self) -> Result<pst::Template, String> {
-        with_stack(|| parse::to_pst(self.text()))
-    }
-
-    /// As [`tree`](Self::tree), for callers that have room on their stack.
-    pub(crate) fn reparse(&self) -> Result<ast::Policy, String> {
-        self.parse_replacement(self.text())
-    }
-
-    /// Parses a text that stands in the place of the policy's, and links it if that is a link.
-    pub(crate) fn parse_replacement(&self, text: &str) -> Result<ast::Policy, String> {
-        let template = parse::statement(text, self.id()).map_err(|e| error_chain(&e))?;
-        let template = Arc::new(template);
+    /// Cedar's reason, if the template is not the policy's.
+    pub fn tree_of(&self, template: Arc<ast::Template>) -> Result<ast::Policy, String> {
         let linked = match self.link() {
             None => ast::Template::try_as_policy(template),
             Some((principal, resource)) => {
@@ -270,6 +258,17 @@ impl<'a> PolicyInfo<'a> {
             }
         };
         linked.map_err(|e| error_chain(&e))
+    }
+
+    /// As [`tree`](Self::tree), for callers that have room on their stack.
+    pub(crate) fn reparse(&self) -> Result<ast::Policy, String> {
+        self.parse_replacement(self.text())
+    }
+
+    /// Parses a text that stands in the place of the policy's, and links it if that is a link.
+    pub(crate) fn parse_replacement(&self, text: &str) -> Result<ast::Policy, String> {
+        let template = parse::statement(text, self.id()).map_err(|e| error_chain(&e))?;
+        self.tree_of(Arc::new(template))
     }
 
     pub(crate) fn source(&self) -> &'a Source {

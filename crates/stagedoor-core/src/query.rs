@@ -10,7 +10,7 @@ mod question;
 
 use std::sync::Arc;
 
-use cedar_policy::{EntityId, EntityTypeName, EntityUid, pst};
+use cedar_policy::{EntityId, EntityTypeName, EntityUid};
 use cedar_policy_core::ast;
 use cedar_policy_core::validator::types::Type;
 
@@ -293,10 +293,7 @@ impl<'e> Question<'e> {
                 Some(false) => QueryCondition::Never,
                 None => QueryCondition::Failed("type error: expected bool".to_owned()),
             },
-            PartialValue::Residual(expr) => match pst::Expr::try_from(expr) {
-                Ok(tree) => QueryCondition::If(Arc::new(tree)),
-                Err(error) => return Err(unread(policy, error_chain(&error))),
-            },
+            PartialValue::Residual(expr) => QueryCondition::If(Arc::new(expr)),
         })
     }
 }

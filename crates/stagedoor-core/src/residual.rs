@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use cedar_policy::pst::Expr;
 use cedar_policy::{EntityTypeName, EntityUid};
+use cedar_policy_core::ast::Expr;
 
 use crate::engine::Engine;
 use crate::entities::Entities;

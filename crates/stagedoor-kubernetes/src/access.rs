@@ -8,7 +8,6 @@ mod describe;
 mod facts;
 mod policies;
 mod remarks;
-mod simplify;
 mod what_can;
 mod who_can;
 

@@ -17,15 +17,16 @@ mod form;
 mod review;
 mod schema;
 
-use cedar_policy::{
-    Decision, EntityTypeName, Policy, ResourceConstraint, Template, TemplateResourceConstraint,
-};
+use cedar_policy::Decision;
 use serde::Serialize;
+use stagedoor_analysis::{EntityType, ParsedPolicy};
 use stagedoor_core::{
     ConditionalEngine, ConditionalError, ConditionalOutcome, ConditionalResidual, Effect, Outcome,
+    PolicyInfo,
 };
 
 use crate::attributes::{Attributes, ResourceAttributes};
+use crate::names::NAMES;
 use crate::review::{ConditionsMode, SubjectAccessReviewSpec, SubjectAccessReviewStatus};
 use crate::reviewer::{Reviewer, is_forbidden};
 use crate::ruling::{ReviewOutcome, Ruling};
@@ -90,7 +91,7 @@ impl ConditionalReviewer {
         let open = ConditionalEngine::new(reviewer.enforced().clone(), ATTRIBUTES)?;
         // Also of those that are only tried: they would never say anything.
         let all = ConditionalEngine::new(reviewer.engine().clone(), ATTRIBUTES)?;
-        let unheard = all.open_policies().find(|policy| is_about_resources(policy.text()));
+        let unheard = all.open_policies().find(|policy| is_about_resources(*policy));
         let unheard = unheard.map(|policy| policy.id().to_owned());
         Ok(Self { open, unheard })
     }
@@ -160,23 +161,15 @@ impl ConditionalReviewer {
     }
 }
 
-/// Whether a policy or template says that it is about resources of authorization.
-fn is_about_resources(text: &str) -> bool {
-    let is = |name: &EntityTypeName| name.to_string() == "k8s::Resource";
-    if let Ok(policy) = Policy::parse(None, text) {
-        return match policy.resource_constraint() {
-            ResourceConstraint::Any => false,
-            ResourceConstraint::Is(name) | ResourceConstraint::IsIn(name, _) => is(&name),
-            ResourceConstraint::In(_) => true,
-            ResourceConstraint::Eq(uid) => is(uid.type_name()),
-        };
-    }
-    match Template::parse(None, text).map(|template| template.resource_constraint()) {
-        Ok(TemplateResourceConstraint::Is(name) | TemplateResourceConstraint::IsIn(name, _)) => {
-            is(&name)
-        }
-        Ok(TemplateResourceConstraint::Any) => false,
-        _ => true,
+/// Whether a policy says that it is about resources of authorization; what cannot be read may.
+fn is_about_resources(policy: PolicyInfo<'_>) -> bool {
+    let Ok(policy) = ParsedPolicy::of(policy) else { return true };
+    let resource = &policy.scope.resource;
+    let is = |name: &EntityType| name == AsRef::<EntityType>::as_ref(&NAMES.resource);
+    match (&resource.is_type, &resource.entity) {
+        (Some(name), _) => is(name),
+        (None, Some(uid)) => !resource.exact || is(uid.entity_type()),
+        (None, None) => false,
     }
 }
 

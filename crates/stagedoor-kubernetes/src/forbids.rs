@@ -1,12 +1,11 @@
 //! What the forbids of an engine are about, as far as a decision has to know it beforehand.
 
-use cedar_policy::pst::ActionConstraint;
+use stagedoor_analysis::expr::walk;
+use stagedoor_analysis::{ActionScope, EntityType, EntityUID, ExprKind, Literal, ParsedPolicy};
 use stagedoor_core::{Effect, Engine, PolicyInfo};
 
 use crate::impersonation;
-
-/// The types of principals, as a literal of one begins.
-const PRINCIPALS: [&str; 3] = ["k8s::User::\"", "k8s::ServiceAccount::\"", "k8s::Node::\""];
+use crate::names::NAMES;
 
 /// What forbids are about.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,27 +31,28 @@ impl Forbids {
 
 /// Whether a policy may be about impersonation; what cannot be read may.
 fn is_about_impersonation(policy: PolicyInfo<'_>) -> bool {
-    let Ok(template) = policy.written() else { return true };
-    let is = |id: &str| id == impersonation::ACTION;
-    match &template.action {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(uid) => is(&uid.eid),
-        ActionConstraint::In(uids) => uids.iter().any(|uid| is(&uid.eid)),
+    let Ok(policy) = ParsedPolicy::of(policy) else { return true };
+    let is = |uid: &EntityUID| AsRef::<str>::as_ref(uid.eid()) == impersonation::ACTION;
+    match &policy.scope.action {
+        ActionScope::Is(uid) => is(uid),
+        ActionScope::In(uids) => uids.iter().any(is),
+        _ => true,
     }
 }
 
 /// Whether a policy names a principal by its entity id; what cannot be read may.
 pub(crate) fn names_principals(policy: PolicyInfo<'_>) -> bool {
-    let is_principal = |uid: &cedar_policy::EntityUid| {
-        let text = uid.to_string();
-        PRINCIPALS.iter().any(|start| text.starts_with(start))
+    let Ok(policy) = ParsedPolicy::of(policy) else { return true };
+    let is_principal = |uid: &EntityUID| {
+        let types = [&NAMES.user, &NAMES.service_account, &NAMES.node];
+        types.into_iter().any(|name| uid.entity_type() == AsRef::<EntityType>::as_ref(name))
     };
-    if policy.link().is_some_and(|(principal, _)| principal.is_some_and(is_principal)) {
-        return true;
+    let (principal, resource) = (&policy.scope.principal, &policy.scope.resource);
+    let mut names = principal.entity.iter().chain(&resource.entity).any(is_principal);
+    if let Some(condition) = &policy.condition {
+        walk(condition, |part| {
+            names |= matches!(part.expr_kind(), ExprKind::Lit(Literal::EntityUID(uid)) if is_principal(uid));
+        });
     }
-    // As the parser writes it, so that blanks and comments make no difference.
-    policy.written().map_or(true, |template| {
-        let text = template.to_string();
-        PRINCIPALS.iter().any(|start| text.contains(start))
-    })
+    names
 }

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cedar_policy::pst::{BinaryOp, Expr, Literal, Template};
 use smol_str::SmolStr;
-use stagedoor_core::{Engine, PolicyInfo, visit_conditions};
+use stagedoor_analysis::expr::walk;
+use stagedoor_analysis::{BinaryOp, Expr, ExprKind, Literal, ParsedPolicy};
+use stagedoor_core::{Engine, PolicyInfo};
 
 /// A text that holds none of these mentions nothing. A backslash may write any name.
 const SIGNS: [&str; 4] = ["Tag", PARTIAL, EXTRA, "\\"];
@@ -96,27 +97,29 @@ impl Mentions {
         if !SIGNS.iter().any(|sign| policy.text().contains(sign)) {
             return;
         }
-        match policy.written() {
-            Ok(template) => self.add_written(&template),
+        match ParsedPolicy::of(policy) {
+            Ok(policy) => {
+                policy.condition.iter().for_each(|condition| self.add_condition(condition))
+            }
             // What cannot be read may mention anything.
             Err(_) => *self = Self::every(),
         }
     }
 
-    fn add_written(&mut self, template: &Template) {
+    fn add_condition(&mut self, condition: &Expr) {
         // An attribute that is used in a way that is not understood may be looked at whole.
         let (mut partial, mut extra) = (UseCounts::default(), UseCounts::default());
-        visit_conditions(template, &mut |expr| match expr {
-            Expr::BinaryOp { op: BinaryOp::HasTag | BinaryOp::GetTag, right, .. } => {
-                match string(right) {
+        walk(condition, |expr| match expr.expr_kind() {
+            ExprKind::BinaryApp { op: BinaryOp::HasTag | BinaryOp::GetTag, arg2, .. } => {
+                match string(arg2) {
                     Some(path) => self.fields.add(path),
                     None => self.fields = FieldMentions::Every,
                 }
             }
-            Expr::BinaryOp { op, left, right } => {
-                let Some(members) = members(*op, right) else { return };
-                match &**left {
-                    Expr::GetAttr { attr, .. } if attr == PARTIAL => {
+            ExprKind::BinaryApp { op, arg1, arg2 } => {
+                let Some(members) = members(*op, arg2) else { return };
+                match arg1.expr_kind() {
+                    ExprKind::GetAttr { attr, .. } if attr == PARTIAL => {
                         let paths: Option<Vec<&str>> =
                             members.iter().map(|member| string(member)).collect();
                         for path in paths.iter().flatten() {
@@ -124,7 +127,7 @@ impl Mentions {
                         }
                         partial.understood += usize::from(paths.is_some());
                     }
-                    Expr::GetAttr { attr, .. } if attr == EXTRA => {
+                    ExprKind::GetAttr { attr, .. } if attr == EXTRA => {
                         let keys: Option<Vec<&str>> =
                             members.iter().map(|member| key(member)).collect();
                         for key in keys.iter().flatten() {
@@ -135,21 +138,25 @@ impl Mentions {
                     _ => {}
                 }
             }
-            Expr::GetAttr { attr, .. } => {
+            ExprKind::GetAttr { attr, .. } => {
                 partial.all += usize::from(attr == PARTIAL);
                 extra.all += usize::from(attr == EXTRA);
             }
             // Whether it is there is known without what is in it.
-            Expr::HasAttr { .. }
-            | Expr::Literal(_)
-            | Expr::Var(_)
-            | Expr::Slot(_)
-            | Expr::UnaryOp { .. }
-            | Expr::Like { .. }
-            | Expr::Is { .. }
-            | Expr::IfThenElse { .. }
-            | Expr::Set(_)
-            | Expr::Record(_) => {}
+            ExprKind::HasAttr { .. }
+            | ExprKind::ExtHasAttr { .. }
+            | ExprKind::Lit(_)
+            | ExprKind::Var(_)
+            | ExprKind::Slot(_)
+            | ExprKind::And { .. }
+            | ExprKind::Or { .. }
+            | ExprKind::UnaryApp { .. }
+            | ExprKind::ExtensionFunctionApp { .. }
+            | ExprKind::Like { .. }
+            | ExprKind::Is { .. }
+            | ExprKind::If { .. }
+            | ExprKind::Set(_)
+            | ExprKind::Record(_) => {}
             // Something that Cedar did not have when this was written.
             _ => *self = Self::every(),
         });
@@ -217,26 +224,26 @@ fn unescaped(part: &str) -> SmolStr {
 
 /// Returns what a set is asked for, if it is asked whether that is in it.
 fn members(op: BinaryOp, right: &Expr) -> Option<Vec<&Expr>> {
-    match (op, right) {
-        (BinaryOp::Contains, member) => Some(vec![member]),
-        (BinaryOp::ContainsAll | BinaryOp::ContainsAny, Expr::Set(members)) => {
-            Some(members.iter().map(|member| &**member).collect())
+    match (op, right.expr_kind()) {
+        (BinaryOp::Contains, _) => Some(vec![right]),
+        (BinaryOp::ContainsAll | BinaryOp::ContainsAny, ExprKind::Set(members)) => {
+            Some(members.iter().collect())
         }
         _ => None,
     }
 }
 
 fn string(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Literal(Literal::String(text)) => Some(text),
+    match expr.expr_kind() {
+        ExprKind::Lit(Literal::String(text)) => Some(text),
         _ => None,
     }
 }
 
 /// Returns the key of an attribute of `extra` that is written out.
 fn key(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Record(fields) => string(fields.get("key")?),
+    match expr.expr_kind() {
+        ExprKind::Record(fields) => string(fields.get("key")?),
         _ => None,
     }
 }

@@ -7,7 +7,6 @@
 mod codes;
 mod entities;
 mod environments;
-pub(crate) mod fact;
 mod finding;
 pub mod format;
 mod inspected;
@@ -35,8 +34,8 @@ use crate::platform::Platform;
 
 /// Returns the entities that an engine's policies name, sorted.
 pub(crate) fn named_entities(engine: &Engine) -> Vec<EntityUid> {
-    let Some(schema) = engine.schema() else { return Vec::new() };
-    let (policies, _) = normal::normalized(engine, schema);
+    let Some(library) = Library::of(engine) else { return Vec::new() };
+    let (policies, _) = normal::normalized(&library);
     entities::named(&policies).into_keys().collect()
 }
 
@@ -104,18 +103,15 @@ impl<'e> Linter<'e> {
         let mut report =
             LintReport { policies: self.engine.policies().len(), ..LintReport::default() };
         report.findings.extend(single::validated(self.engine));
-        if let Some(schema) = self.engine.schema() {
-            let (policies, environments) = normal::normalized(self.engine, schema);
+        if let (Some(schema), Some(library)) = (self.engine.schema(), Library::of(self.engine)) {
+            let (policies, environments) = normal::normalized(&library);
             let never = single::never_matching(&policies);
             let of_kubernetes = Platform::of(schema) == Platform::Kubernetes;
             let watched = of_kubernetes.then(|| kubernetes::watched(self.engine));
-            let library = Library::of(self.engine);
             report.findings.extend(single::not_told(never, &report.findings));
-            if let Some(library) = &library {
-                let inspected = inspected::of(library, &single::never_told(&report.findings));
-                report.findings.extend(inspected);
-                inspected::deny_by_errors(library, &mut report.findings);
-            }
+            let inspected = inspected::of(&library, &single::never_told(&report.findings));
+            report.findings.extend(inspected);
+            inspected::deny_by_errors(&library, &mut report.findings);
             let never = single::never_told(&report.findings);
             // What does not decide overrides nothing, and makes nothing needless.
             let watches = |id: &str| watched.iter().flatten().any(|watched| watched == id);
@@ -128,12 +124,12 @@ impl<'e> Linter<'e> {
             let permissions = permissions.filter(|_| Platform::of(schema) == Platform::Backstage);
             report.findings.extend(single::written(&policies, &environments));
             if of_kubernetes {
-                report.findings.extend(kubernetes::remarks(self.engine));
+                report.findings.extend(kubernetes::remarks(&library));
             }
             if let Some(permissions) = permissions {
                 report.findings.extend(single::not_conditional(self.engine, permissions));
             }
-            let pairs = Pairs::of(&policies, &dead, library.as_ref());
+            let pairs = Pairs::of(&policies, &dead, &library);
             report.skipped_pairs = pairs.skipped;
             report.findings.extend(set::of_pairs(&policies, &pairs));
             let unreachable = set::unreachable_actions(&policies, &dead, &pairs, &environments);

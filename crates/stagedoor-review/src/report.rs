@@ -11,6 +11,7 @@ mod html;
 mod kubernetes;
 
 use serde::Serialize;
+use stagedoor_analysis::Library;
 use stagedoor_core::{Engine, Entity, EntityUid};
 use stagedoor_testing::coverage::{ClauseCoverage, ClauseState, Coverage, PolicyCoverage};
 
@@ -98,7 +99,7 @@ impl AccessMatrix {
             matrices.extend(kubernetes::matrix(engine));
         }
         if matrices.is_empty() {
-            matrices.push(cedar::matrix(engine, schema));
+            matrices.extend(Library::of(engine).as_ref().map(cedar::matrix));
         }
         for matrix in &mut matrices {
             matrix.left_out = matrix.rows.len().saturating_sub(ROWS);

@@ -5,10 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use cedar_policy_core::ast::{
-    ActionConstraint, Expr, ExprKind, Literal, Policy, PrincipalOrResourceConstraint, UnaryOp,
+    ActionConstraint, BinaryOp, Expr, ExprKind, Literal, Policy, PrincipalOrResourceConstraint,
+    UnaryOp,
 };
 use serde::Serialize;
 use stagedoor_core::PolicyInfo;
+use stagedoor_core::expr::{conjuncts, disjuncts};
 
 use crate::request_types::RequestTypes;
 
@@ -98,7 +100,40 @@ pub(crate) fn is_unless(expr: &Expr, text: &str) -> bool {
         return !written.starts_with('!');
     }
     // `a != b` and `a > b` also have the place of what Cedar negates.
-    written.parse::<Expr>().is_ok_and(|parsed| parsed.to_string() != expr.to_string())
+    let ExprKind::BinaryApp { op, arg1, arg2 } = arg.expr_kind() else { return true };
+    let token = match op {
+        BinaryOp::Eq => "!=",
+        BinaryOp::Less | BinaryOp::LessEq => ">",
+        _ => return true,
+    };
+    let gap = span(arg1).zip(span(arg2)).map(|(left, right)| left.end..right.start);
+    gap.and_then(|gap| find(text, gap, token)).is_none()
+}
+
+/// Finds a token between two expressions, where there is nothing else but brackets, dots,
+/// blanks and comments.
+pub(crate) fn find(text: &str, gap: Range<usize>, token: &str) -> Option<Range<usize>> {
+    let mut at = gap.start;
+    for line in text.get(gap)?.split_inclusive('\n') {
+        let code = line.split_once("//").map_or(line, |(code, _)| code);
+        if let Some(found) = code.find(token) {
+            return Some(at + found..at + found + token.len());
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// Returns what a chain of `&&`, or of `||`, joins, in order.
+pub(crate) fn parts_of(chain: &Expr) -> Vec<&Expr> {
+    let is_or = matches!(chain.expr_kind(), ExprKind::Or { .. });
+    let mut parts = if is_or { disjuncts(chain) } else { conjuncts(chain) };
+    // Cedar ends a chain of `when` and `unless` so.
+    let is_added = |expr: &Expr| {
+        matches!(expr.expr_kind(), ExprKind::Lit(Literal::Bool(true))) && span(expr).is_none()
+    };
+    parts.retain(|part| is_or || !is_added(part));
+    parts
 }
 
 struct ClauseCollector<'a> {

@@ -1,16 +1,18 @@
 //! Which requests a schema allows: principal type, action, resource type.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use cedar_policy::{Entities, EntityUid, Schema};
-use cedar_policy_core::ast::{
-    ActionConstraint, EntityReference, EntityUID, Policy, PrincipalOrResourceConstraint,
-};
+use cedar_policy::{EntityUid, Schema};
+use cedar_policy_core::ast::{EntityType, Policy};
+use stagedoor_analysis::{ActionScope, Environment, SchemaView, Scope, ScopeConstraint};
 
 /// The requests that conform to a schema, by their types.
 pub(crate) struct RequestTypes {
     pub(crate) all: Vec<RequestType>,
-    actions: Entities,
+    /// The same as the analysis has them.
+    environments: Vec<Arc<Environment>>,
+    schema: SchemaView,
 }
 
 /// Requests of one action by one type of principal about one type of resource.
@@ -31,20 +33,15 @@ enum ScopeMatch {
 
 impl RequestTypes {
     pub(crate) fn of(schema: Option<&Schema>) -> Self {
-        let Some(schema) = schema else {
-            return Self { all: Vec::new(), actions: Entities::empty() };
+        let schema = schema.map(SchemaView::of).unwrap_or_default();
+        let of = |env: &Environment| RequestType {
+            principal: env.principal.to_string(),
+            action: env.action.clone().into(),
+            resource: env.resource.to_string(),
         };
-        let mut all: Vec<RequestType> = schema
-            .request_envs()
-            .map(|env| RequestType {
-                principal: env.principal().to_string(),
-                action: env.action().clone(),
-                resource: env.resource().to_string(),
-            })
-            .collect();
-        all.sort();
-        // A schema that was loaded has a hierarchy of actions.
-        Self { all, actions: schema.action_entities().unwrap_or_else(|_| Entities::empty()) }
+        let mut environments = schema.environments.clone();
+        environments.sort_by_cached_key(|env| of(env));
+        Self { all: environments.iter().map(|env| of(env)).collect(), environments, schema }
     }
 
     /// Returns the actions that are asked about, each with the types of principals.
@@ -54,26 +51,21 @@ impl RequestTypes {
 
     /// Returns those that a policy's scope may match.
     pub(crate) fn matching(&self, policy: &Policy) -> impl Iterator<Item = &RequestType> {
-        let principal = policy.principal_constraint();
-        let resource = policy.resource_constraint();
-        let action = policy.action_constraint().clone();
-        self.all.iter().filter(move |of| {
-            entity(principal.as_inner(), &of.principal) != ScopeMatch::Never
-                && entity(resource.as_inner(), &of.resource) != ScopeMatch::Never
-                && self.action(&action, &of.action) != ScopeMatch::Never
-        })
+        let scope = Scope::of(policy);
+        let all = self.all.iter().zip(&self.environments);
+        all.filter(move |(_, env)| scope.may_match(env, &self.schema)).map(|(of, _)| of)
     }
 
     /// Returns, for principal, action and resource, whether the scope's constraint holds for
     /// every request that the other two may match: no test can make it false alone.
     pub(crate) fn fixed(&self, policy: &Policy) -> [bool; 3] {
         let mut fixed = [!self.all.is_empty(); 3];
-        let (principal, resource) = (policy.principal_constraint(), policy.resource_constraint());
-        for of in &self.all {
+        let scope = Scope::of(policy);
+        for env in &self.environments {
             let holds = [
-                entity(principal.as_inner(), &of.principal),
-                self.action(policy.action_constraint(), &of.action),
-                entity(resource.as_inner(), &of.resource),
+                self.entity(&scope.principal, &env.principal),
+                action(&scope.action, env),
+                self.entity(&scope.resource, &env.resource),
             ];
             for (number, fixed) in fixed.iter_mut().enumerate() {
                 let alone = (0..3).zip(holds).all(|(n, h)| n == number || h != ScopeMatch::Never);
@@ -84,35 +76,19 @@ impl RequestTypes {
         fixed
     }
 
-    fn action(&self, constraint: &ActionConstraint, action: &EntityUid) -> ScopeMatch {
-        let is_in = |group: &EntityUID| {
-            let group = EntityUid::from(group.clone());
-            group == *action || self.actions.is_ancestor_of(&group, action)
-        };
-        let holds = match constraint {
-            ActionConstraint::Any => true,
-            ActionConstraint::Eq(uid) => EntityUid::from(EntityUID::clone(uid)) == *action,
-            ActionConstraint::In(uids) => uids.iter().any(|uid| is_in(uid)),
-            #[expect(unreachable_patterns, reason = "variants that features of Cedar add")]
-            _ => return ScopeMatch::Sometimes,
-        };
-        if holds { ScopeMatch::Always } else { ScopeMatch::Never }
+    fn entity(&self, constraint: &ScopeConstraint, of_type: &EntityType) -> ScopeMatch {
+        match (constraint.may_match(of_type, &self.schema), &constraint.entity) {
+            (false, _) => ScopeMatch::Never,
+            (true, None) => ScopeMatch::Always,
+            (true, Some(_)) => ScopeMatch::Sometimes,
+        }
     }
 }
 
-fn entity(constraint: &PrincipalOrResourceConstraint, of_type: &str) -> ScopeMatch {
-    use PrincipalOrResourceConstraint as C;
-    let is =
-        |wanted: String| if wanted == of_type { ScopeMatch::Always } else { ScopeMatch::Never };
-    match constraint {
-        C::Any => ScopeMatch::Always,
-        C::Is(wanted) => is(wanted.to_string()),
-        C::IsIn(wanted, _) if is(wanted.to_string()) == ScopeMatch::Never => ScopeMatch::Never,
-        C::Eq(EntityReference::EUID(uid))
-            if is(uid.entity_type().to_string()) == ScopeMatch::Never =>
-        {
-            ScopeMatch::Never
-        }
-        C::Eq(_) | C::In(_) | C::IsIn(..) => ScopeMatch::Sometimes,
+fn action(scope: &ActionScope, env: &Environment) -> ScopeMatch {
+    match scope {
+        ActionScope::Unknown => ScopeMatch::Sometimes,
+        _ if scope.may_match(env) => ScopeMatch::Always,
+        _ => ScopeMatch::Never,
     }
 }

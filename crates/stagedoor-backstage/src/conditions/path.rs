@@ -1,7 +1,8 @@
 //! What an expression of a policy stands for in a resource.
 
-use cedar_policy::pst::{BinaryOp, Expr, Literal, Var};
 use smol_str::SmolStr;
+use stagedoor_core::ast::{BinaryOp, Expr, ExprKind, Literal, Var};
+use stagedoor_core::expr::{walk, written};
 
 use super::facet::{Facet, NAME_ROW, NAMESPACE_ROW};
 use crate::permission_rules::{PermissionRules, RuleParams};
@@ -49,11 +50,11 @@ impl<'a> Model<'a> {
     /// Returns what the expression stands for, if it is a path from the resource that is
     /// known here.
     pub(crate) fn path(&self, expr: &Expr) -> Option<Path> {
-        match expr {
-            Expr::Var(Var::Resource) => Some(Path::Resource),
-            Expr::GetAttr { expr, attr } => self.attribute(&self.path(expr)?, attr),
-            Expr::BinaryOp { op: BinaryOp::GetTag, left, right } => {
-                self.tag(&self.path(left)?, string(right)?)
+        match expr.expr_kind() {
+            ExprKind::Var(Var::Resource) => Some(Path::Resource),
+            ExprKind::GetAttr { expr, attr } => self.attribute(&self.path(expr)?, attr),
+            ExprKind::BinaryApp { op: BinaryOp::GetTag, arg1, arg2 } => {
+                self.tag(&self.path(arg1)?, string(arg2)?)
             }
             _ => None,
         }
@@ -113,38 +114,19 @@ impl Path {
 
 /// Returns the text of a string literal.
 pub(crate) fn string(expr: &Expr) -> Option<&SmolStr> {
-    match expr {
-        Expr::Literal(Literal::String(text)) => Some(text),
+    match expr.expr_kind() {
+        ExprKind::Lit(Literal::String(text)) => Some(text),
         _ => None,
     }
 }
 
 /// Returns whether the expression says anything of the resource.
 pub(super) fn mentions_resource(expr: &Expr) -> bool {
-    let mut open = vec![expr];
-    while let Some(expr) = open.pop() {
-        match expr {
-            Expr::Var(Var::Resource) => return true,
-            Expr::Literal(_) | Expr::Var(_) | Expr::Slot(_) | Expr::ResidualError => {}
-            Expr::UnaryOp { expr, .. }
-            | Expr::GetAttr { expr, .. }
-            | Expr::HasAttr { expr, .. }
-            | Expr::Like { expr, .. } => open.push(expr),
-            Expr::BinaryOp { left, right, .. } => open.extend([left.as_ref(), right.as_ref()]),
-            Expr::Is { expr, in_expr, .. } => {
-                open.push(expr);
-                open.extend(in_expr.as_deref());
-            }
-            Expr::IfThenElse { cond, then_expr, else_expr } => {
-                open.extend([cond.as_ref(), then_expr.as_ref(), else_expr.as_ref()]);
-            }
-            Expr::Set(items) => open.extend(items.iter().map(AsRef::as_ref)),
-            Expr::Record(fields) => open.extend(fields.values().map(AsRef::as_ref)),
-            // Whatever Cedar adds may be about the resource.
-            _ => return true,
-        }
-    }
-    false
+    let mut mentions = false;
+    walk(expr, |part| {
+        mentions |= matches!(part.expr_kind(), ExprKind::Var(Var::Resource) | ExprKind::Unknown(_));
+    });
+    mentions
 }
 
 /// So many characters of a clause are told.
@@ -152,7 +134,7 @@ pub(super) const CLAUSE: usize = 240;
 
 /// Returns the expression as it is written, cut where it gets longer than so many characters.
 pub(crate) fn excerpt(expr: &Expr, length: usize) -> String {
-    let text = expr.to_string();
+    let text = written(expr);
     match text.char_indices().nth(length) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,

@@ -6,10 +6,10 @@
 //! fact of its own in both, so that it can be struck out on the narrow side of a permit
 //! and of a forbid alike.
 
-use cedar_policy::pst::{BinaryOp, Expr, Literal, PatternElem, UnaryOp};
 use cedar_policy::{EntityTypeName, EntityUid};
 use smol_str::SmolStr;
 use stagedoor_core::Entities;
+use stagedoor_core::ast::{BinaryOp, Expr, ExprKind, Literal, PatternElem, UnaryOp};
 
 use super::advice::{
     EMPTINESS, KEY, MEMBERSHIP, NO_RULE, OPERATOR, PATTERN, SET_EQUALITY, SUPERSET, TOO_LARGE,
@@ -130,18 +130,37 @@ impl<'a> Translator<'a> {
                 (Formula::present(given.clone()), Formula::present(given).not());
             return Ok(Truth { when_true, when_false, never_errors: false });
         }
-        match expr {
-            Expr::Literal(Literal::Bool(value)) => Ok(Truth::constant(*value)),
-            Expr::ResidualError => Ok(Truth {
-                when_true: Formula::FALSE,
-                when_false: Formula::FALSE,
-                never_errors: false,
-            }),
-            Expr::UnaryOp { op: UnaryOp::Not, expr } => Ok(self.truth(expr).negated()),
-            Expr::UnaryOp { op: UnaryOp::IsEmpty, .. } => Err(EMPTINESS),
-            Expr::BinaryOp { op, left, right } => self.binary(*op, left, right, expr),
-            Expr::IfThenElse { cond, then_expr, else_expr } => {
-                let condition = self.truth(cond);
+        match expr.expr_kind() {
+            ExprKind::Lit(Literal::Bool(value)) => Ok(Truth::constant(*value)),
+            // What is left of what errs.
+            ExprKind::ExtensionFunctionApp { fn_name, args }
+                if args.is_empty() && fn_name.to_string() == "error" =>
+            {
+                Ok(Truth {
+                    when_true: Formula::FALSE,
+                    when_false: Formula::FALSE,
+                    never_errors: false,
+                })
+            }
+            ExprKind::UnaryApp { op: UnaryOp::Not, arg } => match arg.expr_kind() {
+                // `a != b`, `a > b`: told as it is written.
+                ExprKind::BinaryApp {
+                    op: op @ (BinaryOp::Eq | BinaryOp::Less | BinaryOp::LessEq),
+                    arg1,
+                    arg2,
+                } => self.binary(*op, arg1, arg2, expr).map(Truth::negated),
+                _ => Ok(self.truth(arg).negated()),
+            },
+            ExprKind::UnaryApp { op: UnaryOp::IsEmpty, .. } => Err(EMPTINESS),
+            ExprKind::And { left, right } => Ok(self.and(left, right)),
+            // Either holds unless both fail.
+            ExprKind::Or { left, right } => {
+                let left = self.truth(left).negated();
+                Ok(self.and_then(left, |translator| translator.truth(right).negated()).negated())
+            }
+            ExprKind::BinaryApp { op, arg1, arg2 } => self.binary(*op, arg1, arg2, expr),
+            ExprKind::If { test_expr, then_expr, else_expr } => {
+                let condition = self.truth(test_expr);
                 let (then, other) = (self.truth(then_expr), self.truth(else_expr));
                 let choose = |then: Formula, other: Formula| {
                     Formula::any([
@@ -155,37 +174,26 @@ impl<'a> Translator<'a> {
                     never_errors: condition.never_errors && then.never_errors && other.never_errors,
                 })
             }
-            Expr::HasAttr { expr, attrs } if attrs.len() == 1 => {
+            ExprKind::HasAttr { expr, attr } => {
                 let of = self.model.path(expr).ok_or(UNKNOWN)?;
-                let path = self.model.attribute(&of, attrs.first()).ok_or(UNKNOWN)?;
+                let path = self.model.attribute(&of, attr).ok_or(UNKNOWN)?;
                 Ok(Truth::total(path.presence().map_or(Formula::TRUE, present)))
             }
-            Expr::Like { expr: of, pattern } => self.like(of, pattern, expr),
-            Expr::Is { expr, entity_type, in_expr } => {
+            ExprKind::Like { expr: of, pattern } => self.like(of, pattern.get_elems(), expr),
+            ExprKind::Is { expr, entity_type } => {
                 if self.model.path(expr) != Some(Path::Resource) {
                     return Err(UNKNOWN);
                 }
-                let is_type = entity_type.to_string() == self.resource_type.to_string();
-                match in_expr {
-                    Some(groups) if is_type => self.member(expr, groups),
-                    _ => Ok(Truth::constant(is_type)),
-                }
+                Ok(Truth::constant(entity_type == AsRef::as_ref(self.resource_type)))
             }
-            Expr::GetAttr { .. } => Err(UNKNOWN),
+            ExprKind::GetAttr { .. } => Err(UNKNOWN),
             _ => Err(OPERATOR),
         }
     }
 
     fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, whole: &Expr) -> Translation {
         match op {
-            BinaryOp::And => Ok(self.and(left, right)),
-            // Either holds unless both fail.
-            BinaryOp::Or => {
-                let left = self.truth(left).negated();
-                Ok(self.and_then(left, |translator| translator.truth(right).negated()).negated())
-            }
             BinaryOp::Eq => self.equal(left, right, whole),
-            BinaryOp::NotEq => self.equal(left, right, whole).map(Truth::negated),
             BinaryOp::HasTag => {
                 let of = self.model.path(left).ok_or(UNKNOWN)?;
                 let tag = self.strings(right).and_then(|tags| tags.first().cloned()).ok_or(KEY)?;
@@ -230,7 +238,7 @@ impl<'a> Translator<'a> {
 
     fn equal(&mut self, left: &Expr, right: &Expr, whole: &Expr) -> Translation {
         for (side, other) in [(left, right), (right, left)] {
-            if let Expr::Literal(Literal::Bool(value)) = other {
+            if let ExprKind::Lit(Literal::Bool(value)) = other.expr_kind() {
                 let truth = self.truth(side);
                 return Ok(if *value { truth } else { truth.negated() });
             }
@@ -407,35 +415,33 @@ impl<'a> Translator<'a> {
 
     /// Returns whether the expression is about the principal alone, which is not known yet.
     fn is_given(&self, expr: &Expr) -> bool {
-        self.is_open && !matches!(expr, Expr::Literal(_) | Expr::Set(_)) && !mentions_resource(expr)
+        self.is_open
+            && !matches!(expr.expr_kind(), ExprKind::Lit(_) | ExprKind::Set(_))
+            && !mentions_resource(expr)
     }
 
     /// Returns the strings of a literal or of a set of literals.
     fn strings(&self, expr: &Expr) -> Option<Vec<SmolStr>> {
-        match expr {
-            Expr::Literal(Literal::String(text)) => Some(vec![text.clone()]),
-            Expr::Set(items) => {
+        match expr.expr_kind() {
+            ExprKind::Lit(Literal::String(text)) => Some(vec![text.clone()]),
+            ExprKind::Set(items) => {
                 let items: Option<Vec<_>> = items.iter().map(|item| self.strings(item)).collect();
                 Some(items?.concat())
             }
-            given if self.is_given(given) => Some(vec!["given".into()]),
+            _ if self.is_given(expr) => Some(vec!["given".into()]),
             _ => None,
         }
     }
 
     /// Returns the entities of a literal or of a set of literals.
     fn uids(&self, expr: &Expr) -> Option<Vec<EntityUid>> {
-        match expr {
-            Expr::Literal(Literal::EntityUID(uid)) => {
-                let type_name: EntityTypeName = uid.ty.to_string().parse().ok()?;
-                let id = cedar_policy::EntityId::new(uid.eid.as_str());
-                Some(vec![EntityUid::from_type_name_and_id(type_name, id)])
-            }
-            Expr::Set(items) => {
+        match expr.expr_kind() {
+            ExprKind::Lit(Literal::EntityUID(uid)) => Some(vec![uid.as_ref().clone().into()]),
+            ExprKind::Set(items) => {
                 let items: Option<Vec<_>> = items.iter().map(|item| self.uids(item)).collect();
                 Some(items?.concat())
             }
-            given if self.is_given(given) => Some(Vec::new()),
+            _ if self.is_given(expr) => Some(Vec::new()),
             _ => None,
         }
     }

@@ -8,7 +8,7 @@ use stagedoor_analysis::{ParsedPolicy, ScopeConstraint};
 use stagedoor_backstage::EntityRef;
 use stagedoor_core::{
     Decision, Effect, Engine, Entities, Entity, EntityTypeName, EntityUid, PartialContext, Party,
-    Query, QueryAnswer, QueryCondition, QueryResidual, joined_by, nearest_name, pst, uid,
+    Query, QueryAnswer, QueryCondition, QueryResidual, expr, nearest_name, uid,
 };
 use stagedoor_review::Platform;
 use stagedoor_wire::WireError;
@@ -244,14 +244,11 @@ fn beside_scope(
             true => format!("{name} == {uid}"),
             false => format!("{name} in {uid}"),
         });
-        if let (Some(_), Some(uid), Some(type_)) = (&is, entity, is_type) {
-            said.insert(format!("{name} is {type_} in {uid}"));
-        }
         said.extend(is.into_iter().chain(within));
     }
-    let parts: Vec<String> = joined_by(pst::BinaryOp::And, tree)
+    let parts: Vec<String> = expr::conjuncts(tree)
         .into_iter()
-        .map(ToString::to_string)
+        .map(expr::written)
         .filter(|part| !said.contains(part))
         .collect();
     (!parts.is_empty()).then(|| parts.join(" && "))

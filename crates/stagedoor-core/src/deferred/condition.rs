@@ -15,7 +15,7 @@ use crate::request::Request;
 use crate::stack::with_stack;
 
 /// The longest text of a condition, in bytes.
-const TEXT_BYTES: usize = 4 << 10;
+pub(super) const TEXT_BYTES: usize = 4 << 10;
 /// Room for Cedar's recursive parser on whatever a text of that length nests.
 const STACK_BYTES: usize = 64 << 20;
 

@@ -36,8 +36,12 @@ impl Partial<'_> {
         if !is_sayable(&expr, self.attributes) {
             return unsayable();
         }
-        // What is told as text is what will be read.
+        // INVARIANT: what is told as text is what will be read. Where Cedar surely reads what it
+        // writes, no question waits for its parser.
         let text = expr.to_string();
+        if text.len() <= condition::TEXT_BYTES && is_read_as_written(&expr) {
+            return PartialValue::Residual(expr);
+        }
         match condition::read(&text, self.attributes) {
             Ok(again) if again.eq_shape(&expr) => PartialValue::Residual(expr),
             _ => unsayable(),
@@ -239,6 +243,29 @@ fn settles(chain: &Expr, is_or: bool) -> bool {
 
 fn is_literal(expr: &Expr, held: bool) -> bool {
     matches!(expr.expr_kind(), ExprKind::Lit(Literal::Bool(literal)) if *literal == held)
+}
+
+/// Whether Cedar reads an expression as it writes it: no negative number, no `!` of a `!`, and nothing
+/// that has a name of its own to be written by.
+pub(super) fn is_read_as_written(expr: &Expr) -> bool {
+    expr.subexpressions().all(|part| match part.expr_kind() {
+        ExprKind::Lit(Literal::Long(value)) => *value >= 0,
+        ExprKind::UnaryApp { op: UnaryOp::Not, arg } => {
+            !matches!(arg.expr_kind(), ExprKind::UnaryApp { op: UnaryOp::Not, .. })
+        }
+        ExprKind::UnaryApp { op, .. } => matches!(op, UnaryOp::IsEmpty),
+        ExprKind::Lit(_)
+        | ExprKind::Var(_)
+        | ExprKind::And { .. }
+        | ExprKind::Or { .. }
+        | ExprKind::BinaryApp { .. }
+        | ExprKind::GetAttr { .. }
+        | ExprKind::HasAttr { .. }
+        | ExprKind::Like { .. }
+        | ExprKind::Is { .. }
+        | ExprKind::Set(_) => true,
+        _ => false,
+    })
 }
 
 /// Whether an expression comes to true or false wherever the policy evaluates it.

@@ -3,7 +3,9 @@
 use std::error::Error;
 
 use cedar_policy::{Decision, Effect, EntityUid};
+use cedar_policy_core::ast::{Expr, ExprKind};
 
+use super::part::is_read_as_written;
 use super::{ConditionalEngine, DeferredCondition, DeferredConditionError};
 use crate::{Engine, Entities, Entity, Request, Value};
 
@@ -204,4 +206,61 @@ fn conditions_reach_no_further_than_the_open_attributes() {
     // Either is an answer; to end the process is none.
     let _ = nested(2_000);
     assert!(matches!(nested(30_000), Err(DeferredConditionError::Syntax(_))));
+}
+
+/// Every operation over every two of these, and every second one over those.
+#[test]
+fn what_is_taken_to_be_read_as_it_is_written_is() -> Result<(), Box<dyn Error>> {
+    let leaves = [
+        "true",
+        "5",
+        r#""q\"\u{0}'\\""#,
+        r#"A::B::"it's""#,
+        "resource.object",
+        r#"resource["a b"]"#,
+        r#"resource has "if""#,
+    ];
+    let leaves: Vec<Expr> = leaves.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let like: Expr = r#"resource.kind like "\\*a*\u{2a}""#.parse()?;
+    let pattern = match like.expr_kind() {
+        ExprKind::Like { pattern, .. } => pattern.clone(),
+        _ => return Err("a pattern".into()),
+    };
+    let over = |one: &Expr, other: &Expr| -> Vec<Expr> {
+        let (a, b) = (|| one.clone(), || other.clone());
+        vec![
+            Expr::and(a(), b()),
+            Expr::or(a(), b()),
+            Expr::not(a()),
+            Expr::is_eq(a(), b()),
+            Expr::less(a(), b()),
+            Expr::lesseq(a(), b()),
+            Expr::add(a(), b()),
+            Expr::sub(a(), b()),
+            Expr::mul(a(), b()),
+            Expr::contains(a(), b()),
+            Expr::contains_all(a(), b()),
+            Expr::contains_any(a(), b()),
+            Expr::get_tag(a(), b()),
+            Expr::has_tag(a(), b()),
+            Expr::is_empty(a()),
+            Expr::get_attr(a(), "x".into()),
+            Expr::has_attr(a(), "a b".into()),
+            Expr::like(a(), pattern.clone()),
+            Expr::set([a(), b()]),
+        ]
+    };
+    let pairs = leaves.iter().flat_map(|one| leaves.iter().map(move |other| (one, other)));
+    let once: Vec<Expr> = pairs.flat_map(|(one, other)| over(one, other)).collect();
+    let some = once.iter().zip(once.iter().skip(7)).step_by(13);
+    let twice: Vec<Expr> = some.flat_map(|(one, other)| over(one, other)).collect();
+    let mut taken = 0;
+    for expr in once.iter().chain(&twice).filter(|expr| is_read_as_written(expr)) {
+        let text = expr.to_string();
+        assert!(text.parse::<Expr>()?.eq_shape(expr), "{text}");
+        taken += 1;
+    }
+    assert!(taken > 2_000, "{taken}");
+    assert!(!is_read_as_written(&Expr::not(Expr::not(like))));
+    Ok(())
 }

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cedar_policy::{Decision, Effect, EntityUid, pst};
-use cedar_policy_core::est;
+use cedar_policy::{Decision, Effect, EntityUid};
+use cedar_policy_core::{ast, est};
 
+use crate::expr;
 use crate::policy::PolicyInfo;
 
 /// The answer to a query about one action, as far as it can be told.
@@ -37,7 +38,7 @@ pub enum QueryCondition {
     Failed(String),
     /// Where this holds. What is known is replaced by what it is. Where its evaluation fails, the
     /// policy's does.
-    If(Arc<pst::Expr>),
+    If(Arc<ast::Expr>),
 }
 
 impl<'e> QueryAnswer<'e> {
@@ -144,7 +145,7 @@ impl QueryCondition {
             Self::Never => literal(false),
             Self::Failed(_) => serde_json::json!({ "error": [] }),
             Self::If(tree) => {
-                let tree: est::Expr = tree.as_ref().clone().into();
+                let tree = tree.as_ref().clone().into_expr::<est::Builder>();
                 // Every expression of Cedar's has this form.
                 serde_json::to_value(tree).unwrap_or_default()
             }
@@ -173,7 +174,7 @@ impl fmt::Display for QueryCondition {
             Self::Always => f.write_str("true"),
             Self::Never => f.write_str("false"),
             Self::Failed(_) => f.write_str("error()"),
-            Self::If(tree) => tree.fmt(f),
+            Self::If(tree) => f.write_str(&expr::written(tree)),
         }
     }
 }

@@ -1,11 +1,9 @@
 //! Reads from clauses what a policy is about, in the words of a role's rule.
 
-use std::sync::Arc;
+use stagedoor_analysis::expr::walk;
+use stagedoor_analysis::{Expr, ExprKind, Fact, Literal, Pattern, PatternElem, Test};
 
-use cedar_policy::pst::{BinaryOp, Expr, Literal, PatternElem, UnaryOp, Var};
-use stagedoor_core::joined_by;
-
-use super::simplify::uids;
+use super::who_can::id;
 
 /// What clauses say of a resource.
 #[derive(Debug, Default)]
@@ -23,7 +21,7 @@ pub(crate) struct ResourceDescription {
     /// Paths outside the resource API are ruled out.
     pub(crate) no_paths: bool,
     /// What is not said by all that.
-    pub(crate) rest: Vec<Arc<Expr>>,
+    pub(crate) rest: Vec<Expr>,
 }
 
 /// What is said of an optional part.
@@ -37,7 +35,7 @@ pub(crate) enum Presence {
 }
 
 impl ResourceDescription {
-    pub(crate) fn of(clauses: Vec<Arc<Expr>>) -> Self {
+    pub(crate) fn of(clauses: Vec<Expr>) -> Self {
         let mut described = Self::default();
         for clause in clauses {
             if !described.take(&clause) {
@@ -49,77 +47,63 @@ impl ResourceDescription {
 
     /// Takes a clause in; `false` if it says something that there is no word for, or says
     /// something twice.
-    fn take(&mut self, clause: &Arc<Expr>) -> bool {
-        match clause.as_ref() {
-            Expr::UnaryOp { op: UnaryOp::Not, expr } => self.take_not(expr),
-            Expr::HasAttr { expr, attrs } if attrs.len() == 1 => self.take_has(expr, attrs.first()),
-            Expr::BinaryOp { op: BinaryOp::In, left, right } if is_resource(left) => {
-                let Some(uids) = uids(right) else { return false };
-                set(&mut self.ids, uids.iter().map(|uid| uid.eid.to_string()).collect())
+    fn take(&mut self, clause: &Expr) -> bool {
+        match Fact::all_of(clause, true).as_slice() {
+            [Fact::Within { term, groups, holds: true }] if **term == *"resource" => {
+                set(&mut self.ids, in_order(groups.iter().map(id).collect(), clause))
             }
-            Expr::BinaryOp { op: BinaryOp::Or, .. } => {
-                let paths: Option<Vec<String>> =
-                    joined_by(BinaryOp::Or, clause).into_iter().map(|part| prefix(part)).collect();
-                paths.is_some_and(|paths| set(&mut self.paths, paths))
+            [Fact::OneOf { term, values, holds: true }] => {
+                let values = values.iter().map(text).collect::<Option<_>>();
+                values.is_some_and(|values| self.take_values(term, in_order(values, clause)))
             }
-            Expr::Like { .. } => {
-                prefix(clause).is_some_and(|path| set(&mut self.paths, vec![path]))
+            [Fact::Other { test: Test::Has { term, attribute }, holds, .. }] => {
+                self.take_has(term, attribute, *holds)
             }
-            _ => one_of(clause).is_some_and(|(of, values)| self.take_values(of, values)),
+            [Fact::Other { test: Test::Is { term, type_name }, holds: false, .. }] => {
+                let is_path = type_name.to_string() == "k8s::NonResourceURL";
+                self.no_paths |= is_path && **term == *"resource";
+                is_path && **term == *"resource"
+            }
+            [Fact::Any(alternatives)] => {
+                let paths =
+                    alternatives.iter().map(|facts| paths(facts)).collect::<Option<Vec<_>>>();
+                paths.is_some_and(|paths| set(&mut self.paths, paths.concat()))
+            }
+            facts => paths(facts).is_some_and(|paths| set(&mut self.paths, paths)),
         }
     }
 
-    fn take_not(&mut self, expr: &Expr) -> bool {
-        match expr {
-            // The verb is then the action itself.
-            Expr::HasAttr { expr, attrs } if matches!(expr.as_ref(), Expr::Var(Var::Context)) => {
-                attrs.len() == 1 && attrs.first() == "verb"
-            }
-            Expr::HasAttr { expr, attrs } if attrs.len() == 1 && is_resource(expr) => {
-                match self.part(attrs.first()) {
-                    Some(part @ Presence::Any) => {
-                        *part = Presence::Absent;
-                        true
-                    }
-                    _ => false,
-                }
-            }
-            Expr::Is { expr, entity_type, in_expr: None } if is_resource(expr) => {
-                self.no_paths = entity_type.to_string() == "k8s::NonResourceURL";
-                self.no_paths
-            }
-            _ => false,
-        }
-    }
-
-    fn take_has(&mut self, expr: &Expr, attribute: &str) -> bool {
-        if matches!(expr, Expr::Var(Var::Context)) {
+    fn take_has(&mut self, term: &str, attribute: &str, holds: bool) -> bool {
+        if term == "context" {
+            // Without it, the verb is the action itself.
             return attribute == "verb";
         }
-        match self.part(attribute).filter(|_| is_resource(expr)) {
-            Some(part @ Presence::Any) => {
-                *part = Presence::Present;
-                true
-            }
+        match (self.part(attribute).filter(|_| term == "resource"), holds) {
+            (Some(part @ Presence::Any), true) => *part = Presence::Present,
+            (Some(part @ Presence::Any), false) => *part = Presence::Absent,
             // The value said so before.
-            Some(Presence::Present | Presence::OneOf(_)) => true,
-            Some(Presence::Absent) | None => false,
+            (Some(Presence::Present | Presence::OneOf(_)), true) => {}
+            _ => return false,
         }
+        true
     }
 
-    fn take_values(&mut self, of: Facet<'_>, values: Vec<String>) -> bool {
-        match of {
-            Facet::Verb => set(&mut self.verbs, values),
-            Facet::Resource("apiGroup") => set(&mut self.groups, values),
-            Facet::Resource("resource") => set(&mut self.resources, values),
-            Facet::Resource("path") => set(&mut self.paths, values),
-            Facet::Resource(attribute) => match self.part(attribute) {
+    fn take_values(&mut self, term: &str, values: Vec<String>) -> bool {
+        if term == "context.verb" {
+            return set(&mut self.verbs, values);
+        }
+        match term.strip_prefix("resource.") {
+            Some("apiGroup") => set(&mut self.groups, values),
+            Some("resource") => set(&mut self.resources, values),
+            Some("path") => set(&mut self.paths, values),
+            Some(attribute) => match self.part(attribute) {
                 Some(part @ (Presence::Any | Presence::Present)) => {
                     *part = Presence::OneOf(values);
                     true
                 }
                 _ => false,
             },
+            None => false,
         }
     }
 
@@ -134,72 +118,48 @@ impl ResourceDescription {
     }
 }
 
-/// What values are said of.
-enum Facet<'a> {
-    Verb,
-    Resource(&'a str),
+/// Returns texts in the order in which the literals of a clause have them.
+fn in_order(mut texts: Vec<String>, clause: &Expr) -> Vec<String> {
+    let mut written = Vec::new();
+    walk(clause, |part| match part.expr_kind() {
+        ExprKind::Lit(Literal::EntityUID(uid)) => written.push(id(uid)),
+        ExprKind::Lit(literal) => written.extend(text(literal)),
+        _ => {}
+    });
+    texts.sort_by_key(|text| written.iter().position(|other| other == text));
+    texts
 }
 
-/// Reads `path == "x"` and `["x", "y"].contains(path)`.
-fn one_of(clause: &Expr) -> Option<(Facet<'_>, Vec<String>)> {
-    let Expr::BinaryOp { op, left, right } = clause else { return None };
-    match op {
-        BinaryOp::Eq => {
-            let (path, literal) = match (path(left), path(right)) {
-                (Some(path), None) => (path, right),
-                (None, Some(path)) => (path, left),
-                _ => return None,
-            };
-            Some((path, vec![text(literal)?]))
+fn text(literal: &Literal) -> Option<String> {
+    match literal {
+        Literal::String(text) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
+/// Reads `resource.path like "/x/*"`, and `resource.path == "/x"`.
+fn paths(facts: &[Fact]) -> Option<Vec<String>> {
+    match facts {
+        [Fact::Other { test: Test::Like { term, pattern }, holds: true, .. }]
+            if **term == *"resource.path" =>
+        {
+            prefix(pattern).map(|path| vec![path])
         }
-        BinaryOp::Contains => {
-            let Expr::Set(items) = left.as_ref() else { return None };
-            let values = items.iter().map(|item| text(item)).collect::<Option<_>>()?;
-            Some((path(right)?, values))
+        [Fact::OneOf { term, values, holds: true }] if **term == *"resource.path" => {
+            values.iter().map(text).collect()
         }
         _ => None,
     }
 }
 
-fn path(expr: &Expr) -> Option<Facet<'_>> {
-    let Expr::GetAttr { expr, attr } = expr else { return None };
-    match expr.as_ref() {
-        Expr::Var(Var::Resource) => Some(Facet::Resource(attr)),
-        Expr::Var(Var::Context) if attr == "verb" => Some(Facet::Verb),
-        _ => None,
-    }
-}
-
-fn text(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Literal(Literal::String(text)) => Some(text.to_string()),
-        _ => None,
-    }
-}
-
-/// Reads `resource.path like "/x/*"`.
-fn prefix(expr: &Expr) -> Option<String> {
-    let Expr::Like { expr, pattern } = expr else { return None };
-    if !matches!(path(expr), Some(Facet::Resource("path"))) {
-        return None;
-    }
-    let (last, before) = pattern.split_last()?;
-    let mut prefix = String::new();
-    for elem in before {
-        match elem {
-            PatternElem::Char(c) => prefix.push(*c),
-            PatternElem::Wildcard => return None,
-        }
-    }
-    match last {
-        PatternElem::Wildcard => prefix.push('*'),
-        PatternElem::Char(_) => return None,
-    }
-    Some(prefix)
-}
-
-fn is_resource(expr: &Expr) -> bool {
-    matches!(expr, Expr::Var(Var::Resource))
+fn prefix(pattern: &Pattern) -> Option<String> {
+    let (last, before) = pattern.get_elems().split_last()?;
+    let before = before.iter().map(|elem| match elem {
+        PatternElem::Char(c) => Some(*c),
+        PatternElem::Wildcard => None,
+    });
+    let prefix: String = before.collect::<Option<_>>()?;
+    (*last == PatternElem::Wildcard).then(|| format!("{prefix}*"))
 }
 
 fn set(slot: &mut Option<Vec<String>>, values: Vec<String>) -> bool {

@@ -1,11 +1,13 @@
 //! What of policies is likely to be meant otherwise than it holds.
 
-use cedar_policy::pst::{EntityOrSlot, PrincipalConstraint};
 use serde::Serialize;
+use stagedoor_analysis::expr::walk;
+use stagedoor_analysis::{BinaryOp, EntityUID, Expr, ExprKind, Literal, Var};
 use stagedoor_core::Effect;
 
 use super::describe::{Presence, ResourceDescription};
 use super::policies::{AccessPolicies, ScopedPolicy};
+use super::who_can::id;
 
 /// What kind of remark it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -126,7 +128,7 @@ impl AccessPolicies<'_> {
         if verbs.iter().any(|verb| verb == "*") {
             return Vec::new();
         }
-        let said = ResourceDescription::of(policy.body.clauses.clone());
+        let said = ResourceDescription::of(policy.clauses().into_iter().cloned().collect());
         let named = said.resources.as_deref().unwrap_or_default();
         let is_core = said.groups.as_ref().is_none_or(|groups| groups.iter().any(String::is_empty));
         let mut remarks = Vec::new();
@@ -165,18 +167,12 @@ impl AccessPolicies<'_> {
 
 /// Returns what is said of principals that a policy names by their ids.
 fn by_id(policy: &ScopedPolicy<'_>) -> Option<PolicyRemark> {
-    let of_scope = match policy.principal_constraint() {
-        PrincipalConstraint::Eq(EntityOrSlot::Entity(uid)) => Some(uid.clone()),
-        PrincipalConstraint::Eq(EntityOrSlot::Slot(_)) => policy.principal.uid.clone(),
-        _ => None,
-    };
-    let of_scope = of_scope
-        .filter(|uid| TYPES.contains(&uid.ty.to_string().as_str()))
-        .map(|uid| (uid.ty.to_string(), uid.eid.to_string()));
-    let (type_name, id) = match of_scope {
-        Some(named) => named,
-        None => policy.body.clauses.iter().find_map(|clause| in_text(&clause.to_string()))?,
-    };
+    let is_principal = |uid: &&EntityUID| TYPES.contains(&uid.entity_type().to_string().as_str());
+    let scope = &policy.parsed.scope.principal;
+    let of_scope = scope.entity.as_ref().filter(|_| scope.exact).filter(is_principal);
+    let compared = || policy.clauses().into_iter().flat_map(compared_with);
+    let uid = of_scope.or_else(|| compared().find(is_principal))?;
+    let (type_name, id) = (uid.entity_type().to_string(), id(uid));
     let message = format!(
         "`{type_name}::\"{id}\"` is compared with the UID, where a request has one, and with the \
          name only where it has none"
@@ -185,16 +181,23 @@ fn by_id(policy: &ScopedPolicy<'_>) -> Option<PolicyRemark> {
     Some(remark(policy, PolicyRemarkCode::PrincipalById, message, help))
 }
 
-/// Finds a principal that a clause compares by its id.
-fn in_text(clause: &str) -> Option<(String, String)> {
-    TYPES.iter().find_map(|type_name| {
-        let literal = format!("{type_name}::\"");
-        ["principal == ", "principal in ", "principal in ["].iter().find_map(|lead| {
-            let (_, rest) = clause.split_once(&format!("{lead}{literal}"))?;
-            let (id, _) = rest.split_once('"')?;
-            Some(((*type_name).to_owned(), id.to_owned()))
-        })
-    })
+/// Returns the entities that a clause compares the principal with.
+fn compared_with(clause: &Expr) -> Vec<&EntityUID> {
+    let mut found = Vec::new();
+    walk(clause, |part| {
+        let ExprKind::BinaryApp { op: BinaryOp::Eq | BinaryOp::In, arg1, arg2 } = part.expr_kind()
+        else {
+            return;
+        };
+        if matches!(arg1.expr_kind(), ExprKind::Var(Var::Principal)) {
+            walk(arg2, |entity| {
+                if let ExprKind::Lit(Literal::EntityUID(uid)) = entity.expr_kind() {
+                    found.push(uid.as_ref());
+                }
+            });
+        }
+    });
+    found
 }
 
 /// Returns the user name that an id was meant for.

@@ -1,13 +1,15 @@
 //! What can somebody do?
 
-use cedar_policy::pst::ActionConstraint;
 use serde::Serialize;
+use stagedoor_analysis::{ActionScope, KnownEntity, KnownRequest};
 use stagedoor_core::Effect;
 
 use super::describe::{Presence, ResourceDescription};
-use super::facts::{Facts, GROUP, NAMESPACE, Party};
+use super::facts::{anything, join, of_subject};
 use super::policies::{AccessPolicies, ScopedPolicy, joined};
+use super::who_can::{id, namespace};
 use crate::impersonation::{AUTHENTICATION, is_constrained};
+use crate::names::NAMES;
 use crate::subject::Subject;
 use crate::vocabulary::UNLISTED_VERB;
 
@@ -57,21 +59,22 @@ impl AccessPolicies<'_> {
     /// A service account is in the groups that Kubernetes puts it in, whether given or not.
     #[must_use]
     pub fn what_can(&self, subject: &Subject) -> Vec<Permission> {
-        self.permissions(&Party::of_subject(subject), |_| true)
+        self.permissions(&of_subject(subject), |_| true)
     }
 
     /// Returns what policies say of the members of a group, whoever else they are.
     #[must_use]
     pub fn what_can_members_of(&self, group: &str) -> Vec<Permission> {
-        let mut party = Party::default();
-        party.member_of(GROUP, group);
-        let of_group = |policy: &ScopedPolicy<'_>| policy.is_surely_for(&party);
-        self.permissions(&party, of_group)
+        let mut member = anything();
+        join(&mut member, &NAMES.group, group);
+        let of_group =
+            |policy: &ScopedPolicy<'_>| member.meets(&policy.parsed.scope.principal) == Some(true);
+        self.permissions(&member, of_group)
     }
 
     fn permissions(
         &self,
-        principal: &Party,
+        principal: &KnownEntity,
         counts: impl Fn(&ScopedPolicy<'_>) -> bool,
     ) -> Vec<Permission> {
         let mut found = Vec::new();
@@ -89,26 +92,27 @@ impl AccessPolicies<'_> {
         &self,
         policy: &ScopedPolicy<'_>,
         effect: PermissionEffect,
-        principal: &Party,
+        principal: &KnownEntity,
     ) -> Option<Permission> {
-        let mut facts = Facts { principal: principal.clone(), ..Facts::default() };
-        if !policy.may_be_about(&facts) {
+        let scope = &policy.parsed.scope;
+        if principal.meets(&scope.principal) == Some(false) {
             return None;
         }
-        facts.resource.type_name = policy.resource.type_name.as_ref().map(ToString::to_string);
-        let mut namespaces = Vec::new();
-        let mut only_id = None;
-        if let Some(uid) = &policy.resource.uid {
-            if !policy.resource.exact && uid.ty.to_string() == NAMESPACE {
-                namespaces.push(uid.eid.to_string());
-                facts.resource.member_of(NAMESPACE, &uid.eid);
-            } else if policy.resource.exact {
-                facts.resource.type_name = Some(uid.ty.to_string());
-                facts.resource.id = Some(uid.eid.to_string());
-                only_id = Some(uid.eid.to_string());
-            }
+        let mut known = KnownRequest {
+            principal: principal.clone(),
+            resource: KnownEntity { type_name: scope.resource.is_type.clone(), ..anything() },
+            ..KnownRequest::default()
+        };
+        let namespaces: Vec<String> = namespace(&scope.resource).into_iter().collect();
+        for namespace in &namespaces {
+            join(&mut known.resource, &NAMES.namespace, namespace);
         }
-        let described = ResourceDescription::of(policy.open(&facts, true)?);
+        let only = scope.resource.entity.as_ref().filter(|_| scope.resource.exact);
+        if let Some(uid) = only {
+            known.resource.type_name = Some(uid.entity_type().clone());
+            known.resource.id = Some(id(uid).into());
+        }
+        let described = ResourceDescription::of(policy.open(&known, true)?);
         let mut verbs = self.verbs(policy);
         if let Some(named) = &described.verbs {
             verbs.clone_from(named);
@@ -125,17 +129,18 @@ impl AccessPolicies<'_> {
             condition: None,
             guards: policy.guards(),
         };
-        permission.describe(facts.resource.type_name.as_deref(), described, only_id);
+        let type_name = known.resource.type_name.map(|name| name.to_string());
+        permission.describe(type_name.as_deref(), described, only.map(id));
         let is_about_something =
             !permission.resources.is_empty() || !permission.non_resource_urls.is_empty();
         is_about_something.then_some(permission)
     }
 
     pub(super) fn verbs(&self, policy: &ScopedPolicy<'_>) -> Vec<String> {
-        let uids = match policy.action() {
-            ActionConstraint::Any => return vec!["*".to_owned()],
-            ActionConstraint::Eq(uid) => std::slice::from_ref(uid),
-            ActionConstraint::In(uids) => uids.as_slice(),
+        let uids = match &policy.parsed.scope.action {
+            ActionScope::Is(uid) => std::slice::from_ref(uid),
+            ActionScope::In(uids) => uids.as_slice(),
+            _ => return vec!["*".to_owned()],
         };
         let mut verbs: Vec<String> = uids.iter().flat_map(|uid| self.members(uid)).collect();
         for verb in &mut verbs {

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use serde::Serialize;
+use stagedoor_analysis::{EntityType, EntityUID, KnownEntity, KnownRequest, ScopeConstraint};
 use stagedoor_core::Effect;
 
-use super::facts::{Facts, GROUP, NAMESPACE, Party, USER_NAME};
-use super::policies::{AccessPolicies, Constraint, ScopedPolicy, joined};
+use super::facts::{anything, close, join, of_subject, of_type, of_user, tell};
+use super::policies::{AccessPolicies, ScopedPolicy, joined};
 use crate::attributes::{Attributes, NonResourceAttributes, ResourceAttributes};
+use crate::names::NAMES;
 use crate::resource::{ResourceKind, kind, node_name};
 use crate::subject::{PrincipalKind, Subject};
 use crate::vocabulary::UNLISTED_VERB;
@@ -72,87 +74,93 @@ impl AccessQuestion {
         self
     }
 
-    fn resource_party(&self, of_kind: ResourceKind) -> Party {
-        let mut party = Party::default();
-        party.closed.extend([GROUP, USER_NAME]);
+    fn known_resource(&self, of_kind: ResourceKind) -> KnownEntity {
+        let mut known = anything();
+        close(&mut known, &NAMES.group);
+        close(&mut known, &NAMES.user_name);
         let attributes = match &self.attributes {
             Attributes::NonResource(attributes) => {
-                party.type_name = Some("k8s::NonResourceURL".to_owned());
-                party.id = Some(attributes.path.clone());
-                party.attributes.insert("path", Some(attributes.path.clone()));
-                party.closed.insert(NAMESPACE);
-                return party;
+                known.type_name = Some(of_type(&NAMES.non_resource_url));
+                known.id = Some(attributes.path.as_str().into());
+                tell(&mut known, "path", Some(&attributes.path));
+                close(&mut known, &NAMES.namespace);
+                return known;
             }
             Attributes::Resource(attributes) => attributes,
         };
         let ResourceAttributes { namespace, group, resource, subresource, name, .. } = attributes;
-        let given = |text: &String| (!text.is_empty()).then(|| text.clone());
-        if !self.namespace_is_open || of_kind as u8 & NAMESPACED == 0 {
-            party.closed.insert(NAMESPACE);
+        let (in_namespace, of_name) = (!self.namespace_is_open, !self.name_is_open);
+        if in_namespace || of_kind as u8 & NAMESPACED == 0 {
+            close(&mut known, &NAMES.namespace);
             if !namespace.is_empty() {
-                party.member_of(NAMESPACE, namespace);
+                join(&mut known, &NAMES.namespace, namespace);
             }
         }
         let type_name = match of_kind {
             ResourceKind::Resource | ResourceKind::NonResourceUrl => {
-                party.attributes.insert("apiGroup", Some(group.clone()));
-                party.attributes.insert("resource", Some(resource.clone()));
-                party.attributes.insert("subresource", given(subresource));
-                if !self.namespace_is_open {
-                    party.attributes.insert("namespace", given(namespace));
+                tell(&mut known, "apiGroup", Some(group));
+                tell(&mut known, "resource", Some(resource));
+                tell(&mut known, "subresource", given(subresource));
+                if in_namespace {
+                    tell(&mut known, "namespace", given(namespace));
                 }
-                if !self.name_is_open {
-                    party.attributes.insert("name", given(name));
+                if of_name {
+                    tell(&mut known, "name", given(name));
                 }
-                "k8s::Resource"
+                &NAMES.resource
             }
             ResourceKind::User | ResourceKind::Node | ResourceKind::Group => {
-                if !self.name_is_open {
+                if of_name {
                     let whole = match of_kind {
                         ResourceKind::Node => node_name(attributes),
                         _ => name.as_str().into(),
                     };
-                    party.id = Some(whole.to_string());
+                    known.id = Some(whole.as_ref().into());
                     let name = whole
                         .strip_prefix("system:node:")
                         .filter(|_| of_kind == ResourceKind::Node)
                         .unwrap_or(&whole);
-                    party.attributes.insert("name", Some(name.to_owned()));
+                    tell(&mut known, "name", Some(name));
                 }
                 match of_kind {
-                    ResourceKind::User => "k8s::User",
-                    ResourceKind::Node => "k8s::Node",
-                    _ => "k8s::Group",
+                    ResourceKind::User => &NAMES.user,
+                    ResourceKind::Node => &NAMES.node,
+                    _ => &NAMES.group,
                 }
             }
             ResourceKind::ServiceAccount => {
-                if !self.name_is_open {
-                    party.attributes.insert("name", Some(name.clone()));
+                if of_name {
+                    tell(&mut known, "name", Some(name));
                 }
-                if !self.namespace_is_open {
-                    party.attributes.insert("namespace", Some(namespace.clone()));
+                if in_namespace {
+                    tell(&mut known, "namespace", Some(namespace));
                 }
-                if !self.name_is_open && !self.namespace_is_open {
-                    party.id = Some(format!("system:serviceaccount:{namespace}:{name}"));
+                if of_name && in_namespace {
+                    known.id = Some(format!("system:serviceaccount:{namespace}:{name}").into());
                 }
-                "k8s::ServiceAccount"
+                &NAMES.service_account
             }
             ResourceKind::PrincipalUid => {
-                party.id = (!self.name_is_open).then(|| name.clone());
-                "k8s::PrincipalUID"
+                known.id = of_name.then(|| name.into());
+                &NAMES.principal_uid
             }
             ResourceKind::Extra => {
-                party.id = Some(subresource.clone());
-                party.attributes.insert("key", Some(subresource.clone()));
-                if !self.name_is_open {
-                    party.attributes.insert("value", given(name));
+                known.id = Some(subresource.into());
+                tell(&mut known, "key", Some(subresource));
+                if of_name {
+                    tell(&mut known, "value", given(name));
                 }
-                "k8s::Extra"
+                &NAMES.extra
             }
         };
-        party.type_name = Some(type_name.to_owned());
-        party
+        known.type_name = Some(of_type(type_name));
+        known
     }
+}
+
+/// Returns a text unless it is empty.
+fn given(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 /// The kinds of resources that may be in a namespace.
@@ -230,7 +238,7 @@ pub struct Exception {
 struct PossibleSubject {
     subject: AccessSubject,
     via: Option<AccessSubject>,
-    principal: Party,
+    principal: KnownEntity,
 }
 
 impl AccessPolicies<'_> {
@@ -244,7 +252,7 @@ impl AccessPolicies<'_> {
         let mut found: Vec<Access> = self
             .of_effect(Effect::Permit)
             .filter_map(|permit| {
-                let (subject, principal) = subject_of(&permit.principal);
+                let (subject, principal) = subject_of(&permit.parsed.scope.principal);
                 self.access(
                     permit,
                     question,
@@ -262,16 +270,15 @@ impl AccessPolicies<'_> {
     pub fn who_of_can(&self, question: &AccessQuestion, subjects: &[Subject]) -> Vec<Access> {
         let mut found = Vec::new();
         for subject in subjects {
-            let party = Party::of_subject(subject);
+            let known = of_subject(subject);
             for permit in self.of_effect(Effect::Permit) {
-                let facts = Facts { principal: party.clone(), ..Facts::default() };
-                if !permit.may_be_about(&facts) {
+                if known.meets(&permit.parsed.scope.principal) == Some(false) {
                     continue;
                 }
                 let subject = AccessSubject::User(subject.user.clone());
-                let (via, _) = subject_of(&permit.principal);
+                let (via, _) = subject_of(&permit.parsed.scope.principal);
                 let via = (via != subject).then_some(via);
-                let whom = PossibleSubject { subject, via, principal: party.clone() };
+                let whom = PossibleSubject { subject, via, principal: known.clone() };
                 found.extend(self.access(permit, question, whom, true));
             }
         }
@@ -286,18 +293,18 @@ impl AccessPolicies<'_> {
         with_scope: bool,
     ) -> Option<Access> {
         let PossibleSubject { subject, via, principal } = whom;
-        let mut facts = self.facts(question, principal);
-        if !permit.is_about(&facts) {
+        let mut known = self.known(question, principal);
+        if !permit.is_about(&known) {
             return None;
         }
-        let namespace = self.namespace_of(permit, question, &mut facts);
-        let open = permit.open(&facts, with_scope)?;
+        let namespace = self.namespace_of(permit, question, &mut known);
+        let open = permit.open(&known, with_scope)?;
         let mut except = Vec::new();
         for forbid in self.of_effect(Effect::Forbid) {
-            if !forbid.is_about(&facts) {
+            if !forbid.is_about(&known) {
                 continue;
             }
-            let Some(open) = forbid.open(&facts, true) else { continue };
+            let Some(open) = forbid.open(&known, true) else { continue };
             let guards = forbid.guards();
             let condition = match joined(&open) {
                 Some(condition) => condition,
@@ -318,23 +325,25 @@ impl AccessPolicies<'_> {
         })
     }
 
-    fn facts(&self, question: &AccessQuestion, principal: Party) -> Facts {
+    fn known(&self, question: &AccessQuestion, principal: KnownEntity) -> KnownRequest {
         let asked = kind(&question.attributes);
-        let of_type = match principal.type_name.as_deref() {
-            Some("k8s::ServiceAccount") => Some(PrincipalKind::ServiceAccount),
-            Some("k8s::Node") => Some(PrincipalKind::Node),
-            Some("k8s::User") => Some(PrincipalKind::User),
-            _ => None,
+        let is = |name| principal.is_a(AsRef::as_ref(name)) == Some(true);
+        let kind = match () {
+            () if is(&NAMES.service_account) => Some(PrincipalKind::ServiceAccount),
+            () if is(&NAMES.node) => Some(PrincipalKind::Node),
+            () if is(&NAMES.user) => Some(PrincipalKind::User),
+            () => None,
         };
-        let (action, verb) = self.verb(question.attributes.verb(), of_type, asked);
+        let (action, verb) = self.verb(question.attributes.verb(), kind, asked);
         let is_unlisted = action.id.as_deref() == Some(UNLISTED_VERB);
         let asked = match asked {
             ResourceKind::NonResourceUrl => asked,
             _ if is_unlisted => ResourceKind::Resource,
             _ => asked,
         };
-        let resource = question.resource_party(asked);
-        Facts { principal, action, resource, verb: Some(verb) }
+        let resource = question.known_resource(asked);
+        let context = [("verb".into(), verb.map(|verb| verb.as_str().into()))].into();
+        KnownRequest { principal, action, resource, context }
     }
 
     /// Narrows the question to the namespace that a permit's scope names.
@@ -342,19 +351,28 @@ impl AccessPolicies<'_> {
         &self,
         permit: &ScopedPolicy<'_>,
         question: &AccessQuestion,
-        facts: &mut Facts,
+        known: &mut KnownRequest,
     ) -> Option<String> {
-        let uid = permit.resource.uid.as_ref()?;
-        let is_open = question.namespace_is_open && !facts.resource.closed.contains(NAMESPACE);
-        if !is_open || permit.resource.exact || uid.ty.to_string() != NAMESPACE {
+        let namespace = namespace(&permit.parsed.scope.resource)?;
+        let of_type: &EntityType = NAMES.namespace.as_ref();
+        if !question.namespace_is_open || !known.resource.open.contains(of_type) {
             return None;
         }
-        let namespace = uid.eid.to_string();
-        facts.resource.member_of(NAMESPACE, &namespace);
-        facts.resource.closed.insert(NAMESPACE);
-        facts.resource.attributes.insert("namespace", Some(namespace.clone()));
+        join(&mut known.resource, &NAMES.namespace, &namespace);
+        close(&mut known.resource, &NAMES.namespace);
+        tell(&mut known.resource, "namespace", Some(&namespace));
         Some(namespace)
     }
+}
+
+/// Returns the namespace that a scope asks to be in.
+pub(super) fn namespace(constraint: &ScopeConstraint) -> Option<String> {
+    let uid = constraint.entity.as_ref().filter(|_| !constraint.exact)?;
+    (uid.entity_type() == AsRef::<EntityType>::as_ref(&NAMES.namespace)).then(|| id(uid))
+}
+
+pub(super) fn id(uid: &EntityUID) -> String {
+    AsRef::<str>::as_ref(uid.eid()).to_owned()
 }
 
 impl ScopedPolicy<'_> {
@@ -362,52 +380,33 @@ impl ScopedPolicy<'_> {
     pub(crate) fn guards(&self) -> Vec<String> {
         self.info.guards().map(|guard| guard.rule().to_owned()).collect()
     }
-
-    /// Whether the scope does not rule a principal out.
-    pub(crate) fn may_be_about(&self, facts: &Facts) -> bool {
-        let type_fits = self
-            .principal
-            .type_name
-            .as_ref()
-            .is_none_or(|name| facts.principal.is_a(&name.to_string()) != Some(false));
-        type_fits
-            && self.principal.uid.as_ref().is_none_or(|uid| {
-                let held = if self.principal.exact {
-                    facts.principal.is(uid)
-                } else {
-                    facts.principal.is_in(uid)
-                };
-                held != Some(false)
-            })
-    }
 }
 
 /// Returns whom a scope is about, and what is known of them.
-fn subject_of(principal: &Constraint) -> (AccessSubject, Party) {
-    let type_name = principal.type_name.as_ref().map(ToString::to_string);
-    let mut party = Party { type_name: type_name.clone(), ..Party::default() };
-    let Some(uid) = &principal.uid else {
-        let subject = type_name.map_or(AccessSubject::Everybody, AccessSubject::Every);
-        return (subject, party);
+fn subject_of(principal: &ScopeConstraint) -> (AccessSubject, KnownEntity) {
+    let type_name = principal.is_type.clone();
+    let every = type_name.as_ref().map(|name| AccessSubject::Every(name.to_string()));
+    let mut known = KnownEntity { type_name, ..anything() };
+    let Some(uid) = &principal.entity else {
+        return (every.unwrap_or(AccessSubject::Everybody), known);
     };
-    let (ty, id) = (uid.ty.to_string(), uid.eid.to_string());
-    match ty.as_str() {
-        GROUP if !principal.exact => {
-            party.member_of(GROUP, &id);
-            (AccessSubject::Group(id), party)
-        }
-        USER_NAME if !principal.exact => (AccessSubject::User(id.clone()), Party::of_user(&id)),
-        NAMESPACE if !principal.exact => {
-            party.type_name = Some("k8s::ServiceAccount".to_owned());
-            party.attributes.insert("namespace", Some(id.clone()));
-            party.member_of(NAMESPACE, &id);
-            party.closed.insert(NAMESPACE);
-            (AccessSubject::ServiceAccountsOf(id), party)
-        }
-        _ => {
-            party.type_name = Some(ty);
-            party.id = Some(id);
-            (AccessSubject::Principal(uid.to_string()), party)
-        }
+    let is = |name| !principal.exact && uid.entity_type() == AsRef::<EntityType>::as_ref(name);
+    let id = id(uid);
+    if is(&NAMES.group) {
+        join(&mut known, &NAMES.group, &id);
+        return (AccessSubject::Group(id), known);
     }
+    if is(&NAMES.user_name) {
+        return (AccessSubject::User(id.clone()), of_user(&id));
+    }
+    if is(&NAMES.namespace) {
+        known.type_name = Some(of_type(&NAMES.service_account));
+        tell(&mut known, "namespace", Some(&id));
+        join(&mut known, &NAMES.namespace, &id);
+        close(&mut known, &NAMES.namespace);
+        return (AccessSubject::ServiceAccountsOf(id), known);
+    }
+    known.type_name = Some(uid.entity_type().clone());
+    known.id = Some(id.into());
+    (AccessSubject::Principal(uid.to_string()), known)
 }

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use stagedoor_core::pst::{Expr, Literal};
+use stagedoor_analysis::{EntityUID, ExprKind, Fact, Literal};
 use stagedoor_core::{Entity, EntityUid, Value};
 
 use super::codes::{LintCode, LintLevel};
-use super::fact::Fact;
 use super::finding::{LintFinding, LintPlace};
 use super::normal::Normal;
 
@@ -72,23 +71,18 @@ pub(super) fn named<'p, 'e>(policies: &'p [Normal<'e>]) -> BTreeMap<EntityUid, &
     let mut named = BTreeMap::new();
     let mut seen = HashSet::new();
     for policy in policies {
-        let mut add = |text: &str| {
-            if let Ok(uid) = text.parse::<EntityUid>() {
-                named.entry(uid).or_insert(policy);
-            }
+        let mut add = |uid: &EntityUID| {
+            named.entry(EntityUid::from(uid.clone())).or_insert(policy);
         };
         for fact in policy.facts() {
-            if let Fact::OneOf { term, values, .. } | Fact::Within { term, groups: values, .. } =
-                fact
-                && (&**term == "principal" || &**term == "resource")
-            {
-                values.iter().for_each(|value| add(value));
+            if matches!(fact.term(), "principal" | "resource") {
+                fact.entities().for_each(&mut add);
             }
         }
-        if seen.insert(policy.info.text()) {
-            policy.tree.visit(&mut |expr| {
-                if let Expr::Literal(Literal::EntityUID(uid)) = expr {
-                    add(&uid.to_string());
+        if policy.info.link().is_none() || seen.insert(policy.info.text()) {
+            policy.visit(|expr| {
+                if let ExprKind::Lit(Literal::EntityUID(uid)) = expr.expr_kind() {
+                    add(uid);
                 }
             });
         }
@@ -126,8 +120,7 @@ fn unused(
         if let Fact::Within { term, groups, .. } = fact
             && &**term == "principal"
         {
-            let types = groups.iter().filter_map(|group| group.parse::<EntityUid>().ok());
-            group_types.extend(types.map(|uid| uid.type_name().to_string()));
+            group_types.extend(groups.iter().map(|uid| uid.entity_type().to_string()));
         }
     }
     let mut spoken_of: HashSet<&str> = HashSet::new();

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use stagedoor_analysis::Library;
 use stagedoor_core::Engine;
 use stagedoor_kubernetes::access::{AccessPolicies, PolicyRemark, PolicyRemarkCode};
 use stagedoor_kubernetes::enforced_policies;
@@ -11,8 +12,8 @@ use super::finding::{LintFinding, LintPlace};
 
 /// Returns what the platform's crate remarks; nothing where it cannot read the policies, which
 /// whoever answers with them says.
-pub(super) fn remarks(engine: &Engine) -> Vec<LintFinding> {
-    let Ok(policies) = AccessPolicies::of(engine) else { return Vec::new() };
+pub(super) fn remarks(library: &Library<'_>) -> Vec<LintFinding> {
+    let Ok(policies) = AccessPolicies::among(library) else { return Vec::new() };
     policies.remarks().into_iter().map(finding).collect()
 }
 

@@ -4,12 +4,11 @@
 //! hundred thousand policies about as many groups cost no more than a hundred thousand look-ups.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 
-use stagedoor_analysis::Library;
+use stagedoor_analysis::{Fact, Implication, Library, follows};
 
 use super::environments::{is_within, numbers};
-use super::fact::{Fact, Implication, follows};
 use super::normal::Normal;
 
 /// The analysis is asked about at most so many others.
@@ -42,11 +41,7 @@ pub(super) struct Pairs {
 
 impl Pairs {
     /// Compares policies; those that are `dead` never apply and are left out.
-    pub(super) fn of(
-        policies: &[Normal<'_>],
-        dead: &[bool],
-        library: Option<&Library<'_>>,
-    ) -> Self {
+    pub(super) fn of(policies: &[Normal<'_>], dead: &[bool], library: &Library<'_>) -> Self {
         let is_dead = |number: usize| dead.get(number).copied().unwrap_or_default();
         let files = Files::of(policies, is_dead);
         let mut pairs = Self { found: Vec::with_capacity(policies.len()), skipped: 0 };
@@ -67,7 +62,7 @@ impl Pairs {
         policy: &Normal<'_>,
         policies: &[Normal<'_>],
         files: &Files,
-        library: Option<&Library<'_>>,
+        library: &Library<'_>,
     ) -> Option<(Pair, usize)> {
         let mut compared = 0;
         let mut found = None;
@@ -89,7 +84,6 @@ impl Pairs {
             });
         }
         found.or_else(|| {
-            let library = library?;
             let narrow = library.number_of(policy.info.id())?;
             let wide = |other: usize| {
                 let wide = library.number_of(policies.get(other)?.info.id())?;
@@ -240,7 +234,7 @@ fn filed_under(fact: &Fact) -> Vec<u64> {
         Fact::Within { term, groups, holds: true } => {
             groups.iter().map(|group| key(1, term, group)).collect()
         }
-        Fact::Other { text, holds } => vec![key(2 + u8::from(*holds), text, "")],
+        Fact::Other { text, holds, .. } => vec![key(2 + u8::from(*holds), text, ())],
         _ => Vec::new(),
     }
 }
@@ -248,10 +242,10 @@ fn filed_under(fact: &Fact) -> Vec<u64> {
 /// Returns keys of which a policy has one whose fact this one implies.
 fn looked_up(fact: &Fact) -> Vec<u64> {
     match fact {
-        Fact::OneOf { term, values, holds: true } => values
-            .first()
-            .map(|value| vec![key(0, term, value), key(1, term, value)])
-            .unwrap_or_default(),
+        Fact::OneOf { term, values, holds: true } => {
+            let first = values.first().map(|value| key(0, term, value));
+            first.into_iter().chain(fact.entities().next().map(|uid| key(1, term, uid))).collect()
+        }
         Fact::Within { term, groups, holds: true } => {
             groups.first().map(|group| vec![key(1, term, group)]).unwrap_or_default()
         }
@@ -259,7 +253,7 @@ fn looked_up(fact: &Fact) -> Vec<u64> {
     }
 }
 
-fn key(kind: u8, term: &str, value: &str) -> u64 {
+fn key(kind: u8, term: &str, value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     (kind, term, value).hash(&mut hasher);
     hasher.finish()

@@ -44,7 +44,7 @@ pub(super) fn unreachable_actions(
     policies: &[Normal<'_>],
     dead: &[bool],
     pairs: &Pairs,
-    environments: &Environments,
+    environments: &Environments<'_>,
 ) -> Option<LintFinding> {
     // Most policies have one of a few sets of combinations.
     let closed = policies.iter().filter(|p| !p.is_permit() && p.facts().is_empty());

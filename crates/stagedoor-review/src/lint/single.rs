@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 
+use stagedoor_analysis::{ActionScope, ScopeConstraint, contradiction};
 use stagedoor_backstage::{FindingCode, Permissions, PolicyEngine};
-use stagedoor_core::pst::{ActionConstraint, PrincipalConstraint, ResourceConstraint};
 use stagedoor_core::{Engine, EntityUid};
 
 use super::codes::{LintCode, LintLevel};
 use super::environments::Environments;
-use super::fact::contradiction;
 use super::finding::{LintFinding, LintPlace};
 use super::normal::Normal;
 
@@ -16,7 +15,10 @@ use super::normal::Normal;
 const LIST_VERBS: [&str; 3] = ["list", "watch", "deletecollection"];
 
 /// Returns what is wrong with the way policies are written.
-pub(super) fn written(policies: &[Normal<'_>], environments: &Environments) -> Vec<LintFinding> {
+pub(super) fn written(
+    policies: &[Normal<'_>],
+    environments: &Environments<'_>,
+) -> Vec<LintFinding> {
     let mut findings = Vec::new();
     // Links share all of this with their template.
     let mut seen = HashSet::new();
@@ -114,30 +116,30 @@ pub(super) fn not_conditional(engine: &Engine, permissions: &Permissions) -> Vec
 }
 
 fn missing_annotations(policy: &Normal<'_>) -> Vec<LintFinding> {
-    let annotations = &policy.tree.template.annotations;
     let place = || LintPlace::of(policy.info);
     let mut findings = Vec::new();
-    if !annotations.contains_key("id") {
+    if !policy.parsed.is_named {
         let message = format!("the policy has no `@id`: it is called `{}`", policy.info.id());
         findings.push(LintFinding::new(LintCode::NoId, place(), message));
     }
-    if policy.is_permit() && annotations.get("doc").is_none_or(|doc| doc.trim().is_empty()) {
+    if policy.is_permit() && policy.info.annotation("doc").is_none_or(|doc| doc.trim().is_empty()) {
         findings.push(LintFinding::new(LintCode::NoDoc, place(), LintCode::NoDoc.summary()));
     }
     findings
 }
 
-fn broad(policy: &Normal<'_>, environments: &Environments) -> Option<LintFinding> {
+fn broad(policy: &Normal<'_>, environments: &Environments<'_>) -> Option<LintFinding> {
     if !policy.is_permit() {
         return None;
     }
-    let template = &policy.tree.template;
+    let scope = &policy.parsed.scope;
+    let is_any = |constraint: &ScopeConstraint| *constraint == ScopeConstraint::default();
     let facts = policy.facts();
     let mentioned = |variable: &str| facts.iter().any(|fact| fact.mentions(variable));
-    let anybody = matches!(template.principal, PrincipalConstraint::Any) && !mentioned("principal");
-    let anything = matches!(template.action, ActionConstraint::Any) && !mentioned("action");
+    let anybody = is_any(&scope.principal) && !mentioned("principal");
+    let anything = scope.action == ActionScope::Any && !mentioned("action");
     // Where each action has one type of resource, naming the action names the type.
-    let anywhere = matches!(template.resource, ResourceConstraint::Any)
+    let anywhere = is_any(&scope.resource)
         && !mentioned("resource")
         && (anything || has_several_types(policy, environments));
     let open: Vec<&str> = [
@@ -161,7 +163,7 @@ fn broad(policy: &Normal<'_>, environments: &Environments) -> Option<LintFinding
     Some(LintFinding::new(LintCode::BroadGrant, place, message))
 }
 
-fn has_several_types(policy: &Normal<'_>, environments: &Environments) -> bool {
+fn has_several_types(policy: &Normal<'_>, environments: &Environments<'_>) -> bool {
     let actions = environments.actions_of(&policy.combinations);
     let types = environments.resources_of(&policy.combinations);
     let mut pairs: Vec<_> = actions.zip(types).collect();
@@ -175,7 +177,7 @@ fn has_several_types(policy: &Normal<'_>, environments: &Environments) -> bool {
 
 /// Returns the finding that a guard stands on a verb of Kubernetes that is about many objects.
 /// Backstage's permissions are looked at where they become conditions.
-fn guarded_list(policy: &Normal<'_>, environments: &Environments) -> Option<LintFinding> {
+fn guarded_list(policy: &Normal<'_>, environments: &Environments<'_>) -> Option<LintFinding> {
     let guard = policy.info.guards().find(|guard| guard.inputs().resource)?;
     let is_list = |action: &&EntityUid| {
         action.type_name().namespace() == "k8s" && LIST_VERBS.contains(&action.id().unescaped())

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use stagedoor_analysis::{BinaryOp, EntityUID, Expr, ExprKind, Fact, Literal, Var};
 use stagedoor_backstage::EntityRef;
-use stagedoor_core::pst::{BinaryOp, Expr, Literal, Var};
 use stagedoor_kubernetes::rbac::{
     unmatchable_in_namespace, unmatchable_path, unmatchable_resource,
 };
 
 use super::codes::LintCode;
-use super::fact::Fact;
 use super::finding::{LintFinding, LintPlace};
 use super::normal::Normal;
 use crate::platform::Platform;
@@ -41,17 +40,14 @@ pub(super) fn of(policies: &[Normal<'_>], platform: Platform) -> Vec<LintFinding
 fn backstage(policy: &Normal<'_>) -> BTreeSet<String> {
     let mut told = BTreeSet::new();
     let mut add = |message: Option<String>| told.extend(message);
-    policy.tree.visit(&mut |expr| match expr {
-        Expr::Literal(Literal::EntityUID(uid)) => add(about_entity(&uid.to_string())),
-        Expr::BinaryOp { op, left, right } => match op {
-            BinaryOp::Eq | BinaryOp::NotEq => {
-                add(compared(left, right).or_else(|| compared(right, left)));
-            }
-            BinaryOp::Contains | BinaryOp::ContainsAny | BinaryOp::ContainsAll => {
-                add(compared(left, right).or_else(|| compared(right, left)));
+    policy.visit(|expr| match expr.expr_kind() {
+        ExprKind::Lit(Literal::EntityUID(uid)) => add(about_entity(uid)),
+        ExprKind::BinaryApp { op, arg1, arg2 } => match op {
+            BinaryOp::Eq | BinaryOp::Contains | BinaryOp::ContainsAny | BinaryOp::ContainsAll => {
+                add(compared(arg1, arg2).or_else(|| compared(arg2, arg1)))
             }
             BinaryOp::HasTag | BinaryOp::GetTag => {
-                strings(right).into_iter().for_each(|key| add(about_tag(left, key)));
+                strings(arg2).into_iter().for_each(|key| add(about_tag(arg1, key)));
             }
             _ => {}
         },
@@ -59,21 +55,16 @@ fn backstage(policy: &Normal<'_>) -> BTreeSet<String> {
     });
     // Those of the scope.
     for fact in policy.facts() {
-        if let Fact::OneOf { term, values, .. } | Fact::Within { term, groups: values, .. } = fact
-            && matches!(&**term, "principal" | "resource")
-        {
-            told.extend(values.iter().filter_map(|value| about_entity(value)));
+        if matches!(fact.term(), "principal" | "resource") {
+            told.extend(fact.entities().filter_map(about_entity));
         }
     }
     told
 }
 
-fn about_entity(text: &str) -> Option<String> {
-    let (type_, id) = text.strip_suffix('"')?.split_once("::\"")?;
-    if !REFERENCES.contains(&type_) {
-        return None;
-    }
-    about_reference(id)
+fn about_entity(uid: &EntityUID) -> Option<String> {
+    let is_reference = REFERENCES.contains(&uid.entity_type().to_string().as_str());
+    is_reference.then(|| about_reference(uid.eid().as_ref())).flatten()
 }
 
 fn about_reference(id: &str) -> Option<String> {
@@ -114,13 +105,13 @@ enum WordPart {
 }
 
 fn part_of_resource(expr: &Expr) -> Option<WordPart> {
-    match expr {
-        Expr::GetAttr { expr, attr } if is_resource(expr) => match attr.as_str() {
+    match expr.expr_kind() {
+        ExprKind::GetAttr { expr, attr } if is_resource(expr) => match attr.as_str() {
             "kind" | "namespace" | "name" => Some(WordPart::Word),
             "owners" => Some(WordPart::Owners),
             _ => None,
         },
-        Expr::BinaryOp { op: BinaryOp::GetTag, left, .. } if is_resource(left) => {
+        ExprKind::BinaryApp { op: BinaryOp::GetTag, arg1, .. } if is_resource(arg1) => {
             Some(WordPart::Row)
         }
         _ => None,
@@ -129,8 +120,8 @@ fn part_of_resource(expr: &Expr) -> Option<WordPart> {
 
 /// Whether an expression is a reference of whoever asks, or a set of references.
 fn is_reference(expr: &Expr) -> bool {
-    matches!(expr, Expr::GetAttr { expr, attr }
-        if matches!(&**expr, Expr::Var(Var::Principal))
+    matches!(expr.expr_kind(), ExprKind::GetAttr { expr, attr }
+        if matches!(expr.expr_kind(), ExprKind::Var(Var::Principal))
             && matches!(attr.as_str(), "claims" | "entityRef"))
 }
 
@@ -151,7 +142,7 @@ fn about_tag(of: &Expr, key: &str) -> Option<String> {
             )
         });
     }
-    let Expr::GetAttr { expr, attr } = of else { return None };
+    let ExprKind::GetAttr { expr, attr } = of.expr_kind() else { return None };
     let (prefix, _) = key.split_once('/')?;
     let is_texts = is_resource(expr) && matches!(attr.as_str(), "annotations" | "labels");
     (is_texts && prefix != prefix.to_lowercase()).then(|| {
@@ -160,14 +151,14 @@ fn about_tag(of: &Expr, key: &str) -> Option<String> {
 }
 
 fn is_resource(expr: &Expr) -> bool {
-    matches!(expr, Expr::Var(Var::Resource))
+    matches!(expr.expr_kind(), ExprKind::Var(Var::Resource))
 }
 
 /// Returns the texts of a literal, or of a set of literals.
 fn strings(expr: &Expr) -> Vec<&str> {
-    match expr {
-        Expr::Literal(Literal::String(text)) => vec![text.as_str()],
-        Expr::Set(items) => items.iter().flat_map(|item| strings(item)).collect(),
+    match expr.expr_kind() {
+        ExprKind::Lit(Literal::String(text)) => vec![text.as_str()],
+        ExprKind::Set(items) => items.iter().flat_map(|item| strings(item)).collect(),
         _ => Vec::new(),
     }
 }
@@ -177,8 +168,11 @@ fn kubernetes(policy: &Normal<'_>) -> BTreeSet<String> {
     let values = |wanted: &str| -> Vec<String> {
         let one_of = |fact: &&Fact| match fact {
             Fact::OneOf { term, values, holds: true } if &**term == wanted => {
-                let texts = values.iter().map(|v| v.trim_matches('"').to_owned());
-                Some(texts.collect::<Vec<_>>())
+                let text = |value: &Literal| match value {
+                    Literal::String(text) => text.to_string(),
+                    other => other.to_string(),
+                };
+                Some(values.iter().map(text).collect::<Vec<_>>())
             }
             _ => None,
         };
@@ -188,7 +182,7 @@ fn kubernetes(policy: &Normal<'_>) -> BTreeSet<String> {
     let subresources = values("resource.subresource");
     let is_within = |fact: &&Fact| {
         matches!(fact, Fact::Within { term, groups, holds: true }
-            if &**term == "resource" && groups.iter().all(|g| g.starts_with("k8s::Namespace::")))
+            if &**term == "resource" && groups.iter().all(|g| g.entity_type().to_string() == "k8s::Namespace"))
     };
     let is_in_namespace = facts.iter().any(is_within);
     let mut told = BTreeSet::new();

@@ -2,21 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use stagedoor_core::{Engine, EntityUid, Schema};
+use stagedoor_analysis::{EntityUID, Fact, Implication, Library, follows};
+use stagedoor_core::EntityUid;
 
 use super::{AccessCell, AccessColumn, AccessMatrix, AccessMatrixRow, Verdict};
-use crate::lint::fact::{Fact, Implication, follows};
 use crate::lint::normal::{Normal, normalized};
 
-pub(super) fn matrix(engine: &Engine, schema: &Schema) -> AccessMatrix {
-    let (policies, environments) = normalized(engine, schema);
-    let mut principals: BTreeSet<String> = BTreeSet::new();
-    for fact in policies.iter().flat_map(Normal::facts) {
-        if let Fact::OneOf { term, values, .. } | Fact::Within { term, groups: values, .. } = fact
-            && &**term == "principal"
-        {
-            principals.extend(values.iter().map(ToString::to_string));
-        }
+pub(super) fn matrix(library: &Library<'_>) -> AccessMatrix {
+    let (policies, environments) = normalized(library);
+    let mut principals: BTreeSet<&EntityUID> = BTreeSet::new();
+    for fact in policies.iter().flat_map(Normal::facts).filter(|fact| fact.term() == "principal") {
+        principals.extend(fact.entities());
     }
     let actions = environments.actions();
     let of_action = |action: &EntityUid| -> Vec<&Normal<'_>> {
@@ -32,8 +28,8 @@ pub(super) fn matrix(engine: &Engine, schema: &Schema) -> AccessMatrix {
     };
     let everybody = row("everybody".to_owned(), Vec::new());
     let named = principals.into_iter().map(|uid| {
-        let facts = vec![Fact::is_entity("principal", &uid), Fact::in_entity("principal", &uid)];
-        row(uid, facts)
+        let is = Fact::is_entity("principal", uid.clone());
+        row(uid.to_string(), vec![is, Fact::in_entity("principal", uid.clone())])
     });
     let columns = actions
         .iter()

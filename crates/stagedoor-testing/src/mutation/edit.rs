@@ -7,9 +7,10 @@ use cedar_policy_core::ast::{
     ActionConstraint, BinaryOp, Expr, ExprKind, Literal, Policy, PrincipalOrResourceConstraint,
     UnaryOp,
 };
+use stagedoor_core::expr::operands;
 use stagedoor_core::{Effect, PolicyInfo};
 
-use crate::clause_tree::{is_unless, span};
+use crate::clause_tree::{find, is_unless, parts_of, span};
 use crate::operator::Operator;
 use crate::request_types::RequestTypes;
 
@@ -209,7 +210,7 @@ impl Edits<'_> {
         let (neutral, token, other) =
             if is_and { (Neutral::True, "&&", "||") } else { (Neutral::False, "||", "&&") };
         let dropped = if is_and { Operator::DropConjunct } else { Operator::DropDisjunct };
-        let operands = operands(chain);
+        let operands = parts_of(chain);
         for operand in &operands {
             self.clause(operand, neutral, dropped);
             if is_chain(operand) {
@@ -226,37 +227,24 @@ impl Edits<'_> {
     /// Adds the changes within a clause: of constants and of comparisons.
     fn inside(&mut self, expr: &Expr) {
         let mut open = vec![expr];
-        while let Some(expr) = open.pop() {
-            match expr.expr_kind() {
-                ExprKind::Lit(literal) => self.constant(literal, span(expr)),
+        while let Some(part) = open.pop() {
+            match part.expr_kind() {
+                ExprKind::Lit(literal) => self.constant(literal, span(part)),
                 ExprKind::Set(items) => {
-                    self.set(items, span(expr));
+                    self.set(items, span(part));
                     if items.len() == 1 || !items.iter().all(is_literal) {
                         open.extend(items.iter());
                     }
                 }
                 ExprKind::BinaryApp { op, arg1, arg2 } => {
-                    self.comparison(*op, arg1, arg2, span(expr));
-                    open.extend([arg1.as_ref(), arg2.as_ref()]);
+                    self.comparison(*op, arg1, arg2, span(part));
+                    open.extend(operands(part));
                 }
                 ExprKind::Like { expr: of, .. } => {
-                    self.pattern(span(expr));
+                    self.pattern(span(part));
                     open.push(of);
                 }
-                ExprKind::If { test_expr, then_expr, else_expr } => {
-                    open.extend([test_expr.as_ref(), then_expr.as_ref(), else_expr.as_ref()]);
-                }
-                ExprKind::And { left, right } | ExprKind::Or { left, right } => {
-                    open.extend([left.as_ref(), right.as_ref()]);
-                }
-                ExprKind::UnaryApp { arg, .. } => open.push(arg),
-                ExprKind::GetAttr { expr, .. }
-                | ExprKind::HasAttr { expr, .. }
-                | ExprKind::ExtHasAttr { expr, .. }
-                | ExprKind::Is { expr, .. } => open.push(expr),
-                ExprKind::ExtensionFunctionApp { args, .. } => open.extend(args.iter()),
-                ExprKind::Record(fields) => open.extend(fields.values()),
-                _ => {}
+                _ => open.extend(operands(part)),
             }
         }
     }
@@ -355,22 +343,6 @@ fn is_chain(expr: &Expr) -> bool {
     matches!(expr.expr_kind(), ExprKind::And { .. } | ExprKind::Or { .. })
 }
 
-/// Returns what a chain of `&&`, or of `||`, joins, in order.
-fn operands(chain: &Expr) -> Vec<&Expr> {
-    let is_and = matches!(chain.expr_kind(), ExprKind::And { .. });
-    let mut open = vec![chain];
-    let mut operands = Vec::new();
-    while let Some(expr) = open.pop() {
-        match expr.expr_kind() {
-            ExprKind::And { left, right } if is_and => open.extend([right.as_ref(), left.as_ref()]),
-            ExprKind::Or { left, right } if !is_and => open.extend([right.as_ref(), left.as_ref()]),
-            ExprKind::Lit(Literal::Bool(true)) if is_and && span(expr).is_none() => {}
-            _ => operands.push(expr),
-        }
-    }
-    operands
-}
-
 fn is_literal(expr: &Expr) -> bool {
     matches!(expr.expr_kind(), ExprKind::Lit(_))
 }
@@ -386,18 +358,4 @@ fn without_each(items: &[String]) -> Vec<String> {
         others.map(|(_, item)| item.as_str()).collect::<Vec<_>>().join(", ")
     };
     (0..items.len()).map(others).collect()
-}
-
-/// Finds a token between two expressions, where there is nothing else but brackets, dots,
-/// blanks and comments.
-fn find(text: &str, gap: Range<usize>, token: &str) -> Option<Range<usize>> {
-    let mut at = gap.start;
-    for line in text.get(gap)?.split_inclusive('\n') {
-        let code = line.split_once("//").map_or(line, |(code, _)| code);
-        if let Some(found) = code.find(token) {
-            return Some(at + found..at + found + token.len());
-        }
-        at += line.len();
-    }
-    None
 }
