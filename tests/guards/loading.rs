@@ -40,6 +40,9 @@ fn annotations_that_guard_nothing_are_refused_with_their_place() -> Result<()> {
         (r#"@guard("a") @guard_args("{\"refuse\":1}")"#, "guard::arguments", "not taken"),
         (r#"@guard("a b") @guard_args("{\"c\":{}}")"#, "guard::arguments", "not named"),
         (r#"@guard("a b") @guard_args("{\"a\":1}")"#, "guard::arguments", "no JSON object"),
+        (r#"@guard("a b") @guard_args("a: 1")"#, "guard::arguments", "no JSON object"),
+        (r#"@guard("a") @guard_args("n: one")"#, "guard::arguments", "a value of `n`"),
+        ("@guard(\"a\") @guard_args(\"n: 1\nn: 2\")", "guard::arguments", "names `n` twice"),
     ] {
         let text = format!("@id(\"first\") {SCOPE}\n  {annotations}\n@id(\"second\")\n{SCOPE}");
         let error = refused(builder(&rules, &text))?;
@@ -147,6 +150,26 @@ fn policies_in_json_are_guarded_too() -> Result<()> {
     assert_eq!(guards, [("a".to_owned(), r#"{"n":1}"#.to_owned())]);
     let error = refused(load(r#""guard": "b""#))?;
     ensure!(error.problems().iter().any(|p| p.code() == "guard::unknown-rule"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn arguments_are_lines_or_json() -> Result<()> {
+    let rules = Table::new([("a", Says::Yes), ("b", Says::Yes)]);
+    for (annotations, bound) in [
+        (
+            "@guard(\"a\") @guard_args(\"\n  n: 1\n  of: ['x', 'y']\n\")",
+            vec![r#"{"n":1,"of":["x","y"]}"#],
+        ),
+        (r#"@guard("a") @guard_args("{'n': 'it\\'s'}")"#, vec![r#"{"n":"it's"}"#]),
+        ("@guard(\"a, b\") @guard_args(\"b: {'n': 1}\")", vec!["{}", r#"{"n":1}"#]),
+    ] {
+        let text = format!("@id(\"1\") {annotations} {SCOPE}");
+        let engine = builder(&rules, &text).build()?;
+        let guards = engine.policies().flat_map(|p| p.guards().collect::<Vec<_>>());
+        let arguments: Vec<_> = guards.map(|guard| guard.arguments().to_owned()).collect();
+        assert_eq!(arguments, bound, "{annotations}");
+    }
     Ok(())
 }
 

@@ -1,17 +1,21 @@
 //! Guards: custom rules that a policy asks before it counts.
 //!
-//! A policy names rules in an annotation, and gives each its arguments as JSON:
+//! A policy names rules in an annotation, and gives each its arguments: a line for each, with a value as JSON
+//! has it, in which strings may stand in single quotes; or all of them as one JSON object.
 //!
 //! ```cedar
 //! @id("deploy-in-hours")
 //! @guard("change-window")
-//! @guard_args("{\"days\": [\"mon\", \"tue\"]}")
+//! @guard_args("
+//!   days: ['mon', 'tue']
+//!   from: '09:00'
+//! ")
 //! permit (principal in Group::"sre", action == Action::"deploy", resource);
 //! ```
 //!
 //! It counts only if Cedar satisfies it **and** its guards say yes. Several rules stand in one
 //! annotation, since Cedar lets a name occur once: `@guard("change-window, name-convention")`;
-//! all must say yes, and `@guard_args` is then an object with the arguments by rule. Rules
+//! all must say yes, and `@guard_args` then has the arguments by rule. Rules
 //! whose arguments are left out get `{}`.
 //!
 //! A rule may be pinned to the bytes that it was reviewed as, by their SHA-256:
@@ -19,6 +23,7 @@
 //!
 //! The engine does not know how rules are run: a host implements [`RuleEvaluator`].
 
+mod arguments;
 mod binder;
 
 use std::fmt;

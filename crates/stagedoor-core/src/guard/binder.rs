@@ -8,7 +8,6 @@ use smol_str::SmolStr;
 
 use super::{BoundGuard, GuardRefusal, RuleEvaluator, RuleReference};
 use crate::hash::PersistentMap;
-use crate::json::unambiguous;
 use crate::number::GuardNumber;
 use crate::problem::Problem;
 use crate::text::single_line;
@@ -190,15 +189,17 @@ fn arguments_of(
 ) -> Result<Vec<Box<str>>, GuardProblem> {
     let Some(annotation) = annotation else { return Ok(vec!["{}".into(); rules.len()]) };
     let help = match rules {
-        [_] => "`@guard_args` is a JSON object as a string: \"{\\\"name\\\": \\\"value\\\"}\"",
-        _ => "with several rules `@guard_args` is a JSON object with the arguments by rule",
+        [_] => {
+            "`@guard_args` is a JSON object or a line `name: value` for each argument, \
+                where strings may stand in single quotes: \"{'name': 'value'}\""
+        }
+        _ => {
+            "with several rules `@guard_args` has the arguments by rule: \"{'rule': {'name': 'value'}}\""
+        }
     };
     let wrong = |message: String| problem("guard::arguments", message, help, annotation);
-    let json = unambiguous(&annotation.val)
-        .map_err(|e| wrong(format!("`@guard_args` is not JSON: {e}")))?;
-    let serde_json::Value::Object(mut object) = json else {
-        return Err(wrong("`@guard_args` is not a JSON object".to_owned()));
-    };
+    let mut object = super::arguments::read(&annotation.val)
+        .map_err(|reason| wrong(format!("`@guard_args` {}", single_line(&reason))))?;
     if let [_] = rules {
         return Ok(vec![serde_json::Value::Object(object).to_string().into()]);
     }

@@ -2,7 +2,7 @@
 //!
 //! ```cedar
 //! @guard("change-window")
-//! @guard_args("{\"windows\": [{\"days\": [\"mon\", \"tue\"], \"from\": \"09:00\", \"to\": \"17:00\"}]}")
+//! @guard_args("windows: [{'days': ['mon', 'tue'], 'from': '09:00', 'to': '17:00'}]")
 //! permit (principal in Group::"sre", action == Action::"deploy", resource);
 //! ```
 //!

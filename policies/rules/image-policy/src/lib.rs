@@ -2,7 +2,10 @@
 //!
 //! ```cedar
 //! @guard("image-policy")
-//! @guard_args("{\"registries\": [\"registry.example.com/platform\"], \"digests\": true}")
+//! @guard_args("
+//!   registries: ['registry.example.com/platform']
+//!   digests: true
+//! ")
 //! permit (principal, action, resource is k8s::admission::Resource);
 //! ```
 //!

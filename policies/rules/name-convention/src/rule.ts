@@ -1,7 +1,7 @@
 // `name-convention`: a resource's name against a template.
 //
 //     @guard("name-convention")
-//     @guard_args("{\"template\": \"{namespace}-<words>\"}")
+//     @guard_args("template: '{namespace}-<words>'")
 //     permit (principal, action == k8s::admission::Action::"create", resource);
 //
 // It says yes if the name has the form of one of the templates. In a template, `{field}` is what
