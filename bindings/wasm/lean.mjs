@@ -82,30 +82,59 @@ function leanParser(copy) {
   );
 }
 
-/** Writes `lean/` and Cargo.lock, of what `cargo metadata` says of these packages. */
-export function leanCrates(packages, root, workspace) {
-  const lean = join(workspace, 'lean');
-  const crates = ['lalrpop-util', 'cedar-policy-core'].map(name =>
-    packages.find(found => found.name === name),
+/**
+ * How a hash table grows is written out for each type that is put into one, some 160 times. Here it is
+ * written once: a table that grows asks for each hash through a pointer.
+ */
+function leanTables(copy) {
+  const raw = ['src/raw.rs', 'src/raw/mod.rs'].map(file => join(copy, file)).find(existsSync);
+  changed(
+    raw,
+    ...['reserve_rehash_inner', 'resize_inner'].map(name => [
+      new RegExp(`inline\\(always\\)(\\]\\s+unsafe fn ${name})`),
+      'inline(never)$1',
+    ]),
+    [/#\[cfg_attr\([^\n]*inline\)\](\s+unsafe fn rehash_in_place)/, '#[inline(never)]$1'],
   );
+  // An expectation of the lint that is about `always`.
+  writeFileSync(raw, read(raw).replaceAll('#[expect(clippy::inline_always)]', ''));
+}
+
+/**
+ * Writes `lean/` and Cargo.lock, of what `cargo metadata` says of these packages.
+ *
+ * `tables` is where the crate lies that the standard library has its hash tables from, if that library is
+ * compiled as well.
+ */
+export function leanCrates(packages, root, workspace, tables) {
+  const lean = join(workspace, 'lean');
+  const found = (name, of = '') =>
+    packages.find(it => it.name === name && it.version.startsWith(of));
+  const crates = [found('lalrpop-util'), found('cedar-policy-core'), found('hashbrown', '0.17.')];
   // What is not written again is not compiled again.
   const made = [import.meta.filename, join(workspace, 'lexer.rs')].map(read);
-  const stamp = JSON.stringify([made, crates.map(({ id }) => id)]);
+  const stamp = JSON.stringify([made, crates.map(({ id }) => id), tables]);
   const stamped = join(lean, 'made-of.json');
   if (!existsSync(stamped) || read(stamped) !== stamp) {
     rmSync(lean, { recursive: true, force: true });
-    const [util, core] = crates.map(({ name, manifest_path }) => {
-      cpSync(dirname(manifest_path), join(lean, name), { recursive: true });
+    const copied = (from, name) => {
+      cpSync(from, join(lean, name), { recursive: true });
       return join(lean, name);
-    });
+    };
+    const [util, core, own] = crates.map(it => copied(dirname(it.manifest_path), it.name));
     leanLexer(util, workspace);
     leanParser(core);
+    leanTables(own);
+    if (tables) leanTables(copied(tables, 'hashbrown-of-std'));
     writeFileSync(stamped, stamp);
   }
 
   let lock = read(join(root, 'Cargo.lock'));
-  for (const name of ['cedar-policy-core', 'lalrpop-util', 'regex']) {
-    const published = new RegExp(`(name = "${name}"\nversion = .*\n)source = .*\nchecksum = .*\n`);
+  for (const name of ['cedar-policy-core', 'lalrpop-util', 'regex', 'hashbrown']) {
+    const version = name === 'hashbrown' ? '"0\\.17\\..*' : '.*';
+    const published = new RegExp(
+      `(name = "${name}"\nversion = ${version}\n)source = .*\nchecksum = .*\n`,
+    );
     lock = replaced(lock, published, '$1');
   }
   writeFileSync(join(workspace, 'Cargo.lock'), lock);

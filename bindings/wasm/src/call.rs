@@ -132,8 +132,11 @@ struct ThrownError {
 /// Answers a call, in JSON.
 #[must_use]
 pub fn answer(call: &[u8]) -> Vec<u8> {
-    let answered = serde_json::from_slice(call)
-        .map_err(|e| WireError::new("argument::type", plain_reason(&e.to_string())))
+    // As text, which policies and entities are read from as well: what reads JSON is there once.
+    let answered = std::str::from_utf8(call)
+        .map_err(|e| e.to_string())
+        .and_then(|call| serde_json::from_str(call).map_err(|e| plain_reason(&e.to_string())))
+        .map_err(|reason| WireError::new("argument::type", reason))
         .and_then(|call| State::with(|state| run(state, call)));
     answered.unwrap_or_else(|error| {
         let thrown = ThrownError { message: error.text(), error };

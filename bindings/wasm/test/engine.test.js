@@ -94,12 +94,19 @@ test('policies that do not load are told with their place', () => {
       error.line === 2 &&
       error.problems.length > 0,
   );
-  const guarded = [
-    schema,
-    { name: 'p.cedar', text: '@id("x") @guard("r") permit (principal, action, resource);' },
-  ];
-  // There is no host for rules here: a guard is not left out in silence.
-  assert.throws(() => Engine.loadSync({ texts: guarded }), /guard/);
+  // There is no host for rules here: a guard is not left out in silence. A rule is named as everywhere.
+  for (const guard of ['r', `r@sha256:${'0a'.repeat(32)}`]) {
+    const text = `@id("x") @guard("${guard}") permit (principal, action, resource);`;
+    assert.throws(
+      () => Engine.loadSync({ texts: [schema, { name: 'p.cedar', text }] }),
+      error => error.code === 'guard::no-rules' && error.line === 1,
+    );
+  }
+  const misnamed = '@id("x") @guard("r@sha256:12") permit (principal, action, resource);';
+  assert.throws(
+    () => Engine.loadSync({ texts: [schema, { name: 'p.cedar', text: misnamed }] }),
+    error => error.code === 'guard::name',
+  );
 });
 
 test('options are checked', () => {
