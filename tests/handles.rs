@@ -296,3 +296,95 @@ fn more_values_than_slots_are_refused() -> Result<()> {
     }
     Ok(())
 }
+
+/// Policies that require what only entities in the store have, and ask for groups that they name.
+const STORED: &str = r#"
+    permit (principal, action == Action::"see", resource) when { principal in resource.readers };
+    permit (principal, action == Action::"see", resource)
+    when { principal.level > 4 && resource.readers in Team::"12" };
+    permit (principal, action == Action::"see", resource)
+    when { context.mfa && resource.owner == principal && principal.level == resource.size };
+    forbid (principal, action in [Action::"see", Action::"hide"], resource)
+    when { resource.size > principal.level && context.from.isMulticast() };
+    forbid (principal, action == Action::"hide", resource) unless { resource.owner in Club::"2" };"#;
+
+/// Ids that end alike, and ids that are alike in two types: whoever is in some of them, asked for all of
+/// them, and about whom and what nobody knows.
+#[test]
+fn stored_resources_are_decided_as_by_cedar() -> Result<()> {
+    let text = "
+        entity Team in [Team]; entity Club in [Club];
+        entity User in [Team, Club] { level: Long };
+        entity Doc { readers: Team, owner: User, size: Long };
+        action see, hide appliesTo { principal: User, resource: Doc,
+            context: { mfa: Bool, from: ipaddr } };";
+    let (schema, _) = cedar_policy::Schema::from_cedarschema_str(text)?;
+    let engine = Engine::builder().schema("s", text).policies("p", STORED).build()?;
+    let set: cedar_policy::PolicySet = STORED.parse()?;
+    let named = |type_: &str, id: &str| stagedoor_core::uid(type_, id);
+    let ids =
+        ["0", "2", "12", "112", "0012", "x12", "", "a", "team-7", "team-17", "eam-7", "größe"];
+    let mut entities = Vec::new();
+    for (number, id) in ids.iter().enumerate() {
+        let mut user = Entity::new(named("User", id)?).with_attribute("level", number as i64);
+        for (group, other) in ids.iter().enumerate() {
+            for (type_, every) in [("Team", 2 + number % 4), ("Club", 1 + number)] {
+                if (group + number) % every == 0 {
+                    user = user.with_parent(named(type_, other)?);
+                }
+            }
+        }
+        let doc = Entity::new(named("Doc", id)?).with_attribute("readers", named("Team", id)?);
+        let owner = ids.get(number / 2).copied().unwrap_or_default();
+        let doc = doc.with_attribute("owner", named("User", owner)?);
+        entities.extend([user, doc.with_attribute("size", (number % 5) as i64)]);
+    }
+    let cedar = entities.iter().map(stagedoor_tests::trial::cedar_entity);
+    let cedar = cedar.collect::<Result<Vec<_>>>()?;
+    let cedar = cedar_policy::Entities::from_entities(cedar, Some(&schema))?;
+    let store = Entities::from_entities(entities)?;
+    let (mut allowed, mut erred, mut all) = (0, 0, 0);
+    for action in ["see", "hide"] {
+        let handle = engine.action(&named("Action", action)?)?;
+        let contexts = engine.context_type(&handle, &["from", "mfa"])?;
+        for who in ids.iter().chain(&["nobody"]) {
+            let principal = engine.principal(&named("User", who)?, &store)?;
+            for what in ids.iter().chain(&["nothing"]) {
+                let resource = engine.stored_resource(&named("Doc", what)?, &store)?;
+                let (mfa, from) =
+                    (all % 3 != 0, if all % 2 == 0 { "224.0.0.1" } else { "10.0.0.1" });
+                let from = Value::Extension(Extension::new("ip", from)?);
+                let request = Request::new(
+                    principal.uid().clone(),
+                    named("Action", action)?,
+                    resource.uid().clone(),
+                )
+                .with_context("mfa", mfa)
+                .with_context("from", from.clone());
+                let whole = Answer::from(&engine.decide(&request, &store)?);
+                let values = [Some((&from).into()), Some(mfa.into())];
+                let asked = PreparedRequest::stored(&principal, &handle, &resource);
+                let in_slots = asked.with_context_values(contexts.context(&values));
+                let asked = PreparedRequest::stored(&principal, &handle, &resource);
+                let in_record = asked.with_context(&request.context);
+                for asked in [&in_slots, &in_record] {
+                    let given = Answer::from(&engine.decide_prepared(asked)?);
+                    ensure!(given == whole, "{given:?}, not {whole:?}: {request:?}");
+                    let ruling = engine.ruling_prepared(asked)?.decision();
+                    ensure!(ruling == whole.decision, "{ruling:?}, not {whole:?}: {request:?}");
+                }
+                let cedar_request = stagedoor_tests::trial::cedar_request(&request, Some(&schema))?;
+                let expected = Answer::of_cedar(&cedar_request, &set, &cedar).failing_closed(&set);
+                ensure!(whole == expected, "{whole:?}, not {expected:?}: {request:?}");
+                all += 1;
+                allowed += usize::from(whole.decision == stagedoor_core::Decision::Allow);
+                erred += usize::from(!whole.errors.is_empty());
+            }
+        }
+    }
+    ensure!(
+        allowed > 20 && allowed < all && erred > 20,
+        "{allowed} allowed, {erred} erred of {all}"
+    );
+    Ok(())
+}

@@ -15,7 +15,8 @@ use crate::context::EvalContext;
 use crate::extension::{self, CedarExtension, Extension};
 use crate::ir::{Operand, Predicate};
 use crate::lookup::{Lookup, field, step_into};
-use crate::symbols::Step;
+use crate::node::same_uid;
+use crate::symbols::{Step, Var};
 use crate::value::{Value, ValueRef};
 
 pub(crate) use fault::Fault;
@@ -168,11 +169,14 @@ impl EvalContext<'_> {
 
     fn term<'x>(&'x self, term: &'x Operand) -> Option<Val<'x>> {
         match term {
-            Operand::Path(path) => match self.symbols.path(*path) {
-                Some(path) if path.steps.is_empty() && path.var == crate::symbols::Var::Context => {
-                    Some(Val::Context)
+            Operand::Path(path) => match self.found(*path) {
+                Lookup::Value(value) => Some(of(value)),
+                // The context as a whole is nothing that is found.
+                Lookup::Missing | Lookup::Broken => {
+                    let path = self.symbols.path(*path)?;
+                    let is_context = path.steps.is_empty() && path.var == Var::Context;
+                    is_context.then_some(Val::Context)
                 }
-                _ => val(self.found(*path)),
             },
             Operand::Bool(b) => Some(Val::Bool(*b)),
             Operand::Long(n) => Some(Val::Long(*n)),
@@ -243,7 +247,7 @@ impl EvalContext<'_> {
         let may_be_action = node.is_none_or(|node| node.is_action);
         let action = || if may_be_action { self.actions.get(member) } else { None };
         let is_in = |group: &EntityUid| {
-            member == group
+            same_uid(member, group)
                 || node.is_some_and(|node| node.has_ancestor(group))
                 || action().is_some_and(|action| action.is_descendant_of(group.as_ref()))
         };
@@ -334,7 +338,7 @@ fn equal(left: &Val<'_>, right: &Val<'_>) -> Option<bool> {
         (Val::Bool(left), Val::Bool(right)) => Some(left == right),
         (Val::Long(left), Val::Long(right)) => Some(left == right),
         (Val::String(left), Val::String(right)) => Some(left == right),
-        (Val::Uid(left), Val::Uid(right)) => Some(left == right),
+        (Val::Uid(left), Val::Uid(right)) => Some(same_uid(left, right)),
         _ if is_extension(left) && is_extension(right) => {
             Some(extension_of(left)? == extension_of(right)?)
         }

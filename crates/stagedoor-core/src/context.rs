@@ -15,6 +15,7 @@ use crate::hash::FastMap;
 use crate::lookup::{Lookup, PathKey, PathValue, field, step_into};
 use crate::node::{EntitySymbols, Node};
 use crate::number::{EntityNumber, PathNumber, TypeNumber};
+use crate::path_set::PathSet;
 use crate::prepared::{Bound, PathTarget, PreparedContext, PreparedRequest, PreparedResource};
 use crate::request::Request;
 use crate::symbols::{Key, Path, Step, Symbols, Var};
@@ -50,6 +51,8 @@ pub(crate) struct EvalContext<'a> {
     pub(crate) actions: &'a FastMap<EntityUid, Arc<ast::Entity>>,
     /// What is not known of the request: it then stands for many.
     pub(crate) unknown: Option<&'a Unknown>,
+    /// Paths at which there surely is something; none where parts of the request are not known.
+    pub(crate) there: PathSet,
     principal: Option<&'a Node>,
     /// None where the resource was given by slots.
     resource: Option<&'a Node>,
@@ -133,6 +136,7 @@ impl<'a> EvalContext<'a> {
             symbols,
             actions,
             unknown: None,
+            there: PathSet::default(),
             found: RefCell::new(SmallVec::new()),
         }
     }
@@ -167,6 +171,7 @@ impl<'a> EvalContext<'a> {
             symbols,
             actions,
             unknown: None,
+            there: asked.there(),
             found: RefCell::new(SmallVec::new()),
         }
     }

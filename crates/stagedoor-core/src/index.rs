@@ -27,6 +27,7 @@ use crate::context::EvalContext;
 use crate::hash::FastMap;
 use crate::ir::Predicate;
 use crate::number::PolicyNumber;
+use crate::path_set::PathSet;
 use crate::policy::StoredPolicy;
 use crate::policy_list::{PolicyList, RemovedPolicies};
 
@@ -88,6 +89,8 @@ struct Groups(Arc<[Group]>);
 #[derive(Debug)]
 struct Group {
     required: Box<[RequiredPath]>,
+    /// The same paths, if to be there is all that is required of them.
+    there: Option<PathSet>,
     /// Everything known of a policy, sound where all required paths are there.
     tree: Tree,
     /// Only what holds whatever is there.
@@ -213,7 +216,8 @@ impl Groups {
     #[inline]
     fn walk(&self, view: &EvalContext<'_>, take: &mut impl Visitor) -> ControlFlow<()> {
         self.0.iter().try_for_each(|group| {
-            let is_met = group.required.iter().all(|required| required.is_met(view));
+            let is_met = group.there.is_some_and(|there| view.there.contains(there))
+                || group.required.iter().all(|required| required.is_met(view));
             let tree = if is_met { &group.tree } else { &group.fallback };
             tree.walk(view, take)
         })
@@ -246,7 +250,9 @@ impl Group {
         required.dedup();
         // Of nothing required nothing is missing.
         let careful: &[KeyedPolicy] = if required.is_empty() { &[] } else { &policies };
+        let mut there = required.iter().map(|required| required.as_set());
         Self {
+            there: there.try_fold(PathSet::default(), |all, one| Some(all.with(one?))),
             fallback: TreeBuilder::tree(careful.iter().flat_map(IndexedPolicy::careful), tests),
             tree: TreeBuilder::tree(policies.into_iter().flat_map(IndexedPolicy::whole), tests),
             required: required.into_boxed_slice(),

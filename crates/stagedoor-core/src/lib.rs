@@ -74,6 +74,7 @@ mod number;
 mod outcome;
 mod parse;
 mod partial;
+mod path_set;
 mod policy;
 mod policy_list;
 mod prepared;

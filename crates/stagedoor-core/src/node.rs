@@ -25,7 +25,7 @@ pub(crate) struct EntitySymbols {
     /// Its own and its ancestors', sorted; those that no policy names are left out.
     pub(crate) ids: SmallVec<[EntityNumber; 8]>,
     /// Bits of `ids`, by their last eight bits: most numbers are told apart by these.
-    filter: [u64; 4],
+    filter: IdFilter,
 }
 
 impl EntitySymbols {
@@ -59,28 +59,45 @@ impl EntitySymbols {
             ids.sort_unstable();
             ids.dedup();
         }
-        let mut filter = [0; 4];
-        for id in &ids {
-            if let Some(word) = filter.get_mut(word(*id)) {
-                *word |= bit(*id);
-            }
-        }
+        let mut filter = IdFilter::default();
+        ids.iter().for_each(|id| filter.add(id.get() as u8));
         Self { numbering: symbols.numbering, own, type_, ids, filter }
     }
 
     /// Returns whether `id` is its own or an ancestor's.
     pub(crate) fn contains(&self, id: EntityNumber) -> bool {
-        self.filter.get(word(id)).is_some_and(|word| word & bit(id) != 0)
-            && self.ids.binary_search(&id).is_ok()
+        self.filter.may_have(id.get() as u8) && self.ids.binary_search(&id).is_ok()
     }
 }
 
-fn word(id: EntityNumber) -> usize {
-    (id.get() >> 6 & 3) as usize
+/// Which of 256 marks some ids have: one that is not there is told by one word.
+#[derive(Debug, Clone, Copy, Default)]
+struct IdFilter([u64; 4]);
+
+impl IdFilter {
+    fn add(&mut self, mark: u8) {
+        if let Some(word) = self.0.get_mut(usize::from(mark >> 6)) {
+            *word |= 1 << (mark & 63);
+        }
+    }
+
+    #[inline]
+    fn may_have(&self, mark: u8) -> bool {
+        self.0.get(usize::from(mark >> 6)).is_some_and(|word| word & 1 << (mark & 63) != 0)
+    }
 }
 
-fn bit(id: EntityNumber) -> u64 {
-    1 << (id.get() & 63)
+/// Returns a mark of an id: equal ids have one. It is made of how the id and its type end, where most
+/// that are not equal differ.
+fn mark(uid: &EntityUid) -> u8 {
+    let (id, type_name) = (uid.id().unescaped().as_bytes(), uid.type_name().basename().as_bytes());
+    let end = match id.last_chunk() {
+        Some(last) => u32::from_le_bytes(*last),
+        None => id.iter().fold(id.len() as u32, |end, byte| end << 8 | u32::from(*byte)),
+    };
+    let of_type = type_name.last().map_or(0, |last| u32::from(*last) << 8) + type_name.len() as u32;
+    let mixed = end.wrapping_add(of_type.wrapping_mul(0x0101_0001)).wrapping_mul(0x9E37_79B1);
+    (mixed >> 24) as u8
 }
 
 /// Returns whether two ids are the same. Most that differ do so in the id, while of types there are
@@ -100,6 +117,8 @@ pub(crate) struct Node {
     pub(crate) is_action: bool,
     /// Every entity this one is a member of, directly or not.
     pub(crate) ancestors: Box<[Arc<EntityUid>]>,
+    /// The marks of the ancestors.
+    filter: IdFilter,
     /// The last numbering's ids, so that a principal is looked up once.
     pub(crate) interned: ArcSwapOption<EntitySymbols>,
     cedar: OnceLock<Arc<ast::Entity>>,
@@ -111,7 +130,10 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(entity: Entity, ancestors: Box<[Arc<EntityUid>]>) -> Arc<Self> {
+        let mut filter = IdFilter::default();
+        ancestors.iter().for_each(|ancestor| filter.add(mark(ancestor)));
         Arc::new(Self {
+            filter,
             is_action: entity.uid.type_name().basename() == "Action",
             entity,
             ancestors,
@@ -124,6 +146,9 @@ impl Node {
 
     /// Returns whether the entity is a member of `group`, directly or not.
     pub(crate) fn has_ancestor(&self, group: &EntityUid) -> bool {
+        if !self.filter.may_have(mark(group)) {
+            return false;
+        }
         if self.ancestors.len() <= FEW_ANCESTORS {
             return self.ancestors.iter().any(|ancestor| same_uid(ancestor, group));
         }

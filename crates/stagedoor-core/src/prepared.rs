@@ -23,6 +23,7 @@ use crate::error::{DecideError, RequestError};
 use crate::limits::Limits;
 use crate::lookup::PathKey;
 use crate::node::EntitySymbols;
+use crate::path_set::PathSet;
 use crate::request::Request;
 use crate::symbols::Symbols;
 use crate::value::{Record, extent};
@@ -134,8 +135,11 @@ const FEW_SLOTS: usize = 8;
 
 impl Bound {
     fn new(resource: Option<EntitySymbols>, slots: usize) -> Self {
-        let unknown = || Cell::new(PathKey::Unknown);
-        let others = (FEW_SLOTS..slots).map(|_| unknown()).collect();
+        let others = match slots.checked_sub(FEW_SLOTS) {
+            Some(more @ 1..) => vec![Cell::new(PathKey::Unknown); more].into_boxed_slice(),
+            // Nothing is allocated, nor asked for.
+            Some(0) | None => Box::default(),
+        };
         let keys = PathKeys::new([const { Cell::new(PathKey::Unknown) }; FEW_SLOTS], others);
         Self { resource, keys }
     }
@@ -231,6 +235,16 @@ impl<'a> PreparedRequest<'a> {
             }
         };
         Ok((request, entities))
+    }
+
+    /// Returns paths at which there is something, of a request that is [bound](Self::bound).
+    #[inline]
+    pub(crate) fn there(&self) -> PathSet {
+        let resource = match &self.resource {
+            PreparedResource::Slots(resource) => resource.there(),
+            PreparedResource::Stored(resource) => resource.facts().there,
+        };
+        self.principal.facts().there.with(resource).with(self.action.there)
     }
 
     /// Returns what the request is in an engine's numbers, if it surely passes the engine's

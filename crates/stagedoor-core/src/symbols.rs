@@ -15,6 +15,7 @@ use smol_str::SmolStr;
 
 use crate::hash::{FastMap, KeyHasher, PersistentMap};
 use crate::number::{EntityNumber, PathNumber, TypeNumber};
+use crate::path_set::PathSet;
 use crate::value::ValueRef;
 
 /// A variable of a request.
@@ -362,6 +363,13 @@ impl Symbols {
     /// Returns a variable's paths in order.
     pub(crate) fn paths_of(&self, var: Var) -> impl Iterator<Item = &Path> {
         self.paths.iter().filter(move |path| path.var == var)
+    }
+
+    /// Returns those of a variable's paths that are as said, by their place among them.
+    pub(crate) fn path_set(&self, var: Var, is_in: impl Fn(usize, &Path) -> bool) -> PathSet {
+        let numbered = self.paths.iter().enumerate().filter(|(_, path)| path.var == var);
+        let chosen = numbered.enumerate().filter(|(ordinal, (_, path))| is_in(*ordinal, path));
+        chosen.map(|(_, (number, _))| PathNumber::after(number)).collect()
     }
 
     /// Returns the literal that `value` equals, if a policy mentions it.

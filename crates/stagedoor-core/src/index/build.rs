@@ -95,6 +95,9 @@ pub(super) struct TreeBuilder {
     keys: Vec<Key>,
     /// Lists of checks by what they ask: most are asked of many policies.
     known: FastMap<CheckKey, CheckListNumber>,
+    /// Whether all policies together are no more than a leaf takes: then a policy may stand once for each
+    /// of its actions, and memory does not matter.
+    is_small: bool,
 }
 
 impl TreeBuilder {
@@ -107,8 +110,9 @@ impl TreeBuilder {
             let implied = Parts::default();
             PolicyEntry { policy, keys, copies, implied, parts }
         };
-        let mut made = Self::default();
-        let root = made.arrange(policies.map(entry).collect());
+        let entries: Vec<PolicyEntry> = policies.map(entry).collect();
+        let mut made = Self { is_small: entries.len() <= LEAF, ..Self::default() };
+        let root = made.arrange(entries);
         Tree {
             root,
             nodes: made.nodes.into_boxed_slice(),
@@ -128,7 +132,8 @@ impl TreeBuilder {
         if entries.is_empty() {
             return None;
         }
-        let feature = if entries.len() <= SMALL { None } else { best_feature(&entries) };
+        let feature =
+            if entries.len() <= SMALL { None } else { best_feature(&entries, self.is_small) };
         let Some(feature) = feature.filter(|f| entries.len() > LEAF || !has_many_values(*f)) else {
             let leaf = self.leaf(entries);
             return Some(self.node(leaf));
@@ -266,7 +271,7 @@ impl TreeBuilder {
 ///
 /// The principal comes last if it can: all of a user's groups are looked up, so that
 /// what follows is done for each of them.
-fn best_feature(entries: &[PolicyEntry]) -> Option<Feature> {
+fn best_feature(entries: &[PolicyEntry], is_small: bool) -> Option<Feature> {
     let stride = entries.len().div_ceil(SAMPLE);
     let mut sampled = 0_usize;
     let mut tallies: FastMap<Feature, KeyCounts> = FastMap::default();
@@ -293,7 +298,7 @@ fn best_feature(entries: &[PolicyEntry]) -> Option<Feature> {
             // Nobody knows how often it holds; it is asked once and not of each policy.
             return total - constrained / 2.0;
         }
-        (total - constrained) + values_a_request(feature) * squares / constrained
+        (total - constrained) + values_a_request(feature, is_small) * squares / constrained
     };
     let best = |most: f64, many: bool| {
         tallies
@@ -337,9 +342,11 @@ fn has_many_values(feature: Feature) -> bool {
 
 /// How many values a request has of a feature, by rule of thumb. Users are in many groups,
 /// of which few are among those that a branch knows.
-fn values_a_request(feature: Feature) -> f64 {
+fn values_a_request(feature: Feature, is_small: bool) -> f64 {
     match feature {
         Feature::Principal => 4.0,
+        // Of actions in groups the policies of either are few here.
+        Feature::Action if is_small => 1.0,
         Feature::Action | Feature::Resource => 2.0,
         Feature::Elements(_) => 3.0,
         Feature::PrincipalType | Feature::ResourceType | Feature::Path(_) | Feature::Test(_) => 1.0,

@@ -12,6 +12,7 @@ use crate::context::EvalContext;
 use crate::hash::FastSet;
 use crate::ir::{Clause, Operand, Predicate};
 use crate::number::{EntityNumber, PathNumber, TestNumber};
+use crate::path_set::PathSet;
 use crate::policy::{ActionScope, EntityScope, StoredPolicy};
 use crate::symbols::{Key, Symbols, Var};
 
@@ -73,6 +74,11 @@ pub(crate) struct RequiredPath {
 }
 
 impl RequiredPath {
+    /// Returns the path as a set; `None` where it is not enough that something is there.
+    pub(super) fn as_set(self) -> Option<PathSet> {
+        if self.set { None } else { PathSet::of(self.path) }
+    }
+
     pub(crate) fn is_met(self, view: &EvalContext<'_>) -> bool {
         if view.is_open(self.path) {
             return false;

@@ -8,7 +8,8 @@ use super::Principal;
 use crate::conformance::ActionShape;
 use crate::node::EntitySymbols;
 use crate::number::TypeNumber;
-use crate::symbols::Symbols;
+use crate::path_set::PathSet;
+use crate::symbols::{Path, Symbols, Var};
 use crate::value::Record;
 
 /// An action, ready for many requests and threads.
@@ -23,6 +24,8 @@ pub struct Action {
     pub(crate) interned: Option<Arc<EntitySymbols>>,
     type_: Option<TypeNumber>,
     applies: Option<AppliesTo>,
+    /// The paths of the context at which every context has something that conforms.
+    pub(super) there: PathSet,
 }
 
 /// What the action applies to.
@@ -45,8 +48,13 @@ impl Action {
             let (principals, resources) = shape.types(symbols);
             AppliesTo { principals, resources, shape: Arc::clone(shape) }
         });
+        let is_there = |_: usize, path: &Path| match path.steps.as_slice() {
+            [step] => shape.is_some_and(|shape| shape.slot(step).is_some_and(|slot| slot.required)),
+            _ => false,
+        };
+        let there = symbols.path_set(Var::Context, is_there);
         let (numbering, type_) = (symbols.numbering, symbols.type_(uid.type_name()));
-        Self { uid: uid.clone(), numbering, interned, type_, applies }
+        Self { uid: uid.clone(), numbering, interned, type_, applies, there }
     }
 
     /// Returns the action's id.

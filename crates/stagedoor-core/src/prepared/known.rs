@@ -8,6 +8,7 @@ use super::path_keys::PathKeys;
 use crate::entities::Entities;
 use crate::lookup::{Lookup, PathKey, PathValue, step_into};
 use crate::node::{EntitySymbols, Node};
+use crate::path_set::PathSet;
 use crate::symbols::{Key, Path, Symbols, Var};
 
 /// Beyond so many places at which policies look, values are not looked up beforehand.
@@ -23,6 +24,8 @@ pub(crate) struct EntityFacts {
     keys: PathKeys<PathKey, FEW_PATHS>,
     /// For each path, in order, what is there.
     values: Box<[PathValue]>,
+    /// The paths at which there is something.
+    pub(crate) there: PathSet,
 }
 
 impl EntityFacts {
@@ -48,7 +51,11 @@ impl EntityFacts {
         let mut each = values.iter().map(key);
         let first = std::array::from_fn(|_| each.next().unwrap_or(PathKey::Unknown));
         let keys = PathKeys::new(first, each.collect());
-        (Self { interned, keys, values }, node)
+        let is_there = |ordinal: usize, _: &Path| {
+            matches!(values.get(ordinal), Some(PathValue::Itself | PathValue::There(_)))
+        };
+        let there = symbols.path_set(var, is_there);
+        (Self { interned, keys, values, there }, node)
     }
 
     /// Returns the literal at the variable's path with this number, where it is known.

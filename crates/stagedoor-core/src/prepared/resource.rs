@@ -10,6 +10,7 @@ use crate::error::{DecideError, RequestError};
 use crate::limits::Limits;
 use crate::node::EntitySymbols;
 use crate::number::{EntityNumber, TypeNumber};
+use crate::path_set::PathSet;
 use crate::symbols::{Path, Step, Symbols, Var};
 use crate::value::{ValueRef, is_within};
 
@@ -30,6 +31,8 @@ pub struct ResourceType {
     parents: Option<Parents>,
     /// Where each path of the resource leads, in order.
     places: Box<[PathTarget]>,
+    /// The paths at which every resource has something that conforms.
+    there: PathSet,
 }
 
 /// Types with their numbers, if they have any.
@@ -75,12 +78,20 @@ impl ResourceType {
             None => Ok(Slot::unsure(step.clone())),
             Some(shape) => shape.slot(step).ok_or_else(|| format!("it has no {step}")),
         };
-        let places = symbols.paths_of(Var::Resource).map(|path| place(path, steps)).collect();
+        let places: Box<[PathTarget]> =
+            symbols.paths_of(Var::Resource).map(|path| place(path, steps)).collect();
+        let slots: Box<[Slot]> = steps.iter().map(slot).collect::<Result<_, _>>()?;
+        let is_there = |ordinal: usize, _: &Path| match places.get(ordinal) {
+            Some(PathTarget::Itself) => true,
+            Some(PathTarget::Slot(number)) => slots.get(*number).is_some_and(|slot| slot.required),
+            Some(PathTarget::NoSlot | PathTarget::Elsewhere) | None => false,
+        };
         Ok(Self {
+            there: symbols.path_set(Var::Resource, is_there),
             name: name.clone(),
             numbering: symbols.numbering,
             number: symbols.type_(name),
-            slots: steps.iter().map(slot).collect::<Result<_, _>>()?,
+            slots,
             is_complete: exact || shape.is_some_and(|shape| shape.is_covered_by(steps)),
             parents: shape.map(|shape| {
                 let names = shape.ancestors().iter();
@@ -130,6 +141,12 @@ impl<'a> Resource<'a> {
     #[inline]
     pub(super) fn numbering(&self) -> u64 {
         self.type_.numbering
+    }
+
+    /// Returns the paths at which there is something, if the resource conforms.
+    #[inline]
+    pub(super) fn there(&self) -> PathSet {
+        self.type_.there
     }
 
     /// Returns how many slots the resource has.
