@@ -4,6 +4,7 @@
 mod entities;
 mod loading;
 mod policies;
+mod resembling;
 mod threads;
 
 use anyhow::{Context as _, Result};

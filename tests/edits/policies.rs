@@ -14,6 +14,7 @@ use stagedoor_tests::runner::holds;
 use stagedoor_tests::trial::{cedar_entity, cedar_request};
 use stagedoor_tests::{faces, loose, typed, world};
 
+use crate::resembling::alike;
 use crate::{for_each_script, random_bytes};
 
 /// What an id stands for.
@@ -70,10 +71,18 @@ impl Model {
 
     /// Returns an engine that was never edited. Without a schema an id is but a position there.
     fn fresh(&self) -> Result<Option<Engine>> {
+        self.built(builder(self.exact))
+    }
+
+    /// Returns the same, made of what another engine was loaded with where that says the same.
+    fn resembling(&self, other: &Engine) -> Result<Option<Engine>> {
+        self.built(builder(self.exact).resembling(other))
+    }
+
+    fn built(&self, mut builder: EngineBuilder) -> Result<Option<Engine>> {
         if self.exact {
             return Ok(None);
         }
-        let mut builder = builder(false);
         for (id, part) in &self.parts {
             builder = match part {
                 Part::Policy(text) | Part::Template(text, _) => builder.policies(id, text),
@@ -293,10 +302,24 @@ fn script(bytes: &[u8], script: &Script, seen: &Tally) -> Result<()> {
             continue;
         }
         let fresh = model.fresh()?;
+        let resembling = model.resembling(&before)?;
         let told = || format!("step {number}: {:#?}", model.parts);
         if let Some(fresh) = &fresh {
             ensure!(engine.revision() == fresh.revision(), "another revision: {}", told());
             ensure!(engine.policies().len() == fresh.policies().len(), "{}", told());
+        }
+        if let (Some(fresh), Some(resembling)) = (&fresh, &resembling) {
+            alike(resembling, fresh).with_context(told)?;
+            for asked in &requests {
+                let (own, fresh) =
+                    (resembling.decide(asked, &entities)?, fresh.decide(asked, &entities)?);
+                ensure!(own.errors() == fresh.errors(), "other errors: {}", told());
+                ensure!(Answer::from(&own) == Answer::from(&fresh), "{asked:?}: {}", told());
+            }
+            if number % 16 == 0 {
+                let asked = requests.first().context("a request")?;
+                faces::agree(resembling, asked, &all).with_context(told)?;
+            }
         }
         let in_order = engine.policies().map(|p| p.id().to_owned());
         let expected = model.parts.iter().filter(|(_, part)| !matches!(part, Part::Template(..)));

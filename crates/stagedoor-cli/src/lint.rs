@@ -113,7 +113,7 @@ fn look(args: &LintArgs, output: &mut Output) -> Result<Ending, Failure> {
     let settings = Settings::read(args.config.as_ref())?;
     let sets = policies(&args.paths, &args.load, output)?;
     let catalog = catalog(&args.catalog)?;
-    let suite = suite(&args.paths, output);
+    let suite = suite(&args.paths, &sets.iter().collect::<Vec<_>>(), output);
     let lint = |policies: &Policies| {
         let mut linter = Linter::new(&policies.engine)
             .with_permissions(policies.permissions.clone())

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &ReportArgs, output: &mut Output) -> Result<Ending, Fail
     let sets = policies(&args.paths, &args.load, output)?;
     let catalog = catalog(&args.catalog)?;
     let mut known = catalog_entities(&catalog);
-    let suite = suite(&args.paths, output);
+    let suite = suite(&args.paths, &sets.iter().collect::<Vec<_>>(), output);
     if let Some(suite) = &suite {
         let uids: std::collections::HashSet<_> = known.iter().map(|e| e.uid.clone()).collect();
         known.extend(suite.entities().filter(|entity| !uids.contains(&entity.uid)));

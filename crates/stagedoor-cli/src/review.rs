@@ -21,9 +21,19 @@ pub(crate) fn policies(
     load: &LoadArgs,
     output: &Output,
 ) -> Result<Vec<Policies>, Failure> {
+    policies_beside(&[], paths, load, output)
+}
+
+/// Loads policies as [`policies`] does, to be held against others.
+pub(crate) fn policies_beside(
+    others: &[Policies],
+    paths: &[PathBuf],
+    load: &LoadArgs,
+    output: &Output,
+) -> Result<Vec<Policies>, Failure> {
     let sources = load.sources(paths, &[], &mut Input::default())?;
     let rules = rules::load(RulePlaces::of(&load.rules, &sources), &load.rule_host)?;
-    let sets = Policies::all(sources, rules, &load.limits()?)?;
+    let sets = Policies::all_beside(others, sources, rules, &load.limits()?)?;
     // Each set has the warnings of all files.
     let mut told = BTreeSet::new();
     for warning in sets.iter().flat_map(|set| set.engine.warnings()) {
@@ -61,8 +71,9 @@ pub(crate) fn catalog_entities(catalog: &Catalog) -> Vec<Entity> {
     catalog.entities().chain(users.map(|user| user.to_entity())).collect()
 }
 
-/// Loads the tests at paths, if there are any; why they cannot be used is a remark.
-pub(crate) fn suite(paths: &[PathBuf], output: &Output) -> Option<TestSuite> {
+/// Loads the tests at paths, if there are any; why they cannot be used is a remark. Of the sets what
+/// their policies say as well is taken over.
+pub(crate) fn suite(paths: &[PathBuf], sets: &[&Policies], output: &Output) -> Option<TestSuite> {
     let rules = match rules::load(
         RulePlaces { named: &[], found: &rules::below(paths), policies: &[] },
         &rules::RuleHostArgs::default(),
@@ -74,6 +85,7 @@ pub(crate) fn suite(paths: &[PathBuf], output: &Output) -> Option<TestSuite> {
         }
     };
     let builder = TestSuite::builder().tests(paths);
+    let builder = sets.iter().fold(builder, |builder, set| builder.resembling(&set.engine));
     match rules.into_iter().fold(builder, |builder, rules| builder.rules(rules)).build() {
         Ok(suite) => Some(suite),
         Err(error) => {

@@ -8,6 +8,7 @@ mod edit;
 mod json;
 mod links;
 mod policies;
+mod reuse;
 mod schema;
 mod schema_size;
 
@@ -39,6 +40,7 @@ use crate::validation::Validation;
 use compile::Compiler;
 pub(crate) use edit::{Change, edited};
 pub(crate) use json::policies_in_json;
+use reuse::{KnownPolicies, Terms};
 
 impl EngineBuilder {
     /// Loads everything.
@@ -110,13 +112,20 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
         shadow,
         unshadowed,
         limits,
+        resembled,
     } = builder;
     let mut report = Report::new(&limits);
     for problem in problems {
         report.add(problem.severity(), || problem);
     }
     let sources = within_limit(sources, &limits, &mut report);
-    let schema = schema::merge(&sources, &limits, &mut report);
+    let head = head(&sources, exact);
+    let terms = Terms { head: &head, compiled: !interpreted, limits: &limits };
+    let known = KnownPolicies::of(&resembled, &terms).filter(|_| !exact);
+    let known = known.as_ref();
+    let schema = known
+        .and_then(KnownPolicies::schema)
+        .or_else(|| schema::merge(&sources, &limits, &mut report).map(Arc::new));
     if schema.is_none() && !exact && !report.has_errors() {
         report.error(|| {
             Problem::error("schema::missing", "there is no schema to validate the policies against")
@@ -136,9 +145,12 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
             report.add(warning.severity(), || warning);
         }
     }
-    let symbols = Symbols::new();
+    let symbols = known.map_or_else(Symbols::new, KnownPolicies::symbols);
     let mut compiler = Compiler::new(symbols, exact, !interpreted, GuardBinder::new(rules, exact));
-    let validated = schema.as_ref().filter(|_| !exact);
+    if let Some(known) = known {
+        (compiler.dereferenced, compiler.hops) = known.reads();
+    }
+    let validated = schema.as_deref().filter(|_| !exact);
     // One for all sources, so that what is alike in different files is checked once.
     let validation = validated.map(|schema| Validation::new(schema, &limits));
     let validation = validation.as_ref();
@@ -146,7 +158,7 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     for (kind, source) in &sources {
         match kind {
             SourceKind::Policies => {
-                policies::load(source, validation, &limits, &mut compiler, &mut report);
+                policies::load(source, known, validation, &limits, &mut compiler, &mut report);
             }
             SourceKind::PoliciesJson => {
                 let links = json::load(source, validation, &limits, &mut compiler, &mut report);
@@ -168,7 +180,6 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
     }
     let warnings = report.warnings;
 
-    let head = head(&sources, exact);
     let Compiler { mut symbols, policies, templates, dereferenced, hops, guards, .. } = compiler;
     let (actions, action_entities) = match validated {
         Some(schema) => actions(schema, &mut symbols),
@@ -201,7 +212,7 @@ fn build(builder: EngineBuilder) -> Result<Engine, LoadError> {
         symbols,
         index: None,
         shapes: Arc::new(shapes),
-        schema: schema.map(Arc::new),
+        schema,
         actions: Arc::new(actions),
         dereferenced: Arc::new(dereferenced),
         hops,

@@ -60,12 +60,31 @@ impl Policies {
         rules: Option<Arc<dyn RuleEvaluator>>,
         limits: &Limits,
     ) -> Result<Vec<Self>, LoadingError> {
-        let rules = rules.unwrap_or_else(|| Arc::new(AbsentRules));
-        let sets = PolicySet::all_within(sources, &PLATFORMS, limits);
-        sets.into_iter().map(|set| Self::of(set, Arc::clone(&rules))).collect()
+        Self::all_beside(&[], sources, rules, limits)
     }
 
-    fn of(set: PolicySet, rules: Arc<dyn RuleEvaluator>) -> Result<Self, LoadingError> {
+    /// Loads policies as [`all`](Self::all) does, to be held against others: what both have word
+    /// for word is not read again.
+    ///
+    /// # Errors
+    ///
+    /// As [`all`](Self::all).
+    pub fn all_beside(
+        others: &[Self],
+        sources: PolicySources,
+        rules: Option<Arc<dyn RuleEvaluator>>,
+        limits: &Limits,
+    ) -> Result<Vec<Self>, LoadingError> {
+        let rules = rules.unwrap_or_else(|| Arc::new(AbsentRules));
+        let sets = PolicySet::all_within(sources, &PLATFORMS, limits);
+        sets.into_iter().map(|set| Self::of(set, others, Arc::clone(&rules))).collect()
+    }
+
+    fn of(
+        set: PolicySet,
+        others: &[Self],
+        rules: Arc<dyn RuleEvaluator>,
+    ) -> Result<Self, LoadingError> {
         let mut permissions = Permissions::known()?;
         let set = match set.is_about(stagedoor_backstage::VOCABULARY.name) {
             true => {
@@ -74,7 +93,8 @@ impl Policies {
             }
             false => set,
         };
-        let engine = set.builder().rules(rules).build()?;
+        let builder = others.iter().fold(set.builder(), |b, other| b.resembling(&other.engine));
+        let engine = builder.rules(rules).build()?;
         let platform = engine.schema().map_or(Platform::Cedar, Platform::of);
         let enforced = match platform {
             Platform::Kubernetes => stagedoor_kubernetes::enforced_policies(&engine)?,

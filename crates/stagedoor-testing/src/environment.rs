@@ -75,6 +75,8 @@ pub(crate) struct Engines {
     rules: Option<Arc<dyn RuleEvaluator>>,
     limits: Limits,
     manifest: ManifestUse,
+    /// Engines of which policies may be taken over.
+    pub(crate) resembled: Vec<Engine>,
 }
 
 impl Engines {
@@ -84,7 +86,8 @@ impl Engines {
         limits: Limits,
         manifest: ManifestUse,
     ) -> Self {
-        Self { loaded: HashMap::new(), known: None, rules, limits, manifest }
+        let (loaded, resembled) = (HashMap::new(), Vec::new());
+        Self { loaded, known: None, rules, limits, manifest, resembled }
     }
 
     /// Returns all engines that were loaded.
@@ -135,6 +138,7 @@ impl Engines {
             Some(rules) => builder.rules(Arc::clone(rules)),
             None => builder,
         };
+        let builder = self.resembled.iter().fold(builder, |b, engine| b.resembling(engine));
         let engine = builder.build().map_err(|error| TestError::from(&error))?;
         let engine = match about {
             (_, false) => engine,

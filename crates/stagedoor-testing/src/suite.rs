@@ -76,6 +76,7 @@ pub struct TestSuiteBuilder {
     rules: Option<Arc<dyn RuleEvaluator>>,
     limits: Limits,
     manifest: ManifestUse,
+    resembled: Vec<Engine>,
 }
 
 impl TestSuiteBuilder {
@@ -97,6 +98,14 @@ impl TestSuiteBuilder {
     #[must_use]
     pub fn rules(mut self, rules: Arc<dyn RuleEvaluator>) -> Self {
         self.rules = Some(rules);
+        self
+    }
+
+    /// Names an engine of policies that are mostly those of the tests, so that they need not be
+    /// read again; see [`EngineBuilder::resembling`](stagedoor_core::EngineBuilder::resembling).
+    #[must_use]
+    pub fn resembling(mut self, engine: &Engine) -> Self {
+        self.resembled.push(engine.clone());
         self
     }
 
@@ -122,6 +131,7 @@ impl TestSuiteBuilder {
     pub fn build(self) -> Result<TestSuite, TestError> {
         let started = Instant::now();
         let mut engines = Engines::new(self.rules, self.limits, self.manifest);
+        engines.resembled = self.resembled;
         let mut error = TestError::default();
         let mut files = Vec::new();
         for path in read::find(&self.paths)? {

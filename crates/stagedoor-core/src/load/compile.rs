@@ -16,7 +16,10 @@ use crate::parse;
 use crate::policy::{ActionScope, Body, EntityScope, Form, Origin, Slots, StoredPolicy, Template};
 use crate::problem::Problem;
 use crate::source::Source;
+use crate::statement::annotation_part;
 use crate::symbols::Symbols;
+
+use super::reuse::Known;
 
 /// Everything compiled so far.
 pub(super) struct Compiler {
@@ -158,10 +161,35 @@ impl Compiler {
             (Some(id), _) | (None, Some(id)) => id,
             (None, None) => positional_id(position),
         };
-        // Sources are limited to far less than 4 GiB.
-        let offset = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let form = Form::Text(offset(span.start)..offset(span.end));
-        self.add(id, tree, Origin { source: Arc::clone(source), form })
+        self.add(id, tree, Origin { source: Arc::clone(source), form: text_form(span) })
+    }
+
+    /// Adds a policy whose text another engine was loaded with, of whose numbering this one is.
+    pub(super) fn add_known(
+        &mut self,
+        known: Known<'_>,
+        source: &Arc<Source>,
+    ) -> Result<(), AddError> {
+        let Known { position, span, policy } = known;
+        // Else it was called by its position there, or by whoever edited the engine.
+        let id = match annotation_part(policy.body.text(), "id") {
+            Some(_) => policy.id.clone(),
+            None => positional_id(position),
+        };
+        if !self.ids.insert(id.clone()) {
+            return Err(AddError::Duplicate(id));
+        }
+        let body = &policy.body;
+        let origin = Origin { source: Arc::clone(source), form: text_form(&span) };
+        let body = Body {
+            clauses: body.clauses.clone(),
+            exprs: body.exprs.clone(),
+            annotations: body.annotations.clone(),
+            guards: body.guards.clone(),
+            origin,
+        };
+        self.policies.push(StoredPolicy { id, body: Arc::new(body), ..policy.clone() });
+        Ok(())
     }
 
     /// Adds a policy or template that was read from JSON; returns its id.
@@ -301,6 +329,12 @@ impl Compiler {
             }
         }
     }
+}
+
+fn text_form(span: &Range<usize>) -> Form {
+    // Sources are limited to far less than 4 GiB.
+    let offset = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Form::Text(offset(span.start)..offset(span.end))
 }
 
 /// Returns whether two trees are the same policy.

@@ -178,7 +178,7 @@ impl Editor {
             return;
         }
         compiler.named = Some(id.clone());
-        policies::load(&source, validation.as_ref(), limits, compiler, report);
+        policies::load(&source, None, validation.as_ref(), limits, compiler, report);
         compiler.named = None;
         let guards = compiler.policies.iter().map(|policy| &policy.body);
         let guards = guards.chain(compiler.templates.values().map(|template| &template.body));

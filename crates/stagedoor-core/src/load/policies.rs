@@ -9,6 +9,7 @@ use cedar_policy_core::ast;
 
 use super::Report;
 use super::compile::{Compiler, id_annotation, positional_id};
+use super::reuse::{Known, KnownPolicies};
 use crate::error::error_chain;
 use crate::limits::{Limits, raise};
 use crate::parse;
@@ -27,8 +28,10 @@ struct Chunk<'a> {
 }
 
 #[derive(Default)]
-struct ParsedChunk {
+struct ParsedChunk<'k> {
     trees: Vec<Tree>,
+    /// Those that need no parsing.
+    known: Vec<Known<'k>>,
     /// Problems and their places in the source; a place costs time to tell as a line, so
     /// that is left for those that are reported.
     problems: Vec<(Severity, Problem, Range<usize>)>,
@@ -42,9 +45,10 @@ struct Tree {
     tree: ast::Template,
 }
 
-/// Loads all policies of a text.
+/// Loads all policies of a text, those that are known without reading them.
 pub(super) fn load(
     source: &Arc<Source>,
+    known: Option<&KnownPolicies<'_>>,
     validation: Option<&Validation>,
     limits: &Limits,
     compiler: &mut Compiler,
@@ -73,24 +77,36 @@ pub(super) fn load(
             if enough.load(Ordering::Relaxed) {
                 return ParsedChunk::default();
             }
-            parse_chunk(chunk, source, validation)
+            parse_chunk(chunk, source, known, validation)
         },
         |parsed| {
             for (severity, problem, place) in parsed.problems {
                 report.add(severity, || problem.at(source, place));
             }
             enough.store(report.is_full(), Ordering::Relaxed);
+            let mut known = parsed.known.into_iter().peekable();
             for Tree { position, span, base, tree } in parsed.trees {
+                while let Some(known) = known.next_if(|known| known.position < position) {
+                    add_known(known, source, compiler, report);
+                }
                 if let Err(error) = compiler.add_text(tree, position, source, &span) {
                     let label = error.label();
                     let place = label.map_or(span, |label| base + label.start..base + label.end);
                     report.error(|| compiler.problem(error).at(source, place));
                 }
             }
+            known.for_each(|known| add_known(known, source, compiler, report));
         },
     );
     if let Err(reason) = result {
         report.error(|| Problem::error("policies::load", reason));
+    }
+}
+
+fn add_known(known: Known<'_>, source: &Arc<Source>, compiler: &mut Compiler, report: &mut Report) {
+    let span = known.span.clone();
+    if let Err(error) = compiler.add_known(known, source) {
+        report.error(|| compiler.problem(error).at(source, span));
     }
 }
 
@@ -132,10 +148,29 @@ fn refused_problem(reason: &RefusalReason, limits: &Limits) -> Problem {
     }
 }
 
-fn parse_chunk(chunk: &Chunk<'_>, source: &Source, validation: Option<&Validation>) -> ParsedChunk {
+fn parse_chunk<'k>(
+    chunk: &Chunk<'_>,
+    source: &Source,
+    known: Option<&KnownPolicies<'k>>,
+    validation: Option<&Validation>,
+) -> ParsedChunk<'k> {
     let mut parsed = ParsedChunk::default();
-    if parse_together(chunk, source, &mut parsed).is_none() {
-        parse_each(chunk, source, &mut parsed);
+    let known = |statement: &Statement| known?.get(source.text.get(statement.span.clone())?);
+    let mut position = chunk.first_position;
+    for run in chunk.statements.chunk_by(|a, b| known(a).is_some() == known(b).is_some()) {
+        if run.first().is_some_and(|statement| known(statement).is_some()) {
+            let named = (position..).zip(run);
+            parsed.known.extend(named.filter_map(|(position, statement)| {
+                let (span, policy) = (statement.span.clone(), known(statement)?);
+                Some(Known { position, span, policy })
+            }));
+        } else {
+            let run = Chunk { first_position: position, statements: run };
+            if parse_together(&run, source, &mut parsed).is_none() {
+                parse_each(&run, source, &mut parsed);
+            }
+        }
+        position += run.len();
     }
     if let Some(validation) = validation {
         validate(&mut parsed, validation);
@@ -145,7 +180,7 @@ fn parse_chunk(chunk: &Chunk<'_>, source: &Source, validation: Option<&Validatio
 }
 
 /// Parses a chunk that has no mistake in its syntax; `None` otherwise.
-fn parse_together(chunk: &Chunk<'_>, source: &Source, parsed: &mut ParsedChunk) -> Option<()> {
+fn parse_together(chunk: &Chunk<'_>, source: &Source, parsed: &mut ParsedChunk<'_>) -> Option<()> {
     let base = chunk.statements.first()?.span.start;
     let text = source.text.get(base..chunk.statements.last()?.span.end)?;
     let spans = chunk.statements.iter().map(|s| s.span.start - base..s.span.end - base);
@@ -156,12 +191,12 @@ fn parse_together(chunk: &Chunk<'_>, source: &Source, parsed: &mut ParsedChunk) 
         let tree = node.to_template(id).ok()?;
         Some(Tree { position, span: statement.span.clone(), base, tree })
     });
-    parsed.trees = trees.collect::<Option<_>>()?;
+    parsed.trees.extend(trees.collect::<Option<Vec<_>>>()?);
     Some(())
 }
 
 /// Parses a chunk statement by statement, so that each tells its own mistakes.
-fn parse_each(chunk: &Chunk<'_>, source: &Source, parsed: &mut ParsedChunk) {
+fn parse_each(chunk: &Chunk<'_>, source: &Source, parsed: &mut ParsedChunk<'_>) {
     for (position, statement) in (chunk.first_position..).zip(chunk.statements) {
         let span = statement.span.clone();
         let base = span.start;
@@ -181,7 +216,7 @@ fn parse_each(chunk: &Chunk<'_>, source: &Source, parsed: &mut ParsedChunk) {
     }
 }
 
-fn validate(parsed: &mut ParsedChunk, validation: &Validation) {
+fn validate(parsed: &mut ParsedChunk<'_>, validation: &Validation) {
     let findings = validation.trees(parsed.trees.iter().map(|tree| &tree.tree));
     if findings.is_empty() {
         return;
