@@ -16,7 +16,11 @@ pub(crate) fn bound(given: &BoundFixture) -> Result<Bound, String> {
         (None, Some(text)) => (BoundKind::Always, text),
         _ => return Err("a bound has either `never` or `always`".to_owned()),
     };
-    Bound::parse(kind, text).map_err(|e| e.to_string())
+    let bound = Bound::parse(kind, text).map_err(|e| e.to_string())?;
+    match &given.if_allowed {
+        Some(action) => bound.if_allowed(action).map_err(|e| e.to_string()),
+        None => Ok(bound),
+    }
 }
 
 /// Looks whether a bound holds for all requests.

@@ -271,6 +271,9 @@ pub(crate) struct BoundFixture {
     pub(crate) never: Option<String>,
     /// What every request must be allowed, written in the same way.
     pub(crate) always: Option<String>,
+    /// An action, such as `Action::"write"`: only requests count that would be allowed with it, of the
+    /// same principal for the same resource. Whoever may write may read.
+    pub(crate) if_allowed: Option<String>,
 }
 
 /// A decision that is ruled out.

@@ -49,6 +49,7 @@ mod file;
 pub mod format;
 pub mod html;
 mod invariant;
+mod json_schema;
 mod list_question;
 pub mod mutation;
 mod names;
@@ -75,6 +76,7 @@ use std::path::Path;
 
 pub use clause_tree::ClauseKind;
 pub use coverage::Coverage;
+pub use json_schema::file_schema;
 pub use mutation::Mutation;
 pub use problem::{Problem, TestError};
 pub use report::{
@@ -85,16 +87,6 @@ pub use request_space::{RequestSpace, SpaceRequest};
 pub use shortfall::Shortfall;
 pub use suite::{Options, Progress, TestSuite, TestSuiteBuilder};
 pub use suppression::UnusedSuppression;
-
-/// Returns the JSON Schema of test files.
-#[must_use]
-pub fn file_schema() -> serde_json::Value {
-    let mut schema = schemars::schema_for!(file::TestFile).to_value();
-    if let Some(object) = schema.as_object_mut() {
-        object.insert("title".to_owned(), "Stagedoor policy tests".into());
-    }
-    schema
-}
 
 /// Runs all tests below a directory, for a `#[test]`:
 ///

@@ -16,37 +16,69 @@ use crate::environment::{Platform, TestEnvironment, parse_entities};
 use crate::file::{Action, Case, UserFixture};
 use crate::selection::ListQuestion;
 
-/// The keys that a request of each platform has.
-const BACKSTAGE: [&str; 8] =
-    ["user", "service", "groups", "permission", "entity", "template", "task", "action"];
-const ADMISSION: [&str; 12] = [
-    "user",
-    "groups",
-    "uid",
-    "extra",
-    "operation",
-    "object",
-    "oldObject",
-    "apiGroup",
-    "resource",
-    "subresource",
-    "namespace",
-    "resourceName",
+/// What a case of one platform has.
+pub(crate) struct CaseKind {
+    pub(crate) platform: Platform,
+    /// The key that makes it one.
+    pub(crate) key: &'static str,
+    /// The keys that its request has.
+    pub(crate) keys: &'static [&'static str],
+    /// Those that it cannot do without.
+    pub(crate) required: &'static [&'static str],
+}
+
+/// The cases of each platform.
+pub(crate) const CASE_KINDS: [CaseKind; 4] = [
+    CaseKind {
+        platform: Platform::Backstage,
+        key: "permission",
+        keys: &["user", "service", "groups", "permission", "entity", "template", "task", "action"],
+        required: &["permission"],
+    },
+    CaseKind {
+        platform: Platform::Kubernetes,
+        key: "verb",
+        keys: &[
+            "user",
+            "groups",
+            "uid",
+            "extra",
+            "verb",
+            "apiGroup",
+            "resource",
+            "subresource",
+            "namespace",
+            "resourceName",
+            "path",
+        ],
+        required: &["verb", "user"],
+    },
+    CaseKind {
+        platform: Platform::Admission,
+        key: "operation",
+        keys: &[
+            "user",
+            "groups",
+            "uid",
+            "extra",
+            "operation",
+            "object",
+            "oldObject",
+            "apiGroup",
+            "resource",
+            "subresource",
+            "namespace",
+            "resourceName",
+        ],
+        required: &["operation", "user", "resource"],
+    },
+    CaseKind {
+        platform: Platform::Cedar,
+        key: "principal",
+        keys: &["principal", "action", "resource", "context", "entities"],
+        required: &["principal", "action", "resource"],
+    },
 ];
-const KUBERNETES: [&str; 11] = [
-    "user",
-    "groups",
-    "uid",
-    "extra",
-    "verb",
-    "apiGroup",
-    "resource",
-    "subresource",
-    "namespace",
-    "resourceName",
-    "path",
-];
-const CEDAR: [&str; 5] = ["principal", "action", "resource", "context", "entities"];
 
 /// A request, and a command that explains its decision.
 pub(crate) struct Question {
@@ -59,23 +91,19 @@ pub(crate) struct Question {
 
 /// Returns the platform that a case's request belongs to.
 pub(crate) fn platform(case: &Case) -> Result<Platform, String> {
-    let platform = match (&case.permission, &case.verb, &case.operation, &case.principal) {
-        (Some(_), None, None, None) => Platform::Backstage,
-        (None, Some(_), None, None) => Platform::Kubernetes,
-        (None, None, Some(_), None) => Platform::Admission,
-        (None, None, None, Some(_)) => Platform::Cedar,
-        _ => {
-            return Err("a case has one of `permission` (Backstage), `verb` (Kubernetes), \
-                        `operation` (Kubernetes admission) and `principal` (Cedar)"
-                .to_owned());
-        }
+    let asks = |key: &str| match key {
+        "permission" => case.permission.is_some(),
+        "verb" => case.verb.is_some(),
+        "operation" => case.operation.is_some(),
+        _ => case.principal.is_some(),
     };
-    let own: &[&str] = match platform {
-        Platform::Backstage => &BACKSTAGE,
-        Platform::Kubernetes => &KUBERNETES,
-        Platform::Admission => &ADMISSION,
-        Platform::Cedar => &CEDAR,
+    let mut kinds = CASE_KINDS.iter().filter(|kind| asks(kind.key));
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else {
+        return Err("a case has one of `permission` (Backstage), `verb` (Kubernetes), \
+                    `operation` (Kubernetes admission) and `principal` (Cedar)"
+            .to_owned());
     };
+    let (platform, own) = (kind.platform, kind.keys);
     let foreign = case.foreign(own);
     if foreign.is_empty() {
         return Ok(platform);

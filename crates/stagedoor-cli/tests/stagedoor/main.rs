@@ -5,6 +5,7 @@ mod demo;
 mod diff;
 mod discover;
 mod documents;
+mod file_schema;
 mod formats;
 mod guide;
 mod hostile;
