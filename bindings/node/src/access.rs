@@ -7,7 +7,7 @@ use napi::{Task, ValueType};
 use napi_derive::napi;
 use serde::Serialize;
 use stagedoor_backstage::{Catalog, Principal, Resource};
-use stagedoor_review::diff::{AccessRow, Comparison, Direction, Meaning, PolicyChanges};
+use stagedoor_review::diff::{AccessRow, Cases, Comparison, Direction, Meaning, PolicyChanges};
 use stagedoor_testing::RequestSpace;
 use stagedoor_wire::{Explanation, WireError};
 
@@ -209,7 +209,8 @@ impl Compare {
         let unread = |error: &dyn std::error::Error| {
             Failure::new("internal::parse", format!("policies cannot be compared: {error}"))
         };
-        let mut meaning = Meaning::of(&old.engine, &new.engine).map_err(|error| unread(&error))?;
+        let mut meaning =
+            Meaning::of(&old.engine, &new.engine, Cases::Kept).map_err(|error| unread(&error))?;
         if let Some(meaning) = &mut meaning {
             meaning.name_people(&comparison);
         }

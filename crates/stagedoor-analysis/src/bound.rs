@@ -5,14 +5,16 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use cedar_policy::{Policy, PolicySet, Schema, ValidationMode, Validator};
-use stagedoor_core::Decision;
+use cedar_policy_core::ast::EntityUID;
+use stagedoor_core::{Decision, Effect};
 
 use crate::compare::some_permit;
 use crate::evaluate::applies;
+use crate::formula::Formula;
 use crate::library::Library;
 use crate::policy::ParsedPolicy;
 use crate::question::Question;
-use crate::schema::Environment;
+use crate::schema::{Environment, SchemaView};
 use crate::search::{SearchOutcome, Side, search_among};
 use crate::stack::with_stack;
 use crate::witness::Witness;
@@ -56,6 +58,8 @@ pub struct Bound {
     kind: BoundKind,
     policy: Arc<ParsedPolicy>,
     cedar: Policy,
+    /// The action that must be allowed as well for the bound to speak of a request.
+    if_allowed: Option<EntityUID>,
 }
 
 /// Why a bound cannot be used.
@@ -68,6 +72,9 @@ pub enum BoundError {
     /// It does not fit the schema.
     #[error("it does not fit the schema: {0}")]
     Schema(String),
+    /// What is to be allowed as well is no action.
+    #[error("`{0}` is not an action of the schema; write one as `Action::\"read\"`")]
+    Action(String),
     /// No request that conforms to the schema is one that it speaks of.
     #[error("it speaks of no request that the schema has")]
     Empty,
@@ -123,7 +130,41 @@ impl Bound {
         let cedar = Policy::parse(None, format!("permit\n{text}\n;"))
             .map_err(|e| BoundError::Syntax(causes(&e)))?;
         let policy = Arc::new(ParsedPolicy::of_tree(cedar.as_ref()));
-        Ok(Self { kind, policy, cedar })
+        Ok(Self { kind, policy, cedar, if_allowed: None })
+    }
+
+    /// Restricts the bound to requests that would be allowed with this action, such as
+    /// `Action::"write"`: whoever may write may read.
+    ///
+    /// # Errors
+    ///
+    /// [`BoundError::Action`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stagedoor_analysis::{Bound, BoundKind, Library};
+    /// use stagedoor_core::Engine;
+    ///
+    /// let engine = Engine::builder()
+    ///     .schema("s", "entity User; entity Doc { owner: User, draft: Bool };
+    ///         action read, write appliesTo { principal: User, resource: Doc };")
+    ///     .policies("p", r#"
+    ///         @id("own") permit (principal, action, resource) when { resource.owner == principal };
+    ///         @id("draft") forbid (principal, action == Action::"read", resource)
+    ///         when { resource.draft };"#)
+    ///     .build()?;
+    /// let library = Library::of(&engine).ok_or("no schema")?;
+    /// let reads = Bound::parse(BoundKind::Always, r#"(principal, action == Action::"read", resource)"#)?;
+    /// let whoever_writes = reads.if_allowed(r#"Action::"write""#)?;
+    /// assert_eq!(whoever_writes.violations(&library)?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn if_allowed(mut self, action: &str) -> Result<Self, BoundError> {
+        let action: EntityUID =
+            action.parse().map_err(|_| BoundError::Action(action.to_owned()))?;
+        self.if_allowed = Some(action);
+        Ok(self)
     }
 
     /// Returns what the bound says of its requests.
@@ -146,6 +187,9 @@ impl Bound {
         let set = self.validated(own)?;
         let is_meant = |witness: &Witness| applies(&set, own, witness);
         let schema = library.schema();
+        if let Some(action) = self.if_allowed.as_ref().filter(|a| !schema.actions.contains_key(a)) {
+            return Err(BoundError::Action(action.to_string()));
+        }
         let mut violations = Vec::new();
         let mut speaks = false;
         let matching =
@@ -156,28 +200,38 @@ impl Bound {
             if speaks_of.is_false() {
                 continue;
             }
-            question.require(&speaks_of);
+            let environment = Arc::clone(env);
+            let given = match self.given(library, env) {
+                Given::Nothing => continue,
+                // Nobody may do what must be allowed as well.
+                Given::Never => {
+                    speaks = true;
+                    continue;
+                }
+                Given::Unknown(reason) => {
+                    speaks = true;
+                    let reasons = BTreeSet::from([reason]);
+                    violations.push(Violation::Undecided { environment, reasons });
+                    continue;
+                }
+                Given::If(given) => Some(given),
+                Given::Always => None,
+            };
             speaks = true;
             let found = match self.kind {
                 BoundKind::Never => {
-                    let side = Side { library, wanted: Decision::Allow, is_forbidden: false };
-                    let make = || {
-                        let mut question = Question::new(schema, env);
-                        let speaks_of = question.translator().permits(&self.policy);
-                        question.require(&speaks_of);
-                        question
-                    };
-                    some_permit(&make, env, library, &[side], &is_meant)
+                    let sides = sides(Side::new(library, Decision::Allow), given.as_ref());
+                    let make = || self.question(schema, env, given.as_ref());
+                    some_permit(&make, env, library, &sides, &is_meant)
                 }
-                BoundKind::Always => self.denied(question, library, env, &is_meant),
+                BoundKind::Always => self.denied(library, env, given.as_ref(), &is_meant),
             };
-            let environment = Arc::clone(env);
             violations.extend(match found {
                 SearchOutcome::Nothing => None,
                 SearchOutcome::Witness(witness, reasons) => Some(Violation::Proved {
                     environment,
                     witness,
-                    policies: reasons.into_iter().flatten().collect(),
+                    policies: reasons.into_iter().next().unwrap_or_default(),
                 }),
                 SearchOutcome::Undecided(reasons) => {
                     Some(Violation::Undecided { environment, reasons })
@@ -187,17 +241,67 @@ impl Bound {
         if speaks { Ok(violations) } else { Err(BoundError::Empty) }
     }
 
+    /// Returns a question about the requests that the bound speaks of.
+    fn question<'q>(
+        &self,
+        schema: &'q SchemaView,
+        env: &'q Environment,
+        given: Option<&GivenAction<'_>>,
+    ) -> Question<'q> {
+        let mut question = Question::new(schema, env);
+        let speaks_of = question.translator().permits(&self.policy);
+        question.require(&speaks_of);
+        if let Some(given) = given {
+            let mut translator = question.translator_about(given.env);
+            let any: Vec<Formula> =
+                given.permits.iter().map(|policy| translator.permits(policy)).collect();
+            let allowed = Formula::any(any);
+            question.require(&allowed);
+        }
+        question
+    }
+
+    /// Returns what must be allowed as well, for requests of an environment.
+    fn given<'l>(&self, library: &'l Library<'l>, env: &Environment) -> Given<'l> {
+        let Some(action) = &self.if_allowed else { return Given::Always };
+        let schema = library.schema();
+        let is_same = |other: &&Arc<Environment>| {
+            other.action == *action
+                && other.principal == env.principal
+                && other.resource == env.resource
+        };
+        let Some(other) = schema.environments.iter().find(is_same) else { return Given::Nothing };
+        if other.context != env.context {
+            let (one, other) = (&env.action, &other.action);
+            return Given::Unknown(format!("the contexts of `{one}` and `{other}` differ"));
+        }
+        let mut permits = Vec::new();
+        for number in library.of_effect(Effect::Permit) {
+            match library.parsed(number) {
+                Ok(policy) if policy.scope.may_match(other, schema) => permits.push(policy),
+                Ok(_) => {}
+                Err(error) => return Given::Unknown(error.to_string()),
+            }
+        }
+        if permits.is_empty() {
+            return Given::Never;
+        }
+        Given::If(GivenAction { library, env: other, permits })
+    }
+
     /// Looks for a request that is denied: because nothing permits it, or by one of the forbids.
     fn denied(
         &self,
-        mut question: Question<'_>,
         library: &Library<'_>,
         env: &Environment,
+        given: Option<&GivenAction<'_>>,
         is_meant: &dyn Fn(&Witness) -> Result<bool, String>,
     ) -> SearchOutcome {
-        let side = |is_forbidden| [Side { library, wanted: Decision::Deny, is_forbidden }];
+        let side = |is_forbidden| {
+            sides(Side { is_forbidden, ..Side::new(library, Decision::Deny) }, given)
+        };
         let schema = library.schema();
-        let first = search_among(&mut question, &side(false), is_meant);
+        let first = search_among(&mut self.question(schema, env, given), &side(false), is_meant);
         if matches!(first, SearchOutcome::Witness(..)) {
             return first;
         }
@@ -205,7 +309,7 @@ impl Bound {
             SearchOutcome::Undecided(reasons) => reasons,
             _ => BTreeSet::new(),
         };
-        for number in library.of_effect(stagedoor_core::Effect::Forbid) {
+        for number in library.of_effect(Effect::Forbid) {
             let policy = match library.parsed(number) {
                 Ok(policy) => policy,
                 Err(error) => return SearchOutcome::Undecided(BTreeSet::from([error.to_string()])),
@@ -213,10 +317,8 @@ impl Bound {
             if !policy.scope.may_match(env, schema) {
                 continue;
             }
-            let mut question = Question::new(schema, env);
-            let speaks_of = question.translator().permits(&self.policy);
+            let mut question = self.question(schema, env, given);
             let denies = question.translator().forbids(&policy);
-            question.require(&speaks_of);
             question.require(&denies);
             match search_among(&mut question, &side(true), is_meant) {
                 SearchOutcome::Nothing => {}
@@ -240,6 +342,35 @@ impl Bound {
         let first = result.validation_errors().next().map(ToString::to_string);
         first.map_or(Ok(set), |first| Err(refused(first)))
     }
+}
+
+/// What is known of an action that must be allowed as well.
+enum Given<'l> {
+    /// There is none.
+    Always,
+    /// The schema has no such request.
+    Nothing,
+    /// No policy permits it.
+    Never,
+    /// It is allowed for some.
+    If(GivenAction<'l>),
+    /// Whether it is cannot be asked, for this reason.
+    Unknown(String),
+}
+
+/// An action that must be allowed as well.
+struct GivenAction<'l> {
+    library: &'l Library<'l>,
+    env: &'l Environment,
+    /// Those that may apply to it, whatever guards say.
+    permits: Vec<Arc<ParsedPolicy>>,
+}
+
+/// Returns what decides: the bound's own side first.
+fn sides<'s>(own: Side<'s>, given: Option<&GivenAction<'s>>) -> Vec<Side<'s>> {
+    let as_well = given
+        .map(|given| Side { about: Some(given.env), ..Side::new(given.library, Decision::Allow) });
+    std::iter::once(own).chain(as_well).collect()
 }
 
 /// Returns an error with what caused it, on one line.

@@ -6,15 +6,19 @@
 //! that both sets have cost nothing until they stand in the way. Narrowing is the same the other
 //! way round.
 
+mod difference;
 mod replacement;
 
+pub use difference::{Difference, Differences, Direction, Finding, Verdict};
 pub use replacement::ReplacementEffect;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stagedoor_core::{Decision, Effect, PolicyInfo};
+use stagedoor_core::{Decision, Effect, EntityUid, PolicyInfo};
+
+use difference::FoundKinds;
 
 use crate::formula::Formula;
 use crate::library::Library;
@@ -25,117 +29,46 @@ use crate::search::{SearchOutcome, Side, decided_by, search, search_among};
 use crate::stack::with_stack;
 use crate::witness::Witness;
 
-/// Which way a decision goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// What was denied is allowed.
-    Widened,
-    /// What was allowed is denied.
-    Narrowed,
-}
-
-/// What is known of one difference.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Finding {
-    /// Both sets decide this request, and differently.
-    Proved {
-        /// The request.
-        witness: Box<Witness>,
-        /// The policies that determine the old decision.
-        before: Vec<String>,
-        /// The policies that determine the new decision.
-        after: Vec<String>,
-    },
-    /// Whether there is a difference was not found out; these are the reasons.
-    Undecided(BTreeSet<String>),
-}
-
-/// A difference between two policy sets: by one policy, for one kind of request.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Difference {
-    /// Which way it goes.
-    pub direction: Direction,
-    /// The types and the action of the requests.
-    pub environment: Arc<Environment>,
-    /// The policy that only one of the sets has; nothing where the schema is what differs.
-    pub policy: Option<Arc<ParsedPolicy>>,
-    /// What is known of it.
-    pub finding: Finding,
-}
-
-/// What differs between two policy sets.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Differences {
-    /// All differences, in the order of the policies.
-    pub all: Vec<Difference>,
-    /// Policies that only the old set has, by what they say.
-    pub removed: usize,
-    /// Policies that only the new set has, by what they say.
-    pub added: usize,
-    /// The entity types and actions that the schemas do not say the same of.
-    pub schema: BTreeSet<String>,
-}
-
-/// What is known of two policy sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// They decide every request alike.
-    Equal,
-    /// The new one allows more, and nothing less.
-    Widened,
-    /// The new one allows less, and nothing more.
-    Narrowed,
-    /// The new one allows more here and less there.
-    Both,
-    /// That is not known for all requests.
-    Undecided,
-}
-
-impl Differences {
-    /// Returns what is known. What is proved stands also where something else is undecided: then
-    /// [`is_undecided`](Self::is_undecided) says so.
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        let is = |direction| {
-            self.all.iter().any(|difference| {
-                difference.direction == direction
-                    && matches!(difference.finding, Finding::Proved { .. })
-            })
-        };
-        match (is(Direction::Widened), is(Direction::Narrowed)) {
-            (true, true) => Verdict::Both,
-            (true, false) => Verdict::Widened,
-            (false, true) => Verdict::Narrowed,
-            (false, false) if self.is_undecided() => Verdict::Undecided,
-            (false, false) => Verdict::Equal,
-        }
-    }
-
-    /// Returns whether something was not found out.
-    #[must_use]
-    pub fn is_undecided(&self) -> bool {
-        self.all.iter().any(|difference| matches!(difference.finding, Finding::Undecided(_)))
-    }
-}
-
 /// Compares two policy sets.
 ///
 /// # Errors
 ///
 /// [`ParseError`] if a policy cannot be read again.
 pub fn compare<'e>(old: &Library<'e>, new: &Library<'e>) -> Result<Differences, ParseError> {
-    with_stack(|| compared(old, new))
+    compare_keeping(old, new, &|difference, _| difference)
 }
 
-fn compared<'e>(old: &Library<'e>, new: &Library<'e>) -> Result<Differences, ParseError> {
+/// Makes of a difference what is kept of it; and whether it is the first that is proved, or not
+/// decided, of its policy and its types of principal and resource.
+pub type Keep<'k, T> = &'k (dyn Fn(Difference, bool) -> T + Sync);
+
+/// Compares two policy sets, and keeps of each difference what `keep` makes of it once it is found:
+/// of very many, the requests that prove them are most of the memory.
+///
+/// # Errors
+///
+/// As [`compare`].
+pub fn compare_keeping<'e, T: Send>(
+    old: &Library<'e>,
+    new: &Library<'e>,
+    keep: Keep<'_, T>,
+) -> Result<Differences<T>, ParseError> {
+    with_stack(|| compared(old, new, keep))
+}
+
+fn compared<'e, T: Send>(
+    old: &Library<'e>,
+    new: &Library<'e>,
+    keep: Keep<'_, T>,
+) -> Result<Differences<T>, ParseError> {
     let (only_old, only_new) = only_in_one(old, new)?;
-    let mut found =
-        Differences { removed: only_old.len(), added: only_new.len(), ..Differences::default() };
+    let mut found = Differences {
+        all: Vec::new(),
+        removed: only_old.len(),
+        added: only_new.len(),
+        schema: BTreeSet::new(),
+        found: FoundKinds::default(),
+    };
     let ways = [
         DirectedComparison { direction: Direction::Widened, allows: new, denies: old },
         DirectedComparison { direction: Direction::Narrowed, allows: old, denies: new },
@@ -171,7 +104,7 @@ fn compared<'e>(old: &Library<'e>, new: &Library<'e>) -> Result<Differences, Par
             let forbids = forbids.iter().filter(|policy| policy.effect == Effect::Forbid);
             tasks.extend(tasks_of(forbids, env, schema, Task::Forbid));
         }
-        found.all.extend(way.run(schema, &tasks));
+        found.all.extend(way.run(schema, &tasks, keep, &mut found.found));
     }
     for (differing, environment) in shared {
         let names: Vec<String> = differing.into_iter().map(|name| format!("`{name}`")).collect();
@@ -179,37 +112,41 @@ fn compared<'e>(old: &Library<'e>, new: &Library<'e>) -> Result<Differences, Par
             "the schemas differ in {}: requests that only one of them takes are not compared",
             names.join(", ")
         );
-        found.all.push(Difference {
+        let difference = Difference {
             direction: Direction::Widened,
             environment,
             policy: None,
             finding: Finding::Undecided(BTreeSet::from([reason])),
-        });
+        };
+        found.found.add(FoundKinds::of(&difference));
+        found.all.push(keep(difference, true));
     }
     Ok(found)
 }
 
 type Policies = Vec<Arc<ParsedPolicy>>;
 
+/// What a policy says, as it is written: its effect, text, slots and guards.
+type PolicyKey<'e> = (Effect, &'e str, Option<Slots<'e>>, Vec<(&'e str, &'e str)>);
+type Slots<'e> = (Option<&'e EntityUid>, Option<&'e EntityUid>);
+
+fn said<'e>(info: &PolicyInfo<'e>) -> PolicyKey<'e> {
+    let guards = info.guards().map(|guard| (guard.rule(), guard.arguments()));
+    (info.effect(), info.text(), info.link(), guards.collect())
+}
+
 /// Returns the policies that the other set does not have, whatever they are called.
-fn only_in_one(old: &Library<'_>, new: &Library<'_>) -> Result<(Policies, Policies), ParseError> {
-    type PolicyKey<'e> = (bool, &'e str, String, String);
-    fn said<'e>(info: &PolicyInfo<'e>) -> PolicyKey<'e> {
-        let guards: Vec<(&str, &str)> =
-            info.guards().map(|guard| (guard.rule(), guard.arguments())).collect();
-        let permits = info.effect() == Effect::Permit;
-        (permits, info.text(), format!("{:?}", info.link()), format!("{guards:?}"))
-    }
-    let texts = |library: &Library<'_>| -> HashSet<_> {
-        library.policies().iter().map(said).map(|(p, t, l, g)| (p, t.to_owned(), l, g)).collect()
+fn only_in_one<'e>(
+    old: &Library<'e>,
+    new: &Library<'e>,
+) -> Result<(Policies, Policies), ParseError> {
+    let texts = |library: &Library<'e>| -> HashSet<PolicyKey<'e>> {
+        library.policies().iter().map(said).collect()
     };
     let (old_texts, new_texts) = (texts(old), texts(new));
-    let differing = |library: &Library<'_>, others: &HashSet<(bool, String, String, String)>| {
-        let differs = |(_, info): &(usize, &PolicyInfo<'_>)| {
-            let (permits, text, link, guards) = said(info);
-            !others.contains(&(permits, text.to_owned(), link, guards))
-        };
-        let all = library.policies().iter().enumerate().filter(differs);
+    let differing = |library: &Library<'e>, others: &HashSet<PolicyKey<'e>>| {
+        let all = library.policies().iter().enumerate();
+        let all = all.filter(|(_, info)| !others.contains(&said(info)));
         let parsed = all.map(|(number, _)| library.parsed(number)).collect::<Result<Vec<_>, _>>();
         parsed.map(|all| all.into_iter().map(|policy| (policy.key(), policy)).collect::<Vec<_>>())
     };
@@ -307,15 +244,21 @@ struct DirectedComparison<'l, 'e> {
 
 impl DirectedComparison<'_, '_> {
     /// Answers questions on all processors.
-    fn run(&self, schema: &SchemaView, tasks: &[Task]) -> Vec<Difference> {
+    fn run<T: Send>(
+        &self,
+        schema: &SchemaView,
+        tasks: &[Task],
+        keep: Keep<'_, T>,
+        kinds: &mut FoundKinds,
+    ) -> Vec<T> {
         let bundles = bundles(tasks);
         let next = AtomicUsize::new(0);
-        let all = Mutex::new(Vec::new());
+        let all = Mutex::new((Vec::new(), kinds));
         let work = || {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(bundle) = bundles.get(number) else { break };
-                let mut last = None;
+                let (mut last, mut told) = (None, FoundKinds::default());
                 for (number, task) in bundle.iter().filter_map(|n| Some((*n, tasks.get(*n)?))) {
                     let Some(difference) = self.answer(schema, task, last.as_deref()) else {
                         continue;
@@ -323,7 +266,12 @@ impl DirectedComparison<'_, '_> {
                     if let Finding::Proved { witness, .. } = &difference.finding {
                         last = Some(witness.clone());
                     }
-                    all.lock().unwrap_or_else(PoisonError::into_inner).push((number, difference));
+                    let kind = FoundKinds::of(&difference);
+                    let kept = keep(difference, !told.covers(kind));
+                    told.add(kind);
+                    let (all, kinds) = &mut *all.lock().unwrap_or_else(PoisonError::into_inner);
+                    all.push((number, kept));
+                    kinds.add(kind);
                 }
             }
         };
@@ -336,9 +284,9 @@ impl DirectedComparison<'_, '_> {
             }
             work();
         });
-        let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (mut all, _) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
         all.sort_by_key(|(number, _)| *number);
-        all.into_iter().map(|(_, difference)| difference).collect()
+        all.into_iter().map(|(_, kept)| kept).collect()
     }
 
     fn outcome(&self, schema: &SchemaView, task: &Task) -> SearchOutcome {
@@ -399,8 +347,8 @@ impl DirectedComparison<'_, '_> {
     /// Returns both sides; `is_forbidden` where the question says that a forbid denies.
     fn sides(&self, is_forbidden: bool) -> [Side<'_>; 2] {
         [
-            Side { library: self.allows, wanted: Decision::Allow, is_forbidden: false },
-            Side { library: self.denies, wanted: Decision::Deny, is_forbidden },
+            Side::new(self.allows, Decision::Allow),
+            Side { is_forbidden, ..Side::new(self.denies, Decision::Deny) },
         ]
     }
 

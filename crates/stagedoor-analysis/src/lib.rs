@@ -88,7 +88,8 @@ pub use stagedoor_core::expr;
 
 pub use bound::{Bound, BoundError, BoundKind, Violation};
 pub use compare::{
-    Difference, Differences, Direction, Finding, ReplacementEffect, Verdict, compare,
+    Difference, Differences, Direction, Finding, Keep, ReplacementEffect, Verdict, compare,
+    compare_keeping,
 };
 pub use fact::{Fact, Implication, Test, Text, contradiction, follows};
 pub use inspect::Oddity;

@@ -75,7 +75,15 @@ impl<'a> Question<'a> {
 
     /// Returns what turns policies into formulas of this question.
     pub(crate) fn translator(&mut self) -> Translator<'_> {
-        Translator { schema: self.schema, env: self.env, atoms: &mut self.atoms }
+        Translator { schema: self.schema, env: self.env, atoms: &mut self.atoms, is_other: false }
+    }
+
+    /// Returns what turns policies into formulas about another action, of the same principal and
+    /// resource in the same context.
+    ///
+    /// INVARIANT: the types of the other environment are those of the question's.
+    pub(crate) fn translator_about<'t>(&'t mut self, env: &'t Environment) -> Translator<'t> {
+        Translator { schema: self.schema, env, atoms: &mut self.atoms, is_other: true }
     }
 
     /// Demands that a formula hold.

@@ -12,6 +12,7 @@ use stagedoor_core::{Decision, Effect};
 use crate::library::{Library, SetDecision};
 use crate::policy::ParsedPolicy;
 use crate::question::{Question, Reply};
+use crate::schema::Environment;
 use crate::witness::{Witness, witness};
 
 /// After so many requests that policies stand in the way of, a search is given up.
@@ -29,6 +30,22 @@ pub(crate) struct Side<'a> {
     /// Whether the question says that one of its forbids applies: then no permit has to be kept out
     /// of the way of a denial.
     pub(crate) is_forbidden: bool,
+    /// Where the side is asked about another action than the question is: the same types with that.
+    pub(crate) about: Option<&'a Environment>,
+}
+
+impl<'a> Side<'a> {
+    /// Returns a library that is to decide so what the question is about.
+    pub(crate) fn new(library: &'a Library<'a>, wanted: Decision) -> Self {
+        Self { library, wanted, is_forbidden: false, about: None }
+    }
+
+    fn decide(&self, found: &Witness) -> Result<SetDecision, String> {
+        let Some(about) = self.about else { return self.library.decide(found) };
+        let mut found = found.clone();
+        found.request.action = about.action.clone().into();
+        self.library.decide(&found)
+    }
 }
 
 /// What came of a search.
@@ -137,7 +154,7 @@ impl Search<'_, '_, '_> {
         let mut otherwise = "what it depends on".to_owned();
         let sides = self.sides;
         for (number, side) in sides.iter().enumerate() {
-            let decided_so = match side.library.decide(found) {
+            let decided_so = match side.decide(found) {
                 Ok(decided_so) => decided_so,
                 Err(error) => return Replay::Otherwise(error),
             };
@@ -161,7 +178,7 @@ impl Search<'_, '_, '_> {
                             self.other_requests += 1;
                             otherwise = format!("the answer of the guards of `{id}`");
                         } else if self.stated.insert((number, id)) {
-                            self.keep_out(&policy);
+                            self.keep_out(&policy, side.about);
                             refined = true;
                         }
                     }
@@ -176,8 +193,11 @@ impl Search<'_, '_, '_> {
     }
 
     /// States that a policy does not apply, whatever its guards say.
-    fn keep_out(&mut self, policy: &ParsedPolicy) {
-        let mut translator = self.question.translator();
+    fn keep_out(&mut self, policy: &ParsedPolicy, about: Option<&Environment>) {
+        let mut translator = match about {
+            Some(env) => self.question.translator_about(env),
+            None => self.question.translator(),
+        };
         let applies = match policy.effect {
             Effect::Permit => translator.permits(policy),
             Effect::Forbid => translator.forbids(policy),
@@ -192,7 +212,7 @@ impl Search<'_, '_, '_> {
 /// guards say.
 pub(crate) fn decided_by(found: &Witness, sides: &[Side<'_>]) -> Option<Vec<Vec<String>>> {
     let decide = |side: &Side<'_>| {
-        let decided = side.library.decide(found).ok()?;
+        let decided = side.decide(found).ok()?;
         in_the_way(&decided, side).is_none().then_some(decided.reasons)
     };
     sides.iter().map(decide).collect()

@@ -27,6 +27,8 @@ pub(crate) struct Translator<'a> {
     pub(crate) schema: &'a SchemaView,
     pub(crate) env: &'a Environment,
     pub(crate) atoms: &'a mut Atoms,
+    /// Whether the environment has another action than the question.
+    pub(crate) is_other: bool,
 }
 
 /// A value of an expression, in one case of it.
@@ -118,7 +120,11 @@ impl Translator<'_> {
 
     /// An expression that the analysis does not look into.
     fn opaque(&mut self, text: &str) -> Outcomes {
-        let text: Arc<str> = text.into();
+        // INVARIANT: what speaks of the action need not come out alike for two of them.
+        let text: Arc<str> = match self.is_other && text.contains("action") {
+            true => format!("{text} for {}", self.env.action).into(),
+            false => text.into(),
+        };
         let when_true = self.literal(Atom::Opaque(Arc::clone(&text), true));
         let when_false = self.literal(Atom::Opaque(text, false));
         let when_false = when_true.negated().and(when_false);

@@ -7,7 +7,8 @@ use serde::Serialize;
 use stagedoor_core::{Engine, Entities, Limits};
 use stagedoor_kubernetes::rbac::ResolvedRbac;
 use stagedoor_review::diff::{
-    AccessRow, Comparison, Direction, Meaning, PolicyChanges, Verdict as MeaningVerdict, format,
+    AccessRow, Cases, Comparison, Direction, Meaning, PolicyChanges, Verdict as MeaningVerdict,
+    format,
 };
 use stagedoor_review::{Platform, Policies};
 use stagedoor_source::{GitTree, PolicySources, RealFileSystem};
@@ -23,7 +24,7 @@ use crate::load::{LoadArgs, tell_of_files};
 use crate::manifests;
 use crate::output::Output;
 use crate::requests::Requests;
-use crate::review::{catalog, or_unusable, policies, suite};
+use crate::review::{catalog, or_unusable, policies_beside, suite};
 use crate::terminal::line;
 
 /// Tell who gains and who loses what between two policy sets.
@@ -162,8 +163,8 @@ pub(crate) fn run(args: &DiffArgs, output: &mut Output) -> Result<Ending, Failur
 fn compare(args: &DiffArgs, output: &mut Output) -> Result<Ending, Failure> {
     let (old_roles, new_roles) = (roles(args, &args.old)?, roles(args, &args.new)?);
     let (old_roles, new_roles) = (old_roles.as_ref(), new_roles.as_ref());
-    let (old, old_place) = side(args, &args.old, [old_roles, new_roles], output)?;
-    let (new, new_place) = side(args, &args.new, [new_roles, old_roles], output)?;
+    let (old, old_place) = side(args, &args.old, [old_roles, new_roles], &[], output)?;
+    let (new, new_place) = side(args, &args.new, [new_roles, old_roles], &old, output)?;
     let mut ending = Ending::Done;
     let pairs = pairs(old, new)?;
     let is_kubernetes = |(_, new): &(_, Policies)| new.platform == Platform::Kubernetes;
@@ -188,7 +189,11 @@ fn compare_sets(
 ) -> Result<Ending, Failure> {
     let new_place = places.first().cloned().unwrap_or_default();
     let asked = asked(args, [old, new], places, output)?.about(old, new);
-    let mut meaning = Meaning::of(&old.enforced, &new.enforced)
+    let cases = match output.is_json() || args.witnesses.is_some() {
+        true => Cases::Kept,
+        false => Cases::Dropped,
+    };
+    let mut meaning = Meaning::of(&old.enforced, &new.enforced, cases)
         .map_err(|error| Failure::input(error.to_string()))?;
     if asked.requests.is_empty() && meaning.is_none() {
         return Err(Failure::input("there is nothing to compare the policies by").with_help(
@@ -280,25 +285,28 @@ fn commit(given: &str) -> Result<GitTree, Failure> {
     GitTree::open(given).map_err(|error| Failure::input(error.to_string()).with_help(error.help()))
 }
 
-/// Loads one side, whose own roles come first; returns where its test files may be, too.
+/// Loads one side, whose own roles come first, beside the other one if that is loaded; returns where
+/// its test files may be, too.
 fn side(
     args: &DiffArgs,
     given: &str,
     roles: [Option<&ResolvedRbac>; 2],
+    other: &[Policies],
     output: &Output,
 ) -> Result<(Vec<Policies>, PathBuf), Failure> {
     let path = Path::new(given);
-    if let [Some(own), other] = roles {
+    if let [Some(own), beside] = roles {
         // Manifests have no test files of policies beside them.
-        return Ok((vec![Policies::of_rbac(own, other)?], PathBuf::new()));
+        return Ok((vec![Policies::of_rbac(own, beside)?], PathBuf::new()));
     }
     if !args.git && path.exists() {
-        return Ok((policies(&[path.to_owned()], &args.load, output)?, path.to_owned()));
+        let sets = policies_beside(other, &[path.to_owned()], &args.load, output)?;
+        return Ok((sets, path.to_owned()));
     }
     let tree = commit(given)?;
     let limits = args.load.limits()?;
     let sources = PolicySources::read_with(&tree, &[tree.path()], &limits, args.load.manifest());
-    let sets = Policies::all(sources, None, &limits)?;
+    let sets = Policies::all_beside(other, sources, None, &limits)?;
     sets.iter().for_each(|set| tell_of_files(set.engine.warnings(), output));
     Ok((sets, here(&tree)))
 }
@@ -368,14 +376,14 @@ fn asked(
         }
     };
     if explicit {
-        match suite(&tests, output) {
+        match suite(&tests, &[new, old], output) {
             Some(suite) => asked.add(suite.space(args.limit)),
             None => return Err(Failure::input("the tests cannot be used")),
         }
     } else {
         // Each on its own: the tests of one side may not load where the other's do.
         for place in &tests {
-            if let Some(suite) = suite(std::slice::from_ref(place), output) {
+            if let Some(suite) = suite(std::slice::from_ref(place), &[new, old], output) {
                 asked.add(suite.space(args.limit));
             }
         }

@@ -39,15 +39,24 @@ pub(crate) struct ProveArgs {
     #[arg(long, value_name = "BOUND")]
     always: Vec<String>,
 
+    /// Only of requests that would be allowed with this action, such as `Action::"write"`: with
+    /// `--always` about reading, that whoever may write may read.
+    #[arg(long, value_name = "ACTION")]
+    if_allowed: Option<String>,
+
     #[command(flatten)]
     load: LoadArgs,
 }
 
 /// One bound, for programs.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct BoundJson<'a> {
     kind: BoundKind,
     bound: &'a str,
+    /// The action that must be allowed as well for the bound to speak of a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    if_allowed: Option<&'a str>,
     /// `proved`, `violated` or `undecided`.
     verdict: &'static str,
     violations: Vec<ViolationJson>,
@@ -85,18 +94,22 @@ fn prove(args: &ProveArgs, output: &mut Output) -> Result<Ending, Failure> {
     let mut holds = true;
     for (kind, text) in never.chain(always) {
         let failed = |e: &dyn std::fmt::Display| Failure::input(format!("`{}`: {e}", line(text)));
-        let bound = Bound::parse(kind, text).map_err(|e| failed(&e))?;
+        let mut bound = Bound::parse(kind, text).map_err(|e| failed(&e))?;
+        if let Some(action) = &args.if_allowed {
+            bound = bound.if_allowed(action).map_err(|e| failed(&e))?;
+        }
         let violations = violations(&bound, &libraries).map_err(|e| failed(&e))?;
         holds &= violations.is_empty();
         if output.is_json() {
             output.json(&BoundJson {
                 kind,
                 bound: text,
+                if_allowed: args.if_allowed.as_deref(),
                 verdict: verdict(&violations),
                 violations: violations.iter().map(ViolationJson::of).collect(),
             })?;
         } else {
-            tell(kind, text, &violations, output)?;
+            tell(kind, text, args.if_allowed.as_deref(), &violations, output)?;
         }
     }
     Ok(if holds { Ending::Done } else { Ending::Failed })
@@ -161,6 +174,7 @@ impl ViolationJson {
 fn tell(
     kind: BoundKind,
     text: &str,
+    if_allowed: Option<&str>,
     violations: &[Violation],
     output: &mut Output,
 ) -> Result<(), Failure> {
@@ -174,7 +188,8 @@ fn tell(
         "violated" => paint.bad("violated").to_string(),
         _ => paint.notable("undecided").to_string(),
     };
-    output.line(format_args!("{sign}  {word} {}", line(text)))?;
+    let given = if_allowed.map(|action| format!(" if `{}` is allowed", line(action)));
+    output.line(format_args!("{sign}  {word} {}{}", line(text), given.unwrap_or_default()))?;
     for violation in violations {
         match violation {
             Violation::Proved { witness, policies, .. } => {

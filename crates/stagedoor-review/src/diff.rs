@@ -8,7 +8,7 @@ pub mod format;
 mod meaning;
 mod rows;
 
-pub use meaning::{Meaning, MeaningRow};
+pub use meaning::{Cases, Meaning, MeaningRow};
 pub use rows::AccessRow;
 pub use stagedoor_analysis::{Direction, ParseError, Verdict};
 
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
-use stagedoor_core::{Decision, Engine, PolicyInfo};
+use stagedoor_core::{Decision, Effect, Engine, EntityUid, PolicyInfo};
 use stagedoor_testing::SpaceRequest;
 
 /// So many requests are taken by a thread at once.
@@ -59,10 +59,13 @@ impl PolicyChanges {
     /// Returns how the policies of two engines differ.
     #[must_use]
     pub fn between(old: &Engine, new: &Engine) -> Self {
-        type PolicyText<'a> = (&'a str, String);
+        type Slots<'a> = (Option<&'a EntityUid>, Option<&'a EntityUid>);
+        type PolicyText<'a> = (&'a str, Effect, Option<Slots<'a>>);
         fn said(engine: &Engine) -> BTreeMap<&str, PolicyText<'_>> {
-            let of = |policy: PolicyInfo<'_>| format!("{:?} {:?}", policy.effect(), policy.link());
-            engine.policies().map(|policy| (policy.id(), (policy.text(), of(policy)))).collect()
+            fn of<'a>(policy: PolicyInfo<'a>) -> (&'a str, PolicyText<'a>) {
+                (policy.id(), (policy.text(), policy.effect(), policy.link()))
+            }
+            engine.policies().map(of).collect()
         }
         let (old, new) = (said(old), said(new));
         let not_in = |some: &BTreeMap<&str, PolicyText<'_>>,

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
 use stagedoor_backstage::{Catalog, EntityRef, Permissions};
 use stagedoor_core::{Engine, Entities, EntityUid, Page, Party, Query};
-use stagedoor_review::diff::{Direction, Meaning};
+use stagedoor_review::diff::{Cases, Direction, Meaning};
 
 /// How many changes are planted unless more are wanted.
 const CHANGES: u64 = 12;
@@ -271,7 +271,7 @@ fn each_change_that_somebody_meets_is_told() -> Result<()> {
             }
         }
         let (before, after) = (engine(&old)?, engine(&new)?);
-        let meaning = Meaning::of(&before, &after)?.context("no schema")?;
+        let meaning = Meaning::of(&before, &after, Cases::Kept)?.context("no schema")?;
         let (seen, requests) = world.changes(&before, &after)?;
         for (direction, action) in &seen {
             let is_told = meaning.rows.iter().any(|row| {

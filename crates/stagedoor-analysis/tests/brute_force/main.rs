@@ -157,7 +157,18 @@ fn bound(
     let (condition, _) = policies::condition(random, themes);
     let kind = if random.bool() { BoundKind::Never } else { BoundKind::Always };
     let text = format!("(principal, action, resource) when {{ {condition} }}");
-    let violations = match Bound::parse(kind, &text)?.violations(library) {
+    // Some speak only of requests that are allowed with another action.
+    let given = ["read", "write"].map(|action| format!("Action::{action:?}"));
+    let given = random.choice(given.iter()).filter(|_| random.u8(..3) == 0);
+    let bound = Bound::parse(kind, &text)?;
+    let bound = given.map_or(Ok(bound.clone()), |action| bound.if_allowed(action))?;
+    let is_given = |request: &Request, entities: &Entities| {
+        let Some(action) = given else { return Ok(true) };
+        let mut request = request.clone();
+        request.action = action.parse()?;
+        Ok::<_, anyhow::Error>(decided(engine, &request, entities)? == Decision::Allow)
+    };
+    let violations = match bound.violations(library) {
         Err(BoundError::Empty | BoundError::Schema(_)) => return Ok(()),
         other => other?,
     };
@@ -172,20 +183,22 @@ fn bound(
         if let Violation::Proved { witness, .. } = violation {
             let spoken_of = decided(&speaks, &witness.request, &witness.entities)?;
             let is = decided(engine, &witness.request, &witness.entities)?;
+            let is_given = is_given(&witness.request, &witness.entities)?;
             ensure!(
-                (spoken_of, is) == (Decision::Allow, wrong),
-                "a violation does not replay: {kind:?} {text}"
+                (spoken_of, is, is_given) == (Decision::Allow, wrong, true),
+                "a violation does not replay: {kind:?} {text} {given:?}"
             );
         }
     }
     let violated = world.iter().find(|(request, entities)| {
         decided(&speaks, request, entities).ok() == Some(Decision::Allow)
             && decided(engine, request, entities).ok() == Some(wrong)
+            && is_given(request, entities).is_ok_and(|given| given)
     });
     if let Some((request, entities)) = violated {
         ensure!(
             !violations.is_empty(),
-            "a violation was missed: {kind:?} {text}\n{request:?}\n{entities:?}"
+            "a violation was missed: {kind:?} {text} {given:?}\n{request:?}\n{entities:?}"
         );
     }
     counts.violated += u64::from(violations.iter().any(Violation::is_proved));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use stagedoor_core::{Engine, Limits};
 use stagedoor_review::Policies;
-use stagedoor_review::diff::{Direction, Meaning};
+use stagedoor_review::diff::{Cases, Direction, Meaning};
 use stagedoor_source::{Bundle, PolicySources};
 
 use crate::failure::Failure;
@@ -23,7 +23,8 @@ impl Changes {
     /// Compares two engines, and the rules that guard their policies: what a rule says that is
     /// another one now is not decided.
     pub(super) fn between(old: (&Engine, &Rules), new: (&Engine, &Rules)) -> Result<Self, String> {
-        let meaning = Meaning::of(old.0, new.0).map_err(|error| error.to_string())?;
+        let meaning =
+            Meaning::of(old.0, new.0, Cases::Dropped).map_err(|error| error.to_string())?;
         let goes = |direction| meaning.as_ref().is_some_and(|m| m.may_go(direction, true));
         let is_open = |m: &Meaning| m.undecided || m.rows.iter().any(|row| !row.proved);
         Ok(Self {

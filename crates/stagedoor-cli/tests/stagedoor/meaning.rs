@@ -204,6 +204,46 @@ fn witnesses_are_cases_that_pass_on_the_new_side() -> Result<()> {
     Ok(())
 }
 
+/// A bound about one action for whoever may do another, in test files and at a prompt.
+#[test]
+fn whoever_may_write_may_read() -> Result<()> {
+    let old = r#"@id("own") permit (principal, action, resource) when { resource.level > 3 };
+        @id("a") permit (principal in Team::"a", action == Action::"read", resource);"#;
+    let new = r#"@id("own") permit (principal, action, resource) when { resource.level > 3 };
+        @id("a") permit (principal in Team::"a", action, resource);
+        @id("no") forbid (principal, action == Action::"read", resource)
+            when { !resource.public && resource.level < 5 };"#;
+    let place = Place::new(&[("old", old), ("new", new)])?;
+    let reads = r#"(principal, action == Action::"read", resource)"#;
+    let prove = |side: &str, kind: &str, action: &str| {
+        let bound = ["prove", "--policies", side, kind, reads, "--if-allowed", action];
+        place.run(&bound)
+    };
+    let writes = r#"Action::"write""#;
+    let run = prove("old", "--always", writes)?;
+    ensure!(run.exit == 0 && run.stdout.starts_with("proved"), "{run:?}");
+    ensure!(run.stdout.contains("if `Action::\"write\"` is allowed"), "{run:?}");
+    let run = prove("new", "--always", writes)?;
+    ensure!(run.exit == 1 && run.stdout.contains("denied by no"), "{run:?}");
+    // Nobody may do both only where there is nobody who may.
+    let run = prove("new", "--never", writes)?;
+    ensure!(run.exit == 1 && run.stdout.contains("allowed by own"), "{run:?}");
+    let run = prove("old", "--always", "Action::\"wriet\"")?;
+    ensure!(run.exit == 2 && run.stderr.contains("is not an action of the schema"), "{run:?}");
+    let run = prove("old", "--always", "write")?;
+    ensure!(run.exit == 2 && run.stderr.contains("`write` is not an action"), "{run:?}");
+    for side in ["old", "new"] {
+        let test =
+            format!("bounds:\n- name: readers\n  always: '{reads}'\n  ifAllowed: '{writes}'\n");
+        place.write(&format!("{side}/app.test.yaml"), &test)?;
+    }
+    let run = place.run(&["test", "old"])?;
+    ensure!(run.exit == 0, "{run:?}");
+    let run = place.run(&["test", "new"])?;
+    ensure!(run.exit == 1 && run.stdout.contains("is denied by no"), "{run:?}");
+    Ok(())
+}
+
 const RBAC: &str = "
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole

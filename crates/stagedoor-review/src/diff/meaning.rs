@@ -1,11 +1,14 @@
 //! What policies that changed mean for all requests, as a few rows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use stagedoor_analysis::{
-    Difference, Differences, Direction, Environment, Finding, Library, ParseError, Verdict, compare,
+    Difference, Differences, Direction, Environment, Finding, Library, ParseError, ParsedPolicy,
+    Verdict, compare_keeping,
 };
 use stagedoor_core::Engine;
 
@@ -59,9 +62,56 @@ pub struct MeaningRow {
     pub after: Vec<String>,
     /// Who is known to be concerned: of fixtures, catalogs and recorded decisions.
     pub people: BTreeSet<String>,
-    /// A request for each kind of request, as the keys of a case.
+    /// A request for each kind of request, as the keys of a case. Kept as text: there may be very
+    /// many.
     #[serde(rename = "witnesses")]
-    pub cases: Vec<Map<String, Value>>,
+    pub cases: Vec<Box<RawValue>>,
+}
+
+/// Whether a request is kept of each difference, or only one in words for each row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cases {
+    /// Each as the keys of a case: [`MeaningRow::cases`].
+    Kept,
+    /// None, which takes less time and memory.
+    Dropped,
+}
+
+/// A difference without its request, whose entities take far more memory than what is told of it.
+struct ReadDifference {
+    direction: Direction,
+    environment: Arc<Environment>,
+    policy: Option<Arc<ParsedPolicy>>,
+    /// Or why it is not decided.
+    proof: Result<Proof, BTreeSet<String>>,
+}
+
+struct Proof {
+    /// Of the first of a policy and its types.
+    example: Option<String>,
+    /// Where cases are wanted.
+    case: Option<Box<RawValue>>,
+    before: Vec<String>,
+    after: Vec<String>,
+}
+
+impl ReadDifference {
+    fn of(difference: Difference, is_first: bool, cases: Cases) -> Self {
+        let Difference { direction, environment, policy, finding, .. } = difference;
+        let proof = match finding {
+            Finding::Proved { witness, before, after } => {
+                let case = (cases == Cases::Kept).then(|| {
+                    // A map of texts and numbers is always written.
+                    to_raw_value(&witness.to_case()).unwrap_or_else(|_| RawValue::NULL.to_owned())
+                });
+                let example = is_first.then(|| witness.in_words());
+                Ok(Proof { example, case, before, after })
+            }
+            Finding::Undecided(reasons) => Err(reasons),
+            _ => Err(BTreeSet::new()),
+        };
+        Self { direction, environment, policy, proof }
+    }
 }
 
 impl Meaning {
@@ -71,23 +121,22 @@ impl Meaning {
     /// # Errors
     ///
     /// [`ParseError`] if a policy cannot be read again.
-    pub fn of(old: &Engine, new: &Engine) -> Result<Option<Self>, ParseError> {
+    pub fn of(old: &Engine, new: &Engine, cases: Cases) -> Result<Option<Self>, ParseError> {
         let (Some(old), Some(new)) = (Library::of(old), Library::of(new)) else {
             return Ok(None);
         };
-        Ok(Some(Self::read(compare(&old, &new)?)))
+        let keep = |difference, is_first| ReadDifference::of(difference, is_first, cases);
+        Ok(Some(Self::read(compare_keeping(&old, &new, &keep)?)))
     }
 
-    fn read(mut found: Differences) -> Self {
+    fn read(mut found: Differences<ReadDifference>) -> Self {
         let (verdict, undecided) = (found.verdict(), found.is_undecided());
         let mut by_policy: BTreeMap<_, MeaningRow> = BTreeMap::new();
-        // Each is let go once it is read: of very many, witnesses are most of the memory.
         for difference in found.all.drain(..) {
-            let proved = matches!(difference.finding, Finding::Proved { .. });
             let policy = difference.policy.as_ref().map(|policy| policy.id.clone());
-            let key = (difference.direction, !proved, policy);
+            let key = (difference.direction, difference.proof.is_err(), policy);
             let row = by_policy.entry(key).or_insert_with(|| MeaningRow::new(&difference));
-            row.add(&difference);
+            row.add(difference);
         }
         let mut rows: Vec<MeaningRow> = Vec::new();
         let mut places: BTreeMap<_, usize> = BTreeMap::new();
@@ -150,7 +199,9 @@ impl Meaning {
                 };
                 let number = cases.len() + 1;
                 let name = format!("{word} by {} ({number})", row.policies.join(", "));
-                let mut case = case.clone();
+                // It was written from a map.
+                let mut case: Map<String, Value> =
+                    serde_json::from_str(case.get()).unwrap_or_default();
                 case.insert("name".to_owned(), name.into());
                 case.insert("expect".to_owned(), decision.into());
                 cases.push(Value::Object(case));
@@ -164,7 +215,7 @@ impl Meaning {
 }
 
 impl MeaningRow {
-    fn new(difference: &Difference) -> Self {
+    fn new(difference: &ReadDifference) -> Self {
         let Environment { principal, resource, .. } = difference.environment.as_ref();
         let policy = difference.policy.as_ref();
         let scope = policy.map(|policy| &policy.scope);
@@ -172,7 +223,7 @@ impl MeaningRow {
         let about = scope.and_then(|scope| scope.resource.in_words());
         Self {
             direction: difference.direction,
-            proved: matches!(difference.finding, Finding::Proved { .. }),
+            proved: difference.proof.is_ok(),
             who: who.unwrap_or_else(|| format!("every {principal}")),
             actions: BTreeSet::new(),
             about: about.unwrap_or_else(|| format!("every {resource}")),
@@ -187,7 +238,7 @@ impl MeaningRow {
         }
     }
 
-    fn add(&mut self, difference: &Difference) {
+    fn add(&mut self, difference: ReadDifference) {
         let Environment { principal, action, resource, .. } = difference.environment.as_ref();
         self.actions.insert(AsRef::<str>::as_ref(action.eid()).to_owned());
         let scope = difference.policy.as_ref().map(|policy| &policy.scope);
@@ -199,17 +250,16 @@ impl MeaningRow {
         if is_open(|scope| scope.resource.in_words()) {
             name(&mut self.about, &resource.to_string());
         }
-        match &difference.finding {
-            Finding::Proved { witness, before, after } => {
-                if self.example.is_none() {
-                    self.example = Some(witness.in_words());
-                    self.before.clone_from(before);
-                    self.after.clone_from(after);
+        match difference.proof {
+            Ok(Proof { example, case, before, after }) => {
+                if self.example.is_none() && example.is_some() {
+                    self.example = example;
+                    self.before = before;
+                    self.after = after;
                 }
-                self.cases.push(witness.to_case());
+                self.cases.extend(case);
             }
-            Finding::Undecided(reasons) => self.reasons.extend(reasons.iter().cloned()),
-            _ => {}
+            Err(reasons) => self.reasons.extend(reasons),
         }
     }
 
