@@ -1,6 +1,7 @@
 //! The audit: each check finds what it is for, and leaves alone what is beside it.
 
 use anyhow::{Context as _, Result, ensure};
+use stagedoor_kubernetes::KubernetesVersion;
 use stagedoor_kubernetes::rbac::{
     AuditBaseline, AuditCheck, AuditFinding, AuditReport, AuditSeverity, RbacObjects,
 };
@@ -264,5 +265,43 @@ fn sarif_is_what_code_scanning_reads() -> Result<()> {
     ensure!(result["message"]["text"].as_str().is_some_and(|text| text.contains("de\"vs")));
     let ids: std::collections::BTreeSet<&str> = AuditCheck::ALL.iter().map(|c| c.id()).collect();
     assert_eq!(ids.len(), AuditCheck::ALL.len());
+    Ok(())
+}
+
+/// What every cluster has is nothing that somebody would have to do away with, also where all of a
+/// cluster is given and so nothing is known to be built in; but one change of it is told.
+#[test]
+fn a_cluster_that_is_as_it_came_has_nothing_to_be_tidied_up() -> Result<()> {
+    let lines = include_str!("../../data/built-in-roles.jsonl").lines();
+    let objects = lines.map(serde_json::from_str).collect::<Result<Vec<serde_json::Value>, _>>()?;
+    for version in KubernetesVersion::all() {
+        let minor = serde_json::Value::from(version.minor());
+        let minor = minor.as_u64().context("a number")?;
+        let bound = |line: &serde_json::Value, key: &str| line.get(key).and_then(|n| n.as_u64());
+        let has = |line: &&serde_json::Value| {
+            bound(line, "since").is_some_and(|since| since <= minor)
+                && bound(line, "until").is_some_and(|until| minor <= until)
+        };
+        let own = objects.iter().filter(has).filter_map(|line| line.get("object"));
+        let text: String = own.map(|object| format!("{object}\n")).collect();
+        let mut given = RbacObjects::default();
+        given.read("cluster.json", &text)?;
+        let report = AuditReport::of(&given.clone().resolve()?);
+        ensure!(report.findings().len() > 50, "{version}: {}", report.findings().len());
+        ensure!(
+            report.worst() == Some(AuditSeverity::Info),
+            "{version}: {:?}",
+            report.findings().first()
+        );
+        given.read(
+            "more.yaml",
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\n\
+             metadata: { name: readers }\n\
+             roleRef: { kind: ClusterRole, name: view }\n\
+             subjects: [{ kind: Group, name: system:serviceaccounts }]",
+        )?;
+        let report = AuditReport::of(&given.resolve()?);
+        ensure!(report.worst() >= Some(AuditSeverity::Medium), "{version}");
+    }
     Ok(())
 }

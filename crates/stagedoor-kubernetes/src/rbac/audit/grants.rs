@@ -300,9 +300,12 @@ pub(super) fn of_everybody(grantee: &Grantee, role: &Role) -> Option<(AuditSever
     Some((severity, format!("`{name}`")))
 }
 
-/// Whether a rule is one that every cluster grants everybody: discovery, and asking about oneself.
+/// Whether a rule is one that every cluster grants everybody: discovery, asking about oneself, and the
+/// keys by which tokens and certificates are checked, which are no secrets.
 fn is_harmless(rule: &PolicyRule) -> bool {
-    const DISCOVERY: [&str; 10] = [
+    const DISCOVERY: [&str; 14] = [
+        "/.well-known/openid-configuration",
+        "/.well-known/openid-configuration/*",
         "/api",
         "/api/*",
         "/apis",
@@ -311,6 +314,8 @@ fn is_harmless(rule: &PolicyRule) -> bool {
         "/livez",
         "/openapi",
         "/openapi/*",
+        "/openid/v1/jwks",
+        "/openid/v1/jwks/*",
         "/readyz",
         "/version",
     ];
@@ -319,7 +324,14 @@ fn is_harmless(rule: &PolicyRule) -> bool {
     let paths = rule.non_resource_urls.iter().all(|path| {
         DISCOVERY.contains(&path.trim_end_matches('/')) || DISCOVERY.contains(&path.as_str())
     });
-    let reads = rule.verbs.iter().all(|verb| verb == "get");
+    let only = |given: &[String], known: &[&str]| {
+        !given.is_empty() && given.iter().all(|word| known.contains(&word.as_str()))
+    };
+    let reads_trust = only(&rule.resources, &["clustertrustbundles"])
+        && only(&rule.api_groups, &["certificates.k8s.io"])
+        && only(&rule.verbs, &["get", "list", "watch"]);
     let asks = rule.resources.iter().all(|resource| ASKED.contains(&resource.as_str()));
-    paths && asks && (reads || rule.non_resource_urls.is_empty())
+    let reads = rule.verbs.iter().all(|verb| verb == "get");
+    let is_discovery = paths && asks && (reads || rule.non_resource_urls.is_empty());
+    is_discovery || (reads_trust && rule.non_resource_urls.is_empty())
 }
