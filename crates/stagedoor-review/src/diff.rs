@@ -62,7 +62,7 @@ impl PolicyChanges {
         type Slots<'a> = (Option<&'a EntityUid>, Option<&'a EntityUid>);
         type PolicyText<'a> = (&'a str, Effect, Option<Slots<'a>>);
         fn said(engine: &Engine) -> BTreeMap<&str, PolicyText<'_>> {
-            fn of<'a>(policy: PolicyInfo<'a>) -> (&'a str, PolicyText<'a>) {
+            fn of(policy: PolicyInfo<'_>) -> (&str, PolicyText<'_>) {
                 (policy.id(), (policy.text(), policy.effect(), policy.link()))
             }
             engine.policies().map(of).collect()
