@@ -189,10 +189,8 @@ fn compare_sets(
 ) -> Result<Ending, Failure> {
     let new_place = places.first().cloned().unwrap_or_default();
     let asked = asked(args, [old, new], places, output)?.about(old, new);
-    let cases = match output.is_json() || args.witnesses.is_some() {
-        true => Cases::Kept,
-        false => Cases::Dropped,
-    };
+    let wanted = output.is_json() || args.witnesses.is_some();
+    let cases = if wanted { Cases::Kept } else { Cases::Dropped };
     let mut meaning = Meaning::of(&old.enforced, &new.enforced, cases)
         .map_err(|error| Failure::input(error.to_string()))?;
     if asked.requests.is_empty() && meaning.is_none() {
