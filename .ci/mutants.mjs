@@ -2,7 +2,8 @@
 // `.ci/mutants 30 stagedoor-core stagedoor-kubernetes` tries 30 of each crate, chosen at random;
 // `.ci/mutants all stagedoor-core` tries all, which takes hours. Without crates, those whose code
 // decides. `SEED=7` chooses the same ones again, `TELL=1` says what became of each, `LONGEST=60` asks no
-// test program that takes longer than so many seconds. Ctrl-C ends it with what was found so far.
+// test program that takes longer than so many seconds, `AT_ONCE=4` tries four at a time. Ctrl-C ends it
+// with what was found so far.
 //
 // cargo-mutants says which mistakes there are. They are compiled all at once: each function has a
 // copy of its body for each of its mistakes, and an environment variable chooses one, so that to
@@ -47,6 +48,9 @@ const CRATES = [
 
 /** Test programs that take longer, in seconds, are not asked: whatever is not noticed runs all of them. */
 const LONGEST = Number(process.env.LONGEST ?? 1200);
+
+/** So many mutants are tried at a time. */
+const AT_ONCE = Number(process.env.AT_ONCE ?? 1);
 
 /** Test programs of other packages that run a crate's code. */
 const BESIDE = {
@@ -316,17 +320,20 @@ async function tryCrate(crate, count, next) {
   if (programs.length === 0) throw new Error(`${crate}: no test program passes`);
   const survivors = [];
   let tried = 0;
-  for (const mutant of mutants) {
-    if (isStopped) break;
-    tried += 1;
-    let ended = 'passed';
-    for (const program of programs) {
-      ended = await test(program, mutant.number, Math.max(20, program.seconds * 3));
-      if (ended !== 'passed') break;
+  const left = [...mutants];
+  const tryAll = async () => {
+    for (let mutant = left.shift(); mutant && !isStopped; mutant = left.shift()) {
+      let ended = 'passed';
+      for (const program of programs) {
+        ended = await test(program, mutant.number, Math.max(20, program.seconds * 3));
+        if (ended !== 'passed') break;
+      }
+      tried += 1;
+      if (process.env.TELL) console.log(`${ended === 'passed' ? 'MISSED' : ended} ${mutant.name}`);
+      if (ended === 'passed') survivors.push(mutant);
     }
-    if (process.env.TELL) console.log(`${ended === 'passed' ? 'MISSED' : ended} ${mutant.name}`);
-    if (ended === 'passed') survivors.push(mutant);
-  }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, tryAll));
   console.log(
     `${crate}: ${tried - survivors.length} of ${tried} viable mutants were noticed; ` +
       `${mutants.length - tried} were not tried, ${known} are known to be equal, ` +

@@ -228,6 +228,7 @@ async fn conditions_and_failures_are_in_the_record() -> Result<()> {
     assert_eq!(broken.get("error"), None, "{broken}");
     // What was asked could not be decided: no policy was.
     ensure!(long["error"]["message"].as_str().is_some_and(|m| m.contains("70000")), "{long}");
+    assert_eq!(long["revision"], revision, "it was loaded all the same");
     assert_eq!(evaluated["endpoint"], "conditions");
     assert_eq!(evaluated["outcome"], "allowed");
     assert_eq!(evaluated["conditions"][0]["condition"], "true");
