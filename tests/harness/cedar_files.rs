@@ -118,6 +118,8 @@ fn what_is_wrong_is_told_with_its_place() -> Result<()> {
         ("\"entities.json\"", "7", "neither a list nor a path"),
         ("\"decision\": \"deny\"", "\"decision\": \"maybe\"", "tests.json:"),
         ("\"has_error\": false", "\"has_error\": true", "num_errors"),
+        ("\"context\": {}}", "\"ctx\": {}}", "`ctx`"),
+        ("\"has_error\": false", "\"has_error\": false, \"reasons\": []", "`reasons`"),
         ("\"User::\\\"eve\\\"\"", "\"eve\"", "`older`"),
     ] {
         let tests = TESTS.replace(from, to);

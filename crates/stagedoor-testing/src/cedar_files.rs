@@ -15,8 +15,10 @@ use crate::file::{Action, Case, TestFile};
 use crate::problem::{Position, Problem, TestError};
 use crate::text;
 
-/// A test of `cedar run-tests`.
+/// A test of `cedar run-tests`. A key that is not known could have meant another question, or another
+/// answer: it is an error.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RunTest {
     name: Option<String>,
     request: RunRequest,
@@ -29,6 +31,7 @@ struct RunTest {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RunRequest {
     principal: String,
     action: String,
