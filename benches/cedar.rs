@@ -60,7 +60,7 @@ pub fn prepare(
     let user = workload.users().get(asked.user).context("a user of the workload")?;
     let principal = principal(user)?;
     let resource = resource(asked)?;
-    let action = uid("k8s::Action", asked.verb)?;
+    let action = uid("kube::Action", asked.verb)?;
     let request =
         Request::new(principal.uid(), action, resource.uid(), Context::empty(), Some(schema))?;
     Ok((request, Entities::from_entities([principal, resource], Some(schema))?))
@@ -84,9 +84,9 @@ fn principal(user: &User) -> Result<Entity> {
     if user.is_suspended() {
         attributes.insert("suspended".to_owned(), RestrictedExpression::new_bool(true));
     }
-    let groups = user.groups().map(|group| uid("k8s::Group", &group));
+    let groups = user.groups().map(|group| uid("kube::Group", &group));
     let groups = groups.collect::<Result<HashSet<EntityUid>>>()?;
-    Ok(Entity::new(uid("k8s::User", user.name())?, attributes, groups)?)
+    Ok(Entity::new(uid("kube::User", user.name())?, attributes, groups)?)
 }
 
 fn resource(asked: &WorkloadRequest) -> Result<Entity> {
@@ -99,9 +99,9 @@ fn resource(asked: &WorkloadRequest) -> Result<Entity> {
     let mut parents = HashSet::new();
     if let Some(namespace) = asked.namespace() {
         attributes.insert("namespace".to_owned(), string(namespace));
-        parents.insert(uid("k8s::Namespace", namespace)?);
+        parents.insert(uid("kube::Namespace", namespace)?);
     }
-    Ok(Entity::new(uid("k8s::Resource", asked.object_id())?, attributes, parents)?)
+    Ok(Entity::new(uid("kube::Resource", asked.object_id())?, attributes, parents)?)
 }
 
 fn string(text: &str) -> RestrictedExpression {

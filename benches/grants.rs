@@ -68,8 +68,8 @@ impl Grant {
 
     /// Writes the grant as a policy.
     pub(crate) fn write_text(&self, number: usize, text: &mut String) {
-        let principal = format!("principal in k8s::Group::\"{}\"", self.group());
-        self.write(&Self::id(number), &principal, "resource is k8s::Resource", text);
+        let principal = format!("principal in kube::Group::\"{}\"", self.group());
+        self.write(&Self::id(number), &principal, "resource is kube::Resource", text);
         if let Some(namespace) = self.namespace() {
             // Writing to a string does not fail.
             let _ =
@@ -81,8 +81,8 @@ impl Grant {
     /// Writes the template that the grant is a link of.
     pub(crate) fn write_template(&self, text: &mut String) {
         let resource = match self.namespace {
-            Some(_) => "resource is k8s::Resource in ?resource",
-            None => "resource is k8s::Resource",
+            Some(_) => "resource is kube::Resource in ?resource",
+            None => "resource is kube::Resource",
         };
         self.write(&self.template(), "principal in ?principal", resource, text);
         text.push_str(" };\n\n");
@@ -93,7 +93,7 @@ impl Grant {
         let _ = write!(text, "@id(\"{id}\")\npermit ({principal}, action in [");
         for (n, verb) in self.verbs().iter().enumerate() {
             let comma = if n == 0 { "" } else { ", " };
-            let _ = write!(text, "{comma}k8s::Action::\"{verb}\"");
+            let _ = write!(text, "{comma}kube::Action::\"{verb}\"");
         }
         let _ = write!(
             text,

@@ -54,11 +54,11 @@ impl Names {
     pub fn new() -> Result<Self> {
         let name = |text: &str| text.parse::<EntityTypeName>().context("entity type");
         Ok(Self {
-            group: name("k8s::Group")?,
-            user: name("k8s::User")?,
-            namespace: name("k8s::Namespace")?,
-            resource: name("k8s::Resource")?,
-            action: name("k8s::Action")?,
+            group: name("kube::Group")?,
+            user: name("kube::User")?,
+            namespace: name("kube::Namespace")?,
+            resource: name("kube::Resource")?,
+            action: name("kube::Action")?,
         })
     }
 

@@ -24,7 +24,7 @@ pub(crate) fn measure(n: usize, edits: usize) -> Result<()> {
         Ok(TemplateLink {
             template: workload.grants().get(number).context("a grant")?.template(),
             id: Grant::id(number),
-            principal: Some(format!("k8s::Group::\"edited-{group}\"").parse()?),
+            principal: Some(format!("kube::Group::\"edited-{group}\"").parse()?),
             resource: resources.get(number).cloned().flatten(),
         })
     };
@@ -41,8 +41,8 @@ pub(crate) fn measure(n: usize, edits: usize) -> Result<()> {
     let mut edited = texts.clone();
     let text = |number: usize| {
         format!(
-            "permit(principal in k8s::Group::\"edited-{number}\", action == k8s::Action::\"get\", \
-             resource is k8s::Resource) when {{ resource.apiGroup == \"apps\" && \
+            "permit(principal in kube::Group::\"edited-{number}\", action == kube::Action::\"get\", \
+             resource is kube::Resource) when {{ resource.apiGroup == \"apps\" && \
              resource.resource == \"edited-{}\" }};",
             number % 100
         )
@@ -74,8 +74,8 @@ pub(crate) fn measure(n: usize, edits: usize) -> Result<()> {
 /// Changes the groups of users.
 fn members(n: usize, edits: usize) -> Result<()> {
     let user = |number: usize, group: usize| -> Result<stagedoor_core::Entity> {
-        let user = stagedoor_core::Entity::new(format!("k8s::User::\"u{number}\"").parse()?);
-        Ok(user.with_parent(format!("k8s::Group::\"g{group}\"").parse()?))
+        let user = stagedoor_core::Entity::new(format!("kube::User::\"u{number}\"").parse()?);
+        Ok(user.with_parent(format!("kube::Group::\"g{group}\"").parse()?))
     };
     let users = (0..n).map(|number| user(number, number % 1_000)).collect::<Result<Vec<_>>>()?;
     let mut users = Entities::from_entities(users)?;

@@ -14,9 +14,9 @@ function load({ schema, policies, users }) {
   });
   const store = new Entities(
     users.map(({ name, groups, suspended }) => ({
-      uid: { type: 'k8s::User', id: name },
+      uid: { type: 'kube::User', id: name },
       attrs: { name, ...(suspended && { suspended }) },
-      parents: groups.map(id => ({ type: 'k8s::Group', id })),
+      parents: groups.map(id => ({ type: 'kube::Group', id })),
     })),
   );
   return { engine, store, users };
@@ -25,17 +25,17 @@ function load({ schema, policies, users }) {
 /** An object for the request, with the resource's entity in it. */
 function objects({ engine, store, users }) {
   return ({ user, verb, id, apiGroup, resource, namespace, name }) => {
-    const uid = { type: 'k8s::Resource', id };
+    const uid = { type: 'kube::Resource', id };
     return engine.isAllowed(
       {
-        principal: { type: 'k8s::User', id: users[user].name },
-        action: { type: 'k8s::Action', id: verb },
+        principal: { type: 'kube::User', id: users[user].name },
+        action: { type: 'kube::Action', id: verb },
         resource: uid,
         entities: [
           {
             uid,
             attrs: { apiGroup, resource, name, ...(namespace !== null && { namespace }) },
-            parents: namespace === null ? [] : [{ type: 'k8s::Namespace', id: namespace }],
+            parents: namespace === null ? [] : [{ type: 'kube::Namespace', id: namespace }],
           },
         ],
       },
@@ -48,9 +48,9 @@ function objects({ engine, store, users }) {
 function handles({ engine, store, users }, requests) {
   const verbs = [...new Set(requests.map(({ verb }) => verb))];
   return {
-    principals: users.map(({ name }) => engine.principal({ type: 'k8s::User', id: name }, store)),
-    actions: new Map(verbs.map(verb => [verb, engine.action({ type: 'k8s::Action', id: verb })])),
-    resources: engine.resourceType('k8s::Resource', ['apiGroup', 'resource', 'namespace', 'name']),
+    principals: users.map(({ name }) => engine.principal({ type: 'kube::User', id: name }, store)),
+    actions: new Map(verbs.map(verb => [verb, engine.action({ type: 'kube::Action', id: verb })])),
+    resources: engine.resourceType('kube::Resource', ['apiGroup', 'resource', 'namespace', 'name']),
   };
 }
 

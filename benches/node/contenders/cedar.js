@@ -10,16 +10,16 @@ function load({ policies, users, n }) {
   const parsed = cedar.preparsePolicySet(id, { staticPolicies: policies });
   if (parsed.type !== 'success') throw new Error(JSON.stringify(parsed.errors).slice(0, 400));
   const principals = users.map(({ name, groups, suspended }) => ({
-    uid: { type: 'k8s::User', id: name },
+    uid: { type: 'kube::User', id: name },
     attrs: { name, ...(suspended && { suspended }) },
-    parents: groups.map(group => ({ type: 'k8s::Group', id: group })),
+    parents: groups.map(group => ({ type: 'kube::Group', id: group })),
   }));
   return ({ user, verb, id: object, apiGroup, resource, namespace, name }) => {
     const principal = principals[user];
-    const uid = { type: 'k8s::Resource', id: object };
+    const uid = { type: 'kube::Resource', id: object };
     const answer = cedar.statefulIsAuthorized({
       principal: principal.uid,
-      action: { type: 'k8s::Action', id: verb },
+      action: { type: 'kube::Action', id: verb },
       resource: uid,
       context: {},
       preparsedPolicySetId: id,
@@ -28,10 +28,10 @@ function load({ policies, users, n }) {
         {
           uid,
           attrs: { apiGroup, resource, name, ...(namespace !== null && { namespace }) },
-          parents: namespace === null ? [] : [{ type: 'k8s::Namespace', id: namespace }],
+          parents: namespace === null ? [] : [{ type: 'kube::Namespace', id: namespace }],
         },
         // Without a schema the groups of verbs are entities as others.
-        { uid: { type: 'k8s::Action', id: verb }, attrs: {}, parents: [verbs(verb)] },
+        { uid: { type: 'kube::Action', id: verb }, attrs: {}, parents: [verbs(verb)] },
       ],
     });
     if (answer.type !== 'success') throw new Error(JSON.stringify(answer.errors));
@@ -41,7 +41,7 @@ function load({ policies, users, n }) {
 
 function verbs(verb) {
   const reads = ['get', 'list', 'watch'].includes(verb);
-  return { type: 'k8s::Action', id: reads ? 'readOnly' : 'write' };
+  return { type: 'kube::Action', id: reads ? 'readOnly' : 'write' };
 }
 
 module.exports = { load };
