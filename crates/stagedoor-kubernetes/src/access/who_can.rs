@@ -327,13 +327,13 @@ impl AccessPolicies<'_> {
 
     fn known(&self, question: &AccessQuestion, principal: KnownEntity) -> KnownRequest {
         let asked = kind(&question.attributes);
+        let kinds = [
+            (&NAMES.service_account, PrincipalKind::ServiceAccount),
+            (&NAMES.node, PrincipalKind::Node),
+            (&NAMES.user, PrincipalKind::User),
+        ];
         let is = |name| principal.is_a(AsRef::as_ref(name)) == Some(true);
-        let kind = match () {
-            () if is(&NAMES.service_account) => Some(PrincipalKind::ServiceAccount),
-            () if is(&NAMES.node) => Some(PrincipalKind::Node),
-            () if is(&NAMES.user) => Some(PrincipalKind::User),
-            () => None,
-        };
+        let kind = kinds.into_iter().find(|(name, _)| is(*name)).map(|(_, kind)| kind);
         let (action, verb) = self.verb(question.attributes.verb(), kind, asked);
         let is_unlisted = action.id.as_deref() == Some(UNLISTED_VERB);
         let asked = match asked {

@@ -1,5 +1,6 @@
 //! Rules that mean harm: each is refused or cut off with its own error.
 
+mod alone;
 mod caching;
 mod calls;
 mod loading;

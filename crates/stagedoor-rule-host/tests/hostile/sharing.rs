@@ -1,13 +1,13 @@
 //! One directory of compiled rules, and several who use it.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use stagedoor_core::Entities;
 use stagedoor_rule_host::{Compiler, HostConfig, HostSettings, RuleHost, RuleLoader};
 
+use crate::alone::{passes_alone, resident};
 use crate::rules::{load, request, that_does, with_items};
 
 fn names(directory: &Path) -> Result<Vec<String>> {
@@ -95,13 +95,6 @@ fn foreign_entries_are_left_alone() -> Result<()> {
     Ok(())
 }
 
-/// Memory of this process that is in use, in KiB.
-fn resident() -> Result<usize> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-    Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
-}
-
 /// Processor time of this thread, whatever else the machine does.
 fn processor_time() -> Result<Duration> {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat")?;
@@ -145,11 +138,5 @@ fn reloads_of_unchanged_rules_alone() -> Result<()> {
 
 #[test]
 fn reloads_of_unchanged_rules_take_no_memory() -> Result<()> {
-    let alone =
-        ["--exact", "--ignored", "--nocapture", "sharing::reloads_of_unchanged_rules_alone"];
-    let run = Command::new(std::env::current_exe()?).args(alone).output()?;
-    let told = String::from_utf8_lossy(&run.stdout);
-    ensure!(run.status.success() && told.contains("1 passed"), "{told}");
-    println!("{told}");
-    Ok(())
+    passes_alone("sharing::reloads_of_unchanged_rules_alone")
 }
