@@ -331,7 +331,8 @@ impl From<&stagedoor_core::QueryResidual<'_>> for PolicyResidual {
         let (holds, message) = match &residual.condition {
             QueryCondition::Always => (Holds::Always, None),
             QueryCondition::Failed(message) => (Holds::Failed, Some(message.clone())),
-            _ => (Holds::If, None),
+            // Of what is satisfied in no case, the condition says so: `false`.
+            QueryCondition::If(_) | QueryCondition::Never => (Holds::If, None),
         };
         Self {
             policy: residual.policy.id().to_owned(),

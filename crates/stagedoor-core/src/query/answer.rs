@@ -28,7 +28,6 @@ pub struct QueryResidual<'e> {
 
 /// When a policy is satisfied, as far as that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum QueryCondition {
     /// In any case.
     Always,
