@@ -21,7 +21,7 @@ use crate::reason::plain_reason;
 /// What is wrong with them.
 pub(super) fn read(text: &str) -> Result<Map<String, Value>, String> {
     let mut entries = entries(text).map(str::trim).filter(|entry| !entry.is_empty()).peekable();
-    if !entries.peek().is_some_and(|first| named(first).is_some()) {
+    if entries.peek().is_none_or(|first| named(first).is_none()) {
         let json = unambiguous(&requoted(text)).map_err(|e| format!("is not JSON: {e}"))?;
         let Value::Object(object) = json else { return Err("is not a JSON object".to_owned()) };
         return Ok(object);
