@@ -317,7 +317,8 @@ mod tests {
             segments: found.segments,
         };
         assert_eq!(contents(&bytes, &exact)?, found);
-        let less: [(&str, fn(&mut ComponentLimits)); 14] = [
+        type Lower = fn(&mut ComponentLimits);
+        let less: [(&str, Lower); 14] = [
             ("bytes", |limits| limits.bytes -= 1),
             ("functions", |limits| limits.functions -= 1),
             ("types", |limits| limits.types -= 1),

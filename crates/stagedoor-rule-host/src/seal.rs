@@ -114,7 +114,7 @@ mod tests {
         let compiled: Vec<u8> = (0..300_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         let head = seal.head("rule", &known, &compiled).ok_or("a head")?;
         let entry = [head.as_slice(), &compiled].concat();
-        assert_eq!(open(&seal, "rule", &entry), Some((known, compiled.clone())));
+        assert_eq!(open(&seal, "rule", &entry), Some((known, compiled)));
         assert_eq!(open(&seal, "other", &entry), None);
         assert_eq!(open(&Seal::new([8; KEY_LEN]), "rule", &entry), None);
         assert_eq!(open(&Seal::against_damage(), "rule", &entry), None);

@@ -211,7 +211,7 @@ mod tests {
             (HostSettings { bytes: Some(0), ..settings.clone() }, "`ruleHost.bytes`"),
             (HostSettings { modules: Some(1001), ..settings.clone() }, "from 1 to 1000"),
             (HostSettings { compile_memory_mib: Some(63), ..settings.clone() }, "is 63"),
-            (HostSettings { wait_ms: Some(60_001), ..settings.clone() }, "`--rule-wait`"),
+            (HostSettings { wait_ms: Some(60_001), ..settings }, "`--rule-wait`"),
         ] {
             let error = wrong.config(Compiler::InProcess).err().map(|e| e.to_string());
             assert!(error.as_ref().is_some_and(|error| error.contains(says)), "{says}: {error:?}");

@@ -46,6 +46,7 @@ mod tests {
     use crate::error::WasmRuleLoadError;
 
     #[test]
+    #[expect(clippy::indexing_slicing, reason = "a field that is not there reads as `null`")]
     fn errors_keep_their_kind_their_causes_and_their_file() -> Result<(), serde_json::Error> {
         let json = |error: WireError| serde_json::to_value(error);
         let setting = json(HostError::Setting("it is 0".to_owned()).into())?;

@@ -205,7 +205,7 @@ fn files() -> Vec<(Value, bool)> {
             true,
         ),
         (table(with.clone(), "user"), true),
-        (table(with.clone(), "usr"), false),
+        (table(with, "usr"), false),
         (table(json!({ "permision": "catalog.entity.read" }), "user"), false),
         (invariant(over.clone(), json!([])), true),
         (invariant(over.clone(), json!([{ "user": "user:default/bob" }])), true),

@@ -119,7 +119,7 @@ fn reviews() -> [(Value, &'static str); 4] {
 fn what_is_asked_is_told_in_few_words() -> Result<(), Box<dyn std::error::Error>> {
     let app = app(no_policies(), |_| {});
     for (mut spec, expected) in reviews() {
-        spec["user"] = json!("ana");
+        spec.as_object_mut().ok_or("an object")?.insert("user".to_owned(), json!("ana"));
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec,
         });
