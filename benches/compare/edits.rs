@@ -1,5 +1,6 @@
 //! How long one edit takes among many policies and entities, and what edits cost decisions.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,15 +18,17 @@ pub(crate) fn measure(n: usize, edits: usize) -> Result<()> {
     println!("{:<22}{:>12}{:>10}{:>10}{:>10}{:>12}", "", "times", "p50", "p99", "p99.9", "most");
     let workload = Workload::new(n, 0);
     let links = stagedoor::builder(&workload, Form::Links)?.build()?;
-    let resources: Vec<_> =
-        links.policies().map(|policy| policy.link().and_then(|(_, r)| r.cloned())).collect();
+    let resource_of = |policy: stagedoor_core::PolicyInfo<'_>| {
+        (policy.id().to_owned(), policy.link().and_then(|(_, resource)| resource.cloned()))
+    };
+    let resources: HashMap<String, _> = links.policies().map(resource_of).collect();
     let link = |number: usize, group: usize| -> Result<TemplateLink> {
         let number = number % n;
         Ok(TemplateLink {
             template: workload.grants().get(number).context("a grant")?.template(),
             id: Grant::id(number),
             principal: Some(format!("kube::Group::\"edited-{group}\"").parse()?),
-            resource: resources.get(number).cloned().flatten(),
+            resource: resources.get(&Grant::id(number)).context("a link")?.clone(),
         })
     };
     // Made beforehand: what is timed is the edit.
