@@ -209,7 +209,10 @@ test('what is wrong is thrown, and named', () => {
     [() => log({ masks: [] }), /`masks`/],
     [() => log().record(), /record/],
     [() => log().record(denied({ polices: [] })), /`polices`/],
-    [() => log().record(denied({ outcome: 'maybe' })), /not a decision: `maybe` is none of `allowed`/],
+    [
+      () => log().record(denied({ outcome: 'maybe' })),
+      /not a decision: `maybe` is none of `allowed`/,
+    ],
     [
       () => log().record(denied({ policies: undefined })),
       /not a decision: missing field `policies`/,
