@@ -537,7 +537,7 @@ mod tests {
     fn words_are_told_with_those_that_can_stand_there() {
         for (policy, told) in [
             (r#""effect": "permitt", "principal": {"op": "All"}"#, "did you mean `permit`?"),
-            (r#""effect": "permit", "principal": {"op": "Alll"}"#, "`Alll` is none of `All`, "),
+            (r#""effect": "permit", "principal": {"op": "Every"}"#, "`Every` is none of `All`, "),
             (r#""effect": "allow", "principal": {"op": "All"}"#, "is none of `permit`, `forbid`"),
         ] {
             let rest = r#""action": {"op": "All"}, "resource": {"op": "All"}, "conditions": []"#;
