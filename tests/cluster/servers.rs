@@ -18,7 +18,9 @@ pub(crate) struct Servers {
 impl Servers {
     /// Returns the servers; `None`, said on the standard error, where there are none.
     pub(crate) fn find(test: &str) -> Result<Option<Self>> {
-        let given = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        // Empty is not set, as for `.ci/run`.
+        let given = std::env::var_os("KUBEBUILDER_ASSETS").filter(|given| !given.is_empty());
+        let given = given.map(PathBuf::from);
         if let Some(directory) = given {
             // Who names a directory wants the tests to run.
             let Some(servers) = Self::of(&directory) else {

@@ -33,7 +33,9 @@ impl Drop for Oracle {
 
 fn place() -> Option<PathBuf> {
     let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/kubernetes");
-    let given = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    // Empty is not set, as for `.ci/run`.
+    let given = std::env::var_os("KUBEBUILDER_ASSETS").filter(|given| !given.is_empty());
+    let given = given.map(PathBuf::from);
     let places = given.into_iter().chain([PathBuf::from(built)]);
     places.map(|place| place.join("rbac-oracle")).find(|path| path.is_file())
 }
